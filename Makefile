@@ -1,0 +1,96 @@
+# Recast's commands for people and CI. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What is installed is what these two files say; a change of either installs again.
+INSTALLED := $(VENV)/.installed
+DEFINES := requirements.lock pyproject.toml
+
+# The interpreter for the virtual environment. Empty: the first of these on PATH that is new, and old, enough.
+PYTHON :=
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+# Tests wait more than they compute: three processes keep two cores busy. The slow ones come first in the tree, and are
+# handed out one at a time, so that none is left over at the end.
+TEST_PROCESSES := 3
+
+.PHONY: help
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: $(INSTALLED) ## Make .venv with all that the project needs; the other commands do this by themselves.
+
+$(INSTALLED): $(DEFINES)
+	@if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
+		found=''; \
+		for name in $(or $(PYTHON),$(PYTHONS)); do \
+			if "$$name" -c '$(FITS)' >/dev/null 2>&1; then found=$$name; break; fi; \
+		done; \
+		if [[ -z $$found ]]; then \
+			echo 'No usable Python among: $(or $(PYTHON),$(PYTHONS)).' >&2; \
+			echo 'Recast needs Python 3.11 to 3.14 with its venv module (Debian: apt-get install python3-venv),' >&2; \
+			echo 'or name one yourself: make PYTHON=/path/to/python3.13 setup' >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$("$$found" --version) ..."; \
+		"$$found" -m venv --clear $(VENV); \
+	fi
+	@echo 'Installing from requirements.lock ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# The build tools are in the lock, so nothing is fetched that has no hash.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the example catalog against the sandbox: no keys, no containers, nothing to install before.
+	@$(BIN)/recast run examples/catalog.csv --sandbox
+
+.PHONY: up
+up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
+	@$(BIN)/recast up
+
+.PHONY: test
+test: $(INSTALLED) ## Run all tests.
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist load --maxschedchunk 1 -m 'not matrix and not alone'
+	$(BIN)/python -m pytest -m alone
+
+.PHONY: faults
+faults: $(INSTALLED) ## Kill everything at every moment: the whole matrix, of which `make test` runs a few cells.
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and apply the linter's safe fixes.
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(INSTALLED) ## Compare Recast with idiomatic Celery and a bare event loop.
+	$(BIN)/python -m benchmarks
+
+# Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --quiet
+
+.PHONY: lock
+lock: $(INSTALLED) ## Write the locks anew after a change of pyproject.toml; what still fits keeps its version.
+	$(COMPILE) --all-extras -o requirements.lock
+	$(COMPILE) --extra build --constraint requirements.lock -o requirements-prod.lock
+
+.PHONY: clean
+clean: ## Remove what the commands above made, except data (.recast) and pictures (recast-pictures).
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

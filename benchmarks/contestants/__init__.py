@@ -1,0 +1,19 @@
+"""The contestants, each a program of its own that is told by the environment where everything is."""
+
+from __future__ import annotations
+
+#: What every contestant sends as a job's pictures; nobody fetches them.
+SOURCE = "https://pictures.example/source.png"
+TARGET = "https://pictures.example/target.png"
+
+#: Seconds the provider takes. All contestants know it, so that none loses time or polls by learning it.
+LATENCY_SECONDS = 5.0
+#: Seconds between two polls of a job that was not ready at the first.
+POLL_SECONDS = 1.0
+#: Jobs at the provider at a time: twice what 1,000 jobs/s need (Little's law), which is more than any contestant does.
+IN_FLIGHT = 10_000
+
+# Names in the contestants' environment.
+DATABASE_URL = "BENCH_DATABASE_URL"
+BROKER_URL = "BENCH_BROKER_URL"
+PROVIDER_URL = "BENCH_PROVIDER_URL"

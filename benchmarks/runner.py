@@ -1,0 +1,96 @@
+"""One contestant's run: fresh servers, a fresh provider, and samples of everybody's CPU time while it works."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import text
+
+from benchmarks.contestants import LATENCY_SECONDS
+from benchmarks.figures import Figures, Sample, measure
+from benchmarks.lineup import Contestant, Stage
+from benchmarks.processes import Stub, cpu_seconds, machine_cpu_seconds, running
+from benchmarks.stub import Bill
+from local.servers import Servers
+from models.session import make_engine
+
+SAMPLE_SECONDS = 0.25  # between two looks, each of which costs a few milliseconds
+BILL_SECONDS = 1.0  # between two looks at the bill until the first job is done
+START_SECONDS = 60.0  # for a contestant's first completed job
+LOG_LINES = 20
+
+
+class RunError(Exception):
+    """A contestant did not do its work; the message says what, and quotes its log where that helps."""
+
+
+def run(contestant: Contestant, seconds: float) -> Figures:
+    """Let `contestant` work for `seconds` after its first completed job.
+
+    The backlog never runs dry: a run that drained it would measure submissions first and polls afterwards.
+
+    Raises:
+        RunError: it ended by itself, completed nothing, or sent a job twice.
+        TooFewError: it completed too little.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="recast-bench-"))
+    try:
+        # Durable: every contestant commits, and each pays for it.
+        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS) as stub:
+            stage = Stage(folder, servers.urls, stub.url)
+            feed = contestant.prepare(stage)
+            log = folder / f"{contestant.name}.log"
+            with running(contestant.command(), contestant.environment(stage), log) as process:
+
+                def look() -> Sample:
+                    if process.poll() is not None:
+                        raise RunError(f"{contestant.name} ended with status {process.returncode}. {_tail(log)}")
+                    feed()
+                    pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
+                    own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
+                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds())
+
+                samples = _observe(look, stub, seconds)
+                if samples is None:
+                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {_tail(log)}")
+            return _read_out(contestant, stage, samples, stub.bill())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sample] | None:
+    """Look again and again until `seconds` after the first completed job; None when there is none."""
+    samples = [look()]
+    ends_at = samples[0].at + START_SECONDS
+    started, bill_at = False, 0.0
+    while samples[-1].at < ends_at:
+        time.sleep(SAMPLE_SECONDS)
+        samples.append(look())
+        if not started and samples[-1].at >= bill_at:
+            bill_at = samples[-1].at + BILL_SECONDS
+            started = stub.bill().finished > 0
+            ends_at = samples[-1].at + seconds if started else ends_at
+    return samples if started else None
+
+
+def _read_out(contestant: Contestant, stage: Stage, samples: list[Sample], bill: Bill) -> Figures:
+    if bill.repeats:
+        raise RunError(f"{contestant.name} sent {bill.repeats} jobs twice")
+    engine = make_engine(stage.urls.database)
+    with engine.connect() as connection:
+        finished = list(connection.execute(text(contestant.finished)).scalars())
+    engine.dispose()
+    # What was finished during the shutdown lies behind the last sample.
+    finished = [instant for instant in finished if instant <= samples[-1].at]
+    if len(finished) > bill.finished:
+        raise RunError(f"{contestant.name} says that {len(finished)} jobs are done, the provider {bill.finished}")
+    return measure(finished, samples, polls=bill.polls_of_finished / max(bill.finished, 1), submitted=bill.submits)
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return "\n".join(["Its log ends with:", *lines[-LOG_LINES:]])

@@ -1,0 +1,267 @@
+"""Deciding of one row whether it can be enqueued: its columns, the way it would go, and the local files it names.
+
+What rows have in common is decided once: the way (`workers.routing.route`) for every combination of accounts, operation
+and options, and the look at a file for every distinct path. So a million rows cost little more than reading them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from catalog.errors import Mistake
+from catalog.rows import COLUMNS, Row, parse_json
+from models.errors import InvalidJobError
+from workers.accounts import Account
+from workers.enqueue import MAX_KEY, fingerprint
+from workers.inputs import MAX_INPUT_BYTES
+from workers.pictures import BadPictureError, header
+from workers.routing import MAX_PROMPT, ROLES, Ask, Reach, lane_operation, local_path, route
+
+MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering
+REMEMBERED_WAYS = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
+REMEMBERED_FILES = 100_000  # paths; an entry takes about 300 bytes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a row can go: its lane, and what its submission costs at the cheapest and the dearest account."""
+
+    lane: str
+    cheapest: Decimal
+    dearest: Decimal
+    #: ``account.operation`` that have no price.
+    unpriced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row that can be enqueued. Its local pictures are absolute paths, since workers run elsewhere."""
+
+    line: int
+    key: str
+    ask: Ask
+    way: Way
+    fingerprint: str
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Account and provider of rows that name neither."""
+
+    account: str | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a look at a local file found: where it is; a stamp that changes when the file does."""
+
+    place: str
+    stamp: str = ""
+    problem: str | None = None
+
+
+class BadRowError(Exception):
+    """A row that cannot be enqueued; its argument is the list of what is wrong with it."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = mistakes
+
+
+class Checker:
+    """Checks the rows of one catalog.
+
+    Args:
+        accounts: those that may be used.
+        reach: how providers can fetch local files.
+        folder: what relative paths are relative to: the catalog's own.
+        defaults: for rows that name neither account nor provider.
+    """
+
+    def __init__(self, accounts: Mapping[str, Account], reach: Reach, folder: Path, defaults: Defaults) -> None:
+        self._accounts = accounts
+        self._reach = reach
+        self._folder = folder
+        self._defaults = defaults
+        self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
+        self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
+        self._options: _Recent[Mapping[str, Any]] = _Recent(REMEMBERED_WAYS)
+
+    def check(self, row: Row) -> Entry:
+        """What is to be enqueued for `row`.
+
+        Raises:
+            BadRowError: nothing; it names each column, its value and what is allowed.
+        """
+        try:
+            key = _key(row.values.get("key"))
+            ask, options_text = self._ask(row)
+            way = self._way(ask, options_text)
+        except InvalidJobError as error:
+            raise BadRowError([Mistake(row.line, error.field, error.message)]) from None
+        stamps, mistakes = [fingerprint(ask)], []
+        resolved: dict[str, Any] = {}
+        in_options = self._option_pictures(ask, way)
+        named = {f"options.{option}": uri for option, uri in in_options.items()}
+        for field, uri in (*ask.pictures().items(), *named.items()):
+            file = self._files.get(uri, lambda uri=uri: _look(self._folder, uri))  # type: ignore[misc]
+            if file is None:
+                continue
+            if file.problem:
+                mistakes.append(Mistake(row.line, field, f"{uri!r}: {file.problem}"))
+            stamps.append(file.stamp)
+            resolved[field] = file.place
+        if mistakes:
+            raise BadRowError(mistakes)
+        digest = hashlib.sha256("|".join(stamps).encode()).hexdigest()
+        extra = {name: value for name, value in row.values.items() if name not in COLUMNS and value not in ("", None)}
+        places = {option: resolved.pop(f"options.{option}", uri) for option, uri in in_options.items()}
+        if places:
+            resolved["options"] = {**ask.options, **places}
+        return Entry(row.line, key, replace(ask, **resolved) if resolved else ask, way, digest, extra)
+
+    def _option_pictures(self, ask: Ask, way: Way) -> Mapping[str, str]:
+        """The pictures that the row's options name, by option."""
+        if not ask.options:
+            return {}
+        ways = ((account, lane_operation(way.lane, account)) for account in self._accounts.values())
+        operations = {name: account.operations[name] for account, name in ways if name is not None}
+        return {
+            str(operation.needs[role].option): uri
+            for operation in operations.values()
+            for role, uri in operation.option_pictures(ask.options).items()
+        }
+
+    def _ask(self, row: Row) -> tuple[Ask, str]:
+        values = row.values
+        options, options_text = self._parse_options(values.get("options"))
+        account, provider = _text("account", values.get("account")), _text("provider", values.get("provider"))
+        if account is None and provider is None:
+            account, provider = self._defaults.account, self._defaults.provider
+        ask = Ask(
+            kind=_text("kind", values.get("kind")) or "",
+            **{role: _text(role, values.get(role)) for role in ROLES},
+            prompt=_text("prompt", values.get("prompt"), strip=False),
+            account=account,
+            provider=provider,
+            operation=_text("operation", values.get("operation")),
+            options=options,
+        )
+        return ask, options_text
+
+    def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
+        if value is None or value == "":
+            return {}, ""
+        if isinstance(value, dict):
+            return value, repr(value)
+        if not isinstance(value, str):
+            raise InvalidJobError("options", f"{value!r} is not a JSON object")
+        return self._options.get(value, lambda: _parsed_options(value)), value
+
+    def _way(self, ask: Ask, options_text: str) -> Way:
+        """The way of `ask`, remembered under everything that `route` looks at."""
+        pictures = tuple(_shape(getattr(ask, role)) for role in ROLES)
+        prompt = ask.prompt or ""
+        if "unusual" in pictures or len(prompt) > MAX_PROMPT or "\x00" in prompt:
+            return self._find_way(ask)
+        said = (bool(prompt), bool(prompt.strip()))
+        known = (ask.kind, ask.account, ask.provider, ask.operation, options_text, pictures, said)
+        return self._ways.get(known, lambda: self._find_way(ask))
+
+    def _find_way(self, ask: Ask) -> Way:
+        lane = route(ask, self._accounts, self._reach)
+        costs, unpriced = [], []
+        for account in self._accounts.values():
+            name = lane_operation(lane, account)
+            if name is not None:
+                costs.append(account.cost(account.operations[name], ask.options))
+                if name.partition(".")[2] not in account.prices:
+                    unpriced.append(f"{account.name}: {name}")
+        return Way(lane, min(costs), max(costs), tuple(unpriced))
+
+
+class _Recent(Generic[T]):
+    """Remembers what was found for the keys used last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What is known for `key`, or else found now; what `find` raises is not remembered."""
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        found = self._known[key] = find()
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return found
+
+
+def _key(value: Any) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text("key", value)
+    if text is None:
+        raise InvalidJobError("key", "is missing; it names the row within its catalog, and must not change")
+    if len(text) > MAX_KEY or not text.isprintable():
+        raise InvalidJobError("key", f"{text[:80]!r} is not allowed; allowed: 1 to {MAX_KEY} printable characters")
+    return text
+
+
+def _text(column: str, value: Any, *, strip: bool = True) -> str | None:
+    """A column's text, or None where it is empty."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidJobError(column, f"{value!r} is not text")
+    return (value.strip() if strip else value) or None
+
+
+def _parsed_options(text: str) -> Mapping[str, Any]:
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise InvalidJobError("options", f"{text[:80]!r} {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidJobError("options", f'{text[:80]!r} is not a JSON object, such as {{"batch": 2}}')
+    return value
+
+
+def _shape(uri: str | None) -> str | None:
+    """All that routing looks at of a picture's address."""
+    if uri is None:
+        return None
+    if len(uri) > MAX_URI or "\x00" in uri:
+        return "unusual"
+    return uri.partition("://")[0] if "://" in uri else "path"
+
+
+def _look(folder: Path, uri: str) -> _File | None:
+    """Look at the local file that `uri` names; None for an address elsewhere."""
+    path = local_path(uri)
+    if path is None:
+        return None
+    place = os.path.abspath(folder / path)  # noqa: PTH100 - must not follow links, which may change
+    try:
+        picture = header(Path(place))
+        stat = Path(place).stat()
+    except BadPictureError as error:
+        return _File(place, problem=str(error))
+    except OSError as error:
+        return _File(place, problem=f"the file cannot be read: {error.strerror or error}")
+    problem = None
+    if picture.animated:
+        problem = f"this is an animated {picture.format}; a still picture is needed"
+    elif stat.st_size > MAX_INPUT_BYTES:
+        problem = f"the file has {stat.st_size:,} bytes; allowed: {MAX_INPUT_BYTES:,}"
+    return _File(place, f"{stat.st_size}:{stat.st_mtime_ns}", problem)

@@ -1,0 +1,201 @@
+"""Reading catalogs, one row at a time: CSV and JSON Lines, both UTF-8, with or without a byte order mark.
+
+A reader yields what a line says, unjudged, or a `Mistake` where the line says nothing; it raises `CatalogError` where
+the rest of the file cannot be read either. Further formats are further classes that meet `Rows`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, Protocol
+
+from catalog.errors import CatalogError, Mistake
+
+#: The columns that mean something; all others are metadata.
+COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
+REQUIRED = ("key", "kind")
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one row says, by column. Values of CSV are text, those of JSON Lines anything JSON has."""
+
+    line: int
+    values: Mapping[str, Any]
+
+
+class Rows(Protocol):
+    """A catalog's rows; iterating reads the file from its beginning."""
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows.
+
+        Raises:
+            CatalogError: the file cannot be read on.
+        """
+        ...
+
+
+def open_rows(path: Path) -> Rows:
+    """The reader for `path`, by the end of its name.
+
+    Raises:
+        CatalogError: there is no such file, or none of a kind that can be read.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise CatalogError(f"{path}: {path.suffix or 'no ending'!r} is no catalog; allowed: {', '.join(_READERS)}")
+    if not path.exists():
+        raise CatalogError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise CatalogError(f"{path}: this is a folder; a catalog is a file ({', '.join(_READERS)})")
+    return reader(path)
+
+
+class CsvRows:
+    """A CSV file with a header: commas, double quotes, any line ending that a spreadsheet writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows after the header; empty lines are skipped."""
+        with _opened(self._path) as file:
+            reader = csv.reader(_lines(self._path, file), strict=True)
+            try:
+                header = _checked_header(self._path, next(reader, []))
+                first = reader.line_num + 1
+                for fields in reader:
+                    if len(fields) == len(header):
+                        yield Row(first, dict(zip(header, fields, strict=True)))
+                    elif fields:
+                        yield Mistake(first, "", f"has {len(fields)} fields, but the header has {len(header)} columns")
+                    first = reader.line_num + 1
+            except csv.Error as error:
+                raise CatalogError(f"{self._path}:{reader.line_num}: not readable as CSV: {error}") from None
+
+
+class JsonLinesRows:
+    """A file with one JSON object a line; the objects' names are the columns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows; empty lines are skipped."""
+        with _opened(self._path) as file:
+            for number, line in enumerate(_lines(self._path, file), start=1):
+                if line.strip():
+                    yield _parsed(number, line)
+
+
+_READERS: Mapping[str, type[CsvRows | JsonLinesRows]] = {
+    ".csv": CsvRows,
+    ".jsonl": JsonLinesRows,
+    ".ndjson": JsonLinesRows,
+}
+
+
+def parse_json(text: str) -> Any:
+    """JSON as PostgreSQL takes it: no NaN, no name twice in an object, no NUL and no half characters in texts.
+
+    Raises:
+        ValueError: it is something else; the message says what.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error.msg} (character {error.pos + 1})") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if "\\u" in text:  # only an escape can bring such characters into a text that was read as UTF-8
+        written = json.dumps(value, ensure_ascii=False)
+        if _NUL.search(written) or not _encodes(written):
+            raise ValueError("holds a NUL character or half of a surrogate pair, which no text may have")
+    return value
+
+
+def _parsed(number: int, line: str) -> Row | Mistake:
+    try:
+        value = parse_json(line)
+    except ValueError as error:
+        return Mistake(number, "", str(error))
+    if not isinstance(value, dict):
+        return Mistake(number, "", "is not a JSON object, {...}")
+    if miswritten := next((name for name in value if name not in COLUMNS and name.lower() in COLUMNS), None):
+        return Mistake(number, miswritten, f"write this column {miswritten.lower()!r}")
+    return Row(number, value)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a file, decoded one by one so that an error can name its line."""
+    for number, raw in enumerate(file, start=1):
+        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CatalogError(f"{path}: is encoded as UTF-16; save it as UTF-8")
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            found = error.object[error.start]
+            raise CatalogError(
+                f"{path}:{number}: is not UTF-8 (byte {error.start + 1} of the line is 0x{found:02x}); save it as UTF-8"
+            ) from None
+        if "\x00" in text:
+            raise CatalogError(f"{path}:{number}: has a NUL character, which no text may have; save it as UTF-8 text")
+        yield text
+
+
+def _checked_header(path: Path, names: list[str]) -> list[str]:
+    header = [name.strip() for name in names]
+    if not any(header):
+        raise CatalogError(f"{path}: is empty; the first line names the columns: {', '.join(COLUMNS)}")
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise CatalogError(f"{path}:1: the columns are not separated by commas; save it with commas")
+    for position, name in enumerate(header, start=1):
+        if not name:
+            raise CatalogError(f"{path}:1: column {position} has no name")
+        if name not in COLUMNS and name.lower() in COLUMNS:
+            raise CatalogError(f"{path}:1: column {name!r}: write it {name.lower()!r}")
+    if doubled := sorted({name for name in header if header.count(name) > 1}):
+        raise CatalogError(f"{path}:1: twice in the header: {', '.join(doubled)}")
+    if missing := [name for name in REQUIRED if name not in header]:
+        raise CatalogError(
+            f"{path}:1: missing in the header: {', '.join(missing)}; the columns are {', '.join(COLUMNS)}, "
+            "and any others for metadata"
+        )
+    return header
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"has {name}, which is no JSON value")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"names {next(name for name in names if names.count(name) > 1)!r} twice")
+    return made
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

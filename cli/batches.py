@@ -1,0 +1,241 @@
+"""`recast status`, `jobs`, `show` and `export`: looking at what was asked and what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.orm import Session
+
+from catalog.errors import CatalogError
+from catalog.export import jobs_of, metadata_of, write_json_lines, write_pictures, writer_for
+from catalog.report import BAD_STATES, BatchReport, Ending, endings, find, recent
+from catalog.stories import Filter, Story, listed, tell
+from cli.environment import JsonOption, SandboxOption, looking
+from cli.output import STATE_STYLES, amount, complain, console, duration, emit, moment, say, table, why
+from models.states import JobState, Reason
+from workers.runtime import Runtime
+
+LISTED_BATCHES = 20
+LISTED_ENDINGS = 10
+ID_CHARACTERS = 8  # of a job's id in lists: `recast show` takes the beginning of one
+
+BatchArgument = Annotated[str | None, typer.Argument(help="A batch's name; without one the latest are listed.")]
+
+
+def status(batch: BatchArgument = None, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """Tell how batches stand, or one batch with what went wrong in it."""
+    with looking(sandbox=sandbox) as runtime:
+        currency = runtime.settings.currency
+        if batch is None:
+            reports = runtime.db(recent, LISTED_BATCHES)
+            if as_json:
+                emit([_document(report, currency) for report in reports])
+            else:
+                _list_batches(reports, currency)
+            return
+        report = runtime.db(find, batch)
+        bad = runtime.db(endings, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)
+    if as_json:
+        emit({**_document(report, currency), "latest_bad": [asdict(ending) for ending in bad]})
+    else:
+        _tell_batch(report, bad, currency)
+
+
+def jobs(
+    *,
+    batch: Annotated[str | None, typer.Option(help="Of this batch.")] = None,
+    state: Annotated[JobState | None, typer.Option(help="In this state.")] = None,
+    account: Annotated[str | None, typer.Option(help="Last sent to, or pinned to, this account.")] = None,
+    operation: Annotated[str | None, typer.Option(help="With this operation, such as zhiqite.swap.")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Ended for this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    which = Filter(batch, state, account, operation, reason)
+    with looking(sandbox=sandbox) as runtime:
+        if batch is not None:
+            runtime.db(find, batch)  # a misspelled name is not an empty list
+        found = runtime.db(listed, which, limit)
+    if as_json:
+        emit([asdict(job) for job in found])
+        return
+    table(
+        ("job", "batch", "key", "state", "account", "operation", "finished", "why"),
+        [
+            (
+                job.id[:ID_CHARACTERS], job.batch, job.key, job.state, job.account, job.operation,
+                moment(job.finished_at), why(job.reason, job.error) if job.reason or job.error else "",
+            )
+            for job in found
+        ],
+    )  # fmt: skip
+    if len(found) == limit:
+        complain(f"there may be more than these {limit}: --limit shows them")
+
+
+def show(
+    job: Annotated[str, typer.Argument(help="Its id, the beginning of it, its key, or BATCH/KEY.")],
+    *,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell one job's whole story: what was asked, each attempt at a provider, and what came out."""
+    with looking(sandbox=sandbox) as runtime:
+        story = runtime.db(tell, job, runtime.storage)
+        currency = runtime.settings.currency
+    if as_json:
+        emit({"job": story.job, "attempts": story.attempts, "results": story.results})
+    else:
+        _tell_story(story, currency)
+
+
+def export(
+    batch: Annotated[str, typer.Argument(help="A batch's name.")],
+    to: Annotated[Path | None, typer.Option("--to", help="A .csv or .jsonl file; JSON Lines on the terminal.")] = None,
+    *,
+    pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Put the pictures here as files.")] = None,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Write a batch as a table, with its metadata columns back, and its pictures as files named by key."""
+    write = writer_for(to) if to is not None else write_json_lines
+    with looking(sandbox=sandbox) as runtime:
+
+        def work(session: Session) -> None:
+            report = find(session, batch)
+            if pictures is not None:
+                _export_pictures(session, runtime, report, pictures)
+                if to is None:
+                    return
+            with ExitStack() as stack:
+                file = stack.enter_context(_created(to)) if to is not None else sys.stdout
+                jobs = stack.enter_context(closing(jobs_of(session, report.id, runtime.storage)))
+                write(file, jobs, metadata_of(session, report.id))
+            if to is not None:
+                complain(f"{to}: {report.total:,} jobs")
+
+        runtime.db(work)
+
+
+def _export_pictures(session: Session, runtime: Runtime, report: BatchReport, folder: Path) -> None:
+    with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
+        written = write_pictures(jobs, runtime.storage, folder)
+    complain(f"{written.folder}: {written.files:,} pictures")
+
+
+def _created(path: Path) -> Any:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _document(report: BatchReport, currency: str) -> dict[str, Any]:
+    return {
+        "batch": report.name,
+        "states": dict(report.counts),
+        "settled": report.settled,
+        "spent": report.spent,
+        "max_cost": report.max_cost,
+        "currency": currency,
+        "paused": report.paused_reason,
+        "created_at": report.created_at,
+    }
+
+
+def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
+    if not reports:
+        say("there are no batches yet; `recast run CATALOG` makes one")
+        return
+    table(
+        ("batch", "since", "jobs", *JobState, f"spent ({currency})", ""),
+        [
+            (
+                report.name, moment(report.created_at), f"{report.total:,}",
+                *(f"{report.counts[state]:,}" if report.counts[state] else "" for state in JobState),
+                amount(report.spent), f"paused: {report.paused_reason}" if report.paused_reason else "",
+            )
+            for report in reports
+        ],
+        right=("jobs", *JobState, f"spent ({currency})"),
+    )  # fmt: skip
+
+
+def _tell_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> None:
+    limit = f" of at most {amount(report.max_cost)}" if report.max_cost is not None else ""
+    say(f"{report.name}: {report.total:,} jobs; {amount(report.spent)}{limit} {currency} spent", style="bold")
+    for state, number in report.counts.items():
+        if number:
+            say(f"  {number:>9,}  {state}", style=STATE_STYLES[state])
+    if report.paused_reason:
+        say(f"paused: {report.paused_reason}", style=STATE_STYLES[JobState.HELD])
+    if bad:
+        say("the latest that did not succeed:")
+    for ending in bad:
+        say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=STATE_STYLES[ending.state])
+
+
+def _tell_story(story: Story, currency: str) -> None:
+    job = story.job
+    say(f"job {job['id']}", style="bold")
+    pinned = ", ".join(f"{name} {job[name]}" for name in ("account", "provider", "operation") if job[name])
+    _facts(
+        {
+            "batch": f"{job['batch']} / {job['key']}" if job["batch"] else None,
+            "kind": job["kind"],
+            **{name: job[name] for name in ("source", "target", "image", "prompt")},
+            "options": job["options"] or None,
+            "asked for": pinned or None,
+            "lane": job["lane"],
+            "created": moment(job["created_at"]),
+            "finished": moment(job["finished_at"]),
+            "metadata": job["extra"] or None,
+        }
+    )
+    ending = why(job["reason"], job["error"]) if job["reason"] or job["error"] else ""
+    console().print(f"  {job['state']}{': ' if ending else ''}{ending}", style=STATE_STYLES[job["state"]])
+    for attempt in story.attempts:
+        say(f"attempt {attempt['number']}: {attempt['operation']} at {attempt['account']}", style="bold")
+        failed = why(attempt["reason"], attempt["error"]) if attempt["reason"] or attempt["error"] else ""
+        took = attempt["finished_at"] - attempt["sent_at"] if attempt["finished_at"] else None
+        _facts(
+            {
+                "state": f"{attempt['state']}{': ' if failed else ''}{failed}",
+                "reference": attempt["reference"],
+                "handle": attempt["handle"],
+                "cost": f"{amount(attempt['cost'])} {currency}",
+                "sent": f"{moment(attempt['sent_at'])}"
+                + (f" ({attempt['send_count']} times)" if attempt["send_count"] > 1 else ""),
+                "accepted": moment(attempt["accepted_at"]),
+                "finished": moment(attempt["finished_at"])
+                + (f" (after {duration(took.total_seconds())})" if took else ""),
+                "polls": attempt["polls"],
+                "next poll": moment(attempt["next_poll_at"]),
+            }
+        )
+    for result in story.results:
+        say(f"picture {result['index']} of attempt {result['attempt']}", style="bold")
+        _facts(
+            {
+                "uri": result["uri"],
+                "size": f"{result['width']} x {result['height']} pixels, {result['size']:,} bytes, "
+                f"{result['media_type']}",
+                "sha256": result["sha256"],
+                "facts": result["facts"] or None,
+            }
+        )
+
+
+def _facts(facts: Mapping[str, object]) -> None:
+    for name, value in facts.items():
+        if value not in (None, ""):
+            written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+            say(f"  {name:<10} {written}")

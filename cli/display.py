@@ -1,0 +1,150 @@
+"""What is seen while a batch works: a live panel on a terminal, plain lines elsewhere, nothing for programs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from catalog.report import BatchReport, Ending, Pace
+from cli.output import STATE_STYLES, Style, amount, console, duration, say, why
+from models.states import JobState
+
+LINE_SECONDS = 2.0  # between two plain lines, so that a log of a long run stays readable
+REFRESH_PER_SECOND = 8
+BAR_WIDTH = 40
+
+
+class Display(Protocol):
+    """Shows a batch's progress; a context manager around the time it is watched."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
+        """Show how the batch stands now; `endings` are its latest bad ones."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Show a line that stays."""
+        ...
+
+
+class Silent:
+    """Shows nothing: the command prints one JSON document at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Show nothing."""
+
+
+class Lines:
+    """A line whenever something has changed, for logs and pipes."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+        self._last = ""
+        self._at = 0.0
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
+        """Print the counts if they have changed, and each bad ending once."""
+        now = time.monotonic()
+        for ending in reversed(endings):
+            if ending.id not in self._told:
+                self._told.add(ending.id)
+                say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}")
+        line = f"{_counts(report)}; {amount(report.spent)} {self._currency} spent{_left(report, pace)}"
+        if _counts(report) != self._last and (report.settled or now - self._at >= LINE_SECONDS):
+            say(line)
+            self._last, self._at = _counts(report), now
+
+    def note(self, message: str) -> None:
+        """Print it."""
+        say(message)
+
+
+class Panel:
+    """A panel that redraws itself: a bar, the counts, the rate, the spend, the time left and the latest errors."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+        self._live = Live(console=console(), refresh_per_second=REFRESH_PER_SECOND, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
+        """Redraw the panel."""
+        self._live.update(panel(report, pace, endings, self._currency))
+
+    def note(self, message: str) -> None:
+        """Print it above the panel."""
+        self._live.console.print(message)
+
+
+def display_for(currency: str, *, as_json: bool) -> Display:
+    """The display that suits where standard output goes."""
+    if as_json:
+        return Silent()
+    return Panel(currency) if sys.stdout.isatty() else Lines(currency)
+
+
+def panel(report: BatchReport, pace: Pace, endings: Sequence[Ending], currency: str) -> RenderableType:
+    """What a panel shows."""
+    done = report.total - report.open
+    head = Table.grid(padding=(0, 1))
+    head.add_row(
+        Text(report.name, style="bold"),
+        ProgressBar(total=max(1, report.total), completed=done, width=BAR_WIDTH),
+        Text(f"{done:,} of {report.total:,}{_left(report, pace)}"),
+    )
+    counts = Text("  ").join(
+        Text(f"{number:,} {state}", style=STATE_STYLES[state]) for state, number in report.counts.items() if number
+    )
+    limit = f" of {amount(report.max_cost)}" if report.max_cost is not None else ""
+    facts = Text(f"{pace.rate:.1f} a second, {amount(report.spent)}{limit} {currency} spent", style=Style.QUIET)
+    errors = [
+        Text(f"{ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=Style.BAD, overflow="ellipsis")
+        for ending in endings
+    ]
+    return Group(head, counts, facts, *errors)
+
+
+def _counts(report: BatchReport) -> str:
+    return ", ".join(f"{number:,} {state}" for state, number in report.counts.items() if number)
+
+
+def _left(report: BatchReport, pace: Pace) -> str:
+    waiting = report.counts[JobState.QUEUED] + report.counts[JobState.RUNNING] + report.counts[JobState.SAVING]
+    seconds = pace.seconds_for(waiting) if waiting else None
+    return f", about {duration(seconds)} left" if seconds is not None else ""

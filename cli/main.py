@@ -1,0 +1,132 @@
+"""The `recast` command: its commands, and the one place where exceptions become messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import structlog
+import typer
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from typer.exceptions import TyperException
+
+from catalog.errors import CatalogError
+from cli import accounts, batches, levers, services
+from cli.database import db
+from cli.output import Code, Style, complain
+from cli.run import run
+from local.errors import ServerError
+from models.errors import InvalidJobError
+from providers.base import CredentialsError
+from workers.accounts import AccountsError
+from workers.database import is_connection_trouble
+from workers.settings import SettingsError, read
+from workers.storage import StorageError
+from workers.trial import TrialError
+
+TERMINATED = 128 + signal.SIGTERM
+UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column
+
+app = typer.Typer(
+    name="recast",
+    help="Bulk face swaps and portraits through slow, paid image APIs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run)
+app.command()(batches.status)
+app.command()(batches.jobs)
+app.command()(batches.show)
+app.command()(batches.export)
+app.command(name="resolve")(levers.resolve_held)
+app.command()(accounts.providers)
+app.add_typer(accounts.accounts, name="accounts")
+for command in (services.up, services.worker, services.beat, services.flower, services.web, services.sandbox):
+    app.command()(command)
+app.add_typer(db, name="db")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    _log_to_standard_error()
+    try:
+        return app(args=arguments, standalone_mode=False) or Code.OK
+    except (KeyboardInterrupt, typer.Abort):
+        return Code.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough; the interpreter must not complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Code.OK
+    except Exception as error:
+        code, message = explain(error)
+        if code is None:
+            raise
+        complain(message, style=Style.BAD)
+        return code
+
+
+def explain(error: Exception) -> tuple[Code | None, str]:
+    """The exit code and the message for an error that is expected to happen; no code for a defect of ours."""
+    for kinds, code, describe in _EXPECTED:
+        if isinstance(error, kinds):
+            return code, describe(error)
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if isinstance(error, ProgrammingError) and state in UNDEFINED:
+        return Code.INFRASTRUCTURE, "the database lacks tables that this version needs: run `recast db upgrade`"
+    if isinstance(error, DBAPIError) and is_connection_trouble(error):
+        where = _address(read().database_url)
+        advice = "start it, or correct RECAST_DATABASE_URL"
+        return Code.INFRASTRUCTURE, f"the database{where} does not answer: {_first_line(error.orig)}; {advice}"
+    if isinstance(error, BrokerError | RedisError):
+        where = _address(read().broker_url)
+        advice = "start it, or correct RECAST_BROKER_URL"
+        return Code.INFRASTRUCTURE, f"the broker{where} does not answer: {_first_line(error)}; {advice}"
+    return None, ""
+
+
+def _usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    advice = f" (see `{context.command_path} --help`)" if context is not None else ""
+    return f"{error.format_message()}{advice}" if isinstance(error, TyperException) else str(error)
+
+
+_EXPECTED: Sequence[tuple[tuple[type[Exception], ...], Code, Callable[[Exception], str]]] = (
+    ((TyperException,), Code.USAGE, _usage),
+    ((SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError), Code.USAGE, str),
+    ((TrialError,), Code.PERSON, str),
+    ((ServerError,), Code.INFRASTRUCTURE, str),
+    ((StorageError,), Code.INFRASTRUCTURE, "the storage cannot be used: {}".format),
+)
+
+
+def _log_to_standard_error() -> None:
+    """Warnings of what the commands call go where errors go; standard output belongs to the answer."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    """End in good order, so that the embedded stack is stopped on the way."""
+    raise SystemExit(TERMINATED)
+
+
+def _address(url: str | None) -> str:
+    """`` at HOST:PORT``, without the credentials beside it."""
+    parsed = make_url(url) if url else None
+    return f" at {parsed.host}:{parsed.port or 'its usual port'}" if parsed is not None and parsed.host else ""
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

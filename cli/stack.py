@@ -1,0 +1,292 @@
+"""The embedded stack: servers and processes that run on this machine for as long as one command wants them.
+
+The first command that starts it in a home owns it; others join it through ``stack.json``, and one that had joined
+takes over when the owner has gone. With ``--sandbox`` the stack has a home of its own, ``HOME/sandbox``, so that its
+data never mix with real ones:
+
+    HOME/            servers' data, logs/, stack.json, secret_key, pictures/
+    HOME/sandbox/    the same for the sandbox, and: accounts.toml (points at it), providers/ (its bill and pictures)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import migrations
+from local.errors import ServerError
+from local.home import Home
+from local.ports import LOOPBACK, pick_port
+from local.process import ServerProcess
+from local.sandbox import sandbox_accounts
+from local.servers import Servers
+from models.session import make_engine
+from providers import PROVIDERS
+from workers.settings import Settings
+
+READY_SECONDS = 60.0  # for web and sandbox to listen: they import for a second, on a slow machine for many
+JOIN_SECONDS = 120.0  # for an owner that is starting to say where its stack is
+POLL_SECONDS = 0.02  # between looks at what starts
+STOP_SECONDS = 15.0  # for a worker to record its submissions in flight; then it is killed, and loses nothing
+SECRET_BYTES = 32
+
+ROOT = Path(__file__).parents[1]  # where our packages lie
+#: Our modules and not those of the working folder, whose own ``tasks.py`` may hide ours.
+PYTHON = (sys.executable, "-P", "-m")
+SANDBOX_FOLDER = "providers"  # in the sandbox's home
+#: What of a stack file is a setting, which the environment can say.
+SETTINGS = ("database_url", "broker_url", "result_url", "secret_key", "public_url")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which processes a stack has besides its servers."""
+
+    worker: bool = True
+    web: bool = True
+    beat: bool = False
+    flower: bool = False
+    sandbox: bool = False
+
+
+class Stack:
+    """The embedded stack of one home, started or joined; what it finds out becomes this process's environment.
+
+    Args:
+        settings: of this command; `home` is the stack's.
+        parts: the processes to start, where this command becomes the owner.
+        external: whether the database and the broker are configured ones, and only processes are started here.
+    """
+
+    def __init__(self, settings: Settings, parts: Parts, *, external: bool = False) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._home = Home(settings.home)
+        self._servers = None if external else Servers(settings.home)
+        self._processes: dict[str, ServerProcess] = {}
+        #: Where this command's sandbox listens.
+        self.sandbox_url: str | None = None
+
+    @property
+    def owned(self) -> bool:
+        """Whether this command started the stack and stops it."""
+        return self._servers is None or self._servers.owned
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the stack or join it; return when jobs can be enqueued. One who had joined may take over with this.
+
+        Raises:
+            ServerError: something did not start; the message quotes its log.
+        """
+        try:
+            if self._servers is not None and not self._own_or_join(self._servers):
+                return
+            self._start_as_owner()
+        except BaseException:
+            self.stop()
+            raise
+
+    def check(self) -> None:
+        """Look whether every process of ours still runs.
+
+        Raises:
+            ServerError: one has ended; the message quotes its log.
+        """
+        for process in self._processes.values():
+            if process.pid is None:
+                raise ServerError(f"{process.name} has ended although nobody told it to. {process.log_tail()}")
+
+    def stop(self) -> None:
+        """Stop what this command started: first those who take work, then those they need."""
+        if self._servers is not None and self._servers.owned:
+            self._settings.stack_file.unlink(missing_ok=True)
+        groups = (("beat", "flower", "worker"), ("sandbox",), ("web",))
+        for group in groups:
+            stopping = [self._processes.pop(name) for name in group if name in self._processes]
+            for process in stopping:
+                process.request_stop()
+            for process in stopping:
+                process.finish_stop(STOP_SECONDS)
+        if self._servers is not None:
+            self._servers.stop()
+
+    def _own_or_join(self, servers: Servers) -> bool:
+        """Become the owner (True), or join a stack that is complete (False)."""
+        deadline = time.monotonic() + JOIN_SECONDS
+        servers.start()
+        if not servers.owned and not self._parts.worker:
+            publish(_addresses(servers))
+            return False
+        while not servers.owned:
+            written = self._read_stack_file()
+            # The owner may also be a command that only looks something up, or one whose stack is not complete yet.
+            if written is not None and written.get("postgres_pid") == servers.pids.postgres:
+                publish(written)
+                return False
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"Another command owns {self._home.folder} and has not started its stack after "
+                    f"{JOIN_SECONDS:.0f} s. Read the logs in {self._home.logs}."
+                )
+            time.sleep(POLL_SECONDS)
+            servers.start()
+        return True
+
+    def _start_as_owner(self) -> None:
+        self._home.prepare()
+        stack: dict[str, Any] = {"secret_key": self._secret_key(), "public_url": self._settings.public_url}
+        if self._servers is not None:
+            # An owner that was killed has left its own behind.
+            self._settings.stack_file.unlink(missing_ok=True)
+            stack |= _addresses(self._servers) | {"postgres_pid": self._servers.pids.postgres}
+        self._start_processes(stack)
+        # Servers alone are not a stack that another command's jobs could be done by.
+        if self._servers is not None and self._parts.worker:
+            _write_private(self._settings.stack_file, json.dumps(stack))
+
+    def _start_processes(self, stack: dict[str, Any]) -> None:
+        """Start them side by side, and wait for those that others need."""
+        web_port, sandbox_port = self._settings.web_port, 0
+        if self._parts.sandbox:
+            sandbox_port = self._kept_port("sandbox_port")
+            self.sandbox_url = f"http://{LOOPBACK}:{sandbox_port}"
+            write_sandbox_accounts(self._settings.accounts_file, self.sandbox_url)
+            # Beside a real deployment, whose web has the configured port.
+            web_port = self._kept_port("web_port")
+            stack["public_url"] = f"http://{LOOPBACK}:{web_port}" if self._parts.web else None
+        publish(stack)
+        if self._parts.web:
+            self._spawn("web", web_command(self._settings, web_port))
+        if self._servers is not None:
+            self._migrate(self._servers.urls.database)
+        for name, more in (("worker", [f"--parent={os.getpid()}"]), ("beat", []), ("flower", [])):
+            if getattr(self._parts, name):
+                self._spawn(name, [*PYTHON, "cli", name, *more])
+        if self._parts.web:
+            self._wait_for_port("web", web_port)
+        if self._parts.sandbox:
+            # Last, because at its start it takes up what it had accepted before, and fetches pictures from `web`.
+            self._spawn("sandbox", sandbox_command(self._home.folder / SANDBOX_FOLDER, sandbox_port))
+            self._wait_for_port("sandbox", sandbox_port)
+
+    def _migrate(self, database_url: str) -> None:
+        engine = make_engine(database_url, pool_size=1)
+        try:
+            migrations.upgrade(engine)
+        finally:
+            engine.dispose()
+
+    def _kept_port(self, name: str) -> int:
+        """A free port, the same from run to run where it can be: URLs with it wait at providers and in our tables."""
+        kept = self._home.folder / name
+        port = pick_port(int(kept.read_text()) if kept.exists() else None)
+        kept.write_text(str(port))
+        return port
+
+    def _spawn(self, name: str, command: Sequence[str]) -> None:
+        process = ServerProcess(
+            name, self._home.log(name), self._home.folder / f"{name}.lock", death_signal=signal.SIGTERM
+        )
+        # Registered first: a process whose start is interrupted half-way is stopped like any other.
+        self._processes[name] = process
+        process.start(command, folder=Path.cwd())
+
+    def _wait_for_port(self, name: str, port: int) -> None:
+        self._processes[name].wait_until(lambda: _listens(port), READY_SECONDS)
+
+    def _secret_key(self) -> str:
+        if self._settings.secret_key is not None:
+            return self._settings.secret_key.get_secret_value()
+        kept = self._home.folder / "secret_key"
+        if not kept.exists():
+            _write_private(kept, secrets.token_urlsafe(SECRET_BYTES))
+        return kept.read_text().strip()
+
+    def _read_stack_file(self) -> Mapping[str, Any] | None:
+        try:
+            found = json.loads(self._settings.stack_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def _addresses(servers: Servers) -> dict[str, Any]:
+    urls = servers.urls
+    return {"database_url": urls.database, "broker_url": urls.broker, "result_url": urls.results}
+
+
+def publish(stack: Mapping[str, Any]) -> None:
+    """Make what is known of the stack this process's environment: Celery's app and every child read it from there."""
+    os.environ.update({f"RECAST_{name.upper()}": str(stack[name]) for name in SETTINGS if stack.get(name)})
+    if str(ROOT) != sysconfig.get_path("purelib"):
+        known = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{known}" if known else str(ROOT)
+
+
+def web_command(settings: Settings, port: int) -> list[str]:
+    """The command line of a `web` process."""
+    return [
+        *PYTHON, "uvicorn", "web.app:build", "--factory", f"--host={settings.web_host}", f"--port={port}",
+        "--log-level=warning", "--no-access-log", "--no-server-header",
+        f"--app-dir={ROOT}",  # else uvicorn looks in the working folder first
+    ]  # fmt: skip
+
+
+def sandbox_command(folder: Path, port: int, *, child: bool = True) -> list[str]:
+    """The command line of a sandbox process; a `child` is killed with this process, in the middle of what it does."""
+    parent = [f"--parent={os.getpid()}"] if child else []
+    return [*PYTHON, "local.sandbox", f"--home={folder}", f"--port={port}", *parent]
+
+
+def sandbox_tables(url: str) -> dict[str, dict[str, Any]]:
+    """The accounts of a sandbox at `url`, for the providers that there are adapters for."""
+    return {name: table for name, table in sandbox_accounts(url).items() if table["provider"] in PROVIDERS}
+
+
+def write_sandbox_accounts(path: Path, url: str) -> None:
+    """Write an accounts file that points at the sandbox at `url`."""
+    lines = ["# Written by `recast --sandbox` at every start: these accounts cost nothing."]
+    for name, table in sandbox_tables(url).items():
+        lines += ["", f"[accounts.{name}]", *(f"{field} = {_toml(value)}" for field, value in table.items())]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _toml(value: Any) -> str:
+    """A TOML value: JSON is one already, but for tables."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Replace a file that only its owner may read; readers see the old content or the new."""
+    partial = path.with_name(f"{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    partial.replace(path)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,0 +1,124 @@
+"""Watching a batch until nothing of it needs a worker any more, or nothing can go on without a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import OperationalError
+
+from catalog.report import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
+from cli.display import Display
+from cli.output import duration
+from cli.stack import Stack
+from models.states import JobState
+from workers.app import app
+from workers.runtime import Runtime
+
+LOOK_SECONDS = 0.2  # between looks: one row by its index
+JUDGE_SECONDS = 1.0  # between looks at what may keep a batch from going on
+STILL_SECONDS = 20.0  # without any change before it is said that perhaps no worker runs
+SHOWN_ENDINGS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How a batch stood when watching ended; `stuck` says what a person has to do, if the batch is not over."""
+
+    report: BatchReport
+    stuck: str | None = None
+
+
+class Watch:
+    """Watches one batch.
+
+    Args:
+        runtime: the deployment.
+        name: of the batch.
+        display: where progress is shown.
+        stack: the embedded stack, which is looked after meanwhile, or None for a configured deployment.
+    """
+
+    def __init__(self, runtime: Runtime, name: str, display: Display, stack: Stack | None) -> None:
+        self._runtime = runtime
+        self._name = name
+        self._display = display
+        self._stack = stack
+        self._pace = Pace()
+        self._endings: Sequence[Ending] = ()
+        self._bad = 0
+        self._moved_at = time.monotonic()
+        self._warned = False
+        self._sweep_at = time.monotonic() + runtime.settings.sweep_every
+        self._judge_at = 0.0
+
+    def run(self) -> Watched:
+        """Watch until the end.
+
+        Raises:
+            OperationalError: a configured database is gone; the jobs go on without us.
+            ServerError: a process of our own stack has ended.
+        """
+        last: BatchReport | None = None
+        while True:
+            try:
+                report = self._runtime.db(find, self._name)
+                self._show(report, last)
+                if report.settled:
+                    return Watched(report)
+                if stuck := self._stuck(report):
+                    return Watched(report, stuck)
+                last = report
+            except OperationalError:
+                if self._stack is None or self._stack.owned:
+                    raise
+                self._take_over(self._stack)
+            self._look_after_stack()
+            time.sleep(LOOK_SECONDS)
+
+    def _show(self, report: BatchReport, last: BatchReport | None) -> None:
+        now = time.monotonic()
+        self._pace.see(now, report.total - report.open)
+        bad = sum(report.counts[state] for state in BAD_STATES)
+        if bad != self._bad:
+            self._bad = bad
+            self._endings = self._runtime.db(endings, report.id, BAD_STATES, SHOWN_ENDINGS, latest=True)
+        if last is None or last.counts != report.counts:
+            self._moved_at = now
+        self._display.show(report, self._pace, self._endings)
+        idle = report.counts[JobState.QUEUED] == report.open
+        if idle and now - self._moved_at > STILL_SECONDS and not self._warned:
+            self._warned = True
+            self._display.note(
+                f"nothing has moved for {duration(STILL_SECONDS)}: is a worker running (`recast worker`), "
+                "and is an account open (`recast accounts list`)?"
+            )
+
+    def _stuck(self, report: BatchReport) -> str | None:
+        now = time.monotonic()
+        if now < self._judge_at:
+            return None
+        self._judge_at = now + JUDGE_SECONDS
+        return self._runtime.db(needs_person, report, self._runtime.accounts)
+
+    def _take_over(self, stack: Stack) -> None:
+        """Go on as the owner of the stack that we had joined: its owner has ended, and its servers with it."""
+        self._runtime.engine.dispose()
+        stack.start()
+        self._display.note("the command that ran the workers has ended; going on with workers of our own")
+
+    def _look_after_stack(self) -> None:
+        """Do the beat's work for a stack of our own, which has none: it would be one more process to wait for."""
+        if self._stack is None or not self._stack.owned:
+            return
+        self._stack.check()
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            every = self._runtime.settings.sweep_every
+            self._sweep_at = now + every
+            try:
+                app.send_task("sweep", retry=False, ignore_result=True, expires=2 * every)
+            except BrokerError:
+                return  # `check` tells of a server that is gone, and the next sweep is soon

@@ -1,0 +1,40 @@
+"""One adapter for each provider: its wire format on one side, the outcomes of `providers.base` on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from providers.base import Operation, Provider
+from providers.hidream import Hidream
+from providers.piktid import Piktid
+from providers.qolaba import Qolaba
+from providers.replicate import Replicate
+from providers.zhiqite import Zhiqite
+
+_ADAPTERS: tuple[type[Provider], ...] = (Hidream, Piktid, Qolaba, Replicate, Zhiqite)
+
+#: Every adapter by its provider's name.
+PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType({adapter.NAME: adapter for adapter in _ADAPTERS})
+
+_OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {name: operation for adapter in PROVIDERS.values() for name, operation in adapter.OPERATIONS.items()}
+)
+
+
+def operation(name: str) -> Operation:
+    """The operation called ``provider.operation``.
+
+    Raises:
+        KeyError: no provider has it; the message lists those there are.
+    """
+    try:
+        return _OPERATIONS[name]
+    except KeyError:
+        raise KeyError(f"{name!r} is no operation; there are {', '.join(_OPERATIONS)}") from None
+
+
+def operations_of(kind: Literal["swap", "generate"]) -> tuple[Operation, ...]:
+    """Every operation of one kind."""
+    return tuple(operation for operation in _OPERATIONS.values() if operation.kind == kind)

@@ -1,0 +1,213 @@
+"""What every adapter shares: the meaning of HTTP statuses, Retry-After, and defaults.
+
+An adapter first decides by the body. Only where the body decides nothing it asks here what the status alone proves.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import ClassVar, Final, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from models.states import Reason
+from providers.base import (
+    CredentialsError,
+    Endpoint,
+    LocateOutcome,
+    NotYetKnown,
+    OpenAttempt,
+    Order,
+    PollOutcome,
+    Refused,
+    Reply,
+    Throttled,
+    Unanswered,
+    Unclear,
+)
+from providers.words import reason_in
+
+MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0  # a longer wait is a mistake of theirs, or for a person to judge
+
+#: These decide whatever the body says: no provider answers a job that it took with one of them.
+DECIDING: Final = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+)
+BAD_CREDENTIALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_ABOUT_THE_REQUEST: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+_MOVED: Final = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
+_REFUSALS: Final = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}
+
+S = TypeVar("S", bound=BaseModel)
+
+
+# --- Retry-After -------------------------------------------------------------------------------------------------
+
+
+def retry_after(reply: Reply) -> float | None:
+    """The Retry-After header in seconds, from either of its forms (RFC 9110, 10.2.3); None without a usable one.
+
+    A date counts from the answer's own Date, so that a provider's clock may be wrong.
+    """
+    value = reply.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        until = _http_date(value)
+        if until is None:
+            return None
+        now = _http_date(reply.headers.get("date", "")) or datetime.now(UTC)
+        seconds = (until - now).total_seconds()
+    if not math.isfinite(seconds):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+# --- What a status proves ----------------------------------------------------------------------------------------
+
+
+def submit_verdict(reply: Reply, why: str = "") -> Refused | Throttled | Unclear:
+    """What the status alone says of a submission; `why` tells what was wrong with the body.
+
+    Only answers that by their meaning were given instead of taking the job are refusals. 5xx, 408 and any success may
+    follow on an acceptance; 302 and 303 are how some servers answer a POST that they carried out, and 409 may say that
+    an earlier send of the same submission had arrived.
+    """
+    status, detail = reply.status, f" ({why})" if why else ""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled(retry_after(reply), raw=reply.body)
+    if status in BAD_CREDENTIALS:
+        return Refused(Reason.AUTH, f"the provider refused the credentials (HTTP {status}){detail}", reply.body)
+    if status == HTTPStatus.PAYMENT_REQUIRED:
+        return Refused(Reason.CREDIT, f"the account has no credit left (HTTP {status}){detail}", reply.body)
+    if status in _ABOUT_THE_REQUEST:
+        message = f"the provider refused the request (HTTP {status}){detail}"
+        return refusal(reply, message, reason_in(why) or Reason.BAD_INPUT)
+    if status in _MOVED:
+        message = f"the provider sent us elsewhere (HTTP {status}): check the account's base_url"
+        return Refused(Reason.PROVIDER_ERROR, message, reply.body)
+    if status in _REFUSALS:
+        message = f"the provider answered HTTP {status}{detail}: check the account's base_url and paths"
+        return refusal(reply, message, reason_in(why) or Reason.PROVIDER_ERROR)
+    return Unclear(f"HTTP {status} does not tell whether the provider took the job{detail}", reply.body)
+
+
+def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
+    """A poll that got no usable answer: whatever the status is, it says nothing of the job."""
+    detail = f" ({why})" if why else ""
+    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body)
+
+
+def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:
+    """A search that got no usable answer."""
+    return NotYetKnown(poll_verdict(reply, why).message)
+
+
+def refusal(reply: Reply, message: str, reason: Reason | None = None) -> Refused | Throttled | Unclear:
+    """A body that says no in words, which name the reason unless it is given.
+
+    Words that nobody knows are the provider's fault. Inside a 5xx they may be any crash's, also one after the job was
+    taken.
+    """
+    found = reason or reason_in(message)
+    if found is Reason.THROTTLED:
+        return Throttled(retry_after(reply), message, reply.body)
+    if found is None and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unclear(f"HTTP {reply.status} does not tell whether the job was taken ({message})", reply.body)
+    return Refused(found or Reason.PROVIDER_ERROR, message, reply.body)
+
+
+# --- Defaults ----------------------------------------------------------------------------------------------------
+
+
+def settings_of(endpoint: Endpoint, kind: type[S]) -> S:
+    """The account's own settings, as the adapter's type.
+
+    Raises:
+        CredentialsError: they are settings of another provider.
+    """
+    if not isinstance(endpoint.settings, kind):
+        raise CredentialsError(
+            f"accounts.{endpoint.account}: its settings are {type(endpoint.settings).__name__}, not {kind.__name__}"
+        )
+    return endpoint.settings
+
+
+class Adapter:
+    """What most providers have in common: no uploads, no inbox, no search for lost submissions."""
+
+    POLL_MANY: ClassVar[int] = 1
+    CAN_LOCATE: ClassVar[bool] = False
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    async def upload(self, role: str, order: Order, data: bytes) -> str:
+        """No need of this provider is met by an upload."""
+        del data
+        raise NotImplementedError(f"{order.operation} takes its {role} without an upload")
+
+    def locator(self, order: Order) -> str | None:
+        """Nothing beyond the reference is needed to find a submission."""
+        del order
+        return None
+
+    async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
+        """Nothing can be asked about a submission whose handle is not known."""
+        return NotYetKnown(f"{attempt.operation} offers no way to find a submission again")
+
+    async def acknowledge(self, receipts: Sequence[str]) -> None:
+        """No inbox is kept for us."""
+        del receipts
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes, *, now: float) -> bool | None:
+        """Nothing is signed: a callback is a hint, and the poll that follows it is what counts."""
+        del headers, body, now
+        return None
+
+    def callback_handle(self, body: bytes) -> str | None:
+        """Nothing in a callback names the job."""
+        del body
+        return None
+
+    async def ask(self, request: httpx.Request) -> Reply:
+        """Send a request that costs nothing."""
+        return await self.endpoint.http.send(request, timeout=self.endpoint.poll_timeout)
+
+    async def pay(self, request: httpx.Request, write_before: float) -> Reply:
+        """Send a request that the provider bills."""
+        return await self.endpoint.http.send(request, timeout=self.endpoint.submit_timeout, write_before=write_before)
+
+
+class OneByOne(Adapter, ABC):
+    """A provider that is asked for each attempt by itself."""
+
+    async def poll(self, attempts: Sequence[OpenAttempt]) -> Mapping[uuid.UUID, PollOutcome]:
+        """Ask how each of `attempts` stands."""
+        return {attempt.reference: await self.poll_one(attempt) for attempt in attempts}
+
+    @abstractmethod
+    async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
+        """Ask how one attempt stands."""

@@ -1,0 +1,46 @@
+"""The retrying tasks: each activation is one slice of a pump, and then its own successor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from tasks.base import RecastTask
+from workers.app import PUMP_VERSION, app
+from workers.poll import PollPump
+from workers.pump import Pump, run
+from workers.runtime import runtime
+from workers.store import StorePump
+from workers.submit import SubmitPump
+
+log = structlog.get_logger()
+
+
+def _activate(task: Any, pump: Pump, generation: int | None) -> None:
+    """One slice, then a retry that carries the new generation; a message that is not wanted any more ends here."""
+    following = run(runtime(), pump, generation)
+    if following is not None:
+        seconds, generation = following
+        raise task.retry(countdown=seconds, kwargs={"version": PUMP_VERSION, "generation": generation})
+
+
+@app.task(bind=True, base=RecastTask, name="submit", max_retries=None)
+def submit(self: Any, account: str, version: int, generation: int | None = None) -> None:
+    """Submit the queued jobs of an account for one slice."""
+    if version == PUMP_VERSION:
+        _activate(self, SubmitPump(runtime(), account), generation)
+
+
+@app.task(bind=True, base=RecastTask, name="poll", max_retries=None)
+def poll(self: Any, account: str, version: int, generation: int | None = None) -> None:
+    """Poll the due attempts of an account for one slice."""
+    if version == PUMP_VERSION:
+        _activate(self, PollPump(runtime(), account), generation)
+
+
+@app.task(bind=True, base=RecastTask, name="store", max_retries=None)
+def store(self: Any, number: str, version: int, generation: int | None = None) -> None:
+    """Save finished pictures for one slice."""
+    if version == PUMP_VERSION:
+        _activate(self, StorePump(runtime(), int(number)), generation)

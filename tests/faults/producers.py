@@ -1,0 +1,45 @@
+"""Producers that wait for their tasks while something is killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.result import AsyncResult
+
+from tests.stack import Stack
+from workers.app import configuration
+from workers.settings import Settings
+
+GET_SECONDS = 30  # until a result that is announced must have been got
+
+
+class Producers:
+    """Tasks whose results this process has subscribed to since it sent them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._app = Celery("producers", set_as_current=False)
+        settings = Settings(
+            database_url=stack.env["RECAST_DATABASE_URL"],
+            broker_url=stack.env["RECAST_BROKER_URL"],
+            result_url=stack.env["RECAST_RESULT_URL"],
+        )
+        self._app.conf.update(configuration(settings))
+        self.results: dict[str, AsyncResult] = {}
+
+    def send(self, task: str, **arguments: Any) -> str:
+        """Ask for a job as any producer does; returns its id."""
+        result = self._app.send_task(task, kwargs=arguments, queue="jobs", ignore_result=False)
+        self.results[result.id] = result
+        return str(result.id)
+
+    def get(self, job_id: str) -> dict[str, Any]:
+        """The result, as ``.get()`` gives it."""
+        value: dict[str, Any] = self.results[job_id].get(timeout=GET_SECONDS)
+        return value
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._app.backend.result_consumer.stop()
+        self._app.backend.client.close()
+        self._app.close()

@@ -1,0 +1,133 @@
+"""Whatever is killed at whatever moment, nothing is lost, nothing is paid twice, and work goes on.
+
+Each cell is a small deployment with one account that can be searched for lost submissions (Zhiqite) and one that cannot
+(Qolaba), a dozen bulk jobs and two tasks that producers wait for. A worker is brought to the moment, the victim is
+killed there and comes back. Then every job ends or is held, held ones are resolved by what the bill says, and the books
+are held against the bill.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from local.sandbox import SandboxConfig
+from models.session import make_sessions
+from tests.faults.conftest import Deploy
+from tests.faults.moments import CALL_SECONDS, MOMENTS, Hold, Moment
+from tests.faults.producers import Producers
+from tests.faults.victims import VICTIMS, Deployment
+from tests.invariants import check_all, check_idle
+from tests.stack import PORTRAITS, Stack, wait_for
+from workers import routing
+from workers.resolve import Verdict, held, resolve
+
+pytestmark = pytest.mark.faults
+
+BULK = 12  # half of them swaps, half portraits
+GOES_ON_SECONDS = 30.0  # until new work is done after the return of what was killed
+SETTLE_SECONDS = 90.0  # a postponed download waits 20 s, a lost submission is judged after some 20 s and looked for
+SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
+LIMITS = {"submit_timeout": f"{CALL_SECONDS + 1:g}s", "poll_every": "0.2s"}
+
+#: Cells that run with all other tests; the whole matrix runs by `make faults`.
+ALWAYS = {
+    ("committed", "worker-killed"),
+    ("answered", "worker-killed"),
+    ("sending", "worker-stopped"),
+    ("stored", "worker-killed"),
+    ("recorded", "valkey-flushed"),
+    ("ended", "valkey-killed"),
+    ("answered", "postgres-killed"),
+    ("downloading", "sandbox-killed"),
+}
+
+
+def cells() -> list[Any]:
+    """Every moment with every victim."""
+    return [
+        pytest.param(
+            moment,
+            victim,
+            id=f"{victim}-{moment.name}",
+            marks=() if (moment.name, victim) in ALWAYS else pytest.mark.matrix,
+        )
+        for victim in VICTIMS
+        for moment in MOMENTS
+    ]
+
+
+@pytest.mark.parametrize(("moment", "name"), cells())
+def test_kill(deploy: Deploy, tmp_path: Any, moment: Moment, name: str) -> None:
+    victim = VICTIMS[name]
+    # A provider that bills a reference again shows a submission that was sent twice.
+    config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=0.5, duplicates="bill")
+    with deploy(config) as stack, closing(Producers(stack)) as producers:
+        # Given jobs and waiting producers, and a worker that is held at the moment
+        stack.only("sandbox-zhiqite", "sandbox-qolaba")
+        stack.configure(**{"sandbox-zhiqite": LIMITS, "sandbox-qolaba": LIMITS})
+        stack.insert([ask(number) for number in range(BULK)], batch="before")
+        producers.send("swap", source=SOURCE, target=TARGET)
+        producers.send("generate", image=SOURCE, prompt="a producer's", options={"width": 256, "height": 256})
+        hold = Hold(stack, moment)
+        beat = stack.beat()
+        cell = Deployment(stack, stack.worker(**hold.settings()), beat)
+        wait_for(lambda: stack.sql("SELECT 1 FROM announcements OFFSET 1"), message="both tasks are accepted")
+        hold.wait()
+        settled = {row.id for row in stack.sql("SELECT id FROM attempts WHERE state <> 'sending'")}
+
+        # When the victim is killed there, and comes back
+        victim.strike(cell)
+        hold.let_go()
+        victim.bring_back(cell)
+        hold.quicken()
+        open_sends = {row.id for row in stack.sql("SELECT id FROM attempts")} - settled
+
+        # Then work goes on
+        stack.insert([ask(number) for number in range(2)], batch="after")
+        wait_for(lambda: done(stack, "after") == 2, timeout=GOES_ON_SECONDS, message="new work is done")
+        # and every job ends, or is held because its submission was open and its provider cannot be searched
+        states = stack.wait_settled(timeout=SETTLE_SECONDS)
+        assert states.keys() <= ({"succeeded", "held"} if victim.may_hold else {"succeeded"})
+        assert sum(states.values()) == BULK + 4
+        lost = stack.sql("SELECT a.id, a.account FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE j.state = 'held'")
+        assert {row.id for row in lost} <= open_sends
+        assert {row.account for row in lost} <= {"sandbox-qolaba"}
+        check_all(stack)
+        # and with the bill in hand the held ones end as well
+        resolve_by_the_bill(stack)
+        assert stack.wait_settled() == {"succeeded": BULK + 4}
+        check_all(stack)
+        check_idle(stack)
+        for job_id in producers.results:
+            assert producers.get(job_id)["job"] == job_id
+
+
+def ask(number: int) -> routing.Ask:
+    if number % 2:
+        return routing.Ask("swap", source=SOURCE, target=TARGET)
+    options = {"width": 256, "height": 256}
+    return routing.Ask("generate", image=SOURCE, prompt=f"portrait {uuid.uuid4()}", options=options)
+
+
+def done(stack: Stack, batch: str) -> int:
+    """How many jobs of a batch have succeeded."""
+    (row,) = stack.sql("SELECT succeeded FROM batches WHERE name = :name", name=batch)
+    return int(row.succeeded)
+
+
+def resolve_by_the_bill(stack: Stack) -> None:
+    """Say of each held job what a person sees at the provider, who lists its prompts with what it took."""
+    sessions = make_sessions(stack.engine)
+    handles = {job["recipe"].get("prompt"): job["handle"] for job in stack.sandbox.jobs()}
+    prompts = {row.id: row.prompt for row in stack.sql("SELECT id, prompt FROM jobs")}
+    with sessions() as session:
+        found = held(session)
+    for job in found:
+        handle = handles.get(prompts[job.job_id])
+        verdict = Verdict.ACCEPTED if handle else Verdict.NOT_ACCEPTED
+        with sessions.begin() as session:
+            resolve(session, job.account, [job], verdict, handle)

@@ -1,0 +1,35 @@
+"""A producer: a script in a process of its own, in a shop whose own module is called `tasks`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from tests.stack import PORTRAITS, Stack
+
+SHOP = Path(__file__).parent / "shop"
+SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
+PREAMBLE = f"""
+import json, sys, uuid
+from celery import chain, chord, group
+from recast import DirectCallError, InvalidJobError, JobRejectedError, app as recast_app, generate, swap
+import tasks
+PAIR = dict(source={SOURCE!r}, target={TARGET!r})
+def answer(value):
+    print(json.dumps(value))
+"""
+
+
+def produce(deployment: Stack, body: str) -> Any:
+    """Run a producer's script in a process of its own; returns what it answered."""
+    script = PREAMBLE + textwrap.dedent(body)
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(
+        command, cwd=SHOP, env=deployment.env, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

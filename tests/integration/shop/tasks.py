@@ -1,0 +1,27 @@
+"""A shop's own Celery project, as users have one: its module is called `tasks`, like one of Recast's packages."""
+
+import os
+from typing import Any
+
+from celery import Celery
+
+app = Celery("shop", broker=os.environ["RECAST_BROKER_URL"], backend=os.environ["RECAST_RESULT_URL"])
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task
+def note(result: dict[str, Any], label: str = "noted") -> dict[str, Any]:
+    """A link: what it was given, under a label."""
+    return {"label": label, "job": result["job"], "pictures": len(result["results"])}
+
+
+@app.task
+def total(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """A chord's body."""
+    return {"jobs": sorted(result["job"] for result in results), "pictures": sum(len(r["results"]) for r in results)}
+
+
+@app.task
+def complain(task_id: str) -> None:
+    """A link_error: Celery hands a task of another project the failed task's id."""
+    app.backend.client.set(f"complaint:{task_id}", repr(app.AsyncResult(task_id).result))

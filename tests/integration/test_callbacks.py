@@ -1,0 +1,91 @@
+"""A callback brings the result within a second, and whatever happens to callbacks, the outcome is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from local.ports import pick_port
+from local.sandbox import SandboxConfig
+from tests.invariants import check_all
+from tests.stack import PORTRAITS, Stack, running
+from workers import routing
+
+ACCOUNT = "sandbox-hidream"
+
+
+@contextmanager
+def deployment(home: Path, **limits: Any) -> Iterator[Stack]:
+    """A deployment whose provider calls back, with a web process to be called, and no worker yet."""
+    port = pick_port(None)
+    config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=2.0, callback_scale=0.1)
+    with running(home, config, RECAST_PUBLIC_URL=f"http://127.0.0.1:{port}") as stack:
+        stack.only(ACCOUNT)
+        stack.configure(**{ACCOUNT: {"max_in_flight": 500, "deadline": "60s", **limits}})
+        stack.web(port)
+        yield stack
+
+
+def variation(folder: Path) -> routing.Ask:
+    """A job on a picture of exactly 3:4."""
+    path = folder / "model.jpg"
+    with Image.open(PORTRAITS / "grace_hopper.jpg") as portrait:
+        portrait.crop((0, 0, 450, 600)).save(path)
+    return routing.Ask("generate", image=str(path), options={"template_id": 3})
+
+
+@pytest.mark.alone
+def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
+    with deployment(tmp_path, poll_every="30s", rate="20/s") as stack:
+        stack.insert([variation(tmp_path)] * 300)
+        stack.worker().wait_ready()
+        states = stack.wait_settled(timeout=90)
+
+        assert states == {"succeeded": 300}
+        delays = _delays(stack)
+        p95 = quantiles(delays, n=20)[-1]
+        assert p95 <= 1.0, f"p95 {p95:.2f} s, worst {max(delays):.2f} s"  # 0.35 s and 0.46 s on two shared cores
+        check_all(stack)
+
+
+def _delays(stack: Stack) -> list[float]:
+    """Seconds from the provider's having finished each job to its last picture being stored."""
+    ready = {job["handle"]: job["ready_at"] for job in stack.sandbox.jobs()}
+    rows = stack.sql(
+        "SELECT a.handle, extract(epoch FROM max(r.created_at))::float8 AS stored"
+        " FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
+    )
+    return [row.stored - ready[row.handle] for row in rows]
+
+
+@pytest.mark.parametrize("fault", ["callback_dropped", "callback_forged", "callback_duplicated", "callback_late"])
+def test_the_outcome_does_not_depend_on_callbacks(tmp_path: Path, fault: str) -> None:
+    with deployment(tmp_path, poll_every="1s") as stack:
+        late: dict[str, Any] = {"seconds": 5.0} if fault == "callback_late" else {}
+        stack.sandbox.add_fault(fault, **late)
+        stack.insert([variation(tmp_path)] * 20)
+        stack.worker().wait_ready()
+        states = stack.wait_settled(timeout=60)
+
+        assert states == {"succeeded": 20}
+        pictures = {job["handle"]: job["pictures"] for job in stack.sandbox.bill()}
+        stored = stack.sql(
+            "SELECT a.handle, count(*) AS n FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
+        )
+        assert {row.handle: row.n for row in stored} == pictures
+        check_all(stack)
+
+
+def test_a_token_nobody_has_is_told_nothing(tmp_path: Path) -> None:
+    with deployment(tmp_path) as stack:
+        answer = httpx.post(f"{stack.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
+
+        assert answer.status_code == 404
+        assert not stack.sql("SELECT 1 FROM callbacks")

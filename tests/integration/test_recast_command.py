@@ -1,0 +1,243 @@
+"""The command as people use it: joined, interrupted, killed, taken over; and what it says when a person is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.stack import PORTRAITS, ROOT, wait_for
+from tests.unit.catalog.catalogs import write_csv
+
+SECONDS = 90.0  # for any one command, on a machine that does other things too
+
+SWAP = {
+    "kind": "swap", "source": str(PORTRAITS / "grace_hopper.jpg"), "target": str(PORTRAITS / "astronaut.png"),
+    "operation": "zhiqite.swap",
+}  # fmt: skip
+PORTRAIT = {
+    "kind": "generate", "image": str(PORTRAITS / "astronaut.png"), "prompt": "a portrait",
+    "operation": "qolaba.consistency", "options": '{"width": 256, "height": 256}',
+}  # fmt: skip
+
+
+class Desk:
+    """A folder in which somebody types commands; nothing that was started there outlives the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RECAST_")},
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments, "--sandbox"],
+            cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def recast(self, *arguments: str) -> tuple[int, str]:
+        process = self.start(*arguments)
+        out, _ = process.communicate(timeout=SECONDS)
+        return process.returncode, out
+
+    def json(self, *arguments: str) -> Any:
+        code, out = self.recast(*arguments, "--json")
+        assert code == 0, out
+        return json.loads(out)
+
+    def catalog(self, *rows: dict[str, str]) -> str:
+        path = self.folder / "shoes.csv"
+        write_csv(path, [{"key": f"row-{number}", **row} for number, row in enumerate(rows)])
+        return str(path)
+
+    def left(self) -> list[str]:
+        """Processes that work in this folder: all of a stack's own do, and its servers name it in their arguments."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                    if str(self.folder) in f"{(entry / 'cwd').readlink()} {command}":
+                        found.append(command)
+                except OSError:
+                    continue  # it has just ended
+        return found
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        wait_for(lambda: not self.left(), message="every process of the stack to end")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """What a process has said when it has said `pattern`."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if re.search(pattern, line):
+            return said
+    raise AssertionError(f"it ended without saying {pattern!r}: {said}")
+
+
+def bill(desk: Desk) -> list[dict[str, Any]]:
+    """What the sandbox has charged for, asked of a stack that is started for that."""
+    up = desk.start("up")
+    url = re.search(r"its bill: (\S+)\)", read_until(up, "its bill"))
+    assert url is not None
+    lines: list[dict[str, Any]] = httpx.get(url[1], timeout=20).json()["lines"]
+    up.send_signal(signal.SIGINT)
+    up.communicate(timeout=SECONDS)
+    return lines
+
+
+def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk) -> None:
+    catalog = desk.catalog(SWAP, PORTRAIT)
+    up = desk.start("up")
+    read_until(up, "commands with --sandbox")
+    stack_file = desk.folder / ".recast" / "sandbox" / "stack.json"
+    assert stack_file.stat().st_mode & 0o077 == 0
+
+    code, out = desk.recast("run", catalog)
+    assert code == 0, out
+    assert sorted(path.name for path in (desk.folder / "recast-pictures" / "shoes").iterdir()) == [
+        "row-0_0.png",
+        "row-1_0.jpg",
+    ]
+    code, out = desk.recast("up")
+    assert code == 2
+    assert "a stack runs in" in out
+
+    up.send_signal(signal.SIGINT)
+    out, _ = up.communicate(timeout=SECONDS)
+    assert up.returncode == 0, out
+    assert desk.left() == []
+    assert not stack_file.exists()
+
+    # Everything can still be looked at, with servers that run for as long as the look takes.
+    (batch,) = desk.json("status")
+    assert (batch["batch"], batch["states"]["succeeded"], batch["settled"]) == ("shoes", 2, True)
+    assert {job["key"] for job in desk.json("jobs", "--state", "succeeded")} == {"row-0", "row-1"}
+    story = desk.json("show", "row-0")
+    assert [attempt["state"] for attempt in story["attempts"]] == ["done"]
+    code, out = desk.recast("export", "shoes", "--to", "out.csv", "--pictures", "out")
+    assert code == 0, out
+    assert (desk.folder / "out" / "row-0_0.png").exists()
+    assert desk.json("db", "check")["ok"]
+    assert desk.left() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
+    desk: Desk, number: signal.Signals, code: int
+) -> None:
+    catalog = desk.catalog(SWAP, PORTRAIT, SWAP)
+    run = desk.start("run", catalog)
+    read_until(run, "running")
+    run.send_signal(number)
+    out, _ = run.communicate(timeout=SECONDS)
+    assert run.returncode == code, out
+    if number is signal.SIGINT:
+        assert f"`recast run {catalog} --sandbox` goes on" in out
+    wait_for(lambda: not desk.left(), message="every process of the run to end")
+
+    code, out = desk.recast("run", catalog)
+    assert code == 0, out
+    assert "3 succeeded" in out
+    assert len(bill(desk)) == 3
+
+
+def test_one_run_takes_over_from_another_that_ends(desk: Desk) -> None:
+    first = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "first")
+    read_until(first, "first: 4 rows")
+    second = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "second")
+    read_until(second, "second: 4 rows")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=SECONDS)
+
+    out, _ = second.communicate(timeout=SECONDS)
+    assert second.returncode == 0, out
+    assert "second: 4 succeeded" in out
+
+
+def test_without_waiting_the_jobs_are_done_by_the_next_run(desk: Desk) -> None:
+    catalog = desk.catalog(PORTRAIT)
+    code, out = desk.recast("run", catalog, "--no-wait")
+    assert code == 0, out
+    assert "1 row queued" in out
+    assert desk.json("status", "shoes")["states"]["queued"] == 1
+    assert desk.json("run", catalog)["states"]["succeeded"] == 1
+
+
+def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
+    catalog = desk.catalog(PORTRAIT, PORTRAIT, PORTRAIT)
+    code, out = desk.recast("run", catalog, "--max-cost", "0.07")
+    assert code == 3, out
+    assert "cannot go on: the batch has spent 0.06" in out.replace("0.0600", "0.06")
+    assert "run the catalog again with a higher --max-cost" in out
+
+    code, out = desk.recast("run", catalog, "--max-cost", "1")
+    assert code == 0, out
+    assert "3 succeeded" in out
+
+
+def test_a_closed_account_needs_a_person(desk: Desk) -> None:
+    catalog = desk.catalog(PORTRAIT)
+    assert desk.json("run", catalog)["exit_code"] == 0
+    assert desk.recast("accounts", "close", "sandbox-qolaba", "--note", "holidays")[0] == 0
+    (closed,) = [account for account in desk.json("accounts", "list") if not account["open"]]
+    assert (closed["account"], closed["closed_note"]) == ("sandbox-qolaba", "holidays")
+
+    catalog = desk.catalog(PORTRAIT, PORTRAIT)
+    code, out = desk.recast("run", catalog)
+    assert code == 3, out
+    assert "account sandbox-qolaba is closed: paused" in out
+
+    assert desk.recast("accounts", "open", "sandbox-qolaba")[0] == 0
+    assert desk.json("run", catalog)["states"]["succeeded"] == 2
+
+
+def test_credentials_are_checked_without_spending(desk: Desk) -> None:
+    desk.recast("run", desk.catalog(PORTRAIT), "--no-wait")
+    found = desk.json("accounts", "check")
+    assert found
+    assert {answer["verdict"] for answer in found.values()} == {"good"}
+
+
+def test_a_producers_own_tasks_do_not_get_in_the_way(desk: Desk) -> None:
+    """A worker imports our `tasks` although the working folder has one of its own."""
+    for name in ("tasks.py", "web.py", "local.py", "workers.py"):
+        (desk.folder / name).write_text("raise RuntimeError('not ours')")
+    catalog = desk.catalog(PORTRAIT)
+    script = "import sys; from cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "run", catalog, "--sandbox", "--json"],
+        cwd=desk.folder, env=desk.env, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import lineup, runner
+from benchmarks.figures import Figures, TooFewError
+from benchmarks.stub import Bill
+from local.servers import Urls
+
+FIGURES = Figures(
+    jobs_per_s=100.0,
+    cpu_ms_per_job=2.0,
+    servers_cpu_ms_per_job=1.0,
+    steady_seconds=30.0,
+    stub_load=0.1,
+    other_load=0.0,
+    polls_per_job=1.1,
+    completed=4000,
+    submitted=4500,
+)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    calls: list[tuple[str, float]] = []
+
+    def run(contestant: lineup.Contestant, seconds: float) -> Figures:
+        calls.append((contestant.name, seconds))
+        return FIGURES
+
+    monkeypatch.setattr(command, "run", run)
+    return calls
+
+
+def failing(error: Exception) -> Callable[..., Figures]:
+    def run(*_: object) -> Figures:
+        raise error
+
+    return run
+
+
+def test_json_is_one_object_with_the_comparison(
+    ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--short", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found[name] for name in ("jobs_per_s", "ratio_to_celery", "ratio_to_bare_loop")} == {
+        "jobs_per_s": 100.0,
+        "ratio_to_celery": 1.0,
+        "ratio_to_bare_loop": 1.0,
+    }
+    assert (found["cpu_ms_per_job"], found["polls_per_job"]) == (2.0, 1.1)
+    assert list(found["rounds"][0]) == [name for name, _ in ran]
+
+
+def test_a_short_run_ends_within_three_minutes_and_a_full_one_is_steady_for_thirty_seconds(
+    ran: list[tuple[str, float]],
+) -> None:
+    command.main(["--short"])
+    assert {"recast", "bare_loop"} < {name for name, _ in ran}
+    # Start, filling the pipeline and the end take up to 20 s each.
+    assert sum(seconds + 20 for _, seconds in ran) <= 180
+    ran.clear()
+    command.main([])
+    assert {"celery_prefork", "celery_threads", "recast", "bare_loop"} == {name for name, _ in ran}
+    assert all(seconds * 0.8 > 30 for _, seconds in ran)
+
+
+def test_the_table_names_everybody_and_the_ratio(
+    ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    command.main(["--rounds", "2"])
+    output = capsys.readouterr().out
+    assert len(ran) == 2 * len(command.lineup(short=False))
+    for contestant in command.lineup(short=False):
+        assert contestant.title in output
+    assert "1.0 times the work of idiomatic Celery" in output
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.2, False), (1.3, True)])
+def test_a_disturbed_run_says_so(
+    load: float, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "run", lambda *_: replace(FIGURES, other_load=load))
+    command.main(["--short", "--json"])
+    assert ("kept 1.3 cores busy" in capsys.readouterr().err) is said
+
+
+@pytest.mark.parametrize("error", [runner.RunError("recast ended with status 1"), TooFewError("3 jobs were completed")])
+def test_a_run_that_cannot_be_measured_fails_with_its_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "run", failing(error))
+    assert command.main(["--short", "--json"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert str(error) in output.err
+
+
+def test_a_contestant_that_paid_twice_is_not_measured(tmp_path: Path) -> None:
+    stage = lineup.Stage(tmp_path, Urls("postgresql://nowhere", "", ""), "http://127.0.0.1:1")
+    bill = Bill(submits=10, repeats=1, polls=10, finished=10, polls_of_finished=10, cpu_seconds=0.0)
+    with pytest.raises(runner.RunError, match="sent 1 jobs twice"):
+        runner._read_out(lineup.BareLoop(), stage, [], bill)

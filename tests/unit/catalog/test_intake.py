@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from catalog import checks
+from catalog.checks import Defaults
+from catalog.errors import BadRowsError, CatalogError
+from catalog.intake import SPOOLED, Intake, take_in
+from models.jobs import bulk_job_id
+from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
+from workers import pictures, routing
+from workers.routing import Reach
+
+REACH = Reach(public_url=True, presigned=False)
+NO_REACH = Reach(public_url=False, presigned=False)
+BOTH = accounts("zhiqite", "qolaba")
+
+
+def spooled(intake: Intake) -> list[dict[str, str]]:
+    lines = b"".join(intake.chunks()).decode().splitlines()
+    return [dict(zip(SPOOLED, line.split("\t"), strict=True)) for line in lines]
+
+
+def mistakes(path: Path, reach: Reach = REACH, defaults: Defaults | None = None) -> list[str]:
+    with pytest.raises(BadRowsError) as caught:
+        take_in(path, BOTH, reach, defaults=defaults)
+    assert caught.value.total == len(caught.value.mistakes)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_rows_become_what_the_database_copies(folder: Path) -> None:
+    rows = [swap("s", sku="A\t1\\2", empty=""), portrait("p", options='{"batch": 2}')]
+    with take_in(write_csv(folder / "shoes.csv", rows), BOTH, REACH) as intake:
+        first, second = spooled(intake)
+        assert (intake.name, intake.rows) == ("shoes", 2)
+    assert first["id"] == bulk_job_id("shoes", "s")
+    assert first["source"] == str(folder / "a.png")
+    assert first["lane"] == "zhiqite.swap"
+    assert first["extra"] == r'{"sku":"A\\t1\\\\2"}'
+    assert first["image"] == first["account"] == r"\N"
+    assert first["cost"] == "0.02"
+    assert json.loads(second["options"]) == {"batch": 2}
+    assert (second["lane"], second["cost"]) == ("qolaba.consistency", "0.06")
+
+
+def test_the_estimate_tells_the_cheapest_and_the_dearest_way(folder: Path) -> None:
+    two = {**accounts("zhiqite"), "other": accounts("zhiqite", prices={"swap": "0.05 USD"})["zhiqite-main"]}
+    two["other"] = two["other"].model_copy(update={"name": "other"})
+    path = write_csv(folder / "c.csv", [swap("1"), swap("2"), swap("3", account="other")])
+    with take_in(path, two, REACH) as intake:
+        assert (intake.estimate.cheapest, intake.estimate.dearest) == (Decimal("0.09"), Decimal("0.15"))
+        assert intake.estimate.unpriced == set()
+        assert intake.estimate.lanes == {"zhiqite.swap": 2, "other@zhiqite.swap": 1}
+
+
+def test_ways_without_a_price_are_named(folder: Path) -> None:
+    free = accounts("zhiqite", prices={})
+    with take_in(write_csv(folder / "c.csv", [swap("1")]), free, REACH) as intake:
+        assert intake.estimate.unpriced == {"zhiqite-main: zhiqite.swap"}
+
+
+def test_defaults_are_for_rows_that_name_neither(folder: Path) -> None:
+    rows = [swap("1"), swap("2", provider="zhiqite"), swap("3", account="zhiqite-main")]
+    with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH, defaults=Defaults("zhiqite-main")) as intake:
+        assert [row["lane"] for row in spooled(intake)] == [
+            "zhiqite-main@zhiqite.swap",
+            "zhiqite.swap",
+            "zhiqite-main@zhiqite.swap",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (swap("", sku="1"), "line 2: key: is missing"),
+        (swap("a\tb"), "line 2: key: 'a\\tb' is not allowed; allowed: 1 to 500 printable characters"),
+        (swap("k" * 501), "allowed: 1 to 500 printable characters"),
+        ({"key": "1", "kind": "paint"}, "line 2: kind: 'paint' is unknown; allowed: swap, generate"),
+        ({"key": "1", "kind": "swap", "source": "a.png"}, "line 2: target: is missing; a swap needs source and target"),
+        (swap("1", image="a.png"), "line 2: image: 'a.png' has no use here"),
+        (portrait("1", prompt=""), "line 2: prompt: is missing; qolaba.consistency needs one"),
+        (portrait("1", options='{"batch": 9}'), "line 2: options.batch: 9 is not allowed for qolaba.consistency"),
+        (portrait("1", options='{"height": 100}'), "line 2: options.height: 100 is not allowed for qolaba.consistency"),
+        (
+            portrait("1", options='{"sharp": 1}'),
+            "line 2: options.sharp: qolaba.consistency has no such option; allowed:",
+        ),
+        (portrait("1", options="{batch: 2}"), "line 2: options: '{batch: 2}' is not valid JSON"),
+        (portrait("1", options="[2]"), "line 2: options: '[2]' is not a JSON object"),
+        (portrait("1", options='{"batch": NaN}'), "has NaN"),
+        (swap("1", account="nobody"), "line 2: account: 'nobody' is unknown; allowed: qolaba-main, zhiqite-main"),
+        (swap("1", account="qolaba-main"), "line 2: account: 'qolaba-main' cannot swap"),
+        (swap("1", provider="nobody"), "line 2: provider: 'nobody' is unknown"),
+        (swap("1", operation="zhiqite.paint"), "line 2: operation: 'zhiqite.paint' is not to be had here; allowed:"),
+        (swap("1", source="missing.png"), "line 2: source: 'missing.png': there is no such file"),
+        (swap("1", source="."), "line 2: source: '.': this is a folder, not a file"),
+        (swap("1", source="empty.png"), "line 2: source: 'empty.png': the file is empty"),
+        (swap("1", source="text.png"), "line 2: source: 'text.png': this is text; JPEG, PNG and WebP are taken"),
+        (swap("1", source="moving.webp"), "line 2: source: 'moving.webp': this is an animated WEBP"),
+        (swap("1", source="ftp://x/y.png"), "line 2: source: 'ftp://x/y.png' has the scheme 'ftp'"),
+        (swap("1", source="https://x/" + "y" * 5_000), "line 2: source: is not a path or URL: it is too long"),
+    ],
+)
+def test_a_row_that_cannot_be_enqueued_says_line_column_value_and_what_is_allowed(
+    folder: Path, row: Mapping[str, Any], message: str
+) -> None:
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("no picture at all")
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
+    (told,) = mistakes(write_csv(folder / "c.csv", [row]))
+    assert message in told
+
+
+def test_local_files_need_a_way_to_a_provider_that_fetches(folder: Path) -> None:
+    (told,) = mistakes(write_csv(folder / "c.csv", [swap("1")]), NO_REACH)
+    assert "line 2: source: 'a.png' is a local file and zhiqite.swap fetches its pictures by URL" in told
+    assert "set RECAST_PUBLIC_URL" in told
+
+
+def test_public_urls_need_no_way(folder: Path) -> None:
+    rows = [swap("1", source="https://example.org/a.png", target="https://example.org/b.png")]
+    with take_in(write_csv(folder / "c.csv", rows), BOTH, NO_REACH) as intake:
+        assert spooled(intake)[0]["source"] == "https://example.org/a.png"
+
+
+def test_a_key_may_stand_once(folder: Path) -> None:
+    (told,) = mistakes(write_csv(folder / "c.csv", [swap("1"), swap("2"), swap("1")]))
+    assert told == "line 4: key: '1' is the key of line 2 already; a key names one row"
+
+
+def test_all_mistakes_are_told_and_what_routing_says_is_not_remembered_for_other_rows(folder: Path) -> None:
+    rows = [
+        swap("1", source="x.png", target="y.png"),
+        swap("2"),
+        portrait("3", options="{}"),
+        swap("4", target="z.png"),
+    ]
+    assert mistakes(write_csv(folder / "c.csv", rows)) == [
+        "line 2: source: 'x.png': there is no such file",
+        "line 2: target: 'y.png': there is no such file",
+        "line 5: target: 'z.png': there is no such file",
+    ]
+    assert [told.split(" is a local")[0] for told in mistakes(folder / "c.csv", NO_REACH)] == [
+        "line 2: source: 'x.png'",
+        "line 3: source: 'a.png'",
+        "line 4: image: 'a.png'",
+        "line 5: source: 'a.png'",
+    ]
+
+
+def test_mistakes_beyond_what_anybody_reads_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog.intake.MAX_MISTAKES", 2)
+    path = write_csv(folder / "c.csv", [swap(str(number), target="z.png") for number in range(5)])
+    with pytest.raises(BadRowsError) as caught:
+        take_in(path, BOTH, REACH)
+    assert str(caught.value).splitlines()[2:] == ["... and 3 more", f"{path}: 5 mistakes; nothing was enqueued"]
+
+
+def test_an_empty_catalog_is_refused(folder: Path) -> None:
+    with pytest.raises(CatalogError, match="has no rows"):
+        take_in(write_csv(folder / "c.csv", []), BOTH, REACH)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "n" * 201])
+def test_names_that_no_batch_can_have(folder: Path, name: str) -> None:
+    with pytest.raises(CatalogError, match="--name"):
+        take_in(write_csv(folder / "c.csv", [swap("1")]), BOTH, REACH, name=name)
+
+
+def fingerprints(path: Path) -> dict[str, str]:
+    with take_in(path, BOTH, REACH) as intake:
+        return {row["key"]: row["fingerprint"] for row in spooled(intake)}
+
+
+def test_a_fingerprint_changes_with_what_decides_the_picture(folder: Path) -> None:
+    rows = [swap("same", note="old"), swap("other-target"), portrait("other-prompt"), portrait("other-options")]
+    before = fingerprints(write_csv(folder / "c.csv", rows))
+    picture(folder / "c.png")
+    rows = [
+        swap("same", note="new"),
+        swap("other-target", target="c.png"),
+        portrait("other-prompt", prompt="another"),
+        portrait("other-options", options='{"batch": 2}'),
+    ]
+    after = fingerprints(write_csv(folder / "c.csv", rows))
+    assert {key for key in before if before[key] != after[key]} == {"other-target", "other-prompt", "other-options"}
+
+
+def test_a_fingerprint_changes_with_the_file_and_not_with_its_place(folder: Path) -> None:
+    before = fingerprints(write_csv(folder / "c.csv", [swap("1")]))
+    moved = folder.rename(folder.with_name("moved"))
+    assert fingerprints(moved / "c.csv") == before
+    stat = (moved / "b.png").stat()
+    os.utime(moved / "b.png", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000_000))
+    assert fingerprints(moved / "c.csv") != before
+
+
+def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    routed: list[str] = []
+
+    def header(path: Path) -> pictures.Picture:
+        looked.append(path)
+        return pictures.header(path)
+
+    def route(ask: Any, *more: Any) -> str:
+        routed.append(ask.kind)
+        return routing.route(ask, *more)
+
+    monkeypatch.setattr(checks, "header", header)
+    monkeypatch.setattr(checks, "route", route)
+    rows = [swap(f"s{number}", prompt="") for number in range(50)] + [portrait(f"p{number}") for number in range(50)]
+    with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH) as intake:
+        assert intake.rows == 100
+    assert sorted(looked) == [folder / "a.png", folder / "b.png"]
+    assert routed == ["swap", "generate"]
+
+
+def test_json_lines_carry_options_and_metadata_as_they_are(folder: Path) -> None:
+    row = portrait(7, options={"batch": 3}, tags=["new", {"deep": 1}], nothing=None)
+    (folder / "c.jsonl").write_text(json.dumps(row))
+    with take_in(folder / "c.jsonl", BOTH, REACH) as intake:
+        (found,) = spooled(intake)
+    assert (found["key"], json.loads(found["extra"])) == ("7", {"tags": ["new", {"deep": 1}]})
+    assert found["cost"] == "0.09"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from cli.output import REASONS, amount, duration, emit, table, why
+from models.states import Reason
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("0", "0.00"), ("0.4600", "0.46"), ("0.0125", "0.0125"), ("1200", "1200.00"), ("0.1", "0.10")],
+)
+def test_amounts(value: str, written: str) -> None:
+    assert amount(Decimal(value)) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7_500, "2 h 5 min"), (90_000, "1 d 1 h")],
+)
+def test_durations(seconds: float, written: str) -> None:
+    assert duration(seconds) == written
+
+
+def test_every_reason_has_plain_words() -> None:
+    assert set(REASONS) == set(Reason)
+
+
+def test_why_quotes_the_provider() -> None:
+    assert why("no_face", "Zhiqite: none") == "no usable face in the picture (Zhiqite: none)"
+    assert why(None, "cannot be fetched yet") == "cannot be fetched yet"
+    assert why(None, None) == "no reason was recorded"
+
+
+def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"cost": Decimal("0.0200"), "at": datetime(2026, 1, 2, tzinfo=UTC), "key": "ü"})
+    assert json.loads(capsys.readouterr().out) == {"cost": "0.02", "at": "2026-01-02T00:00:00+00:00", "key": "ü"}
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    table(("key",), [("[red]x[/red] :smile:",)])
+    assert "[red]x[/red] :smile:" in capsys.readouterr().out

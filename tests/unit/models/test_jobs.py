@@ -1,0 +1,41 @@
+"""Identities of attempts and bulk jobs, and money as people write it."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.jobs import bulk_job_id, client_reference, money
+from models.session import make_engine
+
+
+def test_references_never_change() -> None:
+    # Recorded from the first release: another value would submit every open job a second time.
+    assert client_reference("job", 1) == uuid.UUID("e0c594ad-fb03-554a-835e-0fb721088033")
+    assert bulk_job_id("catalog", "row") == "ced0ca33-dac5-54e8-a890-d6cbb827ef48"
+
+
+@given(st.text(), st.text(), st.integers(1, 99), st.integers(1, 99))
+def test_another_job_or_number_is_another_reference(first: str, second: str, one: int, two: int) -> None:
+    same = (first, one) == (second, two)
+    surrogates = any("\ud800" <= letter <= "\udfff" for letter in first + second)
+
+    if not surrogates:
+        assert (client_reference(first, one) == client_reference(second, two)) is same
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0.0200", "0.02 USD"), ("10.0000", "10 USD"), ("0", "0 USD"), ("1000", "1000 USD"), ("0.0001", "0.0001 USD")],
+)
+def test_money_is_written_without_exponents_and_idle_zeros(amount: str, text: str) -> None:
+    assert money(Decimal(amount), "USD") == text
+
+
+def test_only_postgresql_will_do() -> None:
+    with pytest.raises(ValueError, match=r"DATABASE_URL must be a postgresql:// URL, not 'sqlite'"):
+        make_engine("sqlite:///jobs.db")

@@ -1,0 +1,223 @@
+"""PiktID's inbox, which all jobs share, and its session, whose refresh token may be spent once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from models.states import Reason
+from providers.base import Done, NotSentError, OpenAttempt, Pending, Refused, Reply, Throttled, Unanswered, UnclearError
+from providers.sessions import MemorySessions
+from tests.unit.providers.cases import PIKTID_SWAP
+from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
+
+OLD = b'{"access_token": "a1", "refresh_token": "r1"}'
+NEW = {"access_token": "a2", "refresh_token": "r2"}
+
+
+def attempts(count: int, *, age: float = 0.0) -> list[OpenAttempt]:
+    return [OpenAttempt(uuid.uuid4(), "piktid.swap", f"img{index}/0", age=age) for index in range(count)]
+
+
+def inbox(*events: tuple[str, dict[str, Any]]) -> Reply:
+    listed = [{"id": number, "name": name, "data": data} for number, (name, data) in enumerate(events)]
+    return reply(200, {"notifications_list": listed})
+
+
+class Server:
+    """PiktID's tokens: which are valid, what was sent, and whether a refresh token came twice."""
+
+    def __init__(self, *, valid: str | None = None, login: Reply | None = None, refresh: Reply | None = None) -> None:
+        self.valid = valid
+        self.login = login or reply(200, NEW)
+        self.refresh = refresh or reply(200, NEW)
+        self.sent: list[str] = []
+        self.refreshed: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> Reply:
+        if not request.url.path.endswith("/tokens"):
+            self.sent.append("call")
+            good = self.valid is not None and request.headers["authorization"] == f"Bearer {self.valid}"
+            return reply(200, {"notifications_list": []}) if good else reply(401)
+        if request.method == "POST":
+            self.sent.append("login")
+            self.valid = "a2" if self.login.ok else self.valid
+            return self.login
+        self.sent.append("refresh")
+        self.refreshed.append(json.loads(request.content)["refresh_token"])
+        self.valid = "a2" if self.refresh.ok else self.valid
+        return self.refresh
+
+
+# --- The inbox ---------------------------------------------------------------------------------------------------
+
+
+def test_one_call_serves_every_job_and_none_gets_another_ones_picture() -> None:
+    """The page's own example takes the first event of the inbox, whoever it belongs to."""
+    jobs = attempts(200)
+    events = [
+        ("download", {"id_image": f"img{index}", "link": f"https://p.example/{index}.png"}) for index in range(150)
+    ]
+    http = ScriptedHttp(always(inbox(*reversed(events), ("error", {"msg": "No face found"}))))
+
+    outcomes = run(PIKTID_SWAP.build(http).poll(jobs))
+
+    assert len(http.requests) == 1
+    for index, job in enumerate(jobs):
+        outcome = outcomes[job.reference]
+        if index < 150:
+            assert isinstance(outcome, Done)
+            assert outcome.outputs[0].url == f"https://p.example/{index}.png"
+            assert outcome.receipts == (str(149 - index),)
+            assert json.loads(outcome.raw)["id_image"] == f"img{index}"
+        else:
+            assert isinstance(outcome, Pending)
+
+
+def test_two_faces_of_one_image_are_told_apart() -> None:
+    first, second = (OpenAttempt(uuid.uuid4(), "piktid.swap", f"img/{face}") for face in (0, 1))
+    events = [("download", {"id_image": "img", "f": face, "link": f"https://p.example/{face}.png"}) for face in (1, 0)]
+    outcomes = run(PIKTID_SWAP.build(ScriptedHttp(always(inbox(*events)))).poll([first, second]))
+    for face, job in enumerate((first, second)):
+        outcome = outcomes[job.reference]
+        assert isinstance(outcome, Done)
+        assert outcome.outputs[0].url == f"https://p.example/{face}.png"
+
+
+def test_the_history_is_asked_for_one_overdue_job_and_its_failure_costs_no_event() -> None:
+    overdue = attempts(3, age=400.0)
+    in_inbox = inbox(("download", {"id_image": "img1", "link": "https://p.example/1.png"}))
+
+    def answer(request: httpx.Request) -> Reply:
+        if request.url.path.endswith("/history"):
+            assert json.loads(request.content)["id_image"] in {"img0", "img2"}
+            raise UnclearError("reset")
+        return in_inbox
+
+    http = ScriptedHttp(answer)
+    outcomes = run(PIKTID_SWAP.build(http).poll(overdue))
+    assert [request.url.path.rpartition("/")[2] for request in http.requests] == ["read", "history"]
+    assert isinstance(outcomes[overdue[1].reference], Done)
+    assert isinstance(outcomes[overdue[0].reference], Pending)
+
+
+def test_an_attempt_is_matched_by_what_was_written_down_before_the_send() -> None:
+    """The answer of the submission was lost, but the event came."""
+    order = PIKTID_SWAP.order(face=2)
+    locator = PIKTID_SWAP.build(ScriptedHttp(always(reply()))).locator(order)
+    assert locator == "6776a1/2"
+    lost = OpenAttempt(order.reference, "piktid.swap", handle=None, locator=locator)
+    event = ("download", {"id_image": "6776a1", "f": 2, "link": "https://p.example/2.png"})
+    outcome = run(PIKTID_SWAP.build(ScriptedHttp(always(inbox(event)))).poll([lost]))[order.reference]
+    assert isinstance(outcome, Done)
+    assert outcome.handle == locator
+
+
+# --- The session -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_call_logs_in_and_the_session_is_kept() -> None:
+    server, sessions = Server(), MemorySessions()
+    http = ScriptedHttp(server)
+    provider = PIKTID_SWAP.build(http, sessions=sessions)
+    run(provider.poll(attempts(1)))
+    run(provider.poll(attempts(1)))
+    assert server.sent == ["login", "call", "call"]
+    assert json.loads(sessions.session or b"") == NEW
+
+
+def test_a_rejected_token_is_refreshed_once_and_the_mark_goes_with_the_new_session() -> None:
+    server, sessions = Server(), MemorySessions(OLD)
+    run(PIKTID_SWAP.build(ScriptedHttp(server), sessions=sessions).poll(attempts(1)))
+    assert server.sent == ["call", "refresh", "call"]
+    assert server.refreshed == ["r1"]
+    assert not sessions.interrupted
+
+
+def test_workers_that_meet_the_same_401_refresh_once() -> None:
+    """A refresh token that is sent twice costs the user every token (PiktID's refresh page)."""
+    server, sessions = Server(), MemorySessions(OLD)
+
+    async def race() -> None:
+        gate = asyncio.Event()
+
+        class SlowHttp(ScriptedHttp):
+            async def send(self, request: httpx.Request, **options: Any) -> Reply:
+                answer = await super().send(request, **options)
+                if len(self.requests) == 8:
+                    gate.set()
+                if not request.url.path.endswith("/tokens"):
+                    await gate.wait()  # every worker has its 401 before the first one can renew
+                return answer
+
+        http = SlowHttp(server)
+        workers = [PIKTID_SWAP.build(http, sessions=sessions) for _ in range(8)]
+        await asyncio.gather(*(worker.poll(attempts(1)) for worker in workers))
+
+    asyncio.run(race())
+    assert server.refreshed == ["r1"]
+    assert server.sent.count("login") == 0
+
+
+def test_an_interrupted_renewal_is_never_repeated() -> None:
+    """The worker before us died with the refresh token in its hands: log in anew instead."""
+    server, sessions = Server(), MemorySessions(OLD)
+    sessions.interrupted = True
+    run(PIKTID_SWAP.build(ScriptedHttp(server), sessions=sessions).poll(attempts(1)))
+    assert server.sent == ["call", "login", "call"]
+    assert server.refreshed == []
+    assert not sessions.interrupted
+
+
+def test_a_renewal_without_an_answer_leaves_its_mark_and_nothing_was_submitted() -> None:
+    sessions = MemorySessions(OLD)
+
+    def answer(request: httpx.Request) -> Reply:
+        if request.url.path.endswith("/tokens"):
+            raise UnclearError("reset")
+        return reply(401)
+
+    provider = PIKTID_SWAP.build(ScriptedHttp(answer), sessions=sessions)
+    with pytest.raises(NotSentError, match="logging in got no answer"):
+        run(provider.submit(PIKTID_SWAP.order(), write_before=WRITE_BEFORE))
+    assert sessions.interrupted
+    assert sessions.session == OLD
+
+
+@pytest.mark.parametrize("refresh", [reply(401), reply(500), reply(200, b"<html>"), reply(200, {"access_token": "x"})])
+def test_a_refused_refresh_ends_in_a_login(refresh: Reply) -> None:
+    server, sessions = Server(refresh=refresh), MemorySessions(OLD)
+    server.valid = None
+    run(PIKTID_SWAP.build(ScriptedHttp(server), sessions=sessions).poll(attempts(1)))
+    assert server.sent[:3] == ["call", "refresh", "login"]
+    assert json.loads(sessions.session or b"") == NEW
+
+
+def test_a_refused_login_is_the_answer_to_the_submission() -> None:
+    for login, wanted in ((reply(401), Refused), (reply(400), Refused), (reply(429, retry_after="5"), Throttled)):
+        provider = PIKTID_SWAP.build(ScriptedHttp(Server(login=login)), sessions=MemorySessions())
+        outcome = run(provider.submit(PIKTID_SWAP.order(), write_before=WRITE_BEFORE))
+        assert isinstance(outcome, wanted)
+        if isinstance(outcome, Refused):
+            assert outcome.reason is Reason.AUTH
+        asked = run(provider.poll(jobs := attempts(2)))
+        assert all(isinstance(asked[job.reference], Unanswered) for job in jobs)
+
+
+@pytest.mark.parametrize("login", [reply(500), reply(503, b"<html>"), reply(200, b"{}"), reply(302)])
+def test_a_login_that_fails_without_a_refusal_sent_nothing(login: Reply) -> None:
+    provider = PIKTID_SWAP.build(ScriptedHttp(Server(login=login)), sessions=MemorySessions())
+    with pytest.raises(NotSentError, match="logging in failed"):
+        run(provider.submit(PIKTID_SWAP.order(), write_before=WRITE_BEFORE))
+
+
+def test_every_send_of_a_submission_keeps_its_deadline() -> None:
+    """Also the one after a renewal: a frozen process must not pay."""
+    http = ScriptedHttp(in_turn([reply(401), reply(200, NEW), reply(200, {"msg": "ok"})]))
+    run(PIKTID_SWAP.build(http).submit(PIKTID_SWAP.order(), write_before=WRITE_BEFORE))
+    assert http.deadlines == [WRITE_BEFORE, None, WRITE_BEFORE]

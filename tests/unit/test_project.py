@@ -1,0 +1,310 @@
+"""The project's own promises: which package may import which, and that packaging and documents agree with the code."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from cli.main import app as command_line
+from providers import PROVIDERS
+from tests.stack import ROOT
+from workers import accounts, latency, leases, moves, outcomes, pump, settings
+
+LAYERS = ("models", "providers", "workers", "tasks", "catalog")
+FACES = ("recast", "cli", "web")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
+OWN_SERVICES = ("migrate", "worker", "beat", "flower", "web")
+
+#: Which of our packages the modules of each may import, besides their own.
+ALLOWED: Mapping[str, frozenset[str]] = {
+    **{layer: frozenset(LAYERS[:place]) for place, layer in enumerate(LAYERS)},
+    # The face engine looks at inputs for accounts that ask for it.
+    "workers": frozenset({"models", "providers", "faces"}),
+    "migrations": frozenset({"models", "workers"}),
+    # A producer's own tasks.py may take the name of our package.
+    "recast": frozenset({"models", "providers", "workers"}),
+    "cli": frozenset({*LAYERS, "migrations", "local"}),
+    "web": frozenset(LAYERS),
+    "faces": frozenset(),
+    "local": frozenset({"faces"}),
+    "benchmarks": frozenset({*LAYERS, *FACES, "migrations", "faces", "local"}),
+}
+
+
+def modules(package: str) -> Iterator[Path]:
+    return (ROOT / package).rglob("*.py")
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of everything that a module imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_run_one_way(package: str) -> None:
+    ours = {*ALLOWED, "tests"}
+    found = {str(path.relative_to(ROOT)): imported(path) & ours - {package} for path in modules(package)}
+    assert found, f"{package}/ has no modules"
+    assert {path: names - ALLOWED[package] for path, names in found.items() if names - ALLOWED[package]} == {}
+
+
+def test_every_package_is_shipped_typed_and_linted() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages == {*ALLOWED, "tests"}
+    assert set(PACKAGES) == packages - {"tests", "benchmarks"}
+    assert set(PROJECT["tool"]["mypy"]["files"]) == packages
+
+
+def test_a_producer_loads_no_driver() -> None:
+    heavy = "{'sqlalchemy', 'psycopg', 'aiohttp', 'httpx', 'tasks'}"
+    script = f"import sys, recast; print(*sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+# --- Locks and the image ------------------------------------------------------------------------------------------
+
+
+def locked(name: str) -> dict[str, str]:
+    """Versions by package; fails on an entry that has no hash."""
+    entries = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text())
+    found: dict[str, str] = {}
+    for entry in entries:
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", entry)
+        assert match, entry.splitlines()[0]
+        assert "--hash=sha256:" in entry, match[1]
+        found[canonicalize_name(match[1])] = match[2]
+    return found
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-prod.lock"])
+def test_locks_name_no_index(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not re.search(r"https?:|file:|--(extra-)?index-url|--find-links|@ ", text)
+
+
+def test_locks_are_up_to_date() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    everything, production = locked("requirements.lock"), locked("requirements-prod.lock")
+    needed = PROJECT["project"]["dependencies"]
+    wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *extras["build"]]))
+    for versions, lines in wanted:
+        for requirement in map(Requirement, lines):
+            if requirement.name != "recast":
+                version = versions.get(canonicalize_name(requirement.name))
+                assert version is not None, f"{requirement} is not locked: run make lock"
+                assert requirement.specifier.contains(version), f"{version} is locked, not {requirement}: run make lock"
+    assert {package: everything.get(package) for package in production} == production
+
+
+def test_production_has_no_embedded_servers_and_no_tools() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    tools = {canonicalize_name(Requirement(line).name) for line in [*extras["local"], *extras["dev"]]}
+    # Libraries of these names come with others that production needs.
+    needed = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    assert tools & set(locked("requirements-prod.lock")) - needed == set()
+
+
+def test_the_image_is_pinned_unprivileged_and_has_every_package() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    froms = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", froms[0])
+    assert froms[1:] == ["base", "base"]
+    assert [line for line in lines if line.startswith("USER ")] == ["USER recast"]
+    assert 'ENTRYPOINT ["recast"]' in lines
+    let_in = {line.strip("!/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    built_from = {"pyproject.toml", "requirements-prod.lock", PROJECT["project"]["readme"], "LICENSE"}
+    assert let_in == {*PACKAGES, *built_from}
+
+
+# --- Compose ------------------------------------------------------------------------------------------------------
+
+
+def test_compose_has_the_deployment() -> None:
+    assert set(SERVICES) == {"postgres", "redis", *OWN_SERVICES}
+    assert SERVICES["redis"]["image"].startswith("valkey/valkey:")
+    for name, service in SERVICES.items():
+        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+        image = service["image"]
+        assert not image.endswith(":latest")
+        assert ":" in image, name
+
+
+def test_compose_starts_what_the_command_line_has() -> None:
+    commands = typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
+    for name in OWN_SERVICES:
+        first, *rest = SERVICES[name]["command"]
+        assert first in commands
+        assert all(word in commands[first].commands for word in rest)
+
+
+def test_compose_waits_for_what_is_needed() -> None:
+    assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis", "web", "flower"))
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in set(OWN_SERVICES) - {"migrate"}:
+        waits = {needed: how["condition"] for needed, how in SERVICES[name]["depends_on"].items()}
+        assert waits == {
+            "postgres": "service_healthy",
+            "redis": "service_healthy",
+            "migrate": "service_completed_successfully",
+        }
+
+
+def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"web", "flower"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    assert SERVICES["flower"]["environment"]["RECAST_FLOWER_AUTH"].startswith("${RECAST_FLOWER_AUTH:?")
+
+
+def test_compose_takes_every_secret_from_outside() -> None:
+    secret = re.compile(r"PASSWORD|SECRET|AUTH$")
+    for name, service in SERVICES.items():
+        for variable, value in service["environment"].items():
+            if secret.search(variable):
+                assert re.fullmatch(r"\$\{RECAST_[A-Z_]+:\?[^}]+\}", value), f"{name}: {variable}"
+            if "://" in str(value):
+                assert re.search(r":\$\{RECAST_[A-Z_]+:\?[^}]+\}@", value), f"{name}: {variable}"
+
+
+def test_compose_and_the_example_of_its_settings_agree() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = set(re.findall(r"\$\{([A-Z_]+)[:?-]", text))
+    offered = set(example_variables())
+    assert used <= offered
+    only_compose = {"RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_PHOTOS"}
+    fields = {f"RECAST_{name.upper()}" for name in settings.Settings.model_fields}
+    in_compose = {name for service in OWN_SERVICES for name in SERVICES[service]["environment"]}
+    assert in_compose <= fields
+    assert {name for name in offered if name.startswith("RECAST_")} <= fields | only_compose
+
+
+def test_compose_stops_a_worker_later_than_its_submissions() -> None:
+    grace = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    submit_timeout = accounts.Limits().submit_timeout
+    assert grace >= outcomes.WRITE_SECONDS + submit_timeout + outcomes.JUDGE_MARGIN_SECONDS
+
+
+def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:
+    command = SERVICES["redis"]["command"]
+    chosen = {name.removeprefix("--"): value for name, value in itertools.pairwise(command) if name[:2] == "--"}
+    assert chosen["appendonly"] == "yes"
+    assert chosen["appendfsync"] == "everysec"
+    assert chosen["maxmemory-policy"] == "noeviction"
+    named = {volume.partition(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
+    assert {name for name in named if name.isalpha()} == set(COMPOSE["volumes"])
+
+
+# --- Examples, commands and documents ------------------------------------------------------------------------------
+
+
+def example_variables() -> list[str]:
+    return re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+
+
+def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "accounts.example.toml"
+    secrets = re.findall(r'= "env:([A-Z_]+)"', path.read_text())
+    assert set(secrets) == {name for name in example_variables() if not name.startswith("RECAST_")}
+    for name in secrets:
+        monkeypatch.setenv(name, "something")
+    loaded = accounts.load(path)
+    assert sorted(account.provider for account in loaded.values()) == sorted(PROVIDERS)
+    for account in loaded.values():
+        assert {f"{account.provider}.{name}" for name in account.prices} == set(account.operations)
+
+
+def test_the_documents_commands_exist() -> None:
+    commands = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in (*DOCUMENTS, ".env.example", "accounts.example.toml", "docker-compose.yml", "workers/accounts.py"):
+        text = (ROOT / name).read_text()
+        blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        code = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
+        assert set(re.findall(r"^recast ([a-z]+)", code, re.MULTILINE)) <= commands, name
+        assert set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)) <= targets, name
+
+
+def test_the_documents_name_files_that_exist() -> None:
+    for name in DOCUMENTS:
+        text = (ROOT / name).read_text()
+        linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+        folders = "|".join([*ALLOWED, "tests", "examples"])
+        mentioned = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+        assert [path for path in (*linked, *mentioned) if not (ROOT / path).exists() and "NAME" not in path] == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"held for {leases.LEASE_SECONDS} s at a time and renewed every {leases.RENEW_SECONDS} s",
+        f"leases run out after {leases.LEASE_SECONDS} s",
+        f"groups of up to {pump.GROUP_SIZE}, at most {pump.GROUP_SECONDS * 1000:.0f} ms late",
+        f"A countdown never exceeds {settings.MAX_COUNTDOWN_SECONDS} s",
+        f"{latency.HIT_SHARE * 100:.0f} % of first looks find a result",
+        f"within {outcomes.WRITE_SECONDS:.0f} s of the start of that transaction",
+        f"{outcomes.WRITE_SECONDS:.0f} s + the submission's time-out + {outcomes.JUDGE_MARGIN_SECONDS:.0f} s",
+        f"claiming stops after {settings.Settings.model_fields['slice_seconds'].default:.0f} s",
+        f"sends `sweep` every {settings.Settings.model_fields['sweep_every'].default:.0f} s",
+    ],
+)
+def test_the_architectures_figures_are_the_codes(said: str) -> None:
+    assert said in re.sub(r"\s+", " ", (ROOT / "ARCHITECTURE.md").read_text())
+
+
+def test_the_order_of_locks_is_told_alike() -> None:
+    order = "attempts by id, jobs by id, batches by id, spend by scope and period"
+    for text in (moves.__doc__ or "", (ROOT / "ARCHITECTURE.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()):
+        assert order in re.sub(r"\s+", " ", text)
+
+
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("make")
+    assert program is not None, "make is not installed"
+    return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_make_lists_its_targets() -> None:
+    listed = re.findall(r"^  make ([a-z-]+) ", make("help").stdout, re.MULTILINE)
+    assert {"demo", "up", "test", "lint", "bench", "lock", "clean"} <= set(listed)
+
+
+def test_make_says_what_to_do_without_a_usable_python(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    result = make("PYTHON=/nonexistent/python", "setup", folder=tmp_path)
+    assert result.returncode != 0
+    assert "Python 3.11 to 3.14" in result.stderr
+    assert "make PYTHON=/path/to/" in result.stderr
+
+
+def test_ci_runs_lint_and_tests() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    lines = script.read_text().splitlines()
+    assert "set -euo pipefail" in lines
+    assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]

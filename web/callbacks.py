@@ -1,0 +1,146 @@
+"""Where providers say that a job is done.
+
+Nothing they say of a job is believed: a callback only makes the poll due now. A provider that signs its callbacks, and
+whose key the account has, is asked for a good signature besides; what is forged, or too old, changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+
+import httpx
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from providers.base import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
+from workers.accounts import Account, AccountsError, load
+from workers.leases import want
+from workers.wake import poll_pump, publish
+
+MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
+MAX_TOKEN = 64
+
+#: Zhiqite wants a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
+TAKEN = {"code": "200", "msg": "success"}
+
+log = structlog.get_logger()
+
+_KEEP = text("INSERT INTO callbacks (token, body) VALUES (:token, :body)")
+# A callback may overtake the answer to the submission, so `sending` attempts note it too, without a poll.
+_MARK = text("""
+    UPDATE attempts SET callback_at = clock_timestamp(),
+        next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
+    WHERE callback_token = :token AND state IN ('sending', 'running', 'unknown', 'expired')
+    RETURNING account, state
+""")
+_ACCOUNT = text("SELECT account FROM attempts WHERE callback_token = :token")
+
+
+class Callbacks:
+    """Answers ``POST /callbacks/<token>``; a token is as good as a password, and belongs to one attempt.
+
+    Args:
+        sessions: of the database.
+        accounts_file: read when the first callback of a known token comes, for the keys that signatures are checked by.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], accounts_file: Path) -> None:
+        self._sessions = sessions
+        self._verifiers = Verifiers(accounts_file)
+
+    async def take(self, request: Request) -> Response:
+        """Keep the body as it came and have the attempt polled.
+
+        401 for a body that the provider did not sign, 404 for a token nobody has, 503 where the database or the
+        accounts file cannot be read.
+        """
+        token = request.path_params["token"]
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk[: MAX_BODY_BYTES - len(body)]
+        except ClientDisconnect:
+            return Response(status_code=400)
+        try:
+            status = await run_in_threadpool(self._take, token, dict(request.headers), bytes(body))
+        except (DBAPIError, AccountsError) as error:
+            # The provider tries again; should it not, the attempt is polled all the same.
+            log.warning(
+                "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__
+            )
+            return Response(status_code=503)
+        return JSONResponse(TAKEN) if status == httpx.codes.OK else Response(status_code=status)
+
+    def _take(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
+        account = self._account(token) if len(token) <= MAX_TOKEN else None
+        if account is None:
+            return httpx.codes.NOT_FOUND
+        if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
+            log.warning("callback_forged", account=account)
+            return httpx.codes.UNAUTHORIZED
+        self._keep(token, body)
+        return httpx.codes.OK
+
+    def _keep(self, token: str, body: bytes) -> None:
+        with self._sessions.begin() as session:
+            session.execute(_KEEP, {"token": token, "body": body})
+            marked = session.execute(_MARK, {"token": token}).first()
+        if marked is not None and marked.state != "sending":
+            self._wake(poll_pump(marked.account))
+
+    def _account(self, token: str) -> str | None:
+        with self._sessions() as session:
+            return session.execute(_ACCOUNT, {"token": token}).scalars().first()
+
+    def _wake(self, pump: str) -> None:
+        with self._sessions.begin() as session:
+            wanted = want(session, pump)
+        if wanted:
+            publish(pump)
+
+
+class Verifiers:
+    """The adapters of the accounts, to ask about signatures only; safe to use from many threads."""
+
+    def __init__(self, accounts_file: Path) -> None:
+        self._path = accounts_file
+        self._accounts: Mapping[str, Account] | None = None
+        self._lock = Lock()
+
+    def of(self, name: str) -> Provider:
+        """The adapter of the account `name`.
+
+        Raises:
+            AccountsError: the accounts file cannot be used, or the account has left it.
+        """
+        with self._lock:
+            if self._accounts is None:
+                self._accounts = load(self._path)
+        account = self._accounts.get(name)
+        if account is None:
+            raise AccountsError(f"account {name!r} is not in {self._path}")
+        return account.adapter(Endpoint(name, account.base_url, _NoHttp(), account.own))  # type: ignore[call-arg]
+
+
+class _NoHttp:
+    """Nothing is ever sent to look at a signature."""
+
+    async def send(
+        self,
+        request: httpx.Request,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the Protocol's
+        write_before: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Reply:
+        """Send nothing."""
+        del timeout, write_before, max_bytes
+        raise NotSentError(f"{request.url.host} is not asked from here")

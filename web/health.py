@@ -1,0 +1,30 @@
+"""Whether this process can do its work, for load balancers and people."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+
+class Health:
+    """Answers ``/healthz``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def show(self, _: Request) -> Response:
+        """200 while the database answers; 503 names what does not."""
+        if await run_in_threadpool(self._database_answers):
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "unavailable", "missing": ["database"]}, 503)
+
+    def _database_answers(self) -> bool:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False
+        return True

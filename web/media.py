@@ -1,0 +1,74 @@
+"""Signed links to pictures in our storage: ``/media/<expires>/<signature>/<key>``, made by `workers.media`."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from workers.media import BadLinkError, MediaSigner
+from workers.storage import Storage, StorageError
+
+CHUNK_BYTES = 1 << 18  # read and sent at once
+
+#: By the endings that our storage gives its files after looking at their bytes.
+MEDIA_TYPES: Mapping[str, str] = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
+
+class Media:
+    """Serves the files that links of ours name."""
+
+    def __init__(self, signer: MediaSigner, storage: Storage) -> None:
+        self._signer = signer
+        self._storage = storage
+
+    async def show(self, request: Request) -> Response:
+        """Stream the file; 403 for a forged or expired link, 404 for a file that is gone, 503 for silent storage.
+
+        The signature covers the key, so that no key but one of ours ever reaches the storage.
+        """
+        expires, key = request.path_params["expires"], request.path_params["key"]
+        try:
+            self._signer.check(expires, request.path_params["signature"], key)
+        except BadLinkError as error:
+            return PlainTextResponse(f"this link cannot be used: {error}\n", 403, _plain())
+        try:
+            size = await run_in_threadpool(self._size, key)
+        except StorageError:
+            return PlainTextResponse("the storage does not answer\n", 503, _plain())
+        if size is None:
+            return PlainTextResponse("there is no such file\n", 404, _plain())
+        headers = {
+            "Cache-Control": f"private, max-age={max(0, int(expires) - int(time.time()))}, immutable",
+            "Content-Length": str(size),
+            "X-Content-Type-Options": "nosniff",
+        }
+        media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type=media_type)
+        return StreamingResponse(self._chunks(key), headers=headers, media_type=media_type)
+
+    def _size(self, key: str) -> int | None:
+        if not self._storage.exists(key):
+            return None
+        with self._storage.open(key) as file:
+            return file.seek(0, io.SEEK_END)
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with self._storage.open(key) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+def _plain() -> dict[str, str]:
+    return {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -1,0 +1,53 @@
+"""Named moments at which a fault test can hold a worker still, to kill it or what it talks to right there.
+
+Off unless ``RECAST_FAILPOINT`` names a moment and ``RECAST_FAILPOINT_FILE`` a file. The first time the moment is
+reached, the file is made; until somebody removes it, or ends the process, whoever reaches the moment waits there.
+After that the process goes on as if it had never been armed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+#: The moments, in a job's order.
+MOMENTS: Final = (
+    "claimed",  # jobs are claimed; nothing is prepared or written
+    "committed",  # attempts are committed; no byte is sent
+    "answered",  # the provider has answered; nothing is recorded
+    "recorded",  # the answer is recorded; nobody was woken
+    "found",  # a poll found the result; nothing is recorded
+    "stored",  # the pictures are in storage; no row says so
+    "ended",  # the end of a job that somebody waits for is committed; nothing is announced
+    "announced",  # the end is announced; no row says so
+)
+
+_ARMED = os.environ.get("RECAST_FAILPOINT")
+_FILE = Path(os.environ.get("RECAST_FAILPOINT_FILE", "failpoint"))
+_LOOK_SECONDS = 0.01
+
+_fired: list[str] = []
+
+
+def hold(moment: str) -> None:
+    """Wait here if a test has armed `moment` and not let go of it."""
+    while _held(moment):
+        time.sleep(_LOOK_SECONDS)
+
+
+async def hold_here(moment: str) -> None:
+    """`hold` from the event loop, which goes on meanwhile."""
+    while _held(moment):  # noqa: ASYNC110 - the one who lets go is another process
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _held(moment: str) -> bool:
+    if moment != _ARMED:
+        return False
+    if not _fired:
+        _fired.append(moment)
+        _FILE.touch()
+    return _FILE.exists()

@@ -1,0 +1,123 @@
+"""Leases: who may run a pump. Time is the database's, so clocks of different machines never meet.
+
+A lease is held only while a slice runs. The end of a slice is one commit that frees it, makes its generation one
+higher and notes when the pump wants to run next; the retry published after it carries that generation. A message runs
+if the lease is free and it carries no generation (a wake-up) or the current one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+LEASE_SECONDS = 15  # three missed renewals; longer would delay the takeover of a killed worker's pumps
+RENEW_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that is held."""
+
+    name: str
+    owner: str
+    generation: int
+
+
+_ACQUIRE = text("""
+    INSERT INTO leases AS l (name, owner, until, generation)
+    VALUES (:name, :owner, clock_timestamp() + :seconds * interval '1 second', 0)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
+    WHERE (l.until IS NULL OR l.until < clock_timestamp())
+      AND (cast(:generation AS int) IS NULL OR l.generation = :generation)
+    RETURNING generation
+""")
+_RENEW = text("""
+    UPDATE leases SET until = clock_timestamp() + :seconds * interval '1 second'
+    WHERE name = :name AND owner = :owner AND generation = :generation AND until IS NOT NULL
+""")
+_RENEW_CLAIMS = text("""
+    UPDATE jobs SET claimed_until = clock_timestamp() + :seconds * interval '1 second'
+    WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) AND claimed_until IS NOT NULL ORDER BY id FOR UPDATE)
+""")
+_LOCK = text("""
+    SELECT generation FROM leases
+    WHERE name = :name AND owner = :owner AND generation = :generation AND until IS NOT NULL FOR UPDATE
+""")
+_RELEASE = text("""
+    UPDATE leases SET owner = NULL, until = NULL, generation = generation + 1,
+        wake_at = clock_timestamp() + cast(:wake_in AS float8) * interval '1 second'
+    WHERE name = :name
+    RETURNING generation
+""")
+_WANT = text("""
+    INSERT INTO leases AS l (name, wake_at) VALUES (:name, clock_timestamp() + :wake_in * interval '1 second')
+    ON CONFLICT (name) DO UPDATE SET wake_at = excluded.wake_at
+    WHERE (l.until IS NULL OR l.until < clock_timestamp())
+      AND (l.wake_at IS NULL OR l.wake_at > excluded.wake_at)
+    RETURNING name
+""")
+_OVERDUE = text("""
+    UPDATE leases SET wake_at = clock_timestamp()
+    WHERE (until IS NULL OR until < clock_timestamp())
+      AND (wake_at < clock_timestamp() - :grace * interval '1 second' OR until < clock_timestamp())
+    RETURNING name
+""")
+
+
+def acquire(session: Session, name: str, owner: str, generation: int | None) -> Lease | None:
+    """Take the lease, or None where somebody holds it or `generation` is not the current one."""
+    row = session.execute(
+        _ACQUIRE, {"name": name, "owner": owner, "seconds": LEASE_SECONDS, "generation": generation}
+    ).first()
+    return Lease(name, owner, row.generation) if row else None
+
+
+def renew(session: Session, lease: Lease, job_ids: Sequence[str] = ()) -> bool:
+    """Hold the lease, and the claims on these jobs, for another term; False when somebody else took the lease over."""
+    if job_ids:
+        session.execute(_RENEW_CLAIMS, {"ids": job_ids, "seconds": LEASE_SECONDS})
+    result = session.execute(
+        _RENEW,
+        {"name": lease.name, "owner": lease.owner, "generation": lease.generation, "seconds": LEASE_SECONDS},
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def lock_for_release(session: Session, lease: Lease) -> bool:
+    """Lock the lease's row before looking whether work is left; False when it was taken over.
+
+    Whoever brings work commits it first and looks at the lease second. So work that a look under this lock does not see
+    was brought by somebody who will find the lease free, and wake us.
+    """
+    return (
+        session.execute(_LOCK, {"name": lease.name, "owner": lease.owner, "generation": lease.generation}).first()
+        is not None
+    )
+
+
+def release(session: Session, lease: Lease, wake_in: float | None) -> int:
+    """Free the lease, note in how many seconds the pump wants to run (None: when woken); returns the new generation."""
+    return int(session.execute(_RELEASE, {"name": lease.name, "wake_in": wake_in}).scalar_one())
+
+
+def want(session: Session, name: str, wake_in: float = 0.0) -> bool:
+    """Note that a pump should run within `wake_in` seconds; True when a message must be published for that.
+
+    False when the pump runs now (it will look again before it ends) or when a message for an earlier time is out.
+    """
+    return session.execute(_WANT, {"name": name, "wake_in": wake_in}).first() is not None
+
+
+def overdue(session: Session, grace: float) -> list[str]:
+    """Names of pumps that should have run `grace` seconds ago, or whose worker died; noted as woken now."""
+    return [row.name for row in session.execute(_OVERDUE, {"grace": grace})]
+
+
+def now(session: Session) -> datetime:
+    """The database's clock."""
+    value: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return value

@@ -1,0 +1,94 @@
+"""What a worker process does at its start and end: logs, checks, the first sweep, and an orderly stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from celery import signals
+
+from workers.accounts import AccountsError
+from workers.app import app
+from workers.broker import repair
+from workers.runtime import runtime
+from workers.settings import Settings, SettingsError, settings
+
+SPARE_SLOTS = 4  # for producers' tasks, announcements and the sweep beside the pumps
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """Log lines as JSON on standard error: static event names, ids bound, no secrets."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
+    """Refuse a worker whose pumps could take all of its slots.
+
+    Raises:
+        SettingsError: says how many slots are needed.
+    """
+    needed = 2 * accounts + store_pumps + SPARE_SLOTS
+    if slots < needed:
+        raise SettingsError(
+            f"RECAST_SLOTS={slots} is too small: {accounts} accounts take two slots each, {store_pumps} store pumps one"
+            f" each, and {SPARE_SLOTS} must stay free; set {needed} or more"
+        )
+
+
+@signals.setup_logging.connect
+def _logs(loglevel: int | str | None = None, **_: Any) -> None:
+    level = loglevel if isinstance(loglevel, int) else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(message)s"}')
+    configure_logs(level)
+
+
+def check(chosen: Settings, accounts: int) -> None:
+    """Refuse to work with settings that would lose money or time.
+
+    Raises:
+        SettingsError: says which, and what to set.
+    """
+    if chosen.secret_key is None:
+        raise SettingsError(
+            "RECAST_SECRET_KEY is not set; media links are signed and providers' tokens encrypted with it:"
+            " set 32 random characters"
+        )
+    check_slots(chosen.slots, accounts, chosen.store_pumps)
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    repair()
+    try:
+        check(settings(), len(runtime().accounts))
+    except (SettingsError, AccountsError) as error:
+        # Celery logs and passes over what a signal's handler raises, unless it is this.
+        raise SystemExit(f"recast: {error}") from error
+
+
+@signals.worker_ready.connect
+def _sweep_once(**_: Any) -> None:
+    app.send_task("sweep", retry=False, ignore_result=True)
+
+
+@signals.worker_shutting_down.connect
+def _stop_claiming(**_: Any) -> None:
+    runtime().stopping.set()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    runtime().close()

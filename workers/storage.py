@@ -1,0 +1,221 @@
+"""Where results live: any fsspec file system, under keys made of their content.
+
+A key is ``ab/cd/<sha256>.<ext>``, so the same bytes have the same key, a repeated `put` changes nothing, and a file
+never changes once it is there. Nobody ever sees half a file: local files are written beside their place, flushed to
+disk and moved in; object stores publish an object when its upload is complete.
+
+All methods block; workers call them in threads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+_KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
+
+
+class StorageError(Exception):
+    """The storage cannot do what was asked; the message says what to do about it."""
+
+
+class Storage:
+    """One place for files, named by a URL.
+
+    Args:
+        url: a path, ``file://``, ``memory://``, ``s3://bucket/prefix`` or any other file system fsspec knows.
+        options: handed to the file system, for example ``endpoint_url`` for an S3-compatible service.
+
+    Raises:
+        StorageError: the kind of storage is unknown, or its package is not installed.
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._name = _without_secrets(url)
+        protocol = url.partition("://")[0] if "://" in url else "file"
+        try:
+            self._fs, self._root = fsspec.url_to_fs(url, **options)
+        except ImportError as error:
+            package = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(protocol)
+            advice = f"pip install {package}" if package else str(error)
+            raise StorageError(
+                f"{self._name}: {protocol}:// storage needs a package that is missing: {advice}"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise StorageError(f"{self._name}: cannot be used as storage: {error}") from error
+        self._root = self._root.rstrip("/")
+
+    def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
+        """Store `data` and return its key; where it is stored already, nothing is written.
+
+        Args:
+            data: the whole file.
+            sha256: of `data`, 64 lower-case hexadecimal digits.
+            suffix: what the key ends in, ``jpg`` or ``.jpg``.
+
+        Raises:
+            StorageError: it could not be written.
+            ValueError: `sha256` or `suffix` is malformed.
+        """
+        extension = _SUFFIX.fullmatch(suffix)
+        if extension is None or not _SHA256.fullmatch(sha256):
+            raise ValueError(f"no key can be made of sha256 {sha256!r} and suffix {suffix!r}")
+        key = f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
+        path = self._path(key)
+        with self._explained("write", key):
+            # The size tells a file that something else left incomplete from one of ours.
+            if not (self._fs.exists(path) and self._fs.size(path) == len(data)):
+                self._write(path, data)
+        return key
+
+    def get(self, key: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            StorageError: it is not there or cannot be read.
+        """
+        path = self._path(key)
+        with self._explained("read", key):
+            return cast("bytes", self._fs.cat_file(path))
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[IO[bytes]]:
+        """Open a file for reading, for as long as the block runs. Reading from it may raise OSError.
+
+        Raises:
+            StorageError: it is not there or cannot be opened.
+        """
+        path = self._path(key)
+        with self._explained("open", key):
+            file = self._fs.open(path, "rb")
+        with file:
+            yield file
+
+    def exists(self, key: str) -> bool:
+        """Whether a file is stored under `key`.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        path = self._path(key)
+        with self._explained("look up", key):
+            return bool(self._fs.exists(path))
+
+    def url(self, key: str) -> str:
+        """The file's full URL in this storage, such as ``s3://bucket/ab/cd/….jpg``. It grants nobody access."""
+        return str(self._fs.unstrip_protocol(self._path(key)))
+
+    def signed_url(self, key: str, expires: timedelta) -> str | None:
+        """An https URL that lets whoever has it read the file for a while, or None where the storage cannot make one.
+
+        Raises:
+            StorageError: the storage can make such URLs and failed.
+        """
+        path = self._path(key)
+        with self._explained("sign a URL for", key):
+            try:
+                return str(self._fs.sign(path, expiration=int(expires.total_seconds())))
+            except NotImplementedError:
+                return None
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether this kind of storage makes signed URLs of its own."""
+        return type(self._fs).sign is not fsspec.AbstractFileSystem.sign
+
+    def check_writable(self) -> None:
+        """Write a small file, read it back and remove it.
+
+        Raises:
+            StorageError: one of that failed.
+        """
+        name = f".recast-check-{secrets.token_hex(8)}"
+        path, probe = f"{self._root}/{name}", secrets.token_bytes(16)
+        with self._explained("write", name):
+            self._write(path, probe)
+        with self._explained("read back", name):
+            if self._fs.cat_file(path) != probe:
+                raise StorageError(f"{self._name}: what was written came back different; do not use this storage")
+        with self._explained("remove", name):
+            self._fs.rm_file(path)
+
+    def _path(self, key: str) -> str:
+        if not _KEY.fullmatch(key):
+            raise StorageError(f"{key!r} is not a key of this storage")
+        return f"{self._root}/{key}"
+
+    def _write(self, path: str, data: bytes) -> None:
+        if isinstance(self._fs, LocalFileSystem):
+            _write_local(Path(path), data, Path(self._root))
+        else:
+            self._fs.pipe_file(path, data)
+
+    @contextmanager
+    def _explained(self, verb: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{self._name}: cannot {verb} {key}: it is not there; check STORAGE_URL, and that every machine sees "
+                "the same storage"
+            ) from error
+        except PermissionError as error:
+            raise StorageError(
+                f"{self._name}: cannot {verb} {key}: not permitted; give this user, or these credentials, read and "
+                "write access"
+            ) from error
+        except Exception as error:  # every file system raises exceptions of its vendor's own making
+            raise StorageError(
+                f"{self._name}: cannot {verb} {key}: {type(error).__name__}: {error}; check that the storage is "
+                "reachable and has room"
+            ) from error
+
+
+def _write_local(path: Path, data: bytes, root: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    # The row that names the file is committed next, so the file's name, and those of new folders, must be as durable.
+    folder = path
+    while folder != root:
+        folder = folder.parent
+        _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _without_secrets(url: str) -> str:
+    """The URL for messages: no user, password or query."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
