@@ -27,7 +27,7 @@ from typing import Any, Self
 import migrations
 from local.errors import ServerError
 from local.home import Home
-from local.ports import LOOPBACK, pick_port
+from local.ports import LOOPBACK, bind
 from local.process import ServerProcess
 from local.sandbox import sandbox_accounts
 from local.servers import Servers
@@ -166,28 +166,29 @@ class Stack:
 
     def _start_processes(self, stack: dict[str, Any]) -> None:
         """Start them side by side, and wait for those that others need."""
-        web_port, sandbox_port = self._settings.web_port, 0
+        web: socket.socket | int = self._settings.web_port
+        sandbox: socket.socket | None = None
         if self._parts.sandbox:
-            sandbox_port = self._kept_port("sandbox_port")
-            self.sandbox_url = f"http://{LOOPBACK}:{sandbox_port}"
+            sandbox = self._kept_socket("sandbox_port")
+            self.sandbox_url = _url(sandbox)
             write_sandbox_accounts(self._settings.accounts_file, self.sandbox_url)
             # Beside a real deployment, whose web has the configured port.
-            web_port = self._kept_port("web_port")
-            stack["public_url"] = f"http://{LOOPBACK}:{web_port}" if self._parts.web else None
+            web = self._kept_socket("web_port")
+            stack["public_url"] = _url(web) if self._parts.web else None
         publish(stack)
         if self._parts.web:
-            self._spawn("web", web_command(self._settings, web_port))
+            self._spawn("web", web_command(self._settings, web), web)
         if self._servers is not None:
             self._migrate(self._servers.urls.database)
         for name, more in (("worker", [f"--parent={os.getpid()}"]), ("beat", []), ("flower", [])):
             if getattr(self._parts, name):
                 self._spawn(name, [*PYTHON, "cli", name, *more])
         if self._parts.web:
-            self._wait_for_port("web", web_port)
-        if self._parts.sandbox:
+            self._wait_for_port("web", web)
+        if sandbox is not None:
             # Last, because at its start it takes up what it had accepted before, and fetches pictures from `web`.
-            self._spawn("sandbox", sandbox_command(self._home.folder / SANDBOX_FOLDER, sandbox_port))
-            self._wait_for_port("sandbox", sandbox_port)
+            self._spawn("sandbox", sandbox_command(self._home.folder / SANDBOX_FOLDER, sandbox), sandbox)
+            self._wait_for_port("sandbox", sandbox)
 
     def _migrate(self, database_url: str) -> None:
         engine = make_engine(database_url, pool_size=1)
@@ -196,22 +197,26 @@ class Stack:
         finally:
             engine.dispose()
 
-    def _kept_port(self, name: str) -> int:
-        """A free port, the same from run to run where it can be: URLs with it wait at providers and in our tables."""
+    def _kept_socket(self, name: str) -> socket.socket:
+        """A bound socket whose port stays the same where it can: URLs with it wait at providers and in our tables."""
         kept = self._home.folder / name
-        port = pick_port(int(kept.read_text()) if kept.exists() else None)
-        kept.write_text(str(port))
-        return port
+        bound = bind(int(kept.read_text()) if kept.exists() else None)
+        kept.write_text(str(_port(bound)))
+        return bound
 
-    def _spawn(self, name: str, command: Sequence[str]) -> None:
+    def _spawn(self, name: str, command: Sequence[str], listener: socket.socket | int | None = None) -> None:
         process = ServerProcess(
             name, self._home.log(name), self._home.folder / f"{name}.lock", death_signal=signal.SIGTERM
         )
         # Registered first: a process whose start is interrupted half-way is stopped like any other.
         self._processes[name] = process
-        process.start(command, folder=Path.cwd())
+        handed_over = [listener.fileno()] if isinstance(listener, socket.socket) else []
+        process.start(command, folder=Path.cwd(), descriptors=handed_over)
 
-    def _wait_for_port(self, name: str, port: int) -> None:
+    def _wait_for_port(self, name: str, listener: socket.socket | int) -> None:
+        port = _port(listener)
+        if isinstance(listener, socket.socket):
+            listener.close()  # ours; the process has its own
         self._processes[name].wait_until(lambda: _listens(port), READY_SECONDS)
 
     def _secret_key(self) -> str:
@@ -243,19 +248,31 @@ def publish(stack: Mapping[str, Any]) -> None:
         os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{known}" if known else str(ROOT)
 
 
-def web_command(settings: Settings, port: int) -> list[str]:
-    """The command line of a `web` process."""
+def web_command(settings: Settings, listener: socket.socket | int) -> list[str]:
+    """The command line of a `web` process that listens on a port, or a bound socket it inherits."""
     return [
-        *PYTHON, "uvicorn", "web.app:build", "--factory", f"--host={settings.web_host}", f"--port={port}",
+        *PYTHON, "uvicorn", "web.app:build", "--factory", f"--host={settings.web_host}", _listen_option(listener),
         "--log-level=warning", "--no-access-log", "--no-server-header",
         f"--app-dir={ROOT}",  # else uvicorn looks in the working folder first
     ]  # fmt: skip
 
 
-def sandbox_command(folder: Path, port: int, *, child: bool = True) -> list[str]:
+def sandbox_command(folder: Path, listener: socket.socket | int, *, child: bool = True) -> list[str]:
     """The command line of a sandbox process; a `child` is killed with this process, in the middle of what it does."""
     parent = [f"--parent={os.getpid()}"] if child else []
-    return [*PYTHON, "local.sandbox", f"--home={folder}", f"--port={port}", *parent]
+    return [*PYTHON, "local.sandbox", f"--home={folder}", _listen_option(listener), *parent]
+
+
+def _listen_option(listener: socket.socket | int) -> str:
+    return f"--port={listener}" if isinstance(listener, int) else f"--fd={listener.fileno()}"
+
+
+def _port(listener: socket.socket | int) -> int:
+    return listener if isinstance(listener, int) else int(listener.getsockname()[1])
+
+
+def _url(listener: socket.socket) -> str:
+    return f"http://{LOOPBACK}:{_port(listener)}"
 
 
 def sandbox_tables(url: str) -> dict[str, dict[str, Any]]:

@@ -113,7 +113,15 @@ class ServerProcess:
         """The server's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def start(self, command: Sequence[str], *, user: User = "same", folder: Path, config: bytes = b"") -> None:
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        user: User = "same",
+        folder: Path,
+        config: bytes = b"",
+        descriptors: Sequence[int] = (),
+    ) -> None:
         """Start the server; return at once, before it is ready.
 
         Args:
@@ -121,6 +129,7 @@ class ServerProcess:
             user: whom to run it as.
             folder: its working directory.
             config: what it reads from standard input.
+            descriptors: what it inherits under the same numbers, a bound socket for instance.
 
         Raises:
             ServerError: a server of an earlier run is still there, or the process could not be started.
@@ -129,7 +138,7 @@ class ServerProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         environment["LC_ALL"] = "C"  # an unset or unknown locale stops PostgreSQL on macOS
         watch: list[int | str] | None = None
-        pass_fds = [lock]
+        pass_fds = [lock, *descriptors]
         if USE_WATCHDOG:
             read, self._pipe = os.pipe()
             locks.keep_from_children(self._pipe)

@@ -32,6 +32,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.sandbox", description="Every provider, made of paper.")
     parser.add_argument("--home", type=Path, required=True, help="keeps the bill, the jobs and the pictures")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--fd", type=int, help="a bound socket to listen on, in place of a port")
     parser.add_argument("--pictures", choices=("real", "cheap"), default="real")
     parser.add_argument("--latency", type=float, default=1.0, metavar="SECONDS")
     parser.add_argument(
@@ -78,6 +79,7 @@ def main(arguments: list[str]) -> None:
             build(_config(asked)),
             host="127.0.0.1",
             port=asked.port,
+            fd=asked.fd,
             http=ResettableProtocol,
             ws="none",
             lifespan="on",

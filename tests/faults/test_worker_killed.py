@@ -19,7 +19,8 @@ def test_sigkill_in_the_middle_of_a_run(tmp_path: Path) -> None:
         # Given an account that can be searched for lost submissions and one that cannot, both slow to answer
         quick = {"submit_timeout": "3s", "max_in_flight": 40, "poll_every": "0.2s"}
         stack.only("sandbox-zhiqite", "sandbox-qolaba")
-        stack.configure(**{"sandbox-zhiqite": quick, "sandbox-qolaba": quick})
+        # (what is held keeps its place in flight until its deadline: all 40 may be on their way at the kill)
+        stack.configure(**{"sandbox-zhiqite": quick, "sandbox-qolaba": {**quick, "deadline": "30s"}})
         stack.sandbox.add_fault("latency", where={"call": "submit"}, seconds=0.5)
         stack.insert(
             [

@@ -25,8 +25,16 @@ def port_of(server: socket.socket) -> int:
 def test_a_port_with_a_listener_is_not_free_until_it_closes() -> None:
     with listener() as server:
         port = port_of(server)
-        assert not ports.port_is_free(port)
-    assert ports.port_is_free(port)
+        assert ports.try_bind(ports.LOOPBACK, port, reuse=True) is None
+    with ports.bind(port) as ours:
+        assert port_of(ours) == port
+
+
+def test_a_port_that_somebody_has_bound_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ports.bind(None) as theirs:
+        monkeypatch.setattr(ports, "PORTS", range(port_of(theirs), port_of(theirs) + 1))
+        with pytest.raises(ServerError, match="No free TCP port"):
+            ports.bind(None)
 
 
 def test_the_preferred_port_is_kept_while_it_is_free() -> None:
