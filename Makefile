@@ -59,12 +59,29 @@ up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist load --maxschedchunk 1 -m 'not matrix and not alone'
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist load --maxschedchunk 1 -m 'not matrix and not alone and not million and not estimate'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults
 faults: $(INSTALLED) ## Kill everything at every moment: the whole matrix, of which `make test` runs a few cells.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
+
+.PHONY: million
+million: $(INSTALLED) ## A million rows: every mistake found, then loaded, run again, and changed in part.
+	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/test_million.py
+
+.PHONY: estimate
+estimate: $(INSTALLED) ## Five thousand jobs in the sandbox against what --dry-run had said of them.
+	$(BIN)/python -m pytest -m estimate --timeout 900 tests/integration/test_estimate.py
+
+# A soak. The same seed kills the same things at the same times, under the same faults.
+SEED :=
+JOBS := 20000
+MINUTES := 10
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Break everything for ten minutes under load, then judge; SEED=, JOBS= and MINUTES= say otherwise.
+	$(BIN)/python -m tests.chaos --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, format and types.
@@ -88,7 +105,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 .PHONY: lock
 lock: $(INSTALLED) ## Write the locks anew after a change of pyproject.toml; what still fits keeps its version.
 	$(COMPILE) --all-extras -o requirements.lock
-	$(COMPILE) --extra build --constraint requirements.lock -o requirements-prod.lock
+	$(COMPILE) --extra build --extra s3 --extra parquet --constraint requirements.lock -o requirements-prod.lock
 
 .PHONY: clean
 clean: ## Remove what the commands above made, except data (.recast) and pictures (recast-pictures).

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,11 +23,15 @@ from workers.accounts import Account
 from workers.enqueue import MAX_KEY, fingerprint
 from workers.inputs import MAX_INPUT_BYTES
 from workers.pictures import BadPictureError, header
-from workers.routing import MAX_PROMPT, ROLES, Ask, Reach, lane_operation, local_path, route
+from workers.routing import KINDS, MAX_CONSENT, MAX_PROMPT, Ask, Reach, lane_operation, local_path, route
 
+CONSENT = "consent"  # the column for the reference of a model's release
 MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering
 REMEMBERED_WAYS = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
 REMEMBERED_FILES = 100_000  # paths; an entry takes about 300 bytes
+
+_OURS = frozenset(COLUMNS)
+_NOTHING: tuple[Any, ...] = ("", None)
 
 T = TypeVar("T")
 
@@ -41,14 +46,23 @@ class Way:
     #: ``account.operation`` that have no price.
     unpriced: tuple[str, ...] = ()
 
+    @property
+    def written(self) -> tuple[str, str]:
+        """The two costs as the database reads them."""
+        return str(self.cheapest), str(self.dearest)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row that can be enqueued. Its local pictures are absolute paths, since workers run elsewhere."""
+    """A row that can be enqueued."""
 
     line: int
     key: str
     ask: Ask
+    #: The local pictures of `ask` by role: absolute paths, since workers run elsewhere.
+    places: Mapping[str, str]
+    #: The options of `ask`, their local pictures absolute as well.
+    options: Mapping[str, Any]
     way: Way
     fingerprint: str
     extra: Mapping[str, Any]
@@ -56,10 +70,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Account and provider of rows that name neither."""
+    """Account and provider of rows that name neither, and what every row must have."""
 
     account: str | None = None
     provider: str | None = None
+    #: Whether each row must name the model's release, in its metadata column `consent`.
+    require_consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +101,19 @@ class Checker:
     Args:
         accounts: those that may be used.
         reach: how providers can fetch local files.
-        folder: what relative paths are relative to: the catalog's own.
+        base: what relative paths are relative to: the catalog's own folder, or the address it lies at.
         defaults: for rows that name neither account nor provider.
     """
 
-    def __init__(self, accounts: Mapping[str, Account], reach: Reach, folder: Path, defaults: Defaults) -> None:
+    def __init__(self, accounts: Mapping[str, Account], reach: Reach, base: str | Path, defaults: Defaults) -> None:
         self._accounts = accounts
         self._reach = reach
-        self._folder = folder
+        self._address = str(base) if "://" in str(base) else None
+        self._folder = Path() if self._address else Path(base)
+        self._pictures_in_options = any(
+            need.option for account in accounts.values() for op in account.operations.values()
+            for need in op.needs.values()
+        )  # fmt: skip
         self._defaults = defaults
         self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
         self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
@@ -104,37 +125,44 @@ class Checker:
         Raises:
             BadRowError: nothing; it names each column, its value and what is allowed.
         """
+        values = row.values
         try:
-            key = _key(row.values.get("key"))
+            key = _key(values.get("key"))
             ask, options_text = self._ask(row)
             way = self._way(ask, options_text)
         except InvalidJobError as error:
-            raise BadRowError([Mistake(row.line, error.field, error.message)]) from None
-        stamps, mistakes = [fingerprint(ask)], []
-        resolved: dict[str, Any] = {}
-        in_options = self._option_pictures(ask, way)
-        named = {f"options.{option}": uri for option, uri in in_options.items()}
-        for field, uri in (*ask.pictures().items(), *named.items()):
-            file = self._files.get(uri, lambda uri=uri: _look(self._folder, uri))  # type: ignore[misc]
-            if file is None:
-                continue
-            if file.problem:
-                mistakes.append(Mistake(row.line, field, f"{uri!r}: {file.problem}"))
-            stamps.append(file.stamp)
-            resolved[field] = file.place
+            raise BadRowError([Mistake(row.line, error.field, error.message, _shown(values.get("key")))]) from None
+        places: dict[str, str] = {}
+        stamps = [fingerprint(ask)]
+        mistakes: list[Mistake] = []
+        for role in KINDS[ask.kind]:
+            self._take(role, getattr(ask, role), places, stamps, mistakes)
+        in_options = self._option_pictures(ask, way) if self._pictures_in_options and ask.options else {}
+        for option, uri in in_options.items():
+            self._take(f"options.{option}", uri, places, stamps, mistakes)
         if mistakes:
-            raise BadRowError(mistakes)
+            raise BadRowError([Mistake(row.line, each.column, each.message, key) for each in mistakes])
         digest = hashlib.sha256("|".join(stamps).encode()).hexdigest()
-        extra = {name: value for name, value in row.values.items() if name not in COLUMNS and value not in ("", None)}
-        places = {option: resolved.pop(f"options.{option}", uri) for option, uri in in_options.items()}
-        if places:
-            resolved["options"] = {**ask.options, **places}
-        return Entry(row.line, key, replace(ask, **resolved) if resolved else ask, way, digest, extra)
+        extra = {name: value for name, value in values.items() if name not in _OURS and value not in _NOTHING}
+        options = ask.options
+        if in_options:
+            options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
+        return Entry(row.line, key, ask, places, options, way, digest, extra)
+
+    def _take(self, field: str, uri: str | None, places: dict[str, str], stamps: list[str], bad: list[Mistake]) -> None:
+        """Look at one picture of a row, where it is a local file."""
+        if not uri:
+            return
+        file = self._files.get(uri, lambda: _look(self._folder, uri))
+        if file is None:
+            return
+        if file.problem:
+            bad.append(Mistake(0, field, f"{uri!r}: {file.problem}"))
+        stamps.append(file.stamp)
+        places[field] = file.place
 
     def _option_pictures(self, ask: Ask, way: Way) -> Mapping[str, str]:
         """The pictures that the row's options name, by option."""
-        if not ask.options:
-            return {}
         ways = ((account, lane_operation(way.lane, account)) for account in self._accounts.values())
         operations = {name: account.operations[name] for account, name in ways if name is not None}
         return {
@@ -151,14 +179,28 @@ class Checker:
             account, provider = self._defaults.account, self._defaults.provider
         ask = Ask(
             kind=_text("kind", values.get("kind")) or "",
-            **{role: _text(role, values.get(role)) for role in ROLES},
+            source=self._uri("source", values.get("source")),
+            target=self._uri("target", values.get("target")),
+            image=self._uri("image", values.get("image")),
             prompt=_text("prompt", values.get("prompt"), strip=False),
             account=account,
             provider=provider,
             operation=_text("operation", values.get("operation")),
             options=options,
+            consent=_text(CONSENT, values.get(CONSENT)),
         )
+        if self._defaults.require_consent and not ask.consent:
+            raise InvalidJobError(CONSENT, "is missing; with --require-consent each row names the model's release")
         return ask, options_text
+
+    def _uri(self, role: str, value: Any) -> str | None:
+        """A picture's path or address; in a catalog that lies at an address, relative paths are relative to that."""
+        uri = _text(role, value)
+        if uri is None or self._address is None or "://" in uri or uri.startswith("/"):
+            return uri
+        scheme, _, place = self._address.partition("://")
+        server, _, folder = place.partition("/")
+        return f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}"
 
     def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
         if value is None or value == "":
@@ -171,11 +213,14 @@ class Checker:
 
     def _way(self, ask: Ask, options_text: str) -> Way:
         """The way of `ask`, remembered under everything that `route` looks at."""
-        pictures = tuple(_shape(getattr(ask, role)) for role in ROLES)
+        pictures = (_shape(ask.source), _shape(ask.target), _shape(ask.image))
         prompt = ask.prompt or ""
+        consent = ask.consent or ""
         if "unusual" in pictures or len(prompt) > MAX_PROMPT or "\x00" in prompt:
             return self._find_way(ask)
-        said = (bool(prompt), bool(prompt.strip()))
+        if len(consent) > MAX_CONSENT or not consent.isprintable():
+            return self._find_way(ask)
+        said = (bool(prompt), bool(prompt.strip()), bool(consent))
         known = (ask.kind, ask.account, ask.provider, ask.operation, options_text, pictures, said)
         return self._ways.get(known, lambda: self._find_way(ask))
 
@@ -216,6 +261,11 @@ def _key(value: Any) -> str:
     if len(text) > MAX_KEY or not text.isprintable():
         raise InvalidJobError("key", f"{text[:80]!r} is not allowed; allowed: 1 to {MAX_KEY} printable characters")
     return text
+
+
+def _shown(key: Any) -> str:
+    """A key in a message, whatever it is."""
+    return key if isinstance(key, str) else "" if key is None else repr(key)
 
 
 def _text(column: str, value: Any, *, strip: bool = True) -> str | None:

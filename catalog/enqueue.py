@@ -3,11 +3,14 @@
 A row's job is found again by the batch's name and the row's key. What happens to it:
 
     row is new                                             inserted
-    same inputs, job failed                                queued again
+    same inputs, job failed, or was superseded             queued again
     same inputs, job rejected                              queued again if asked for
     same inputs, any other state                           left as it is
-    other inputs, job queued or over                       begun anew with them; results of old attempts stay with those
+    other inputs, job queued or over                       a new version of the job, queued; the old one is kept with
+                                                           its attempts and results
     other inputs, job being prepared, running or held      left as it is, and told
+
+`only` narrows the first two and the fifth; what it leaves out stays as it is.
 
 Jobs are locked in the order of their ids and before the batch, as everywhere.
 """
@@ -15,19 +18,33 @@ Jobs are locked in the order of their ids and before the batch, as everywhere.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import DateTime, Integer, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
+from models.session import be_patient
 from models.states import JobState
+from workers import restore
 from workers.moves import add_to_batch
-from workers.routing import lane_operation
+from workers.routing import PARKED, lane_operation
 from workers.runtime import Runtime
 from workers.wake import submit_pump, wake
+
+
+class Only(StrEnum):
+    """Which rows a run is narrowed to."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,10 @@ class Enqueued:
     left: int = 0
     #: Other inputs, but the job is in work.
     in_work: int = 0
+    #: New, changed or failed, and left out by `only`.
+    left_out: int = 0
+    #: Of those that were to be queued: held, since a restored backup may not know that they were sent.
+    held: int = 0
     #: What the queued rows cost at most if each is submitted once.
     cost: Decimal = Decimal(0)
 
@@ -57,9 +78,12 @@ class Enqueued:
 
 # The batch is made and committed first: locking its row before the jobs' would be against the order of locks.
 _BATCH = text("""
-    INSERT INTO batches AS b (name, max_cost) VALUES (:name, :max_cost)
+    INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days)
+    VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days)
     ON CONFLICT (name) DO UPDATE SET
-        max_cost = coalesce(excluded.max_cost, b.max_cost),
+        label = coalesce(excluded.label, b.label), max_cost = coalesce(excluded.max_cost, b.max_cost),
+        max_in_flight = coalesce(excluded.max_in_flight, b.max_in_flight),
+        keep_days = coalesce(excluded.keep_days, b.keep_days),
         -- To name a limit is to let the batch go on; where it is too low, the next submission pauses it again.
         paused_at = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_at END,
@@ -69,13 +93,15 @@ _BATCH = text("""
 """)
 
 # A million rows take half a minute to copy and longer to merge; only this transaction may take so long.
-_PATIENCE = text("SET LOCAL statement_timeout = '30min'")
+_PATIENCE_MINUTES = 30
+_PATIENCE = text(f"SET LOCAL statement_timeout = '{_PATIENCE_MINUTES}min'")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 _STAGE = text("""
     CREATE TEMPORARY TABLE staged (
         line int, id text, key text, kind text, source text, target text, image text, prompt text, options jsonb,
-        account text, provider text, operation text, lane text, fingerprint text, extra jsonb, cost numeric
+        account text, provider text, operation text, lane text, fingerprint text, extra jsonb, least numeric,
+        cost numeric
     ) ON COMMIT DROP
 """)
 
@@ -84,7 +110,8 @@ _DECIDE = text("""
     SELECT s.key, j.id AS job_id, j.state AS was, CASE
         WHEN j.id IS NULL THEN 'new'
         WHEN j.fingerprint IS NOT DISTINCT FROM s.fingerprint THEN CASE
-            WHEN j.state = 'failed' OR (j.state = 'rejected' AND :retry_rejected) THEN 'retried'
+            WHEN j.state = 'failed' OR j.reason = 'superseded' THEN 'retried'
+            WHEN j.state = 'rejected' AND :retry_rejected THEN 'retried'
             WHEN j.state IN ('rejected', 'canceled', 'held') THEN 'left'
             ELSE 'unchanged' END
         WHEN j.state IN ('succeeded', 'failed', 'rejected', 'canceled') THEN 'changed'
@@ -93,30 +120,44 @@ _DECIDE = text("""
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
 
+_ONLY = text("""
+    UPDATE decided SET verdict = 'left_out' WHERE verdict IN ('new', 'retried', 'changed') AND verdict <> ALL(:only)
+""")
+
 _INSERT = text("""
     INSERT INTO jobs (id, batch_id, key, kind, source, target, image, prompt, options, account, provider, operation,
-                      lane, fingerprint, extra)
+                      lane, fingerprint, extra, priority, expires_at)
     SELECT s.id, :batch_id, s.key, s.kind, s.source, s.target, s.image, s.prompt, s.options, s.account, s.provider,
-           s.operation, s.lane, s.fingerprint, s.extra
+           s.operation, s.lane, s.fingerprint, s.extra, coalesce(:priority, 0), :deadline
     FROM staged s JOIN decided d USING (key) WHERE d.verdict = 'new' ORDER BY s.line
 """)
 
 # Not a move of the state machine, which knows no way back from success: the row is another job under the same key.
 _BEGIN_ANEW = text("""
     WITH locked AS (
-        SELECT j.id FROM jobs j JOIN decided d ON d.job_id = j.id
+        SELECT j.*, d.was, d.verdict FROM jobs j JOIN decided d ON d.job_id = j.id
         WHERE d.verdict IN ('retried', 'changed') ORDER BY j.id FOR UPDATE OF j
+    ), beginning AS (
+        SELECT locked.*, greatest(former_attempts, (SELECT max(number) FROM attempts WHERE job_id = locked.id)) AS made
+        FROM locked
+        WHERE state = was AND (was <> 'queued' OR claimed_until IS NULL OR claimed_until < clock_timestamp())
+    ), kept AS (
+        INSERT INTO versions (job_id, version, last_attempt, kind, source, target, image, prompt, options, account,
+                              provider, operation, fingerprint, extra, state, reason, error, started_at, finished_at)
+        SELECT id, version, made, kind, source, target, image, prompt, options, account, provider, operation,
+            fingerprint, extra, state, reason, error, started_at, finished_at
+        FROM beginning WHERE verdict = 'changed'
     ), begun AS (
         UPDATE jobs SET
             kind = s.kind, source = s.source, target = s.target, image = s.image, prompt = s.prompt,
             options = s.options, account = s.account, provider = s.provider, operation = s.operation, lane = s.lane,
             fingerprint = s.fingerprint, extra = s.extra,
             state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, started_at = NULL,
-            finished_at = NULL
-        FROM locked JOIN decided d ON d.job_id = locked.id JOIN staged s USING (key)
-        WHERE jobs.id = locked.id AND jobs.state = d.was
-          AND (d.was <> 'queued' OR jobs.claimed_until IS NULL OR jobs.claimed_until < clock_timestamp())
-        RETURNING jobs.key, d.was
+            finished_at = NULL, priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
+            version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
+            former_attempts = CASE WHEN verdict = 'changed' THEN made ELSE jobs.former_attempts END
+        FROM beginning JOIN staged s USING (key) WHERE jobs.id = beginning.id
+        RETURNING jobs.key, was
     ), missed AS (
         UPDATE decided SET verdict = 'in_work'
         WHERE verdict IN ('retried', 'changed') AND key NOT IN (SELECT key FROM begun)
@@ -124,7 +165,7 @@ _BEGIN_ANEW = text("""
     SELECT was, count(*) AS number FROM begun GROUP BY was
 """)
 
-# A late answer to what the row asked for before must not become the picture of what it asks for now.
+# Nobody waits for a late answer to what the row asked for before; should one come, it moves the former version only.
 _FORGET_LATE = text("""
     UPDATE attempts SET next_poll_at = NULL, callback_token = NULL
     WHERE state = 'expired' AND job_id IN (SELECT job_id FROM decided WHERE verdict = 'changed')
@@ -132,21 +173,50 @@ _FORGET_LATE = text("""
 
 # Metadata decide nothing of the picture, and a catalog's folder may have moved: both are carried over without more ado.
 _REFRESH = text("""
-    UPDATE jobs SET extra = s.extra, source = s.source, target = s.target, image = s.image, options = s.options,
-        lane = s.lane
-    FROM decided d JOIN staged s USING (key)
-    WHERE jobs.id = d.job_id AND d.verdict IN ('unchanged', 'left')
-      AND (jobs.extra, jobs.source, jobs.target, jobs.image, jobs.options, jobs.lane)
-          IS DISTINCT FROM (s.extra, s.source, s.target, s.image, s.options, s.lane)
-""")
+    UPDATE jobs SET extra = w.extra, source = w.source, target = w.target, image = w.image, options = w.options,
+        lane = w.lane, priority = w.priority, expires_at = w.expires_at
+    FROM (
+        SELECT j.id, s.extra, s.source, s.target, s.image, s.options,
+            -- A job that somebody paused, or sent to another account than its row says, stays so.
+            CASE WHEN (j.account, j.provider, j.operation) IS DISTINCT FROM (s.account, s.provider, s.operation)
+                    THEN j.lane
+                WHEN starts_with(j.lane, :parked) THEN :parked || s.lane
+                ELSE s.lane END AS lane,
+            CASE WHEN j.state = 'queued' THEN coalesce(:priority, j.priority) ELSE j.priority END AS priority,
+            CASE WHEN j.state = 'queued' THEN coalesce(:deadline, j.expires_at) ELSE j.expires_at END AS expires_at
+        FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = d.job_id
+        WHERE d.verdict IN ('unchanged', 'left')
+    ) w
+    WHERE jobs.id = w.id
+      AND (jobs.extra, jobs.source, jobs.target, jobs.image, jobs.options, jobs.lane, jobs.priority, jobs.expires_at)
+          IS DISTINCT FROM (w.extra, w.source, w.target, w.image, w.options, w.lane, w.priority, w.expires_at)
+""").bindparams(
+    bindparam("parked", PARKED, Text),
+    bindparam("priority", type_=Integer),
+    bindparam("deadline", type_=DateTime(timezone=True)),
+)
 
+_QUEUED_IDS = text("""
+    SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
+""")
 _TALLY = text("""
     SELECT verdict, count(*) AS number, sum(cost) AS cost FROM decided JOIN staged USING (key) GROUP BY verdict
 """)
 
 
 def enqueue(
-    runtime: Runtime, intake: Intake, *, max_cost: Decimal | None = None, retry_rejected: bool = False
+    runtime: Runtime,
+    intake: Intake,
+    *,
+    max_cost: Decimal | None = None,
+    max_in_flight: int | None = None,
+    label: str | None = None,
+    retry_rejected: bool = False,
+    only: Collection[Only] = (),
+    priority: int | None = None,
+    deadline: datetime | None = None,
+    keep_days: int | None = None,
+    first: Callable[[Session, int], None] | None = None,
 ) -> Enqueued:
     """Put a checked catalog into its batch and wake whoever can work on it.
 
@@ -154,7 +224,14 @@ def enqueue(
         runtime: the deployment.
         intake: the checked catalog.
         max_cost: most money the batch may spend; None keeps the limit it has.
+        max_in_flight: most jobs of the batch at providers at the same time; None keeps the limit it has.
+        label: a word of the asker's for the batch; None keeps the one it has.
         retry_rejected: whether rows that a provider refused are tried again.
+        only: which rows are queued, of those that would be; all where it is empty.
+        priority: of the rows that are queued now or wait already: higher ones go first; None keeps theirs, or 0.
+        deadline: they are not sent after it; None is none, and keeps that of rows that wait already.
+        keep_days: after which the pictures of ended jobs are removed; None keeps what the batch has, or for good.
+        first: called with the batch's id in the transaction that enqueues, before it does; what it raises stops all.
 
     Raises:
         CatalogError: `max_cost` is given and an operation has no price.
@@ -164,44 +241,87 @@ def enqueue(
             f"--max-cost: there is no price for {', '.join(sorted(intake.estimate.unpriced))} in "
             f"{runtime.settings.accounts_file}; money that is not counted cannot be limited"
         )
-    batch_id = runtime.db(_batch, intake.name, max_cost)
-    enqueued = runtime.db(_merge, batch_id, intake, retry_rejected)
+    batch = {
+        "name": intake.name,
+        "label": label,
+        "max_cost": max_cost,
+        "max_in_flight": max_in_flight,
+        "keep_days": keep_days,
+    }
+    batch_id = runtime.db(_batch, batch)
+    terms = {"batch_id": batch_id, "priority": priority, "deadline": deadline}
+
+    def work(session: Session) -> Enqueued:
+        if first is not None:
+            first(session, batch_id)
+        return _merge(session, runtime, intake, terms, retry_rejected, only)
+
+    enqueued = runtime.db(work)
     for account in runtime.accounts.values():
         if any(lane_operation(lane, account) for lane in intake.estimate.lanes):
             wake(runtime, submit_pump(account.name))
     return enqueued
 
 
-def _batch(session: Session, name: str, max_cost: Decimal | None) -> int:
-    return int(session.execute(_BATCH, {"name": name, "max_cost": max_cost}).scalar_one())
-
-
-def _merge(session: Session, batch_id: int, intake: Intake, retry_rejected: bool) -> Enqueued:
-    session.execute(_PATIENCE)
-    session.execute(_ONE_AT_A_TIME, {"name": intake.name})
+def decide(
+    session: Session, intake: Intake, batch_id: int | None, *, retry_rejected: bool = False, only: Collection[Only] = ()
+) -> None:
+    """Copy the rows into `staged` and what is to become of each into `decided`, for the rest of the transaction."""
+    _be_patient(session)
     session.execute(_STAGE)
     _copy(session, intake)
     session.execute(text("ANALYZE staged"))
     session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": retry_rejected})
+    if only:
+        session.execute(_ONLY, {"only": [_VERDICTS[each] for each in only]})
     session.execute(text("ANALYZE decided"))
+
+
+def _be_patient(session: Session) -> None:
+    session.execute(_PATIENCE)
+    be_patient(session.connection(), _PATIENCE_MINUTES * 60)
+
+
+def _batch(session: Session, batch: Mapping[str, Any]) -> int:
+    return int(session.execute(_BATCH, batch).scalar_one())
+
+
+def _merge(
+    session: Session,
+    runtime: Runtime,
+    intake: Intake,
+    terms: Mapping[str, Any],
+    retry_rejected: bool,
+    only: Collection[Only],
+) -> Enqueued:
+    _be_patient(session)
+    session.execute(_ONE_AT_A_TIME, {"name": intake.name})
+    decide(session, intake, terms["batch_id"], retry_rejected=retry_rejected, only=only)
     change: Counter[str] = Counter()
-    for row in session.execute(_BEGIN_ANEW):
+    for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number
         change[JobState.QUEUED] += row.number
     session.execute(_FORGET_LATE)
-    session.execute(_REFRESH)
-    change[JobState.QUEUED] += session.execute(_INSERT, {"batch_id": batch_id}).rowcount  # type: ignore[attr-defined]
-    add_to_batch(session, batch_id, change)
+    session.execute(_REFRESH, terms)
+    change[JobState.QUEUED] += session.execute(_INSERT, terms).rowcount  # type: ignore[attr-defined]
+    add_to_batch(session, terms["batch_id"], change)
+    held = 0
+    if restore.watches(session):
+        ids = session.execute(_QUEUED_IDS, {"queued": sorted(QUEUED)}).scalars().all()
+        held = restore.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
     tally = {row.verdict: row for row in session.execute(_TALLY)}
     return Enqueued(
-        batch_id,
+        terms["batch_id"],
         intake.name,
         **{verdict: row.number for verdict, row in tally.items()},
-        cost=sum((row.cost for verdict, row in tally.items() if verdict in _QUEUED), Decimal(0)),
+        held=held,
+        cost=sum((row.cost for verdict, row in tally.items() if verdict in QUEUED), Decimal(0)),
     )
 
 
-_QUEUED = frozenset({"new", "retried", "changed"})
+#: The verdicts that queue a row.
+QUEUED = frozenset({"new", "retried", "changed"})
+_VERDICTS = {Only.NEW: "new", Only.CHANGED: "changed", Only.FAILED: "retried"}
 
 
 def _copy(session: Session, intake: Intake) -> None:
@@ -210,7 +330,7 @@ def _copy(session: Session, intake: Intake) -> None:
         raise RuntimeError("the session has lost its connection")
     with (
         connection.cursor() as cursor,
-        cursor.copy(f"COPY staged ({', '.join(SPOOLED)}) FROM STDIN") as copy,
+        cursor.copy(f"COPY staged ({', '.join(SPOOLED)}) FROM STDIN WITH (NULL '')") as copy,
     ):
         for chunk in intake.chunks():
             copy.write(chunk)

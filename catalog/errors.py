@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MAX_SHOWN = 100  # mistakes in a message; whoever has more needs a list
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with one row; `column` is empty where the whole row is meant."""
+    """What is wrong with one row; `column` is empty where the whole row is meant, `key` where it is not known."""
 
     line: int
     column: str
     message: str
+    key: str = ""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.column + ': ' if self.column else ''}{self.message}"
@@ -37,9 +40,10 @@ class BadRowsError(CatalogError):
         self.total = total
 
     def __str__(self) -> str:
-        lines = [f"{self.file}:{mistake.line}: {_where(mistake)}{mistake.message}" for mistake in self.mistakes]
-        if self.total > len(self.mistakes):
-            lines.append(f"... and {self.total - len(self.mistakes):,} more")
+        shown = self.mistakes[:MAX_SHOWN]
+        lines = [f"{self.file}:{mistake.line}: {_where(mistake)}{mistake.message}" for mistake in shown]
+        if self.total > len(shown):
+            lines.append(f"... and {self.total - len(shown):,} more; --errors FILE.csv lists them")
         count = "1 mistake" if self.total == 1 else f"{self.total:,} mistakes"
         return "\n".join([*lines, f"{self.file}: {count}; nothing was enqueued"])
 

@@ -1,58 +1,92 @@
 """Checking a whole catalog before anything of it is enqueued, and keeping what the database will take of it.
 
 The rows that pass are written to a temporary file in the form of PostgreSQL's COPY, so that memory does not grow with
-the catalog, the file is read once only, and what was checked is what gets enqueued.
+the catalog, the file is read once only, and what was checked is what gets enqueued. Of a row only eight bytes are kept
+in memory: a hash of its key, by which keys that stand twice are found at the end.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Self
 
-from catalog.checks import BadRowError, Checker, Defaults, Entry
+from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
 from catalog.errors import BadRowsError, CatalogError, Mistake
-from catalog.rows import Row, open_rows
+from catalog.rows import Row, Rows, open_rows
 from models.jobs import bulk_job_id
 from workers.accounts import Account
-from workers.routing import Reach
+from workers.routing import ROLES, Reach
 
 MAX_NAME = 200  # characters of a batch's name, which is also a folder's
-MAX_MISTAKES = 10_000  # kept to be shown; a catalog with more is wrong as a whole
+MAX_MISTAKES = 100_000  # kept to be told, some 30 MB; a catalog with more is wrong as a whole
 CHUNK_BYTES = 1 << 18  # of the spool, handed to the database at once
 MEMORY_BYTES = 1 << 22  # of the spool, kept in memory before it becomes a file
 
 #: The spool's columns, in order; `catalog.enqueue` makes its staging table of them.
 SPOOLED = (
     "line", "id", "key", "kind", "source", "target", "image", "prompt", "options", "account", "provider", "operation",
-    "lane", "fingerprint", "extra", "cost",
+    "lane", "fingerprint", "extra", "least", "cost",
 )  # fmt: skip
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+#: Keys are compared in so many groups, each sorted by itself, so that little has to be copied to sort them.
+KEY_GROUPS = 64
+
+
+@dataclass(slots=True)
+class Share:
+    """Rows of one lane, and what they cost at the cheapest and at the dearest of its accounts."""
+
+    rows: int = 0
+    cheapest: Decimal = Decimal(0)
+    dearest: Decimal = Decimal(0)
 
 
 @dataclass(slots=True)
 class Estimate:
-    """What the rows would cost if all were submitted once, at the cheapest and at the dearest of their accounts."""
+    """What the rows would cost if all were submitted once."""
 
-    cheapest: Decimal = Decimal(0)
-    dearest: Decimal = Decimal(0)
     #: ``account: operation`` without a price.
     unpriced: set[str] = field(default_factory=set)
-    #: Rows by lane.
-    lanes: Counter[str] = field(default_factory=Counter)
+    lanes: dict[str, Share] = field(default_factory=dict)
 
-    def add(self, entry: Entry) -> None:
+    @property
+    def cheapest(self) -> Decimal:
+        """At the cheapest accounts."""
+        return sum((share.cheapest for share in self.lanes.values()), Decimal(0))
+
+    @property
+    def dearest(self) -> Decimal:
+        """At the dearest."""
+        return sum((share.dearest for share in self.lanes.values()), Decimal(0))
+
+    def add(self, way: Way) -> None:
         """Count one row."""
-        self.cheapest += entry.way.cheapest
-        self.dearest += entry.way.dearest
-        self.unpriced.update(entry.way.unpriced)
-        self.lanes[entry.way.lane] += 1
+        share = self.lanes.get(way.lane)
+        if share is None:
+            share = self.lanes[way.lane] = Share()
+        share.rows += 1
+        share.cheapest += way.cheapest
+        share.dearest += way.dearest
+        if way.unpriced:
+            self.unpriced.update(way.unpriced)
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A checked row as it will be enqueued; its local pictures are absolute paths."""
+
+    line: int
+    key: str
+    lane: str
+    pictures: Mapping[str, str]
+    options: Mapping[str, Any]
 
 
 class Intake:
@@ -62,6 +96,7 @@ class Intake:
         self.name = name
         self.rows = 0
         self.estimate = Estimate()
+        self._keys = tuple(array("q") for _ in range(KEY_GROUPS))
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> Self:
@@ -72,15 +107,18 @@ class Intake:
 
     def add(self, entry: Entry) -> None:
         """Keep one row."""
-        ask = entry.ask
+        ask, places, way = entry.ask, entry.places, entry.way
         values = (
-            str(entry.line), bulk_job_id(self.name, entry.key), entry.key, ask.kind, ask.source, ask.target, ask.image,
-            ask.prompt, _json(ask.options), ask.account, ask.provider, ask.operation, entry.way.lane, entry.fingerprint,
-            _json(entry.extra), str(entry.way.dearest),
+            str(entry.line), bulk_job_id(self.name, entry.key), entry.key, ask.kind,
+            places.get("source", ask.source), places.get("target", ask.target), places.get("image", ask.image),
+            ask.prompt, _json(entry.options), ask.account, ask.provider, ask.operation, way.lane, entry.fingerprint,
+            _json(entry.extra), *way.written,
         )  # fmt: skip
-        self._spool.write(("\t".join(map(_escaped, values)) + "\n").encode())
+        self._spool.write(_copied(values))
         self.rows += 1
-        self.estimate.add(entry)
+        self.estimate.add(way)
+        hashed = hash(entry.key)
+        self._keys[hashed % KEY_GROUPS].append(hashed)
 
     def chunks(self) -> Iterator[bytes]:
         """The rows in the text form of COPY, from the beginning."""
@@ -88,84 +126,128 @@ class Intake:
         while chunk := self._spool.read(CHUNK_BYTES):
             yield chunk
 
+    def spooled(self) -> Iterator[Spooled]:
+        """The rows again, one by one."""
+        self._spool.seek(0)
+        for raw in self._spool:
+            row = dict(zip(SPOOLED, map(_read_back, raw.decode().rstrip("\n").split("\t")), strict=True))
+            pictures = {role: uri for role in ROLES if (uri := row[role]) is not None}
+            options = json.loads(row["options"] or "{}")
+            yield Spooled(int(row["line"] or 0), row["key"] or "", row["lane"] or "", pictures, options)
+
+    def doubles(self) -> Iterator[Mistake]:
+        """A mistake for each row whose key stands in an earlier row, in the order of the rows."""
+        twice = {hashed for group in self._keys for hashed in _repeated(group)}
+        if not twice:
+            return
+        self._spool.seek(0)
+        first_lines: dict[str, str] = {}
+        for raw in self._spool:
+            line, _, written, *_ = raw.decode().split("\t", 3)
+            key = _read_back(written)
+            if key is not None and hash(key) in twice:
+                first = first_lines.setdefault(key, line)
+                if first != line:
+                    message = f"{key!r} is the key of line {first} already; a key names one row"
+                    yield Mistake(int(line), "key", message, key)
+
 
 def take_in(
-    path: Path,
+    catalog: str | Path | Rows,
     accounts: Mapping[str, Account],
     reach: Reach,
     *,
     name: str | None = None,
     defaults: Defaults | None = None,
 ) -> Intake:
-    """Check every row of the catalog at `path`.
+    """Check every row of a catalog.
 
     Args:
-        path: a file that `catalog.rows` can read.
+        catalog: a file or an address that `catalog.rows` can read, or rows themselves.
         accounts: those that may be used.
         reach: how providers can fetch local files.
         name: of the batch; the file's name without its ending where none is given.
         defaults: account and provider of rows that name neither.
 
     Raises:
-        CatalogError: the file cannot be read, or has no rows.
+        CatalogError: the catalog cannot be read, or has no rows.
         BadRowsError: rows are wrong; it holds every mistake.
     """
-    rows = open_rows(path)
-    intake = Intake(batch_name(path, name))
+    rows = open_rows(catalog) if isinstance(catalog, str | Path) else catalog
+    intake = Intake(batch_name(rows.name, name))
     try:
-        _check(path, rows, Checker(accounts, reach, path.parent, defaults or Defaults()), intake)
+        _check(rows, Checker(accounts, reach, rows.base, defaults or Defaults()), intake)
     except BaseException:
         intake.__exit__()
         raise
     return intake
 
 
-def batch_name(path: Path, name: str | None) -> str:
-    """The name of the batch of the catalog at `path`.
+def batch_name(default: str, name: str | None) -> str:
+    """The name of a catalog's batch, `default` where none is given.
 
     Raises:
         CatalogError: `name` cannot be one.
     """
-    found = path.stem if name is None else name.strip()
+    found = default if name is None else name.strip()
     if not found or len(found) > MAX_NAME or not found.isprintable():
         raise CatalogError(f"--name: {found[:80]!r} is not allowed; allowed: 1 to {MAX_NAME} printable characters")
     return found
 
 
-def _check(path: Path, rows: Any, checker: Checker, intake: Intake) -> None:
+def _check(rows: Rows, checker: Checker, intake: Intake) -> None:
     mistakes: list[Mistake] = []
     total = 0
-    lines_of_keys: dict[str, int] = {}
+
+    def note(found: Iterable[Mistake]) -> None:
+        nonlocal total
+        for mistake in found:
+            total += 1
+            if len(mistakes) < MAX_MISTAKES:
+                mistakes.append(mistake)
+
     for row in rows:
-        found = _judged(row, checker, lines_of_keys)
-        if isinstance(found, Entry):
-            if not total:
-                intake.add(found)
+        if isinstance(row, Row):
+            try:
+                intake.add(checker.check(row))
+            except BadRowError as error:
+                note(error.mistakes)
         else:
-            total += len(found)
-            mistakes += found[: MAX_MISTAKES - len(mistakes)]
+            note([row])
+    note(intake.doubles())
     if total:
-        raise BadRowsError(str(path), mistakes, total)
+        raise BadRowsError(rows.where, sorted(mistakes, key=lambda mistake: mistake.line), total)
     if not intake.rows:
-        raise CatalogError(f"{path}: has no rows")
+        raise CatalogError(f"{rows.where}: has no rows")
 
 
-def _judged(row: Row | Mistake, checker: Checker, lines_of_keys: dict[str, int]) -> Entry | list[Mistake]:
-    if isinstance(row, Mistake):
-        return [row]
-    try:
-        entry = checker.check(row)
-    except BadRowError as error:
-        return error.mistakes
-    first = lines_of_keys.setdefault(entry.key, row.line)
-    if first != row.line:
-        return [Mistake(row.line, "key", f"{entry.key!r} is the key of line {first} already; a key names one row")]
-    return entry
+def _repeated(hashes: Iterable[int]) -> Iterator[int]:
+    previous = None
+    for hashed in sorted(hashes):
+        if hashed == previous:
+            yield hashed
+        previous = hashed
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else "{}"
+    return _JSON.encode(value) if value else "{}"
 
 
-def _escaped(value: str | None) -> str:
-    return r"\N" if value is None else value.translate(_ESCAPES)
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _copied(values: tuple[str | None, ...]) -> bytes:
+    """A row in the text form of COPY, where nothing stands for NULL: no value is empty, and none has a NUL."""
+    row = "\x00".join([value or "" for value in values])
+    # Replaced in the whole row at once: at each value it would take longer than all the checks.
+    row = row.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    return (row.replace("\x00", "\t") + "\n").encode()
+
+
+def _read_back(written: str) -> str | None:
+    """A value as it was before `_copied` wrote it."""
+    return _ESCAPE.sub(lambda found: _PLAIN.get(found[1], found[1]), written) or None
+
+
+_ESCAPE = re.compile(r"\\(.)")
+_PLAIN = {"n": "\n", "r": "\r", "t": "\t"}

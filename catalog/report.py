@@ -17,7 +17,7 @@ from catalog.errors import UnknownBatchError
 from models.states import JobState
 from workers import gate
 from workers.accounts import Account
-from workers.routing import lane_operation
+from workers.routing import PARKED, lane_operation
 
 #: States in which a job still needs a worker.
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING)
@@ -28,7 +28,7 @@ LASTING_CLOSURES = frozenset({"auth", "credit", "budget", "paused"})
 PACE_SECONDS = 30.0  # the rate is that of the last half minute: long enough to be steady, short enough to notice a stop
 
 _BATCH = """
-    SELECT b.id, b.name, b.max_cost, b.paused_at, b.paused_reason, b.created_at, {states},
+    SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at, {states},
         coalesce((SELECT amount FROM spend WHERE scope = 'batch:' || b.id AND period = 'all'), 0) AS spent
     FROM batches b WHERE b.id > 0 {condition} ORDER BY b.id DESC LIMIT :limit
 """
@@ -46,6 +46,10 @@ class BatchReport:
     max_cost: Decimal | None
     paused_reason: str | None
     created_at: datetime
+    #: A word of the asker's.
+    label: str | None = None
+    #: Most of its jobs at providers at the same time.
+    max_in_flight: int | None = None
 
     @property
     def total(self) -> int:
@@ -89,9 +93,10 @@ def find(session: Session, name: str) -> BatchReport:
     return _report(found)
 
 
-def recent(session: Session, limit: int) -> list[BatchReport]:
-    """The latest batches, newest first."""
-    rows = session.execute(text(_BATCH.format(states=_STATES, condition="")), {"limit": limit})
+def recent(session: Session, limit: int, label: str | None = None) -> list[BatchReport]:
+    """The latest batches, newest first; those with `label`, where one is given."""
+    condition = "" if label is None else "AND b.label = :label"
+    rows = session.execute(text(_BATCH.format(states=_STATES, condition=condition)), {"limit": limit, "label": label})
     return [_report(row) for row in rows]
 
 
@@ -123,12 +128,15 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
             "run the catalog again with a higher --max-cost"
         )
     if report.paused_reason is not None:
-        return "the batch is paused"
+        return f"the batch is paused; `recast resume --batch {report.name}` lets it go on"
     lanes = session.execute(
         text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'"), {"id": report.id}
     ).scalars()
+    served = [lane for lane in lanes if not lane.startswith(PARKED)]
+    if not served:
+        return f"its queued jobs are paused; `recast resume --batch {report.name}` lets them go on"
     servers = {
-        account.name for lane in lanes for account in accounts.values() if lane_operation(lane, account) is not None
+        account.name for lane in served for account in accounts.values() if lane_operation(lane, account) is not None
     }
     closed = {name: gate.read(session, name) for name in sorted(servers)}
     if not all(_lasts(found) for found in closed.values()):
@@ -153,6 +161,8 @@ def _report(row: Row[Any]) -> BatchReport:
         max_cost=row.max_cost,
         paused_reason=row.paused_reason if row.paused_at is not None else None,
         created_at=row.created_at,
+        label=row.label,
+        max_in_flight=row.max_in_flight,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading catalogs, one row at a time: CSV and JSON Lines, both UTF-8, with or without a byte order mark.
+"""Reading catalogs, one row at a time: CSV and JSON Lines, both UTF-8, with or without a byte order mark; Parquet.
 
 A reader yields what a line says, unjudged, or a `Mistake` where the line says nothing; it raises `CatalogError` where
 the rest of the file cannot be read either. Further formats are further classes that meet `Rows`.
@@ -16,24 +16,42 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
 from catalog.errors import CatalogError, Mistake
+from catalog.files import PACKED, CatalogFile, catalog_file
 
 #: The columns that mean something; all others are metadata.
 COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
 REQUIRED = ("key", "kind")
+MAX_LINE_BYTES = 1 << 22  # of a row; a longer line is a file of another kind, and would fill the memory
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one row says, by column. Values of CSV are text, those of JSON Lines anything JSON has."""
+    """What one row says, by column. Values of CSV are text, those of other formats anything JSON has."""
 
+    #: The line of the file it begins on; in a table that has no lines, its number from 1.
     line: int
     values: Mapping[str, Any]
 
 
 class Rows(Protocol):
-    """A catalog's rows; iterating reads the file from its beginning."""
+    """A catalog's rows; iterating reads it from its beginning."""
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What the batch is called by default."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """What relative paths in it are relative to: a folder, or an address."""
+        ...
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows.
@@ -44,34 +62,44 @@ class Rows(Protocol):
         ...
 
 
-def open_rows(path: Path) -> Rows:
-    """The reader for `path`, by the end of its name.
+def open_rows(place: str | Path) -> Rows:
+    """The reader for the catalog at `place`, a path or an address, by the end of its name.
 
     Raises:
         CatalogError: there is no such file, or none of a kind that can be read.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise CatalogError(f"{path}: {path.suffix or 'no ending'!r} is no catalog; allowed: {', '.join(_READERS)}")
-    if not path.exists():
-        raise CatalogError(f"{path}: there is no such file")
-    if path.is_dir():
-        raise CatalogError(f"{path}: this is a folder; a catalog is a file ({', '.join(_READERS)})")
-    return reader(path)
+    file = catalog_file(place)
+    reader = _READERS.get(file.ending)
+    if reader is None or (file.packed and reader is ParquetRows):
+        allowed = ", ".join([*_READERS, *(f"{ending}{PACKED}" for ending in (".csv", ".jsonl"))])
+        given = file.ending + (PACKED if file.packed else "")
+        raise CatalogError(f"{file.where}: {given or 'no ending'!r} is no catalog; allowed: {allowed}")
+    if "://" not in file.place:
+        path = Path(file.place)
+        if not path.exists():
+            raise CatalogError(f"{path}: there is no such file")
+        if path.is_dir():
+            raise CatalogError(f"{path}: this is a folder; a catalog is a file ({', '.join(_READERS)})")
+    return reader(file)
 
 
-class CsvRows:
+class _FileRows:
+    """What all readers of files have in common."""
+
+    def __init__(self, file: CatalogFile) -> None:
+        self._file = file
+        self.where, self.name, self.base = file.where, file.name, file.base
+
+
+class CsvRows(_FileRows):
     """A CSV file with a header: commas, double quotes, any line ending that a spreadsheet writes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows after the header; empty lines are skipped."""
-        with _opened(self._path) as file:
-            reader = csv.reader(_lines(self._path, file), strict=True)
+        with self._file.open() as file:
+            reader = csv.reader(_lines(self.where, file), strict=True)
             try:
-                header = _checked_header(self._path, next(reader, []))
+                header = _checked_header(self.where, next(reader, []))
                 first = reader.line_num + 1
                 for fields in reader:
                     if len(fields) == len(header):
@@ -80,27 +108,36 @@ class CsvRows:
                         yield Mistake(first, "", f"has {len(fields)} fields, but the header has {len(header)} columns")
                     first = reader.line_num + 1
             except csv.Error as error:
-                raise CatalogError(f"{self._path}:{reader.line_num}: not readable as CSV: {error}") from None
+                raise CatalogError(f"{self.where}:{reader.line_num}: not readable as CSV: {error}") from None
 
 
-class JsonLinesRows:
+class JsonLinesRows(_FileRows):
     """A file with one JSON object a line; the objects' names are the columns."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows; empty lines are skipped."""
-        with _opened(self._path) as file:
-            for number, line in enumerate(_lines(self._path, file), start=1):
+        with self._file.open() as file:
+            for number, line in enumerate(_lines(self.where, file), start=1):
                 if line.strip():
                     yield _parsed(number, line)
 
 
-_READERS: Mapping[str, type[CsvRows | JsonLinesRows]] = {
+class ParquetRows(_FileRows):
+    """A Parquet file; its rows are counted from 1. Needs the extra ``parquet``."""
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows, read in portions."""
+        from catalog import tables  # noqa: PLC0415 - pyarrow takes a while to load and is not always there
+
+        with self._file.open() as file:
+            yield from tables.parquet_rows(self.where, file)
+
+
+_READERS: Mapping[str, type[CsvRows | JsonLinesRows | ParquetRows]] = {
     ".csv": CsvRows,
     ".jsonl": JsonLinesRows,
     ".ndjson": JsonLinesRows,
+    ".parquet": ParquetRows,
 }
 
 
@@ -130,55 +167,65 @@ def _parsed(number: int, line: str) -> Row | Mistake:
         return Mistake(number, "", str(error))
     if not isinstance(value, dict):
         return Mistake(number, "", "is not a JSON object, {...}")
-    if miswritten := next((name for name in value if name not in COLUMNS and name.lower() in COLUMNS), None):
+    if miswritten := miswritten_column(value):
         return Mistake(number, miswritten, f"write this column {miswritten.lower()!r}")
     return Row(number, value)
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
+def miswritten_column(names: Iterable[str]) -> str | None:
+    """The first of `names` that is one of our columns in other letters."""
+    return next((name for name in names if name not in COLUMNS and name.lower() in COLUMNS), None)
 
 
-def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
+def _lines(where: str, file: BinaryIO) -> Iterator[str]:
     """The lines of a file, decoded one by one so that an error can name its line."""
-    for number, raw in enumerate(file, start=1):
+    for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CatalogError(f"{path}: is encoded as UTF-16; save it as UTF-8")
+            raise CatalogError(f"{where}: is encoded as UTF-16; save it as UTF-8")
+        if len(line) > MAX_LINE_BYTES:
+            raise CatalogError(f"{where}:{number}: is longer than {MAX_LINE_BYTES >> 20} MiB, the most a row may have")
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
             found = error.object[error.start]
             raise CatalogError(
-                f"{path}:{number}: is not UTF-8 (byte {error.start + 1} of the line is 0x{found:02x}); save it as UTF-8"
+                f"{where}:{number}: is not UTF-8 (byte {error.start + 1} of the line is 0x{found:02x}); "
+                "save it as UTF-8"
             ) from None
         if "\x00" in text:
-            raise CatalogError(f"{path}:{number}: has a NUL character, which no text may have; save it as UTF-8 text")
+            raise CatalogError(f"{where}:{number}: has a NUL character, which no text may have; save it as UTF-8 text")
         yield text
 
 
-def _checked_header(path: Path, names: list[str]) -> list[str]:
+def _checked_header(where: str, names: list[str]) -> list[str]:
     header = [name.strip() for name in names]
     if not any(header):
-        raise CatalogError(f"{path}: is empty; the first line names the columns: {', '.join(COLUMNS)}")
+        raise CatalogError(f"{where}: is empty; the first line names the columns: {', '.join(COLUMNS)}")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise CatalogError(f"{path}:1: the columns are not separated by commas; save it with commas")
+        raise CatalogError(f"{where}:1: the columns are not separated by commas; save it with commas")
+    check_columns(f"{where}:1", header)
+    return header
+
+
+def check_columns(where: str, header: list[str]) -> None:
+    """Let a table's columns pass.
+
+    Raises:
+        CatalogError: one has no name, is written wrongly, stands twice or is missing.
+    """
     for position, name in enumerate(header, start=1):
         if not name:
-            raise CatalogError(f"{path}:1: column {position} has no name")
-        if name not in COLUMNS and name.lower() in COLUMNS:
-            raise CatalogError(f"{path}:1: column {name!r}: write it {name.lower()!r}")
+            raise CatalogError(f"{where}: column {position} has no name")
+    if miswritten := miswritten_column(header):
+        raise CatalogError(f"{where}: column {miswritten!r}: write it {miswritten.lower()!r}")
     if doubled := sorted({name for name in header if header.count(name) > 1}):
-        raise CatalogError(f"{path}:1: twice in the header: {', '.join(doubled)}")
+        raise CatalogError(f"{where}: twice in the header: {', '.join(doubled)}")
     if missing := [name for name in REQUIRED if name not in header]:
         raise CatalogError(
-            f"{path}:1: missing in the header: {', '.join(missing)}; the columns are {', '.join(COLUMNS)}, "
+            f"{where}: missing in the header: {', '.join(missing)}; the columns are {', '.join(COLUMNS)}, "
             "and any others for metadata"
         )
-    return header
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
+from workers.filters import JOBS, LAST, Filter
 from workers.storage import Storage
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids fit
@@ -23,34 +24,34 @@ _FIND = text("""
 """)
 _BY_KEY = text("SELECT id FROM jobs WHERE batch_id > 0 AND key = :key ORDER BY seq DESC LIMIT 2")
 _ATTEMPTS = text("""
-    SELECT id AS reference, number, account, operation, state, reason, error, handle, send_count, cost, created_at,
-        sent_at, accepted_at, finished_at, next_poll_at, deadline_at, callback_at, polls
+    SELECT id AS reference, number, account, operation, state, reason, error, handle, send_count, cost, passed_over,
+        created_at,        sent_at, accepted_at, finished_at, next_poll_at, deadline_at, callback_at, polls
     FROM attempts WHERE job_id = :id ORDER BY number
 """)
+_VERSIONS = text("""
+    SELECT version, last_attempt, kind, source, target, image, prompt, options, account, provider, operation, extra,
+        state, reason, error, started_at, finished_at, replaced_at
+    FROM versions WHERE job_id = :id ORDER BY version
+""")
 _RESULTS = text("""
-    SELECT r.index, r.key, r.sha256, r.size, r.media_type, r.width, r.height, r.facts, r.created_at, a.number AS attempt
+    SELECT r.index, r.key, r.sha256, r.original_key, r.original_sha256, r.size, r.media_type, r.width, r.height,
+        r.facts, r.created_at, a.number AS attempt
     FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number, r.index
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A job with everything that was tried for it and what came out. The mappings are by column."""
+    """A job with everything that was tried for it and what came out. The mappings are by column.
+
+    `versions` are what was asked before the row was changed; an attempt, and each result, bears the `version` it was
+    made for.
+    """
 
     job: Mapping[str, Any]
     attempts: tuple[Mapping[str, Any], ...]
     results: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs are listed; None matches all."""
-
-    batch: str | None = None
-    state: str | None = None
-    account: str | None = None
-    operation: str | None = None
-    reason: str | None = None
+    versions: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,41 +77,43 @@ def tell(session: Session, word: str, storage: Storage) -> Story:
     Raises:
         UnknownJobError: it means none, or several.
     """
-    job_id = _id_of(session, word)
+    job_id = job_id_of(session, word)
     job = session.execute(_STORY, {"id": job_id}).one()._mapping
-    attempts = tuple(dict(row._mapping) for row in session.execute(_ATTEMPTS, {"id": job_id}))
-    results = tuple({**row._mapping, "uri": storage.url(row.key)} for row in session.execute(_RESULTS, {"id": job_id}))
-    return Story(dict(job), attempts, results)
+    versions = tuple(dict(row._mapping) for row in session.execute(_VERSIONS, {"id": job_id}))
+
+    def version(attempt: int) -> int:
+        former = (found["version"] for found in versions if attempt <= found["last_attempt"])
+        return int(next(former, job["version"]))
+
+    attempts = tuple(
+        {**row._mapping, "version": version(row.number)} for row in session.execute(_ATTEMPTS, {"id": job_id})
+    )
+    results = tuple(
+        {**row._mapping, "version": version(row.attempt), "uri": storage.url(row.key)}
+        for row in session.execute(_RESULTS, {"id": job_id})
+    )
+    return Story(dict(job), attempts, results, versions)
 
 
 def listed(session: Session, which: Filter, limit: int) -> list[Listed]:
     """The latest jobs that fit, newest first."""
-    conditions = {
-        "b.name = :batch": which.batch,
-        "j.state = :state": which.state,
-        "j.reason = :reason": which.reason,
-        "coalesce(last.account, j.account) = :account": which.account,
-        "coalesce(last.operation, j.operation) = :operation": which.operation,
-    }
-    wanted = " AND ".join(condition for condition, value in conditions.items() if value is not None) or "true"
     rows = session.execute(
         text(f"""
             SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
                 coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
-            FROM jobs j JOIN batches b ON b.id = j.batch_id LEFT JOIN LATERAL (
-                SELECT account, operation FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-            ) last ON true
-            WHERE {wanted} ORDER BY j.seq DESC LIMIT :limit
-        """),  # noqa: S608 - `wanted` is made of the conditions above
-        {
-            "batch": which.batch, "state": which.state, "reason": which.reason, "account": which.account,
-            "operation": which.operation, "limit": limit,
-        },
-    )  # fmt: skip
+            FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit
+        """),  # noqa: S608 - both are made of our own text
+        {**which.named, "limit": limit},
+    )
     return [Listed(**row._mapping) for row in rows]
 
 
-def _id_of(session: Session, word: str) -> str:
+def job_id_of(session: Session, word: str) -> str:
+    """The id of the job that `word` means: its id, the beginning of it, a key, or ``BATCH/KEY``.
+
+    Raises:
+        UnknownJobError: it means none, or several.
+    """
     batch, _, key = word.rpartition("/")
     prefix = _literal(word) + ("%" if len(word) >= MIN_PREFIX else "")
     parameters = {"word": word, "batch": batch, "key": key, "prefix": prefix}

@@ -6,7 +6,12 @@
     stack         the embedded stack: servers, worker, web, sandbox, as child processes
     run           `run`, with `watch` and `display` for what is seen while it works
     batches       `status`, `jobs`, `show`, `export`
-    accounts      `accounts list|check|close|open|reset`, `providers`
+    choosing      how every command is told which jobs are meant
+    levers        `cancel`, `retry`, `pause`, `resume`, `reroute`, `reprioritise`
+    resolve       `resolve`
+    books         `books`, `reconcile`
+    accounts      `accounts list|check|close|open|set|reset`, `providers`
+    doctor        `doctor`
     services      `up`, `worker`, `beat`, `flower`, `web`, `sandbox`
     database      `db upgrade|check`
 

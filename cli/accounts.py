@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,18 +17,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
-from cli.output import Code, Style, duration, emit, say, table
+from cli.output import Code, Style, duration, emit, moment, say, table
 from cli.trials import options_of, try_account
 from providers import PROVIDERS
 from providers.base import Credentials, NotSentError, Operation, UnclearError
 from providers.describing import OperationInWords, describe
-from workers import gate
+from workers import gate, overrides
 from workers.accounts import Account, AccountsError, load
 from workers.accounts import duration as parse_duration
 from workers.routing import Ask
 from workers.runtime import Runtime
 from workers.settings import read
-from workers.wake import submit_pump, wake
+from workers.wake import poll_pump, submit_pump, wake
 
 COLUMN = 28  # characters, as many as `options.num_inference_steps` and a blank
 
@@ -35,8 +38,8 @@ NameArgument = Annotated[str, typer.Argument(help="The account's name in the acc
 
 
 #: What the provider says of the credentials; `unknown` where it cannot be asked without spending.
-_Verdict = Literal["good", "refused", "unknown", "silent"]
-_VERDICT_STYLES: Mapping[_Verdict, Style] = {
+Verdict = Literal["good", "refused", "unknown", "silent"]
+_VERDICT_STYLES: Mapping[Verdict, Style] = {
     "good": Style.GOOD,
     "refused": Style.BAD,
     "unknown": Style.WAITING,
@@ -51,6 +54,15 @@ class _Standing:
     account: Account
     gate: gate.Gate
     note: str | None
+    overridden_by: str | None
+    overridden_at: datetime | None
+
+    @property
+    def changed(self) -> str:
+        """What people changed while it ran, who and when."""
+        if not self.gate.overrides:
+            return ""
+        return f"{overrides.told(self.gate.overrides)} ({self.overridden_by}, {moment(self.overridden_at)})"
 
     @property
     def told(self) -> str:
@@ -73,9 +85,10 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
     for standing in found:
         limits = standing.account.with_overrides(standing.gate.overrides)
         rate = f"{limits.rate * 60:g}/min" if limits.rate is not None else ""
-        changed = ", ".join(standing.gate.overrides)
         in_flight = f"{standing.gate.count.open} of {limits.max_in_flight}"
-        rows.append((standing.account.name, standing.account.provider, in_flight, rate, standing.told, changed))
+        rows.append(
+            (standing.account.name, standing.account.provider, in_flight, rate, standing.told, standing.changed)
+        )
     table(("account", "provider", "in flight", "rate", "gate", "overridden"), rows)
 
 
@@ -111,7 +124,7 @@ def check(
         return
     with looking(sandbox=sandbox, with_sandbox=True) as runtime:
         chosen = [_account(runtime, name) for name in names] if names else list(runtime.accounts.values())
-        found = {account.name: _checked(runtime, account) for account in chosen}
+        found = {account.name: credentials(runtime, account) for account in chosen}
     if as_json:
         emit({name: {"verdict": verdict, "message": message} for name, (verdict, message) in found.items()})
     else:
@@ -157,12 +170,52 @@ def open_account(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     say(f"{name}: open")
 
 
+@accounts.command("set")
+def set_limits(
+    name: NameArgument,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SETTING=VALUE...",
+            help="Such as max_in_flight=5, rate=30/min, poll_every=5s, 'budget.day=20 USD', 'prices.swap=0.02 USD';"
+            " `none` takes a rate, a price or a budget away.",
+        ),
+    ],
+    *,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change an account's limits, prices and budget while it works; `accounts reset` undoes it.
+
+    Workers obey within a slice, which is ten seconds unless it was set otherwise.
+    """
+    changes = overrides.parse(words)
+    with looking(sandbox=sandbox) as runtime:
+        account = _account(runtime, name)
+        runtime.db(
+            overrides.change, runtime.accounts, account.name, changes, f"{getpass.getuser()}@{socket.gethostname()}"
+        )
+        _wake(runtime, account)
+        (standing,) = _standings(runtime, (account,))
+    if as_json:
+        emit(_document(standing))
+    else:
+        say(f"{name}: {overrides.told(standing.gate.overrides)}")
+
+
 @accounts.command()
 def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Drop what people changed while it ran: the accounts file holds again."""
     with looking(sandbox=sandbox) as runtime:
-        dropped = runtime.db(_drop_overrides, _account(runtime, name).name)
+        account = _account(runtime, name)
+        dropped = runtime.db(overrides.drop, account.name)
+        _wake(runtime, account)
     say(f"{name}: {', '.join(dropped)} as in the accounts file again" if dropped else f"{name}: nothing was overridden")
+
+
+def _wake(runtime: Runtime, account: Account) -> None:
+    wake(runtime, submit_pump(account.name))
+    wake(runtime, poll_pump(account.name))
 
 
 def providers(*, as_json: JsonOption = False) -> None:
@@ -238,8 +291,9 @@ def _account(runtime: Runtime, name: str) -> Account:
 
 def _standings(runtime: Runtime, chosen: Sequence[Account]) -> list[_Standing]:
     def read(session: Session) -> list[_Standing]:
-        notes = {row.name: row.closed_note for row in session.execute(text("SELECT name, closed_note FROM accounts"))}
-        return [_Standing(account, gate.read(session, account.name), notes.get(account.name)) for account in chosen]
+        query = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
+        rows = {name: rest for name, *rest in session.execute(query)}
+        return [_Standing(account, gate.read(session, account.name), *rows[account.name]) for account in chosen]
 
     return runtime.db(read)
 
@@ -260,11 +314,16 @@ def _document(standing: _Standing) -> dict[str, Any]:
         "in_flight": seen.count.open,
         "max_in_flight": limits.max_in_flight,
         "rate_per_second": limits.rate,
+        "order": standing.account.order,
         "overrides": seen.overrides,
+        "overridden_by": standing.overridden_by,
+        "overridden_at": standing.overridden_at,
     }
 
 
-def _checked(runtime: Runtime, account: Account) -> tuple[_Verdict, str]:
+def credentials(runtime: Runtime, account: Account) -> tuple[Verdict, str]:
+    """What an account's provider says of its credentials, without spending, and in its words."""
+
     async def ask() -> Credentials:
         return await runtime.provider(account).check()
 
@@ -273,14 +332,3 @@ def _checked(runtime: Runtime, account: Account) -> tuple[_Verdict, str]:
     except (NotSentError, UnclearError) as error:
         return "silent", f"no answer: {error}"
     return ("unknown" if answer.ok is None else "good" if answer.ok else "refused"), answer.message
-
-
-def _drop_overrides(session: Session, name: str) -> list[str]:
-    dropped: dict[str, Any] = session.execute(
-        text("SELECT overrides FROM accounts WHERE name = :name FOR UPDATE"), {"name": name}
-    ).scalar_one()
-    session.execute(
-        text("UPDATE accounts SET overrides = '{}', overridden_by = NULL, overridden_at = NULL WHERE name = :name"),
-        {"name": name},
-    )
-    return list(dropped)

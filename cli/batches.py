@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy.orm import Session
 
-from catalog.errors import CatalogError
-from catalog.export import jobs_of, metadata_of, write_json_lines, write_pictures, writer_for
+from catalog.export import jobs_of, metadata_of, write_json_lines
+from catalog.pictures import TEMPLATE, write_pictures
 from catalog.report import BAD_STATES, BatchReport, Ending, endings, find, recent
-from catalog.stories import Filter, Story, listed, tell
+from catalog.stories import Story, listed, tell
+from catalog.writing import write_table, writer_for
+from cli.choosing import Choice, chooses
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import STATE_STYLES, amount, complain, console, duration, emit, moment, say, table, why
-from models.states import JobState, Reason
-from workers.runtime import Runtime
+from models.states import JobState
+from workers.routing import PARKED
 
 LISTED_BATCHES = 20
 LISTED_ENDINGS = 10
@@ -29,12 +30,18 @@ ID_CHARACTERS = 8  # of a job's id in lists: `recast show` takes the beginning o
 BatchArgument = Annotated[str | None, typer.Argument(help="A batch's name; without one the latest are listed.")]
 
 
-def status(batch: BatchArgument = None, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+def status(
+    batch: BatchArgument = None,
+    *,
+    label: Annotated[str | None, typer.Option(help="List only batches with this label.")] = None,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Tell how batches stand, or one batch with what went wrong in it."""
     with looking(sandbox=sandbox) as runtime:
         currency = runtime.settings.currency
         if batch is None:
-            reports = runtime.db(recent, LISTED_BATCHES)
+            reports = runtime.db(recent, LISTED_BATCHES, label)
             if as_json:
                 emit([_document(report, currency) for report in reports])
             else:
@@ -48,23 +55,17 @@ def status(batch: BatchArgument = None, *, sandbox: SandboxOption = False, as_js
         _tell_batch(report, bad, currency)
 
 
+@chooses("words", "everything")
 def jobs(
+    choice: Choice,
     *,
-    batch: Annotated[str | None, typer.Option(help="Of this batch.")] = None,
-    state: Annotated[JobState | None, typer.Option(help="In this state.")] = None,
-    account: Annotated[str | None, typer.Option(help="Last sent to, or pinned to, this account.")] = None,
-    operation: Annotated[str | None, typer.Option(help="With this operation, such as zhiqite.swap.")] = None,
-    reason: Annotated[Reason | None, typer.Option(help="Ended for this reason.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    which = Filter(batch, state, account, operation, reason)
     with looking(sandbox=sandbox) as runtime:
-        if batch is not None:
-            runtime.db(find, batch)  # a misspelled name is not an empty list
-        found = runtime.db(listed, which, limit)
+        found = runtime.db(listed, choice.resolve(runtime), limit)
     if as_json:
         emit([asdict(job) for job in found])
         return
@@ -93,58 +94,63 @@ def show(
         story = runtime.db(tell, job, runtime.storage)
         currency = runtime.settings.currency
     if as_json:
-        emit({"job": story.job, "attempts": story.attempts, "results": story.results})
+        emit({"job": story.job, "attempts": story.attempts, "results": story.results, "versions": story.versions})
     else:
         _tell_story(story, currency)
 
 
 def export(
     batch: Annotated[str, typer.Argument(help="A batch's name.")],
-    to: Annotated[Path | None, typer.Option("--to", help="A .csv or .jsonl file; JSON Lines on the terminal.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="FILE", help=".csv, .jsonl (also .gz) or .parquet, here or at s3://; the terminal without."
+        ),
+    ] = None,
     *,
-    pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Put the pictures here as files.")] = None,
+    pictures: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Put the pictures here, or at s3://, as files.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="What the pictures are called: {key}, {index}, {ext}, {batch}, {sha256}, {YOUR COLUMN}.")
+    ] = TEMPLATE,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Write a batch as a table, with its metadata columns back, and its pictures as files named by key."""
-    write = writer_for(to) if to is not None else write_json_lines
+    """Write a batch as a table, with its metadata columns back, and its pictures as files named by key.
+
+    Again, it goes on where it broke off: pictures that are there already are left alone.
+    """
+    if to is not None:
+        writer_for(to)  # what cannot be written is told before anything is started
     with looking(sandbox=sandbox) as runtime:
 
         def work(session: Session) -> None:
             report = find(session, batch)
-            if pictures is not None:
-                _export_pictures(session, runtime, report, pictures)
+            with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
+                if pictures is not None:
+                    made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
+                    complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
+            if to is None and pictures is not None:
+                return
+            with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
                 if to is None:
-                    return
-            with ExitStack() as stack:
-                file = stack.enter_context(_created(to)) if to is not None else sys.stdout
-                jobs = stack.enter_context(closing(jobs_of(session, report.id, runtime.storage)))
-                write(file, jobs, metadata_of(session, report.id))
-            if to is not None:
-                complain(f"{to}: {report.total:,} jobs")
+                    write_json_lines(sys.stdout, jobs, ())
+                else:
+                    write_table(to, jobs, metadata_of(session, report.id))
+                    complain(f"{to}: {report.total:,} jobs")
 
         runtime.db(work)
-
-
-def _export_pictures(session: Session, runtime: Runtime, report: BatchReport, folder: Path) -> None:
-    with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
-        written = write_pictures(jobs, runtime.storage, folder)
-    complain(f"{written.folder}: {written.files:,} pictures")
-
-
-def _created(path: Path) -> Any:
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _document(report: BatchReport, currency: str) -> dict[str, Any]:
     return {
         "batch": report.name,
+        "label": report.label,
         "states": dict(report.counts),
         "settled": report.settled,
         "spent": report.spent,
         "max_cost": report.max_cost,
+        "max_in_flight": report.max_in_flight,
         "currency": currency,
         "paused": report.paused_reason,
         "created_at": report.created_at,
@@ -156,10 +162,10 @@ def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
         say("there are no batches yet; `recast run CATALOG` makes one")
         return
     table(
-        ("batch", "since", "jobs", *JobState, f"spent ({currency})", ""),
+        ("batch", "label", "since", "jobs", *JobState, f"spent ({currency})", ""),
         [
             (
-                report.name, moment(report.created_at), f"{report.total:,}",
+                report.name, report.label, moment(report.created_at), f"{report.total:,}",
                 *(f"{report.counts[state]:,}" if report.counts[state] else "" for state in JobState),
                 amount(report.spent), f"paused: {report.paused_reason}" if report.paused_reason else "",
             )
@@ -194,16 +200,29 @@ def _tell_story(story: Story, currency: str) -> None:
             **{name: job[name] for name in ("source", "target", "image", "prompt")},
             "options": job["options"] or None,
             "asked for": pinned or None,
-            "lane": job["lane"],
+            "lane": job["lane"].removeprefix(PARKED),
+            "paused": "`recast resume` lets it go on" if job["lane"].startswith(PARKED) else None,
             "created": moment(job["created_at"]),
             "finished": moment(job["finished_at"]),
+            "pictures": f"removed {moment(job['erased_at'])}" if job["erased_at"] else None,
             "metadata": job["extra"] or None,
         }
     )
     ending = why(job["reason"], job["error"]) if job["reason"] or job["error"] else ""
     console().print(f"  {job['state']}{': ' if ending else ''}{ending}", style=STATE_STYLES[job["state"]])
+    for former in story.versions:
+        say(f"version {former['version']}, replaced {moment(former['replaced_at'])}", style="bold")
+        ended = f": {why(former['reason'], former['error'])}" if former["reason"] or former["error"] else ""
+        _facts(
+            {
+                **{name: former[name] for name in ("source", "target", "image", "prompt")},
+                "options": former["options"] or None,
+                "state": f"{former['state']}{ended}",
+            }
+        )
     for attempt in story.attempts:
-        say(f"attempt {attempt['number']}: {attempt['operation']} at {attempt['account']}", style="bold")
+        of = f", for version {attempt['version']}" if story.versions else ""
+        say(f"attempt {attempt['number']}{of}: {attempt['operation']} at {attempt['account']}", style="bold")
         failed = why(attempt["reason"], attempt["error"]) if attempt["reason"] or attempt["error"] else ""
         took = attempt["finished_at"] - attempt["sent_at"] if attempt["finished_at"] else None
         _facts(
@@ -212,6 +231,7 @@ def _tell_story(story: Story, currency: str) -> None:
                 "reference": attempt["reference"],
                 "handle": attempt["handle"],
                 "cost": f"{amount(attempt['cost'])} {currency}",
+                "instead of": attempt["passed_over"],
                 "sent": f"{moment(attempt['sent_at'])}"
                 + (f" ({attempt['send_count']} times)" if attempt["send_count"] > 1 else ""),
                 "accepted": moment(attempt["accepted_at"]),
@@ -222,7 +242,8 @@ def _tell_story(story: Story, currency: str) -> None:
             }
         )
     for result in story.results:
-        say(f"picture {result['index']} of attempt {result['attempt']}", style="bold")
+        of = f", version {result['version']}" if story.versions else ""
+        say(f"picture {result['index']} of attempt {result['attempt']}{of}", style="bold")
         _facts(
             {
                 "uri": result["uri"],

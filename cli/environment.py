@@ -121,6 +121,11 @@ def looking(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Runtime]:
         yield runtime
 
 
+def has_run(settings: Settings, *, sandbox: bool) -> bool:
+    """Whether there is a database to look into: a configured one, or that of an embedded stack that ran before."""
+    return is_external(sandbox=sandbox) or _has_run(settings.home)
+
+
 def _has_run(home: Path) -> bool:
     return (home / "postgres").exists()
 

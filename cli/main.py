@@ -18,15 +18,20 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.exceptions import TyperException
 
 from catalog.errors import CatalogError
-from cli import accounts, batches, levers, services
+from cli import accounts, batches, books, housekeeping, levers, services
 from cli.database import db
+from cli.doctor import doctor
 from cli.output import Code, Style, complain
+from cli.resolve import resolve
 from cli.run import run
+from cli.schedules import schedules
+from cli.webhooks import webhooks
 from local.errors import ServerError
 from models.errors import InvalidJobError
 from providers.base import CredentialsError
 from workers.accounts import AccountsError
 from workers.database import is_connection_trouble
+from workers.schedules import ScheduleError
 from workers.settings import SettingsError, read
 from workers.storage import StorageError
 from workers.trial import TrialError
@@ -46,11 +51,28 @@ app.command()(batches.status)
 app.command()(batches.jobs)
 app.command()(batches.show)
 app.command()(batches.export)
-app.command(name="resolve")(levers.resolve_held)
+app.command()(resolve)
+for lever in (levers.cancel, levers.retry, levers.pause, levers.resume, levers.reroute, levers.reprioritise):
+    app.command()(lever)
+app.command()(housekeeping.forget)
+app.command()(housekeeping.prune)
+app.command()(books.books)
+app.command()(books.reconcile)
 app.command()(accounts.providers)
 app.add_typer(accounts.accounts, name="accounts")
-for command in (services.up, services.worker, services.beat, services.flower, services.web, services.sandbox):
+app.add_typer(schedules, name="schedule")
+app.add_typer(webhooks, name="webhooks")
+for command in (
+    services.up,
+    services.worker,
+    services.beat,
+    services.flower,
+    services.web,
+    services.sandbox,
+    services.health,
+):
     app.command()(command)
+app.command()(doctor)
 app.add_typer(db, name="db")
 
 
@@ -101,7 +123,7 @@ def _usage(error: Exception) -> str:
 
 _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], Code, Callable[[Exception], str]]] = (
     ((TyperException,), Code.USAGE, _usage),
-    ((SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError), Code.USAGE, str),
+    ((SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError), Code.USAGE, str),
     ((TrialError,), Code.PERSON, str),
     ((ServerError,), Code.INFRASTRUCTURE, str),
     ((StorageError,), Code.INFRASTRUCTURE, "the storage cannot be used: {}".format),

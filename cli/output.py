@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -13,11 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from models.states import JobState, Reason
+from catalog.words import REASONS, amount, duration, moment, why
+from models.states import JobState
+
+__all__ = [
+    "REASONS", "STATE_STYLES", "Code", "Style", "amount", "complain", "console", "duration", "emit", "moment", "say",
+    "table", "why",
+]  # fmt: skip
 
 PIPE_WIDTH = 240  # characters of a table's line where no terminal says how wide it is
-
-MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 
 
 class Code(IntEnum):
@@ -51,27 +55,6 @@ STATE_STYLES: Mapping[str, Style] = {
     JobState.SAVING: Style.WAITING,
 }
 
-#: Reasons in words that say what to do about them where that is known.
-REASONS: Mapping[str, str] = {
-    Reason.BAD_INPUT: "the picture or an option is not accepted",
-    Reason.NO_FACE: "no usable face in the picture",
-    Reason.CONTENT: "refused by the provider's content rules",
-    Reason.PROVIDER_ERROR: "the provider failed",
-    Reason.TIMED_OUT: "no result before the deadline",
-    Reason.LOST: "the result could not be fetched any more",
-    Reason.BUDGET: "the budget is spent",
-    Reason.AUTH: "the provider refuses the credentials",
-    Reason.CREDIT: "the account at the provider is out of credit",
-    Reason.THROTTLED: "the provider asked us to slow down",
-    Reason.OUTAGE: "the provider cannot be reached",
-    Reason.BAD_OUTPUT: "the provider's result is no usable picture",
-    Reason.UNCLEAR_SUBMIT: "whether the provider took the job is not known",
-    Reason.CANCELED: "canceled",
-    Reason.EXPIRED: "its time had run out before it could be sent",
-    Reason.NO_ACCOUNT: "no account can take it",
-    Reason.PAUSED: "paused",
-}
-
 
 def console(*, errors: bool = False) -> Console:
     """A console for standard output or standard error as they are now; nothing is taken for markup."""
@@ -103,36 +86,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     for row in rows:
         made.add_row(*(str(cell) if cell is not None else "" for cell in row))
     console().print(made, soft_wrap=False)
-
-
-def amount(value: Decimal) -> str:
-    """A sum of money as a plain number without trailing zeros, two decimals at least."""
-    return f"{value:.2f}" if value == value.quantize(Decimal("0.01")) else f"{value.normalize():f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < MINUTE:
-        return f"{whole} s"
-    if whole < HOUR:
-        return f"{whole // MINUTE} min {whole % MINUTE} s"
-    if whole < DAY:
-        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
-    return f"{whole // DAY} d {whole % DAY // HOUR} h"
-
-
-def moment(value: datetime | None) -> str:
-    """A point in time, in UTC."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if value else ""
-
-
-def why(reason: str | None, error: str | None) -> str:
-    """A reason in plain words, with what the provider said."""
-    if reason is None:
-        return error or "no reason was recorded"
-    plain = REASONS.get(reason, reason)
-    return f"{plain} ({error})" if error else plain
 
 
 def _plain(value: object) -> object:

@@ -6,26 +6,40 @@ import os
 import secrets
 import threading
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from cli.environment import SandboxOption, choose, is_external
-from cli.output import Code, Style, complain, say
+from cli.output import Code, Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
 from workers.app import QUEUES
+from workers.health import file_of, judge
 from workers.settings import Settings, SettingsError, settings
 
 WATCH_SECONDS = 0.5  # between looks at whether all processes still run
 ORPHAN_SECONDS = 20.0  # less than the next command waits for a leftover worker, which is `local.process`'s 30 s
-PASSWORD_BYTES = 12  # of Flower's password when none is set
+PASSWORD_BYTES = 12  # of a page's password when none is set
 
 ALL_QUEUES = ",".join(QUEUES)
 
 
+class Kind(StrEnum):
+    """The processes that write a heartbeat."""
+
+    WORKER = "worker"
+    BEAT = "beat"
+
+
+DEFAULT_NAMES = {Kind.WORKER: "recast", Kind.BEAT: "beat"}
+
+
 def worker(
-    name: Annotated[str, typer.Option(help="Its name before the @; two workers on one machine need two.")] = "recast",
+    name: Annotated[
+        str, typer.Option(help="Its name before the @; two workers on one machine need two.")
+    ] = DEFAULT_NAMES[Kind.WORKER],
     queues: Annotated[str, typer.Option(help="The queues to work on, separated by commas.")] = ALL_QUEUES,
     loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -54,7 +68,7 @@ def flower() -> None:
 
 
 def web(port: Annotated[int | None, typer.Option(help="RECAST_WEB_PORT by default.")] = None) -> None:
-    """Serve health and the pictures that providers fetch."""
+    """Serve the gallery (with RECAST_WEB_AUTH), health, and the pictures that providers fetch."""
     chosen = settings()
     if chosen.database_url is None:
         raise SettingsError(_nothing("DATABASE_URL", chosen))
@@ -70,6 +84,24 @@ def sandbox(
     _become(sandbox_command(folder, port, child=False))
 
 
+def health(
+    kind: Annotated[Kind, typer.Argument(help="What to look at.")] = Kind.WORKER,
+    name: Annotated[str | None, typer.Option(help="NAME or NAME@HOST of a process that has another name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell whether a worker or beat of this machine can do its work, by the heartbeat it writes after real work."""
+    called = name or DEFAULT_NAMES[kind]
+    verdict = judge(file_of(settings().home, called))
+    if as_json:
+        emit({"kind": kind, "name": called, **verdict.document()})
+    elif verdict.healthy:
+        say(f"{kind} {called} is well: {', '.join(verdict.parts)} answered {verdict.age:.0f} s ago", style=Style.GOOD)
+    else:
+        for reason in verdict.reasons:
+            complain(f"{kind} {called}: {reason}", style=Style.BAD)
+    raise typer.Exit(Code.OK if verdict.healthy else Code.INFRASTRUCTURE)
+
+
 def up(
     sandbox: SandboxOption = False,
     with_flower: Annotated[bool, typer.Option("--flower", help="Run Flower too.")] = False,
@@ -78,6 +110,8 @@ def up(
     chosen = choose(sandbox=sandbox)
     if with_flower and chosen.flower_auth is None:
         os.environ["RECAST_FLOWER_AUTH"] = flower_auth(chosen)
+    if chosen.web_auth is None:
+        os.environ["RECAST_WEB_AUTH"] = _made_up_auth("WEB", "the gallery")
     parts = Parts(worker=True, web=True, beat=True, flower=with_flower, sandbox=sandbox)
     with Stack(chosen, parts, external=is_external(sandbox=sandbox)) as stack:
         if not stack.owned:
@@ -95,15 +129,19 @@ def flower_auth(chosen: Settings) -> str:
     """``user:password`` for Flower: the configured one, or one made up now and told."""
     if chosen.flower_auth is not None:
         return chosen.flower_auth.get_secret_value()
+    return _made_up_auth("FLOWER", "Flower")
+
+
+def _made_up_auth(name: str, what: str) -> str:
     made = f"recast:{secrets.token_urlsafe(PASSWORD_BYTES)}"
-    complain(f"RECAST_FLOWER_AUTH is not set; for this time Flower takes {made}", style=Style.WAITING)
+    complain(f"RECAST_{name}_AUTH is not set; for this time {what} takes {made}", style=Style.WAITING)
     return made
 
 
 def _tell_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> None:
     say("up; Ctrl-C stops it", style="bold")
     say(f"  home     {chosen.home}{os.sep} (logs in {chosen.home / 'logs'})")
-    say(f"  web      {os.environ.get('RECAST_PUBLIC_URL') or f'http://{chosen.web_host}:{chosen.web_port}'}")
+    say(f"  web      {os.environ.get('RECAST_PUBLIC_URL') or f'http://{chosen.web_host}:{chosen.web_port}'} (gallery)")
     if with_flower:
         say(f"  flower   http://{chosen.flower_address}:{chosen.flower_port}")
     if stack.sandbox_url is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from alembic import context
 from sqlalchemy import Engine, text
 
-from models.session import make_engine
+from models.session import be_patient, make_engine
 from models.tables import metadata
 from workers.settings import read
 
+STATEMENT_MINUTES = 15  # an index on a large table takes its time
 LOCK_KEY = 0x0EC457  # advisory lock: whoever comes second waits, and then finds the work done
+ASK_AGAIN_SECONDS = 0.1
 
 
 def _engine() -> Engine:
@@ -18,10 +22,15 @@ def _engine() -> Engine:
 
 
 with _engine().connect() as connection:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+    be_patient(connection, STATEMENT_MINUTES * 60)
+    # Asked again and again: a statement that waited would hold a snapshot, for whose end an index that is being made
+    # concurrently waits in its turn.
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}).scalar_one():
+        connection.rollback()
+        time.sleep(ASK_AGAIN_SECONDS)
     # A statement that waits for a lock blocks everybody behind it: better to fail and to be run again.
     connection.execute(text("SET lock_timeout = '5s'"))
-    connection.execute(text("SET statement_timeout = '15min'"))
+    connection.execute(text(f"SET statement_timeout = '{STATEMENT_MINUTES}min'"))
     connection.commit()
     try:
         context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)

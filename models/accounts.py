@@ -83,27 +83,6 @@ class Lease(Base):
     wake_at: Mapped[Timestamp | None]
 
 
-class Schedule(Base):
-    """A batch that recurs."""
-
-    __tablename__ = "schedules"
-    __table_args__ = (
-        one_of("overlap", ("skip", "queue", "cancel")),
-        one_of("catch_up", ("none", "latest", "all")),
-    )
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    catalog: Mapped[str]
-    cron: Mapped[str]
-    zone: Mapped[str] = mapped_column(server_default="UTC")
-    options: Mapped[Document] = mapped_column(server_default="{}")
-    overlap: Mapped[str] = mapped_column(server_default="skip")
-    catch_up: Mapped[str] = mapped_column(server_default="latest")
-    paused_at: Mapped[Timestamp | None]
-    next_at: Mapped[Timestamp | None]
-    created_at: Mapped[CreatedAt]
-
-
 class Batch(Base):
     """The jobs of one catalog, and how many of them stand where.
 
@@ -124,6 +103,10 @@ class Batch(Base):
     paused_at: Mapped[Timestamp | None]
     #: `budget` when its `max_cost` is spent, `person` when somebody paused it.
     paused_reason: Mapped[str | None]
+    #: Most jobs of this batch that may be at providers at the same time, over all accounts; NULL for no limit.
+    max_in_flight: Mapped[int | None]
+    #: Days after which the pictures of ended jobs are removed from the storage; NULL keeps them.
+    keep_days: Mapped[int | None]
     created_at: Mapped[CreatedAt]
     queued: Mapped[int] = mapped_column(server_default="0")
     running: Mapped[int] = mapped_column(server_default="0")
@@ -148,6 +131,17 @@ class Callback(Base):
     token: Mapped[str] = mapped_column(Text, index=True)
     body: Mapped[bytes] = mapped_column(BYTEA)
     received_at: Mapped[CreatedAt]
+
+
+class Tally(Base):
+    """A number that only grows, for metrics: `labels` is a JSON object as text, with its names in order."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+    last_at: Mapped[CreatedAt]
 
 
 def is_closed(account: Account, now: datetime) -> bool:

@@ -8,6 +8,8 @@
               unknown -> running | not_sent | expired          (found, proven absent, given up)
               running -> expired -> done                       (past its deadline, a late answer)
 
+Only `workers.restore` and `workers.conclude` write what the machines do not know: what went on after a backup.
+
 Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair stands in `JOB_MOVES` or `ATTEMPT_MOVES`;
 the database's check constraints are made from the same enums.
 """
@@ -63,6 +65,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NO_ACCOUNT = "no_account"
     PAUSED = "paused"
+    RESTORED = "restored"
+    SUPERSEDED = "superseded"
 
 
 J, A = JobState, AttemptState
@@ -90,6 +94,9 @@ ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
 
 #: States in which a job needs nothing more from a worker.
 FINAL_JOB_STATES = frozenset({J.SUCCEEDED, J.FAILED, J.REJECTED, J.CANCELED, J.HELD})
+
+#: The others: a batch is done when it has no job in them.
+OPEN_JOB_STATES = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
 
 #: Final states that are announced to waiting producers; a held job is not over, its producer goes on waiting.
 ANNOUNCED_JOB_STATES = FINAL_JOB_STATES - {J.HELD}

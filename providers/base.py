@@ -355,6 +355,8 @@ class Provider(Protocol):
     POLL_MANY: ClassVar[int]
     #: Whether a lost submission can be found again.
     CAN_LOCATE: ClassVar[bool]
+    #: Whether the reference alone is enough for that, with nothing written down before the send.
+    LOCATES_BY_REFERENCE: ClassVar[bool]
 
     async def upload(self, role: str, order: Order, data: bytes) -> str:
         """Put one picture at the provider and return its handle (for needs met by `Via.UPLOAD`).

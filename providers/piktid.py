@@ -1,7 +1,7 @@
 """PiktID: `piktid.swap`, the consistent identities' "generate v2" (one face or head swap).
 
-From PiktID's pages "Swap generate v2", "Swap", "Notification read", "Download history" and "Authentication", and, where
-they differ or stop, from PiktID's own client (github.com/piktid/swapid).
+From PiktID's pages "Swap generate v2", "Swap", "Notification read", "Download history", "Images by id v2" and
+"Authentication", and, where they differ or stop, from PiktID's own client (github.com/piktid/swapid).
 
 A swap takes two uploads: the face becomes an identity that may serve any number of jobs, the target an image. The
 target is uploaded for each job, because its `id_image` is all that tells one job from another: a submission has no job
@@ -69,6 +69,7 @@ from providers.tokens import TokenAdapter, refused_login
 from providers.words import reason_in
 
 _ERROR_EVENT: Final = "error"
+_PROCESSING: Final = "processing"
 _JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _SUFFIXES: Final[Mapping[str, str]] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
@@ -85,6 +86,7 @@ class PiktidSettings(BaseModel):
     read_path: str = Field(default="/consistent_identities/notification/read", pattern="^/")
     delete_path: str = Field(default="/notification/delete_json", pattern="^/")
     history_path: str = Field(default="/history", pattern="^/")
+    image_path: str = Field(default="/images_by_id/v2", pattern="^/")
     #: The multipart field of a face: PiktID's two example repositories differ.
     face_field: Literal["file", "face"] = "file"
     #: Which events carry a final picture, the better one first: the client waits for one, the page for the other.
@@ -270,7 +272,7 @@ class Piktid(TokenAdapter):
             await self.call(self._json("DELETE", self.settings.delete_path, body))
 
     async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
-        """Look the image up in the history, which lists finished swaps only."""
+        """Look the image up: a finished swap stands in the history, one that is under way or failed with the image."""
         image, face = _key(attempt)
         if image is None:
             return NotYetKnown("no image was uploaded for this attempt")
@@ -279,7 +281,12 @@ class Piktid(TokenAdapter):
         if reply.ok and _first_link(answer["history"]):
             return Found(f"{image}/{face}")
         if reply.ok and answer["history"].value == []:
-            return Absent()
+            reply = await self.call(self._json("POST", self.settings.image_path, {"id_image": image}))
+            answer = read(reply.body)
+            generations = answer["generations_per_face"]
+            if reply.ok and generations.is_list:
+                taken = answer["status"].text == _PROCESSING or any(item.integer for item in generations)
+                return Found(f"{image}/{face}") if taken else Absent()
         return locate_verdict(reply, _message(answer))
 
     async def _history(self, image: str | None) -> Reply:

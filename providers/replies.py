@@ -160,6 +160,7 @@ class Adapter:
 
     POLL_MANY: ClassVar[int] = 1
     CAN_LOCATE: ClassVar[bool] = False
+    LOCATES_BY_REFERENCE: ClassVar[bool] = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

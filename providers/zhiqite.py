@@ -173,6 +173,7 @@ class Zhiqite(OneByOne):
     }
     SETTINGS: ClassVar[type[BaseModel]] = ZhiqiteSettings
     CAN_LOCATE: ClassVar[bool] = True
+    LOCATES_BY_REFERENCE: ClassVar[bool] = True
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)

@@ -4,6 +4,10 @@
     result = swap.delay(source="face.jpg", target="photo.jpg").get()
     result["results"][0]["uri"]
 
+    from recast import run
+    batch = run(frame, name="spring")      # a table: see `recast.runs`
+    batch.wait()
+
 `swap` and `generate` are Celery tasks: `delay`, `apply_async`, `group`, `chord`, `chain`, `link`, `link_error` and
 `revoke` work as with any other. Nothing here imports the `tasks` package, so a producer's own ``tasks.py`` may take
 that name.
@@ -17,17 +21,26 @@ from models.errors import (
     JobRejectedError,
     RecastError,
 )
+from recast.runs import Batch, BatchError, BatchStuckError, BatchWaitError, Outcome, Result, batch, run
 from workers.app import app
 from workers.deferred import generate, swap
 
 __all__ = [
+    "Batch",
+    "BatchError",
+    "BatchStuckError",
+    "BatchWaitError",
     "DirectCallError",
     "InvalidJobError",
     "JobError",
     "JobFailedError",
     "JobRejectedError",
+    "Outcome",
     "RecastError",
+    "Result",
     "app",
+    "batch",
     "generate",
+    "run",
     "swap",
 ]

@@ -8,9 +8,11 @@ import structlog
 
 from tasks.base import RecastTask
 from workers.app import PUMP_VERSION, app
+from workers.deliver import DeliverPump
 from workers.poll import PollPump
 from workers.pump import Pump, run
 from workers.runtime import runtime
+from workers.search import SearchPump
 from workers.store import StorePump
 from workers.submit import SubmitPump
 
@@ -39,8 +41,23 @@ def poll(self: Any, account: str, version: int, generation: int | None = None) -
         _activate(self, PollPump(runtime(), account), generation)
 
 
+@app.task(bind=True, base=RecastTask, name="search", max_retries=None)
+def search(self: Any, account: str, version: int, generation: int | None = None) -> None:
+    """Search for submissions at an account, after a restore, for one slice."""
+    if version == PUMP_VERSION:
+        _activate(self, SearchPump(runtime(), account), generation)
+
+
 @app.task(bind=True, base=RecastTask, name="store", max_retries=None)
 def store(self: Any, number: str, version: int, generation: int | None = None) -> None:
     """Save finished pictures for one slice."""
     if version == PUMP_VERSION:
         _activate(self, StorePump(runtime(), int(number)), generation)
+
+
+@app.task(bind=True, base=RecastTask, name="deliver", max_retries=None)
+def deliver(self: Any, number: str, version: int, generation: int | None = None) -> None:
+    """Send webhooks' messages for one slice."""
+    del number  # there is one such pump
+    if version == PUMP_VERSION:
+        _activate(self, DeliverPump(runtime()), generation)

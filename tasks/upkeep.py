@@ -1,4 +1,4 @@
-"""The tasks around the pumps: announcing ends, sweeping up, and revoking."""
+"""The tasks around the pumps: announcing ends, sweeping up, schedules, and revoking."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 from celery.worker.control import control_command
 from celery.worker.control import revoke as celery_revoke
 
+from catalog.scheduled import fire as fire_run
 from tasks.base import RecastTask
 from workers.announce import announce_jobs
 from workers.app import app
+from workers.prune import prune as prune_jobs
 from workers.revoke import revoke_tasks
 from workers.runtime import runtime
 from workers.sweep import sweep as sweep_up
+from workers.ticks import tick as look_at_schedules
 
 
 @app.task(bind=True, base=RecastTask, name="announce")
@@ -25,6 +28,24 @@ def announce(self: Any, job_ids: list[str]) -> None:
 def sweep() -> None:
     """Set going again what was left behind."""
     sweep_up(runtime())
+
+
+@app.task(base=RecastTask, name="tick")
+def tick() -> None:
+    """See which schedules are due."""
+    look_at_schedules(runtime())
+
+
+@app.task(base=RecastTask, name="fire")
+def fire(run_id: int) -> None:
+    """Start a schedule's run: read its catalog, and enqueue it."""
+    fire_run(runtime(), run_id)
+
+
+@app.task(base=RecastTask, name="prune")
+def prune() -> None:
+    """Remove the pictures of batches that were told how long to keep them."""
+    prune_jobs(runtime())
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")

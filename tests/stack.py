@@ -153,14 +153,17 @@ class Stack:
         self._others.append(process)
         return process
 
-    def web(self, port: int) -> None:
-        """Start the web process on `port`; it ends with the stack."""
+    def web(self, port: int, *, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start the web process on `port`, and wait until it listens; it ends with the stack."""
         command = [
             sys.executable, "-m", "uvicorn", "web.app:build", "--factory", "--host=127.0.0.1", f"--port={port}",
         ]  # fmt: skip
         with (self.home / "web.log").open("ab") as log:
-            self._others.append(subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log))
-        wait_for(lambda: _listens(port), message="the web process listens")
+            process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
+        self._others.append(process)
+        if wait:
+            wait_for(lambda: _listens(port), message="the web process listens")
+        return process
 
     def insert(self, asks: Sequence[routing.Ask], batch: str = "test") -> int:
         """Put jobs into a batch directly, as a catalog would; returns the batch's id."""

@@ -9,13 +9,21 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from models.session import make_engine, make_sessions
+from web.access import Access
+from web.before import Before
 from web.callbacks import Callbacks
+from web.gallery import Gallery
 from web.health import Health
 from web.media import Media
+from web.metrics import Metrics
+from workers.http import build_client
+from workers.inputs import Inputs
 from workers.media import PREFIX, MediaSigner
+from workers.netguard import Guard
 from workers.settings import Settings, SettingsError, settings
 from workers.storage import Storage
 
+FETCHES = 8  # inputs fetched side by side for the gallery
 POOL_SIZE = 5  # connections to the database: every request here holds one for milliseconds
 
 
@@ -31,19 +39,32 @@ def build(chosen: Settings | None = None) -> Starlette:
         raise SettingsError("no database: set RECAST_DATABASE_URL, or start the embedded stack with `recast up`")
     engine = make_engine(configured.database_url, pool_size=POOL_SIZE)
     health = Health(engine)
-    callbacks = Callbacks(make_sessions(engine), configured.accounts_file)
-    media = Media(MediaSigner(configured), Storage(configured.storage))
+    sessions = make_sessions(engine)
+    callbacks = Callbacks(sessions, configured.accounts_file, configured.public_url)
+    storage = Storage(configured.storage)
+    media = Media(MediaSigner(configured), storage)
+    metrics = Metrics(sessions, configured.metrics_token, configured.currency)
+
+    # No account's `allow_hosts` counts here: what a job names by URL must be public to be shown.
+    client = build_client(Guard(), max_connections=FETCHES)
+    pages: list[Route] = []
+    if configured.web_auth is not None:
+        before = Before(Inputs(configured, storage), client)
+        pages = Gallery(sessions, media, before, configured.currency).routes(Access(configured.web_auth))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        await client.aclose()
         engine.dispose()
 
     return Starlette(
         routes=[
             Route("/healthz", health.show),
+            Route("/metrics", metrics.show),
             Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
             Route(f"{PREFIX}/{{expires}}/{{signature}}/{{key:path}}", media.show),
+            *pages,
         ],
         lifespan=lifespan,
     )

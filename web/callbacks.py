@@ -6,6 +6,7 @@ whose key the account has, is asked for a good signature besides; what is forged
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +23,13 @@ from starlette.responses import JSONResponse, Response
 
 from providers.base import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.accounts import Account, AccountsError, load
+from workers.callbacks import digest
 from workers.leases import want
+from workers.redaction import links_of, without_links
 from workers.wake import poll_pump, publish
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
-MAX_TOKEN = 64
+_TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
 
 #: Zhiqite wants a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
 TAKEN = {"code": "200", "msg": "success"}
@@ -50,10 +53,12 @@ class Callbacks:
     Args:
         sessions: of the database.
         accounts_file: read when the first callback of a known token comes, for the keys that signatures are checked by.
+        public_url: what our links begin with; what is unguessable in them is not kept, should a body repeat them.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], accounts_file: Path) -> None:
+    def __init__(self, sessions: sessionmaker[Session], accounts_file: Path, public_url: str | None = None) -> None:
         self._sessions = sessions
+        self._links = links_of(public_url)
         self._verifiers = Verifiers(accounts_file)
 
     async def take(self, request: Request) -> Response:
@@ -80,13 +85,14 @@ class Callbacks:
         return JSONResponse(TAKEN) if status == httpx.codes.OK else Response(status_code=status)
 
     def _take(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
-        account = self._account(token) if len(token) <= MAX_TOKEN else None
+        known_as = digest(token)
+        account = self._account(known_as) if _TOKEN.fullmatch(token) else None
         if account is None:
             return httpx.codes.NOT_FOUND
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
             log.warning("callback_forged", account=account)
             return httpx.codes.UNAUTHORIZED
-        self._keep(token, body)
+        self._keep(known_as, without_links(body, self._links))
         return httpx.codes.OK
 
     def _keep(self, token: str, body: bytes) -> None:

@@ -42,6 +42,11 @@ class Media:
             self._signer.check(expires, request.path_params["signature"], key)
         except BadLinkError as error:
             return PlainTextResponse(f"this link cannot be used: {error}\n", 403, _plain())
+        left = max(0, int(expires) - int(time.time()))
+        return await self.serve(key, f"private, max-age={left}, immutable", with_body=request.method != "HEAD")
+
+    async def serve(self, key: str, cache: str, *, with_body: bool = True) -> Response:
+        """Stream the file `key` to somebody who may read it, with `cache` as its Cache-Control."""
         try:
             size = await run_in_threadpool(self._size, key)
         except StorageError:
@@ -49,12 +54,12 @@ class Media:
         if size is None:
             return PlainTextResponse("there is no such file\n", 404, _plain())
         headers = {
-            "Cache-Control": f"private, max-age={max(0, int(expires) - int(time.time()))}, immutable",
+            "Cache-Control": cache,
             "Content-Length": str(size),
             "X-Content-Type-Options": "nosniff",
         }
         media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
-        if request.method == "HEAD":
+        if not with_body:
             return Response(headers=headers, media_type=media_type)
         return StreamingResponse(self._chunks(key), headers=headers, media_type=media_type)
 

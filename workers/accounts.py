@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
@@ -33,6 +33,7 @@ from pydantic import (
 
 from providers import PROVIDERS
 from providers.base import Operation, Provider
+from workers.netguard import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -110,7 +111,6 @@ class Limits(BaseModel):
     rate: Rate | None = None
     poll_every: Seconds = Field(default=3.0, gt=0)
     deadline: Seconds = Field(default=600.0, gt=0)
-    submit_timeout: Seconds = Field(default=30.0, gt=0, le=300)
     prices: dict[str, PriceField] = Field(default_factory=dict)
     budget: dict[Literal["day", "month"], PriceField] = Field(default_factory=dict)
 
@@ -123,10 +123,16 @@ class Account(Limits):
     name: str
     provider: str
     base_url: str
+    #: Not among the limits: the sweep judges by it what a worker sent, so all processes must have the same one.
+    submit_timeout: Seconds = Field(default=30.0, gt=0, le=300)
+    #: Accounts of a lower order are used first; the others take over while none of those is open.
+    order: int = Field(default=0, ge=0, le=1000)
     on_unknown: Literal["hold", "resubmit"] = "hold"
     allow_hosts: tuple[str, ...] = ()
     #: Whether every picture must show a face before it is paid for; needs the face engine.
     check_face: bool = False
+    #: Whether every job must name the model's release it has, in `consent`.
+    require_consent: bool = False
     adapter: SkipValidation[type[Provider]]
     #: The operations that are used, without the provider's name; None for all.
     chosen: tuple[str, ...] | None = Field(default=None, alias="operations", min_length=1)
@@ -140,6 +146,12 @@ class Account(Limits):
             raise ValueError("needs the face engine: pip install 'recast[local]', or leave it out")
         return value
 
+    @field_validator("allow_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Guard(value)
+        return value
+
     @field_validator("chosen")
     @classmethod
     def _are_the_providers(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
@@ -150,7 +162,19 @@ class Account(Limits):
         return value
 
     @model_validator(mode="after")
-    def _budget_needs_prices(self) -> Self:
+    def _is_sound(self) -> Self:
+        return self.sound()
+
+    def sound(self) -> Self:
+        """This account, if its prices and budget fit together, which `with_overrides` does not look at.
+
+        Raises:
+            ValueError: they do not.
+        """
+        known = [_short(name) for name in self.adapter.OPERATIONS]
+        for name in self.prices:
+            if name not in known:
+                raise ValueError(f"prices has {name!r}, which {self.provider} cannot do; allowed: {', '.join(known)}")
         currencies = {item.currency for item in [*self.prices.values(), *self.budget.values()]}
         if len(currencies) > 1:
             raise ValueError(f"prices and budget mix the currencies {', '.join(sorted(currencies))}: use one")
@@ -178,10 +202,20 @@ class Account(Limits):
         return found.for_pictures(operation.pictures_for(options)) if found else Decimal(0)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Account:
-        """This account with limits that people changed while it ran."""
+        """This account with limits that people changed while it ran.
+
+        A price or a budget that is overridden stands beside the others of the file; None takes one away.
+
+        Raises:
+            ValueError: an override is none of `Limits`.
+        """
         if not overrides:
             return self
-        limits = Limits.model_validate(overrides)
+        changed = {name: value for name, value in overrides.items() if not isinstance(value, Mapping)}
+        for name in overrides.keys() - changed.keys():
+            merged = {**getattr(self, name, {}), **overrides[name]}
+            changed[name] = {key: value for key, value in merged.items() if value is not None}
+        limits = Limits.model_validate(changed)
         return self.model_copy(update={name: getattr(limits, name) for name in limits.model_fields_set})
 
 
@@ -213,12 +247,27 @@ def load(path: Path) -> dict[str, Account]:
         accounts = {name: parse(name, table) for name, table in tables.items()}
     except AccountsError as error:
         raise AccountsError(f"{path}: {error}") from None
-    currencies = {
-        item.currency for account in accounts.values() for item in [*account.prices.values(), *account.budget.values()]
-    }
-    if len(currencies) > 1:
-        raise AccountsError(f"{path}: prices in {', '.join(sorted(currencies))}: a deployment has one currency")
+    try:
+        one_currency(accounts.values())
+    except ValueError as error:
+        raise AccountsError(f"{path}: {error}") from None
     return accounts
+
+
+def ahead_of(account: Account, accounts: Iterable[Account]) -> tuple[Account, ...]:
+    """Those of `accounts` that are used before `account`, while one of them is open."""
+    return tuple(other for other in accounts if other.order < account.order)
+
+
+def one_currency(accounts: Iterable[Account]) -> None:
+    """Hold that all prices and budgets are in one currency.
+
+    Raises:
+        ValueError: they are not.
+    """
+    found = {item.currency for account in accounts for item in [*account.prices.values(), *account.budget.values()]}
+    if len(found) > 1:
+        raise ValueError(f"prices in {', '.join(sorted(found))}: a deployment has one currency")
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Account:
@@ -234,6 +283,8 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
         raise AccountsError(f"{where}.base_url: {provider} publishes no address, so the account must name it")
+    if "@" in urlsplit(str(base_url)).netloc:
+        raise AccountsError(f"{where}.base_url: carries a user name or password, which is never sent; leave them out")
     if urlsplit(str(base_url)).scheme not in {"http", "https"}:
         raise AccountsError(f"{where}.base_url: {base_url!r} must begin with http:// or https://")
     loopback = urlsplit(str(base_url)).hostname in LOOPBACK
@@ -254,7 +305,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
         )
     except ValidationError as error:
         named = {field.alias or name for name, field in Account.model_fields.items()}
-        raise AccountsError(_explain(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
+        raise AccountsError(explain(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
 
 
 _INTERNAL = frozenset({"name", "adapter", "own"})
@@ -278,7 +329,8 @@ def _secret(where: str, value: object, *, literal_allowed: bool) -> str:
     raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; a secret itself does not belong into the file')
 
 
-def _explain(where: str, error: ValidationError, allowed: list[str]) -> str:
+def explain(where: str, error: ValidationError, allowed: list[str]) -> str:
+    """What is wrong with settings, each by its full name, with what is allowed."""
     lines = []
     for item in error.errors(include_url=False, include_context=False):
         field = ".".join(str(part) for part in item["loc"])

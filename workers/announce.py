@@ -120,8 +120,8 @@ def describe(session: Session, runtime: Runtime, job_id: str) -> dict[str, Any]:
     ).one()
     results = session.execute(
         text(
-            "SELECT index, key, thumbnail_key, sha256, size, media_type, width, height, facts FROM results"
-            " WHERE attempt_id = :id ORDER BY index"
+            "SELECT index, key, thumbnail_key, sha256, original_sha256, size, media_type, width, height, facts"
+            " FROM results WHERE attempt_id = :id ORDER BY index"
         ),
         {"id": attempt.id},
     )

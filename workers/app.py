@@ -1,6 +1,7 @@
 """The Celery app and every broker setting that differs from the default, each with its reason.
 
-Queues: `jobs` (producers' swap and generate), `pumps` (submit, poll), `files` (store), `beat` (sweep, announce).
+Queues: `jobs` (producers' swap and generate), `pumps` (submit, poll, deliver), `files` (store, fire), `beat` (sweep,
+tick, announce).
 Celery's own default queue is left alone and never consumed: the callbacks of our users' canvases are theirs.
 """
 
@@ -23,11 +24,17 @@ ROUTES = {
     "generate": "jobs",
     "submit": "pumps",
     "poll": "pumps",
+    "search": "pumps",
+    "deliver": "pumps",
     "store": "files",
+    "fire": "files",
     "announce": "beat",
     "sweep": "beat",
+    "prune": "files",
+    "tick": "beat",
 }
 
+PRUNE_EVERY = timedelta(days=1)  # batches say in whole days how long their pictures are kept
 LINK_SECONDS = 5  # a black-holed broker or backend is noticed within this; the default is never
 SPARE_CONNECTIONS = 20  # beyond one for each slot: the consumer, heartbeats, control and retried acknowledgements
 NO_BROKER = "redis://127.0.0.1:1/0"  # nothing listens on port 1: a producer without settings is told so at once
@@ -93,7 +100,14 @@ def configuration(chosen: Settings) -> dict[str, Any]:
                 # A sweep that waited longer than two periods would only repeat the next one.
                 "options": {"expires": chosen.sweep_every * 2},
             },
+            "prune": {"task": "prune", "schedule": PRUNE_EVERY},
+            "tick": {
+                "task": "tick",
+                "schedule": chosen.sweep_every,
+                "options": {"expires": chosen.sweep_every * 2},
+            },
         },
+        "beat_scheduler": "workers.beat:Scheduler",
         "beat_schedule_filename": str(chosen.home / "celerybeat-schedule"),
         "timezone": "UTC",
     }

@@ -75,7 +75,7 @@ class JobTask(Task):  # type: ignore[misc]  # celery ships no types
         return named
 
 
-_COMMON = ("account", "provider", "operation", "options", "priority", "dedupe_key")
+_COMMON = ("account", "provider", "operation", "options", "priority", "dedupe_key", "consent")
 
 
 @app.task(bind=True, base=JobTask, name="swap", kind="swap", fields=("source", "target", "prompt", *_COMMON))
@@ -83,7 +83,8 @@ def swap(self: JobTask, *args: Any, **kwargs: Any) -> NoReturn:
     """Put the face of `source` onto `target`.
 
     Arguments: source, target (paths, URLs, or the result of another job), prompt, account, provider, operation, options
-    (of the operation), priority (higher goes first), dedupe_key (a second job with the same key shares the first one).
+    (of the operation), priority (higher goes first), dedupe_key (a second job with the same key shares the first one),
+    consent (the reference of the release that the person shown has signed; accounts may insist on one).
     """
     self.defer(args, kwargs)
 

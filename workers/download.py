@@ -13,6 +13,8 @@ wrong about both (Qolaba's published backend stores JPEG bytes under ``.webp``).
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -24,6 +26,8 @@ from workers.netguard import BadUrlError, ForbiddenAddressError
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # a 20-megapixel photo as PNG takes about 40; each download is in memory
 TIMEOUT_SECONDS: Final = 60.0  # for the file with all its redirects: 64 MiB at 9 Mbit/s
+# A dead link must not keep all places of a store pump for a minute; files come from fast stores, or not at all.
+SILENCE_SECONDS: Final = 15.0
 MAX_REDIRECTS: Final = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -64,7 +68,7 @@ async def fetch(
         client: its guard decides which addresses may be read.
         url: absolute http or https URL.
         max_bytes: the longest file that is read.
-        timeout: seconds for all of it.
+        timeout: seconds for all of it; 15 s in which nothing comes end it too.
 
     Raises:
         DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as drawn above.
@@ -79,16 +83,26 @@ async def fetch(
         if left <= 0:
             raise TransientDownloadError(f"{request.url.host}: not finished within {timeout:g} s")
         try:
-            async with client.stream(request, timeout=left) as response:
+            async with (
+                asyncio.timeout(SILENCE_SECONDS) as silence,
+                client.stream(request, timeout=left) as response,
+            ):
                 if response.status_code not in _REDIRECTS:
                     _require_ok(response)
-                    return await read_body(response, max_bytes)
+                    return await read_body(response, max_bytes, heard=partial(_heard, silence))
+        except TimeoutError as error:
+            message = f"{request.url.host}: nothing came for {SILENCE_SECONDS:g} s"
+            raise TransientDownloadError(message) from error
         except (ForbiddenAddressError, TooLargeError):
             raise
         except (NotSentError, UnclearError) as error:
             raise TransientDownloadError(str(error)) from error
         request = _redirected(response)
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
+
+
+def _heard(silence: asyncio.Timeout) -> None:
+    silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
 
 
 def _require_ok(response: httpx.Response) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from json.encoder import encode_basestring
 from typing import Any
 
 from celery.app.task import Context
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.errors import InvalidJobError
 from models.states import ANNOUNCED_JOB_STATES
+from workers import restore
 from workers.canvas import keep
 from workers.routing import ROLES, Ask, is_storable, lane_operation, route
 from workers.runtime import Runtime
@@ -25,9 +27,9 @@ MAX_KEY = 500  # characters
 
 _INSERT = text("""
     INSERT INTO jobs (id, kind, source, target, image, prompt, options, account, provider, operation, lane, priority,
-                      dedupe_key, fingerprint, expires_at)
+                      dedupe_key, fingerprint, expires_at, extra)
     VALUES (:id, :kind, :source, :target, :image, :prompt, cast(:options AS jsonb), :account, :provider, :operation,
-            :lane, :priority, :dedupe_key, :fingerprint, :expires_at)
+            :lane, :priority, :dedupe_key, :fingerprint, :expires_at, cast(:extra AS jsonb))
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _EXISTING = text(
@@ -43,8 +45,13 @@ _ANNOUNCE = text("""
 def fingerprint(ask: Ask) -> str:
     """A digest of everything that decides the picture."""
     parts = [ask.kind, *(getattr(ask, role) for role in ROLES), ask.prompt, ask.account, ask.provider, ask.operation]
-    text_form = json.dumps([*parts, ask.options], sort_keys=True, ensure_ascii=False, default=str)
+    # As JSON, written by hand where there are only texts: a catalog asks for a million fingerprints.
+    written = ", ".join(["null" if part is None else encode_basestring(part) for part in parts])
+    text_form = f"[{written}, {_CANONICAL.encode(ask.options) if ask.options else '{}'}]"
     return hashlib.sha256(text_form.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 
 
 def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: Context) -> str:
@@ -74,8 +81,10 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
         "dedupe_key": dedupe_key,
         "fingerprint": fingerprint(ask),
         "expires_at": _expires(request.expires),
+        # As in a catalog, where it is metadata.
+        "extra": json.dumps({"consent": ask.consent} if ask.consent else {}),
     }
-    job_id, ended = runtime.db(_insert, values, keep(request))
+    job_id, ended = runtime.db(_insert, runtime, values, request)
     if ended:
         announce((job_id,))
         return job_id
@@ -85,7 +94,7 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
     return job_id
 
 
-def _insert(session: Session, values: Mapping[str, Any], canvas: str) -> tuple[str, bool]:
+def _insert(session: Session, runtime: Runtime, values: Mapping[str, Any], request: Context) -> tuple[str, bool]:
     """The job's id, and whether it has ended already."""
     job_id, ended = session.execute(_INSERT, values).scalar_one_or_none(), False
     if job_id is None:
@@ -96,8 +105,15 @@ def _insert(session: Session, values: Mapping[str, Any], canvas: str) -> tuple[s
                 f"{values['dedupe_key'] or values['id']!r} belongs to another job with other arguments: {existing.id}",
             )
         job_id, ended = existing.id, existing.state in ANNOUNCED_JOB_STATES
-    session.execute(_ANNOUNCE, {"task_id": values["id"], "job_id": job_id, "canvas": canvas})
+    elif _comes_again(request) and restore.watches(session):
+        restore.hold(session, runtime.accounts, runtime.settings.max_attempts, [job_id])
+    session.execute(_ANNOUNCE, {"task_id": values["id"], "job_id": job_id, "canvas": keep(request)})
     return str(job_id), ended
+
+
+def _comes_again(request: Context) -> bool:
+    """Whether this task may have been here before: redelivered, or sent once more by another one's repeated end."""
+    return bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
 
 
 def _ask(kind: str, arguments: Mapping[str, Any]) -> Ask:
@@ -109,7 +125,7 @@ def _ask(kind: str, arguments: Mapping[str, Any]) -> Ask:
         if named[name] is not None and not isinstance(named[name], str):
             raise InvalidJobError(name, f"{named[name]!r} is not a name")
     pictures = {role: _picture(role, arguments.get(role)) for role in ROLES}
-    return Ask(kind=kind, **pictures, **named, options=dict(options or {}))
+    return Ask(kind=kind, **pictures, **named, options=dict(options or {}), consent=arguments.get("consent"))
 
 
 def _picture(role: str, value: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image, ImageCms, ImageFilter, ImageOps
 
 from providers.base import Fit, Need
-from workers.pictures import BadPictureError, Picture, opened, resizable
+from workers.pictures import BadPictureError, Picture, opened, orientation, resizable, upright
 
 QUALITY: Final = 95  # of a JPEG or WebP made here: above it files grow and nothing more is seen
 #: Of what a crop takes from the height, the share that goes at the top, where heads are; across it keeps the middle.
@@ -22,7 +22,6 @@ CROP_ABOVE: Final = 0.25
 PAD_COPY_SIDE: Final = 96
 PAD_BLUR: Final = 4
 
-_ORIENTATION: Final = 0x0112  # the EXIF tag; 1 is upright
 _LYING: Final = frozenset({5, 6, 7, 8})
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _PLAIN: Final = frozenset({"L", "RGB"})
@@ -46,15 +45,14 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
         return data
     with opened(io.BytesIO(data)) as image:
         plain = image.mode in _PLAIN and not image.has_transparency_data
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        upright = orientation == 1
-        problem = shape_problem(*(image.size[::-1] if orientation in _LYING else image.size), need)
-        if known_type and plain and upright and problem is None:
+        turned = orientation(image)
+        problem = shape_problem(*(image.size[::-1] if turned in _LYING else image.size), need)
+        if known_type and plain and turned == 1 and problem is None:
             return data
         if problem and fit is Fit.REJECT:
             raise BadPictureError(f"{problem}; set the option fit to crop or pad to have it changed")
         media_type = picture.media_type if known_type else need.media_types[0]
-        whole = _rgb(ImageOps.exif_transpose(image), transparent=media_type != "image/jpeg" and not need.exact)
+        whole = _rgb(upright(image, turned), transparent=media_type != "image/jpeg" and not need.exact)
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
 
 

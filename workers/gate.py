@@ -151,6 +151,16 @@ def pass_through(session: Session, name: str, number: int, tokens: float | None)
     )
 
 
+def taken_up_again(session: Session, name: str, number: int) -> None:
+    """Note that `number` attempts that had ended are open again: they count as begun, or `Count` would miss them.
+
+    Locks the account's row, so it comes before the attempts are moved.
+    """
+    session.execute(
+        text("UPDATE accounts SET begun = begun + :number WHERE name = :name"), {"name": name, "number": number}
+    )
+
+
 def succeeded(session: Session, name: str) -> None:
     """A submission got through: the gate is wholly open again."""
     session.execute(
@@ -198,10 +208,26 @@ def reopen(session: Session, name: str) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
-def failed(session: Session, name: str, reason: str, note: str, retry_after: float | None = None) -> None:
-    """A submission could not be made: close the gate for as long as the provider says, or for a growing back-off."""
+def failed(
+    session: Session,
+    name: str,
+    reason: str,
+    note: str,
+    retry_after: float | None = None,
+    sent_at: datetime | None = None,
+) -> None:
+    """A submission could not be made: close the gate for as long as the provider says, or for a growing back-off.
+
+    What went out before the gate closed is part of the failure that closed it (`sent_at`, by default now): a hundred
+    submissions that one outage of seconds met must not close the gate for minutes.
+    """
     failures = session.execute(
-        text("UPDATE accounts SET failures = failures + 1 WHERE name = :name RETURNING failures"), {"name": name}
+        text(
+            "UPDATE accounts SET failures = greatest(1, failures + CASE"
+            " WHEN closed_until > coalesce(cast(:sent_at AS timestamptz), clock_timestamp()) THEN 0 ELSE 1 END)"
+            " WHERE name = :name RETURNING failures"
+        ),
+        {"name": name, "sent_at": sent_at},
     ).scalar_one()
     first = THROTTLE_FIRST_SECONDS if reason == "throttled" else OUTAGE_FIRST_SECONDS
     back_off = jittered(growing(failures - 1, first=first, cap=OUTAGE_CAP_SECONDS))

@@ -24,7 +24,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -335,8 +335,8 @@ def build_client(guard: Guard, *, max_connections: int) -> HttpClient:
     return HttpClient(AiohttpTransport(verify=_ssl_context(), client=session), guard)
 
 
-async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
-    """Read the body of a response from `HttpClient.stream`, decoded from gzip or deflate.
+async def read_body(response: httpx.Response, max_bytes: int, *, heard: Callable[[], object] = lambda: None) -> bytes:
+    """Read the body of a response from `HttpClient.stream`, decoded from gzip or deflate; each piece calls `heard`.
 
     Raises:
         TooLargeError: it is longer than `max_bytes`. At most one decoded chunk beyond that was in memory.
@@ -344,6 +344,7 @@ async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
+        heard()
         size += len(chunk)
         if size > max_bytes:
             raise TooLargeError(f"{_name(response.request)}: the answer is longer than {max_bytes:,} bytes")

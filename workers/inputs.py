@@ -8,6 +8,7 @@ modification time stay the same.
 from __future__ import annotations
 
 import hashlib
+import stat
 import threading
 import time
 from collections import OrderedDict
@@ -25,9 +26,10 @@ from workers.media import MediaSigner
 from workers.pictures import BadPictureError, Picture, inspect, verify
 from workers.routing import local_path
 from workers.settings import Settings
-from workers.storage import Storage, StorageError
+from workers.storage import Storage, StorageError, key_of
 
 MAX_INPUT_BYTES = 64 * 1024 * 1024
+NOTED_SECONDS = 3600  # between two notes that a picture is in use; `prune` leaves it alone for much longer
 REMEMBERED = 4096  # pictures whose digest and link are kept; an entry takes about 1 KiB
 
 _SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
@@ -81,7 +83,8 @@ class Inputs:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self._storage = storage
-        self._links: OrderedDict[tuple[str, int, int, Wish | None], _Link] = OrderedDict()
+        self._links: OrderedDict[tuple[str, object, object, Wish | None], _Link] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._faces = FaceCheck()
         self._lock = threading.Lock()
 
@@ -139,6 +142,19 @@ class Inputs:
             raise NoFaceInputError(f"{role}: {uri!r} shows no face, which this account checks before it pays")
         return made
 
+    def to_note(self, uri: str, made: Input) -> tuple[str, str, str | None] | None:
+        """The row of `models.inputs` that says that this picture was handed over; None where it was noted lately."""
+        if not made.sha256:
+            return None
+        with self._lock:
+            noted = self._noted.get((uri, made.sha256))
+            if noted is not None and noted > time.monotonic() - NOTED_SECONDS:
+                return None
+            self._noted[uri, made.sha256] = time.monotonic()
+            while len(self._noted) > REMEMBERED:
+                self._noted.popitem(last=False)
+        return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
+
     def read(self, role: str, uri: str) -> Held:
         """A picture's bytes, from this machine or object storage; errors as in `link`."""
         path = local_path(uri)
@@ -161,24 +177,43 @@ def hold(role: str, uri: str, data: bytes) -> Held:
     return Held(data, hashlib.sha256(data).hexdigest(), picture)
 
 
-def _identity(role: str, uri: str) -> tuple[str, int, int]:
+def _identity(role: str, uri: str) -> tuple[str, object, object]:
     path = local_path(uri)
     if path is None:
-        return (uri, 0, 0)
+        return (uri, *_object_version(role, uri))
     try:
-        stat = path.stat()
+        status = path.stat()
     except OSError as error:
         raise BadInputError(f"{role}: {uri!r} cannot be read: {error.strerror}") from error
-    return (uri, stat.st_size, stat.st_mtime_ns)
+    return (uri, status.st_size, status.st_mtime_ns)
+
+
+def _object_version(role: str, uri: str) -> tuple[object, object]:
+    """What changes when an object is written anew: its size, and its tag or time."""
+    try:
+        files, path = fsspec.url_to_fs(uri)
+        info = files.info(path)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{role}: {uri!r} does not exist") from error
+    except Exception as error:  # every file system raises exceptions of its vendor's own making
+        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
+    return info.get("size"), info.get("ETag") or str(info.get("LastModified") or info.get("created"))
 
 
 def _read_file(role: str, path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_INPUT_BYTES:
-            raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
-        return path.read_bytes()
+        # A pipe would hold up whoever opens it, and some devices have no end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInputError(f"{role}: {str(path)!r} is no regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_INPUT_BYTES + 1)
     except OSError as error:
         raise BadInputError(f"{role}: {str(path)!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInputError(f"{role}: {str(path)!r} is no path: {error}") from error
+    if len(data) > MAX_INPUT_BYTES:
+        raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
+    return data
 
 
 def _read_object(role: str, uri: str) -> bytes:
@@ -187,8 +222,8 @@ def _read_object(role: str, uri: str) -> bytes:
             data: bytes = file.read(MAX_INPUT_BYTES + 1)
     except FileNotFoundError as error:
         raise BadInputError(f"{role}: {uri!r} does not exist") from error
-    except (OSError, ImportError, ValueError) as error:
-        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {error}") from error
+    except Exception as error:  # every file system raises exceptions of its vendor's own making
+        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
     if len(data) > MAX_INPUT_BYTES:
         raise BadInputError(f"{role}: {uri!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
     return data

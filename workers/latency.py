@@ -48,6 +48,11 @@ class Latencies:
         """The interval that later looks grow from: a share of the latency, and never under `poll_every`."""
         return max(poll_every, INTERVAL_SHARE * self._seconds.get(operation, typical))
 
+    def expected(self, operation: str, typical: float, poll_every: float) -> float:
+        """Seconds from acceptance until a look finds a result, on average: what a job keeps its place for."""
+        first = max(poll_every, self._seconds.get(operation, typical))
+        return first + (1 - HIT_SHARE) * self.interval(operation, typical, poll_every)
+
     def learn(self, operation: str, age: float, *, polls: int, done: bool) -> None:
         """Take in a look, after `polls` earlier ones, `age` seconds after acceptance."""
         seconds = self._seconds.get(operation)

@@ -9,13 +9,18 @@ from typing import Any
 import structlog
 from celery import signals
 
-from workers.accounts import AccountsError
+from workers import vitals
+from workers.accounts import AccountsError, load
 from workers.app import app
 from workers.broker import repair
+from workers.health import Heartbeat, Pulse, file_of
 from workers.runtime import runtime
 from workers.settings import Settings, SettingsError, settings
 
+BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
 SPARE_SLOTS = 4  # for producers' tasks, announcements and the sweep beside the pumps
+
+_pulse: list[Pulse] = []
 
 
 def configure_logs(level: int = logging.INFO) -> None:
@@ -70,13 +75,19 @@ def check(chosen: Settings, accounts: int) -> None:
 
 
 @signals.worker_init.connect
-def _prepare(**_: Any) -> None:
+def _prepare(sender: Any, **_: Any) -> None:
     repair()
     try:
-        check(settings(), len(runtime().accounts))
+        # The file alone is asked: a worker may start before its database.
+        check(settings(), len(load(settings().accounts_file)))
+        own = runtime()
     except (SettingsError, AccountsError) as error:
+        sys.stderr.write(f"recast: {error}\n")
         # Celery logs and passes over what a signal's handler raises, unless it is this.
-        raise SystemExit(f"recast: {error}") from error
+        raise SystemExit(BAD_SETTINGS) from error
+    heartbeat = Heartbeat(file_of(own.settings.home, sender.hostname), own.settings.heartbeat_every)
+    _pulse.append(Pulse(heartbeat, vitals.parts(own), own.settings.heartbeat_every))
+    _pulse[0].start()
 
 
 @signals.worker_ready.connect
@@ -91,4 +102,6 @@ def _stop_claiming(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
+    while _pulse:
+        _pulse.pop().stop()
     runtime().close()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -18,6 +19,8 @@ from models.accounts import SINGLES
 from workers.accounts import Account
 
 ALL = "all"
+
+Period = Literal["day", "month"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,14 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """How much may still be spent: by the account, and by each batch that has a limit."""
+    """How much may still be spent: by the account in each period it has a budget for, and by each limited batch."""
 
-    account: Decimal | None
+    account: Mapping[Period, Decimal]
     batches: Mapping[int, Decimal]
 
     def affordable(self, costs: Sequence[tuple[int, Decimal]]) -> list[bool]:
         """Which of these (batch, cost) pairs, taken in order, can be paid."""
-        left = self.account
+        left = min(self.account.values(), default=None)
         batches = dict(self.batches)
         answers = []
         for batch_id, cost in costs:
@@ -54,12 +57,17 @@ class Budgets:
 
     def after(self, costs: Iterable[tuple[int, Decimal]]) -> Budgets:
         """What is left when these (batch, cost) pairs are paid."""
-        account, batches = self.account, dict(self.batches)
-        for batch_id, cost in costs:
-            account = None if account is None else account - cost
+        paid = list(costs)
+        batches = dict(self.batches)
+        for batch_id, cost in paid:
             if batch_id in batches:
                 batches[batch_id] -= cost
-        return Budgets(account, batches)
+        total = sum((cost for _, cost in paid), Decimal(0))
+        return Budgets({period: left - total for period, left in self.account.items()}, batches)
+
+    def spent_periods(self, cost: Decimal) -> list[Period]:
+        """The account's budgets that cannot pay `cost` any more."""
+        return [period for period, left in self.account.items() if left < cost]
 
 
 def periods(at: datetime) -> dict[str, str]:
@@ -100,17 +108,17 @@ def budgets(session: Session, account: Account, batch_ids: Iterable[int], at: da
         else {}
     )
     if not account.budget and not limits:
-        return Budgets(None, {})
+        return Budgets({}, {})
     names = periods(at)
     rows = [(f"account:{account.name}", names[period]) for period in account.budget]
     rows += [(f"batch:{batch_id}", ALL) for batch_id in limits]
     spent = _locked(session, rows)
-    left = [
-        limit.amount - spent.get((f"account:{account.name}", names[period]), Decimal(0))
+    left = {
+        period: limit.amount - spent.get((f"account:{account.name}", names[period]), Decimal(0))
         for period, limit in account.budget.items()
-    ]
+    }
     return Budgets(
-        min(left, default=None),
+        left,
         {batch_id: limit - spent.get((f"batch:{batch_id}", ALL), Decimal(0)) for batch_id, limit in limits.items()},
     )
 

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.accounts import SINGLES
-from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, AttemptState, JobState, Reason
+from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
+from workers import outbox, tallies
 
 MAX_ERROR_CHARS = 2_000  # a provider's message for people; anything longer is a page of HTML
 MAX_RAW_BYTES = 64 * 1024  # of an answer kept for later inspection
@@ -34,6 +36,10 @@ class JobMove:
     expected: frozenset[JobState] | None = None
     #: Seconds before a queued job may be claimed again.
     wait: float = 0.0
+    #: Number of the attempt that brought the move: one of a former version moves nothing.
+    attempt: int | None = None
+    #: The version that the move was decided for; another one stays where it is.
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,9 @@ class Moved:
     batch_id: int
     was: JobState
     now: JobState
+    #: Whether webhooks may be waiting to hear of it.
+    heard: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +90,33 @@ class AttemptMoved:
     cost: Decimal
     sent_at: datetime
     accepted_at: datetime | None
+    operation: str
+    was: str
+    state: str
+    reason: str | None
+    finished_at: datetime | None
+    polls: int
+    refetches: int
 
 
+_OPEN = " + ".join(OPEN_JOB_STATES)
 _FINISHED_ATTEMPTS = frozenset({AttemptState.DONE, AttemptState.REFUSED, AttemptState.EXPIRED})
 
-_MOVE_JOBS = text("""
-    WITH wanted AS (
-        SELECT * FROM unnest(
-            cast(:ids AS text[]), cast(:states AS text[]), cast(:expected AS text[]), cast(:reasons AS text[]),
-            cast(:errors AS text[]), cast(:waits AS float8[])
-        ) AS w(id, state, expected, reason, error, wait)
-    ), locked AS (
-        SELECT id, state FROM jobs WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
+_EACH = """
+    SELECT * FROM unnest(
+        cast(:ids AS text[]), cast(:states AS text[]), cast(:expected AS text[]), cast(:reasons AS text[]),
+        cast(:errors AS text[]), cast(:waits AS float8[]), cast(:attempts AS int[]), cast(:versions AS int[])
+    ) AS w(id, state, expected, reason, error, wait, attempt, version)
+"""
+# An array is written value by value: with one for each column, a hundred thousand jobs take seconds to be named.
+_ALIKE = """
+    SELECT id, cast(:state AS text) AS state, cast(:expected AS text) AS expected, cast(:reason AS text) AS reason,
+        cast(:error AS text) AS error, 0.0 AS wait, NULL::int AS attempt, NULL::int AS version
+    FROM unnest(cast(:ids AS text[])) AS w(id)
+"""
+_MOVE_JOBS = f"""
+    WITH wanted AS ({{wanted}}), locked AS (
+        SELECT id, state, version, former_attempts FROM jobs WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
     )
     UPDATE jobs SET
         state = w.state, reason = w.reason, error = w.error, claimed_until = NULL,
@@ -101,8 +125,13 @@ _MOVE_JOBS = text("""
         finished_at = CASE WHEN w.state = ANY(cast(:final AS text[])) THEN clock_timestamp() END
     FROM wanted w JOIN locked USING (id)
     WHERE jobs.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
-    RETURNING jobs.id, jobs.batch_id, locked.state AS was, jobs.state AS now
-""")
+      AND (w.attempt IS NULL OR w.attempt > locked.former_attempts)
+      AND (w.version IS NULL OR w.version = locked.version)
+    RETURNING jobs.id, jobs.batch_id, locked.state AS was, jobs.state AS now, jobs.reason,
+        {outbox.HEARD} AS heard
+"""  # noqa: S608 - only our own words are put in
+_MOVE_EACH, _MOVE_ALIKE = (text(_MOVE_JOBS.format(wanted=wanted)) for wanted in (_EACH, _ALIKE))
+_FINAL = [state.value for state in FINAL_JOB_STATES]
 
 _MOVE_ATTEMPTS = text("""
     WITH wanted AS (
@@ -130,19 +159,20 @@ _MOVE_ATTEMPTS = text("""
         outputs = coalesce(cast(w.outputs AS jsonb), attempts.outputs), raw = coalesce(w.raw, attempts.raw)
     FROM wanted w JOIN locked USING (id)
     WHERE attempts.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
-    RETURNING attempts.id, job_id, number, batch_id, account, cost, sent_at, accepted_at
+    RETURNING attempts.id, job_id, number, batch_id, account, cost, sent_at, accepted_at, operation,
+        locked.state AS was, attempts.state, attempts.reason, finished_at, polls, refetches
 """)
 
 
 def move_jobs(session: Session, moves: Sequence[JobMove]) -> list[Moved]:
-    """Move jobs and keep their batches' counts; jobs in another state than expected are left as they are.
+    """Move jobs, keep their batches' counts and note the ends for webhooks.
 
-    Each job may stand in `moves` once.
+    Jobs in another state than expected are left as they are. Each job may stand in `moves` once.
     """
     if not moves:
         return []
     rows = session.execute(
-        _MOVE_JOBS,
+        _MOVE_EACH,
         {
             "ids": [move.job_id for move in moves],
             "states": [move.to.value for move in moves],
@@ -150,11 +180,42 @@ def move_jobs(session: Session, moves: Sequence[JobMove]) -> list[Moved]:
             "reasons": [move.reason for move in moves],
             "errors": [clip(move.error) for move in moves],
             "waits": [move.wait for move in moves],
-            "final": [state.value for state in FINAL_JOB_STATES],
+            "attempts": [move.attempt for move in moves],
+            "versions": [move.version for move in moves],
+            "final": _FINAL,
         },
     )
-    moved = [Moved(row.id, row.batch_id, JobState(row.was), JobState(row.now)) for row in rows]
+    return _moved(session, rows)
+
+
+def move_alike(
+    session: Session,
+    ids: Sequence[str],
+    to: JobState,
+    reason: Reason | None = None,
+    error: str | None = None,
+    *,
+    expected: Iterable[JobState],
+) -> list[Moved]:
+    """`move_jobs` for many jobs that all move alike, from one of the `expected` states."""
+    rows = session.execute(
+        _MOVE_ALIKE,
+        {
+            "ids": list(ids), "state": to.value, "expected": ",".join(expected), "reason": reason, "error": clip(error),
+            "final": _FINAL,
+        },
+    )  # fmt: skip
+    return _moved(session, rows)
+
+
+def _moved(session: Session, rows: Iterable[Row[Any]]) -> list[Moved]:
+    """Pass on what was moved: to webhooks, counts and metrics."""
+    moved = [Moved(row.id, row.batch_id, JobState(row.was), JobState(row.now), row.heard, row.reason) for row in rows]
+    ended = [move.job_id for move in moved if move.heard and move.now in FINAL_JOB_STATES]
+    if ended:
+        outbox.jobs_ended(session, ended)
     count(session, moved)
+    tallies.jobs_ended(session, moved)
     return moved
 
 
@@ -183,7 +244,9 @@ def move_attempts(session: Session, moves: Sequence[AttemptMove]) -> dict[uuid.U
             "asked_at": [move.asked_at for move in moves],
         },
     )
-    return {row.id: AttemptMoved(**row._mapping) for row in rows}
+    moved = {row.id: AttemptMoved(**row._mapping) for row in rows}
+    tallies.attempts_ended(session, moved.values())
+    return moved
 
 
 def count(session: Session, moved: Iterable[Moved]) -> None:
@@ -199,11 +262,17 @@ def count(session: Session, moved: Iterable[Moved]) -> None:
 
 
 def add_to_batch(session: Session, batch_id: int, change: Counter[str]) -> None:
-    """Add `change` (by job state) to one batch's counts."""
+    """Add `change` (by job state) to one batch's counts; the change that leaves no job open is an event."""
     columns = {state: number for state, number in change.items() if number}
-    if columns:
-        assignments = ", ".join(f"{JobState(state).value} = {JobState(state).value} + :{state}" for state in columns)
-        session.execute(text(f"UPDATE batches SET {assignments} WHERE id = :id"), {"id": batch_id, **columns})  # noqa: S608
+    if not columns:
+        return
+    assignments = ", ".join(f"{JobState(state).value} = {JobState(state).value} + :{state}" for state in columns)
+    still_open = session.execute(
+        text(f"UPDATE batches SET {assignments} WHERE id = :id RETURNING {_OPEN}"),  # noqa: S608
+        {"id": batch_id, **columns},
+    ).scalar_one()
+    if not still_open and sum(change[state] for state in OPEN_JOB_STATES) < 0:
+        outbox.batch_done(session, batch_id)
 
 
 def clip(message: str | None) -> str | None:

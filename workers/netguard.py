@@ -87,7 +87,8 @@ class Guard:
         """Refuse what the text of `url` gives away; every address is checked again when it is connected to.
 
         Raises:
-            BadUrlError: no http(s) URL, no host, credentials in it, an impossible port, a disguised IPv4 address.
+            BadUrlError: no http(s) URL, no host, credentials in it, a zone, an impossible port, a disguised
+                IPv4 address.
             ForbiddenAddressError: the host is a literal address that is not public and not allowed.
         """
         if url.scheme not in ("http", "https"):
@@ -95,6 +96,8 @@ class Guard:
         host = _canonical(url.raw_host.decode("ascii", "replace"))
         if not host:
             raise BadUrlError("the URL names no host")
+        if "%" in host:
+            raise BadUrlError(f"the host {host} has a %: a zone means nothing elsewhere, and a name is not escaped")
         if url.userinfo:
             raise BadUrlError(f"the URL of {host} carries a user name or password, which is never sent")
         if url.port is not None and not 0 < url.port <= _MAX_PORT:
@@ -152,13 +155,15 @@ def _canonical(host: str) -> str:
 
 
 def _endpoint(entry: str) -> tuple[str, int | None]:
+    if "@" in entry:
+        raise ValueError("allow_hosts: an entry carries a user name or password; write the host alone")
     text = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
     try:
         # A scheme without a default port, so that ":443" is not taken for "no port".
         url = httpx.URL(f"endpoint://{text}")
     except httpx.InvalidURL as error:
         raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port ({error})") from error
-    if not url.raw_host or url.userinfo or url.path != "/" or url.query or "#" in entry:
+    if not url.raw_host or url.path != "/" or url.query or "#" in entry:
         raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port; write it without scheme and path")
     return _canonical(url.raw_host.decode("ascii")), url.port
 

@@ -64,6 +64,8 @@ class Trouble:
     note: str
     seconds: float | None = None
     lasting: bool = False
+    #: When the submission went out that met it; None where it met none.
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempt
             sent.reference, AttemptState.UNKNOWN, _WAS_SENDING, Reason.UNCLEAR_SUBMIT, outcome.message,
             poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, asked_at=sent.sent_at,
         ),
-        trouble=Trouble("outage", outcome.message),
+        trouble=Trouble("outage", outcome.message, sent_at=sent.sent_at),
     )  # fmt: skip
 
 
@@ -159,7 +161,7 @@ def _not_sent(sent: Sent, reason: Reason, message: str, retry_after: float | Non
         AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, reason, message),
         JobMove(sent.job_id, JobState.QUEUED, reason, message, _OPEN),
         release=True,
-        trouble=Trouble(reason.value, message, retry_after),
+        trouble=Trouble(reason.value, message, retry_after, sent_at=sent.sent_at),
     )
 
 

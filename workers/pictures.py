@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS: Final = 100_000_000  # the largest cameras make 100 megapixels; decoded that is 300 to 400 MB
 THUMBNAIL_SIDE: Final = 320  # pixels; a gallery's tile on a dense display
@@ -34,6 +34,17 @@ _MAX_EXPANSION = 400
 
 _MEDIA_TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _SEVERAL_JPEGS = "MPO"  # a JPEG with further pictures behind it, as many phones write; its first is the photo
+
+_ORIENTATION: Final = 0x0112  # the EXIF tag
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # What people and servers hand out instead of a picture, to be told by name.
 _STRANGERS: Final = (
@@ -57,7 +68,7 @@ _LONGEST_PROLOGUE = 1024  # bytes looked at for the patterns above
 # `zipfile`.) Other trailers are common and harmless: phones append depth maps, second pictures and short films.
 _HIDDEN = re.compile(rb"%PDF-|<\s*(?:!doctype|html|script|svg|iframe|body|\?php)", re.IGNORECASE)
 # A JPEG marker that is neither an escaped 0xFF, a restart marker nor a fill byte: the end of entropy-coded data.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JPEG_END = 0xD9
 
 # Pillow warns of large pictures instead of refusing them, and only above a limit of its own. Ours, as an error; set for
@@ -98,13 +109,16 @@ def header(source: bytes | Path) -> Picture:
     """`inspect` for bytes or a local file, of which only the beginning is read.
 
     Raises:
-        BadPictureError: as `inspect`, and for a file that is missing, unreadable or a folder.
+        BadPictureError: as `inspect`, and for a file that is missing, unreadable, a folder or a device.
     """
     if isinstance(source, bytes):
         return inspect(source)
     try:
         if source.is_dir():
             raise BadPictureError("this is a folder, not a file")
+        # A pipe would hold up whoever opens it, and some devices have no end.
+        if source.exists() and not source.is_file():
+            raise BadPictureError("this is no regular file")
         with source.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
@@ -152,7 +166,7 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
         small = resizable(image)
         # In place; a JPEG is decoded at a fraction of its size to begin with.
         small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        small = ImageOps.exif_transpose(small.convert("RGBA" if small.has_transparency_data else "RGB"))
+        small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
         small.info.clear()
         out = io.BytesIO()
         if small.mode == "RGBA":
@@ -215,6 +229,21 @@ def resizable(image: Image.Image) -> Image.Image:
     return image
 
 
+def orientation(image: Image.Image) -> int:
+    """How EXIF wants a picture turned, from 1 (not at all) to 8; 1 where its EXIF is damaged, which harms no pixel."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+        return int(found) if found in _TURNS else 1
+    except Exception:  # noqa: BLE001 - damaged directories are met with exceptions of every kind
+        return 1
+
+
+def upright(image: Image.Image, turned: int) -> Image.Image:
+    """The image that `orientation` says is `turned` in this way, as people shall see it."""
+    turn = _TURNS.get(turned)
+    return image if turn is None else image.transpose(turn)
+
+
 def _end(name: str, data: bytes) -> int:
     """Offset of the first byte behind the picture.
 
@@ -230,7 +259,7 @@ def _end(name: str, data: bytes) -> int:
 def _end_of_jpeg(data: bytes) -> int:
     position = 2
     while True:
-        marker = _JPEG_MARKER.search(data, position)
+        marker = JPEG_MARKER.search(data, position)
         if marker is None:
             raise IndexError
         if marker.group()[1] == _JPEG_END:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +28,7 @@ from providers.base import (
     Via,
 )
 from workers.accounts import Account
+from workers.callbacks import new_address
 from workers.claims import Claim, Ready
 from workers.download import DeadUrlError, TransientDownloadError, fetch
 from workers.http import TooLargeError
@@ -67,7 +67,12 @@ async def prepare(
     results = await asyncio.gather(*(_one(runtime, account, provider, claim) for claim in claims))
     return (
         [item for item in results if isinstance(item, Prepared)],
-        [item for item in results if isinstance(item, Unready)],
+        [
+            # What is wrong with the inputs of a former version says nothing of the job as it is now.
+            replace(item, job=replace(item.job, version=claim.version))
+            for item, claim in zip(results, claims, strict=True)
+            if isinstance(item, Unready)
+        ],
     )
 
 
@@ -110,14 +115,15 @@ _QUEUED = frozenset({JobState.QUEUED})
 async def _prepared(runtime: Runtime, account: Account, provider: Provider, claim: Claim) -> Prepared:
     operation = account.operations[claim.operation]
     number = claim.last_number + (claim.last_state != "not_sent")
-    token = secrets.token_urlsafe(24) if operation.callback and runtime.settings.public_url else None
+    public_url = runtime.settings.public_url
+    address, token = new_address(public_url) if operation.callback and public_url else (None, None)
     order = Order(
         reference=client_reference(claim.job_id, number),
         operation=claim.operation,
         options=operation.options.model_validate(dict(claim.options)),
         inputs={},
         prompt=claim.prompt,
-        callback_url=f"{runtime.settings.public_url}/callbacks/{token}" if token else None,
+        callback_url=address,
     )
     inputs = {}
     pictures = {**claim.pictures, **operation.option_pictures(claim.options)}
@@ -125,6 +131,9 @@ async def _prepared(runtime: Runtime, account: Account, provider: Provider, clai
         uri = pictures.get(role)
         if uri is not None:
             inputs[role] = await _input(runtime, account, provider, order, role, need, uri)
+            noted = runtime.inputs.to_note(uri, inputs[role])
+            if noted is not None:
+                await runtime.adb(_note, *noted)
     order = replace(order, inputs=inputs)
     ready = Ready(
         claim=claim,
@@ -171,6 +180,16 @@ async def _held(runtime: Runtime, account: Account, role: str, uri: str, wish: W
         return runtime.inputs.ready(role, uri, held, wish)
 
     return await runtime.in_thread(made_ready)
+
+
+def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:
+    session.execute(
+        text(
+            "INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key) ON CONFLICT (uri, sha256)"
+            " DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)"
+        ),
+        {"uri": uri, "sha256": sha256, "key": key},
+    )
 
 
 def _known_upload(session: Session, account: str, role: str, sha256: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -36,14 +36,17 @@ def record(session: Session, account: str, effects: Sequence[Effects], *, opened
     settle_gate(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
     moved = move_attempts(session, [effect.attempt for effect in effects])
     valid = [effect for effect in effects if effect.attempt.id in moved]
-    jobs = move_jobs(session, [effect.job for effect in valid if effect.job])
+    # Of a former version's attempt only the books hear: what came of it is not this version's picture.
+    jobs = move_jobs(
+        session, [replace(effect.job, attempt=moved[effect.attempt.id].number) for effect in valid if effect.job]
+    )
     released = [moved[effect.attempt.id] for effect in valid if effect.release]
     money.book(
         session,
         [money.Booking(account, attempt.batch_id, attempt.cost, attempt.sent_at) for attempt in released],
         sign=-1,
     )
-    return _recorded(session, [effect.attempt for effect in valid], jobs)
+    return recorded(session, [effect.attempt for effect in valid], jobs)
 
 
 def settle_gate(session: Session, account: str, troubles: Sequence[Trouble], *, opened: bool = False) -> None:
@@ -58,10 +61,12 @@ def settle_gate(session: Session, account: str, troubles: Sequence[Trouble], *, 
         return
     # A group's troubles have one cause: they count as one failure, with the longest wait that was asked for.
     worst = max(troubles, key=lambda trouble: trouble.seconds or 0.0)
-    gate.failed(session, account, worst.reason, worst.note, worst.seconds)
+    last = max((trouble.sent_at for trouble in troubles if trouble.sent_at), default=None)
+    gate.failed(session, account, worst.reason, worst.note, worst.seconds, last)
 
 
-def _recorded(session: Session, attempts: Sequence[AttemptMove], jobs: Sequence[Moved]) -> Recorded:
+def recorded(session: Session, attempts: Sequence[AttemptMove], jobs: Sequence[Moved]) -> Recorded:
+    """What moves that were written mean for others."""
     ended = tuple(move for move in jobs if move.now in ANNOUNCED_JOB_STATES)
     polls = [attempt.poll_in for attempt in attempts if attempt.poll_in is not None]
     return Recorded(

@@ -17,21 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
+from workers import gate
+from workers.filters import EVERY, JOBS, LAST, Filter
 from workers.moves import AttemptMove, JobMove
 from workers.outcomes import Effects
 from workers.record import Recorded, record
-
-_HELD = text("""
-    SELECT a.id, a.job_id, b.name AS batch, j.key, a.account, a.operation, a.cost, a.sent_at, a.state, a.error
-    FROM jobs j JOIN batches b ON b.id = j.batch_id JOIN LATERAL (
-        SELECT * FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) a ON true
-    WHERE j.state = 'held' AND a.state IN ('unknown', 'expired')
-        AND (cast(:job_ids AS text[]) IS NULL OR j.id = ANY(:job_ids))
-        AND (cast(:batch AS text) IS NULL OR b.name = :batch)
-        AND (cast(:account AS text) IS NULL OR a.account = :account)
-    ORDER BY a.account, a.sent_at
-""")
 
 
 class Verdict(StrEnum):
@@ -58,11 +48,18 @@ class Held:
     error: str | None
 
 
-def held(
-    session: Session, *, job_ids: Sequence[str] | None = None, batch: str | None = None, account: str | None = None
-) -> list[Held]:
-    """Held jobs that fit; None matches all."""
-    rows = session.execute(_HELD, {"job_ids": job_ids, "batch": batch, "account": account})
+def held(session: Session, which: Filter = EVERY) -> list[Held]:
+    """Held jobs that fit, and whose submission nobody knows the fate of."""
+    rows = session.execute(
+        text(
+            "SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost,"  # noqa: S608
+            f" last.sent_at, last.state, last.error FROM {JOBS} {LAST}"
+            f" WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'"  # those are `conclude.waiting`'s
+            f" AND last.state IN ('unknown', 'expired') AND {which.where}"
+            " ORDER BY last.account, last.sent_at"
+        ),
+        which.named,
+    )
     return [Held(**row._mapping) for row in rows]
 
 
@@ -81,6 +78,8 @@ def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdi
     """
     if verdict is Verdict.ACCEPTED and (not handle or len(jobs) != 1):
         raise ValueError("an accepted job needs the provider's handle for it, so it is resolved alone")
+    if verdict is Verdict.ACCEPTED:
+        gate.taken_up_again(session, account, len(jobs))
     return record(session, account, [_effects(job, verdict, handle) for job in jobs])
 
 

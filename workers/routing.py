@@ -8,6 +8,7 @@ and one of its operations, so jobs without a pinned account are bound when they 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from workers.accounts import Account
 KINDS: Mapping[str, tuple[str, ...]] = {"swap": ("source", "target"), "generate": ("image",)}
 ROLES = ("source", "target", "image")
 MAX_PROMPT = 10_000  # characters; no provider takes more, and a pasted file is a mistake
+_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_CONSENT = 500  # characters
 MAX_URI = 4096  # characters: as long as a path may be, and longer than URLs that servers take
 
 
@@ -40,6 +43,8 @@ class Ask:
     provider: str | None = None
     operation: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: The reference of the release that the person shown has signed. It decides nothing of the picture.
+    consent: str | None = None
 
     def pictures(self) -> dict[str, str]:
         """The input pictures by role."""
@@ -62,7 +67,7 @@ class Reach:
 def is_storable(value: Any) -> bool:
     """Whether PostgreSQL takes the text, or everything in the document: no NUL, no half of a surrogate pair, no NaN."""
     if isinstance(value, str):
-        return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+        return "\x00" not in value and (value.isascii() or _SURROGATE.search(value) is None)
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, Mapping):
@@ -82,6 +87,10 @@ def local_path(uri: str) -> Path | None:
     if uri.startswith("file://"):
         return Path(uri.removeprefix("file://"))  # as storage writes it: nothing in it is quoted
     return None if "://" in uri else Path(uri)
+
+
+#: Before the lane of a job that was paused: no account may claim it, because no account's name holds a "!".
+PARKED = "!@"
 
 
 def lane_of(account: str | None, operations: Iterable[str]) -> str:
@@ -106,6 +115,7 @@ def route(ask: Ask, accounts: Mapping[str, Account], reach: Reach) -> str:
     """
     _check_kind(ask)
     _check_prompt(ask)
+    _check_consent(ask)
     for role, uri in ask.pictures().items():
         _check_uri(role, uri)
     if not is_storable(ask.options):
@@ -121,7 +131,10 @@ def route(ask: Ask, accounts: Mapping[str, Account], reach: Reach) -> str:
             problems.append(problem)
     if not fitting:
         raise problems[0]
-    return lane_of(ask.account, fitting)
+    lane = lane_of(ask.account, fitting)
+    if not ask.consent:
+        _refuse_without_consent(lane, accounts)
+    return lane
 
 
 def _check_kind(ask: Ask) -> None:
@@ -145,6 +158,27 @@ def _check_prompt(ask: Ask) -> None:
         raise InvalidJobError("prompt", f"{ask.prompt!r} is not text")
     if len(ask.prompt) > MAX_PROMPT or not is_storable(ask.prompt):
         raise InvalidJobError("prompt", f"must be text of at most {MAX_PROMPT} characters without NUL")
+
+
+def _check_consent(ask: Ask) -> None:
+    if ask.consent is None:
+        return
+    if not isinstance(ask.consent, str):
+        raise InvalidJobError("consent", f"{ask.consent!r} is not text")
+    if len(ask.consent) > MAX_CONSENT or not ask.consent.isprintable():
+        message = f"must be the reference of a release: at most {MAX_CONSENT} printable characters"
+        raise InvalidJobError("consent", message)
+
+
+def _refuse_without_consent(lane: str, accounts: Mapping[str, Account]) -> None:
+    """Whoever may claim the job must not ask for what it does not have."""
+    asking = [name for name, account in accounts.items() if account.require_consent and lane_operation(lane, account)]
+    if asking:
+        raise InvalidJobError(
+            "consent",
+            f"is missing; account {', '.join(asking)} takes no job without the reference of the model's release"
+            " (require_consent): add it, or name another account",
+        )
 
 
 def _check_uri(role: str, uri: str) -> None:

@@ -21,11 +21,13 @@ from providers.sessions import Sessions
 from workers import gate
 from workers.accounts import Account, AccountsError, load
 from workers.database import Database
+from workers.events import Sampler
 from workers.http import HttpClient, build_client
 from workers.inputs import Inputs
 from workers.latency import Latencies
 from workers.netguard import Guard
 from workers.recorder import Recorder, secrets_of
+from workers.redaction import Redacted
 from workers.routing import Reach
 from workers.sessions import StoredSessions
 from workers.settings import Settings, SettingsError
@@ -51,11 +53,14 @@ class Runtime(Database):
         self.active: dict[str, asyncio.Event] = {}
         #: What the poll pumps that run in this process learn, for its submit pumps to use at once.
         self.latencies: dict[str, Latencies] = {}
+        #: Which of the catalogs' jobs that end here Flower is shown.
+        self.sampler = Sampler(settings.bulk_events)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._providers: dict[str, Provider] = {}
         self._downloads: dict[str, HttpClient] = {}
+        self._teller: HttpClient | None = None
         self._clients: list[HttpClient] = []
 
     @cached_property
@@ -115,7 +120,7 @@ class Runtime(Database):
         endpoint = Endpoint(
             account=account.name,
             base_url=account.base_url,
-            http=http,
+            http=Redacted(http, secrets_of(account.own), self.settings.public_url),
             settings=account.own,
             submit_timeout=account.submit_timeout,
             sessions=self._sessions(account.name),
@@ -135,6 +140,13 @@ class Runtime(Database):
         if account.name not in self._downloads:
             self._downloads[account.name] = self._client(Guard(account.allow_hosts))
         return self._downloads[account.name]
+
+    @property
+    def teller(self) -> HttpClient:
+        """The client that tells webhooks; call on the loop."""
+        if self._teller is None:
+            self._teller = self._client(Guard(self.settings.webhook_hosts))
+        return self._teller
 
     def _client(self, guard: Guard) -> HttpClient:
         client = build_client(guard, max_connections=self.settings.connections)

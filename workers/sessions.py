@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from providers.sessions import Renewal
 from workers.database import Database
+from workers.sealing import box
 
 RETRY_SECONDS = 0.1  # between two tries to get the right to renew; a renewal is one or two calls
 
@@ -28,10 +27,9 @@ class StoredSessions:
     def __init__(self, database: Database, account: str, secret_key: SecretStr) -> None:
         self._database = database
         self._account = account
-        digest = hashlib.sha256(b"sessions:" + secret_key.get_secret_value().encode()).digest()
         # Of a process's many calls one at a time tries; each that tries holds a database connection.
         self._turn = asyncio.Lock()
-        self._box = Fernet(base64.urlsafe_b64encode(digest))
+        self._box = box(secret_key, "sessions")
 
     async def load(self) -> bytes | None:
         """The session that was saved last, or None; one that another key encrypted counts as none."""

@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 STACK_FILE = "stack.json"
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
 MAX_COUNTDOWN_SECONDS = 30
+MIN_PASSWORD = 8  # characters of the gallery's
 
 
 class SettingsError(Exception):
@@ -54,23 +57,75 @@ class Settings(BaseSettings):
     visibility_timeout: int = Field(default=120, ge=10)
     #: Seconds between two sweeps.
     sweep_every: float = Field(default=5.0, gt=0)
+    #: Seconds between two looks of a worker at itself; see `workers.health`.
+    heartbeat_every: float = Field(default=5.0, gt=0, le=60)
     #: New attempts a job gets after failures that may pass.
     max_attempts: int = Field(default=3, ge=1, le=20)
     #: Largest result file in bytes.
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    #: Whether stored pictures say in their metadata that a model made them.
+    mark_synthetic: bool = True
+    #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
+    keep_originals: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)
+    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
+    confirm_above: Decimal | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     flower_auth: SecretStr | None = None
+    #: Whoever asks `web` for /metrics must bring it; without one there are none.
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    #: ``user:password`` for the gallery's pages; without it there are none.
+    web_auth: SecretStr | None = None
+    #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Which jobs of catalogs send task events for Flower at their end: failures and a few others, all, or none.
+    bulk_events: Literal["sample", "all", "off"] = "sample"
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=1, le=65535)
 
+    @field_validator("web_auth")
+    @classmethod
+    def _web_auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        user, _, password = value.get_secret_value().partition(":")
+        if not user or len(password) < MIN_PASSWORD:
+            raise ValueError(f"it must be user:password, the password of {MIN_PASSWORD} characters or more")
+        return value
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _webhook_hosts_are_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(host.strip() for host in value.split(",") if host.strip())
+        if isinstance(value, tuple | list) and value:
+            # Here and not above: producers read settings too, and load no HTTP client.
+            from workers.netguard import Guard  # noqa: PLC0415
+
+            Guard(str(host) for host in value)
+        return value
+
+    @field_validator("database_url", "broker_url", "result_url", mode="after")
+    @classmethod
+    def _is_readable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # The value is not repeated: it holds a password.
+        try:
+            scheme = urlsplit(value).scheme if value else ""
+        except ValueError:
+            raise ValueError("is no URL that can be read") from None
+        if value and info.field_name == "database_url" and not scheme.startswith("postgres"):
+            raise ValueError("must begin with postgresql://")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _public_url_is_http(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError(f"PUBLIC_URL must begin with http:// or https://, not {value!r}")
+            raise ValueError("PUBLIC_URL must begin with http:// or https://")
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("PUBLIC_URL carries a user name or password, and is given to providers; leave them out")
         return value.rstrip("/") if value else None
 
     @model_validator(mode="after")

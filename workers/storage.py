@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
@@ -22,9 +22,17 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+# S3 clients still sign links in the old way by default, which newer regions refuse.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
+_PACKAGES = {"s3": "'recast[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
+
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
+
+
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 
 
 class StorageError(Exception):
@@ -46,9 +54,11 @@ class Storage:
         self._name = _without_secrets(url)
         protocol = url.partition("://")[0] if "://" in url else "file"
         try:
-            self._fs, self._root = fsspec.url_to_fs(url, **options)
+            self._fs, self._root = fsspec.url_to_fs(url, **{**_DEFAULTS.get(protocol, {}), **options})
         except ImportError as error:
-            package = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(protocol)
+            package = {"s3": "'recast[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(
+                protocol
+            )
             advice = f"pip install {package}" if package else str(error)
             raise StorageError(
                 f"{self._name}: {protocol}:// storage needs a package that is missing: {advice}"
@@ -69,10 +79,7 @@ class Storage:
             StorageError: it could not be written.
             ValueError: `sha256` or `suffix` is malformed.
         """
-        extension = _SUFFIX.fullmatch(suffix)
-        if extension is None or not _SHA256.fullmatch(sha256):
-            raise ValueError(f"no key can be made of sha256 {sha256!r} and suffix {suffix!r}")
-        key = f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
+        key = key_of(sha256, suffix)
         path = self._path(key)
         with self._explained("write", key):
             # The size tells a file that something else left incomplete from one of ours.
@@ -113,6 +120,38 @@ class Storage:
         with self._explained("look up", key):
             return bool(self._fs.exists(path))
 
+    def remove(self, key: str) -> bool:
+        """Remove a file; False where none is stored under `key`.
+
+        Raises:
+            StorageError: it could not be removed.
+        """
+        path = self._path(key)
+        with self._explained("remove", key):
+            try:
+                self._fs.rm_file(path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def files(self) -> Iterator[tuple[str, datetime]]:
+        """Every stored file's key, and when it was written; what is none of ours is passed over.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        with self._explained("list", self._root):
+            folders = self._fs.ls(self._root, detail=False) if self._fs.exists(self._root) else []
+        for folder in sorted(folders):
+            # One folder of 256 at a time: a storage may hold millions.
+            with self._explained("list", folder):
+                found = self._fs.find(folder) if _FOLDER.fullmatch(folder.rpartition("/")[2]) else []
+            for path in found:
+                key = path.removeprefix(f"{self._root}/")
+                if _KEY.fullmatch(key):
+                    with self._explained("look up", key), suppress(FileNotFoundError):
+                        yield key, self._fs.modified(path)
+
     def url(self, key: str) -> str:
         """The file's full URL in this storage, such as ``s3://bucket/ab/cd/….jpg``. It grants nobody access."""
         return str(self._fs.unstrip_protocol(self._path(key)))
@@ -126,7 +165,8 @@ class Storage:
         path = self._path(key)
         with self._explained("sign a URL for", key):
             try:
-                return str(self._fs.sign(path, expiration=int(expires.total_seconds())))
+                seconds = min(int(expires.total_seconds()), MAX_LINK_SECONDS)
+                return str(self._fs.sign(path, expiration=seconds))
             except NotImplementedError:
                 return None
 
@@ -183,6 +223,18 @@ class Storage:
                 f"{self._name}: cannot {verb} {key}: {type(error).__name__}: {error}; check that the storage is "
                 "reachable and has room"
             ) from error
+
+
+def key_of(sha256: str, suffix: str) -> str:
+    """The key of a file with this digest, whose name ends in `suffix`.
+
+    Raises:
+        ValueError: `sha256` or `suffix` is malformed.
+    """
+    extension = _SUFFIX.fullmatch(suffix)
+    if extension is None or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"no key can be made of sha256 {sha256!r} and suffix {suffix!r}")
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
 
 
 def _write_local(path: Path, data: bytes, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""The store pump: fetches finished pictures at once, verifies them, and puts them into our storage.
+"""The store pump: fetches finished pictures at once, verifies them, marks them as synthetic, and stores them.
 
 Several store pumps may run side by side; each claims its own `saving` jobs. A job claimed by a worker that died is
 claimed again when the claim runs out: storing the same picture twice changes nothing, keys are content-addressed.
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +20,17 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
+from workers import gate
 from workers.accounts import AccountsError
 from workers.backoff import growing, jittered
 from workers.download import DeadUrlError, TransientDownloadError, fetch
 from workers.failpoints import hold_here
 from workers.http import TooLargeError
 from workers.leases import LEASE_SECONDS
+from workers.marking import SOURCE_TYPES, marked
 from workers.moves import AttemptMove, JobMove, clip, move_attempts, move_jobs
 from workers.netguard import ForbiddenAddressError
-from workers.pictures import BadPictureError, Picture, thumbnail, verify
+from workers.pictures import BadPictureError, Picture, inspect, thumbnail, verify
 from workers.pump import Group, Slice
 from workers.record import Recorded, waiting_for
 from workers.runtime import Runtime
@@ -52,25 +55,29 @@ _CLAIM = text(f"""
         ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE jobs SET claimed_until = clock_timestamp() + {LEASE_SECONDS} * interval '1 second'
-        FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id
+        FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id, jobs.kind, jobs.former_attempts
     )
-    SELECT claimed.id AS job_id, last.id AS attempt_id, last.account, last.outputs, last.refetches,
+    SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.outputs, last.refetches,
         extract(epoch FROM clock_timestamp() - last.finished_at)::float8 AS age
     FROM claimed JOIN LATERAL (
         SELECT id, account, outputs, refetches, finished_at FROM attempts
-        WHERE job_id = claimed.id AND state = 'done' AND outputs IS NOT NULL ORDER BY number DESC LIMIT 1
+        WHERE job_id = claimed.id AND number > claimed.former_attempts AND state = 'done' AND outputs IS NOT NULL
+        ORDER BY number DESC LIMIT 1
     ) last ON true
 """)  # noqa: S608 - the only thing put in is our own constant
+_LOCK_JOBS = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _WAITING_IN = text("""
     SELECT extract(epoch FROM min(coalesce(claimed_until, clock_timestamp())) - clock_timestamp())::float8
     FROM jobs WHERE state = 'saving'
 """)
 _INSERT = text("""
-    INSERT INTO results (job_id, attempt_id, index, key, thumbnail_key, sha256, size, media_type, width, height, facts)
+    INSERT INTO results (job_id, attempt_id, index, key, thumbnail_key, sha256, original_key, original_sha256, size,
+                         media_type, width, height, facts)
     SELECT * FROM unnest(
         cast(:job_ids AS text[]), cast(:attempt_ids AS uuid[]), cast(:indexes AS int[]), cast(:keys AS text[]),
-        cast(:thumbnails AS text[]), cast(:digests AS text[]), cast(:sizes AS bigint[]), cast(:types AS text[]),
-        cast(:widths AS int[]), cast(:heights AS int[]), cast(:facts AS jsonb[])
+        cast(:thumbnails AS text[]), cast(:digests AS text[]), cast(:originals AS text[]),
+        cast(:original_digests AS text[]), cast(:sizes AS bigint[]), cast(:types AS text[]), cast(:widths AS int[]),
+        cast(:heights AS int[]), cast(:facts AS jsonb[])
     )
     ON CONFLICT (attempt_id, index) DO NOTHING
 """)
@@ -81,6 +88,7 @@ class Saving:
     """A job whose pictures are to be fetched."""
 
     job_id: str
+    kind: str
     attempt_id: uuid.UUID
     account: str
     outputs: Sequence[Mapping[str, Any]]
@@ -96,6 +104,9 @@ class Stored:
     key: str
     thumbnail_key: str
     sha256: str
+    #: Of the file as the provider made it; its key, where it is kept beside ours.
+    original_sha256: str
+    original_key: str | None
     size: int
     picture: Picture
     facts: Mapping[str, Any]
@@ -193,22 +204,34 @@ class StorePump:
                 if step == TRIES - 1:
                     raise
                 await asyncio.sleep(jittered(growing(step, first=TRY_FIRST_SECONDS, cap=5.0)))
-        return await self._runtime.in_thread(self._keep, index, data, output.get("facts") or {})
+        return await self._runtime.in_thread(self._keep, saving.kind, index, data, output.get("facts") or {})
 
-    def _keep(self, index: int, data: bytes, facts: Mapping[str, Any]) -> Stored:
-        picture = verify(data)
-        digest = hashlib.sha256(data).hexdigest()
-        small = thumbnail(data)
-        storage = self._runtime.storage
+    def _keep(self, kind: str, index: int, original: bytes, facts: Mapping[str, Any]) -> Stored:
+        settings, picture = self._runtime.settings, verify(original)
+        data, small = original, thumbnail(original)
+        if settings.mark_synthetic:
+            data = marked(original, picture.media_type, SOURCE_TYPES[kind])
+            small = marked(small, inspect(small).media_type, SOURCE_TYPES[kind])
+        key = self._put(data)
+        apart = settings.keep_originals and data is not original
         return Stored(
             index=index,
-            key=storage.put(data, sha256=digest, suffix=SUFFIXES[picture.media_type]),
-            thumbnail_key=storage.put(small, sha256=hashlib.sha256(small).hexdigest(), suffix="jpg"),
-            sha256=digest,
+            key=key,
+            thumbnail_key=self._put(small),
+            sha256=_digest(data),
+            original_sha256=_digest(original),
+            original_key=self._put(original) if apart else None,
             size=len(data),
             picture=picture,
             facts=facts,
         )
+
+    def _put(self, data: bytes) -> str:
+        return self._runtime.storage.put(data, sha256=_digest(data), suffix=SUFFIXES[inspect(data).media_type])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _dead(saving: Saving, message: str) -> _Saved:
@@ -231,14 +254,18 @@ _SAVING = frozenset({JobState.SAVING})
 
 def _claim(session: Session, number: int) -> list[Saving]:
     return [
-        Saving(row.job_id, row.attempt_id, row.account, row.outputs, row.refetches, row.age)
+        Saving(row.job_id, row.kind, row.attempt_id, row.account, row.outputs, row.refetches, row.age)
         for row in session.execute(_CLAIM, {"number": number})
     ]
 
 
 def _write(session: Session, saved: Sequence[_Saved]) -> tuple[Recorded, str | None]:
     attempts = [item.attempt for item in saved if item.attempt]
+    for account, number in sorted(Counter(item.saving.account for item in saved if item.attempt).items()):
+        gate.taken_up_again(session, account, number)
     moved = move_attempts(session, attempts)
+    # Some are moved and some only wait: all are locked first, in the one order.
+    session.execute(_LOCK_JOBS, {"ids": [item.saving.job_id for item in saved]})
     rows = [(item.saving, stored) for item in saved for stored in item.stored]
     if rows:
         session.execute(_INSERT, _columns(rows))
@@ -278,6 +305,8 @@ def _columns(rows: Sequence[tuple[Saving, Stored]]) -> dict[str, list[Any]]:
         "keys": [stored.key for _, stored in rows],
         "thumbnails": [stored.thumbnail_key for _, stored in rows],
         "digests": [stored.sha256 for _, stored in rows],
+        "originals": [stored.original_key for _, stored in rows],
+        "original_digests": [stored.original_sha256 for _, stored in rows],
         "sizes": [stored.size for _, stored in rows],
         "types": [stored.picture.media_type for _, stored in rows],
         "widths": [stored.picture.width for _, stored in rows],

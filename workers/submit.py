@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from models.states import AttemptState, JobState, Reason
 from providers.base import NotSent, NotSentError, Provider, SubmitOutcome, Unclear, UnclearError
 from workers import claims, gate
-from workers.accounts import Account
+from workers.accounts import Account, ahead_of
 from workers.failpoints import hold_here
 from workers.http import clock
 from workers.latency import Latencies
@@ -25,9 +25,9 @@ from workers.moves import AttemptMove, move_jobs
 from workers.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, of_submit
 from workers.prepare import Prepared, Unready, prepare
 from workers.pump import PATIENCE_SECONDS, Group, Slice
-from workers.record import Recorded, record, settle_gate, waiting_for
+from workers.record import Recorded, record, recorded, settle_gate
 from workers.runtime import Runtime
-from workers.tell import announce, tell
+from workers.tell import tell
 from workers.wake import submit_pump
 
 BLOCKED_RETRY_SECONDS = 5.0  # a full account is looked at again at least this often, should no poll wake us
@@ -50,6 +50,7 @@ class SubmitPump:
         self._runtime = runtime
         self._base = runtime.account(account)
         self._account: Account = self._base
+        self._ahead = ahead_of(self._base, runtime.accounts.values())
         self._latencies = Latencies()
         self._half_open = False
         self._count: gate.Count | None = None
@@ -85,7 +86,7 @@ class SubmitPump:
     def next_in(self, session: Session) -> float | None:
         """When the next job can be claimed, or the gate opens."""
         seen = gate.read(session, self._account.name)
-        waiting = claims.next_claim_in(session, self._account)
+        waiting = claims.next_claim_in(session, self._account, self._ahead)
         if waiting is None:
             return None
         allowed = gate.allowance(seen, self._base.with_overrides(seen.overrides), 1)
@@ -141,7 +142,7 @@ class SubmitPump:
         allowed = gate.allowance(seen, self._account, free)
         self._half_open = seen.failures > 0
         self._retry_in = None if allowed.number else allowed.ask_in
-        return claims.claim(session, self._account, allowed.number) if allowed.number else []
+        return claims.claim(session, self._account, allowed.number, self._ahead) if allowed.number else []
 
     def _begin(self, session: Session, ready: Sequence[claims.Ready]) -> tuple[claims.Begun, float]:
         # The time to write runs from before the rows are written, so a commit that takes long is charged to it.
@@ -149,16 +150,14 @@ class SubmitPump:
         return claims.begin(session, self._account, ready, self._count), write_before
 
     async def _turn_away(self, turn: Slice, unready: Sequence[Unready]) -> None:
-        def write(session: Session) -> tuple[str, ...]:
+        def write(session: Session) -> Recorded:
             settle_gate(session, self._account.name, [item.trouble for item in unready if item.trouble])
             waiting = [item.job for item in unready if item.job.to is JobState.QUEUED]
             claims.postpone(session, [(move.job_id, move.wait, move.error) for move in waiting])
             ending = [item.job for item in unready if item.job.to is not JobState.QUEUED]
-            return waiting_for(session, move_jobs(session, ending))
+            return recorded(session, (), move_jobs(session, ending))
 
-        ended = await turn.db(write)
-        if ended:
-            await self._runtime.in_thread(announce, ended)
+        await tell(self._runtime, self._account.name, await turn.db(write))
 
     async def _patient(self, turn: Slice, sending: set[asyncio.Task[None]]) -> bool:
         """Wait a little for a place, an answer or a job; False when it is time to hand the slot back."""

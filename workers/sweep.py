@@ -13,14 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
-from workers import claims, gate, leases
-from workers.accounts import Account
+from workers import claims, deliver, gate, leases, search, tallies
+from workers.accounts import Account, ahead_of
 from workers.moves import JobMove, move_jobs
 from workers.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.record import waiting_for
 from workers.runtime import Runtime
 from workers.tell import announce
-from workers.wake import poll_pump, publish, store_pump, submit_pump
+from workers.wake import DELIVER_PUMP, poll_pump, publish, search_pump, store_pump, submit_pump
 
 OVERDUE_SECONDS = 3.0  # a pump this late was lost; a message on its way is younger
 UNANNOUNCED_SECONDS = 5.0  # an end announced by its own pump takes milliseconds
@@ -35,25 +35,35 @@ def sweep(runtime: Runtime) -> Counter[str]:
     found: Counter[str] = Counter()
     for account in runtime.accounts.values():
         found["judged_unknown"] += runtime.db(_judge_sending, account)
-        if runtime.db(_work_waits, account):
+        if runtime.db(_work_waits, account, ahead_of(account, runtime.accounts.values())):
             found["submit_woken"] += _woken(runtime, submit_pump(account.name))
         if runtime.db(_polls_wait, account):
             found["poll_woken"] += _woken(runtime, poll_pump(account.name))
+        if runtime.db(search.waits, account.name):
+            found["search_woken"] += _woken(runtime, search_pump(account.name))
     if runtime.db(_saves_wait):
         found["store_woken"] += _woken(runtime, store_pump())
+    if runtime.db(deliver.is_due):
+        found["deliver_woken"] += _woken(runtime, DELIVER_PUMP)
     for name in runtime.db(leases.overdue, OVERDUE_SECONDS):
         publish(name)
         found["overdue"] += 1
-    ended = runtime.db(_expire)
-    found["expired"] += len(ended)
+    expired, ended = runtime.db(_expire)
+    found["expired"] += expired
     unannounced = runtime.db(_unannounced)
     announce(tuple({*unannounced, *ended}))
     found["unannounced"] += len(unannounced)
     found["counts_corrected"] += runtime.db(_verify_counts)
-    for rule, number in found.items():
-        if number:
-            log.info("sweep_found", rule=rule, number=number)
+    runtime.db(_keep, found)
     return found
+
+
+def _keep(session: Session, found: Counter[str]) -> None:
+    """Log what was found, and count it for metrics; when all is well nothing is written."""
+    numbers = {rule: number for rule, number in found.items() if number}
+    for rule, number in numbers.items():
+        log.info("sweep_found", rule=rule, number=number)
+    tallies.add(session, {tallies.key(tallies.SWEEP_FOUND, rule=rule): number for rule, number in numbers.items()})
 
 
 def _woken(runtime: Runtime, name: str) -> int:
@@ -82,11 +92,11 @@ def _judge_sending(session: Session, account: Account) -> int:
     return len(rows)
 
 
-def _work_waits(session: Session, account: Account) -> bool:
+def _work_waits(session: Session, account: Account, ahead: Sequence[Account]) -> bool:
     seen = gate.read(session, account.name)
     if not gate.allowance(seen, account.with_overrides(seen.overrides), 1).number:
         return False
-    waiting = claims.next_claim_in(session, account)
+    waiting = claims.next_claim_in(session, account, ahead)
     return waiting is not None and waiting <= 0
 
 
@@ -110,8 +120,8 @@ def _saves_wait(session: Session) -> bool:
     )
 
 
-def _expire(session: Session) -> tuple[str, ...]:
-    """Queued jobs whose time ran out are canceled, whether or not an account could take them."""
+def _expire(session: Session) -> tuple[int, tuple[str, ...]]:
+    """Cancel queued jobs whose time ran out, whether or not an account could take them: how many, and who waits."""
     ids = session.execute(
         text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit"),
         {"limit": CHUNK},
@@ -119,7 +129,8 @@ def _expire(session: Session) -> tuple[str, ...]:
     expected = frozenset({JobState.QUEUED})
     message = "the job expired before it could be sent"
     moves = [JobMove(job_id, JobState.CANCELED, Reason.EXPIRED, message, expected) for job_id in ids]
-    return waiting_for(session, move_jobs(session, moves))
+    moved = move_jobs(session, moves)
+    return len(moved), waiting_for(session, moved)
 
 
 def _unannounced(session: Session) -> Sequence[str]:
@@ -154,7 +165,7 @@ def _batches_in_work(session: Session) -> Iterator[int]:
     yield from session.execute(
         text(
             "SELECT id FROM batches WHERE id > 0 AND queued + running + saving = 0"
-            " AND created_at > clock_timestamp() - interval '1 day'"
+            " AND created_at > clock_timestamp() - interval '1 day' ORDER BY id"
         )
     ).scalars()
 

@@ -6,10 +6,11 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from workers.app import app
+from workers.events import show
 from workers.failpoints import hold_here
 from workers.record import Recorded
 from workers.runtime import Runtime
-from workers.wake import poll_pump, store_pump, submit_pump, wake_from_pump
+from workers.wake import DELIVER_PUMP, poll_pump, store_pump, submit_pump, wake_from_pump
 
 ANNOUNCE_AT_ONCE = 100  # jobs in one announce message
 
@@ -25,6 +26,10 @@ async def tell(runtime: Runtime, account: str, recorded: Recorded) -> None:
         await wake_from_pump(runtime, store_pump())
     if recorded.freed or recorded.requeued:
         await wake_from_pump(runtime, submit_pump(account))
+    if shown := runtime.sampler.choose(recorded.ended):
+        await runtime.adb(show, shown)
+    if any(move.heard for move in recorded.ended):
+        await wake_from_pump(runtime, DELIVER_PUMP)
     if recorded.announce:
         await runtime.in_thread(announce, recorded.announce)
 

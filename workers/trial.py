@@ -123,7 +123,7 @@ def _insert(session: Session, account: Account, ask: Ask, lane: str, operation: 
     batch_id = session.execute(_INSERT, values).scalar_one()
     return claims.Claim(
         job_id, batch_id, operation, ask.pictures(), ask.prompt, dict(ask.options), expired=False, last_number=0,
-        last_account=None, last_state=None,
+        last_account=None, last_state=None, version=1,
     )  # fmt: skip
 
 

@@ -9,6 +9,9 @@ from workers.app import PUMP_VERSION, app
 from workers.leases import want
 from workers.runtime import Runtime
 
+#: The pump that sends webhooks' messages; its lease keeps it one, and it serves each webhook beside the others.
+DELIVER_PUMP = "deliver:0"
+
 log = structlog.get_logger()
 
 
@@ -20,6 +23,11 @@ def submit_pump(account: str) -> str:
 def poll_pump(account: str) -> str:
     """The pump that polls an account's attempts."""
     return f"poll:{account}"
+
+
+def search_pump(account: str) -> str:
+    """The pump that searches for submissions which a restored database does not know."""
+    return f"search:{account}"
 
 
 def store_pump(number: int = 0) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -10,7 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Forward."""
+    op.add_column("batches", sa.Column("max_in_flight", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
     """Back."""
+    op.drop_column("batches", "max_in_flight")

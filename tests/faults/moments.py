@@ -10,6 +10,7 @@ from local.sandbox.faults import CallKind
 from tests.stack import Stack, wait_for
 from workers import failpoints
 
+BEGIN_SECONDS = 90.0  # until a worker has started and is at the moment: on a busy machine its start alone takes long
 CALL_SECONDS = 1.5  # how long a call that is to be met under way takes; a submission's time-out is longer
 
 
@@ -19,6 +20,8 @@ class Moment:
 
     name: str
     what: str
+    #: A query that finds something when the database agrees that this is the moment.
+    seen: str
     #: The kind of call that is slow, where it is no failpoint that holds the worker.
     slow: CallKind | None = None
 
@@ -28,18 +31,47 @@ class Moment:
         return {} if self.slow else {"RECAST_FAILPOINT": self.name}
 
 
+_NOBODY_KNOWS = "FROM attempts WHERE state = 'sending' AND accepted_at IS NULL AND handle IS NULL"
+_NOT_ANNOUNCED = (
+    "SELECT 1 FROM announcements a JOIN jobs j ON j.id = a.job_id"
+    " WHERE a.announced_at IS NULL AND j.state = 'succeeded'"
+)
+
 MOMENTS = (
-    Moment("claimed", "jobs are claimed, nothing is prepared"),
-    Moment("committed", "attempts are committed, no byte is sent"),
-    Moment("sending", "the submissions' bytes are sent, nothing is accepted", slow="submit"),
-    Moment("answered", "the provider has accepted, nothing is recorded"),
-    Moment("recorded", "the acceptance is recorded, nobody was woken"),
-    Moment("polling", "polls are under way", slow="poll"),
-    Moment("found", "the results are known, nothing is recorded"),
-    Moment("downloading", "downloads are under way", slow="file"),
-    Moment("stored", "the pictures are in storage, no row says so"),
-    Moment("ended", "the job's end is committed, nothing is announced"),
-    Moment("announced", "the end is announced, no row says so"),
+    Moment(
+        "claimed",
+        "jobs are claimed, nothing is prepared",
+        "SELECT 1 FROM jobs WHERE state = 'queued' AND claimed_until > clock_timestamp()",
+    ),
+    Moment("committed", "attempts are committed, no byte is sent", f"SELECT 1 {_NOBODY_KNOWS}"),
+    Moment(
+        "sending", "the submissions' bytes are sent, nothing is accepted", f"SELECT 1 {_NOBODY_KNOWS}", slow="submit"
+    ),
+    Moment("answered", "the provider has accepted, nothing is recorded", f"SELECT 1 {_NOBODY_KNOWS}"),
+    Moment(
+        "recorded",
+        "the acceptance is recorded, nobody was woken",
+        "SELECT 1 FROM attempts WHERE state = 'running' AND accepted_at IS NOT NULL",
+    ),
+    Moment(
+        "polling",
+        "polls are under way",
+        "SELECT 1 FROM attempts WHERE state = 'running' AND next_poll_at < clock_timestamp()",
+        slow="poll",
+    ),
+    Moment(
+        "found",
+        "the results are known, nothing is recorded",
+        "SELECT 1 FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE a.state = 'running' AND j.state = 'running'",
+    ),
+    Moment("downloading", "downloads are under way", "SELECT 1 FROM jobs WHERE state = 'saving'", slow="file"),
+    Moment(
+        "stored",
+        "the pictures are in storage, no row says so",
+        "SELECT 1 FROM jobs j WHERE state = 'saving' AND NOT EXISTS (SELECT 1 FROM results WHERE job_id = j.id)",
+    ),
+    Moment("ended", "the job's end is committed, nothing is announced", _NOT_ANNOUNCED),
+    Moment("announced", "the end is announced, no row says so", _NOT_ANNOUNCED),
 )
 assert {moment.name for moment in MOMENTS if not moment.slow} == set(failpoints.MOMENTS)
 
@@ -58,8 +90,8 @@ class Hold:
         return {**self._moment.settings, "RECAST_FAILPOINT_FILE": str(self._file)}
 
     def wait(self) -> None:
-        """Return when the worker has reached the moment."""
-        wait_for(self._reached, message=f"the moment {self._moment.name!r}: {self._moment.what}")
+        """Return when the worker has reached the moment, and the database agrees that it has."""
+        wait_for(self._reached, timeout=BEGIN_SECONDS, message=f"the moment {self._moment.name!r}: {self._moment.what}")
 
     def let_go(self) -> None:
         """Let the worker go on, if it still lives."""
@@ -71,5 +103,7 @@ class Hold:
 
     def _reached(self) -> bool:
         if self._moment.slow is None:
-            return self._file.exists()
-        return bool(self._stack.sandbox.stats()["faults"].get("latency"))
+            there = self._file.exists()
+        else:
+            there = bool(self._stack.sandbox.stats()["faults"].get("latency"))
+        return there and bool(self._stack.sql(self._moment.seen))

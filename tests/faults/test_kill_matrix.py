@@ -15,15 +15,14 @@ from typing import Any
 import pytest
 
 from local.sandbox import SandboxConfig
-from models.session import make_sessions
 from tests.faults.conftest import Deploy
-from tests.faults.moments import CALL_SECONDS, MOMENTS, Hold, Moment
+from tests.faults.moments import BEGIN_SECONDS, CALL_SECONDS, MOMENTS, Hold, Moment
+from tests.faults.person import resolve_by_the_bill
 from tests.faults.producers import Producers
 from tests.faults.victims import VICTIMS, Deployment
 from tests.invariants import check_all, check_idle
 from tests.stack import PORTRAITS, Stack, wait_for
 from workers import routing
-from workers.resolve import Verdict, held, resolve
 
 pytestmark = pytest.mark.faults
 
@@ -37,12 +36,19 @@ LIMITS = {"submit_timeout": f"{CALL_SECONDS + 1:g}s", "poll_every": "0.2s"}
 ALWAYS = {
     ("committed", "worker-killed"),
     ("answered", "worker-killed"),
-    ("sending", "worker-stopped"),
     ("stored", "worker-killed"),
-    ("recorded", "valkey-flushed"),
+    ("sending", "worker-stopped"),
+    ("found", "beat-killed"),
+    ("claimed", "beat-stopped"),
     ("ended", "valkey-killed"),
+    ("announced", "valkey-stopped"),
+    ("recorded", "valkey-flushed"),
     ("answered", "postgres-killed"),
+    ("announced", "postgres-killed"),
+    ("claimed", "postgres-stopped"),
+    ("polling", "postgres-stopped"),
     ("downloading", "sandbox-killed"),
+    ("sending", "sandbox-stopped"),
 }
 
 
@@ -75,7 +81,11 @@ def test_kill(deploy: Deploy, tmp_path: Any, moment: Moment, name: str) -> None:
         hold = Hold(stack, moment)
         beat = stack.beat()
         cell = Deployment(stack, stack.worker(**hold.settings()), beat)
-        wait_for(lambda: stack.sql("SELECT 1 FROM announcements OFFSET 1"), message="both tasks are accepted")
+        wait_for(
+            lambda: stack.sql("SELECT 1 FROM announcements OFFSET 1"),
+            timeout=BEGIN_SECONDS,
+            message="both tasks are accepted",
+        )
         hold.wait()
         settled = {row.id for row in stack.sql("SELECT id FROM attempts WHERE state <> 'sending'")}
 
@@ -117,17 +127,3 @@ def done(stack: Stack, batch: str) -> int:
     """How many jobs of a batch have succeeded."""
     (row,) = stack.sql("SELECT succeeded FROM batches WHERE name = :name", name=batch)
     return int(row.succeeded)
-
-
-def resolve_by_the_bill(stack: Stack) -> None:
-    """Say of each held job what a person sees at the provider, who lists its prompts with what it took."""
-    sessions = make_sessions(stack.engine)
-    handles = {job["recipe"].get("prompt"): job["handle"] for job in stack.sandbox.jobs()}
-    prompts = {row.id: row.prompt for row in stack.sql("SELECT id, prompt FROM jobs")}
-    with sessions() as session:
-        found = held(session)
-    for job in found:
-        handle = handles.get(prompts[job.job_id])
-        verdict = Verdict.ACCEPTED if handle else Verdict.NOT_ACCEPTED
-        with sessions.begin() as session:
-            resolve(session, job.account, [job], verdict, handle)

@@ -47,15 +47,26 @@ def test_twenty_threads_and_a_budget_for_ten(database: Database) -> None:
     assert database.counts(batch) == {"running": 10, "queued": 50}
 
 
-def test_a_spent_budget_closes_its_account_until_the_period_ends(database: Database) -> None:
-    account = database.account(**PRICED, budget={"day": "2 USD", "month": "50 USD"})
+@pytest.mark.parametrize(
+    ("budget", "spent", "until"),
+    [
+        ({"day": "2 USD", "month": "50 USD"}, "2 USD a day", "day"),
+        ({"day": "50 USD", "month": "2 USD"}, "2 USD a month", "month"),
+        # When a new day begins the month's is as spent as before.
+        ({"day": "2 USD", "month": "2 USD"}, "2 USD a day, 2 USD a month", "month"),
+    ],
+)
+def test_a_spent_budget_closes_its_account_until_the_last_of_the_spent_ones_ends(
+    database: Database, budget: dict[str, str], spent: str, until: str
+) -> None:
+    account = database.account(**PRICED, budget=budget)
     database.jobs(5)
     assert len(database.start(account, 5, "1").started) == 2
     database.start(account, 5, "1")
 
     (gate,) = database.sql("SELECT *, extract(epoch FROM closed_until - clock_timestamp()) AS left FROM accounts")
-    assert (gate.closed_reason, gate.closed_note) == ("budget", "the budget of 2 USD a day, 50 USD a month is spent")
-    assert float(gate.left) == pytest.approx(money.seconds_left("day", database.one("SELECT now()")), abs=5)
+    assert (gate.closed_reason, gate.closed_note) == ("budget", f"the budget of {spent} is spent")
+    assert float(gate.left) == pytest.approx(money.seconds_left(until, database.one("SELECT now()")), abs=5)
     assert database.start(account, 5, "1").blocked_by == "budget"
 
 

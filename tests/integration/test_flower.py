@@ -9,13 +9,15 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from local.ports import pick_port
 from tests.integration.producer import produce
-from tests.stack import ROOT, Stack, wait_for
+from tests.stack import PORTRAITS, ROOT, Stack, wait_for
+from workers.routing import Ask
 
 AUTH = "flower:secret"
 
@@ -98,3 +100,21 @@ def test_it_is_closed_without_the_password(flower: str) -> None:
         urllib.request.urlopen(flower + "/api/tasks", timeout=5)  # noqa: S310 - loopback
     assert caught.value.code == 401
     caught.value.close()
+
+
+def test_jobs_of_a_catalog(deployment: Stack, flower: str) -> None:
+    swap = Ask("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
+    deployment.insert([swap, replace(swap, target=str(deployment.home / "missing.jpg"))], batch="flowers")
+    # Nobody wakes the pumps for rows that were inserted like this.
+    sweep = [sys.executable, "-m", "celery", "-A", "tasks.main", "call", "sweep"]
+    subprocess.run(sweep, cwd=ROOT, env=deployment.env, check=True, capture_output=True, timeout=60)
+
+    good = wait_for(lambda: _ended(flower, "flowers-0"), message="flower shows the end")
+    bad = wait_for(lambda: _ended(flower, "flowers-1"), message="flower shows the end")
+
+    assert (good["state"], good["name"]) == ("SUCCESS", "swap")
+    assert "'batch': 'flowers', 'key': '0'" in good["kwargs"]
+    assert "zhiqite.swap at sandbox-zhiqite" in good["result"]
+    assert good["runtime"] > 0.2
+    assert bad["state"] == "FAILURE"
+    assert "missing.jpg" in bad["exception"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -301,7 +301,15 @@ def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
     assert (row.reason, row.failures) == (reason, 1)
     assert row.left <= 1.25 * first
 
+    database.sql("UPDATE accounts SET closed_until = clock_timestamp()")
+    database.run(gate.failed, "main", reason, "went out before it closed", None, datetime.now(UTC) - timedelta(hours=1))
+    assert gate_row(database).failures == 1
+
     for failures in (2, 3, 4, 5):
+        # (what fails while the gate is closed was under way when it closed, and is the same failure)
+        database.run(gate.failed, "main", reason, "under way")
+        assert gate_row(database).failures == failures - 1
+        database.sql("UPDATE accounts SET closed_until = clock_timestamp()")
         database.run(gate.failed, "main", reason, "again")
         row = gate_row(database)
         assert row.failures == failures

@@ -141,9 +141,11 @@ def test_an_operation_brings_its_pictures_and_one_line_on_the_bill(sandbox: Sand
             outcome = await provider.submit(order, write_before=clock() + 5)
             assert isinstance(outcome, Accepted), outcome
             attempt = OpenAttempt(order.reference, name, outcome.handle, provider.locator(order))
+            forgetful = replace(attempt, handle=None)
+            if provider.CAN_LOCATE:
+                assert await provider.locate(forgetful) == Found(outcome.handle), "found while it is being made"
             outputs = await finished(provider, attempt)
             if provider.CAN_LOCATE:
-                forgetful = replace(attempt, handle=None)
                 assert await provider.locate(forgetful) == Found(outcome.handle)
             return attempt, [await fetch(client, output.url) for output in outputs]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from workers.filters import Filter
 from workers.resolve import Verdict, held, resolve
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def lost(database: Database) -> str:
 def test_a_verdict(
     database: Database, lost: str, verdict: Verdict, handle: str | None, job_state: str, attempt_state: str, spent: str
 ) -> None:
-    found = database.run(held, batch="season")
+    found = database.run(held, Filter(batch="season"))
     assert [(item.job_id, item.cost) for item in found] == [(lost, Decimal("0.50"))]
 
     recorded = database.run(resolve, "main", found, verdict, handle)
@@ -56,7 +57,7 @@ def test_a_verdict(
 
 
 def test_a_job_that_moved_meanwhile_is_left_alone(database: Database, lost: str) -> None:
-    found = database.run(held, job_ids=[lost])
+    found = database.run(held, Filter(ids=[lost]))
     database.sql("UPDATE attempts SET state = 'done'")
     database.sql("UPDATE jobs SET state = 'saving'")
 

@@ -43,7 +43,9 @@ def test_all_jobs_wait_at_once_in_two_slots_and_a_handful_of_messages(tmp_path: 
 def _watch(stack: Stack, jobs: int) -> tuple[int, int]:
     """The most slots the account's pumps took, and the most messages in the broker, until every job has ended."""
     app = Celery("watch")
-    app.conf.update(configuration(Settings(broker_url=stack.env["RECAST_BROKER_URL"], database_url="unused")))
+    app.conf.update(
+        configuration(Settings(broker_url=stack.env["RECAST_BROKER_URL"], database_url="postgresql://unused"))
+    )
     inspect = app.control.inspect(destination=["worker@test"], timeout=2.0)
     slots = messages = 0
     ends = time.monotonic() + LATENCY + 60

@@ -24,7 +24,7 @@ from providers import PROVIDERS
 from tests.stack import ROOT
 from workers import accounts, latency, leases, moves, outcomes, pump, settings
 
-LAYERS = ("models", "providers", "workers", "tasks", "catalog")
+LAYERS = ("models", "providers", "workers", "catalog", "tasks")
 FACES = ("recast", "cli", "web")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
@@ -40,7 +40,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "workers": frozenset({"models", "providers", "faces"}),
     "migrations": frozenset({"models", "workers"}),
     # A producer's own tasks.py may take the name of our package.
-    "recast": frozenset({"models", "providers", "workers"}),
+    "recast": frozenset({"models", "providers", "workers", "catalog"}),
     "cli": frozenset({*LAYERS, "migrations", "local"}),
     "web": frozenset(LAYERS),
     "faces": frozenset(),
@@ -111,7 +111,8 @@ def test_locks_are_up_to_date() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     everything, production = locked("requirements.lock"), locked("requirements-prod.lock")
     needed = PROJECT["project"]["dependencies"]
-    wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *extras["build"]]))
+    production_extras = itertools.chain.from_iterable(extras[name] for name in ("build", "s3", "parquet"))
+    wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *production_extras]))
     for versions, lines in wanted:
         for requirement in map(Requirement, lines):
             if requirement.name != "recast":
@@ -163,7 +164,7 @@ def test_compose_starts_what_the_command_line_has() -> None:
 
 
 def test_compose_waits_for_what_is_needed() -> None:
-    assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis", "web", "flower"))
+    assert all("healthcheck" in SERVICES[name] for name in set(SERVICES) - {"migrate"})
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in set(OWN_SERVICES) - {"migrate"}:
         waits = {needed: how["condition"] for needed, how in SERVICES[name]["depends_on"].items()}
@@ -172,6 +173,14 @@ def test_compose_waits_for_what_is_needed() -> None:
             "redis": "service_healthy",
             "migrate": "service_completed_successfully",
         }
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_compose_asks_for_the_heartbeat_of_what_has_no_port(name: str) -> None:
+    program, command, kind = SERVICES[name]["healthcheck"]["test"][1:]
+    assert (program, command, kind) == ("recast", "health", name)
+    assert SERVICES[name]["command"] == [name], "the health check looks for the default name"
+    assert command in typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
 
 
 def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
@@ -205,7 +214,7 @@ def test_compose_and_the_example_of_its_settings_agree() -> None:
 
 def test_compose_stops_a_worker_later_than_its_submissions() -> None:
     grace = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
-    submit_timeout = accounts.Limits().submit_timeout
+    submit_timeout = accounts.Account.model_fields["submit_timeout"].default
     assert grace >= outcomes.WRITE_SECONDS + submit_timeout + outcomes.JUDGE_MARGIN_SECONDS
 
 

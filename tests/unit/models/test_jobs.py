@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.jobs import bulk_job_id, client_reference, money
+from models.jobs import NAMESPACE, bulk_job_id, client_reference, money
 from models.session import make_engine
 
 
@@ -39,3 +39,8 @@ def test_money_is_written_without_exponents_and_idle_zeros(amount: str, text: st
 def test_only_postgresql_will_do() -> None:
     with pytest.raises(ValueError, match=r"DATABASE_URL must be a postgresql:// URL, not 'sqlite'"):
         make_engine("sqlite:///jobs.db")
+
+
+def test_a_rows_id_is_the_uuid5_of_its_batch_and_key() -> None:
+    for number in range(64):
+        assert bulk_job_id("größe", f"k{number}") == str(uuid.uuid5(NAMESPACE, f"größe/k{number}"))

@@ -12,6 +12,7 @@ from sqlalchemy import CheckConstraint
 
 from models import states
 from models.base import Base
+from models.schedules import RUN_MOVES, RunState
 from models.states import (
     ACCOUNT_REASONS,
     ANNOUNCED_JOB_STATES,
@@ -30,6 +31,7 @@ Machine = Mapping[StrEnum, frozenset[StrEnum]]
 MACHINES: list[tuple[Machine, type[StrEnum], StrEnum]] = [
     (JOB_MOVES, JobState, JobState.QUEUED),  # type: ignore[list-item]
     (ATTEMPT_MOVES, AttemptState, AttemptState.SENDING),  # type: ignore[list-item]
+    (RUN_MOVES, RunState, RunState.DUE),  # type: ignore[list-item]
 ]
 
 

@@ -45,6 +45,8 @@ def written(tmp_path: Path, text: str) -> Path:
         ({"submit_timeout": "1h"}, r"accounts\.main\.submit_timeout: .*less than or equal to 300"),
         ({"on_unknown": "shrug"}, r"accounts\.main\.on_unknown: .*'hold' or 'resubmit'"),
         ({"prices": {"swap": "2 cents"}}, r"accounts\.main\.prices\.swap: '2 cents' is not a price: write \"0\.02 USD"),
+        ({"prices": {"swop": "1 USD"}}, r"accounts\.main: prices has 'swop', which zhiqite cannot do; allowed: swap, "),
+        ({"order": -1}, r"accounts\.main\.order: .*greater than or equal to 0"),
         ({"budget": {"week": "5 USD"}}, r"accounts\.main\.budget\.week.*'day' or 'month'"),
         ({"budget": {"day": "5 USD"}}, r"accounts\.main: budget is set but prices has no entry for swap"),
         (
@@ -129,8 +131,9 @@ def test_overrides_change_limits_only() -> None:
 
     assert (changed.max_in_flight, changed.rate, changed.name) == (4, 1.0, "main")
     assert account.with_overrides({}) is account
-    with pytest.raises(ValueError, match="base_url"):
-        account.with_overrides({"base_url": "http://evil.example"})
+    for setting in ("base_url", "submit_timeout", "order"):
+        with pytest.raises(ValueError, match=setting):
+            account.with_overrides({setting: "1"})
 
 
 def test_what_a_submission_costs() -> None:
@@ -171,3 +174,20 @@ def test_anything_else_is_a_clear_error(value: object) -> None:
     for reader in readers:
         with pytest.raises(ValueError, match=f"{re.escape(repr(value))} is not a .*: write "):
             reader(value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base_url": "https://u:hunter2@api.example"},
+        {"base_url": "ftp://u:hunter2@api.example"},
+        {"token": "hunter2"},
+        {"token": {"value": "hunter2"}},
+        {"proxy": "http://u:hunter2@127.0.0.1:3128"},
+        {"allow_hosts": ["u:hunter2@host"]},
+    ],
+)
+def test_a_wrong_account_is_told_without_its_secret(wrong: dict[str, object]) -> None:
+    with pytest.raises(AccountsError, match=r"accounts\.main\.") as caught:
+        parse("main", {"provider": "qolaba", "base_url": "https://api.example", "token": "env:HOME", **wrong})
+    assert "hunter2" not in str(caught.value)

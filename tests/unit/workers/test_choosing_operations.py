@@ -114,7 +114,7 @@ def test_a_catalogs_second_source_is_found_beside_it_and_its_changes_are_seen(tm
     Image.new("RGB", (8, 8), "red").save(path)
     known = {"main": account()}
     entry = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
-    assert entry.ask.options == {"second_source": str(path), "face_idx": 2}
+    assert entry.options == {"second_source": str(path), "face_idx": 2}
     Image.new("RGB", (9, 9), "blue").save(path)
     again = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
     assert again.fingerprint != entry.fingerprint
@@ -124,7 +124,7 @@ def test_a_catalogs_second_source_by_url_stays_as_it_is(tmp_path: Path) -> None:
     entry = Checker({"main": account()}, REACH, tmp_path, Defaults()).check(
         row(second_source="https://o.example/c.png")
     )
-    assert entry.ask.options == {"second_source": "https://o.example/c.png"}
+    assert entry.options == {"second_source": "https://o.example/c.png"}
 
 
 def test_a_second_source_that_is_not_there_is_a_mistake_of_its_row(tmp_path: Path) -> None:

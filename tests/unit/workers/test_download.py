@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -138,6 +138,27 @@ def test_the_time_out_covers_all_hops() -> None:
                 await fetch(client, f"http://127.0.0.1:{port}/", timeout=0.12)
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize(("pieces", "pause", "ends"), [(6, 0.1, True), (2, 30.0, False)])
+def test_a_slow_file_is_read_and_a_silent_one_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, pieces: int, pause: float, ends: bool
+) -> None:
+    monkeypatch.setattr("workers.download.SILENCE_SECONDS", 0.4)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(pieces):
+            yield b"."
+            await asyncio.sleep(pause)
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=slowly())
+
+    if ends:
+        assert download(handler, timeout=20) == b"." * pieces
+    else:
+        with pytest.raises(TransientDownloadError, match=r"cdn\.example: nothing came for 0\.4 s"):
+            download(handler, timeout=20)
 
 
 def test_a_picture_is_streamed_from_a_real_server_and_the_guard_holds_there() -> None:

@@ -62,7 +62,7 @@ def test_what_an_attempt_counts_into() -> None:
 def test_nothing_is_paid_beyond_a_budget_and_nothing_payable_refused(
     account: Decimal | None, batches: dict[int, Decimal], costs: list[tuple[int, Decimal]]
 ) -> None:
-    answers = Budgets(account, batches).affordable(costs)
+    answers = Budgets({} if account is None else {"day": account}, batches).affordable(costs)
 
     spent, of_batch = Decimal(0), dict.fromkeys(batches, Decimal(0))
     for (batch_id, cost), ok in zip(costs, answers, strict=True):

@@ -84,3 +84,21 @@ def test_a_running_embedded_stack_is_joined(tmp_path: Path) -> None:
 
 def test_a_public_url_is_kept_without_its_last_slash() -> None:
     assert read(public_url="https://shop.example/recast/").public_url == "https://shop.example/recast"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"database_url": "mysql://u:hunter2@host/x", "broker_url": "redis://host"},
+        {"database_url": "postgresql://u:hunter2@[::1/x", "broker_url": "redis://host"},
+        {"database_url": "postgresql://host/x", "broker_url": "redis://:hunter2@[host"},
+        {"public_url": "ftp://u:hunter2@host"},
+        {"public_url": "https://u:hunter2@host"},
+        {"secret_key": "hunter2", "slots": "many"},
+    ],
+)
+def test_a_wrong_setting_is_told_without_its_secret(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(_env_file=None, **wrong)
+    assert "hunter2" not in str(caught.value)
+    assert str(caught.value).startswith("RECAST_")

@@ -200,7 +200,7 @@ def test_a_missing_package_is_named_and_secrets_are_not(monkeypatch: pytest.Monk
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "url_to_fs", missing)
-    with pytest.raises(StorageError, match="pip install s3fs") as caught:
+    with pytest.raises(StorageError, match=r"pip install 'recast\[s3\]'") as caught:
         Storage("s3://key:secret@bucket/prefix?token=hidden")
     assert "s3://bucket/prefix" in str(caught.value)
     assert "secret" not in str(caught.value)

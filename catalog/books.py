@@ -1,0 +1,82 @@
+"""What was spent, as the engine books it: promised when a submission began, given back when it was not taken.
+
+An account's spend is kept by day and month, in UTC; a batch's over its whole life. Jobs that came one by one belong to
+no batch: theirs is the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from catalog.errors import CatalogError
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+class By(StrEnum):
+    """What spend is added up by."""
+
+    ACCOUNT = "account"
+    BATCH = "batch"
+    LABEL = "label"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A sum; `name` is None for single jobs, and for batches without a label."""
+
+    name: str | None
+    amount: Decimal
+
+
+_BY_PERIOD = """
+    SELECT {name} AS name, sum(amount) AS amount FROM spend
+    WHERE scope LIKE 'account:%' AND period LIKE :period GROUP BY 1 ORDER BY 1
+"""
+_NAMES = {By.ACCOUNT: "substr(scope, 9)", By.MONTH: "substr(period, 7)"}
+_BY_BATCH = """
+    WITH batched AS (
+        SELECT b.id, b.{name} AS name, s.amount FROM spend s JOIN batches b ON s.scope = 'batch:' || b.id
+        WHERE s.period = 'all'
+    ), singles AS (
+        SELECT coalesce(sum(amount), 0) - (SELECT coalesce(sum(amount), 0) FROM batched) AS amount
+        FROM spend WHERE scope LIKE 'account:%' AND period LIKE 'month:%'
+    )
+    SELECT name, sum(amount) AS amount FROM (
+        SELECT id, name, amount FROM batched UNION ALL SELECT 0, NULL, amount FROM singles WHERE amount <> 0
+    ) found GROUP BY name ORDER BY max(id) DESC
+"""
+
+
+def spent(session: Session, by: By, month: str | None = None) -> list[Spent]:
+    """Spend by account, batch (the latest first), label or month; for one `month`, ``2026-01``, by account only.
+
+    Raises:
+        CatalogError: `month` is none, or batches are asked for by month.
+    """
+    if month is not None and by is not By.ACCOUNT:
+        raise CatalogError(f"--month: a {by}'s spend is not kept by month; allowed with --by account")
+    if by in _NAMES:
+        period = f"month:{'%' if month is None else checked_month(month)}"
+        query, parameters = _BY_PERIOD.format(name=_NAMES[by]), {"period": period}
+    else:
+        query, parameters = _BY_BATCH.format(name="name" if by is By.BATCH else "label"), {}
+    return [Spent(row.name, row.amount) for row in session.execute(text(query), parameters)]
+
+
+def checked_month(month: str) -> str:
+    """`month`, if it is one.
+
+    Raises:
+        CatalogError: it is not.
+    """
+    if not _MONTH.fullmatch(month):
+        raise CatalogError(f"--month: {month!r} is no month; write 2026-01")
+    return month

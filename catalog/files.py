@@ -1,0 +1,116 @@
+"""Where a catalog lies: a file of this machine, an object (``s3://``) or an address (``https://``), gzipped or not.
+
+What lies elsewhere is copied to a temporary file first: it is read once, at its own pace, and a connection that breaks
+is told before anything was checked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import posixpath
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from catalog.errors import CatalogError
+
+PACKED = ".gz"
+SCHEMES = frozenset({"s3", "https", "http", "file"})
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFile:
+    """A catalog's file, not opened yet."""
+
+    place: str
+    #: `place` for messages: without user, password and query, which may be secrets.
+    where: str
+    #: What the batch is called by default: the file's name without its endings.
+    name: str
+    #: What the format is told by, in lower case: ``.csv``.
+    ending: str
+    packed: bool
+    #: What relative paths in it are relative to: a folder of this machine, or an address.
+    base: str
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The unpacked bytes, for as long as the block runs.
+
+        Raises:
+            CatalogError: there is no such file, or it cannot be read or unpacked.
+        """
+        with ExitStack() as stack:
+            file = stack.enter_context(self._fetched() if "://" in self.place else self._opened())
+            try:
+                yield cast("BinaryIO", stack.enter_context(gzip.open(file))) if self.packed else file
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise CatalogError(f"{self.where}: is not a whole gzip file: {error}") from None
+            except OSError as error:
+                raise CatalogError(f"{self.where}: cannot be read: {error.strerror or error}") from None
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return Path(self.place).open("rb")
+        except FileNotFoundError:
+            raise CatalogError(f"{self.where}: there is no such file") from None
+        except OSError as error:
+            raise CatalogError(f"{self.where}: cannot be read: {error.strerror or error}") from None
+
+    def _fetched(self) -> BinaryIO:
+        with ExitStack() as stack:
+            copy = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+            try:
+                with fsspec.open(self.place, "rb") as file:
+                    shutil.copyfileobj(file, copy)
+            except Exception as error:  # every file system raises exceptions of its own making
+                raise CatalogError(f"{self.where}: {_explained(error)}") from error
+            copy.seek(0)
+            stack.pop_all()
+        return copy
+
+
+def catalog_file(place: str | Path) -> CatalogFile:
+    """The file that `place` names: a path or an address.
+
+    Raises:
+        CatalogError: the address is of an unknown kind.
+    """
+    text = str(place)
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        path = Path(text)
+        return _described(text, text, path.name, str(path.parent))
+    if scheme not in SCHEMES:
+        raise CatalogError(f"{text}: {scheme}:// is unknown; allowed: a path, s3:// or https://")
+    parts = urlsplit(text)
+    where = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if scheme == "file":
+        return catalog_file(Path(unquote(parts.path)))
+    return _described(text, where, unquote(posixpath.basename(parts.path)), posixpath.dirname(where))
+
+
+def _described(place: str, where: str, file_name: str, base: str) -> CatalogFile:
+    name = Path(file_name)
+    packed = name.suffix.lower() == PACKED
+    if packed:
+        name = name.with_suffix("")
+    return CatalogFile(place, where, name.stem, name.suffix.lower(), packed, base)
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "these credentials may not read it"
+    if isinstance(error, ImportError):
+        return "a package is missing to read it: pip install 'recast[s3]'"
+    return f"cannot be fetched: {type(error).__name__}: {error}"

@@ -1,0 +1,132 @@
+"""Pictures that are found instead of listed: a folder or a pattern names the targets, ``--source`` the faces.
+
+Each found picture is a row, its key the picture's path below the folder, or below the pattern's part without wildcards.
+In a cross, every source meets every target, and the source's name is put before the key.
+"""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from catalog.errors import CatalogError, Mistake
+from catalog.rows import Row
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+WILDCARDS = frozenset("*?[")
+SCHEMES = frozenset({"s3", "file"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture: where it is, and its name below what was searched."""
+
+    uri: str
+    name: str
+
+
+def is_search(place: str) -> bool:
+    """Whether `place` means pictures to be found, and not a catalog to be read."""
+    path = Path(place)
+    if "://" not in place and path.is_dir():
+        return True
+    if "://" not in place and path.exists():
+        return path.suffix.lower() in ENDINGS
+    last = place.rstrip("/").rpartition("/")[2]
+    return bool(WILDCARDS & set(place)) or place.endswith("/") or Path(last).suffix.lower() in ENDINGS
+
+
+def find_pictures(place: str) -> list[Found]:
+    """The pictures that a folder holds, a pattern fits or a path names, in the order of their names.
+
+    Raises:
+        CatalogError: there are none, or the place cannot be searched.
+    """
+    scheme = place.partition("://")[0] if "://" in place else "file"
+    if scheme not in SCHEMES:
+        raise CatalogError(f"{place}: only folders and s3:// can be searched; name https:// pictures in a catalog")
+    try:
+        files, root = fsspec.url_to_fs(place)
+        root = root.rstrip("/")
+        if files.isdir(root):
+            found = files.find(root)
+        elif WILDCARDS & set(root) and not files.exists(root):
+            found, root = files.glob(root), _fixed_part(root)
+        else:
+            found, root = ([root] if files.exists(root) else []), posixpath.dirname(root)
+    except ImportError:
+        raise CatalogError(f"{place}: needs a package that is missing: pip install 'recast[s3]'") from None
+    except Exception as error:  # every file system raises exceptions of its own making
+        raise CatalogError(f"{place}: cannot be searched: {type(error).__name__}: {error}") from error
+    pictures = [path for path in sorted(found) if Path(path).suffix.lower() in ENDINGS and not _hidden(path, root)]
+    if not pictures:
+        raise CatalogError(f"{place}: no pictures were found there ({', '.join(sorted(ENDINGS))})")
+    prefix = "" if scheme == "file" else f"{scheme}://"
+    return [Found(f"{prefix}{path}", posixpath.relpath(path, root)) for path in pictures]
+
+
+class FoundRows:
+    """A swap for each target, or, in a cross, for each pair of a source and a target.
+
+    Args:
+        place: what names the targets.
+        sources: paths, folders or patterns of faces.
+        cross: whether several sources are meant.
+
+    Raises:
+        CatalogError: nothing was found, or there are several sources and no cross.
+    """
+
+    def __init__(self, place: str, sources: Sequence[str], *, cross: bool) -> None:
+        self.where, self.base = place, ""
+        self._targets = find_pictures(place)
+        self._sources = [found for source in sources for found in find_pictures(source)]
+        if not self._sources:
+            raise CatalogError(f"{place}: --source is missing; it names the face that every picture found here gets")
+        if len(self._sources) > 1 and not cross:
+            raise CatalogError(
+                f"--source: {self.counted} would be made: add --cross if that is meant, or name one source"
+            )
+        self.name = _name(place)
+        self._cross = cross
+
+    @property
+    def counted(self) -> str:
+        """How many rows there are, in words."""
+        sources, targets = len(self._sources), len(self._targets)
+        if sources == 1:
+            return f"{targets:,} rows"
+        return f"{sources:,} sources x {targets:,} targets = {sources * targets:,} rows"
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows."""
+        pairs = itertools.product(self._targets, self._sources)
+        for number, (target, source) in enumerate(pairs, start=1):
+            key = f"{source.name}+{target.name}" if self._cross else target.name
+            values: dict[str, Any] = {"key": key, "kind": "swap", "source": source.uri, "target": target.uri}
+            yield Row(number, values)
+
+
+def _hidden(path: str, root: str) -> bool:
+    """Whether a name below `root` begins with a dot, as those do that file managers keep beside pictures."""
+    return any(part.startswith(".") for part in posixpath.relpath(path, root).split("/"))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder that all matches of a pattern lie in."""
+    parts = pattern.split("/")
+    fixed = itertools.takewhile(lambda part: not WILDCARDS & set(part), parts[:-1])
+    return "/".join(fixed)
+
+
+def _name(place: str) -> str:
+    """A batch's name for what was searched: its last part without wildcards."""
+    fixed = _fixed_part(place.rstrip("/")) if WILDCARDS & set(place) else place.rstrip("/")
+    last = posixpath.basename(fixed.partition("://")[2] if "://" in fixed else str(Path(fixed or ".").resolve()))
+    return Path(last).stem if Path(last).suffix.lower() in ENDINGS else last or "pictures"

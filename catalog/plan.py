@@ -1,0 +1,195 @@
+"""What a run would do, before it does: rows by what becomes of them, who makes them, money, time, and bad pictures.
+
+Nothing is changed: the rows are compared with the batch in temporary tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from catalog.enqueue import QUEUED, Only, decide
+from catalog.errors import Mistake
+from catalog.forecast import Forecast, Tap, forecast
+from catalog.intake import Intake, Share, Spooled
+from providers.base import Fit
+from workers import gate
+from workers.accounts import Account, ahead_of
+from workers.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.latency import Latencies
+from workers.routing import is_remote, lane_operation
+from workers.runtime import Runtime
+
+LOOKED_AT = 1_000  # rows whose pictures are decoded: half a minute at most; the workers look at all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands: its limits now, what was learned of it, and why it is closed, if it is."""
+
+    account: Account
+    latencies: Latencies = field(default_factory=Latencies)
+    closed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do."""
+
+    #: Rows by what becomes of them, in the words of `catalog.enqueue`.
+    verdicts: Mapping[str, int]
+    #: What would be queued, by lane.
+    lanes: Mapping[str, Share]
+    forecast: Forecast
+    standings: Mapping[str, Standing]
+    unpriced: frozenset[str]
+
+    @property
+    def queued(self) -> int:
+        """Rows that would be queued."""
+        return sum(share.rows for share in self.lanes.values())
+
+    @property
+    def cheapest(self) -> Decimal:
+        """What they cost at the cheapest accounts that may take them."""
+        return sum((share.cheapest for share in self.lanes.values()), Decimal(0))
+
+    @property
+    def dearest(self) -> Decimal:
+        """What they cost at the dearest; the two are the same where every row has one way or one price."""
+        return sum((share.dearest for share in self.lanes.values()), Decimal(0))
+
+    @property
+    def parts(self) -> list[tuple[str, str, float]]:
+        """Operation, account and the jobs that are expected there."""
+        found = [
+            (lane_operation(lane, self.standings[name].account) or "", name, jobs)
+            for (name, lane), jobs in self.forecast.shares.items()
+        ]
+        return sorted(found)
+
+
+def plan(
+    runtime: Runtime,
+    intake: Intake,
+    *,
+    retry_rejected: bool = False,
+    only: Collection[Only] = (),
+    max_in_flight: int | None = None,
+) -> Plan:
+    """What `enqueue` with the same arguments would do now."""
+    verdicts, lanes, batch_limit = runtime.db(_compared, intake, retry_rejected, only)
+    standings = runtime.db(_standings, runtime.accounts)
+    limit = max_in_flight if max_in_flight is not None else batch_limit
+    return Plan(verdicts, lanes, _forecast(lanes, standings, limit), standings, frozenset(intake.estimate.unpriced))
+
+
+def plan_of_new(
+    intake: Intake,
+    accounts: Mapping[str, Account],
+    *,
+    only: Collection[Only] = (),
+    max_in_flight: int | None = None,
+) -> Plan:
+    """`plan` where nothing has run yet, so that there is no database and all rows are new."""
+    standings = {name: Standing(account) for name, account in accounts.items()}
+    left_out = bool(only) and Only.NEW not in only
+    lanes = {} if left_out else intake.estimate.lanes
+    verdicts = {"left_out" if left_out else "new": intake.rows}
+    forecast = _forecast(lanes, standings, max_in_flight)
+    return Plan(verdicts, lanes, forecast, standings, frozenset(intake.estimate.unpriced))
+
+
+def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -> Iterator[Mistake]:
+    """What workers would refuse of the local pictures of the first `LOOKED_AT` rows, each picture told once.
+
+    They are decoded and brought into the form that each operation wants, as before a submission.
+    """
+    seen: set[tuple[str, str, str, Fit]] = set()
+    for number, row in enumerate(intake.spooled(), start=1):
+        if number > LOOKED_AT:
+            return
+        for role, uri, account, operation in _needed(row, accounts):
+            need = account.operations[operation].needs[role]
+            fit = Fit(row.options.get("fit", Fit.REJECT))
+            known = (role, uri, operation, fit)
+            if known in seen:
+                continue
+            seen.add(known)
+            try:
+                inputs.ready(role, uri, inputs.read(role, uri), Wish(need, fit, account.check_face))
+            except (BadInputError, InputTroubleError) as error:
+                yield Mistake(row.line, role, str(error).removeprefix(f"{role}: "), row.key)
+
+
+def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str, str, Account, str]]:
+    """Role and place of a row's pictures that we hold ourselves, for each operation that may get them."""
+    for account in accounts.values():
+        operation = lane_operation(row.lane, account)
+        if operation is not None:
+            pictures = {**row.pictures, **account.operations[operation].option_pictures(row.options)}
+            for role, uri in pictures.items():
+                if not is_remote(uri) and role in account.operations[operation].needs:
+                    yield role, uri, account, operation
+
+
+def _compared(
+    session: Session, intake: Intake, retry_rejected: bool, only: Collection[Only]
+) -> tuple[Mapping[str, int], Mapping[str, Share], int | None]:
+    batch = session.execute(_FIND, {"name": intake.name}).first()
+    decide(session, intake, batch.id if batch else None, retry_rejected=retry_rejected, only=only)
+    verdicts = {row.verdict: row.number for row in session.execute(_VERDICTS)}
+    rows = session.execute(_LANES, {"queued": sorted(QUEUED)})
+    lanes = {row.lane: Share(row.number, row.least, row.cost) for row in rows}
+    return verdicts, lanes, batch.max_in_flight if batch else None
+
+
+_FIND = text("SELECT id, max_in_flight FROM batches WHERE name = :name")
+_VERDICTS = text("SELECT verdict, count(*) AS number FROM decided GROUP BY verdict")
+_LANES = text("""
+    SELECT lane, count(*) AS number, sum(least) AS least, sum(cost) AS cost
+    FROM staged JOIN decided USING (key) WHERE verdict = ANY(:queued) GROUP BY lane ORDER BY lane
+""")
+
+
+def _standings(session: Session, accounts: Mapping[str, Account]) -> dict[str, Standing]:
+    found = {}
+    for name, account in sorted(accounts.items()):
+        seen = gate.read(session, name)
+        lasting = seen.closed_for is not None and seen.closed_for == float("inf")
+        found[name] = Standing(
+            account.with_overrides(seen.overrides),
+            gate.latencies(session, name),
+            (seen.closed_reason or "closed") if lasting else None,
+        )
+    return found
+
+
+def _forecast(lanes: Mapping[str, Share], standings: Mapping[str, Standing], max_in_flight: int | None) -> Forecast:
+    is_open = [standing for standing in standings.values() if standing.closed is None]
+    taps = []
+    for standing in is_open:
+        account = standing.account
+        ahead = ahead_of(account, [other.account for other in is_open])
+        seconds = {
+            lane: _hold_seconds(standing, operation)
+            for lane in lanes
+            if (operation := lane_operation(lane, account)) is not None and not _taken_by(lane, ahead)
+        }
+        taps.append(Tap(account.name, account.max_in_flight, account.rate, seconds))
+    return forecast({lane: share.rows for lane, share in lanes.items()}, taps, max_in_flight)
+
+
+def _taken_by(lane: str, ahead: Sequence[Account]) -> bool:
+    """Whether an account that is used first takes the lane's jobs."""
+    return any(lane_operation(lane, other) is not None for other in ahead)
+
+
+def _hold_seconds(standing: Standing, operation: str) -> float:
+    account = standing.account
+    typical = account.operations[operation].typical_seconds
+    return standing.latencies.expected(operation, typical, account.poll_every)

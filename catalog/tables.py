@@ -1,0 +1,152 @@
+"""Rows of tables: Parquet files, and what a program holds in memory (mappings, pandas and polars frames).
+
+Their values have types. What JSON lacks becomes text: times in ISO 8601, decimals as they are written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from catalog.errors import CatalogError, Mistake
+from catalog.rows import Row, check_columns, miswritten_column
+from workers.routing import is_storable
+
+PORTION = 2_000  # rows of a Parquet file that are held at once: some MB, however large its row groups are
+
+
+class TableRows:
+    """The rows of a table in memory; they are counted from 1.
+
+    Args:
+        table: mappings of column to value, or a pandas or polars frame.
+        name: of the batch, and of the table in messages.
+        folder: what relative paths are relative to; the working folder by default.
+
+    Raises:
+        CatalogError: it is neither.
+    """
+
+    def __init__(self, table: Any, name: str, folder: Path | None = None) -> None:
+        self.where = self.name = name
+        self.base = str(folder or Path())
+        self._table = table
+        if isinstance(table, str | bytes | Mapping) or not (_is_frame(table) or isinstance(table, Iterable)):
+            raise CatalogError(
+                f"{name}: a {type(table).__name__} is no table; allowed: mappings such as "
+                '{"key": "1", "kind": "swap", ...}, a pandas or polars frame, or a catalog\'s path'
+            )
+
+    def __iter__(self) -> Iterator[Row | Mistake]:
+        """Yield the rows."""
+        if _is_frame(self._table):
+            check_columns(self.where, [str(name) for name in self._table.columns])
+        for number, record in enumerate(_records(self._table), start=1):
+            yield self._row(number, record)
+
+    def _row(self, number: int, record: Any) -> Row | Mistake:
+        if not isinstance(record, Mapping):
+            return Mistake(number, "", f"is a {type(record).__name__}, not a mapping of column to value")
+        if unnamed := next((name for name in record if not isinstance(name, str) or not is_storable(name)), None):
+            return Mistake(number, "", f"{unnamed!r} is not the name of a column")
+        if miswritten := miswritten_column(record):
+            return Mistake(number, miswritten, f"write this column {miswritten.lower()!r}")
+        return plain_row(number, record)
+
+
+def parquet_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
+    """The rows of a Parquet file, counted from 1.
+
+    Raises:
+        CatalogError: pyarrow is missing, or this is no Parquet file, a damaged one, or one without our columns.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - takes a while to load and is not always there
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise CatalogError(f"{where}: to read Parquet, a package is missing: pip install 'recast[parquet]'") from None
+    number = 0
+    try:
+        table = parquet.ParquetFile(file)
+        names = table.schema_arrow.names
+        check_columns(where, names)
+        for batch in table.iter_batches(PORTION):
+            columns = [column.to_pylist() for column in batch.columns]
+            for values in zip(*columns, strict=True):
+                number += 1
+                yield plain_row(number, dict(zip(names, values, strict=True)))
+    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
+        message = str(error).partition("\n")[0]
+        raise CatalogError(f"{where}: not readable as Parquet after row {number}: {message}") from None
+
+
+def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
+    """A row whose values are what JSON has and PostgreSQL takes, or what is wrong with one of them."""
+    try:
+        values = {name: value if type(value) in _AS_IT_IS else plain(value) for name, value in record.items()}
+    except TypeError as error:
+        bad = next(name for name, value in record.items() if not _is_plain(value))
+        return Mistake(number, bad, str(error))
+    for name, value in values.items():
+        if type(value) not in _HARMLESS and not is_storable(value):
+            return Mistake(number, name, "holds a NUL character or half of a surrogate pair, which no text may have")
+    return Row(number, values)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it; what is "not a number" or "not a time" is nothing.
+
+    Raises:
+        TypeError: JSON has nothing like it.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date | time):
+        # pandas' NaT is a datetime that does not equal itself.
+        return value.isoformat() if value == value else None  # noqa: PLR0124
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        # A struct of Parquet has all its fields in every row: those that are not set are none.
+        return {str(name): plain(item) for name, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [plain(item) for item in value]
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return plain(value.tolist())
+    raise TypeError(
+        f"is a {type(value).__name__}, which a catalog cannot hold; allowed: what JSON has, times, decimals"
+    )
+
+
+_HARMLESS = frozenset({int, bool, type(None)})
+_AS_IT_IS = frozenset({str, *_HARMLESS})
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        plain(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_frame(table: Any) -> bool:
+    return hasattr(table, "columns") and (hasattr(table, "iter_rows") or hasattr(table, "itertuples"))
+
+
+def _records(table: Any) -> Iterable[Any]:
+    """A table's rows as mappings."""
+    if not _is_frame(table):
+        return table  # type: ignore[no-any-return]
+    if hasattr(table, "iter_rows"):
+        return table.iter_rows(named=True)  # type: ignore[no-any-return]
+    names = [str(name) for name in table.columns]
+    known = table.astype(object).where(table.notna(), None)
+    return (dict(zip(names, values, strict=True)) for values in known.itertuples(index=False, name=None))

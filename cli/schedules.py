@@ -1,0 +1,268 @@
+"""`recast schedule`: catalogs that are run again and again, at planned times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from catalog.checks import Defaults
+from catalog.errors import CatalogError
+from catalog.intake import Intake, take_in
+from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, looking, reach_of, working
+from cli.output import Style, amount, complain, duration, emit, moment, say, table
+from cli.run import label_of, money
+from cli.stack import Parts
+from models.schedules import CatchUp, Overlap, RunState
+from workers import agenda
+from workers.accounts import duration as seconds_of
+from workers.agenda import Agreement, Run, Standing
+from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
+from workers.firing import Options
+from workers.schedules import Timetable
+from workers.ticks import database_clock, start
+
+TIMES = 5  # planned times that are told ahead
+LISTED_RUNS = 10
+
+schedules = typer.Typer(help="Run catalogs again and again, at planned times.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name in `recast schedule list`.")]
+TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the next planned times to tell.")]
+
+
+@schedules.command()
+def add(
+    name: Annotated[str, typer.Argument(help="The schedule's name, and its batch's.")],
+    catalog: Annotated[str, typer.Argument(help="A catalog as `recast run` takes it; read anew by each run.")],
+    *,
+    cron: Annotated[str, typer.Option(help="Minute, hour, day of month, month, day of week: '30 2 * * MON-FRI'.")],
+    zone: Annotated[str, typer.Option(help="Whose clocks are meant: Europe/Berlin.")] = "UTC",
+    overlap: Annotated[
+        Overlap, typer.Option(help="When the run before is not over: skip, wait for it, or cancel what it has queued.")
+    ] = Overlap.SKIP,
+    catch_up: Annotated[
+        CatchUp, typer.Option(help="Of times that passed while nothing ticked, make up for: none, the latest, or all.")
+    ] = CatchUp.LATEST,
+    window: Annotated[str, typer.Option(help="How late a time may be for --catch-up all.")] = "1day",
+    account: Annotated[str | None, typer.Option(help="Account of rows that name neither account nor provider.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Provider of rows that name neither.")] = None,
+    max_cost: Annotated[str | None, typer.Option(metavar="MONEY", help="Most money each run may spend.")] = None,
+    max_in_flight: Annotated[int | None, typer.Option(min=1, help="Most jobs at providers at the same time.")] = None,
+    require_consent: Annotated[bool, typer.Option(help="Refuse rows without a consent.")] = False,
+    label: Annotated[str | None, typer.Option(help="A word of yours for the batch.")] = None,
+    priority: Annotated[int | None, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="0 by default.")] = None,
+    retry_rejected: Annotated[bool, typer.Option(help="Try rows again that a provider refused.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Every run does all rows again, in a batch of its own.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Change a schedule of this name; it keeps its runs.")
+    ] = False,
+    check: Annotated[bool, typer.Option(help="Check the catalog now; not for one that is yet to come.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, tell the next times, add nothing.")] = False,
+    times: TimesOption = TIMES,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a schedule. Each run does what is new, changed or failed since the last, as `recast run` does."""
+    options = Options(
+        account, provider, require_consent, money(max_cost), max_in_flight, label_of(label), priority, retry_rejected,
+        fresh,
+    )  # fmt: skip
+    place = catalog if "://" in catalog else str(Path(catalog).absolute())
+    wanted = Agreement(name, place, Timetable(cron, zone), overlap, catch_up, _window(window), options)
+    settings = choose(sandbox=sandbox)
+    if check:
+        accounts, reach = accounts_of(settings, sandbox=sandbox), reach_of(settings, sandbox=sandbox)
+        defaults = Defaults(account, provider, require_consent)
+        with take_in(place, accounts, reach, name=name, defaults=defaults) as intake:
+            _refuse_unpriced(intake, options)
+    if dry_run:
+        _tell_times(wanted.timetable, datetime.now(UTC), times, as_json=as_json)
+        return
+    with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
+        standing = runtime.db(agenda.add, wanted, replace=replace)
+    _tell(standing, "added", as_json=as_json)
+    if not as_json and not is_external(sandbox=sandbox):
+        complain(f"it fires while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+
+
+@schedules.command(name="list")
+def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """List all schedules, with their next and latest runs."""
+    with looking(sandbox=sandbox) as runtime:
+        found = runtime.db(agenda.everything)
+    if as_json:
+        emit([asdict(standing) for standing in found])
+        return
+    table(
+        ("schedule", "cron", "zone", "next (UTC)", "latest (UTC)", "which", "catalog"),
+        [
+            (
+                each.name, each.cron, each.zone, moment(each.next_at) or "paused",
+                moment(each.last.planned_at) if each.last else "", each.last.state if each.last else "", each.catalog,
+            )
+            for each in found
+        ],
+    )  # fmt: skip
+
+
+@schedules.command()
+def show(
+    name: NameArgument, *, times: TimesOption = TIMES, sandbox: SandboxOption = False, as_json: JsonOption = False
+) -> None:
+    """Tell all of one schedule: what it runs and how, its next times, and its latest runs."""
+    with looking(sandbox=sandbox) as runtime:
+        found = runtime.db(agenda.find, name)
+        now = runtime.db(database_clock)
+        runs = runtime.db(agenda.history, name, LISTED_RUNS)
+        currency = runtime.settings.currency
+    planned = list(islice(Timetable(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
+    if as_json:
+        emit({**asdict(found), "next_times": planned, "runs": [asdict(run) for run in runs], "currency": currency})
+        return
+    say(f"{found.name}: {found.catalog}", style="bold")
+    say(f"  {found.cron} in {found.zone}; overlap: {found.overlap}; catch-up: {_catch_up(found)}")
+    if found.options:
+        said = (f"{option.replace('_', '-')}: {value}" for option, value in found.options.items())
+        say(f"  {', '.join(said)}")
+    if found.paused_at is not None:
+        say(f"  paused since {moment(found.paused_at)} UTC; `recast schedule resume {name}`", style=Style.WAITING)
+    _tell_moments(planned, found.zone)
+    _tell_runs(runs, currency)
+
+
+@schedules.command()
+def history(
+    name: NameArgument,
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List a schedule's runs, newest first, with what came of them and what they cost."""
+    with looking(sandbox=sandbox) as runtime:
+        runtime.db(agenda.find, name)
+        runs = runtime.db(agenda.history, name, limit)
+        currency = runtime.settings.currency
+    if as_json:
+        emit([{**asdict(run), "currency": currency} for run in runs])
+    else:
+        _tell_runs(runs, currency)
+
+
+@schedules.command()
+def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """Let a schedule fire no more; times that pass meanwhile are not made up for. Its jobs go on."""
+    with looking(sandbox=sandbox) as runtime:
+        standing = runtime.db(agenda.pause, name)
+    _tell(standing, "paused", as_json=as_json)
+
+
+@schedules.command()
+def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """Let a paused schedule fire again, from its next planned time on."""
+    with looking(sandbox=sandbox) as runtime:
+        standing = runtime.db(agenda.resume, name)
+    _tell(standing, "goes on", as_json=as_json)
+
+
+@schedules.command()
+def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """Run a schedule now, paused or not; when a run is not over yet, its overlap says what happens."""
+    with looking(sandbox=sandbox) as runtime:
+        run_id = runtime.db(agenda.run_now, name)
+        start(run_id)
+    if as_json:
+        emit({"schedule": name, "run": run_id})
+        return
+    say(f"{name}: a run is due now; `recast schedule history {name}` tells what comes of it")
+    if not is_external(sandbox=sandbox):
+        complain(f"it begins while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+
+
+@schedules.command()
+def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """Remove a schedule and its history; its batches stay, and their jobs go on."""
+    with looking(sandbox=sandbox) as runtime:
+        runtime.db(agenda.remove, name)
+    if as_json:
+        emit({"removed": name})
+    else:
+        say(f"{name}: removed; its batches stay, and their jobs go on (`recast cancel` stops those)")
+
+
+def _window(text: str) -> int:
+    try:
+        return int(seconds_of(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from None
+
+
+def _refuse_unpriced(intake: Intake, options: Options) -> None:
+    if options.max_cost is not None and intake.estimate.unpriced:
+        named = ", ".join(sorted(intake.estimate.unpriced))
+        raise CatalogError(f"--max-cost: there is no price for {named}; money that is not counted cannot be limited")
+
+
+def _catch_up(found: Standing) -> str:
+    return f"all within {duration(found.catch_up_seconds)}" if found.catch_up == CatchUp.ALL else found.catch_up
+
+
+def _tell(standing: Standing, what: str, *, as_json: bool) -> None:
+    if as_json:
+        emit(asdict(standing))
+    elif standing.next_at is None:
+        say(f"{standing.name}: {what}; `recast schedule resume {standing.name}` lets it go on")
+    else:
+        local = standing.next_at.astimezone(Timetable(standing.cron, standing.zone).local)
+        say(f"{standing.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(standing.next_at)} UTC)")
+
+
+def _tell_times(timetable: Timetable, now: datetime, times: int, *, as_json: bool) -> None:
+    planned = list(islice(timetable.after(now), times))
+    if as_json:
+        emit([{"utc": each, "local": each.astimezone(timetable.local)} for each in planned])
+        return
+    say("all is in order; nothing was added. It would fire at")
+    _tell_moments(planned, timetable.zone)
+
+
+def _tell_moments(planned: Sequence[datetime], zone: str) -> None:
+    local = Timetable("* * * * *", zone).local
+    for each in planned:
+        say(f"  {each.astimezone(local):%a %Y-%m-%d %H:%M %Z}   {moment(each)} UTC")
+
+
+def _tell_runs(runs: Sequence[Run], currency: str) -> None:
+    table(
+        ("planned (UTC)", "run", "took", "rows", "jobs", "cost", "note"),
+        [
+            (
+                moment(run.planned_at) + (" by hand" if run.by_hand else ""), run.state, _took(run),
+                _counted(run.enqueued), _counted(run.outcome),
+                f"{amount(run.cost)} {currency}" if run.cost is not None else "", _note(run),
+            )
+            for run in runs
+        ],
+    )  # fmt: skip
+
+
+def _took(run: Run) -> str:
+    if run.started_at is None or run.state == RunState.RUNNING:
+        return ""
+    assert run.finished_at is not None
+    return duration((run.finished_at - run.started_at).total_seconds())
+
+
+def _counted(numbers: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in (numbers or {}).items())
+
+
+def _note(run: Run) -> str:
+    missed = f"{run.missed:,} earlier {'time was' if run.missed == 1 else 'times were'} missed" if run.missed else ""
+    return "; ".join(filter(None, (run.note, missed)))

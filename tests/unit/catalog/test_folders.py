@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import CatalogError
+from catalog.folders import FoundRows, is_search
+from catalog.rows import Row
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("photos/b.JPG", "photos/a/ü 1.png", "photos/.hidden.jpg", "photos/.trash/x.png", "photos/notes.txt",
+                 "faces/anna.png", "faces/berta.png"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rows(place: str, *sources: str, cross: bool = False) -> dict[str, tuple[str, str]]:
+    found = {}
+    for row in FoundRows(place, sources, cross=cross):
+        assert isinstance(row, Row)
+        assert row.values["kind"] == "swap"
+        found[row.values["key"]] = tuple(os.path.relpath(row.values[role]) for role in ("source", "target"))
+    return found
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/", "photos/**/*", "./photos"])
+def test_each_picture_is_a_target_under_its_path(shop: Path, place: str) -> None:
+    assert rows(place, "faces/anna.png") == {
+        "b.JPG": ("faces/anna.png", "photos/b.JPG"),
+        "a/ü 1.png": ("faces/anna.png", "photos/a/ü 1.png"),
+    }
+
+
+def test_a_pattern_finds_what_it_says(shop: Path) -> None:
+    assert list(rows("photos/**/*.png", "faces/anna.png")) == ["a/ü 1.png"]
+    assert list(rows("*/*.JPG", "faces/anna.png")) == ["photos/b.JPG"]
+    assert list(rows("photos/b.JPG", "faces/anna.png")) == ["b.JPG"]
+
+
+def test_a_folder_with_brackets_in_its_name_is_no_pattern(shop: Path) -> None:
+    (shop / "photos").rename(shop / "new [2026]")
+    assert is_search("new [2026]")
+    assert len(rows("new [2026]", "faces/anna.png")) == 2
+
+
+def test_several_sources_make_a_cross_only_when_asked_for(shop: Path) -> None:
+    with pytest.raises(CatalogError, match="2 sources x 2 targets = 4 rows would be made: add --cross"):
+        FoundRows("photos", ["faces"], cross=False)
+    found = rows("photos", "faces/anna.png", "faces/berta.png", cross=True)
+    assert found == rows("photos", "faces", cross=True)
+    assert set(found) == {"anna.png+b.JPG", "berta.png+b.JPG", "anna.png+a/ü 1.png", "berta.png+a/ü 1.png"}
+    assert found["berta.png+b.JPG"] == ("faces/berta.png", "photos/b.JPG")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [("photos", "photos"), ("photos/**/*.jpg", "photos"), ("photos/b.JPG", "b")]
+)
+def test_the_batch_is_called_like_what_was_searched(shop: Path, place: str, name: str) -> None:
+    if "*.jpg" in place:
+        (shop / "photos" / "c.jpg").touch()
+    assert FoundRows(place, ["faces/anna.png"], cross=False).name == name
+
+
+@pytest.mark.parametrize(
+    ("place", "sources", "message"),
+    [
+        ("photos", [], "--source is missing"),
+        ("photos/*.webp", ["faces/anna.png"], "no pictures were found there"),
+        ("gone/", ["faces/anna.png"], "no pictures were found there"),
+        ("photos", ["faces/clara.png"], r"faces/clara\.png: no pictures were found there"),
+        ("https://x/*.jpg", ["faces/anna.png"], "only folders and s3:// can be searched"),
+    ],
+)
+def test_what_cannot_be_found(shop: Path, place: str, sources: list[str], message: str) -> None:
+    with pytest.raises(CatalogError, match=message):
+        FoundRows(place, sources, cross=False)
+
+
+@pytest.mark.parametrize("place", ["spring.csv", "s3://b/spring.parquet", "https://x/c.jsonl.gz", "gone"])
+def test_a_catalog_is_no_search(shop: Path, place: str) -> None:
+    assert not is_search(place)
+
+
+@pytest.mark.parametrize("place", ["photos/*.jpg", "s3://b/photos/", "s3://b/**", "s3://b/a.png", "photos"])
+def test_a_search_is_no_catalog(shop: Path, place: str) -> None:
+    assert is_search(place)

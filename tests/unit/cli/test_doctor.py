@@ -1,0 +1,101 @@
+"""The doctor: everything that is wrong is named, with what to do, whatever else is wrong beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli import doctor
+from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
+from cli.output import Code
+from workers.metrics import Gate, Snapshot
+from workers.runtime import Runtime
+from workers.settings import Settings
+
+SNAPSHOT = Snapshot(
+    jobs={}, oldest_queued=None, in_flight={}, gates=[], unannounced=0, lag={}, spend={}, tallies=[]
+)  # fmt: skip
+
+
+@pytest.fixture
+def down(tmp_path: Path) -> Iterator[Runtime]:
+    """A deployment of which nothing is there but a folder."""
+    (tmp_path / "file").touch()
+    runtime = Runtime(
+        Settings(
+            _env_file=None, database_url="postgresql://127.0.0.1:1/none", broker_url="redis://127.0.0.1:1/0",
+            home=tmp_path, accounts_file=tmp_path / "accounts.toml", storage_url=str(tmp_path / "file"),
+            public_url="http://127.0.0.1:1",
+        )
+    )  # fmt: skip
+    yield runtime
+    runtime.close()
+
+
+def by_name(found: Iterator[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in found}
+
+
+def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "health").mkdir()
+    old = {"pid": 1, "at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(), "every": 5, "parts": {}}
+    (tmp_path / "health" / "worker@here.json").write_text(json.dumps(old))
+    found = by_name(examine(down))
+
+    bad = {name: finding for name, finding in found.items() if finding.state is State.BAD}
+    assert set(bad) == {
+        "secret key", "storage", "public url", "heartbeat worker@here", "accounts file", "database", "broker"
+    }  # fmt: skip
+    assert all(finding.message and finding.advice for finding in bad.values())
+    assert {name for name, finding in bad.items() if finding.code is Code.USAGE} == {"secret key", "accounts file"}
+    assert found["versions"].state is State.OK
+
+
+def test_what_is_late_unannounced_or_held_is_told() -> None:
+    assert {finding.name: finding.state for finding in doctor._work(SNAPSHOT)} == {"pumps": State.OK}
+    wrong = Snapshot(
+        jobs={("catalog", "held"): 2, ("single", "held"): 1}, oldest_queued=1.0, in_flight={}, gates=[], unannounced=4,
+        lag={"poll:main": LAG_SECONDS + 1, "store:0": 1.0}, spend={}, tallies=[],
+    )  # fmt: skip
+    told = {finding.name: finding for finding in doctor._work(wrong)}
+
+    assert {finding.state for finding in told.values()} == {State.WARN}
+    assert told["pumps"].message == "late: poll:main 1 min 1 s"
+    assert told["announcements"].message.startswith("4 ends")
+    assert told["held jobs"].message == "3 wait for a person"
+    assert "recast resolve" in told["held jobs"].advice
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0, State.OK), (CLOCK_SECONDS + 2, State.WARN)])
+def test_clocks_that_are_apart(seconds: float, state: State) -> None:
+    for sign in (1, -1):
+        finding = doctor._clock("clock", datetime.now(UTC) + timedelta(seconds=sign * seconds))
+        assert finding.state is state
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "code"),
+    [("good", State.OK, None), ("unknown", State.OK, None), ("refused", State.BAD, 2), ("silent", State.BAD, 4)],
+)
+def test_credentials_and_gates(monkeypatch: pytest.MonkeyPatch, verdict: str, state: State, code: int | None) -> None:
+    class Deployment:
+        class account:  # noqa: N801
+            name, base_url = "main", "http://127.0.0.1:1"
+
+        accounts = {"main": account}  # noqa: RUF012
+
+    monkeypatch.setattr(doctor, "credentials", lambda *_: (verdict, "they say so"))
+    seen = Snapshot(
+        jobs={}, oldest_queued=None, in_flight={}, gates=[Gate("main", "credit", 0)], unannounced=0, lag={}, spend={},
+        tallies=[],
+    )  # fmt: skip
+    gate, credentials = doctor._accounts(Deployment, seen)  # type: ignore[arg-type]
+
+    assert (gate.name, gate.state, gate.message) == ("gate main", State.WARN, "closed: credit")
+    assert "recast accounts open main" in gate.advice
+    assert (credentials.state, credentials.message) == (state, "they say so")
+    assert code is None or credentials.code == code

@@ -1,0 +1,139 @@
+"""`recast run` before anything is started: mistakes as a file, pictures that are found, plans, and wrong options."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from cli.main import main
+from cli.output import Code
+from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with two pictures; the process is left as it was."""
+    logs = structlog.get_config()
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL"):
+        monkeypatch.delenv(f"RECAST_{name}", raising=False)
+    for name in ("HOME", "ACCOUNTS_FILE", "STORAGE_URL"):
+        # Set first, so that what `--sandbox` sets is taken back after the test.
+        monkeypatch.setenv(f"RECAST_{name}", "x")
+        monkeypatch.delenv(f"RECAST_{name}")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    yield tmp_path
+    structlog.configure(**logs)
+
+
+def run(*arguments: str) -> int:
+    return main(["run", *arguments, "--sandbox"])
+
+
+@pytest.fixture
+def bad(folder: Path) -> str:
+    rows = [swap("1"), swap("=2", target="gone.png"), swap("3", kind="paint")]
+    return str(write_csv(folder / "bad.csv", rows))
+
+
+TOLD = [
+    {"line": "3", "key": "=2", "column": "target", "message": "'gone.png': there is no such file"},
+    {"line": "4", "key": "3", "column": "kind", "message": "'paint' is unknown; allowed: swap, generate"},
+]
+
+
+def test_mistakes_go_into_a_table_for_spreadsheets(folder: Path, bad: str, capsys: Captured) -> None:
+    assert run(bad, "--errors", "wrong.csv") == Code.USAGE
+    with Path("wrong.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert found == [{**TOLD[0], "key": "'=2"}, TOLD[1]]  # what a spreadsheet would run is text
+    assert "bad.csv: 2 mistakes; nothing was enqueued" in capsys.readouterr().err
+    assert not Path(".recast").exists()
+
+
+def test_mistakes_go_into_lines_and_documents_for_programs(folder: Path, bad: str, capsys: Captured) -> None:
+    assert run(bad, "--errors", "wrong.jsonl", "--json") == Code.USAGE
+    lines = [json.loads(line) for line in Path("wrong.jsonl").read_text().splitlines()]
+    document = json.loads(capsys.readouterr().out)
+    assert [{**line, "line": str(line["line"])} for line in lines] == TOLD
+    assert (document["total"], document["mistakes"]) == (2, lines)
+
+
+@pytest.mark.parametrize("file", ["wrong.xlsx", "no/such/folder.csv"])
+def test_a_file_for_mistakes_that_cannot_be_is_told_first(bad: str, capsys: Captured, file: str) -> None:
+    assert run(bad, "--errors", file) == Code.USAGE
+    assert f"--errors: {file}: " in capsys.readouterr().err
+
+
+def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> None:
+    for name in ("photos/1.png", "photos/new/2.png"):
+        picture(folder / name)
+    assert run("photos", "--source", "a.png", "--source", "b.png", "--provider", "zhiqite", "--dry-run") == Code.USAGE
+    assert "2 sources x 2 targets = 4 rows would be made: add --cross" in capsys.readouterr().err
+    found = ("photos", "--source", "*.png", "--cross", "--provider", "zhiqite", "--dry-run", "--json")
+    assert run(*found) == Code.OK
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["batch"], plan["rows"], plan["verdicts"]) == ("photos", 4, {"new": 4})
+    assert (plan["cost"], plan["lanes"]) == ({"cheapest": "0.08", "dearest": "0.08"}, {"zhiqite.swap": 4})
+    assert plan["parts"] == [{"operation": "zhiqite.swap", "account": "sandbox-zhiqite", "jobs": 4.0}]
+
+
+def test_a_source_for_a_catalog_has_no_use(folder: Path, capsys: Captured) -> None:
+    write_csv(folder / "c.csv", [swap("1")])
+    assert run("c.csv", "--source", "a.png") == Code.USAGE
+    assert "c.csv is a catalog, whose rows name their sources" in capsys.readouterr().err
+
+
+def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captured) -> None:
+    whole = (folder / "a.png").read_bytes()
+    (folder / "half.png").write_bytes(whole[: len(whole) - 20])  # its header is in order
+    rows = [
+        swap("good", operation="zhiqite.swap"),
+        swap("half", target="half.png", operation="zhiqite.swap"),
+        swap("half again", target="half.png", operation="zhiqite.swap"),
+        portrait("fine", operation="qolaba.consistency"),
+    ]
+    write_csv(folder / "c.csv", rows)
+    assert run("c.csv", "--dry-run", "--json") == Code.OK
+    plan = json.loads(capsys.readouterr().out)
+    assert [(each["line"], each["key"], each["column"]) for each in plan["refused"]] == [(3, "half", "target")]
+    assert run("c.csv", "--dry-run") == Code.OK
+    told = capsys.readouterr().out
+    assert "would be refused: line 3: half: target:" in told
+    assert "3  zhiqite.swap at sandbox-zhiqite, as fast as its in flight allows" in told
+
+
+def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:
+    write_csv(folder / "c.csv", [swap("1", operation="zhiqite.swap")])
+    assert run("c.csv", "--dry-run", "--only", "failed") == Code.OK
+    told = capsys.readouterr().out
+    assert "1  left out by --only" in told
+    assert "nothing would be queued" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--deadline", "soon"], "'soon' is no point in time; write 2h, 3d or 2026-01-31T18:00Z"),
+        (["--deadline", "2020-01-01"], "'2020-01-01' has passed already"),
+        (["--deadline", "99999999d"], "'99999999d' is no point in time"),
+        (["--priority", "101"], "--priority': Input should be less than or equal to 100"),
+        (["--max-in-flight", "0"], "--max-in-flight': Input should be greater than or equal to 1"),
+        (["--only", "old"], "'old' is not one of"),
+        (["--label", " "], "' ' is not allowed; allowed: 1 to 200 printable characters"),
+    ],
+)
+def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[str], message: str) -> None:
+    write_csv(folder / "c.csv", [swap("1")])
+    assert run("c.csv", *arguments) == Code.USAGE
+    assert message in capsys.readouterr().err
+    assert not Path(".recast").exists()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from cli.main import main
+from cli.output import Code
+from tests.stack import ROOT
+from workers.health import Heartbeat, file_of
+from workers.settings import settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECAST_HOME", str(tmp_path))
+    settings.cache_clear()
+    # The command before this one logged to a stream that is closed by now.
+    structlog.reset_defaults()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("kind", "name"), [("worker", "recast"), ("beat", "beat")])
+def test_health_of_a_process_that_is_well(home: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str) -> None:
+    Heartbeat(file_of(home, name), 5.0).write({"broker": None})
+    assert main(["health", kind]) == Code.OK
+    assert f"{kind} {name} is well: broker answered" in capsys.readouterr().out
+
+
+def test_health_names_the_part_that_is_broken(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Heartbeat(file_of(home, "other@there"), 5.0).write({"broker": None, "database": "no answer within 4 s"})
+    assert main(["health", "worker", "--name", "other@there"]) == Code.INFRASTRUCTURE
+    assert "worker other@there: database: no answer within 4 s (since 20" in capsys.readouterr().err
+    assert main(["health", "worker", "--name", "other@there", "--json"]) == Code.INFRASTRUCTURE
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["healthy"], told["parts"]["broker"]["ok"]) == ("worker", False, True)
+
+
+def test_health_without_a_heartbeat_says_where_it_looked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health"]) == Code.INFRASTRUCTURE
+    assert str(file_of(home, "recast")) in capsys.readouterr().err
+    assert main(["health", "web"]) == Code.USAGE
+    assert "'worker', 'beat'" in capsys.readouterr().err
+
+
+def test_a_worker_with_too_few_slots_is_bad_input(home: Path) -> None:
+    (home / "accounts.toml").write_text(
+        "".join(
+            f'[accounts.{name}]\nprovider = "qolaba"\nbase_url = "http://127.0.0.1:9"\ntoken = "t"\n'
+            f'prices = {{ avatar = "0.01 USD" }}\n'
+            for name in ("one", "two")
+        )
+    )
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RECAST_")},
+        "RECAST_HOME": str(home), "RECAST_ACCOUNTS_FILE": str(home / "accounts.toml"), "RECAST_SLOTS": "8",
+        "RECAST_SECRET_KEY": "test-secret-key-of-32-characters", "PYTHONPATH": str(ROOT),
+        # Nobody listens there: it is refused before it connects.
+        "RECAST_DATABASE_URL": "postgresql://127.0.0.1:9/none", "RECAST_BROKER_URL": "redis://127.0.0.1:9/0",
+    }  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-m", "cli", "worker"], cwd=home, env=env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == Code.USAGE, result.stderr
+    assert "recast: RECAST_SLOTS=8 is too small: 2 accounts take two slots each" in result.stderr
+    assert "set 10 or more" in result.stderr
+    assert "Traceback" not in result.stderr

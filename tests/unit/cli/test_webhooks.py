@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from typer import BadParameter
+
+from cli.webhooks import check_url, chosen_events
+from workers.outbox import EVENTS
+
+
+def test_events_are_chosen_by_name() -> None:
+    assert chosen_events("batch.done, job.failed,batch.done") == ["batch.done", "job.failed"]
+
+
+@pytest.mark.parametrize("words", ["job.won", "", " , ", "batch.done,job", "*"])
+def test_unknown_events_are_named(words: str) -> None:
+    with pytest.raises(BadParameter) as caught:
+        chosen_events(words)
+    assert all(event in str(caught.value) for event in EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("https://example.com/hook?token=1", []),
+        ("http://127.0.0.1:8080/hook", ["127.0.0.1"]),
+        ("http://shop.internal:8080/hook", ["shop.internal:8080"]),
+        ("https://10.0.0.1/", ["10.0.0.1"]),
+    ],
+)
+def test_addresses_that_can_be_told(url: str, hosts: list[str]) -> None:
+    check_url(url, hosts)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://10.1.2.3/hook", "RECAST_WEBHOOK_HOSTS"),
+        ("https://[::1]/hook", "RECAST_WEBHOOK_HOSTS"),
+        ("https://0x7f.1/hook", "cannot be used"),
+        ("ftp://example.com/hook", "cannot be used"),
+        ("https://user:secret@example.com/hook", "cannot be used"),
+        ("http://example.com/hook", "allowed are https://"),
+        ("https://example.com:99999/", "cannot be used"),
+        ("https://exa mple.com/\x00", "no URL"),
+        ("nonsense", "cannot be used"),
+    ],
+)
+def test_addresses_that_cannot(url: str, words: str) -> None:
+    with pytest.raises(BadParameter, match=words):
+        check_url(url, ["shop.internal"])

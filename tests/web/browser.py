@@ -1,0 +1,143 @@
+"""A real Chromium, driven over its own protocol (CDP) by the WebSocket client that aiohttp brings along."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+START_SECONDS = 60.0
+SETTLE_SECONDS = 30.0
+
+
+def found() -> str | None:
+    """The browser's program, or None where there is none."""
+    return os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+class Page:
+    """One tab. What its console and its security policy complain of is kept in `complaints`."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._number = 0
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self.complaints: list[str] = []
+
+    async def listen(self) -> None:
+        """Take what the browser says until it ends."""
+        async for message in self._socket:
+            said = json.loads(message.data)
+            if "id" in said:
+                self._answers.pop(said["id"]).set_result(said)
+            elif said["method"] == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
+                self.complaints.append(said["params"]["entry"]["text"])
+            elif said["method"] == "Runtime.exceptionThrown":
+                self.complaints.append(json.dumps(said["params"]["exceptionDetails"]))
+
+    async def call(self, method: str, **parameters: Any) -> Any:
+        """Call one of the protocol's methods."""
+        self._number += 1
+        answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        said = await asyncio.wait_for(answer, SETTLE_SECONDS)
+        assert "error" not in said, said
+        return said["result"]
+
+    async def evaluate(self, script: str) -> Any:
+        """The value of an expression, awaited if it is a promise."""
+        said = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in said, said
+        return said["result"].get("value")
+
+    async def until(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        await self.evaluate(
+            "new Promise((done, fail) => {"
+            f" const ends = Date.now() + {SETTLE_SECONDS * 1000};"
+            f" (function look() {{ let is; try {{ is = {condition}; }} catch {{ }}"
+            " if (is) done(true); else if (Date.now() > ends) fail(new Error('not in time'));"
+            " else setTimeout(look, 50); })(); })"
+        )
+
+    async def open(self, url: str, auth: str) -> None:
+        """Go to `url` with a password, and wait until every picture on it is there, or has failed."""
+        header = "Basic " + base64.b64encode(auth.encode()).decode()
+        await self.call("Network.setExtraHTTPHeaders", headers={"Authorization": header})
+        await self.call("Page.navigate", url=url)
+        await self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+        await self.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+        await self.until("[...document.images].every((image) => image.complete)")
+
+    async def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """See pages as on a screen of this size, in the light or in the dark."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def screenshot(self, path: Path) -> None:
+        """The whole page as a PNG."""
+        said = await self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+        path.write_bytes(base64.b64decode(said["data"]))  # noqa: ASYNC240
+
+    async def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode={"Tab": 9, "Enter": 13}[key],
+            )
+
+
+@asynccontextmanager
+async def browsing(program: str) -> AsyncIterator[Page]:
+    """A browser of its own, headless, without a profile, with one tab."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [
+            program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={profile}", "--no-first-run",
+            "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
+            "--disable-component-update", "--force-color-profile=srgb", "--hide-scrollbars", "about:blank",
+        ]  # fmt: skip
+        if os.geteuid() == 0:
+            command.insert(1, "--no-sandbox")  # which Chromium refuses to set up for root
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
+        try:
+            port = await _port(Path(profile) / "DevToolsActivePort", process)
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                    (tab,) = [tab for tab in await answer.json() if tab["type"] == "page"]
+                async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    page = Page(socket)
+                    listening = asyncio.ensure_future(page.listen())
+                    for domain in ("Page", "Network", "Runtime", "Log"):
+                        await page.call(f"{domain}.enable")
+                    yield page
+                    listening.cancel()
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+async def _port(file: Path, process: subprocess.Popen[bytes]) -> int:
+    ends = asyncio.get_running_loop().time() + START_SECONDS
+    while not (file.exists() and file.read_text().count("\n")):  # noqa: ASYNC240
+        assert process.poll() is None, "the browser has ended"
+        assert asyncio.get_running_loop().time() < ends, "the browser does not listen"
+        await asyncio.sleep(0.05)
+    return int(file.read_text().splitlines()[0])  # noqa: ASYNC240

@@ -1,0 +1,42 @@
+"""Asks an application without a server between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from starlette.applications import Starlette
+
+
+class Client:
+    """A browser's requests, on one event loop; a context manager around the application's life."""
+
+    def __init__(self, app: Starlette, auth: str | None = None) -> None:
+        user, _, password = (auth or "").partition(":")
+        self._runner = asyncio.Runner()
+        self._life = app.router.lifespan_context(app)
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://recast",
+            auth=(user, password) if auth else None,
+        )
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._life.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.run(self._life.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def get(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        """What is answered, behind redirects."""
+        return self._runner.run(self._client.get(path, params=params, headers=headers, follow_redirects=True))

@@ -1,0 +1,159 @@
+"""When a schedule fires: five-field cron in a time zone, and what is made up for after an outage. All of it is pure.
+
+cronsim reads the expression and walks the wall clock, which knows no time zones; here each reading of the clock is
+turned into the moments at which the zone's clocks show it:
+
+    clocks     a schedule for fixed hours             a schedule of intervals
+    skip it    once, at the first moment after it     never
+    repeat it  once, at the first of the two          each time
+    else       once                                   once
+
+As in Debian's cron, a schedule is one of intervals if its minute or its hour begins with ``*``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from models.schedules import CatchUp
+
+#: A planned time that is found no later than this fires whatever the catch-up says: a restart is no outage.
+ON_TIME = timedelta(minutes=5)
+#: Clocks were never set back by more. From so far back the wall clock is walked, to see what it shows again.
+LONGEST_STEP_BACK = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+FIELDS = 5
+
+
+class ScheduleError(Exception):
+    """Something about a schedule cannot be; the message names it and says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A cron expression in a time zone.
+
+    Raises:
+        ScheduleError: the expression or the zone's name is wrong, or no time ever fits.
+    """
+
+    cron: str
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self._zone
+        except (KeyError, ValueError, OSError):
+            raise ScheduleError(
+                f"zone: {self.zone!r} is unknown; allowed: names such as Europe/Berlin, America/New_York or UTC"
+            ) from None
+        form = "allowed: minute hour day-of-month month day-of-week, such as '30 2 * * *' or '*/15 9-17 * * MON-FRI'"
+        if len(self.cron.split()) != FIELDS:
+            raise ScheduleError(f"cron: {self.cron!r} has {len(self.cron.split())} fields; {form}")
+        try:
+            next(CronSim(self.cron, datetime(2000, 1, 1)))  # noqa: DTZ001 - a reading of the wall clock
+        except CronSimError as error:
+            raise ScheduleError(f"cron: {self.cron!r}: {str(error).lower()}; {form}") from None
+        except StopIteration:
+            raise ScheduleError(f"cron: {self.cron!r} fits no day of any year; {form}") from None
+
+    @property
+    def intervals(self) -> bool:
+        """Whether it goes by the time that passes, and not by fixed hours."""
+        minute, hour, *_ = self.cron.split()
+        return minute.startswith("*") or hour.startswith("*")
+
+    @property
+    def local(self) -> ZoneInfo:
+        """The zone."""
+        return self._zone
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """The planned times later than `moment`, in UTC, in their order."""
+        begin = moment.astimezone(self._zone).replace(tzinfo=None) - LONGEST_STEP_BACK
+        held: list[datetime] = []  # found, but an earlier one may still be found
+        last = moment
+        for wall in CronSim(self.cron, begin):
+            shown = self._moments(wall)
+            for found in shown:
+                heapq.heappush(held, found)
+            # First showings come in the order of the wall clock: what is not later than this one has none before it.
+            while shown and held and held[0] <= shown[0]:
+                found = heapq.heappop(held)
+                if found > last:
+                    last = found
+                    yield found
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The first planned time later than `moment`, in UTC."""
+        return next(self.after(moment))
+
+    def _moments(self, wall: datetime) -> list[datetime]:
+        """The moments at which the schedule fires for a reading of the wall clock."""
+        first = _moment(wall, self._zone, fold=0)
+        if not _shows(first, wall, self._zone):
+            return [] if self.intervals else [self._after_gap(wall)]
+        second = _moment(wall, self._zone, fold=1)
+        return [first, second] if self.intervals and second != first else [first]
+
+    def _after_gap(self, wall: datetime) -> datetime:
+        while not _shows(_moment(wall, self._zone, fold=0), wall, self._zone):
+            wall += MINUTE
+        return _moment(wall, self._zone, fold=0)
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+def _moment(wall: datetime, zone: ZoneInfo, *, fold: int) -> datetime:
+    return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+
+
+def _shows(moment: datetime, wall: datetime, zone: ZoneInfo) -> bool:
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0) == wall
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What has come due: the times that fire, those of them that are made up for, what is left out, what comes next."""
+
+    times: tuple[datetime, ...]
+    #: The first so many of `times` are late and made up for.
+    made_up: int
+    #: Times that passed unnoticed and are left out.
+    missed: tuple[datetime, ...]
+    next_at: datetime
+
+
+def due(timetable: Timetable, next_at: datetime, now: datetime, catch_up: CatchUp, window: timedelta) -> Due:
+    """What fires at `now` of a schedule whose next planned time was to be `next_at`.
+
+    Args:
+        timetable: the schedule's.
+        next_at: the first planned time that nobody has looked at.
+        now: the present.
+        catch_up: of the times later than `ON_TIME`: none of them, the latest unless a later one is on time, or all.
+        window: how late a time may be for `all` to make up for it.
+    """
+    passed = []
+    following = next_at
+    for following in timetable.after(next_at - MINUTE):
+        if following > now:
+            break
+        passed.append(following)
+    on_time = [planned for planned in passed if now - planned <= ON_TIME]
+    late = passed[: len(passed) - len(on_time)]
+    made_up: list[datetime] = []
+    if catch_up is CatchUp.LATEST and not on_time:
+        made_up = late[-1:]
+    elif catch_up is CatchUp.ALL:
+        made_up = [planned for planned in late if now - planned <= window]
+    return Due((*made_up, *on_time), len(made_up), tuple(late[: len(late) - len(made_up)]), following)
