@@ -29,7 +29,7 @@ from benchmarks.contestants import (
 from benchmarks.provider import OPERATION, Bench
 from local.servers import Urls
 from models.session import make_engine
-from workers.latency import Latencies
+from workers.pumps.latency import Latencies
 from workers.routing import lane_of
 
 

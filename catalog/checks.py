@@ -19,11 +19,11 @@ from typing import Any, Generic, TypeVar
 from catalog.errors import Mistake
 from catalog.rows import COLUMNS, Row, parse_json
 from models.errors import InvalidJobError
-from workers.accounts import Account
 from workers.enqueue import MAX_KEY, fingerprint
-from workers.inputs import MAX_INPUT_BYTES
-from workers.pictures import BadPictureError, header
+from workers.files.inputs import MAX_INPUT_BYTES
+from workers.files.pictures import BadPictureError, header
 from workers.routing import KINDS, MAX_CONSENT, MAX_PROMPT, Ask, Reach, lane_operation, local_path, route
+from workers.spending.accounts import Account
 
 CONSENT = "consent"  # the column for the reference of a model's release
 MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering

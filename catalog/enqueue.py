@@ -32,11 +32,11 @@ from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
 from models.session import be_patient
 from models.states import JobState
-from workers import restore
-from workers.moves import add_to_batch
+from workers.pumps.moves import add_to_batch
+from workers.pumps.wake import submit_pump, wake
 from workers.routing import PARKED, lane_operation
 from workers.runtime import Runtime
-from workers.wake import submit_pump, wake
+from workers.steering import restore
 
 
 class Only(StrEnum):

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from workers.storage import Storage
+from workers.files.storage import Storage
 
 FIXED = ("key", "state", "reason", "error", "account", "operation", "cost", "attempts", "uris", "sizes", "sha256")
 FETCHED_AT_ONCE = 1_000  # rows; the rest waits in the database's cursor

@@ -21,8 +21,8 @@ from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
 from catalog.errors import BadRowsError, CatalogError, Mistake
 from catalog.rows import Row, Rows, open_rows
 from models.jobs import bulk_job_id
-from workers.accounts import Account
 from workers.routing import ROLES, Reach
+from workers.spending.accounts import Account
 
 MAX_NAME = 200  # characters of a batch's name, which is also a folder's
 MAX_MISTAKES = 100_000  # kept to be told, some 30 MB; a catalog with more is wrong as a whole

@@ -17,7 +17,7 @@ from string import Formatter
 from catalog.errors import CatalogError
 from catalog.export import Exported
 from catalog.places import Folder, Objects, Picture
-from workers.storage import Storage
+from workers.files.storage import Storage
 
 TEMPLATE = "{key}_{index}.{ext}"
 MAX_VALUE = 150  # bytes of a value in a file's name: file systems allow 255, and index and ending follow

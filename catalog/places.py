@@ -15,7 +15,7 @@ from pathlib import Path
 import fsspec
 
 from catalog.errors import CatalogError
-from workers.storage import Storage, StorageError
+from workers.files.storage import Storage, StorageError
 
 NOTES = ".recast-export.json"  # beside the pictures in object storage: the digest of each
 COPIES_AT_ONCE = 16  # to object storage, where a copy waits more than it works

@@ -17,12 +17,12 @@ from catalog.errors import Mistake
 from catalog.forecast import Forecast, Tap, forecast
 from catalog.intake import Intake, Share, Spooled
 from providers.base import Fit
-from workers import gate
-from workers.accounts import Account, ahead_of
-from workers.inputs import BadInputError, Inputs, InputTroubleError, Wish
-from workers.latency import Latencies
+from workers.files.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.pumps.latency import Latencies
 from workers.routing import is_remote, lane_operation
 from workers.runtime import Runtime
+from workers.spending import gate
+from workers.spending.accounts import Account, ahead_of
 
 LOOKED_AT = 1_000  # rows whose pictures are decoded: half a minute at most; the workers look at all of them
 

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownBatchError
 from models.states import JobState
-from workers import gate
-from workers.accounts import Account
 from workers.routing import PARKED, lane_operation
+from workers.spending import gate
+from workers.spending.accounts import Account
 
 #: States in which a job still needs a worker.
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING)

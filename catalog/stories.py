@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
-from workers.filters import JOBS, LAST, Filter
-from workers.storage import Storage
+from workers.files.storage import Storage
+from workers.steering.filters import JOBS, LAST, Filter
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids fit
 

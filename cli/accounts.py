@@ -22,13 +22,13 @@ from cli.trials import options_of, try_account
 from providers import PROVIDERS
 from providers.base import Credentials, NotSentError, Operation, UnclearError
 from providers.describing import OperationInWords, describe
-from workers import gate, overrides
-from workers.accounts import Account, AccountsError, load
-from workers.accounts import duration as parse_duration
+from workers.pumps.wake import poll_pump, submit_pump, wake
 from workers.routing import Ask
 from workers.runtime import Runtime
 from workers.settings import read
-from workers.wake import poll_pump, submit_pump, wake
+from workers.spending import gate, overrides
+from workers.spending.accounts import Account, AccountsError, load
+from workers.spending.accounts import duration as parse_duration
 
 COLUMN = 28  # characters, as many as `options.num_inference_steps` and a blank
 

@@ -13,9 +13,9 @@ import typer
 from catalog.report import find
 from catalog.stories import job_id_of
 from models.states import JobState, Reason
-from workers.accounts import duration
-from workers.filters import EVERY, Filter
 from workers.runtime import Runtime
+from workers.spending.accounts import duration
+from workers.steering.filters import EVERY, Filter
 
 R = TypeVar("R")
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 import migrations
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, say, table
-from workers import restore
-from workers.restore import WATCH_DAYS, Holding
 from workers.runtime import Runtime
+from workers.steering import restore
+from workers.steering.restore import WATCH_DAYS, Holding
 
 db = typer.Typer(help="The database's schema, and restoring it.", no_args_is_help=True)
 

@@ -22,11 +22,11 @@ from cli.accounts import credentials
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, say
 from models.states import JobState
-from workers.accounts import AccountsError, load
 from workers.app import QUEUES
 from workers.health import describe, judge
-from workers.metrics import Snapshot, collect
 from workers.runtime import Runtime
+from workers.spending.accounts import AccountsError, load
+from workers.telling.metrics import Snapshot, collect
 
 CLOCK_SECONDS = 5.0  # apart: links expire and tokens are renewed by the local clock, leases by the database's
 LAG_SECONDS = 60.0  # a pump this late has nobody who wakes or runs it

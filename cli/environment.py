@@ -12,12 +12,12 @@ import typer
 
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from local.ports import LOOPBACK
-from workers.accounts import Account, load, parse
 from workers.app import app
+from workers.files.storage import Storage
 from workers.routing import Reach
 from workers.runtime import Runtime
 from workers.settings import Settings, SettingsError, read
-from workers.storage import Storage
+from workers.spending.accounts import Account, load, parse
 
 SANDBOX_HOME = "sandbox"
 #: What the sandbox's stack decides itself, whatever is configured.

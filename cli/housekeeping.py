@@ -12,12 +12,12 @@ from catalog.report import find
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, say
 from models.states import ANNOUNCED_JOB_STATES, JobState
-from workers.accounts import duration
-from workers.erase import Removed
-from workers.forget import Forgotten, Person
-from workers.forget import forget as forget_person
-from workers.prune import Pruned, prune_orphans
-from workers.prune import prune as prune_jobs
+from workers.spending.accounts import duration
+from workers.steering.erase import Removed
+from workers.steering.forget import Forgotten, Person
+from workers.steering.forget import forget as forget_person
+from workers.steering.prune import Pruned, prune_orphans
+from workers.steering.prune import prune as prune_jobs
 
 DAY_SECONDS = 86_400
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count, change nothing.")]

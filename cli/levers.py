@@ -15,14 +15,14 @@ from cli.choosing import Choice, chooses
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, amount, complain, emit, say, table
 from models.states import JobState
-from workers import levers
-from workers.accounts import Account, AccountsError, duration
 from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
-from workers.estimate import Line, at_most, promised
-from workers.filters import Filter, ids_of
-from workers.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.pumps.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.runtime import Runtime
 from workers.settings import Settings
+from workers.spending.accounts import Account, AccountsError, duration
+from workers.steering import levers
+from workers.steering.estimate import Line, at_most, promised
+from workers.steering.filters import Filter, ids_of
 
 ASK_ABOVE_JOBS = 1_000  # more than this at once may be a slip
 PROBLEMS_SHOWN = 5

@@ -29,12 +29,12 @@ from cli.webhooks import webhooks
 from local.errors import ServerError
 from models.errors import InvalidJobError
 from providers.base import CredentialsError
-from workers.accounts import AccountsError
 from workers.database import is_connection_trouble
-from workers.schedules import ScheduleError
+from workers.files.storage import StorageError
 from workers.settings import SettingsError, read
-from workers.storage import StorageError
-from workers.trial import TrialError
+from workers.spending.accounts import AccountsError
+from workers.steering.trial import TrialError
+from workers.timetable.schedules import ScheduleError
 
 TERMINATED = 128 + signal.SIGTERM
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column

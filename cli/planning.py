@@ -17,10 +17,10 @@ from cli.environment import accounts_of, has_run, working
 from cli.output import Code, Style, amount, complain, duration, emit, say
 from cli.stack import Parts
 from cli.summary import Words, rows_of
-from workers.inputs import Inputs
+from workers.files.inputs import Inputs
+from workers.files.storage import Storage
 from workers.runtime import Runtime
 from workers.settings import Settings
-from workers.storage import Storage
 
 LISTED_REFUSALS = 20
 

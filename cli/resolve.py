@@ -13,12 +13,12 @@ from cli.choosing import Choice, chooses
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, amount, complain, emit, moment, table
 from models.states import Reason
-from workers import conclude
-from workers.resolve import Held, Verdict, held
-from workers.resolve import resolve as apply_verdict
+from workers.pumps import conclude
+from workers.pumps.tell import announce
+from workers.pumps.wake import poll_pump, submit_pump, wake
 from workers.runtime import Runtime
-from workers.tell import announce
-from workers.wake import poll_pump, submit_pump, wake
+from workers.steering.resolve import Held, Verdict, held
+from workers.steering.resolve import resolve as apply_verdict
 
 
 @chooses("state", "reason", "everything")

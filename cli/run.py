@@ -24,8 +24,8 @@ from cli.planning import confirm, tell_plan
 from cli.stack import Parts
 from cli.summary import Words, interrupted, summarise, tell_enqueued, tell_no_wait, tell_summary
 from cli.watch import Watch
-from workers.accounts import duration
 from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
+from workers.spending.accounts import duration
 
 MAX_LABEL = 200  # characters
 

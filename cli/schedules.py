@@ -19,13 +19,13 @@ from cli.output import Style, amount, complain, duration, emit, moment, say, tab
 from cli.run import label_of, money
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
-from workers import agenda
-from workers.accounts import duration as seconds_of
-from workers.agenda import Agreement, Run, Standing
 from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
-from workers.firing import Options
-from workers.schedules import Timetable
-from workers.ticks import database_clock, start
+from workers.spending.accounts import duration as seconds_of
+from workers.timetable import agenda
+from workers.timetable.agenda import Agreement, Run, Standing
+from workers.timetable.firing import Options
+from workers.timetable.schedules import Timetable
+from workers.timetable.ticks import database_clock, start
 
 TIMES = 5  # planned times that are told ahead
 LISTED_RUNS = 10

@@ -13,11 +13,11 @@ from cli.environment import choose, working
 from cli.output import Code, amount, say, why
 from cli.stack import Parts
 from models.states import JobState
-from workers.pump import run as run_pump
+from workers.pumps.pump import run as run_pump
+from workers.pumps.store import StorePump
 from workers.routing import Ask
 from workers.runtime import Runtime
-from workers.store import StorePump
-from workers.trial import plan, trial
+from workers.steering.trial import plan, trial
 
 
 def options_of(given: str) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, moment, say, table
-from workers.deliver import disable
-from workers.http import build_client
-from workers.netguard import ForbiddenAddressError, Guard
-from workers.outbox import EVENTS
+from workers.pumps.deliver import disable
+from workers.pumps.wake import DELIVER_PUMP, wake
 from workers.runtime import Runtime
-from workers.wake import DELIVER_PUMP, wake
-from workers.webhooks import Answer, Message, UnsealedError, forbidden, make_secret, request, seal, send, unseal
+from workers.telling.outbox import EVENTS
+from workers.telling.webhooks import Answer, Message, UnsealedError, forbidden, make_secret, request, seal, send, unseal
+from workers.wire.http import build_client
+from workers.wire.netguard import ForbiddenAddressError, Guard
 
 HOUR = 3_600  # seconds
 LISTED = 50

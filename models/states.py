@@ -8,7 +8,8 @@
               unknown -> running | not_sent | expired          (found, proven absent, given up)
               running -> expired -> done                       (past its deadline, a late answer)
 
-Only `workers.restore` and `workers.conclude` write what the machines do not know: what went on after a backup.
+Only `workers.steering.restore` and `workers.pumps.conclude` write what the machines do not know: what went on after a
+backup.
 
 Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair stands in `JOB_MOVES` or `ATTEMPT_MOVES`;
 the database's check constraints are made from the same enums.

@@ -8,13 +8,13 @@ import structlog
 
 from tasks.base import RecastTask
 from workers.app import PUMP_VERSION, app
-from workers.deliver import DeliverPump
-from workers.poll import PollPump
-from workers.pump import Pump, run
+from workers.pumps.deliver import DeliverPump
+from workers.pumps.poll import PollPump
+from workers.pumps.pump import Pump, run
+from workers.pumps.search import SearchPump
+from workers.pumps.store import StorePump
+from workers.pumps.submit import SubmitPump
 from workers.runtime import runtime
-from workers.search import SearchPump
-from workers.store import StorePump
-from workers.submit import SubmitPump
 
 log = structlog.get_logger()
 

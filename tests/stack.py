@@ -23,8 +23,8 @@ from local.sandbox import Sandbox, SandboxConfig, sandbox_accounts
 from local.servers import Servers
 from models.session import make_engine
 from workers import routing
-from workers.accounts import load
 from workers.app import QUEUES
+from workers.spending.accounts import load
 
 ROOT = Path(__file__).parent.parent
 PORTRAITS = ROOT / "examples" / "portraits"

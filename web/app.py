@@ -16,12 +16,12 @@ from web.gallery import Gallery
 from web.health import Health
 from web.media import Media
 from web.metrics import Metrics
-from workers.http import build_client
-from workers.inputs import Inputs
-from workers.media import PREFIX, MediaSigner
-from workers.netguard import Guard
+from workers.files.inputs import Inputs
+from workers.files.media import PREFIX, MediaSigner
+from workers.files.storage import Storage
 from workers.settings import Settings, SettingsError, settings
-from workers.storage import Storage
+from workers.wire.http import build_client
+from workers.wire.netguard import Guard
 
 FETCHES = 8  # inputs fetched side by side for the gallery
 POOL_SIZE = 5  # connections to the database: every request here holds one for milliseconds

@@ -22,11 +22,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from providers.base import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
-from workers.accounts import Account, AccountsError, load
-from workers.callbacks import digest
-from workers.leases import want
-from workers.redaction import links_of, without_links
-from workers.wake import poll_pump, publish
+from workers.pumps.leases import want
+from workers.pumps.wake import poll_pump, publish
+from workers.spending.accounts import Account, AccountsError, load
+from workers.wire.callbacks import digest
+from workers.wire.redaction import links_of, without_links
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them

@@ -1,4 +1,4 @@
-"""Signed links to pictures in our storage: ``/media/<expires>/<signature>/<key>``, made by `workers.media`."""
+"""Signed links to pictures in our storage: ``/media/<expires>/<signature>/<key>``, made by `workers.files.media`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from workers.media import BadLinkError, MediaSigner
-from workers.storage import Storage, StorageError
+from workers.files.media import BadLinkError, MediaSigner
+from workers.files.storage import Storage, StorageError
 
 CHUNK_BYTES = 1 << 18  # read and sent at once
 

@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from models.states import AttemptState
-from workers import tallies
-from workers.metrics import Snapshot, Tally, collect
+from workers.telling import tallies
+from workers.telling.metrics import Snapshot, Tally, collect
 
 FRESH_SECONDS = 5.0  # an answer serves every scraper for so long, so that many of them cost no more than one
 

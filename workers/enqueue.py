@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 
 from models.errors import InvalidJobError
 from models.states import ANNOUNCED_JOB_STATES
-from workers import restore
-from workers.canvas import keep
+from workers.pumps.tell import announce
+from workers.pumps.wake import submit_pump, wake
 from workers.routing import ROLES, Ask, is_storable, lane_operation, route
 from workers.runtime import Runtime
-from workers.tell import announce
-from workers.wake import submit_pump, wake
+from workers.steering import restore
+from workers.telling.canvas import keep
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_KEY = 500  # characters

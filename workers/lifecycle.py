@@ -10,12 +10,12 @@ import structlog
 from celery import signals
 
 from workers import vitals
-from workers.accounts import AccountsError, load
 from workers.app import app
 from workers.broker import repair
 from workers.health import Heartbeat, Pulse, file_of
 from workers.runtime import runtime
 from workers.settings import Settings, SettingsError, settings
+from workers.spending.accounts import AccountsError, load
 
 BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
 SPARE_SLOTS = 4  # for producers' tasks, announcements and the sweep beside the pumps

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.states import JobState, Reason
-from workers.moves import JobMove, move_jobs
+from workers.pumps.moves import JobMove, move_jobs
+from workers.pumps.tell import announce
 from workers.runtime import Runtime
-from workers.tell import announce
 
 _WAITERS = text("""
     SELECT mine.job_id FROM announcements mine

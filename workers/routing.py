@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from models.errors import InvalidJobError
 from providers import PROVIDERS
 from providers.base import Operation, Via
-from workers.accounts import Account
+from workers.spending.accounts import Account
 
 KINDS: Mapping[str, tuple[str, ...]] = {"swap": ("source", "target"), "generate": ("image",)}
 ROLES = ("source", "target", "image")

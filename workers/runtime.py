@@ -18,21 +18,21 @@ from sqlalchemy.orm import Session
 
 from providers.base import Endpoint, Http, Provider
 from providers.sessions import Sessions
-from workers import gate
-from workers.accounts import Account, AccountsError, load
 from workers.database import Database
-from workers.events import Sampler
-from workers.http import HttpClient, build_client
-from workers.inputs import Inputs
-from workers.latency import Latencies
-from workers.netguard import Guard
-from workers.recorder import Recorder, secrets_of
-from workers.redaction import Redacted
+from workers.files.inputs import Inputs
+from workers.files.storage import Storage
+from workers.pumps.latency import Latencies
 from workers.routing import Reach
-from workers.sessions import StoredSessions
 from workers.settings import Settings, SettingsError
 from workers.settings import settings as process_settings
-from workers.storage import Storage
+from workers.spending import gate
+from workers.spending.accounts import Account, AccountsError, load
+from workers.telling.events import Sampler
+from workers.wire.http import HttpClient, build_client
+from workers.wire.netguard import Guard
+from workers.wire.recorder import Recorder, secrets_of
+from workers.wire.redaction import Redacted
+from workers.wire.sessions import StoredSessions
 
 T = TypeVar("T")
 

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
             value = tuple(host.strip() for host in value.split(",") if host.strip())
         if isinstance(value, tuple | list) and value:
             # Here and not above: producers read settings too, and load no HTTP client.
-            from workers.netguard import Guard  # noqa: PLC0415
+            from workers.wire.netguard import Guard  # noqa: PLC0415
 
             Guard(str(host) for host in value)
         return value

@@ -7,9 +7,9 @@ from contextlib import closing
 
 from tests.bill import read_bill
 from tests.stack import Stack
-from workers import gate
 from workers.database import Database
-from workers.resolve import Held, Verdict, held, resolve
+from workers.spending import gate
+from workers.steering.resolve import Held, Verdict, held, resolve
 
 
 def resolve_by_the_bill(stack: Stack) -> Counter[Verdict]:

@@ -12,7 +12,7 @@ import pytest
 from local.sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
-from workers import money
+from workers.spending import money
 
 pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
 

@@ -10,10 +10,10 @@ import pytest
 from tests.hostile import answers
 from tests.hostile.cases import Case
 from tests.hostile.saving import FileServer, file_server
-from workers import pump
-from workers.poll import PollPump
+from workers.pumps import pump
+from workers.pumps.poll import PollPump
+from workers.pumps.submit import SubmitPump
 from workers.runtime import Runtime
-from workers.submit import SubmitPump
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

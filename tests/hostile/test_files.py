@@ -17,7 +17,7 @@ from catalog.export import Exported, write_csv
 from catalog.pictures import write_pictures
 from tests.hostile.cases import Case, Fate
 from tests.hostile.files import CELLS, KEYS, NAMES, TEMPLATES
-from workers.storage import Storage, StorageError
+from workers.files.storage import Storage, StorageError
 
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 

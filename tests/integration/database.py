@@ -25,11 +25,12 @@ from models.accounts import SINGLES
 from models.jobs import client_reference
 from models.session import make_engine, make_sessions
 from tests.stack import wait_for, write_accounts
-from workers import claims, gate
-from workers.accounts import Account, parse
 from workers.app import app
+from workers.pumps import claims
 from workers.runtime import Runtime
 from workers.settings import Settings
+from workers.spending import gate
+from workers.spending.accounts import Account, parse
 
 P = ParamSpec("P")
 T = TypeVar("T")

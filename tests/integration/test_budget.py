@@ -10,10 +10,11 @@ import pytest
 
 from models.states import Reason
 from providers.base import Refused
-from workers import claims, money
-from workers.moves import move_jobs
-from workers.outcomes import Effects, Sent, of_submit
-from workers.record import record
+from workers.pumps import claims
+from workers.pumps.moves import move_jobs
+from workers.pumps.outcomes import Effects, Sent, of_submit
+from workers.pumps.record import record
+from workers.spending import money
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

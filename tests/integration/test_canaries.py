@@ -22,7 +22,7 @@ from local.sandbox import SandboxConfig
 from tests.integration.canaries import Canaries, EchoServer, of_database, of_files, of_processes, of_redis
 from tests.integration.producer import produce
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for, write_accounts
-from workers.media import MediaSigner
+from workers.files.media import MediaSigner
 from workers.settings import Settings
 
 WEBHOOK_KEY = base64.b64encode(b"canary of a webhook's key").decode()

@@ -27,15 +27,17 @@ from local.servers import Servers
 from models.jobs import client_reference
 from models.states import AttemptState, JobState
 from tests.unit.catalog import catalogs
-from workers import claims, gate, restore, store
-from workers.accounts import Account
-from workers.filters import Filter
-from workers.moves import AttemptMove, JobMove
-from workers.outcomes import Effects
-from workers.record import record
+from workers.pumps import claims, store
+from workers.pumps.moves import AttemptMove, JobMove
+from workers.pumps.outcomes import Effects
+from workers.pumps.record import record
 from workers.routing import Reach
 from workers.runtime import Runtime
 from workers.settings import Settings
+from workers.spending import gate
+from workers.spending.accounts import Account
+from workers.steering import restore
+from workers.steering.filters import Filter
 
 REACH = Reach(public_url=True, presigned=False)
 _numbers = itertools.count(1)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.jobs import client_reference
-from workers import claims, gate
-from workers.accounts import Account, parse
+from workers.pumps import claims
+from workers.spending import gate
+from workers.spending.accounts import Account, parse
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

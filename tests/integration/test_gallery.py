@@ -17,9 +17,9 @@ from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
 from web import access, cards, charts
 from web.app import build
+from workers.files.storage import Storage
 from workers.settings import Settings, SettingsError
 from workers.settings import read as read_settings
-from workers.storage import Storage
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.accounts import SINGLES
-from workers.forget import Person, forget
-from workers.prepare import _note
-from workers.prune import prune, prune_orphans
-from workers.storage import StorageError
+from workers.files.storage import StorageError
+from workers.pumps.prepare import _note
+from workers.steering.forget import Person, forget
+from workers.steering.prune import prune, prune_orphans
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory

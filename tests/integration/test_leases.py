@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers import leases
+from workers.pumps import leases
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

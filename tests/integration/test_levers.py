@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.states import AttemptState, JobState, Reason
-from workers import claims, levers
-from workers.accounts import ahead_of
-from workers.estimate import at_most, promised
-from workers.filters import EVERY, Filter, ids_of
-from workers.moves import AttemptMove, move_attempts
+from workers.pumps import claims
+from workers.pumps.moves import AttemptMove, move_attempts
+from workers.spending.accounts import ahead_of
+from workers.steering import levers
+from workers.steering.estimate import at_most, promised
+from workers.steering.filters import EVERY, Filter, ids_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from workers import claims, store, sweep
+from workers.pumps import claims, store, sweep
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

@@ -17,10 +17,11 @@ from starlette.routing import Route
 from models.states import AttemptState, JobState, Reason
 from tests.stack import ROOT
 from web.metrics import FRESH_SECONDS, Metrics
-from workers import gate, tallies
-from workers.metrics import collect
-from workers.moves import AttemptMove, JobMove, move_attempts, move_jobs
-from workers.sweep import sweep
+from workers.pumps.moves import AttemptMove, JobMove, move_attempts, move_jobs
+from workers.pumps.sweep import sweep
+from workers.spending import gate
+from workers.telling import tallies
+from workers.telling.metrics import collect
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

@@ -12,11 +12,11 @@ import pytest
 
 from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, JobState, Reason
 from providers.base import Accepted, Done, NotSent, Output, Refused, SubmitOutcome, Throttled, Unclear
-from workers import gate
-from workers.gate import OUTAGE_FIRST_SECONDS, THROTTLE_FIRST_SECONDS
-from workers.moves import MAX_ERROR_CHARS, MAX_RAW_BYTES, AttemptMove, JobMove, move_attempts, move_jobs
-from workers.outcomes import Effects, Sent, of_submit
-from workers.record import Recorded, record
+from workers.pumps.moves import MAX_ERROR_CHARS, MAX_RAW_BYTES, AttemptMove, JobMove, move_attempts, move_jobs
+from workers.pumps.outcomes import Effects, Sent, of_submit
+from workers.pumps.record import Recorded, record
+from workers.spending import gate
+from workers.spending.gate import OUTAGE_FIRST_SECONDS, THROTTLE_FIRST_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers import claims, gate, overrides
-from workers.accounts import AccountsError
+from workers.pumps import claims
+from workers.spending import gate, overrides
+from workers.spending.accounts import AccountsError
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

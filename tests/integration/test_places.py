@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers import gate, store
-from workers.resolve import Verdict, held, resolve
+from workers.pumps import store
+from workers.spending import gate
+from workers.steering.resolve import Verdict, held, resolve
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

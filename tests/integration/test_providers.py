@@ -37,11 +37,11 @@ from providers.base import (
 )
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
-from workers.accounts import Account, parse
-from workers.download import fetch
-from workers.http import HttpClient, build_client, clock
-from workers.netguard import Guard
-from workers.pictures import verify
+from workers.files.download import fetch
+from workers.files.pictures import verify
+from workers.spending.accounts import Account, parse
+from workers.wire.http import HttpClient, build_client, clock
+from workers.wire.netguard import Guard
 
 RESULT_SECONDS = 20.0  # for a result that the sandbox has after a fraction of a second
 ASTRONAUT, HOPPER = (str(PORTRAITS / name) for name in ("astronaut.png", "grace_hopper.jpg"))

@@ -17,13 +17,13 @@ from structlog.testing import capture_logs
 
 from models.jobs import client_reference
 from tests.stack import wait_for
-from workers import leases, pump, submit
-from workers.http import HttpClient, clock
-from workers.netguard import Guard
-from workers.pump import Slice, run
+from workers.pumps import leases, pump, submit
+from workers.pumps.pump import Slice, run
+from workers.pumps.submit import BLOCKED_RETRY_SECONDS, SubmitPump
 from workers.runtime import Runtime
 from workers.settings import MAX_COUNTDOWN_SECONDS
-from workers.submit import BLOCKED_RETRY_SECONDS, SubmitPump
+from workers.wire.http import HttpClient, clock
+from workers.wire.netguard import Guard
 
 if TYPE_CHECKING:
     from tests.integration.database import Cluster, Database, Messages, RuntimeFactory

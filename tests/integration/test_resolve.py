@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.filters import Filter
-from workers.resolve import Verdict, held, resolve
+from workers.steering.filters import Filter
+from workers.steering.resolve import Verdict, held, resolve
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

@@ -12,11 +12,12 @@ from celery.app.task import Context
 from models.jobs import client_reference
 from models.states import JobState
 from providers.base import Absent, Found, LocateOutcome, NotYetKnown, OpenAttempt, UnclearError
-from workers import conclude, restore
 from workers.enqueue import accept
-from workers.pump import run
-from workers.resolve import Verdict
-from workers.search import SearchPump, Sought, _Answered, waits
+from workers.pumps import conclude
+from workers.pumps.pump import run
+from workers.pumps.search import SearchPump, Sought, _Answered, waits
+from workers.steering import restore
+from workers.steering.resolve import Verdict
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

@@ -20,9 +20,10 @@ from catalog.report import recent
 from models.errors import InvalidJobError
 from recast import BatchStuckError, BatchWaitError
 from tests.unit.catalog import catalogs
-from workers import claims, gate
+from workers.pumps import claims
 from workers.routing import Reach
 from workers.runtime import Runtime
+from workers.spending import gate
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

@@ -23,9 +23,9 @@ from local.sandbox import SandboxConfig
 from providers.base import Need, Via
 from tests.invariants import wrongs
 from tests.stack import PORTRAITS, Stack, running
-from workers.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.files.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.files.storage import Storage, StorageError
 from workers.settings import Settings
-from workers.storage import Storage, StorageError
 
 BUCKET = "shop"
 SECONDS = 90.0

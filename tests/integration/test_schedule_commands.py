@@ -17,11 +17,11 @@ from cli.output import Code
 from models.session import make_sessions
 from tests.stack import PORTRAITS, Stack, wait_for, write_accounts
 from tests.unit.catalog.catalogs import picture, swap, write_csv
-from workers import agenda
-from workers.agenda import Agreement
 from workers.app import configuration
-from workers.schedules import Timetable
 from workers.settings import Settings
+from workers.timetable import agenda
+from workers.timetable.agenda import Agreement
+from workers.timetable.schedules import Timetable
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from catalog import scheduled
 from models.schedules import CatchUp, Overlap
 from tests.unit.catalog.catalogs import picture, swap, write_csv
-from tests.unit.workers.minute_walker import CHANGES, DAY, Cron, Field, walk
-from workers import agenda, firing, ticks
-from workers.agenda import Agreement
-from workers.firing import Options
-from workers.schedules import ON_TIME, ScheduleError, Timetable
-from workers.ticks import tick
+from tests.unit.workers.timetable.minute_walker import CHANGES, DAY, Cron, Field, walk
+from workers.timetable import agenda, firing, ticks
+from workers.timetable.agenda import Agreement
+from workers.timetable.firing import Options
+from workers.timetable.schedules import ON_TIME, ScheduleError, Timetable
+from workers.timetable.ticks import tick
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers import leases
+from workers.pumps import leases
 from workers.runtime import Runtime
-from workers.sessions import StoredSessions
 from workers.settings import SettingsError
+from workers.wire.sessions import StoredSessions
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

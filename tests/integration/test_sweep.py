@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workers import gate, leases
-from workers.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
-from workers.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
+from workers.pumps import leases
+from workers.pumps.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.pumps.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
+from workers.spending import gate
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory

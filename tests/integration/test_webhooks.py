@@ -19,14 +19,14 @@ from cli.output import Code
 from models.accounts import SINGLES
 from models.states import JobState, Reason
 from tests.integration.receiver import Receiver, is_signed_by, receiving
-from workers import deliver, pump
-from workers.deliver import PAUSES, DeliverPump
-from workers.moves import JobMove, move_jobs
-from workers.pump import run
+from workers.pumps import deliver, pump
+from workers.pumps.deliver import PAUSES, DeliverPump
+from workers.pumps.moves import JobMove, move_jobs
+from workers.pumps.pump import run
+from workers.pumps.sweep import sweep
 from workers.runtime import Runtime
 from workers.settings import Settings
-from workers.sweep import sweep
-from workers.webhooks import make_secret, seal
+from workers.telling.webhooks import make_secret, seal
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory
@@ -303,7 +303,7 @@ def test_nobody_there_is_tried_again(database: Database, runtime: Runtime) -> No
 def test_a_slow_receiver_is_cut_off_and_keeps_no_other_waiting(
     database: Database, runtime: Runtime, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.webhooks.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("workers.telling.webhooks.TIMEOUT_SECONDS", 1.0)
     release = threading.Event()
     arrived: dict[str, float] = {}
 

@@ -22,7 +22,9 @@ from packaging.utils import canonicalize_name
 from cli.main import app as command_line
 from providers import PROVIDERS
 from tests.stack import ROOT
-from workers import accounts, latency, leases, moves, outcomes, pump, settings
+from workers import settings
+from workers.pumps import latency, leases, moves, outcomes, pump
+from workers.spending import accounts
 
 LAYERS = ("models", "providers", "workers", "catalog", "tasks")
 FACES = ("recast", "cli", "web")
@@ -250,7 +252,13 @@ def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_documents_commands_exist() -> None:
     commands = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name in (*DOCUMENTS, ".env.example", "accounts.example.toml", "docker-compose.yml", "workers/accounts.py"):
+    for name in (
+        *DOCUMENTS,
+        ".env.example",
+        "accounts.example.toml",
+        "docker-compose.yml",
+        "workers/spending/accounts.py",
+    ):
         text = (ROOT / name).read_text()
         blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         code = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])

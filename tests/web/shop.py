@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.states import JobState
 from tests.stack import PORTRAITS
-from workers.pictures import thumbnail
+from workers.files.pictures import thumbnail
+from workers.files.storage import Storage
 from workers.settings import Settings
-from workers.storage import Storage
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

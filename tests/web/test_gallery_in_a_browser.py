@@ -18,7 +18,7 @@ from tests.web import browser
 from tests.web.browser import Page, browsing
 from tests.web.shop import AUTH, settings, stock
 from web.app import build
-from workers.storage import Storage
+from workers.files.storage import Storage
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

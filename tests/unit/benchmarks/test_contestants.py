@@ -102,7 +102,7 @@ def test_registering_adds_the_stub_and_keeps_the_rest(monkeypatch: pytest.Monkey
 def test_the_worker_module_gives_recast_the_stub() -> None:
     script = """
 from benchmarks.contestants.recast_worker import app
-from workers.accounts import parse
+from workers.spending.accounts import parse
 account = parse("bench", {"provider": "bench", "base_url": "http://127.0.0.1:1"})
 print(list(account.operations), app.main, "poll" in app.tasks)
 """

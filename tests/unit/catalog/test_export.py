@@ -20,7 +20,7 @@ from catalog.errors import CatalogError
 from catalog.export import Exported, write_csv, write_json_lines
 from catalog.pictures import names_of, safe_name, write_pictures
 from catalog.writing import write_table, writer_for
-from workers.storage import Storage, StorageError
+from workers.files.storage import Storage, StorageError
 
 
 def job(key: str = "k", *results: dict[str, Any], **extra: Any) -> Exported:

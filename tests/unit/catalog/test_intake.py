@@ -16,7 +16,8 @@ from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
 from models.jobs import bulk_job_id
 from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
-from workers import pictures, routing
+from workers import routing
+from workers.files import pictures
 from workers.routing import Reach
 
 REACH = Reach(public_url=True, presigned=False)

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from cli import levers
 from cli.choosing import Choice, chooses
 from models.states import JobState
-from workers.estimate import Line
-from workers.filters import Filter
 from workers.settings import Settings
+from workers.steering.estimate import Line
+from workers.steering.filters import Filter
 
 SEEN: list[tuple[Choice, int]] = []
 

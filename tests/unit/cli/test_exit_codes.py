@@ -15,8 +15,8 @@ from cli.main import explain, main
 from cli.output import Code
 from local.errors import ServerError
 from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
+from workers.files.storage import StorageError
 from workers.settings import settings
-from workers.storage import StorageError
 
 Captured = pytest.CaptureFixture[str]
 

@@ -27,7 +27,7 @@ from local.sandbox.__main__ import _config as read_config
 from local.sandbox.app import PROVIDERS
 from local.sandbox.child import _arguments
 from tests.unit.local.sandbox_client import PATIENCE, PORTRAITS, until
-from workers.accounts import parse
+from workers.spending.accounts import parse
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 KEYS = {"X-Request-req-accessKeyId": "sandbox", "X-Request-req-accessKeySecret": "sandbox"}

@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from web.app import build
 from web.health import Health
-from workers.media import PREFIX, MediaSigner
+from workers.files.media import PREFIX, MediaSigner
+from workers.files.storage import Storage, StorageError
 from workers.settings import Settings, SettingsError
-from workers.storage import Storage, StorageError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4_000  # several chunks
 

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from providers.base import NotSentError
 from tests.stack import write_accounts
 from web.callbacks import MAX_BODY_BYTES, Callbacks, Verifiers
-from workers.accounts import AccountsError
-from workers.callbacks import digest
+from workers.spending.accounts import AccountsError
+from workers.wire.callbacks import digest
 
 KEY = b"a signing key of twenty-four bytes"
 BODY = b'{"id": "p1", "status": "succeeded"}'

@@ -12,9 +12,9 @@ from PIL import Image
 from catalog.checks import BadRowError, Checker, Defaults
 from catalog.rows import Row
 from models.errors import InvalidJobError
-from workers import accounts as accounts_module
-from workers.accounts import Account, AccountsError, parse
 from workers.routing import Ask, Reach, lane_operation, route
+from workers.spending import accounts as accounts_module
+from workers.spending.accounts import Account, AccountsError, parse
 
 ZHIQITE: dict[str, Any] = {
     "provider": "zhiqite",

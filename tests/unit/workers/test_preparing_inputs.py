@@ -11,10 +11,10 @@ from PIL import Image
 from providers import operation
 from providers.base import Fit, Need, Via
 from tests.stack import PORTRAITS
-from workers.facecheck import FaceCheck
-from workers.inputs import BadInputError, Inputs, NoFaceInputError, Wish, hold
+from workers.files.facecheck import FaceCheck
+from workers.files.inputs import BadInputError, Inputs, NoFaceInputError, Wish, hold
+from workers.files.storage import Storage
 from workers.settings import Settings
-from workers.storage import Storage
 
 PORTRAIT = operation("hidream.variation").needs["image"]
 FACE, NO_FACE = PORTRAITS / "grace_hopper.jpg", PORTRAITS.parent / "landscape.png"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InvalidJobError
-from workers.accounts import Account, parse
 from workers.routing import MAX_PROMPT, MAX_URI, Ask, Reach, lane_of, lane_operation, local_path, route
+from workers.spending.accounts import Account, parse
 
 HERE = "http://127.0.0.1:9"
 ACCOUNTS: dict[str, Account] = {

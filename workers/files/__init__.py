@@ -1,0 +1,1 @@
+"""Pictures: what jobs name, what providers get, what is stored, and how it goes again."""

@@ -1,0 +1,1 @@
+"""Accounts, their gates, and what may be spent."""

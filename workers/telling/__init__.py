@@ -1,0 +1,1 @@
+"""Telling others how jobs ended: waiting producers, Flower, webhooks, metrics."""
