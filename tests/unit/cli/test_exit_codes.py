@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -14,7 +12,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from cli.main import explain, main
 from cli.output import Code
 from local.errors import ServerError
-from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
+from tests.unit.catalog.catalogs import portrait, swap, write_csv
 from workers.files.storage import StorageError
 from workers.settings import settings
 
@@ -28,22 +26,7 @@ access_key_secret = "env:ZHIQITE_KEY_SECRET"
 """
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with two pictures, and an environment without settings; the process is left as it was."""
-    logs = structlog.get_config()
-    monkeypatch.chdir(tmp_path)
-    for name in ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL"):
-        monkeypatch.delenv(f"RECAST_{name}", raising=False)
-    for name in ("HOME", "ACCOUNTS_FILE", "STORAGE_URL"):
-        # Set first, so that what `--sandbox` sets is taken back after the test.
-        monkeypatch.setenv(f"RECAST_{name}", "x")
-        monkeypatch.delenv(f"RECAST_{name}")
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    picture(tmp_path / "a.png")
-    picture(tmp_path / "b.png")
-    yield tmp_path
-    structlog.configure(**logs)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def refused(captured: Captured, *arguments: str) -> str:
