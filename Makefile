@@ -59,12 +59,16 @@ up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist load --maxschedchunk 1 -m 'not matrix and not alone and not million and not estimate'
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup -m 'not (alone or matrix or million or estimate or long)'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults
 faults: $(INSTALLED) ## Kill everything at every moment: the whole matrix, of which `make test` runs a few cells.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
+
+.PHONY: long
+long: $(INSTALLED) ## Run the tests that take a minute each: whole deployments, operated, ended and joined in every way.
+	$(BIN)/python -m pytest -n 2 -m long
 
 .PHONY: million
 million: $(INSTALLED) ## A million rows: every mistake found, then loaded, run again, and changed in part.

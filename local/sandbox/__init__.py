@@ -11,8 +11,7 @@ It is written from the providers' documents and shares no code with `providers/`
 
 from __future__ import annotations
 
-from local.sandbox.app import build
 from local.sandbox.child import Sandbox, SandboxError, sandbox_accounts
 from local.sandbox.config import SandboxConfig
 
-__all__ = ["Sandbox", "SandboxConfig", "SandboxError", "build", "sandbox_accounts"]
+__all__ = ["Sandbox", "SandboxConfig", "SandboxError", "sandbox_accounts"]

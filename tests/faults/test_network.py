@@ -31,7 +31,7 @@ from tests.stack import PORTRAITS, Stack, wait_for
 from workers import routing
 from workers.health import Verdict, file_of, judge
 
-pytestmark = [pytest.mark.faults, pytest.mark.network, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 T = TypeVar("T")
 
@@ -187,6 +187,7 @@ def test_dead_link(deploy: Deploy, tmp_path: Path, record_property: Any, link: L
     run(deploy, tmp_path, link, forget, DEAD_SECONDS, record_property)
 
 
+@pytest.mark.matrix
 def test_dead_database_for_a_moment(deploy: Deploy, tmp_path: Path, record_property: Any) -> None:
     # The short one of them, which runs with all other tests.
     run(deploy, tmp_path, DATABASE, False, SHORT_SECONDS, record_property)

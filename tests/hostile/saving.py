@@ -21,6 +21,10 @@ MAX_SLICES = 20
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 1_024  # all of a group connect at once; the default of 5 has the kernel drop some
+
+
 class FileServer:
     """Answers each path in a way of its own, and notes which were asked for.
 
@@ -49,7 +53,7 @@ class FileServer:
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()

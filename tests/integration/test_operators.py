@@ -59,6 +59,7 @@ def in_flight(stack: Stack) -> int:
     return int(rows[0].n)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)
 def test_a_burst_is_paused_widened_canceled_and_accounted_for(operator: Operator, tmp_path: Path) -> None:
     stack = operator.stack

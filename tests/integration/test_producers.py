@@ -52,7 +52,9 @@ def announcements(request: pytest.FixtureRequest, deployment: Stack) -> Iterator
 
 def _announce_again(deployment: Stack, stop: threading.Event) -> None:
     sender = Celery("again")
-    sender.conf.update(configuration(Settings(broker_url=deployment.env["RECAST_BROKER_URL"], database_url="x")))
+    sender.conf.update(
+        configuration(Settings(broker_url=deployment.env["RECAST_BROKER_URL"], database_url="postgresql://unused"))
+    )
     repeated: set[str] = set()
     while not stop.wait(0.02):
         rows = deployment.sql("SELECT task_id, job_id FROM announcements WHERE announced_at IS NOT NULL")

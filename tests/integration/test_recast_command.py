@@ -115,6 +115,7 @@ def bill(desk: Desk) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.long
 def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk) -> None:
     catalog = desk.catalog(SWAP, PORTRAIT)
     up = desk.start("up")
@@ -152,7 +153,12 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
     desk: Desk, number: signal.Signals, code: int
@@ -173,6 +179,7 @@ def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
     assert len(bill(desk)) == 3
 
 
+@pytest.mark.long
 def test_one_run_takes_over_from_another_that_ends(desk: Desk) -> None:
     first = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "first")
     read_until(first, "first: 4 rows")
@@ -186,6 +193,7 @@ def test_one_run_takes_over_from_another_that_ends(desk: Desk) -> None:
     assert "second: 4 succeeded" in out
 
 
+@pytest.mark.long
 def test_without_waiting_the_jobs_are_done_by_the_next_run(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT)
     code, out = desk.recast("run", catalog, "--no-wait")
@@ -207,6 +215,7 @@ def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
     assert "3 succeeded" in out
 
 
+@pytest.mark.long
 def test_a_closed_account_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT)
     assert desk.json("run", catalog)["exit_code"] == 0

@@ -51,6 +51,7 @@ def add(stack: Stack, *arguments: str) -> str:
     return secret
 
 
+@pytest.mark.long
 def test_a_killed_worker_has_its_message_sent_again_under_the_same_id(stack: Stack, receiver: Receiver) -> None:
     # Given a webhook whose first message finds the worker killed before the answer reaches it
     secret = add(stack, receiver.url(), "--events", "job.succeeded,batch.done", "--batch", "spring")

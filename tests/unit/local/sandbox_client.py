@@ -15,7 +15,8 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from PIL import Image
 
-from local.sandbox import SandboxConfig, build
+from local.sandbox import SandboxConfig
+from local.sandbox.app import build
 
 PORTRAITS = Path(__file__).parents[3] / "examples" / "portraits"
 PATIENCE = 30.0  # seconds a condition is waited for; it comes within one
