@@ -18,7 +18,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 # Tests wait more than they compute: three processes keep two cores busy. The slow ones come first in the tree, and are
-# handed out one at a time, so that none is left over at the end.
+# handed out one at a time (tests/conftest.py), so that none is left over at the end.
 TEST_PROCESSES := 3
 
 .PHONY: help
@@ -59,7 +59,7 @@ up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup -m 'not (alone or matrix or million or estimate or long)'
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or estimate or long)'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults

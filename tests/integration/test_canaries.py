@@ -25,9 +25,6 @@ from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for, write_account
 from workers.files.media import MediaSigner
 from workers.settings import Settings
 
-#: One process runs them all, so that what they share is made once.
-pytestmark = pytest.mark.xdist_group("canaries")
-
 WEBHOOK_KEY = base64.b64encode(b"canary of a webhook's key").decode()
 
 

@@ -18,9 +18,6 @@ from PIL import Image
 import faces
 from tests.stack import ROOT
 
-#: One process runs them all, so that what they share is made once.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

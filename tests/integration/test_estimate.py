@@ -22,9 +22,6 @@ from tests.invariants import check_all
 from tests.stack import Stack, running
 from tests.unit.catalog import catalogs
 
-#: One process runs them all, so that what they share is made once.
-pytestmark = pytest.mark.xdist_group("estimate")
-
 SECONDS = 900.0
 FORETOLD = 0.2  # by how much the time may differ
 

@@ -27,9 +27,6 @@ from workers.files.inputs import BadInputError, Inputs, InputTroubleError, Wish
 from workers.files.storage import Storage, StorageError
 from workers.settings import Settings
 
-#: One process runs them all, so that what they share is made once.
-pytestmark = pytest.mark.xdist_group("s3")
-
 BUCKET = "shop"
 SECONDS = 90.0
 SERVER = """
