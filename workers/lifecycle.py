@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from celery import signals
+from celery.concurrency.thread import TaskPool
 
 from workers import vitals
 from workers.app import app
@@ -74,9 +75,17 @@ def check(chosen: Settings, accounts: int) -> None:
     check_slots(chosen.slots, accounts, chosen.store_pumps)
 
 
+def _leave_alone(*_: Any, **__: Any) -> None:
+    """What a second Ctrl-C does to running tasks: nothing, for their slices have heard the first and end by themselves.
+
+    Celery's pool of threads cannot end one, raises, and leaves the worker half stopped and alive.
+    """
+
+
 @signals.worker_init.connect
 def _prepare(sender: Any, **_: Any) -> None:
     repair()
+    TaskPool.terminate_job = _leave_alone
     try:
         # The file alone is asked: a worker may start before its database.
         check(settings(), len(load(settings().accounts_file)))

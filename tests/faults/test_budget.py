@@ -58,7 +58,7 @@ def test_a_hundred_submissions_are_paid_and_not_one_more(tmp_path: Path) -> None
             subprocess.Popen([sys.executable, "-c", PRODUCERS], cwd=ROOT, env=stack.env) for _ in range(PROCESSES)
         ]
         assert [producer.wait(START_SECONDS) for producer in producers] == [0] * PROCESSES
-        wait_for(lambda: sum(stack.states().values()) == JOBS, message="all tasks are jobs")
+        wait_for(lambda: sum(stack.states().values()) == JOBS, timeout=90, message="all tasks are jobs")
         wait_for(lambda: paid(stack), timeout=SETTLE_SECONDS, message="what can be paid is done")
 
         # Then exactly a hundred are on the bill and in the books, and the others wait at a closed gate
