@@ -1,10 +1,12 @@
-"""How tests are handed out to the processes of `make test`."""
+"""How tests are handed out to the processes of `make test`, and what each leaves as it was."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 #: Modules whose tests share something that takes seconds to make: one process runs all of each.
@@ -25,3 +27,11 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
     return _Scheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_were() -> Iterator[None]:
+    """A command that a test runs in this process configures its logs, for an output that ends with the test."""
+    logs = structlog.get_config()
+    yield
+    structlog.configure(**logs)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 from celery import Celery
 
 from cli.main import main
@@ -36,9 +35,8 @@ NIGHTLY = ("schedule", "add", "nightly", "shoes.csv", "--cron", "30 2 * * *", "-
 
 
 @pytest.fixture
-def desk(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def desk(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a catalog and an account, whose commands use the test's database."""
-    logs = structlog.get_config()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     for name, value in {
@@ -51,8 +49,7 @@ def desk(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
     write_csv(tmp_path / "shoes.csv", [swap("1"), swap("2")])
-    yield tmp_path
-    structlog.configure(**logs)
+    return tmp_path
 
 
 @pytest.fixture
@@ -179,7 +176,9 @@ def test_a_schedule_in_a_whole_deployment(deployment: Stack, tmp_path: Path) -> 
             "UPDATE schedules SET next_at = date_trunc('year', now()), catch_up = 'latest' WHERE name = 'whole'"
         )
     sender = Celery("beats")
-    sender.conf.update(configuration(Settings(broker_url=deployment.env["RECAST_BROKER_URL"], database_url="x")))
+    sender.conf.update(
+        configuration(Settings(broker_url=deployment.env["RECAST_BROKER_URL"], database_url="postgresql://unused"))
+    )
 
     def done() -> agenda.Run | None:
         for _ in range(3):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
@@ -408,16 +407,13 @@ def test_a_picture_is_named_with_its_place(
 
 
 @pytest.fixture
-def recast(
-    database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> Iterator[Callable[..., Any]]:
+def recast(database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., Any]:
     """`recast webhooks` in this process: what it prints as JSON, or what it complains of."""
     for name in ("database_url", "broker_url", "home"):
         monkeypatch.setenv(f"RECAST_{name.upper()}", str(getattr(runtime.settings, name)))
     monkeypatch.setenv("RECAST_ACCOUNTS_FILE", str(runtime.settings.accounts_file))
     monkeypatch.setenv("RECAST_SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("RECAST_WEBHOOK_HOSTS", "127.0.0.1")
-    logs = structlog.get_config()
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def call(*words: str, code: Code = Code.OK) -> Any:
@@ -426,8 +422,7 @@ def recast(
         said = capsys.readouterr()
         return json.loads(said.out) if said.out else said.err
 
-    yield call
-    structlog.configure(**logs)
+    return call
 
 
 def test_what_was_given_up_is_seen_and_sent_again(

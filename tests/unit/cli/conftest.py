@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.unit.catalog.catalogs import picture
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with two pictures, and an environment without settings; the process is left as it was."""
-    logs = structlog.get_config()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two pictures, and an environment without settings."""
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL"):
         monkeypatch.delenv(f"RECAST_{name}", raising=False)
@@ -25,5 +22,4 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr("signal.signal", lambda *_: None)
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
-    yield tmp_path
-    structlog.configure(**logs)
+    return tmp_path
