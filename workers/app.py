@@ -113,6 +113,12 @@ def configuration(chosen: Settings) -> dict[str, Any]:
     }
 
 
-app = Celery("recast", set_as_current=False)
-# Evaluated at first use, so that importing the package reads no environment.
-app.add_defaults(lambda: configuration(settings()))
+class _App(Celery):  # type: ignore[misc]  # untyped
+    """Configured at first use, so that importing the package reads no environment."""
+
+    def prepare_config(self, c: Any) -> Any:
+        """Ours before anything is read: what `add_defaults` adds comes later, and a second thread would see none."""
+        return super().prepare_config({**configuration(settings()), **(c or {})})
+
+
+app = _App("recast", set_as_current=False)
