@@ -236,6 +236,7 @@ def written(folder: Path, name: str, *rows: Mapping[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.long  # what `make demo` does has tests of its own; this is the same with callbacks
 def test_the_example_of_all_operations_runs_on_any_machine(studio: Stack) -> None:
     jobs = ran(studio, ROOT / "examples" / "catalog.csv")
 

@@ -385,11 +385,19 @@ def _close_for_budget(
 
 def postpone(session: Session, waits: Sequence[tuple[str, float, str | None]]) -> None:
     """Let these claimed jobs (id, seconds, why) wait before they are claimed again."""
-    for job_id, seconds, why in waits:
-        session.execute(
-            text(
-                "UPDATE jobs SET claimed_until = NULL, error = :why,"
-                " not_before = clock_timestamp() + :seconds * interval '1 second' WHERE id = :id AND state = 'queued'"
-            ),
-            {"id": job_id, "seconds": seconds, "why": why},
-        )
+    if waits:
+        ids, seconds, reasons = zip(*waits, strict=True)
+        session.execute(_POSTPONE, {"ids": list(ids), "seconds": list(seconds), "reasons": list(reasons)})
+
+
+_POSTPONE = text("""
+    WITH locked AS (
+        SELECT j.id, w.seconds, w.why
+        FROM jobs j JOIN unnest(cast(:ids AS text[]), cast(:seconds AS float8[]), cast(:reasons AS text[]))
+            AS w(id, seconds, why) ON w.id = j.id
+        WHERE j.state = 'queued' ORDER BY j.id FOR UPDATE OF j
+    )
+    UPDATE jobs SET claimed_until = NULL, error = locked.why,
+        not_before = clock_timestamp() + locked.seconds * interval '1 second'
+    FROM locked WHERE jobs.id = locked.id
+""")

@@ -10,24 +10,23 @@ from functools import partial
 
 import structlog
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState
 from providers.base import (
     Done,
     Failed,
-    Found,
     LocateOutcome,
     NotSentError,
-    NotYetKnown,
     OpenAttempt,
     Pending,
     PollOutcome,
     Provider,
-    Unanswered,
     UnclearError,
 )
 from workers.failpoints import hold_here
+from workers.pumps import asking
 from workers.pumps.latency import Latencies
 from workers.pumps.moves import AttemptMove
 from workers.pumps.outcomes import Due, Effects, of_locate, of_poll
@@ -174,14 +173,19 @@ class PollPump:
         return lost + [known[start : start + size] for start in range(0, len(known), size)]
 
     async def _call(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
-        async with self._connections:
-            await self._ask(provider, chunk, group)
+        try:
+            async with self._connections:
+                await self._ask(provider, chunk, group)
+        except SQLAlchemyError as error:
+            # What is due stays due: whoever has a database asks for it again.
+            log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=str(error))
+            self._busy.difference_update(item.id for item in chunk)
 
     async def _ask(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
         if chunk[0].state is AttemptState.UNKNOWN:
             group.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
             return
-        answers = await self._poll(provider, chunk)
+        answers = await asking.poll(provider, [_open(item) for item in chunk])
         if any(isinstance(outcome, Done) for outcome in answers.values()):
             await hold_here("found")
         if provider.POLL_MANY > 1:
@@ -208,31 +212,10 @@ class PollPump:
         except (NotSentError, UnclearError) as error:
             log.warning("not_acknowledged", account=self._account.name, receipts=len(receipts), error=str(error))
 
-    async def _poll(self, provider: Provider, chunk: Sequence[Due]) -> dict[uuid.UUID, PollOutcome]:
-        try:
-            return dict(await provider.poll([_open(item) for item in chunk]))
-        except (NotSentError, UnclearError) as error:
-            return {item.id: Unanswered(str(error)) for item in chunk}
-        except Exception as error:
-            log.exception("adapter_failed", account=self._account.name)
-            return {item.id: Unanswered(f"the adapter failed: {type(error).__name__}") for item in chunk}
-
     async def _locate(self, provider: Provider, item: Due) -> LocateOutcome:
-        try:
-            if item.callback_token is not None:
-                # Only a job that was taken is called back about, and not every API can be searched.
-                bodies = await self._runtime.adb(_called_back, item.callback_token)
-                handle = next((handle for body in bodies if (handle := provider.callback_handle(body))), None)
-                if handle is not None:
-                    return Found(handle)
-            if not provider.CAN_LOCATE:
-                return NotYetKnown("the provider's API cannot tell")
-            return await provider.locate(_open(item))
-        except (NotSentError, UnclearError) as error:
-            return NotYetKnown(str(error))
-        except Exception as error:
-            log.exception("adapter_failed", account=self._account.name)
-            return NotYetKnown(f"the adapter failed: {type(error).__name__}")
+        token = item.callback_token
+        bodies = [] if token is None else await self._runtime.adb(_called_back, token)
+        return await asking.locate(provider, _open(item), bodies)
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         if isinstance(outcome, Done | Failed | Pending):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -17,14 +16,12 @@ from providers.base import (
     Absent,
     Found,
     LocateOutcome,
-    NotSentError,
     NotYetKnown,
     OpenAttempt,
     Provider,
-    UnclearError,
 )
 from workers.backoff import growing, jittered
-from workers.pumps import conclude
+from workers.pumps import asking, conclude
 from workers.pumps.moves import Moved, clip
 from workers.pumps.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
 from workers.pumps.pump import Group, Slice
@@ -34,8 +31,6 @@ from workers.pumps.wake import search_pump
 from workers.runtime import Runtime
 
 AGAIN_CAP_SECONDS = 60.0  # between two questions to a provider that does not answer
-
-log = structlog.get_logger()
 
 _DUE = text("""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
@@ -143,14 +138,7 @@ class SearchPump:
         attempt = OpenAttempt(
             client_reference(sought.job_id, sought.number), sought.operation, None, sought.locator, sought.age
         )
-        try:
-            outcome = await provider.locate(attempt)
-        except (NotSentError, UnclearError) as error:
-            outcome = NotYetKnown(str(error))
-        except Exception as error:
-            log.exception("adapter_failed", account=self._account.name)
-            outcome = NotYetKnown(f"the adapter failed: {type(error).__name__}")
-        group.put(_Answered(sought, outcome))
+        group.put(_Answered(sought, await asking.locate(provider, attempt)))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         ids = sorted({item.sought.job_id for item in answered})

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import structlog
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
-from providers.base import NotSent, NotSentError, Provider, SubmitOutcome, Unclear, UnclearError
+from providers.base import Provider, SubmitOutcome
 from workers.failpoints import hold_here
-from workers.pumps import claims
+from workers.pumps import asking, claims
 from workers.pumps.latency import Latencies
 from workers.pumps.moves import AttemptMove, move_jobs
 from workers.pumps.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, of_submit
@@ -33,8 +32,6 @@ from workers.wire.http import clock
 
 BLOCKED_RETRY_SECONDS = 5.0  # a full account is looked at again at least this often, should no poll wake us
 MIN_CLAIM_SHARE = 4  # claim again when a quarter of the connections is free, not for every single one
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +170,7 @@ class SubmitPump:
         self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, group: Group[_Answered]
     ) -> None:
         claim = item.ready.claim
-        try:
-            outcome = await provider.submit(item.order, write_before=write_before)
-        except NotSentError as error:
-            outcome = NotSent(str(error))
-        except UnclearError as error:
-            outcome = Unclear(str(error))
-        except Exception as error:
-            # An adapter's mistake may have happened after the bytes went out.
-            log.exception("adapter_failed", operation=claim.operation, job=claim.job_id)
-            outcome = Unclear(f"the adapter failed: {type(error).__name__}")
+        outcome = await asking.submit(provider, item.order, write_before=write_before)
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
         group.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
