@@ -11,9 +11,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Modules whose tests share something that takes seconds to make: one process runs all of each.
 TOGETHER = {
-    f"tests/integration/test_{name}.py"
-    for name in ("canaries", "demo", "estimate", "flower", "gallery", "producers", "providers", "s3", "webhooks")
-} | {"tests/web/test_gallery_in_a_browser.py"}
+    f"tests/{name}.py"
+    for name in (
+        "integration/test_callbacks", "integration/test_canaries", "integration/test_demo", "integration/test_estimate",
+        "integration/test_flower", "integration/test_gallery", "integration/test_producers",
+        "integration/test_providers", "integration/test_s3", "integration/test_webhooks",
+        "web/test_gallery_in_a_browser",
+    )
+}  # fmt: skip
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped

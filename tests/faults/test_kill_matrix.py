@@ -35,16 +35,16 @@ LIMITS = {"submit_timeout": f"{CALL_SECONDS + 1:g}s", "poll_every": "0.2s"}
 #: Cells that run with all other tests: every moment once, and every victim. `make faults` runs the whole matrix.
 ALWAYS = {
     ("committed", "worker-killed"),
-    ("stored", "worker-stopped"),
+    ("sending", "worker-stopped"),
     ("found", "beat-killed"),
-    ("claimed", "beat-stopped"),
+    ("recorded", "beat-stopped"),
     ("ended", "valkey-killed"),
     ("announced", "valkey-stopped"),
-    ("recorded", "valkey-flushed"),
+    ("stored", "valkey-flushed"),
     ("answered", "postgres-killed"),
-    ("polling", "postgres-stopped"),
-    ("sending", "sandbox-killed"),
-    ("downloading", "sandbox-stopped"),
+    ("claimed", "postgres-stopped"),
+    ("downloading", "sandbox-killed"),
+    ("polling", "sandbox-stopped"),
 }
 
 

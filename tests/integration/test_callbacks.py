@@ -75,27 +75,35 @@ def _delays(stack: Stack) -> list[float]:
     return [row.stored - ready[row.handle] for row in rows]
 
 
-@pytest.mark.parametrize("fault", ["callback_dropped", "callback_forged", "callback_duplicated", "callback_late"])
-def test_the_outcome_does_not_depend_on_callbacks(tmp_path: Path, fault: str) -> None:
-    with deployment(tmp_path, poll_every="1s") as stack:
-        late: dict[str, Any] = {"seconds": 5.0} if fault == "callback_late" else {}
-        stack.sandbox.add_fault(fault, **late)
-        stack.insert([variation(tmp_path)] * 20)
+@pytest.fixture(scope="module")
+def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with deployment(tmp_path_factory.mktemp("called"), poll_every="1s") as stack:
         stack.worker().wait_ready()
-        states = stack.wait_settled(timeout=60)
-
-        assert states == {"succeeded": 20}
-        pictures = {job["handle"]: job["pictures"] for job in stack.sandbox.bill()}
-        stored = stack.sql(
-            "SELECT a.handle, count(*) AS n FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
-        )
-        assert {row.handle: row.n for row in stored} == pictures
-        check_all(stack)
+        stack.beat()
+        yield stack
 
 
-def test_a_token_nobody_has_is_told_nothing(tmp_path: Path) -> None:
-    with deployment(tmp_path) as stack:
-        answer = httpx.post(f"{stack.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
+def test_a_token_nobody_has_is_told_nothing(called: Stack) -> None:
+    before = called.sql("SELECT count(*) AS kept FROM callbacks")
+    answer = httpx.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
 
-        assert answer.status_code == 404
-        assert not stack.sql("SELECT 1 FROM callbacks")
+    assert answer.status_code == 404
+    assert called.sql("SELECT count(*) AS kept FROM callbacks") == before
+
+
+@pytest.mark.parametrize("fault", ["callback_late", "callback_dropped", "callback_forged", "callback_duplicated"])
+def test_the_outcome_does_not_depend_on_callbacks(called: Stack, fault: str) -> None:
+    late: dict[str, Any] = {"seconds": 5.0} if fault == "callback_late" else {}
+    called.sandbox.clear_faults()
+    called.sandbox.add_fault(fault, **late)
+    called.insert([variation(called.home)] * 20, batch=fault)
+    states = called.wait_settled(timeout=60)
+
+    assert states.keys() == {"succeeded"}
+    assert called.sql("SELECT succeeded FROM batches WHERE name = :name", name=fault)[0].succeeded == 20
+    pictures = {job["handle"]: job["pictures"] for job in called.sandbox.bill()}
+    stored = called.sql(
+        "SELECT a.handle, count(*) AS n FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
+    )
+    assert {row.handle: row.n for row in stored} == pictures
+    check_all(called)

@@ -180,6 +180,8 @@ def test_a_search_without_an_answer_is_left_to_a_person(restored: Restored) -> N
 class Scripted:
     """A provider that knows one submission, does not know another, and does not answer about a third."""
 
+    CAN_LOCATE = True
+
     def __init__(self, known: uuid.UUID, silent: uuid.UUID) -> None:
         self.known, self.silent = known, silent
 
