@@ -46,7 +46,9 @@ $(INSTALLED): $(DEFINES)
 		"$$found" -m venv --clear $(VENV); \
 	fi
 	@echo 'Installing from requirements.lock ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile -r requirements.lock
+	@# As pip would, but on all cores; like pip, it leaves alone what does not compile.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@# The build tools are in the lock, so nothing is fetched that has no hash.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from catalog.errors import Mistake
 from catalog.rows import COLUMNS, Row, parse_json
 from models.errors import InvalidJobError
-from workers.enqueue import MAX_KEY, fingerprint
+from workers.enqueue import MAX_KEY, canonical, fingerprint
 from workers.files.inputs import MAX_INPUT_BYTES
 from workers.files.pictures import BadPictureError, header
 from workers.routing import KINDS, MAX_CONSENT, MAX_PROMPT, Ask, Reach, lane_operation, local_path, route
@@ -52,7 +52,7 @@ class Way:
         return str(self.cheapest), str(self.dearest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as there are millions: making one would take five times as long
 class Entry:
     """A row that can be enqueued."""
 
@@ -117,7 +117,7 @@ class Checker:
         self._defaults = defaults
         self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
         self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
-        self._options: _Recent[Mapping[str, Any]] = _Recent(REMEMBERED_WAYS)
+        self._options: _Recent[tuple[Mapping[str, Any], str]] = _Recent(REMEMBERED_WAYS)
 
     def check(self, row: Row) -> Entry:
         """What is to be enqueued for `row`.
@@ -128,12 +128,12 @@ class Checker:
         values = row.values
         try:
             key = _key(values.get("key"))
-            ask, options_text = self._ask(row)
-            way = self._way(ask, options_text)
+            ask, options_written = self._ask(row)
+            way = self._way(ask, options_written)
         except InvalidJobError as error:
             raise BadRowError([Mistake(row.line, error.field, error.message, _shown(values.get("key")))]) from None
         places: dict[str, str] = {}
-        stamps = [fingerprint(ask)]
+        stamps = [fingerprint(ask, options_written)]
         mistakes: list[Mistake] = []
         for role in KINDS[ask.kind]:
             self._take(role, getattr(ask, role), places, stamps, mistakes)
@@ -173,7 +173,7 @@ class Checker:
 
     def _ask(self, row: Row) -> tuple[Ask, str]:
         values = row.values
-        options, options_text = self._parse_options(values.get("options"))
+        options, options_written = self._parse_options(values.get("options"))
         account, provider = _text("account", values.get("account")), _text("provider", values.get("provider"))
         if account is None and provider is None:
             account, provider = self._defaults.account, self._defaults.provider
@@ -191,7 +191,7 @@ class Checker:
         )
         if self._defaults.require_consent and not ask.consent:
             raise InvalidJobError(CONSENT, "is missing; with --require-consent each row names the model's release")
-        return ask, options_text
+        return ask, options_written
 
     def _uri(self, role: str, value: Any) -> str | None:
         """A picture's path or address; in a catalog that lies at an address, relative paths are relative to that."""
@@ -203,15 +203,16 @@ class Checker:
         return f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}"
 
     def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
+        """A row's options, and their canonical form."""
         if value is None or value == "":
-            return {}, ""
+            return {}, canonical({})
         if isinstance(value, dict):
-            return value, repr(value)
+            return value, canonical(value)
         if not isinstance(value, str):
             raise InvalidJobError("options", f"{value!r} is not a JSON object")
-        return self._options.get(value, lambda: _parsed_options(value)), value
+        return self._options.get(value, lambda: _parsed_options(value))
 
-    def _way(self, ask: Ask, options_text: str) -> Way:
+    def _way(self, ask: Ask, options_written: str) -> Way:
         """The way of `ask`, remembered under everything that `route` looks at."""
         pictures = (_shape(ask.source), _shape(ask.target), _shape(ask.image))
         prompt = ask.prompt or ""
@@ -221,7 +222,7 @@ class Checker:
         if len(consent) > MAX_CONSENT or not consent.isprintable():
             return self._find_way(ask)
         said = (bool(prompt), bool(prompt.strip()), bool(consent))
-        known = (ask.kind, ask.account, ask.provider, ask.operation, options_text, pictures, said)
+        known = (ask.kind, ask.account, ask.provider, ask.operation, options_written, pictures, said)
         return self._ways.get(known, lambda: self._find_way(ask))
 
     def _find_way(self, ask: Ask) -> Way:
@@ -277,14 +278,14 @@ def _text(column: str, value: Any, *, strip: bool = True) -> str | None:
     return (value.strip() if strip else value) or None
 
 
-def _parsed_options(text: str) -> Mapping[str, Any]:
+def _parsed_options(text: str) -> tuple[Mapping[str, Any], str]:
     try:
         value = parse_json(text)
     except ValueError as error:
         raise InvalidJobError("options", f"{text[:80]!r} {error}") from None
     if not isinstance(value, dict):
         raise InvalidJobError("options", f'{text[:80]!r} is not a JSON object, such as {{"batch": 2}}')
-    return value
+    return value, canonical(value)
 
 
 def _shape(uri: str | None) -> str | None:

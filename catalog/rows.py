@@ -26,7 +26,7 @@ MAX_LINE_BYTES = 1 << 22  # of a row; a longer line is a file of another kind, a
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as there are millions: making one would take five times as long
 class Row:
     """What one row says, by column. Values of CSV are text, those of other formats anything JSON has."""
 

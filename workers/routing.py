@@ -30,7 +30,7 @@ MAX_CONSENT = 500  # characters
 MAX_URI = 4096  # characters: as long as a path may be, and longer than URLs that servers take
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as catalogs have millions: making one would take five times as long
 class Ask:
     """What somebody wants made, before any check."""
 
