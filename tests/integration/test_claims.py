@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.orm import Session
 
 from models.jobs import client_reference
 from workers.pumps import claims
+from workers.pumps.moves import JobMove, Moved, move_jobs
 from workers.spending import gate
 from workers.spending.accounts import Account, parse
 
@@ -284,6 +288,22 @@ def test_places_that_were_not_used_cost_no_rate(database: Database) -> None:
 
     assert not begun.started
     assert database.one("SELECT rate_tokens FROM accounts") == 10
+
+
+def test_the_rate_goes_on_while_submissions_are_committed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(session: Session, moves: Sequence[JobMove]) -> Sequence[Moved]:
+        time.sleep(0.5)
+        return move_jobs(session, moves)
+
+    monkeypatch.setattr(claims, "move_jobs", slowly)
+    account = database.account(rate="10/s")
+    database.sql("UPDATE accounts SET rate_tokens = 1, rate_at = clock_timestamp()")
+    database.jobs(1)
+
+    assert len(database.start(account, 1).started) == 1
+    tokens = gate.refilled(database.run(gate.read, account.name), account)
+    assert tokens is not None
+    assert tokens >= 5, "half a second brings five"
 
 
 def test_overrides_rule_while_a_pump_runs(database: Database, main: Account) -> None:

@@ -321,7 +321,7 @@ def begin(session: Session, account: Account, ready: Sequence[Ready], known: gat
     )
     unused = allowed.number - len(chosen)
     tokens = None if allowed.tokens is None else allowed.tokens + unused
-    gate.pass_through(session, account.name, len(sent_at), tokens)
+    gate.pass_through(session, account.name, len(sent_at), tokens, seen.now)
     unclaim(session, [item.claim.job_id for item in ready if item.claim.job_id not in moved])
     first = min(sent_at.values(), default=seen.now)
     return Begun(frozenset(sent_at), first, blocked_by, allowed.ask_in, seen.count)

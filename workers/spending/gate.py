@@ -140,14 +140,20 @@ def register(session: Session, account: Account) -> None:
     )
 
 
-def pass_through(session: Session, name: str, number: int, tokens: float | None) -> None:
-    """Note that `number` submissions went through the gate, and what the rate's bucket holds after them."""
+def pass_through(session: Session, name: str, number: int, tokens: float | None, at: datetime) -> None:
+    """Note that `number` submissions went through the gate, and what the rate's bucket held after them.
+
+    Args:
+        session: of the transaction that read the gate.
+        name: the account.
+        number: submissions.
+        tokens: what is left of those that were there `at` the time the gate was read; with any later time the bucket
+            would lose what comes in while submissions are committed, a fifth of a rate of ten a second.
+        at: that time.
+    """
     session.execute(
-        text(
-            "UPDATE accounts SET begun = begun + :number, rate_tokens = :tokens, rate_at = clock_timestamp()"
-            " WHERE name = :name"
-        ),
-        {"name": name, "number": number, "tokens": tokens},
+        text("UPDATE accounts SET begun = begun + :number, rate_tokens = :tokens, rate_at = :at WHERE name = :name"),
+        {"name": name, "number": number, "tokens": tokens, "at": at},
     )
 
 
