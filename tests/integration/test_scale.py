@@ -18,6 +18,7 @@ from workers.settings import Settings
 
 LATENCY = 30.0
 MESSAGES_BESIDES = 6  # store pumps and their wake-ups, the sweep: the same for any number of jobs
+LOOK_SECONDS = 0.2  # between looks, which would take a core of their own otherwise
 RETURNS_AT_ONCE = 1.0  # seconds; milliseconds on a machine that is not busy, while a slice lasts up to ten
 SWAP = routing.Ask("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
 
@@ -53,6 +54,7 @@ def _watch(stack: Stack, jobs: int) -> tuple[int, int]:
         active = (inspect.active() or {}).get("worker@test", [])
         slots = max(slots, sum(_is_a_slice(task) for task in active))
         messages = max(messages, sum(stack.broker_messages().values()))
+        time.sleep(LOOK_SECONDS)
     return slots, messages
 
 
