@@ -1,6 +1,6 @@
 """What a dry run says of cost and time, against what came of it.
 
-`make test` runs it with a few jobs, of which the time is only bounded; `make estimate` with five thousand.
+`make long` runs it with a few jobs, of which the time is only bounded; `make estimate` with five thousand.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def cost_is_exact(desk: Desk, found: Outcome, swaps: int, portraits: int) -> Non
     check_all(desk.stack)
 
 
+@pytest.mark.long
 def test_the_cost_is_exact_and_no_limit_is_forgotten(desk: Desk) -> None:
     found = desk.run("small", 120, 60)
     cost_is_exact(desk, found, 120, 60)
@@ -113,6 +114,7 @@ def test_the_cost_is_exact_and_no_limit_is_forgotten(desk: Desk) -> None:
     assert found.plan["seconds"] / 2 < found.seconds < 10 * found.plan["seconds"]
 
 
+@pytest.mark.long
 def test_a_plan_tells_what_was_done_before(desk: Desk) -> None:
     # Given the first run, which made 60 swaps and 40 portraits
     told = desk.recast("run", str(desk.catalog("first", 62, 1)), "--dry-run")
@@ -122,6 +124,7 @@ def test_a_plan_tells_what_was_done_before(desk: Desk) -> None:
     assert "cost if each is done once: 0.04 USD" in told
 
 
+@pytest.mark.long
 def test_what_costs_more_than_was_agreed_wants_a_word(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(desk.stack.env, "RECAST_CONFIRM_ABOVE", "0.05")
     path = str(desk.catalog("dear", 3, 0))

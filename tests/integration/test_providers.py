@@ -303,6 +303,7 @@ def test_a_lost_submission_is_found_by_its_signed_callback(studio: Stack, tmp_pa
     check_all(studio)
 
 
+@pytest.mark.long
 def test_an_operation_that_is_not_offered_any_more_is_still_polled(studio: Stack, tmp_path: Path) -> None:
     """An account's choice holds for new jobs: what is under way has been paid for."""
     studio.sandbox.add_fault("late", where={"provider": "zhiqite", "operation": "swap_v2"}, times=1, seconds=8)

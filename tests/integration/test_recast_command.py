@@ -241,6 +241,7 @@ def test_credentials_are_checked_without_spending(desk: Desk) -> None:
     assert {answer["verdict"] for answer in found.values()} == {"good"}
 
 
+@pytest.mark.long
 def test_a_producers_own_tasks_do_not_get_in_the_way(desk: Desk) -> None:
     """A worker imports our `tasks` although the working folder has one of its own."""
     for name in ("tasks.py", "web.py", "local.py", "workers.py"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.integration.test_demo import recast
 from tests.stack import PORTRAITS
 
 SWAP = ("--source", str(PORTRAITS / "astronaut.png"), "--target", str(PORTRAITS / "grace_hopper.jpg"))
 
 
+@pytest.mark.long
 def test_a_paid_check_of_an_account_with_a_login(tmp_path: Path) -> None:
     done = recast(tmp_path, "accounts", "check", "sandbox-piktid", "--paid", "--yes", "--sandbox", *SWAP)
 

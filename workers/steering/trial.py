@@ -20,18 +20,14 @@ from models.jobs import bulk_job_id
 from models.states import AttemptState
 from providers.base import (
     Accepted,
-    NotSent,
-    NotSentError,
     OpenAttempt,
     Pending,
     PollOutcome,
     Provider,
     SubmitOutcome,
     Unanswered,
-    Unclear,
-    UnclearError,
 )
-from workers.pumps import claims
+from workers.pumps import asking, claims
 from workers.pumps.outcomes import WRITE_SECONDS, Due, Sent, of_poll, of_submit
 from workers.pumps.prepare import Prepared, prepare
 from workers.pumps.record import Recorded, record
@@ -134,13 +130,7 @@ async def _submit(
     begun = await runtime.adb(claims.begin, account, [item.ready])
     if not begun.started:
         raise TrialError(f"the account takes nothing now: {begun.blocked_by or 'its budget is spent'}")
-    outcome: SubmitOutcome
-    try:
-        outcome = await provider.submit(item.order, write_before=write_before)
-    except NotSentError as error:
-        outcome = NotSent(str(error))
-    except UnclearError as error:
-        outcome = Unclear(str(error))
+    outcome = await asking.submit(provider, item.order, write_before=write_before)
     say(f"submitted: {_words(outcome)}")
     operation = account.operations[item.ready.claim.operation]
     sent = Sent(item.ready.reference, item.ready.claim.job_id, item.ready.number, operation, begun.sent_at)
@@ -159,11 +149,7 @@ async def _poll(
         await asyncio.sleep(account.poll_every)
         due = await runtime.adb(_due, item)
         asked = OpenAttempt(due.id, due.operation, due.handle, due.locator, due.age)
-        outcome: PollOutcome
-        try:
-            outcome = dict(await provider.poll([asked])).get(due.id, Pending())
-        except (NotSentError, UnclearError) as error:
-            outcome = Unanswered(str(error))
+        outcome = (await asking.poll(provider, [asked])).get(due.id, Pending())
         if not names or names[-1] != type(outcome).__name__:
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)
