@@ -21,7 +21,7 @@ TOGETHER = {
 }  # fmt: skip
 
 
-class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """One test at a time, in the order of the tree, but for what stays together."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -113,7 +113,7 @@ def configuration(chosen: Settings) -> dict[str, Any]:
     }
 
 
-class _App(Celery):  # type: ignore[misc]  # untyped
+class _App(Celery):  # type: ignore[misc]  # Celery has no types
     """Configured at first use, so that importing the package reads no environment."""
 
     def prepare_config(self, c: Any) -> Any:

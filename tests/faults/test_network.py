@@ -189,7 +189,7 @@ def test_dead_link(deploy: Deploy, tmp_path: Path, record_property: Any, link: L
 
 @pytest.mark.matrix
 def test_dead_database_for_a_moment(deploy: Deploy, tmp_path: Path, record_property: Any) -> None:
-    # The short one of them, which runs with all other tests.
+    # The short one of them.
     run(deploy, tmp_path, DATABASE, False, SHORT_SECONDS, record_property)
 
 

@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from models.jobs import client_reference
 from tests.stack import wait_for
-from workers.pumps import leases, pump, submit
+from workers.pumps import leases, poll, pump, submit
+from workers.pumps.poll import PollPump
 from workers.pumps.pump import Slice, run
 from workers.pumps.submit import BLOCKED_RETRY_SECONDS, SubmitPump
 from workers.runtime import Runtime
@@ -199,6 +200,30 @@ def test_outcomes_survive_a_database_that_goes_away(
     (attempt,) = database.sql("SELECT * FROM attempts")
     assert (attempt.state, attempt.handle) == ("running", provider.submissions[0])
     assert database.one("SELECT state FROM jobs") == "running"
+
+
+def test_an_attempt_that_was_not_asked_for_is_asked_for_again(
+    database: Database, make_runtime: RuntimeFactory, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a lost submission, and a database that does not answer once about its callbacks
+    runtime = make_runtime({"slice_seconds": 2.0})
+    (job,) = database.jobs(1, state="running")
+    database.attempt(job, "unknown", callback_token="'token'", next_poll_at="clock_timestamp()")
+    calls: list[str] = []
+
+    def called_back(_: Session, token: str) -> list[bytes]:
+        calls.append(token)
+        if len(calls) == 1:
+            raise OperationalError("SELECT", {}, ConnectionError("gone"))
+        return []
+
+    monkeypatch.setattr(poll, "_called_back", called_back)
+    with capture_logs() as logs:
+        run(runtime, PollPump(runtime, "main"), None)
+
+    assert len(calls) == 2
+    assert [line["attempts"] for line in logs if line["event"] == "not_asked"] == [1]
+    assert database.one("SELECT polls + absences FROM attempts") > 0
 
 
 def test_an_idle_account_with_a_rate_hands_its_slot_back(make_runtime: RuntimeFactory, provider: Provider) -> None:

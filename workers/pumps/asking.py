@@ -6,7 +6,8 @@ A mistake in an adapter counts as an answer that did not come: it may have happe
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -26,31 +27,40 @@ from providers.base import (
     UnclearError,
 )
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
 async def submit(provider: Provider, order: Order, *, write_before: float) -> SubmitOutcome:
     """Send one paid submission."""
-    try:
-        return await provider.submit(order, write_before=write_before)
-    except NotSentError as error:
-        return NotSent(str(error))
-    except Exception as error:  # noqa: BLE001 - it is logged, and the attempt lives on
-        return Unclear(_silence(provider, error))
+
+    async def sent() -> SubmitOutcome:
+        try:
+            return await provider.submit(order, write_before=write_before)
+        except NotSentError as error:
+            return NotSent(str(error))
+
+    return await _answer(sent(), Unclear, provider, [order.reference])
 
 
 async def poll(provider: Provider, attempts: Sequence[OpenAttempt]) -> dict[uuid.UUID, PollOutcome]:
     """Ask how attempts stand; those left out of the answer are pending."""
-    try:
+    references = [attempt.reference for attempt in attempts]
+
+    async def asked() -> dict[uuid.UUID, PollOutcome]:
         return dict(await provider.poll(attempts))
-    except Exception as error:  # noqa: BLE001 - it is logged, and the attempt lives on
-        nothing = Unanswered(_silence(provider, error))
-        return dict.fromkeys([attempt.reference for attempt in attempts], nothing)
+
+    def unanswered(message: str) -> dict[uuid.UUID, PollOutcome]:
+        return dict.fromkeys(references, Unanswered(message))
+
+    return await _answer(asked(), unanswered, provider, references)
 
 
 async def locate(provider: Provider, attempt: OpenAttempt, bodies: Sequence[bytes] = ()) -> LocateOutcome:
     """Search for a submission whose answer was lost: in the bodies of its callbacks, then at the provider."""
-    try:
+
+    async def sought() -> LocateOutcome:
         # Only a job that was taken is called back about, and not every API can be searched.
         handle = next((handle for body in bodies if (handle := provider.callback_handle(body))), None)
         if handle is not None:
@@ -58,12 +68,18 @@ async def locate(provider: Provider, attempt: OpenAttempt, bodies: Sequence[byte
         if not provider.CAN_LOCATE:
             return NotYetKnown("the provider's API cannot tell")
         return await provider.locate(attempt)
-    except Exception as error:  # noqa: BLE001 - it is logged, and the attempt lives on
-        return NotYetKnown(_silence(provider, error))
+
+    return await _answer(sought(), NotYetKnown, provider, [attempt.reference])
 
 
-def _silence(provider: Provider, error: Exception) -> str:
-    if isinstance(error, NotSentError | UnclearError):
-        return str(error)
-    log.error("adapter_failed", provider=provider.NAME, exc_info=error)
-    return f"the adapter failed: {type(error).__name__}"
+async def _answer(
+    answer: Awaitable[T], silence: Callable[[str], T], provider: Provider, references: Sequence[uuid.UUID]
+) -> T:
+    """What was answered, or `silence` with the reason why nothing was."""
+    try:
+        return await answer
+    except (NotSentError, UnclearError) as error:
+        return silence(str(error))
+    except Exception as error:
+        log.exception("adapter_failed", provider=provider.NAME, attempts=[str(reference) for reference in references])
+        return silence(f"the adapter failed: {type(error).__name__}")

@@ -383,13 +383,6 @@ def _close_for_budget(
     return None
 
 
-def postpone(session: Session, waits: Sequence[tuple[str, float, str | None]]) -> None:
-    """Let these claimed jobs (id, seconds, why) wait before they are claimed again."""
-    if waits:
-        ids, seconds, reasons = zip(*waits, strict=True)
-        session.execute(_POSTPONE, {"ids": list(ids), "seconds": list(seconds), "reasons": list(reasons)})
-
-
 _POSTPONE = text("""
     WITH locked AS (
         SELECT j.id, w.seconds, w.why
@@ -401,3 +394,10 @@ _POSTPONE = text("""
         not_before = clock_timestamp() + locked.seconds * interval '1 second'
     FROM locked WHERE jobs.id = locked.id
 """)
+
+
+def postpone(session: Session, waits: Sequence[tuple[str, float, str | None]]) -> None:
+    """Let these claimed jobs (id, seconds, why) wait before they are claimed again."""
+    if waits:
+        ids, seconds, reasons = zip(*waits, strict=True)
+        session.execute(_POSTPONE, {"ids": list(ids), "seconds": list(seconds), "reasons": list(reasons)})

@@ -26,6 +26,7 @@ from providers.base import (
     UnclearError,
 )
 from workers.failpoints import hold_here
+from workers.health import describe
 from workers.pumps import asking
 from workers.pumps.latency import Latencies
 from workers.pumps.moves import AttemptMove
@@ -178,7 +179,7 @@ class PollPump:
                 await self._ask(provider, chunk, group)
         except SQLAlchemyError as error:
             # What is due stays due: whoever has a database asks for it again.
-            log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=str(error))
+            log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=describe(error))
             self._busy.difference_update(item.id for item in chunk)
 
     async def _ask(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:

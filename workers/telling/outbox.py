@@ -41,8 +41,7 @@ _JOBS_ENDED = text("""
         SELECT coalesce(jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256, 'size', r.size,
             'media_type', r.media_type, 'width', r.width, 'height', r.height) ORDER BY r.index), '[]') AS results
         FROM results r WHERE r.attempt_id = (
-            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' AND number > j.former_attempts
-            ORDER BY number DESC LIMIT 1
+            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' ORDER BY number DESC LIMIT 1
         )
     ) found ON true
     WHERE j.id = ANY(:ids) AND w.disabled_at IS NULL AND (w.batches = '{}' OR b.name = ANY(w.batches))
