@@ -76,11 +76,11 @@ long: $(INSTALLED) ## Run the tests that take a minute each: whole deployments, 
 
 .PHONY: million
 million: $(INSTALLED) ## A million rows: every mistake found, then loaded, run again, and changed in part.
-	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/test_million.py
+	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/catalog/test_million.py
 
 .PHONY: estimate
 estimate: $(INSTALLED) ## Five thousand jobs in the sandbox against what --dry-run had said of them.
-	$(BIN)/python -m pytest -m estimate --timeout 900 tests/integration/test_estimate.py
+	$(BIN)/python -m pytest -m estimate --timeout 900 tests/integration/catalog/test_estimate.py
 
 # A soak. The same seed kills the same things at the same times, under the same faults.
 SEED :=

@@ -27,10 +27,10 @@ from benchmarks.contestants import (
     TARGET,
 )
 from benchmarks.provider import OPERATION, Bench
-from local.servers import Urls
-from models.session import make_engine
-from workers.pumps.latency import Latencies
-from workers.routing import lane_of
+from devstack.servers import Urls
+from models.connection import make_engine
+from workers.accounts.latency import Latencies
+from workers.jobs.lanes import lane_of
 
 
 @dataclass(frozen=True, slots=True)

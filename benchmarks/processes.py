@@ -58,7 +58,7 @@ def _descends(pid: int, root: int, parents: Mapping[int, int]) -> bool:
 def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program for as long as the block runs, in a group of its own that is ended as a whole."""
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own modules
+        process = subprocess.Popen(  # noqa: S603 - our own modules
             command,
             cwd=ROOT,
             env={**os.environ, **environment},
@@ -94,7 +94,7 @@ class Stub:
 
     def bill(self) -> Bill:
         """What it saw so far."""
-        with urllib.request.urlopen(f"{self.url}/stats", timeout=STATS_SECONDS) as answer:  # noqa: S310  # our own stub
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=STATS_SECONDS) as answer:  # noqa: S310 - our own stub
             return Bill(**json.load(answer))
 
     def __enter__(self) -> Self:

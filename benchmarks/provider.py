@@ -12,22 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 import providers
 from benchmarks.contestants import LATENCY_SECONDS
-from providers.base import (
-    Accepted,
-    Credentials,
-    Done,
-    Need,
-    OpenAttempt,
-    Operation,
-    Options,
-    Order,
-    Pending,
-    PollOutcome,
-    Reply,
-    SubmitOutcome,
-    Via,
-)
+from providers.outcomes import Accepted, Credentials, Done, Pending, PollOutcome, SubmitOutcome
+from providers.protocol import Reply
 from providers.replies import OneByOne, poll_verdict, submit_verdict
+from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 
 OPERATION = "bench.make"
 

@@ -15,8 +15,8 @@ from benchmarks.figures import Figures, Sample, measure
 from benchmarks.lineup import Contestant, Stage
 from benchmarks.processes import Stub, cpu_seconds, machine_cpu_seconds, running
 from benchmarks.stub import Bill
-from local.servers import Servers
-from models.session import make_engine
+from devstack.servers import Servers
+from models.connection import make_engine
 
 SAMPLE_SECONDS = 0.25  # between two looks, each of which costs a few milliseconds
 BILL_SECONDS = 1.0  # between two looks at the bill until the first job is done

@@ -1,7 +1,8 @@
 """Deciding of one row whether it can be enqueued: its columns, the way it would go, and the local files it names.
 
-What rows have in common is decided once: the way (`workers.routing.route`) for every combination of accounts, operation
-and options, and the look at a file for every distinct path. So a million rows cost little more than reading them.
+What rows have in common is decided once: the way (`workers.jobs.routing.route`) for every combination of accounts,
+operation and options, and the look at a file for every distinct path. So a million rows cost little more than reading
+them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from catalog.columns import COLUMNS, Row
 from catalog.errors import Mistake
-from catalog.rows import COLUMNS, Row, parse_json
-from models.errors import InvalidJobError
-from workers.enqueue import MAX_KEY, canonical, fingerprint
-from workers.files.inputs import MAX_INPUT_BYTES
-from workers.files.pictures import BadPictureError, header
-from workers.routing import KINDS, MAX_CONSENT, MAX_PROMPT, Ask, Reach, lane_operation, local_path, route
-from workers.spending.accounts import Account
+from catalog.rows import parse_json
+from recast.errors import InvalidJobError
+from workers.config.accounts import Account
+from workers.images.inputs import MAX_INPUT_BYTES
+from workers.images.uris import local_path
+from workers.images.verify import BadPictureError, header
+from workers.jobs.fingerprint import canonical, fingerprint
+from workers.jobs.lanes import lane_operation
+from workers.jobs.request import KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, Ask
+from workers.jobs.routing import Reach, route
 
 CONSENT = "consent"  # the column for the reference of a model's release
 MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering

@@ -30,13 +30,13 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
-from models.session import be_patient
+from models.connection import be_patient
 from models.states import JobState
-from workers.pumps.moves import add_to_batch
-from workers.pumps.wake import submit_pump, wake
-from workers.routing import PARKED, lane_operation
-from workers.runtime import Runtime
-from workers.steering import restore
+from workers.engine.runtime import Runtime
+from workers.engine.wake import submit_pump, wake
+from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.transitions import add_to_batch
+from workers.restore import hold
 
 
 class Only(StrEnum):
@@ -306,9 +306,9 @@ def _merge(
     change[JobState.QUEUED] += session.execute(_INSERT, terms).rowcount  # type: ignore[attr-defined]
     add_to_batch(session, terms["batch_id"], change)
     held = 0
-    if restore.watches(session):
+    if hold.watches(session):
         ids = session.execute(_QUEUED_IDS, {"queued": sorted(QUEUED)}).scalars().all()
-        held = restore.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
+        held = hold.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
     tally = {row.verdict: row for row in session.execute(_TALLY)}
     return Enqueued(
         terms["batch_id"],

@@ -15,8 +15,8 @@ from typing import Any
 
 import fsspec
 
+from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
-from catalog.rows import Row
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 WILDCARDS = frozenset("*?[")

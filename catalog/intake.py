@@ -20,11 +20,13 @@ from typing import IO, Any, Self
 from pydantic_core import to_json
 
 from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
+from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError, Mistake
-from catalog.rows import Row, Rows, open_rows
+from catalog.rows import Rows, open_rows
 from models.jobs import bulk_job_id
-from workers.routing import ROLES, Reach
-from workers.spending.accounts import Account
+from workers.config.accounts import Account
+from workers.jobs.request import ROLES
+from workers.jobs.routing import Reach
 
 MAX_NAME = 200  # characters of a batch's name, which is also a folder's
 MAX_MISTAKES = 100_000  # kept to be told, some 30 MB; a catalog with more is wrong as a whole

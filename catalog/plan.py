@@ -16,13 +16,14 @@ from catalog.enqueue import QUEUED, Only, decide
 from catalog.errors import Mistake
 from catalog.forecast import Forecast, Tap, forecast
 from catalog.intake import Intake, Share, Spooled
-from providers.base import Fit
-from workers.files.inputs import BadInputError, Inputs, InputTroubleError, Wish
-from workers.pumps.latency import Latencies
-from workers.routing import is_remote, lane_operation
-from workers.runtime import Runtime
-from workers.spending import gate
-from workers.spending.accounts import Account, ahead_of
+from providers.spec import Fit
+from workers.accounts import admission
+from workers.accounts.latency import Latencies
+from workers.config.accounts import Account, ahead_of
+from workers.engine.runtime import Runtime
+from workers.images.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.images.uris import is_remote
+from workers.jobs.lanes import lane_operation
 
 TURNAROUND_SECONDS = 0.2  # from the row that frees a place to the row that takes it
 LOOKED_AT = 1_000  # rows whose pictures are decoded: half a minute at most; the workers look at all of them
@@ -162,11 +163,11 @@ _LANES = text("""
 def _standings(session: Session, accounts: Mapping[str, Account]) -> dict[str, Standing]:
     found = {}
     for name, account in sorted(accounts.items()):
-        seen = gate.read(session, name)
+        seen = admission.read(session, name)
         lasting = seen.closed_for is not None and seen.closed_for == float("inf")
         found[name] = Standing(
             account.with_overrides(seen.overrides),
-            gate.latencies(session, name),
+            admission.latencies(session, name),
             (seen.closed_reason or "closed") if lasting else None,
             {row.operation: row.seconds for row in session.execute(_HELD, {"account": name})},
         )

@@ -10,29 +10,17 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
+from catalog.columns import COLUMNS, Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
 from catalog.files import PACKED, CatalogFile, catalog_file
 
-#: The columns that mean something; all others are metadata.
-COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
-REQUIRED = ("key", "kind")
 MAX_LINE_BYTES = 1 << 22  # of a row; a longer line is a file of another kind, and would fill the memory
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
-
-
-@dataclass(slots=True)  # not frozen, as there are millions: making one would take five times as long
-class Row:
-    """What one row says, by column. Values of CSV are text, those of other formats anything JSON has."""
-
-    #: The line of the file it begins on; in a table that has no lines, its number from 1.
-    line: int
-    values: Mapping[str, Any]
 
 
 class Rows(Protocol):
@@ -172,11 +160,6 @@ def _parsed(number: int, line: str) -> Row | Mistake:
     return Row(number, value)
 
 
-def miswritten_column(names: Iterable[str]) -> str | None:
-    """The first of `names` that is one of our columns in other letters."""
-    return next((name for name in names if name not in COLUMNS and name.lower() in COLUMNS), None)
-
-
 def _lines(where: str, file: BinaryIO) -> Iterator[str]:
     """The lines of a file, decoded one by one so that an error can name its line."""
     for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
@@ -206,26 +189,6 @@ def _checked_header(where: str, names: list[str]) -> list[str]:
         raise CatalogError(f"{where}:1: the columns are not separated by commas; save it with commas")
     check_columns(f"{where}:1", header)
     return header
-
-
-def check_columns(where: str, header: list[str]) -> None:
-    """Let a table's columns pass.
-
-    Raises:
-        CatalogError: one has no name, is written wrongly, stands twice or is missing.
-    """
-    for position, name in enumerate(header, start=1):
-        if not name:
-            raise CatalogError(f"{where}: column {position} has no name")
-    if miswritten := miswritten_column(header):
-        raise CatalogError(f"{where}: column {miswritten!r}: write it {miswritten.lower()!r}")
-    if doubled := sorted({name for name in header if header.count(name) > 1}):
-        raise CatalogError(f"{where}: twice in the header: {', '.join(doubled)}")
-    if missing := [name for name in REQUIRED if name not in header]:
-        raise CatalogError(
-            f"{where}: missing in the header: {', '.join(missing)}; the columns are {', '.join(COLUMNS)}, "
-            "and any others for metadata"
-        )
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -15,9 +15,9 @@ from catalog.checks import Defaults
 from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import take_in
-from workers.runtime import Runtime
-from workers.spending.accounts import AccountsError
-from workers.timetable.firing import Firing, NotDueError, begin, claim, fail, note
+from workers.config.accounts import AccountsError
+from workers.engine.runtime import Runtime
+from workers.schedules.runs import Firing, NotDueError, begin, claim, fail, note
 
 TOLD_MISTAKES = 5  # of a catalog, in the run's note; `recast run --dry-run` tells them all
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from catalog.columns import Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
-from catalog.rows import Row, check_columns, miswritten_column
-from workers.routing import is_storable
+from workers.jobs.request import is_storable
 
 PORTION = 2_000  # rows of a Parquet file that are held at once: some MB, however large its row groups are
 

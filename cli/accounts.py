@@ -18,17 +18,19 @@ from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, moment, say, table
-from cli.trials import options_of, try_account
+from cli.paid_check import options_of, try_account
 from providers import PROVIDERS
-from providers.base import Credentials, NotSentError, Operation, UnclearError
 from providers.describing import OperationInWords, describe
-from workers.pumps.wake import poll_pump, submit_pump, wake
-from workers.routing import Ask
-from workers.runtime import Runtime
-from workers.settings import read
-from workers.spending import gate, overrides
-from workers.spending.accounts import Account, AccountsError, load
-from workers.spending.accounts import duration as parse_duration
+from providers.outcomes import Credentials
+from providers.protocol import NotSentError, UnclearError
+from providers.spec import Operation
+from workers.accounts import admission, overrides
+from workers.config.accounts import Account, AccountsError, load
+from workers.config.accounts import duration as parse_duration
+from workers.config.settings import read
+from workers.engine.runtime import Runtime
+from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.jobs.request import Ask
 
 COLUMN = 28  # characters, as many as `options.num_inference_steps` and a blank
 
@@ -52,7 +54,7 @@ class _Standing:
     """An account and its gate."""
 
     account: Account
-    gate: gate.Gate
+    gate: admission.Gate
     note: str | None
     overridden_by: str | None
     overridden_at: datetime | None
@@ -153,9 +155,9 @@ def close(
     with looking(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         if seconds is None:
-            runtime.db(gate.close, account.name, "paused", note)
+            runtime.db(admission.close, account.name, "paused", note)
         else:
-            runtime.db(gate.close_for, account.name, "paused", seconds, note)
+            runtime.db(admission.close_for, account.name, "paused", seconds, note)
         (standing,) = _standings(runtime, (account,))
     say(f"{name}: {standing.told}")
 
@@ -165,7 +167,7 @@ def open_account(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Let an account take jobs again, whatever it was closed for."""
     with looking(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
-        runtime.db(gate.reopen, account.name)
+        runtime.db(admission.reopen, account.name)
         wake(runtime, submit_pump(account.name))
     say(f"{name}: open")
 
@@ -293,7 +295,7 @@ def _standings(runtime: Runtime, chosen: Sequence[Account]) -> list[_Standing]:
     def read(session: Session) -> list[_Standing]:
         query = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
         rows = {name: rest for name, *rest in session.execute(query)}
-        return [_Standing(account, gate.read(session, account.name), *rows[account.name]) for account in chosen]
+        return [_Standing(account, admission.read(session, account.name), *rows[account.name]) for account in chosen]
 
     return runtime.db(read)
 

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
-from catalog.export import jobs_of, metadata_of, write_json_lines
-from catalog.pictures import TEMPLATE, write_pictures
-from catalog.report import BAD_STATES, BatchReport, Ending, endings, find, recent
-from catalog.stories import Story, listed, tell
-from catalog.writing import write_table, writer_for
-from cli.choosing import Choice, chooses
 from cli.environment import JsonOption, SandboxOption, looking
+from cli.filters import Choice, chooses
 from cli.output import STATE_STYLES, amount, complain, console, duration, emit, moment, say, table, why
 from models.states import JobState
-from workers.routing import PARKED
+from reports.batch import BAD_STATES, BatchReport, Ending, endings, find, recent
+from reports.export import jobs_of, metadata_of, write_json_lines
+from reports.job import Story, listed, tell
+from reports.pictures import TEMPLATE, write_pictures
+from reports.writing import write_table, writer_for
+from workers.jobs.lanes import PARKED
 
 LISTED_BATCHES = 20
 LISTED_ENDINGS = 10

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 import migrations
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, say, table
-from workers.runtime import Runtime
-from workers.steering import restore
-from workers.steering.restore import WATCH_DAYS, Holding
+from workers.engine.runtime import Runtime
+from workers.restore import hold
+from workers.restore.hold import WATCH_DAYS, Holding
 
 db = typer.Typer(help="The database's schema, and restoring it.", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def restored(
     """
     with looking(sandbox=sandbox) as runtime:
         if over:
-            runtime.db(restore.end)
+            runtime.db(hold.end)
             say("jobs that come in are not searched for any longer")
             return
         others = runtime.db(_others)
@@ -94,7 +94,7 @@ def _others(session: Session) -> int:
 
 def _hold(runtime: Runtime, watch_days: int, *, dry_run: bool) -> Holding:
     with runtime.sessions() as session:
-        holding = restore.begin(session, runtime.accounts, runtime.settings.max_attempts, watch_days)
+        holding = hold.begin(session, runtime.accounts, runtime.settings.max_attempts, watch_days)
         # A dry run does all of it and leaves nothing, so that what it counts is what would happen.
         (session.rollback if dry_run else session.commit)()
     return holding

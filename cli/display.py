@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from catalog.report import BatchReport, Ending, Pace
 from cli.output import STATE_STYLES, Style, amount, console, duration, say, why
 from models.states import JobState
+from reports.batch import BatchReport, Ending, Pace
 
 LINE_SECONDS = 2.0  # between two plain lines, so that a log of a long run stays readable
 REFRESH_PER_SECOND = 8

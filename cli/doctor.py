@@ -22,11 +22,12 @@ from cli.accounts import credentials
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, say
 from models.states import JobState
-from workers.app import QUEUES
-from workers.health import describe, judge
-from workers.runtime import Runtime
-from workers.spending.accounts import AccountsError, load
-from workers.telling.metrics import Snapshot, collect
+from workers.config.accounts import AccountsError, load
+from workers.engine.runtime import Runtime
+from workers.failures import describe
+from workers.messaging.app import QUEUES
+from workers.observability.health import judge
+from workers.observability.metrics import Snapshot, collect
 
 CLOCK_SECONDS = 5.0  # apart: links expire and tokens are renewed by the local clock, leases by the database's
 LAG_SECONDS = 60.0  # a pump this late has nobody who wakes or runs it

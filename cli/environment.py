@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
-from local.ports import LOOPBACK
-from workers.app import app
-from workers.files.storage import Storage
-from workers.routing import Reach
-from workers.runtime import Runtime
-from workers.settings import Settings, SettingsError, read
-from workers.spending.accounts import Account, load, parse
+from devstack.ports import LOOPBACK
+from workers.config.accounts import Account, load, parse
+from workers.config.settings import Settings, SettingsError, read
+from workers.engine.runtime import Runtime
+from workers.images.storage import Storage
+from workers.jobs.routing import Reach
+from workers.messaging.app import app
 
 SANDBOX_HOME = "sandbox"
 #: What the sandbox's stack decides itself, whatever is configured.

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from catalog.report import find
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, say
 from models.states import ANNOUNCED_JOB_STATES, JobState
-from workers.spending.accounts import duration
-from workers.steering.erase import Removed
-from workers.steering.forget import Forgotten, Person
-from workers.steering.forget import forget as forget_person
-from workers.steering.prune import Pruned, prune_orphans
-from workers.steering.prune import prune as prune_jobs
+from reports.batch import find
+from workers.config.accounts import duration
+from workers.operations.erase import Removed
+from workers.operations.forget import Forgotten, Person
+from workers.operations.forget import forget as forget_person
+from workers.operations.prune import Pruned, prune_orphans
+from workers.operations.prune import prune as prune_jobs
 
 DAY_SECONDS = 86_400
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count, change nothing.")]

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.exceptions import TyperException
 
 from catalog.errors import CatalogError
-from cli import accounts, batches, books, housekeeping, levers, services
+from cli import accounts, batches, bulk, housekeeping, services, spend
 from cli.database import db
 from cli.doctor import doctor
 from cli.output import Code, Style, complain
@@ -26,15 +26,15 @@ from cli.resolve import resolve
 from cli.run import run
 from cli.schedules import schedules
 from cli.webhooks import webhooks
-from local.errors import ServerError
-from models.errors import InvalidJobError
-from providers.base import CredentialsError
-from workers.database import is_connection_trouble
-from workers.files.storage import StorageError
-from workers.settings import SettingsError, read
-from workers.spending.accounts import AccountsError
-from workers.steering.trial import TrialError
-from workers.timetable.schedules import ScheduleError
+from devstack.errors import ServerError
+from models.transactions import is_connection_trouble
+from providers.protocol import CredentialsError
+from recast.errors import InvalidJobError
+from workers.config.accounts import AccountsError
+from workers.config.settings import SettingsError, read
+from workers.images.storage import StorageError
+from workers.operations.paid_check import TrialError
+from workers.schedules.cron import ScheduleError
 
 TERMINATED = 128 + signal.SIGTERM
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column
@@ -52,12 +52,12 @@ app.command()(batches.jobs)
 app.command()(batches.show)
 app.command()(batches.export)
 app.command()(resolve)
-for lever in (levers.cancel, levers.retry, levers.pause, levers.resume, levers.reroute, levers.reprioritise):
+for lever in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.reprioritise):
     app.command()(lever)
 app.command()(housekeeping.forget)
 app.command()(housekeeping.prune)
-app.command()(books.books)
-app.command()(books.reconcile)
+app.command()(spend.books)
+app.command()(spend.reconcile)
 app.command()(accounts.providers)
 app.add_typer(accounts.accounts, name="accounts")
 app.add_typer(schedules, name="schedule")

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from catalog.words import REASONS, amount, duration, moment, why
 from models.states import JobState
+from reports.text import REASONS, amount, duration, moment, why
 
 __all__ = [
     "REASONS", "STATE_STYLES", "Code", "Style", "amount", "complain", "console", "duration", "emit", "moment", "say",

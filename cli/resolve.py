@@ -9,16 +9,16 @@ from typing import Annotated
 
 import typer
 
-from cli.choosing import Choice, chooses
 from cli.environment import JsonOption, SandboxOption, looking
+from cli.filters import Choice, chooses
 from cli.output import Code, Style, amount, complain, emit, moment, table
 from models.states import Reason
-from workers.pumps import conclude
-from workers.pumps.tell import announce
-from workers.pumps.wake import poll_pump, submit_pump, wake
-from workers.runtime import Runtime
-from workers.steering.resolve import Held, Verdict, held
-from workers.steering.resolve import resolve as apply_verdict
+from workers.engine.runtime import Runtime
+from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.messaging.publish import announce
+from workers.operations.resolve import Held, Verdict, held
+from workers.operations.resolve import resolve as apply_verdict
+from workers.restore import reconcile
 
 
 @chooses("state", "reason", "everything")
@@ -43,7 +43,7 @@ def resolve(
         raise typer.BadParameter("name jobs, or say which by --batch or --account: a verdict is never for everything")
     with looking(sandbox=sandbox) as runtime:
         which = choice.resolve(runtime)
-        found = runtime.db(held, which) + runtime.db(conclude.waiting, runtime.accounts, which)
+        found = runtime.db(held, which) + runtime.db(reconcile.waiting, runtime.accounts, which)
         if verdict is Verdict.ACCEPTED and len(found) != 1:
             raise typer.BadParameter(f"--accepted is about one job, and {len(found)} held ones fit")
         if verdict is not None and not dry_run:
@@ -62,7 +62,7 @@ def _verdict(accepted: str | None, *, not_accepted: bool, give_up: bool) -> Verd
 def _apply(runtime: Runtime, found: list[Held], verdict: Verdict, handle: str | None) -> None:
     for (restored, account), group in groupby(found, key=lambda job: (job.state == Reason.RESTORED, job.account)):
         if restored:
-            ended = runtime.db(conclude.told, runtime.accounts, account, list(group), verdict, handle)
+            ended = runtime.db(reconcile.told, runtime.accounts, account, list(group), verdict, handle)
         else:
             ended = runtime.db(apply_verdict, account, list(group), verdict, handle).announce
         announce(ended)

@@ -20,12 +20,12 @@ from cli.display import display_for
 from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, reach_of, working
 from cli.housekeeping import keep_days
 from cli.output import Code, Style, complain, emit, say
-from cli.planning import confirm, tell_plan
+from cli.plan import confirm, tell_plan
 from cli.stack import Parts
 from cli.summary import Words, interrupted, summarise, tell_enqueued, tell_no_wait, tell_summary
 from cli.watch import Watch
-from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
-from workers.spending.accounts import duration
+from workers.config.accounts import duration
+from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 
 MAX_LABEL = 200  # characters
 

@@ -19,13 +19,13 @@ from cli.output import Style, amount, complain, duration, emit, moment, say, tab
 from cli.run import label_of, money
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
-from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY
-from workers.spending.accounts import duration as seconds_of
-from workers.timetable import agenda
-from workers.timetable.agenda import Agreement, Run, Standing
-from workers.timetable.firing import Options
-from workers.timetable.schedules import Timetable
-from workers.timetable.ticks import database_clock, start
+from workers.config.accounts import duration as seconds_of
+from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
+from workers.schedules import service
+from workers.schedules.cron import Timetable
+from workers.schedules.runs import Options
+from workers.schedules.service import Agreement, Run, Standing
+from workers.schedules.tick import database_clock, start
 
 TIMES = 5  # planned times that are told ahead
 LISTED_RUNS = 10
@@ -85,7 +85,7 @@ def add(
         _tell_times(wanted.timetable, datetime.now(UTC), times, as_json=as_json)
         return
     with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
-        standing = runtime.db(agenda.add, wanted, replace=replace)
+        standing = runtime.db(service.add, wanted, replace=replace)
     _tell(standing, "added", as_json=as_json)
     if not as_json and not is_external(sandbox=sandbox):
         complain(f"it fires while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
@@ -95,7 +95,7 @@ def add(
 def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List all schedules, with their next and latest runs."""
     with looking(sandbox=sandbox) as runtime:
-        found = runtime.db(agenda.everything)
+        found = runtime.db(service.everything)
     if as_json:
         emit([asdict(standing) for standing in found])
         return
@@ -117,9 +117,9 @@ def show(
 ) -> None:
     """Tell all of one schedule: what it runs and how, its next times, and its latest runs."""
     with looking(sandbox=sandbox) as runtime:
-        found = runtime.db(agenda.find, name)
+        found = runtime.db(service.find, name)
         now = runtime.db(database_clock)
-        runs = runtime.db(agenda.history, name, LISTED_RUNS)
+        runs = runtime.db(service.history, name, LISTED_RUNS)
         currency = runtime.settings.currency
     planned = list(islice(Timetable(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
     if as_json:
@@ -146,8 +146,8 @@ def history(
 ) -> None:
     """List a schedule's runs, newest first, with what came of them and what they cost."""
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(agenda.find, name)
-        runs = runtime.db(agenda.history, name, limit)
+        runtime.db(service.find, name)
+        runs = runtime.db(service.history, name, limit)
         currency = runtime.settings.currency
     if as_json:
         emit([{**asdict(run), "currency": currency} for run in runs])
@@ -159,7 +159,7 @@ def history(
 def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Let a schedule fire no more; times that pass meanwhile are not made up for. Its jobs go on."""
     with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(agenda.pause, name)
+        standing = runtime.db(service.pause, name)
     _tell(standing, "paused", as_json=as_json)
 
 
@@ -167,7 +167,7 @@ def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOp
 def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Let a paused schedule fire again, from its next planned time on."""
     with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(agenda.resume, name)
+        standing = runtime.db(service.resume, name)
     _tell(standing, "goes on", as_json=as_json)
 
 
@@ -175,7 +175,7 @@ def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
 def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Run a schedule now, paused or not; when a run is not over yet, its overlap says what happens."""
     with looking(sandbox=sandbox) as runtime:
-        run_id = runtime.db(agenda.run_now, name)
+        run_id = runtime.db(service.run_now, name)
         start(run_id)
     if as_json:
         emit({"schedule": name, "run": run_id})
@@ -189,7 +189,7 @@ def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOpti
 def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Remove a schedule and its history; its batches stay, and their jobs go on."""
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(agenda.remove, name)
+        runtime.db(service.remove, name)
     if as_json:
         emit({"removed": name})
     else:

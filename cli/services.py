@@ -15,12 +15,13 @@ import typer
 from cli.environment import SandboxOption, choose, is_external
 from cli.output import Code, Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
-from workers.app import QUEUES
-from workers.health import file_of, judge
-from workers.settings import Settings, SettingsError, settings
+from workers.config.settings import Settings, SettingsError, settings
+from workers.messaging.app import QUEUES
+from workers.messaging.heartbeat import file_of
+from workers.observability.health import judge
 
 WATCH_SECONDS = 0.5  # between looks at whether all processes still run
-ORPHAN_SECONDS = 20.0  # less than the next command waits for a leftover worker, which is `local.process`'s 30 s
+ORPHAN_SECONDS = 20.0  # less than the next command waits for a leftover worker, which is `devstack.process`'s 30 s
 PASSWORD_BYTES = 12  # of a page's password when none is set
 
 ALL_QUEUES = ",".join(QUEUES)

@@ -25,15 +25,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import migrations
-from local.errors import ServerError
-from local.home import Home
-from local.ports import LOOPBACK, bind
-from local.process import ServerProcess
-from local.sandbox import sandbox_accounts
-from local.servers import Servers
-from models.session import make_engine
+from devstack.errors import ServerError
+from devstack.home import Home
+from devstack.ports import LOOPBACK, bind
+from devstack.process import ServerProcess
+from devstack.servers import Servers
+from models.connection import make_engine
 from providers import PROVIDERS
-from workers.settings import Settings
+from sandbox import sandbox_accounts
+from workers.config.settings import Settings
 
 READY_SECONDS = 60.0  # for web and sandbox to listen: they import for a second, on a slow machine for many
 JOIN_SECONDS = 120.0  # for an owner that is starting to say where its stack is
@@ -260,7 +260,7 @@ def web_command(settings: Settings, listener: socket.socket | int) -> list[str]:
 def sandbox_command(folder: Path, listener: socket.socket | int, *, child: bool = True) -> list[str]:
     """The command line of a sandbox process; a `child` is killed with this process, in the middle of what it does."""
     parent = [f"--parent={os.getpid()}"] if child else []
-    return [*PYTHON, "local.sandbox", f"--home={folder}", _listen_option(listener), *parent]
+    return [*PYTHON, "sandbox", f"--home={folder}", _listen_option(listener), *parent]
 
 
 def _listen_option(listener: socket.socket | int) -> str:

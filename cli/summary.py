@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from catalog.enqueue import Enqueued
-from catalog.export import jobs_of
-from catalog.pictures import Pictures, safe_name, write_pictures
-from catalog.report import BAD_STATES, BatchReport, Ending, endings
 from cli.output import STATE_STYLES, Code, Style, amount, complain, emit, say, why
 from cli.watch import Watched
 from models.states import JobState
-from workers.runtime import Runtime
-from workers.settings import Settings
+from reports.batch import BAD_STATES, BatchReport, Ending, endings
+from reports.export import jobs_of
+from reports.pictures import Pictures, safe_name, write_pictures
+from workers.config.settings import Settings
+from workers.engine.runtime import Runtime
 
 PICTURES = Path("recast-pictures")
 LISTED_ENDINGS = 50  # bad rows in the summary; `recast jobs` lists them all

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import OperationalError
 
-from catalog.report import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
 from cli.display import Display
 from cli.output import duration
 from cli.stack import Stack
 from models.states import JobState
-from workers.app import app
-from workers.runtime import Runtime
+from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
+from workers.engine.runtime import Runtime
+from workers.messaging.app import app
 
 LOOK_SECONDS = 0.2  # between looks: one row by its index
 JUDGE_SECONDS = 1.0  # between looks at what may keep a batch from going on

@@ -15,13 +15,23 @@ from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, moment, say, table
-from workers.pumps.deliver import disable
-from workers.pumps.wake import DELIVER_PUMP, wake
-from workers.runtime import Runtime
-from workers.telling.outbox import EVENTS
-from workers.telling.webhooks import Answer, Message, UnsealedError, forbidden, make_secret, request, seal, send, unseal
-from workers.wire.http import build_client
-from workers.wire.netguard import ForbiddenAddressError, Guard
+from workers.engine.runtime import Runtime
+from workers.engine.wake import DELIVER_PUMP, wake
+from workers.http.client import build_client
+from workers.http.ssrf import ForbiddenAddressError, Guard
+from workers.jobs.outbox import EVENTS
+from workers.webhooks.deliver import disable
+from workers.webhooks.messages import (
+    Answer,
+    Message,
+    UnsealedError,
+    forbidden,
+    make_secret,
+    request,
+    seal,
+    send,
+    unseal,
+)
 
 HOUR = 3_600  # seconds
 LISTED = 50

@@ -7,9 +7,9 @@ import time
 from alembic import context
 from sqlalchemy import Engine, text
 
-from models.session import be_patient, make_engine
+from models.connection import be_patient, make_engine
 from models.tables import metadata
-from workers.settings import read
+from workers.config.settings import read
 
 STATEMENT_MINUTES = 15  # an index on a large table takes its time
 LOCK_KEY = 0x0EC457  # advisory lock: whoever comes second waits, and then finds the work done

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, CreatedAt, Document, Money, Timestamp, one_of
-from models.states import AttemptState, JobState
+from models.attempts import NAMESPACE
+from models.base import Base, CreatedAt, Document, Timestamp, one_of
+from models.states import JobState
 
 
 class Job(Base):
@@ -107,110 +105,6 @@ class Version(Base):
     started_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
     replaced_at: Mapped[CreatedAt]
-
-
-class Announcement(Base):
-    """A Celery task id that waits for a job's end, with the canvas that Celery would have acted on."""
-
-    __tablename__ = "announcements"
-    __table_args__ = (
-        Index("ix_announcements_waiting", "job_id", postgresql_where=text("announced_at IS NULL")),
-        Index("ix_announcements_job_id", "job_id"),
-    )
-
-    task_id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    #: The task's request (links, chain, chord, group, ids), as kombu's JSON text.
-    canvas: Mapped[str]
-    created_at: Mapped[CreatedAt]
-    announced_at: Mapped[Timestamp | None]
-
-
-class Attempt(Base):
-    """One paid submission of a job to one account; `id` is the client reference, a uuid5 of job and number."""
-
-    __tablename__ = "attempts"
-    __table_args__ = (
-        one_of("state", AttemptState),
-        UniqueConstraint("job_id", "number"),
-        Index("ix_attempts_due", "account", "next_poll_at", postgresql_where=text("next_poll_at IS NOT NULL")),
-        Index("ix_attempts_open", "account", postgresql_where=text("state IN ('sending', 'running', 'unknown')")),
-        Index("ix_attempts_sending", "sent_at", postgresql_where=text("state = 'sending'")),
-        Index("ix_attempts_created", "account", "created_at"),
-    )
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    number: Mapped[int] = mapped_column(SmallInteger)
-    #: The job's batch, so that money can be booked without looking the job up.
-    batch_id: Mapped[int]
-    account: Mapped[str]
-    operation: Mapped[str]
-    state: Mapped[str]
-    reason: Mapped[str | None]
-    error: Mapped[str | None]
-    #: The provider's name for it.
-    handle: Mapped[str | None]
-    #: What the adapter needs to find it at the provider when the answer was lost; written before the send.
-    locator: Mapped[str | None]
-    #: Digest of the unguessable last part of the callback URL.
-    callback_token: Mapped[str | None] = mapped_column(unique=True)
-    send_count: Mapped[int] = mapped_column(SmallInteger, server_default="1")
-    cost: Mapped[Money] = mapped_column(server_default="0")
-    #: Why the accounts that are used before this one were passed over.
-    passed_over: Mapped[str | None]
-    created_at: Mapped[CreatedAt]
-    #: Committed just before the bytes were written.
-    sent_at: Mapped[Timestamp]
-    accepted_at: Mapped[Timestamp | None]
-    finished_at: Mapped[Timestamp | None]
-    next_poll_at: Mapped[Timestamp | None]
-    deadline_at: Mapped[Timestamp]
-    callback_at: Mapped[Timestamp | None]
-    #: When a poll last said "not yet": with `finished_at` it brackets the provider's latency.
-    pending_at: Mapped[Timestamp | None]
-    polls: Mapped[int] = mapped_column(server_default="0")
-    #: How often the provider was asked and knew nothing of it.
-    absences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    #: How often a dead result URL made us ask again.
-    refetches: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    #: What the provider says came out: [{"url": ..., "facts": {...}}].
-    outputs: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
-    #: The provider's last answer, as bytes: JSONB would refuse NUL and NaN.
-    raw: Mapped[bytes | None] = mapped_column(BYTEA)
-
-
-class Result(Base):
-    """One output file of an attempt, in our storage."""
-
-    __tablename__ = "results"
-    __table_args__ = (UniqueConstraint("attempt_id", "index"), Index("ix_results_job_id", "job_id"))
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    attempt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
-    index: Mapped[int] = mapped_column(SmallInteger)
-    key: Mapped[str]
-    thumbnail_key: Mapped[str | None]
-    sha256: Mapped[str]
-    #: The file as the provider made it, before it was marked as synthetic: where it is kept beside ours, its digest.
-    original_key: Mapped[str | None]
-    original_sha256: Mapped[str | None]
-    size: Mapped[int] = mapped_column(BigInteger)
-    media_type: Mapped[str]
-    width: Mapped[int]
-    height: Mapped[int]
-    facts: Mapped[Document] = mapped_column(server_default="{}")
-    created_at: Mapped[CreatedAt]
-
-
-#: Namespace of client references and bulk job ids; changing it would make every retry a new payment.
-NAMESPACE = uuid.UUID("6ad3b5f0-6a1e-4f0e-9d0b-7c0f6f1f2a55")
-
-
-def client_reference(job_id: str, number: int) -> uuid.UUID:
-    """The attempt's id: the same job and number always give the same reference, on any machine."""
-    return uuid.uuid5(NAMESPACE, f"{job_id}#{number}")
 
 
 def bulk_job_id(batch: str, key: str) -> str:

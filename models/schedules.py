@@ -71,7 +71,7 @@ class Schedule(Base):
     catalog: Mapped[str]
     cron: Mapped[str]
     zone: Mapped[str] = mapped_column(server_default="UTC")
-    #: How the catalog is run: see `workers.timetable.agenda.Options`.
+    #: How the catalog is run: see `workers.schedules.service.Options`.
     options: Mapped[Document] = mapped_column(server_default="{}")
     overlap: Mapped[str] = mapped_column(server_default="skip")
     catch_up: Mapped[str] = mapped_column(server_default="latest")

@@ -8,7 +8,7 @@
               unknown -> running | not_sent | expired          (found, proven absent, given up)
               running -> expired -> done                       (past its deadline, a late answer)
 
-Only `workers.steering.restore` and `workers.pumps.conclude` write what the machines do not know: what went on after a
+Only `workers.restore.hold` and `workers.restore.reconcile` write what the machines do not know: what went on after a
 backup.
 
 Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair stands in `JOB_MOVES` or `ATTEMPT_MOVES`;

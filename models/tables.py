@@ -1,12 +1,20 @@
 """Every table in one place, for migrations and tests."""
 
-from models.accounts import Account, Batch, Callback, Lease, Spend, Tally, Upload
+from models.accounts import Account, Upload
+from models.announcements import Announcement
+from models.attempts import Attempt
 from models.base import Base
+from models.batches import Batch
+from models.callbacks import Callback
+from models.counters import Tally
 from models.inputs import InputPicture
-from models.jobs import Announcement, Attempt, Job, Result, Version
-from models.outbox import Delivery, Webhook
+from models.jobs import Job, Version
+from models.leases import Lease
 from models.restores import Restore, Search
+from models.results import Result
 from models.schedules import Schedule, ScheduleRun
+from models.spend import Spend
+from models.webhooks import Delivery, Webhook
 
 metadata = Base.metadata
 

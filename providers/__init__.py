@@ -1,4 +1,4 @@
-"""One adapter for each provider: its wire format on one side, the outcomes of `providers.base` on the other."""
+"""One adapter for each provider: its wire format on one side, the outcomes of `providers.protocol` on the other."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from providers.base import Operation, Provider
 from providers.hidream import Hidream
 from providers.piktid import Piktid
+from providers.protocol import Provider
 from providers.qolaba import Qolaba
 from providers.replicate import Replicate
+from providers.spec import Operation
 from providers.zhiqite import Zhiqite
 
 _ADAPTERS: tuple[type[Provider], ...] = (Hidream, Piktid, Qolaba, Replicate, Zhiqite)

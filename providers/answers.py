@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from providers.base import MAX_ANSWER_BYTES
+from providers.protocol import MAX_ANSWER_BYTES
 
 MAX_TEXT_CHARS: Final = 2_000  # of a provider's message for people; a longer one is a page of HTML or a stack trace
 MAX_HANDLE_CHARS: Final = 256  # the longest known handle is a UUID; a longer text is not one

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.base import Need, Operation, Via
+from providers.spec import Need, Operation, Via
 
 _VIA: Final[Mapping[Via, str]] = {
     Via.URL: "fetched by the provider from a URL",

@@ -27,26 +27,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
-from providers.base import (
+from providers.outcomes import (
     Accepted,
     Credentials,
     Done,
-    Endpoint,
     Failed,
-    FittedOptions,
-    Need,
-    OpenAttempt,
-    Operation,
-    Order,
     Output,
     Pending,
     PollOutcome,
-    Reply,
     SubmitOutcome,
     Unanswered,
-    Via,
 )
+from providers.protocol import Endpoint, Reply
 from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
+from providers.spec import FittedOptions, Need, OpenAttempt, Operation, Order, Via
 from providers.tokens import TokenAdapter, refused_login
 from providers.words import reason_in
 

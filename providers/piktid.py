@@ -27,35 +27,25 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
-from providers.base import (
+from providers.outcomes import (
     Absent,
     Accepted,
     Credentials,
     Done,
-    Endpoint,
     Failed,
     Found,
     LocateOutcome,
-    Need,
-    NotSentError,
     NotYetKnown,
-    OpenAttempt,
-    Operation,
-    Options,
-    Order,
     Output,
     Pending,
     PollOutcome,
     Refused,
-    Reply,
     SubmitOutcome,
     Throttled,
     Unanswered,
     Unclear,
-    UnclearError,
-    UploadError,
-    Via,
 )
+from providers.protocol import Endpoint, NotSentError, Reply, UnclearError, UploadError
 from providers.replies import (
     BAD_CREDENTIALS,
     DECIDING,
@@ -65,6 +55,7 @@ from providers.replies import (
     settings_of,
     submit_verdict,
 )
+from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.tokens import TokenAdapter, refused_login
 from providers.words import reason_in
 

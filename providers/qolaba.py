@@ -20,27 +20,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
-from providers.base import (
+from providers.outcomes import (
     Accepted,
     Credentials,
     Done,
-    Endpoint,
     Failed,
-    Need,
-    OpenAttempt,
-    Operation,
-    Options,
-    Order,
     Output,
     Pending,
     PollOutcome,
     Refused,
-    Reply,
     SubmitOutcome,
     Unanswered,
-    Via,
 )
+from providers.protocol import Endpoint, Reply
 from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
+from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.words import reason_in
 
 CONSISTENCY: Final = "qolaba.consistency"

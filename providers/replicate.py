@@ -21,27 +21,21 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_v
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
-from providers.base import (
+from providers.outcomes import (
     Accepted,
     Credentials,
     Done,
-    Endpoint,
     Failed,
-    Need,
-    OpenAttempt,
-    Operation,
-    Options,
-    Order,
     Output,
     Pending,
     PollOutcome,
-    Reply,
     SubmitOutcome,
     Throttled,
     Unanswered,
-    Via,
 )
+from providers.protocol import Endpoint, Reply
 from providers.replies import BAD_CREDENTIALS, OneByOne, poll_verdict, settings_of, submit_verdict
+from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.words import reason_in
 
 SWAP: Final = "replicate.swap"

@@ -18,20 +18,9 @@ import httpx
 from pydantic import BaseModel
 
 from models.states import Reason
-from providers.base import (
-    CredentialsError,
-    Endpoint,
-    LocateOutcome,
-    NotYetKnown,
-    OpenAttempt,
-    Order,
-    PollOutcome,
-    Refused,
-    Reply,
-    Throttled,
-    Unanswered,
-    Unclear,
-)
+from providers.outcomes import LocateOutcome, NotYetKnown, PollOutcome, Refused, Throttled, Unanswered, Unclear
+from providers.protocol import CredentialsError, Endpoint, Reply
+from providers.spec import OpenAttempt, Order
 from providers.words import reason_in
 
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0  # a longer wait is a mistake of theirs, or for a person to judge

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import httpx
 
-from providers.base import NotSentError, Reply, UnclearError
+from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import Adapter
 
 

@@ -26,29 +26,22 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
-from providers.base import (
+from providers.outcomes import (
     Absent,
     Accepted,
     Credentials,
     Done,
-    Endpoint,
     Failed,
     Found,
     LocateOutcome,
-    Need,
-    OpenAttempt,
-    Operation,
-    Options,
-    Order,
     Output,
     Pending,
     PollOutcome,
-    Reply,
     SubmitOutcome,
     Unanswered,
     Unclear,
-    Via,
 )
+from providers.protocol import Endpoint, Reply
 from providers.replies import (
     BAD_CREDENTIALS,
     DECIDING,
@@ -60,6 +53,7 @@ from providers.replies import (
     settings_of,
     submit_verdict,
 )
+from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.words import pattern, reason_in
 
 # Neither codes nor words are documented; these are how such interfaces say that they know no such task, that they could

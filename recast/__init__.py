@@ -13,7 +13,10 @@
 that name.
 """
 
-from models.errors import (
+from importlib import import_module
+from typing import Any
+
+from recast.errors import (
     DirectCallError,
     InvalidJobError,
     JobError,
@@ -22,8 +25,6 @@ from models.errors import (
     RecastError,
 )
 from recast.runs import Batch, BatchError, BatchStuckError, BatchWaitError, Outcome, Result, batch, run
-from workers.app import app
-from workers.deferred import generate, swap
 
 __all__ = [
     "Batch",
@@ -44,3 +45,11 @@ __all__ = [
     "run",
     "swap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return import_module("workers.messaging.app").app
+    if name in {"swap", "generate"}:
+        return getattr(import_module("workers.producers.deferred"), name)
+    raise AttributeError(name)

@@ -16,13 +16,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
-from models.errors import InvalidJobError, RecastError
-
-if TYPE_CHECKING:
-    from workers.runtime import Runtime
+from recast.errors import InvalidJobError, RecastError
 
 LOOK_SECONDS = 0.5  # between two looks at one row of the database
 JUDGE_SECONDS = 5.0  # between looks at what may keep a batch from ever going on
@@ -91,7 +89,7 @@ class Batch:
 
     def counts(self) -> dict[str, int]:
         """How many jobs of the batch, from this call and former ones, stand in each state."""
-        from catalog.report import find  # noqa: PLC0415 - loads the database driver
+        find = import_module("reports.batch").find
 
         return dict(_runtime().db(find, self.name).counts)
 
@@ -105,7 +103,8 @@ class Batch:
             BatchWaitError: the time is over; the jobs go on.
             BatchStuckError: the batch cannot go on without a person; the message says what to do.
         """
-        from catalog.report import find, needs_person  # noqa: PLC0415
+        find = import_module("reports.batch").find
+        needs_person = import_module("reports.batch").needs_person
 
         runtime = _runtime()
         ends = None if timeout is None else time.monotonic() + timeout
@@ -125,8 +124,8 @@ class Batch:
 
     def results(self) -> Iterator[Outcome]:
         """The jobs in the order of the table, with their pictures and metadata; read in portions."""
-        from catalog.export import jobs_of  # noqa: PLC0415
-        from catalog.report import find  # noqa: PLC0415
+        find = import_module("reports.batch").find
+        jobs_of = import_module("reports.export").jobs_of
 
         runtime = _runtime()
         batch_id = runtime.db(find, self.name).id
@@ -176,15 +175,15 @@ def run(
         catalog.errors.CatalogError: the table cannot be used at all.
         InvalidJobError: one of the other arguments is wrong.
     """
-    from catalog.checks import Defaults  # noqa: PLC0415 - all of these load the database driver
-    from catalog.enqueue import Only, enqueue  # noqa: PLC0415
-    from catalog.intake import take_in  # noqa: PLC0415
-    from catalog.rows import Rows, open_rows  # noqa: PLC0415
-    from catalog.tables import TableRows  # noqa: PLC0415
+    Defaults = import_module("catalog.checks").Defaults  # noqa: N806 - a class
+    Only = import_module("catalog.enqueue").Only  # noqa: N806 - a class
+    enqueue = import_module("catalog.enqueue").enqueue
+    take_in = import_module("catalog.intake").take_in
+    open_rows = import_module("catalog.rows").open_rows
+    TableRows = import_module("catalog.tables").TableRows  # noqa: N806 - a class
 
     terms = _terms(max_cost, max_in_flight, only, label, priority, deadline)
     runtime = _runtime()
-    rows: Rows
     if isinstance(table, str | Path):
         rows = open_rows(table)
     elif name is None:
@@ -203,13 +202,13 @@ def batch(name: str) -> Batch:
     Raises:
         catalog.errors.UnknownBatchError: there is none.
     """
-    from catalog.report import find  # noqa: PLC0415
+    find = import_module("reports.batch").find
 
     return Batch(_runtime().db(find, name).name)
 
 
-def _runtime() -> Runtime:
-    from workers.runtime import runtime  # noqa: PLC0415 - loads the database driver
+def _runtime() -> Any:
+    runtime = import_module("workers.engine.runtime").runtime
 
     return runtime()
 
@@ -229,7 +228,8 @@ def _terms(
     priority: int | None,
     deadline: datetime | None,
 ) -> dict[str, Any]:
-    from workers.enqueue import MAX_PRIORITY, MIN_PRIORITY  # noqa: PLC0415 - loads the database driver
+    MAX_PRIORITY = import_module("workers.jobs.request").MAX_PRIORITY  # noqa: N806 - a class
+    MIN_PRIORITY = import_module("workers.jobs.request").MIN_PRIORITY  # noqa: N806 - a class
 
     try:
         cost = None if max_cost is None else Decimal(max_cost)

@@ -1,5 +1,5 @@
-"""The producers' tasks, declared in `workers.deferred`: producers can import that whatever their modules are called."""
+"""The producers' tasks; see `workers.producers.deferred`."""
 
-from workers.deferred import generate, swap
+from workers.producers.deferred import generate, swap
 
 __all__ = ["generate", "swap"]

@@ -1,8 +1,7 @@
 """The app as workers run it (``celery -A tasks.main worker``): tasks registered, the process's lifecycle attached."""
 
-from tasks import jobs, pumps, upkeep
-from workers import lifecycle
-from workers.app import app
+from tasks import jobs, lifecycle, pumps, upkeep
+from workers.messaging.app import app
 
 #: Importing these registers tasks, control commands and signal handlers.
 REGISTERED = (jobs, pumps, upkeep, lifecycle)

@@ -7,14 +7,14 @@ from typing import Any
 import structlog
 
 from tasks.base import RecastTask
-from workers.app import PUMP_VERSION, app
-from workers.pumps.deliver import DeliverPump
-from workers.pumps.poll import PollPump
-from workers.pumps.pump import Pump, run
-from workers.pumps.search import SearchPump
-from workers.pumps.store import StorePump
-from workers.pumps.submit import SubmitPump
-from workers.runtime import runtime
+from workers.engine.poll import PollPump
+from workers.engine.runner import Pump, run
+from workers.engine.runtime import runtime
+from workers.engine.store import StorePump
+from workers.engine.submit import SubmitPump
+from workers.messaging.app import PUMP_VERSION, app
+from workers.restore.search import SearchPump
+from workers.webhooks.deliver import DeliverPump
 
 log = structlog.get_logger()
 

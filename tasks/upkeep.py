@@ -9,13 +9,13 @@ from celery.worker.control import revoke as celery_revoke
 
 from catalog.scheduled import fire as fire_run
 from tasks.base import RecastTask
-from workers.app import app
-from workers.pumps.sweep import sweep as sweep_up
-from workers.revoke import revoke_tasks
-from workers.runtime import runtime
-from workers.steering.prune import prune as prune_jobs
-from workers.telling.announce import announce_jobs
-from workers.timetable.ticks import tick as look_at_schedules
+from workers.engine.runtime import runtime
+from workers.maintenance.sweep import sweep as sweep_up
+from workers.messaging.app import app
+from workers.operations.prune import prune as prune_jobs
+from workers.producers.completion import announce_jobs
+from workers.producers.revoke import revoke_tasks
+from workers.schedules.tick import tick as look_at_schedules
 
 
 @app.task(bind=True, base=RecastTask, name="announce")

@@ -10,7 +10,7 @@ from typing import Any
 
 from providers import PROVIDERS
 from tests.stack import Stack
-from workers.wire.callbacks import digest
+from workers.http.urls import digest
 
 
 @dataclass(frozen=True, slots=True)

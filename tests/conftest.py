@@ -13,10 +13,10 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER = {
     f"tests/{name}.py"
     for name in (
-        "integration/test_callbacks", "integration/test_canaries", "integration/test_demo", "integration/test_estimate",
-        "integration/test_flower", "integration/test_gallery", "integration/test_producers",
-        "integration/test_providers", "integration/test_s3", "integration/test_webhooks",
-        "web/test_gallery_in_a_browser",
+        "integration/providers/test_callbacks", "integration/observability/test_canaries", "integration/cli/test_demo",
+        "integration/catalog/test_estimate", "integration/messaging/test_flower", "integration/web/test_gallery",
+        "integration/producers/test_producers", "integration/providers/test_providers", "integration/catalog/test_s3",
+        "integration/webhooks/test_webhooks", "web/test_gallery_in_a_browser",
     )
 }  # fmt: skip
 

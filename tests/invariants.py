@@ -12,8 +12,8 @@ from celery import Celery
 from models.states import JobState
 from tests.bill import Bill, read_bill, wrong_in
 from tests.stack import Stack, wait_for
-from workers.app import configuration
-from workers.settings import Settings
+from workers.config.settings import Settings
+from workers.messaging.app import configuration
 
 
 def wrongs(stack: Stack) -> list[str]:

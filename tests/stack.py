@@ -23,12 +23,12 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 import migrations
-from local.sandbox import Sandbox, SandboxConfig, sandbox_accounts
-from local.servers import Servers
-from models.session import make_engine
-from workers import routing
-from workers.app import QUEUES
-from workers.spending.accounts import load
+from devstack.servers import Servers
+from models.connection import make_engine
+from sandbox import Sandbox, SandboxConfig, sandbox_accounts
+from workers.config.accounts import load
+from workers.jobs import request, routing
+from workers.messaging.app import QUEUES
 
 ROOT = Path(__file__).parent.parent
 PORTRAITS = ROOT / "examples" / "portraits"
@@ -169,7 +169,7 @@ class Stack:
             wait_for(lambda: _listens(port), message="the web process listens")
         return process
 
-    def insert(self, asks: Sequence[routing.Ask], batch: str = "test") -> int:
+    def insert(self, asks: Sequence[request.Ask], batch: str = "test") -> int:
         """Put jobs into a batch directly, as a catalog would; returns the batch's id."""
         accounts = load(self.accounts_file)
         reach = routing.Reach(public_url=True, presigned=False)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from models.session import make_engine, make_sessions
+from models.connection import make_engine, make_sessions
 from web.access import Access
 from web.before import Before
 from web.callbacks import Callbacks
@@ -16,12 +16,13 @@ from web.gallery import Gallery
 from web.health import Health
 from web.media import Media
 from web.metrics import Metrics
-from workers.files.inputs import Inputs
-from workers.files.media import PREFIX, MediaSigner
-from workers.files.storage import Storage
-from workers.settings import Settings, SettingsError, settings
-from workers.wire.http import build_client
-from workers.wire.netguard import Guard
+from workers.config.settings import Settings, SettingsError, settings
+from workers.http.client import build_client
+from workers.http.ssrf import Guard
+from workers.http.urls import MEDIA
+from workers.images.inputs import Inputs
+from workers.images.signed_urls import MediaSigner
+from workers.images.storage import Storage
 
 FETCHES = 8  # inputs fetched side by side for the gallery
 POOL_SIZE = 5  # connections to the database: every request here holds one for milliseconds
@@ -63,7 +64,7 @@ def build(chosen: Settings | None = None) -> Starlette:
             Route("/healthz", health.show),
             Route("/metrics", metrics.show),
             Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
-            Route(f"{PREFIX}/{{expires}}/{{signature}}/{{key:path}}", media.show),
+            Route(f"{MEDIA}/{{expires}}/{{signature}}/{{key:path}}", media.show),
             *pages,
         ],
         lifespan=lifespan,

@@ -7,11 +7,11 @@ from collections import OrderedDict
 
 from starlette.concurrency import run_in_threadpool
 
-from workers.files.download import DownloadError, fetch
-from workers.files.inputs import BadInputError, Inputs, InputTroubleError
-from workers.files.pictures import BadPictureError, thumbnail
-from workers.wire.http import HttpClient, TooLargeError
-from workers.wire.netguard import ForbiddenAddressError
+from workers.http.client import HttpClient, TooLargeError
+from workers.http.ssrf import ForbiddenAddressError
+from workers.images.download import DownloadError, fetch
+from workers.images.inputs import BadInputError, Inputs, InputTroubleError
+from workers.images.verify import BadPictureError, thumbnail
 
 REMEMBERED = 512  # small copies, of about 15 KB each
 AT_ONCE = 3  # pictures decoded side by side: a page asks for dozens

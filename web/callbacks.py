@@ -21,12 +21,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from providers.base import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
-from workers.pumps.leases import want
-from workers.pumps.wake import poll_pump, publish
-from workers.spending.accounts import Account, AccountsError, load
-from workers.wire.callbacks import digest
-from workers.wire.redaction import links_of, without_links
+from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
+from workers.config.accounts import Account, AccountsError, load
+from workers.engine.leases import want
+from workers.engine.wake import poll_pump
+from workers.http.redaction import links_of, without_links
+from workers.http.urls import digest
+from workers.messaging.publish import publish
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
@@ -143,7 +144,7 @@ class _NoHttp:
         self,
         request: httpx.Request,
         *,
-        timeout: float,  # noqa: ASYNC109 - the Protocol's
+        timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Reply:

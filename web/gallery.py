@@ -22,9 +22,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from catalog.errors import UnknownBatchError
-from catalog.report import BatchReport, find, recent
-from catalog.words import REASONS, amount, duration, moment
 from models.states import JobState
+from reports.batch import BatchReport, find, recent
+from reports.text import REASONS, amount, duration, moment
 from web import cards, charts
 from web.access import Access, Handler
 from web.before import Before, NoPictureError

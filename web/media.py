@@ -1,4 +1,4 @@
-"""Signed links to pictures in our storage: ``/media/<expires>/<signature>/<key>``, made by `workers.files.media`."""
+"""Pictures in our storage at signed links, ``/media/<expires>/<signature>/<key>``; see `workers.images.signed_urls`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from workers.files.media import BadLinkError, MediaSigner
-from workers.files.storage import Storage, StorageError
+from workers.images.signed_urls import BadLinkError, MediaSigner
+from workers.images.storage import Storage, StorageError
 
 CHUNK_BYTES = 1 << 18  # read and sent at once
 

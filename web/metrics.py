@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from models.states import AttemptState
-from workers.telling import tallies
-from workers.telling.metrics import Snapshot, Tally, collect
+from workers.jobs import counters
+from workers.observability.metrics import Snapshot, Tally, collect
 
 FRESH_SECONDS = 5.0  # an answer serves every scraper for so long, so that many of them cost no more than one
 
@@ -110,13 +110,13 @@ class _Exposition(Collector):
         found: dict[str, list[Tally]] = defaultdict(list)
         for tally in self._seen.tallies:
             found[tally.name].append(tally)
-        ended, attempts = found[tallies.JOBS_ENDED], found[tallies.ATTEMPTS_ENDED]
+        ended, attempts = found[counters.JOBS_ENDED], found[counters.ATTEMPTS_ENDED]
         yield _counter("recast_jobs_ended", "Jobs by how they ended.", ("state", "reason"), ended)
         labels = (*_PLACE, "state", "reason")
         yield _counter("recast_attempts_ended", "Attempts by how they ended.", labels, attempts)
-        yield _polls(found[tallies.POLLS], attempts)
-        yield _latency(found[tallies.LATENCY], found[tallies.LATENCY_SECONDS])
-        rules = found[tallies.SWEEP_FOUND]
+        yield _polls(found[counters.POLLS], attempts)
+        yield _latency(found[counters.LATENCY], found[counters.LATENCY_SECONDS])
+        rules = found[counters.SWEEP_FOUND]
         yield _counter("recast_sweep_found", "What the sweep set going again.", ("rule",), rules)
         last = {(tally.labels["rule"],): tally.last_at.timestamp() for tally in rules}
         yield _gauge("recast_sweep_last_found_timestamp_seconds", "When it last did.", ("rule",), last.items())
@@ -157,7 +157,7 @@ def _latency(buckets: list[Tally], sums: list[Tally]) -> Metric:
     )
     for place, counts in sorted(found.items()):
         cumulated, sofar = [], 0.0
-        for bound in tallies.BUCKETS:
+        for bound in counters.BUCKETS:
             sofar += counts.get(bound, 0.0)
             cumulated.append(("+Inf" if bound == float("inf") else f"{bound:g}", sofar))
         family.add_metric(place, buckets=cumulated, sum_value=total.get(place, 0.0))

@@ -70,7 +70,7 @@ async def make(provider: Provider, finished: list[dict[str, Any]]) -> None:
     handle = await provider.submit(job_id)
     submitted_at = datetime.now(UTC)
     await asyncio.sleep(LATENCY_SECONDS)
-    while (url := await provider.poll(handle)) is None:  # noqa: ASYNC110  # nothing would set an event
+    while (url := await provider.poll(handle)) is None:  # noqa: ASYNC110 - nothing would set an event
         await asyncio.sleep(POLL_SECONDS)
     finished.append({"id": job_id, "handle": handle, "submitted_at": submitted_at, "url": url})
 

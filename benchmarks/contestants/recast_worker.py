@@ -6,6 +6,6 @@ from benchmarks import provider
 
 provider.register()
 
-from tasks.main import app  # noqa: E402  # imports the registry that was just added to
+from tasks.main import app  # noqa: E402 - imports the registry that was just added to
 
 __all__ = ["app"]

@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.chaos.plan import Plan
 from tests.stack import Stack
-from workers.app import configuration
-from workers.routing import Ask
-from workers.settings import Settings
+from workers.config.settings import Settings
+from workers.jobs.request import Ask
+from workers.messaging.app import configuration
 
 CHUNK_SECONDS = 5.0  # a batch's worth of jobs comes every so often
 TASK_SHARE = 0.02  # of the jobs come from producers, through the broker

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from local.ports import pick_port
-from local.sandbox import Sandbox, SandboxConfig
-from local.servers import Servers
+from devstack.ports import pick_port
+from devstack.servers import Servers
+from sandbox import Sandbox, SandboxConfig
 from tests.bill import read_bill
 from tests.chaos.components import Killer, Weather
 from tests.chaos.load import Load

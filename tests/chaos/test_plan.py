@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.sandbox.faults import Kind, Rule
 from providers import PROVIDERS
+from sandbox.faults import Kind, Rule
 from tests.chaos import load, plan
 from tests.chaos.plan import GAP_SECONDS, MANNERS, RULES, make_plan
 

@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 from sqlalchemy import create_engine, make_url, text
 
-from local.sandbox import Sandbox, SandboxConfig
-from local.servers import Servers
+from devstack.servers import Servers
+from sandbox import Sandbox, SandboxConfig
 from tests.stack import Stack
 
 Deploy = Callable[[SandboxConfig], AbstractContextManager[Stack]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.sandbox.faults import CallKind
+from sandbox.faults import CallKind
 from tests.stack import Stack, wait_for
 from workers import failpoints
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import closing
 
+from models.transactions import Database
 from tests.bill import read_bill
 from tests.stack import Stack
-from workers.database import Database
-from workers.spending import gate
-from workers.steering.resolve import Held, Verdict, held, resolve
+from workers.accounts import admission
+from workers.operations.resolve import Held, Verdict, held, resolve
 
 
 def resolve_by_the_bill(stack: Stack) -> Counter[Verdict]:
@@ -45,5 +45,5 @@ def open_accounts(stack: Stack) -> Counter[str]:
     closed = stack.sql("SELECT name, closed_reason FROM accounts WHERE closed_until = 'infinity'")
     with closing(Database(stack.env["RECAST_DATABASE_URL"])) as database:
         for row in closed:
-            database.db(gate.reopen, row.name)
+            database.db(admission.reopen, row.name)
     return Counter(row.closed_reason for row in closed)

@@ -8,8 +8,8 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from tests.stack import Stack
-from workers.app import configuration
-from workers.settings import Settings
+from workers.config.settings import Settings
+from workers.messaging.app import configuration
 
 GET_SECONDS = 30  # until a result that is announced must have been got
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
-from workers.spending import money
+from workers.accounts import budget
 
 pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
 
@@ -68,7 +68,7 @@ def test_a_hundred_submissions_are_paid_and_not_one_more(tmp_path: Path) -> None
         assert month.amount == AFFORDABLE * PRICE
         (gate,) = stack.sql("SELECT *, extract(epoch FROM closed_until - now())::float8 AS left, now() FROM accounts")
         assert (gate.closed_reason, gate.closed_note) == ("budget", "the budget of 2.00 USD a month is spent")
-        assert gate.left == pytest.approx(money.seconds_left("month", gate.now), abs=5)
+        assert gate.left == pytest.approx(budget.seconds_left("month", gate.now), abs=5)
         check_all(stack)
 
         # and with more money they go

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.faults.conftest import Deploy
 from tests.faults.moments import BEGIN_SECONDS, CALL_SECONDS, MOMENTS, Hold, Moment
 from tests.faults.person import resolve_by_the_bill
@@ -22,7 +22,7 @@ from tests.faults.producers import Producers
 from tests.faults.victims import VICTIMS, Deployment
 from tests.invariants import check_all, check_idle
 from tests.stack import PORTRAITS, Stack, wait_for
-from workers import routing
+from workers.jobs import request
 
 pytestmark = pytest.mark.faults
 
@@ -112,11 +112,11 @@ def test_kill(deploy: Deploy, tmp_path: Any, moment: Moment, name: str) -> None:
             assert producers.get(job_id)["job"] == job_id
 
 
-def ask(number: int) -> routing.Ask:
+def ask(number: int) -> request.Ask:
     if number % 2:
-        return routing.Ask("swap", source=SOURCE, target=TARGET)
+        return request.Ask("swap", source=SOURCE, target=TARGET)
     options = {"width": 256, "height": 256}
-    return routing.Ask("generate", image=SOURCE, prompt=f"portrait {uuid.uuid4()}", options=options)
+    return request.Ask("generate", image=SOURCE, prompt=f"portrait {uuid.uuid4()}", options=options)
 
 
 def done(stack: Stack, batch: str) -> int:

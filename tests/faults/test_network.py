@@ -23,13 +23,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.faults.conftest import Deploy
 from tests.faults.proxy import Proxy
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, wait_for
-from workers import routing
-from workers.health import Verdict, file_of, judge
+from workers.jobs import request
+from workers.messaging.heartbeat import file_of
+from workers.observability.health import Verdict, judge
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -253,10 +254,10 @@ def dead_and_back(
     check_all(stack)
 
 
-def ask(number: int) -> routing.Ask:
+def ask(number: int) -> request.Ask:
     if number % 2:
-        return routing.Ask("swap", source=SOURCE, target=TARGET)
-    return routing.Ask("generate", image=SOURCE, prompt=f"portrait {number}", options={"width": 256, "height": 256})
+        return request.Ask("swap", source=SOURCE, target=TARGET)
+    return request.Ask("generate", image=SOURCE, prompt=f"portrait {number}", options={"width": 256, "height": 256})
 
 
 def home(stack: Stack) -> Path:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from local.sandbox import SandboxConfig
 from models.tables import metadata
+from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
-from workers.routing import Ask
+from workers.jobs.request import Ask
 
 pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.faults.conftest import Deploy
 from tests.faults.test_network import ACCOUNTS, START_SECONDS, ask
 from tests.invariants import check_all, check_idle

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.invariants import check_all, check_idle
 from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
-from workers.app import QUEUES
-from workers.routing import Ask
+from workers.jobs.request import Ask
+from workers.messaging.app import QUEUES
 
 pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
 

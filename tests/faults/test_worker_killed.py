@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, running, wait_for
-from workers import routing
+from workers.jobs import request
 
 JOBS = 500
 SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
@@ -24,9 +24,9 @@ def test_sigkill_in_the_middle_of_a_run(tmp_path: Path) -> None:
         stack.sandbox.add_fault("latency", where={"call": "submit"}, seconds=0.5)
         stack.insert(
             [
-                routing.Ask("swap", source=SOURCE, target=TARGET)
+                request.Ask("swap", source=SOURCE, target=TARGET)
                 if number % 2
-                else routing.Ask("generate", image=SOURCE, prompt="a pilot", options={"batch": 2})
+                else request.Ask("generate", image=SOURCE, prompt="a pilot", options={"batch": 2})
                 for number in range(JOBS)
             ]
         )

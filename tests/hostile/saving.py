@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from workers.pumps.pump import run
-from workers.pumps.store import StorePump
-from workers.runtime import Runtime
+from workers.engine.runner import run
+from workers.engine.runtime import Runtime
+from workers.engine.store import StorePump
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

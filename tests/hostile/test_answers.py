@@ -10,10 +10,10 @@ import pytest
 from tests.hostile import answers
 from tests.hostile.cases import Case
 from tests.hostile.saving import FileServer, file_server
-from workers.pumps import pump
-from workers.pumps.poll import PollPump
-from workers.pumps.submit import SubmitPump
-from workers.runtime import Runtime
+from workers.engine import runner
+from workers.engine.poll import PollPump
+from workers.engine.runtime import Runtime
+from workers.engine.submit import SubmitPump
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory
@@ -65,7 +65,7 @@ def test_hostile_answers_to_submissions(database: Database, make_runtime: Runtim
         database.sql("UPDATE jobs SET target = :target WHERE id = :id", target=target, id=job)
 
     in_pairs(answers.SUBMISSIONS, offer, answers.HONEST)
-    pump.run(runtime, SubmitPump(runtime, "main"), None)
+    runner.run(runtime, SubmitPump(runtime, "main"), None)
 
     judged(database, answers.SUBMISSIONS, "running")
     assert len(provider.asked) == len(set(provider.asked)) == 2 * len(answers.SUBMISSIONS)
@@ -80,7 +80,7 @@ def test_hostile_answers_to_polls(database: Database, make_runtime: RuntimeFacto
         provider.answers[str(reference)] = answer
 
     in_pairs(answers.POLLS, offer, answers.of(answers.finished("https://cdn.example/good.png")))
-    pump.run(runtime, PollPump(runtime, "main"), None)
+    runner.run(runtime, PollPump(runtime, "main"), None)
 
     judged(database, answers.POLLS, "done")
     assert {row.state for row in database.sql("SELECT state FROM jobs")} == {"running", "saving"}

@@ -14,7 +14,7 @@ from catalog.intake import take_in
 from tests.hostile import catalogs
 from tests.hostile.cases import Case, Fate
 from tests.unit.catalog.catalogs import accounts, picture
-from workers.routing import Reach
+from workers.jobs.routing import Reach
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

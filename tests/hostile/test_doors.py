@@ -17,10 +17,10 @@ from tests.hostile.pictures import JPEG
 from tests.stack import write_accounts
 from web.app import build
 from web.callbacks import MAX_BODY_BYTES
-from workers.files.media import MediaSigner
-from workers.files.storage import Storage
-from workers.settings import Settings
-from workers.wire.callbacks import digest
+from workers.config.settings import Settings
+from workers.http.urls import digest
+from workers.images.signed_urls import MediaSigner
+from workers.images.storage import Storage
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages

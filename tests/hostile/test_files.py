@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from catalog.errors import CatalogError
-from catalog.export import Exported, write_csv
-from catalog.pictures import write_pictures
+from reports.export import Exported, write_csv
+from reports.pictures import write_pictures
 from tests.hostile.cases import Case, Fate
 from tests.hostile.files import CELLS, KEYS, NAMES, TEMPLATES
-from workers.files.storage import Storage, StorageError
+from workers.images.storage import Storage, StorageError
 
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 

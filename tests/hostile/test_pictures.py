@@ -9,8 +9,8 @@ import pytest
 from tests.hostile import pictures
 from tests.hostile.cases import Case, Fate
 from tests.hostile.saving import file_server, paid_for, save_all
-from workers.files.inputs import BadInputError, hold
-from workers.files.pictures import verify
+from workers.images.inputs import BadInputError, hold
+from workers.images.verify import verify
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.sandbox import SandboxConfig
+from sandbox import SandboxConfig
 from tests.stack import Stack, running
 
 

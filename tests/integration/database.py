@@ -20,17 +20,17 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 import migrations
-from local.servers import Servers
-from models.accounts import SINGLES
-from models.jobs import client_reference
-from models.session import make_engine, make_sessions
+from devstack.servers import Servers
+from models.attempts import client_reference
+from models.batches import SINGLES
+from models.connection import make_engine, make_sessions
 from tests.stack import wait_for, write_accounts
-from workers.app import app
-from workers.pumps import claims
-from workers.runtime import Runtime
-from workers.settings import Settings
-from workers.spending import gate
-from workers.spending.accounts import Account, parse
+from workers.accounts import admission
+from workers.config.accounts import Account, parse
+from workers.config.settings import Settings
+from workers.engine import begin, claims
+from workers.engine.runtime import Runtime
+from workers.messaging.app import app
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Database:
     def account(self, name: str = "main", **table: Any) -> Account:
         """An account at Zhiqite with its gate in the database."""
         account = parse(name, {**ZHIQITE, **table})
-        self.run(gate.register, account)
+        self.run(admission.register, account)
         return account
 
     def batch(self, name: str = "batch", *, max_cost: str | None = None) -> int:
@@ -146,14 +146,14 @@ class Database:
         )
         return reference
 
-    def ready(self, claimed: Iterable[claims.Claim], cost: str = "0") -> list[claims.Ready]:
+    def ready(self, claimed: Iterable[claims.Claim], cost: str = "0") -> list[begin.Ready]:
         """Claimed jobs as `prepare` would hand them on."""
-        return [claims.Ready(claim, Decimal(cost), locator=None, callback_token=None) for claim in claimed]
+        return [begin.Ready(claim, Decimal(cost), locator=None, callback_token=None) for claim in claimed]
 
-    def start(self, account: Account, number: int = 1, cost: str = "0") -> claims.Begun:
+    def start(self, account: Account, number: int = 1, cost: str = "0") -> begin.Begun:
         """Claim and begin up to `number` jobs, as one turn of a submit pump would."""
         ready = self.ready(self.run(claims.claim, account, number), cost)
-        return self.run(claims.begin, account, ready)
+        return self.run(begin.begin, account, ready)
 
     def spend(self) -> dict[str, Decimal]:
         """What is booked now, by scope; an account's day and month always agree."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.states import JobState
 from tests.stack import PORTRAITS
-from workers.files.pictures import thumbnail
-from workers.files.storage import Storage
-from workers.settings import Settings
+from workers.config.settings import Settings
+from workers.images.storage import Storage
+from workers.images.verify import thumbnail
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

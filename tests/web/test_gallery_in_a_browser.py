@@ -12,13 +12,13 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from local.ports import bind
+from devstack.ports import bind
 from tests.stack import wait_for
 from tests.web import browser
 from tests.web.browser import Page, browsing
 from tests.web.shop import AUTH, settings, stock
 from web.app import build
-from workers.files.storage import Storage
+from workers.images.storage import Storage
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

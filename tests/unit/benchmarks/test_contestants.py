@@ -19,19 +19,9 @@ from benchmarks.contestants import SOURCE, TARGET, celery_idiomatic
 from benchmarks.processes import ROOT
 from benchmarks.provider import Bench, BenchOptions, BenchSettings, register
 from benchmarks.table import jobs, metadata
-from providers.base import (
-    Accepted,
-    Done,
-    Endpoint,
-    Input,
-    OpenAttempt,
-    Order,
-    Pending,
-    Provider,
-    Reply,
-    Unanswered,
-    Unclear,
-)
+from providers.outcomes import Accepted, Done, Pending, Unanswered, Unclear
+from providers.protocol import Endpoint, Provider, Reply
+from providers.spec import Input, OpenAttempt, Order
 from tests.unit.providers.scripted import ScriptedHttp, always, run
 
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
@@ -102,7 +92,7 @@ def test_registering_adds_the_stub_and_keeps_the_rest(monkeypatch: pytest.Monkey
 def test_the_worker_module_gives_recast_the_stub() -> None:
     script = """
 from benchmarks.contestants.recast_worker import app
-from workers.spending.accounts import parse
+from workers.config.accounts import parse
 account = parse("bench", {"provider": "bench", "base_url": "http://127.0.0.1:1"})
 print(list(account.operations), app.main, "poll" in app.tasks)
 """

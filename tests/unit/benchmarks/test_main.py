@@ -11,7 +11,7 @@ from benchmarks import __main__ as command
 from benchmarks import lineup, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
-from local.servers import Urls
+from devstack.servers import Urls
 
 FIGURES = Figures(
     jobs_per_s=100.0,

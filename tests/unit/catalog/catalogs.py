@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from workers.spending.accounts import Account, parse
+from workers.config.accounts import Account, parse
 
 COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
 

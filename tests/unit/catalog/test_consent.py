@@ -10,9 +10,10 @@ import pytest
 from catalog.checks import Defaults
 from catalog.errors import BadRowsError
 from catalog.intake import Intake, take_in
-from models.errors import InvalidJobError
+from recast.errors import InvalidJobError
 from tests.unit.catalog.catalogs import accounts, picture, swap, write_csv
-from workers.routing import MAX_CONSENT, Ask, Reach, route
+from workers.jobs.request import MAX_CONSENT, Ask
+from workers.jobs.routing import Reach, route
 
 REACH = Reach(public_url=True, presigned=False)
 ASKING = accounts("zhiqite", require_consent=True)

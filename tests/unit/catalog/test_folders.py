@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from catalog.columns import Row
 from catalog.errors import CatalogError
 from catalog.folders import FoundRows, is_search
-from catalog.rows import Row
 
 
 @pytest.fixture

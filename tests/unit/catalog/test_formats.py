@@ -19,8 +19,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
-from catalog.rows import Row, open_rows
+from catalog.rows import open_rows
 from catalog.tables import TableRows
 
 RECORDS: list[dict[str, Any]] = [

@@ -16,9 +16,9 @@ from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
 from models.jobs import bulk_job_id
 from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
-from workers import routing
-from workers.files import pictures
-from workers.routing import Reach
+from workers.images import verify
+from workers.jobs import routing
+from workers.jobs.routing import Reach
 
 REACH = Reach(public_url=True, presigned=False)
 NO_REACH = Reach(public_url=False, presigned=False)
@@ -215,9 +215,9 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
     looked: list[Path] = []
     routed: list[str] = []
 
-    def header(path: Path) -> pictures.Picture:
+    def header(path: Path) -> verify.Picture:
         looked.append(path)
-        return pictures.header(path)
+        return verify.header(path)
 
     def route(ask: Any, *more: Any) -> str:
         routed.append(ask.kind)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
-from catalog.rows import Row, open_rows, parse_json
+from catalog.rows import open_rows, parse_json
 
 
 def read(path: Path, content: str | bytes) -> list[Row | Mistake]:

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from catalog.report import BatchReport, Ending, Pace
 from cli.display import Lines, Silent, display_for, panel
 from cli.output import console
 from models.states import JobState
+from reports.batch import BatchReport, Ending, Pace
 
 
 def report(**counts: int) -> BatchReport:

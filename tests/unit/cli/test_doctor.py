@@ -12,9 +12,9 @@ import pytest
 from cli import doctor
 from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
 from cli.output import Code
-from workers.runtime import Runtime
-from workers.settings import Settings
-from workers.telling.metrics import Gate, Snapshot
+from workers.config.settings import Settings
+from workers.engine.runtime import Runtime
+from workers.observability.metrics import Gate, Snapshot
 
 SNAPSHOT = Snapshot(
     jobs={}, oldest_queued=None, in_flight={}, gates=[], unannounced=0, lag={}, spend={}, tallies=[]

@@ -11,10 +11,10 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from cli.main import explain, main
 from cli.output import Code
-from local.errors import ServerError
+from devstack.errors import ServerError
 from tests.unit.catalog.catalogs import portrait, swap, write_csv
-from workers.files.storage import StorageError
-from workers.settings import settings
+from workers.config.settings import settings
+from workers.images.storage import StorageError
 
 Captured = pytest.CaptureFixture[str]
 

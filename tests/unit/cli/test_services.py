@@ -12,8 +12,8 @@ import structlog
 from cli.main import main
 from cli.output import Code
 from tests.stack import ROOT
-from workers.health import Heartbeat, file_of
-from workers.settings import settings
+from workers.config.settings import settings
+from workers.messaging.heartbeat import Heartbeat, file_of
 
 
 @pytest.fixture

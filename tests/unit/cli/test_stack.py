@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cli.stack import write_sandbox_accounts
 from providers import PROVIDERS
-from workers.spending.accounts import load
+from workers.config.accounts import load
 
 
 def test_the_sandboxes_accounts_can_be_loaded(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from typer import BadParameter
 
 from cli.webhooks import check_url, chosen_events
-from workers.telling.outbox import EVENTS
+from workers.jobs.outbox import EVENTS
 
 
 def test_events_are_chosen_by_name() -> None:

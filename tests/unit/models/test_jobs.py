@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.jobs import NAMESPACE, bulk_job_id, client_reference, money
-from models.session import make_engine
+from models.attempts import NAMESPACE, client_reference
+from models.connection import make_engine
+from models.jobs import bulk_job_id, money
 
 
 def test_references_never_change() -> None:

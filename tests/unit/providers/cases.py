@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from providers.base import Input
+from providers.spec import Input
 from tests.unit.providers.scripted import PICTURE, REFERENCE, SECRET, Case
 
 SOURCE = Input(url="https://media.example/source.png?e=1&s=2")

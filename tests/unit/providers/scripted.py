@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import httpx
 
 from providers import PROVIDERS
-from providers.base import MAX_ANSWER_BYTES, Endpoint, Input, OpenAttempt, Order, Provider, Reply
+from providers.protocol import MAX_ANSWER_BYTES, Endpoint, Provider, Reply
 from providers.sessions import MemorySessions
+from providers.spec import Input, OpenAttempt, Order
 
 RECORDINGS = Path(__file__).parent / "recordings"
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
@@ -50,7 +51,7 @@ class ScriptedHttp:
         self,
         request: httpx.Request,
         *,
-        timeout: float,  # noqa: ASYNC109 - the Protocol's
+        timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from providers.answers import MAX_HANDLE_CHARS, MAX_ITEMS, MAX_TEXT_CHARS, Answer, clean, read
-from providers.base import MAX_ANSWER_BYTES
+from providers.protocol import MAX_ANSWER_BYTES
 
 
 def test_missing_members_lead_nowhere_without_raising() -> None:

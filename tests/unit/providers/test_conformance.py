@@ -11,23 +11,18 @@ import pytest
 
 from models.states import Reason
 from providers import PROVIDERS, operation, operations_of
-from providers.base import (
-    MAX_ANSWER_BYTES,
-    Endpoint,
-    FittedOptions,
+from providers.outcomes import (
     LocateOutcome,
-    NotSentError,
     NotYetKnown,
     PollOutcome,
-    Provider,
     Refused,
-    Reply,
     SubmitOutcome,
     Throttled,
     Unanswered,
     Unclear,
-    UnclearError,
 )
+from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply, UnclearError
+from providers.spec import FittedOptions
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import (
     REFERENCE,

@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from providers import PROVIDERS, operation
-from providers.base import Need, Operation, Options, Via
 from providers.describing import describe
+from providers.spec import Need, Operation, Options, Via
 from tests.stack import ROOT
 
 OPERATIONS = [name for adapter in PROVIDERS.values() for name in adapter.OPERATIONS]

@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from models.states import Reason
-from providers.base import Accepted, NotSentError, Refused, Reply
 from providers.hidream import HidreamSettings
+from providers.outcomes import Accepted, Refused
+from providers.protocol import NotSentError, Reply
 from providers.sessions import MemorySessions
 from tests.unit.providers.cases import HIDREAM_VARIATION
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from providers.answers import MAX_HANDLE_CHARS, read
-from providers.base import (
+from providers.outcomes import (
     Accepted,
     Credentials,
     Done,
@@ -22,12 +22,12 @@ from providers.base import (
     LocateOutcome,
     PollOutcome,
     Refused,
-    Reply,
     SubmitOutcome,
     Throttled,
     Unanswered,
     Unclear,
 )
+from providers.protocol import Reply
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import RECORDINGS, WRITE_BEFORE, Case, ScriptedHttp, always, run
 

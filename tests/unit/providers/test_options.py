@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from providers import operation
-from providers.base import FittedOptions
+from providers.spec import FittedOptions
 
 
 def first_error(name: str, options: dict[str, Any]) -> str:

@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from models.states import Reason
-from providers.base import Done, NotSentError, OpenAttempt, Pending, Refused, Reply, Throttled, Unanswered, UnclearError
+from providers.outcomes import Done, Pending, Refused, Throttled, Unanswered
+from providers.protocol import NotSentError, Reply, UnclearError
 from providers.sessions import MemorySessions
+from providers.spec import OpenAttempt
 from tests.unit.providers.cases import PIKTID_SWAP
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
 

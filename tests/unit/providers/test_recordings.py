@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.base import Input, Provider, Reply, UploadError
+from providers.protocol import Provider, Reply, UploadError
+from providers.spec import Input
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import (
     PICTURE,

@@ -8,7 +8,7 @@ import hmac
 import pytest
 from pydantic import ValidationError
 
-from providers.base import Provider
+from providers.protocol import Provider
 from providers.replicate import WEBHOOK_WINDOW_SECONDS, ReplicateSettings
 from tests.unit.providers.cases import REPLICATE_SWAP, ZHIQITE_SWAP
 from tests.unit.providers.scripted import ScriptedHttp, always, reply

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from models.states import Reason
-from providers.base import Reply
+from providers.protocol import Reply
 from providers.replies import MAX_RETRY_AFTER_SECONDS, retry_after
 from providers.words import reason_in
 

@@ -13,9 +13,10 @@ from starlette.routing import Route
 
 from web.app import build
 from web.health import Health
-from workers.files.media import PREFIX, MediaSigner
-from workers.files.storage import Storage, StorageError
-from workers.settings import Settings, SettingsError
+from workers.config.settings import Settings, SettingsError
+from workers.http.urls import MEDIA
+from workers.images.signed_urls import MediaSigner
+from workers.images.storage import Storage, StorageError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4_000  # several chunks
 
@@ -82,9 +83,9 @@ def test_head_tells_the_same_without_the_file(client: Client, settings: Settings
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_changed_link_is_refused(client: Client, settings: Settings, key: str, part: int) -> None:
-    parts = link(settings, key).removeprefix(f"{PREFIX}/").split("/", 2)
+    parts = link(settings, key).removeprefix(f"{MEDIA}/").split("/", 2)
     parts[part] = ("9" if parts[part][0] != "9" else "8") + parts[part][1:]
-    answer = client.get(f"{PREFIX}/{'/'.join(parts)}")
+    answer = client.get(f"{MEDIA}/{'/'.join(parts)}")
     assert answer.status_code == 403
     assert answer.headers["cache-control"] == "no-store"
 
@@ -105,7 +106,7 @@ def test_a_file_that_is_gone_is_404(client: Client, settings: Settings) -> None:
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "/etc/passwd", "%2e%2e/x", "a\\..\\b"])
 def test_no_path_leads_out_of_the_storage(client: Client, settings: Settings, name: str) -> None:
     expires = int(time.time()) + 60
-    assert client.get(f"{PREFIX}/{expires}/{'A' * 32}/{name}").status_code in {403, 404}
+    assert client.get(f"{MEDIA}/{expires}/{'A' * 32}/{name}").status_code in {403, 404}
     # Even a signature of ours opens nothing that the storage did not name itself.
     assert client.get(link(settings, name)).status_code in {403, 404, 503}
 

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from providers.base import NotSentError
+from providers.protocol import NotSentError
 from tests.stack import write_accounts
 from web.callbacks import MAX_BODY_BYTES, Callbacks, Verifiers
-from workers.spending.accounts import AccountsError
-from workers.wire.callbacks import digest
+from workers.config.accounts import AccountsError
+from workers.http.urls import digest
 
 KEY = b"a signing key of twenty-four bytes"
 BODY = b'{"id": "p1", "status": "succeeded"}'

@@ -1,0 +1,61 @@
+"""`recast accounts check --paid`: one job at one account, paid for, and written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.environment import choose, working
+from cli.output import Code, amount, say, why
+from cli.stack import Parts
+from models.states import JobState
+from reports.job import Story, tell
+from workers.engine.runner import run as run_pump
+from workers.engine.runtime import Runtime
+from workers.engine.store import StorePump
+from workers.jobs.request import Ask
+from workers.operations.paid_check import plan, trial
+
+
+def options_of(given: str) -> dict[str, Any]:
+    """An operation's options from the command line."""
+    try:
+        options = json.loads(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"{given!r} is not JSON: {error}", param_hint="--options") from None
+    if not isinstance(options, dict):
+        raise typer.BadParameter(f"{given!r} is not a JSON object", param_hint="--options")
+    return options
+
+
+def try_account(ask: Ask, to: Path, *, yes: bool, sandbox: bool) -> None:
+    """Make one job after asking, tell how it went, and write the exchange to `to`."""
+    with working(choose(sandbox=sandbox), Parts(worker=False, sandbox=sandbox), sandbox=sandbox) as (runtime, _):
+        account = runtime.account(str(ask.account))
+        _, operation = plan(runtime, account, ask)
+        cost = account.cost(account.operations[operation], ask.options)
+        price = f"{amount(cost)} {runtime.settings.currency}" if cost else "at a price the accounts file does not tell"
+        if not yes:
+            typer.confirm(f"{operation} at {account.name} will be paid for: {price}. Go on?", abort=True)
+        done = runtime.on_loop(trial(runtime, account, ask, say))
+        to.write_text(json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
+        story = _saved(runtime, done.job_id)
+    state = story.job["state"]
+    say(state if state == JobState.SUCCEEDED else f"{state}: {why(story.job['reason'], story.job['error'])}")
+    for result in story.results:
+        say(f"picture: {result['uri']}")
+    say(f"{len(done.exchanges)} exchanges, without secrets: {to}")
+    if state != JobState.SUCCEEDED:
+        raise typer.Exit(Code.PERSON if state == JobState.HELD else Code.JOBS_FAILED)
+
+
+def _saved(runtime: Runtime, job_id: str) -> Story:
+    """Save the job's pictures here, whether or not a worker runs."""
+    while True:
+        run_pump(runtime, StorePump(runtime, 0), None)
+        story = runtime.db(tell, job_id, runtime.storage)
+        if story.job["state"] != JobState.SAVING:
+            return story

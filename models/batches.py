@@ -1,0 +1,47 @@
+"""Batches, and how many of their jobs stand where."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, CreatedAt, Money, Timestamp
+
+
+class Batch(Base):
+    """The jobs of one catalog, and how many of them stand where.
+
+    The counts are kept by the transactions that move the jobs and verified by the sweep. Batch 0 holds the jobs that
+    producers send one by one; its counts are not kept, because every producer would queue for that one row.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (UniqueConstraint("schedule", "planned_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    label: Mapped[str | None]
+    schedule: Mapped[str | None] = mapped_column(ForeignKey("schedules.name", ondelete="SET NULL"))
+    planned_at: Mapped[Timestamp | None]
+    #: Most money this batch may spend, in the deployment's currency.
+    max_cost: Mapped[Money | None]
+    paused_at: Mapped[Timestamp | None]
+    #: `budget` when its `max_cost` is spent, `person` when somebody paused it.
+    paused_reason: Mapped[str | None]
+    #: Most jobs of this batch that may be at providers at the same time, over all accounts; NULL for no limit.
+    max_in_flight: Mapped[int | None]
+    #: Days after which the pictures of ended jobs are removed from the storage; NULL keeps them.
+    keep_days: Mapped[int | None]
+    created_at: Mapped[CreatedAt]
+    queued: Mapped[int] = mapped_column(server_default="0")
+    running: Mapped[int] = mapped_column(server_default="0")
+    saving: Mapped[int] = mapped_column(server_default="0")
+    succeeded: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    rejected: Mapped[int] = mapped_column(server_default="0")
+    canceled: Mapped[int] = mapped_column(server_default="0")
+    held: Mapped[int] = mapped_column(server_default="0")
+
+
+#: The pseudo-batch of jobs that came one by one.
+SINGLES = 0

@@ -1,0 +1,134 @@
+"""What may come back from a provider: a closed set of outcomes for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.states import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file the provider made: where it lies, and what was said of it."""
+
+    url: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the job, and will bill it."""
+
+    handle: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result is there. At submission it also means that the provider took the job."""
+
+    outputs: tuple[Output, ...]
+    raw: bytes = b""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    handle: str | None = None
+    #: What `Provider.acknowledge` is given once this outcome is committed.
+    receipts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider did not take the job and will not bill it; `message` in plain words for a person."""
+
+    reason: Reason
+    message: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not now: nothing was taken. `retry_after` in seconds, where the provider said so."""
+
+    retry_after: float | None = None
+    message: str = "the provider asked us to slow down"
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request provably never arrived."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """Whether the provider took the job cannot be told from what came back."""
+
+    message: str
+    raw: bytes = b""
+
+
+SubmitOutcome = Accepted | Done | Refused | Throttled | NotSent | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not finished yet."""
+
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider took the job and could not do it; `again` tells whether a new attempt may help."""
+
+    reason: Reason
+    message: str
+    again: bool = False
+    raw: bytes = b""
+    #: What `Provider.acknowledge` is given once this outcome is committed.
+    receipts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The question got no usable answer (network, 5xx, 429): ask again later. Says nothing of the job."""
+
+    message: str
+    retry_after: float | None = None
+    raw: bytes = b""
+
+
+PollOutcome = Pending | Done | Failed | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The provider has it, under this handle; how it stands is the next poll's business."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The provider says that it has no such job. Counts only when repeated after the deadline of the submission."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYetKnown:
+    """The question got no usable answer, or cannot be answered yet."""
+
+    message: str
+
+
+LocateOutcome = Found | Absent | NotYetKnown
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a check of the credentials found, without spending."""
+
+    ok: bool | None
+    message: str

@@ -1,0 +1,132 @@
+"""What an operation takes, and one order for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Via(StrEnum):
+    """How a provider takes a picture."""
+
+    URL = "url"
+    BYTES = "bytes"
+    UPLOAD = "upload"
+
+
+#: The types of pictures that we take ourselves.
+PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One picture an operation needs: in which way, and whether one upload may serve many jobs."""
+
+    via: Via
+    shared: bool = True
+    #: Exact width:height the provider insists on, and its longest side in pixels.
+    ratio: tuple[int, int] | None = None
+    max_side: int | None = None
+    #: What the provider is known to read; a picture of another type that passes through our hands becomes the first.
+    media_types: tuple[str, ...] = PICTURE_TYPES
+    #: The option that names the picture, for a role without a column of its own; such a picture may be left out.
+    option: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the provider insists on a shape, so that a picture must be looked at before it is passed on."""
+        return self.ratio is not None or self.max_side is not None
+
+
+class Options(BaseModel):
+    """Base of every operation's options: unknown names and wrong types are errors that name the field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Fit(StrEnum):
+    """What becomes of a picture whose shape a provider does not take."""
+
+    REJECT = "reject"
+    CROP = "crop"
+    PAD = "pad"
+
+
+class FittedOptions(Options):
+    """Base of the options of operations that insist on a picture's shape; `fit` is for us and is never sent."""
+
+    fit: Fit = Fit.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing a provider does, written ``provider.operation``."""
+
+    name: str
+    kind: Literal["swap", "generate"]
+    options: type[Options]
+    needs: Mapping[str, Need]
+    prompt: Literal["required", "optional", "unused"] = "unused"
+    #: False where the outcome is data and not a picture.
+    pictures: bool = True
+    #: Seconds until a first result usually appears, until the account has learned better.
+    typical_seconds: float = 10.0
+    #: Whether the submission may carry our callback URL.
+    callback: bool = False
+    #: How many pictures the options ask for (prices may be per picture).
+    count: str | None = None
+    summary: str = ""
+
+    def pictures_for(self, options: Mapping[str, Any]) -> int:
+        """How many pictures a job with `options` asks for."""
+        return int(options.get(self.count, 1) or 1) if self.count else 1
+
+    def option_pictures(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """The input pictures that checked `options` name, by role."""
+        named = ((role, options.get(need.option)) for role, need in self.needs.items() if need.option)
+        return {role: uri for role, uri in named if uri}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A prepared picture: the one of `url`, `data` and `handle` that the operation's `Need` asks for is set.
+
+    Digest, type and size in pixels are known for pictures that we hold, not for a public URL that is passed on.
+    """
+
+    sha256: str = ""
+    media_type: str = ""
+    width: int = 0
+    height: int = 0
+    url: str | None = None
+    data: bytes | None = None
+    handle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One submission: what an adapter needs to write the request."""
+
+    reference: uuid.UUID
+    operation: str
+    options: Options
+    inputs: Mapping[str, Input]
+    prompt: str | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt the provider may know of: what poll and locate work with."""
+
+    reference: uuid.UUID
+    operation: str
+    handle: str | None
+    locator: str | None = None
+    #: Seconds since the provider took it, or since it was sent where that is not known.
+    age: float = 0.0

@@ -1,0 +1,1 @@
+"""What became of jobs: batches, single jobs, spending, invoices, exports."""

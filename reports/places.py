@@ -1,0 +1,139 @@
+"""Where exported pictures go: a folder of this machine, or a prefix in object storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+
+from catalog.errors import CatalogError
+from workers.images.storage import Storage, StorageError
+
+NOTES = ".recast-export.json"  # beside the pictures in object storage: the digest of each
+COPIES_AT_ONCE = 16  # to object storage, where a copy waits more than it works
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A result, and the name it gets below the folder."""
+
+    name: str
+    key: str
+    sha256: str
+    size: int
+
+
+class Folder:
+    """A folder of this machine; the pictures of local storage are linked into it."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        self._folder = folder
+        self._storage = storage
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, pictures: Sequence[Picture]) -> int:
+        """Put those there that are not there yet, each in one step; how many they were."""
+        return sum(self._put(picture) for picture in pictures)
+
+    def _put(self, picture: Picture) -> bool:
+        target = self._folder / picture.name
+        url = self._storage.url(picture.key)
+        source = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        if _is_there(target, source, picture):
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            if source is None or not _linked(source, partial):
+                with self._storage.open(picture.key) as file, partial.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return True
+
+
+class Objects:
+    """A prefix in object storage. The digest of each picture is noted beside them: a size alone proves nothing."""
+
+    def __init__(self, place: str, storage: Storage) -> None:
+        self._place = place
+        self._storage = storage
+        self._digests: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        try:
+            self._files, root = fsspec.url_to_fs(place)
+        except ImportError:
+            raise CatalogError(f"{place}: a package is missing: pip install 'recast[s3]'") from None
+        except ValueError as error:
+            raise CatalogError(f"{place}: cannot be written: {error}") from None
+        self._root = root.rstrip("/")
+
+    def prepare(self) -> None:
+        """Look what is there, all at once."""
+        with self._explained():
+            self._files.invalidate_cache()
+            found = self._files.find(self._root, detail=True)
+            self._sizes = {path[len(self._root) + 1 :]: int(info["size"]) for path, info in found.items()}
+            if NOTES in self._sizes:
+                self._digests = json.loads(self._files.cat_file(f"{self._root}/{NOTES}"))
+
+    def put(self, pictures: Sequence[Picture]) -> int:
+        """Put those there that are not there yet, side by side, and note them; how many they were."""
+        missing = [each for each in pictures if not self._has(each)]
+        if missing:
+            with self._explained(), ThreadPoolExecutor(COPIES_AT_ONCE) as threads:
+                list(threads.map(self._copy, missing))
+                self._digests |= {each.name: each.sha256 for each in missing}
+                self._files.pipe_file(f"{self._root}/{NOTES}", json.dumps(self._digests).encode())
+        return len(missing)
+
+    def _has(self, picture: Picture) -> bool:
+        return self._sizes.get(picture.name) == picture.size and self._digests.get(picture.name) == picture.sha256
+
+    def _copy(self, picture: Picture) -> None:
+        self._files.pipe_file(f"{self._root}/{picture.name}", self._storage.get(picture.key))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except Exception as error:  # every file system raises exceptions of its vendor's own making
+            raise CatalogError(f"{self._place}: cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _is_there(target: Path, source: Path | None, picture: Picture) -> bool:
+    """Whether `target` is the picture already, linked or copied."""
+    if target.is_symlink() or not target.exists():
+        return False
+    if source is not None and source.exists() and target.samefile(source):
+        return True
+    if target.stat().st_size != picture.size:
+        return False
+    with target.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether a hard link could be made; not so across file systems, or where there are none."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    # It is the stored file itself: whoever wants to edit it shall edit a copy.
+    target.chmod(0o444)
+    return True

@@ -1,0 +1,95 @@
+"""Runs the sandbox: ``python -m sandbox --home FOLDER``. Once ready it prints its address, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from devstack.launch import die_with
+from sandbox.app import build
+from sandbox.config import SandboxConfig
+from sandbox.wire import ResettableProtocol
+
+STOP_SECONDS = 1  # given to requests in flight when told to stop; those left in silence would wait for ever
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            print(f"http://{host}:{port}", flush=True)  # noqa: T201 (the parent reads it)
+
+
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Every provider, made of paper.")
+    parser.add_argument("--home", type=Path, required=True, help="keeps the bill, the jobs and the pictures")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--fd", type=int, help="a bound socket to listen on, in place of a port")
+    parser.add_argument("--pictures", choices=("real", "cheap"), default="real")
+    parser.add_argument("--latency", type=float, default=1.0, metavar="SECONDS")
+    parser.add_argument(
+        "--spread", type=float, default=0.0, metavar="SECONDS", help="standard deviation of the latency"
+    )
+    parser.add_argument("--latency-of", action="append", default=[], metavar="PROVIDER=SECONDS")
+    parser.add_argument("--files-expire", type=float, metavar="SECONDS")
+    parser.add_argument("--results-expire", type=float, default=14_400.0, metavar="SECONDS")
+    parser.add_argument("--duplicates", choices=("refuse", "bill"), default="refuse")
+    parser.add_argument("--callback-scale", type=float, default=1.0, metavar="FACTOR")
+    parser.add_argument("--tokens-expire", type=float, metavar="SECONDS")
+    parser.add_argument("--inbox-expire", type=float, default=600.0, metavar="SECONDS")
+    parser.add_argument("--inbox-gap", type=float, default=3.0, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parent", type=int, metavar="PID", help="die with this process, which must have started it")
+    return parser.parse_args(arguments)
+
+
+def _config(asked: argparse.Namespace) -> SandboxConfig:
+    return SandboxConfig(
+        home=asked.home,
+        pictures=asked.pictures,
+        latency=asked.latency,
+        spread=asked.spread,
+        latencies={name: float(seconds) for name, _, seconds in (text.partition("=") for text in asked.latency_of)},
+        files_expire=asked.files_expire,
+        results_expire=asked.results_expire,
+        duplicates=asked.duplicates,
+        callback_scale=asked.callback_scale,
+        tokens_expire=asked.tokens_expire,
+        inbox_expire=asked.inbox_expire,
+        inbox_gap=asked.inbox_gap,
+        seed=asked.seed,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on loopback until told to stop."""
+    asked = _arguments(arguments)
+    if asked.parent and sys.platform == "linux":
+        die_with(asked.parent, signal.SIGKILL)
+    server = _Server(
+        uvicorn.Config(
+            build(_config(asked)),
+            host="127.0.0.1",
+            port=asked.port,
+            fd=asked.fd,
+            http=ResettableProtocol,
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+    server.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,157 @@
+"""Callbacks: what a provider posts to the address that a submission gave, with the provider's own repetitions.
+
+What is due waits in a bounded queue for a few background senders; where that is full, a callback is dropped, as on a
+bad day at a provider. A restart forgets repetitions, and the callbacks of jobs whose results could be had before it;
+the address, and the fault that is to happen, stand with the job and are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import httpx
+
+from sandbox.faults import Call, Faults
+from sandbox.jobs import Job, Jobs
+from sandbox.stats import Stats
+
+SENDERS = 16  # callbacks under way at once: enough that one slow receiver does not keep the others waiting
+QUEUE = 10_000  # callbacks that are due and not under way: some seconds' worth of a load test
+
+START = "start"  # the event that comes before the job's end
+COMPLETED = "completed"  # the job's end, which alone is repeated until it is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a submission asked for: where to call back, and at which events."""
+
+    url: str
+    events: tuple[str, ...] = (COMPLETED,)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One callback as it goes over the wire; `body` is JSON."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one provider calls back."""
+
+    #: Given a job, an event and whether to forge it.
+    write: Callable[[Job, str, bool], Notice]
+    #: Whether an answer, by its status and body, counts as taken.
+    taken: Callable[[int, bytes], bool]
+    #: Seconds before each repetition.
+    delays: tuple[float, ...]
+    #: Seconds until an answer must be there.
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    job: int
+    event: str
+    forged: bool = False
+    repeated: int = 0
+
+
+class Callbacks:
+    """The callbacks of all providers."""
+
+    def __init__(self, jobs: Jobs, faults: Faults, stats: Stats, scale: float) -> None:
+        self.manners: dict[str, Manner] = {}
+        self._jobs = jobs
+        self._faults = faults
+        self._stats = stats
+        self._scale = scale
+        self._queue: asyncio.Queue[_Due] = asyncio.Queue(QUEUE)
+        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 (each is timed as a whole)
+        self._senders: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin to send."""
+        self._senders = [asyncio.create_task(self._send_on()) for _ in range(SENDERS)]
+
+    async def close(self) -> None:
+        """Send no more."""
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.gather(*self._senders, return_exceptions=True)
+        await self._http.aclose()
+
+    def note(self, call: Call, wish: Wish) -> dict[str, Any]:
+        """Return what is kept with a job that wishes a callback, having drawn the fault that will happen to it."""
+        rule = self._faults.draw(replace(call, kind="callback"))
+        if rule is not None:
+            self._stats.fault(rule.fault)
+        return asdict(wish) | {"fault": rule and rule.fault, "seconds": rule.seconds if rule else 0.0}
+
+    def accepted(self, job: Job) -> None:
+        """Send what comes before the end of a job that was accepted just now."""
+        wish = job.notes.get("callback")
+        if wish is None:
+            return
+        if wish["fault"] == "callback_forged":
+            self._later(0, _Due(job.id, COMPLETED, forged=True))
+        if START in wish["events"] and wish["fault"] != "callback_dropped":
+            self._later(0, _Due(job.id, START))
+
+    def ended(self, job: Job) -> None:
+        """Send, once its result can be had, that a job has ended."""
+        wish = job.notes.get("callback")
+        if wish is None or wish["fault"] == "callback_dropped":
+            return
+        wait = max(0.0, job.ready_at - time.time())
+        if wish["fault"] == "callback_late":
+            wait += wish["seconds"]
+        events = [event for event in wish["events"] if event != START]
+        for event in events * 2 if wish["fault"] == "callback_duplicated" else events:
+            self._later(wait, _Due(job.id, event))
+
+    def _later(self, seconds: float, due: _Due) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._put, due)
+
+    def _put(self, due: _Due) -> None:
+        try:
+            self._queue.put_nowait(due)
+        except asyncio.QueueFull:
+            self._stats.callback("overflowed")
+
+    async def _send_on(self) -> None:
+        while True:
+            due = await self._queue.get()
+            job = self._jobs.get(due.job)
+            if job is None:
+                continue
+            early = job.ready_at - time.time()
+            if early > 0 and due.event != START and not due.forged:
+                self._later(early, due)  # timers follow another clock than jobs do, and may be ahead of it
+            else:
+                await self._send(job, due)
+
+    async def _send(self, job: Job, due: _Due) -> None:
+        """Send one callback once, and see to its repetition where it was not taken."""
+        manner = self.manners[job.provider]
+        notice = manner.write(job, due.event, due.forged)
+        self._stats.request(Call(job.provider, "callback", job.operation, job.account, job.reference or ""), None)
+        headers = {"Content-Type": "application/json", **notice.headers}
+        try:
+            async with asyncio.timeout(manner.timeout):
+                answer = await self._http.post(job.notes["callback"]["url"], content=notice.body, headers=headers)
+            taken = manner.taken(answer.status_code, answer.content)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            taken = False
+        final = due.event == COMPLETED and not due.forged
+        if not taken and final and due.repeated < len(manner.delays):
+            self._later(manner.delays[due.repeated] * self._scale, replace(due, repeated=due.repeated + 1))
+        else:
+            self._stats.callback("taken" if taken else "given_up")

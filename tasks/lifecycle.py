@@ -1,0 +1,101 @@
+"""What a worker process does at its start and end: logs, checks, the first sweep, and an orderly stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from celery import signals
+from celery.concurrency.thread import TaskPool
+
+from workers.config.accounts import AccountsError, load
+from workers.config.settings import Settings, SettingsError, settings
+from workers.engine.runtime import runtime
+from workers.messaging.app import app
+from workers.messaging.broker import repair
+from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.observability import checks
+from workers.observability.health import Pulse
+from workers.observability.logs import configure_logs
+
+BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
+SPARE_SLOTS = 4  # for producers' tasks, announcements and the sweep beside the pumps
+
+_pulse: list[Pulse] = []
+
+
+def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
+    """Refuse a worker whose pumps could take all of its slots.
+
+    Raises:
+        SettingsError: says how many slots are needed.
+    """
+    needed = 2 * accounts + store_pumps + SPARE_SLOTS
+    if slots < needed:
+        raise SettingsError(
+            f"RECAST_SLOTS={slots} is too small: {accounts} accounts take two slots each, {store_pumps} store pumps one"
+            f" each, and {SPARE_SLOTS} must stay free; set {needed} or more"
+        )
+
+
+@signals.setup_logging.connect
+def _logs(loglevel: int | str | None = None, **_: Any) -> None:
+    level = loglevel if isinstance(loglevel, int) else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(message)s"}')
+    configure_logs(level)
+
+
+def check(chosen: Settings, accounts: int) -> None:
+    """Refuse to work with settings that would lose money or time.
+
+    Raises:
+        SettingsError: says which, and what to set.
+    """
+    if chosen.secret_key is None:
+        raise SettingsError(
+            "RECAST_SECRET_KEY is not set; media links are signed and providers' tokens encrypted with it:"
+            " set 32 random characters"
+        )
+    check_slots(chosen.slots, accounts, chosen.store_pumps)
+
+
+def _leave_alone(*_: Any, **__: Any) -> None:
+    """What a second Ctrl-C does to running tasks: nothing, for their slices have heard the first and end by themselves.
+
+    Celery's pool of threads cannot end one, raises, and leaves the worker half stopped and alive.
+    """
+
+
+@signals.worker_init.connect
+def _prepare(sender: Any, **_: Any) -> None:
+    repair()
+    TaskPool.terminate_job = _leave_alone
+    try:
+        # The file alone is asked: a worker may start before its database.
+        check(settings(), len(load(settings().accounts_file)))
+        own = runtime()
+    except (SettingsError, AccountsError) as error:
+        sys.stderr.write(f"recast: {error}\n")
+        # Celery logs and passes over what a signal's handler raises, unless it is this.
+        raise SystemExit(BAD_SETTINGS) from error
+    heartbeat = Heartbeat(file_of(own.settings.home, sender.hostname), own.settings.heartbeat_every)
+    _pulse.append(Pulse(heartbeat, checks.parts(own), own.settings.heartbeat_every))
+    _pulse[0].start()
+
+
+@signals.worker_ready.connect
+def _sweep_once(**_: Any) -> None:
+    app.send_task("sweep", retry=False, ignore_result=True)
+
+
+@signals.worker_shutting_down.connect
+def _stop_claiming(**_: Any) -> None:
+    runtime().stopping.set()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    while _pulse:
+        _pulse.pop().stop()
+    runtime().close()

@@ -1,0 +1,109 @@
+"""A callback brings the result within a second, and whatever happens to callbacks, the outcome is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from devstack.ports import pick_port
+from sandbox import SandboxConfig
+from tests.invariants import check_all
+from tests.stack import PORTRAITS, Stack, running
+from workers.jobs import request
+
+ACCOUNT = "sandbox-hidream"
+
+
+@contextmanager
+def deployment(home: Path, **limits: Any) -> Iterator[Stack]:
+    """A deployment whose provider calls back, with a web process to be called, and no worker yet."""
+    port = pick_port(None)
+    config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=2.0, callback_scale=0.1)
+    with running(home, config, RECAST_PUBLIC_URL=f"http://127.0.0.1:{port}") as stack:
+        stack.only(ACCOUNT)
+        stack.configure(**{ACCOUNT: {"max_in_flight": 500, "deadline": "60s", **limits}})
+        stack.web(port)
+        yield stack
+
+
+def variation(folder: Path) -> request.Ask:
+    """A job on a picture of exactly 3:4."""
+    path = folder / "model.jpg"
+    with Image.open(PORTRAITS / "grace_hopper.jpg") as portrait:
+        portrait.crop((0, 0, 450, 600)).save(path)
+    return request.Ask("generate", image=str(path), options={"template_id": 3})
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(360)
+def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
+    # Other work on a shared machine can only add to a delay: the best of three rounds says what Recast does.
+    rounds: list[float] = []
+    while len(rounds) < 3:
+        rounds.append(_p95_of_a_round(tmp_path / str(len(rounds))))
+        if rounds[-1] <= 1.0:  # 0.35 s on two shared cores
+            return
+    pytest.fail(f"p95 of each round, in seconds: {rounds}")
+
+
+def _p95_of_a_round(home: Path) -> float:
+    home.mkdir()
+    with deployment(home, poll_every="30s", rate="20/s") as stack:
+        stack.insert([variation(home)] * 300)
+        stack.worker().wait_ready()
+        states = stack.wait_settled(timeout=90)
+
+        assert states == {"succeeded": 300}
+        check_all(stack)
+        return quantiles(_delays(stack), n=20)[-1]
+
+
+def _delays(stack: Stack) -> list[float]:
+    """Seconds from the provider's having finished each job to its last picture being stored."""
+    ready = {job["handle"]: job["ready_at"] for job in stack.sandbox.jobs()}
+    rows = stack.sql(
+        "SELECT a.handle, extract(epoch FROM max(r.created_at))::float8 AS stored"
+        " FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
+    )
+    return [row.stored - ready[row.handle] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with deployment(tmp_path_factory.mktemp("called"), poll_every="1s") as stack:
+        stack.worker().wait_ready()
+        stack.beat()
+        yield stack
+
+
+def test_a_token_nobody_has_is_told_nothing(called: Stack) -> None:
+    before = called.sql("SELECT count(*) AS kept FROM callbacks")
+    answer = httpx.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
+
+    assert answer.status_code == 404
+    assert called.sql("SELECT count(*) AS kept FROM callbacks") == before
+
+
+@pytest.mark.parametrize("fault", ["callback_late", "callback_dropped", "callback_forged", "callback_duplicated"])
+def test_the_outcome_does_not_depend_on_callbacks(called: Stack, fault: str) -> None:
+    late: dict[str, Any] = {"seconds": 5.0} if fault == "callback_late" else {}
+    called.sandbox.clear_faults()
+    called.sandbox.add_fault(fault, **late)
+    called.insert([variation(called.home)] * 20, batch=fault)
+    states = called.wait_settled(timeout=60)
+
+    assert states.keys() == {"succeeded"}
+    assert called.sql("SELECT succeeded FROM batches WHERE name = :name", name=fault)[0].succeeded == 20
+    pictures = {job["handle"]: job["pictures"] for job in called.sandbox.bill()}
+    stored = called.sql(
+        "SELECT a.handle, count(*) AS n FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
+    )
+    assert {row.handle: row.n for row in stored} == pictures
+    check_all(called)

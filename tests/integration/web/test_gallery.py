@@ -1,0 +1,253 @@
+"""The gallery's pages on a real database and storage: who may see them, what they show, what they let through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape, unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tests.web.client import Client
+from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
+from web import access, cards, charts
+from web.app import build
+from workers.config.settings import Settings, SettingsError
+from workers.config.settings import read as read_settings
+from workers.images.storage import Storage
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+
+
+@pytest.fixture
+def chosen(database: Database, tmp_path: Path) -> Settings:
+    return settings(database, tmp_path)
+
+
+@pytest.fixture
+def client(chosen: Settings) -> Iterator[Client]:
+    with Client(build(chosen), AUTH) as made:
+        yield made
+
+
+@pytest.fixture
+def batch(database: Database, chosen: Settings) -> int:
+    return stock(database, Storage(chosen.storage))
+
+
+def links(page: httpx.Response) -> list[str]:
+    """Every address that a page names."""
+    found: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(value for name, value in attrs if name in {"href", "src"} and value)
+
+    Reader().feed(page.text)
+    return found
+
+
+def keys(page: httpx.Response) -> list[str]:
+    """The keys of the jobs that a page shows."""
+    return [unescape(key) for key in re.findall(r"<h3[^>]*>([^<]*)</h3>", page.text)]
+
+
+# --- Who may look --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_password_set_there_is_no_gallery(chosen: Settings, batch: int) -> None:
+    with Client(build(chosen.model_copy(update={"web_auth": None}))) as client:
+        for path in ("/", "/batches", f"/batches/{batch}", "/jobs/job-00000", "/static/recast.css", "/results/1/full"):
+            assert client.get(path).status_code == 404
+
+
+def test_nothing_is_shown_without_the_password(chosen: Settings, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "WRONG_SECONDS", 0.0)
+    wrong = ["", "Basic", "Basic !!!", "Basic cmVjYXN0Ondyb25n", "Bearer x", "Basic cmVjYXN0", "Basic \xe9"]
+    paths = ("/", "/batches", f"/batches/{batch}", "/jobs/job-00000", "/inputs/target/job-00000", "/results/1/full")
+    with Client(build(chosen)) as stranger:
+        answers = [stranger.get(path) for path in paths]
+        answers += [
+            stranger.get(path, headers={"Authorization": value.encode("latin-1")}) for value in wrong for path in paths
+        ]
+    for answer in answers:
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic")
+        assert "row-0" not in answer.text
+
+
+@pytest.mark.parametrize("value", ["recast-only", "recast:", ":a-long-one", "recast:short"])
+def test_a_password_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RECAST_WEB_AUTH", value)
+    with pytest.raises(SettingsError, match="RECAST_WEB_AUTH: it must be user:password") as caught:
+        read_settings()
+    assert value not in str(caught.value)
+
+
+def test_every_answer_tells_the_browser_to_trust_nothing(client: Client, batch: int) -> None:
+    for path in ("/batches", f"/batches/{batch}", "/jobs/job-00000", "/results/1/full", "/nothing", "/batches/99"):
+        answer = client.get(path)
+        if path != "/nothing":
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "unsafe" not in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "referrer-policy" in answer.headers
+        else:
+            assert answer.status_code == 404
+    assert client.get("/batches").headers["cache-control"] == "no-store"
+
+
+# --- What is shown -------------------------------------------------------------------------------------------------
+
+
+def test_hostile_text_stays_text(client: Client, batch: int) -> None:
+    paths = ["/batches", f"/batches/{batch}", *(f"/jobs/job-{number:05}" for number in range(3 + len(ENDS)))]
+    for path in paths:
+        page = client.get(path)
+        assert page.status_code == 200
+        assert HOSTILE not in page.text
+        assert "<script>window" not in page.text
+        assert "onerror='" not in page.text
+        assert "49" not in re.findall(r"amp;([^<]{4})", page.text)  # {{7*7}} was not worked out
+        assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in links(page)), links(page)
+    assert escape(HOSTILE, quote=False)[:20] in client.get("/batches").text
+
+
+def test_the_first_page_lists_batches(client: Client, batch: int) -> None:
+    page = client.get("/")
+    assert page.url.path == "/batches"
+    assert "<b>7</b> of 10 done" in page.text
+    assert "1 failed" in page.text
+    assert f"/batches/{batch}" in links(page)
+
+
+def test_a_batch_shows_progress_money_and_every_job(client: Client, database: Database, batch: int) -> None:
+    database.sql("INSERT INTO spend (scope, period, amount) VALUES (:scope, 'all', 0.26)", scope=f"batch:{batch}")
+    page = client.get(f"/batches/{batch}")
+    assert len(keys(page)) == 10
+    assert keys(page)[:3] == ["row-0", "row-1", "row-2"]
+    assert "<b>0.26</b> of 5.00 USD spent" in page.text
+    assert "no result before the deadline" in page.text
+    assert page.text.count("<figure") == 2  # money and waiting over time
+
+
+def test_a_batch_is_filtered_by_state(client: Client, batch: int) -> None:
+    for state, _ in ENDS:
+        page = client.get(f"/batches/{batch}", params={"state": state})
+        assert [key.partition("-")[0] for key in keys(page)] == [state]
+
+
+def test_pages_go_forward_and_back(client: Client, database: Database, batch: int) -> None:
+    database.jobs(3 * cards.PAGE, batch=batch, state="queued")
+    every = [row.key for row in database.sql("SELECT key FROM jobs WHERE batch_id = :id ORDER BY seq", id=batch)]
+
+    seen, forward = [], [f"/batches/{batch}"]
+    while forward:
+        page = client.get(forward[0])
+        seen.append(keys(page))
+        forward = [link for link in links(page) if "after=" in link]
+    back = [link for link in links(page) if "before=" in link]
+    again = [seen[-1]]
+    while back:
+        page = client.get(back[0])
+        again.append(keys(page))
+        back = [link for link in links(page) if "before=" in link]
+
+    assert [key for part in seen for key in part] == every
+    assert [len(part) for part in seen] == [cards.PAGE, cards.PAGE, cards.PAGE, 10]
+    assert again == list(reversed(seen))
+
+
+def test_a_query_that_is_none_is_passed_over(client: Client, batch: int) -> None:
+    for query in ("after=x", "after=-1", "before=99999999999999999999", "state=nonsense", "after=%00"):
+        assert len(keys(client.get(f"/batches/{batch}?{query}"))) == 10
+
+
+def test_a_job_tells_its_story(client: Client, batch: int) -> None:
+    page = client.get("/jobs/job-00003")
+    assert "What was tried" in page.text
+    assert "no result before the deadline" in page.text
+    assert "0.05 USD" in page.text
+    assert client.get("/jobs/no-such-job").status_code == 404
+    assert client.get("/batches/99").status_code == 404
+    assert client.get("/batches/0").status_code == 404
+
+
+def test_any_job_id_can_be_linked_to(client: Client, database: Database, batch: int) -> None:
+    odd = "a/../b?c=d#e %2f\N{SNOWMAN}"
+    database.sql("UPDATE jobs SET id = :odd, key = 'odd' WHERE key = 'queued-' || :hostile", odd=odd, hostile=HOSTILE)
+    (link,) = [link for link in links(client.get(f"/batches/{batch}?state=queued")) if link.startswith("/jobs/")]
+    assert "<h1>odd</h1>" in client.get(link).text
+    (picture, *_) = [link for link in links(client.get(link)) if link.startswith("/inputs/")]
+    assert client.get(picture).headers["content-type"] == "image/jpeg"
+
+
+# --- Pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_every_picture_on_a_page_is_there(client: Client, batch: int) -> None:
+    pictures = [link for link in links(client.get(f"/batches/{batch}")) if link.startswith(("/inputs", "/results"))]
+    assert len(pictures) == 2 * 10 + 3
+    for link in pictures:
+        answer = client.get(link)
+        assert answer.headers["content-type"] in {"image/jpeg", "image/webp"}
+        assert answer.headers["cache-control"].startswith("private")
+        assert len(answer.content) < 100_000
+    assert client.get("/results/1/full").headers["content-type"] == "image/png"
+
+
+def test_pictures_that_are_none_are_404(
+    client: Client, database: Database, chosen: Settings, batch: int, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hunter2")
+    for path in ("/results/99/full", "/results/1/huge", "/inputs/target/nobody", "/inputs/options/job-00000"):
+        assert client.get(path).status_code == 404
+    for uri in (
+        str(secret),
+        str(tmp_path / "missing.png"),
+        "http://127.0.0.1:1/x.png",
+        "http://169.254.169.254/",
+        "x://y",
+    ):
+        database.sql("UPDATE jobs SET target = :uri WHERE id = 'job-00000'", uri=uri)
+        answer = client.get("/inputs/target/job-00000")
+        assert answer.status_code == 404
+        assert "hunter2" not in answer.text
+
+
+def test_a_database_that_is_away_is_told(client: Client, database: Database, batch: int) -> None:
+    database.sql("ALTER TABLE batches RENAME TO gone")
+    page = client.get("/batches")
+    assert page.status_code == 503
+    assert "does not answer" in page.text
+
+
+# --- Over time -----------------------------------------------------------------------------------------------------
+
+
+def test_the_series_adds_up(database: Database, batch: int) -> None:
+    points = database.run(charts.series, batch)
+    assert points is not None
+    assert [point.at for point in points] == sorted(point.at for point in points)
+    assert str(points[-1].spent) == "0.2600"  # three at 0.02, four expired at 0.05: expired ones may have been paid
+    assert points[0].median == pytest.approx(3, abs=0.1)
+    waited = [point.median for point in points if point.median is not None]
+    assert waited == sorted(waited)
+
+
+def test_a_series_that_takes_too_long_is_not_drawn(
+    client: Client, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = charts._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
+    monkeypatch.setattr(charts, "_SERIES", text(slow))
+    monkeypatch.setattr(charts, "SECONDS", 1)
+    assert "too many attempts to draw" in client.get(f"/batches/{batch}").text

@@ -1,0 +1,87 @@
+"""Which jobs a command line means, and that much is not moved without asking."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import bulk
+from cli.filters import Choice, chooses
+from models.states import JobState
+from workers.config.settings import Settings
+from workers.jobs.filters import Filter
+from workers.operations.estimate import Line
+
+SEEN: list[tuple[Choice, int]] = []
+
+
+@chooses("label")
+def pull(choice: Choice, *, number: Annotated[int, typer.Option(help="How many.")] = 1) -> None:
+    """Note what was meant."""
+    SEEN.append((choice, number))
+
+
+def meant(*arguments: str) -> tuple[Choice, int]:
+    app = typer.Typer()
+    app.command()(pull)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return SEEN.pop()
+
+
+def test_words_and_options_make_a_choice() -> None:
+    choice, number = meant(
+        "one", "two", "--batch", "season", "--state", "failed", "--state", "held", "--reason", "lost",
+        "--older", "2h", "--newer", "30min", "--number", "3",
+    )  # fmt: skip
+    which = Filter(
+        batch="season", states=[JobState.FAILED, JobState.HELD], reason="lost", older=7_200.0, newer=1_800.0
+    )  # fmt: skip
+    assert (choice.words, choice.which, choice.everything, number) == (("one", "two"), which, False, 3)
+    assert meant() == (Choice(), 1)
+    assert meant("--all")[0].everything
+
+
+def test_what_is_left_out_is_no_option() -> None:
+    app = typer.Typer()
+    app.command()(pull)
+    assert CliRunner().invoke(app, ["--label", "spring"]).exit_code == 2
+
+
+def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
+    assert Filter(batch="season").whole_batches
+    assert Filter(label="spring", batch="season").whole_batches
+    assert not Filter().whole_batches
+    assert not Filter(batch="season", reason="lost").whole_batches
+    assert not Filter(ids=["one"]).whole_batches
+
+
+def weight(jobs: int, cost: str) -> bulk._Weight:
+    return bulk._Weight(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cost", "limits", "asks"),
+    [
+        (1_000, "500", {}, False),
+        (1_001, "0", {}, True),
+        (5, "10", {"confirm_above": 10}, False),
+        (5, "10.01", {"confirm_above": 10}, True),
+    ],
+)
+def test_much_is_asked_for_and_a_program_must_say_yes(
+    monkeypatch: pytest.MonkeyPatch, jobs: int, cost: str, limits: dict[str, Any], asks: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    settings = Settings(_env_file=None, **limits)
+    bulk._ask("retry", weight(jobs, cost), settings, yes=True)
+    if not asks:
+        bulk._ask("retry", weight(jobs, cost), settings, yes=False)
+        return
+    with pytest.raises(typer.BadParameter, match=rf"retry {jobs:,} jobs, .* USD at most: add --yes if that is meant"):
+        bulk._ask("retry", weight(jobs, cost), settings, yes=False)

@@ -1,0 +1,104 @@
+"""Settings are checked at start, and what is refused says which variable, why and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from workers.config.settings import MAX_COUNTDOWN_SECONDS, SettingsError, read
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables of the one who runs the tests, and no `.env` of this folder."""
+    for name in [name for name in os.environ if name.startswith("RECAST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"DATABASE_URL": "postgresql://x"}, "RECAST_BROKER_URL is not set although its partner is: set both"),
+        ({"BROKER_URL": "redis://x"}, "RECAST_DATABASE_URL is not set although its partner is: set both"),
+        ({"VISIBILITY_TIMEOUT": "60"}, r"RECAST_VISIBILITY_TIMEOUT=60 s is too short.*allowed: 80 or more"),
+        ({"SLICE_SECONDS": "60"}, r"RECAST_VISIBILITY_TIMEOUT=120 s is too short.*allowed: 180 or more"),
+        ({"PUBLIC_URL": "shop.example"}, "RECAST_PUBLIC_URL: PUBLIC_URL must begin with http:// or https://"),
+        ({"SLOTS": "2"}, "RECAST_SLOTS: .*greater than or equal to 4"),
+        ({"SLOTS": "many"}, "RECAST_SLOTS: .*integer"),
+        ({"CURRENCY": "dollars"}, "RECAST_CURRENCY: "),
+        ({"SWEEP_EVERY": "0"}, "RECAST_SWEEP_EVERY: "),
+        ({"MAX_ATTEMPTS": "0"}, "RECAST_MAX_ATTEMPTS: "),
+        ({"SLOTS": "0", "WEB_PORT": "99999"}, "RECAST_SLOTS: .*; RECAST_WEB_PORT: "),
+    ],
+)
+def test_refused(variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"RECAST_{name}", value)
+
+    with pytest.raises(SettingsError, match=message):
+        read()
+
+
+def test_the_shortest_visibility_timeout_that_is_safe() -> None:
+    longest = MAX_COUNTDOWN_SECONDS + 5
+
+    assert read(slice_seconds=5, visibility_timeout=2 * longest).visibility_timeout == 2 * longest
+    with pytest.raises(SettingsError, match="VISIBILITY_TIMEOUT"):
+        read(slice_seconds=5, visibility_timeout=2 * longest - 1)
+
+
+def test_secrets_are_masked() -> None:
+    settings = read(secret_key="a-secret", flower_auth="me:pass")
+
+    assert "a-secret" not in repr(settings)
+    assert "me:pass" not in repr(settings)
+
+
+def test_unset_servers_mean_the_embedded_stack(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settings = read(home=home)
+
+    assert settings.embedded
+    assert settings.storage == str(home / "pictures")
+    assert settings.database_url is None
+
+
+def test_a_running_embedded_stack_is_joined(tmp_path: Path) -> None:
+    stack = {"database_url": "postgresql://stack", "broker_url": "redis://stack", "secret_key": "key", "other": 1}
+    (tmp_path / "stack.json").write_text(json.dumps(stack))
+    joined = read(home=tmp_path)
+
+    assert (joined.database_url, joined.broker_url) == ("postgresql://stack", "redis://stack")
+    assert joined.secret_key is not None
+    assert joined.secret_key.get_secret_value() == "key"
+    # What was said to this process comes first, and whoever has servers of his own joins nothing.
+    own = read(home=tmp_path, secret_key="mine").secret_key
+    assert own is not None
+    assert own.get_secret_value() == "mine"
+    assert read(home=tmp_path, database_url="postgresql://x", broker_url="redis://x").database_url == "postgresql://x"
+
+
+def test_a_public_url_is_kept_without_its_last_slash() -> None:
+    assert read(public_url="https://shop.example/recast/").public_url == "https://shop.example/recast"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"database_url": "mysql://u:hunter2@host/x", "broker_url": "redis://host"},
+        {"database_url": "postgresql://u:hunter2@[::1/x", "broker_url": "redis://host"},
+        {"database_url": "postgresql://host/x", "broker_url": "redis://:hunter2@[host"},
+        {"public_url": "ftp://u:hunter2@host"},
+        {"public_url": "https://u:hunter2@host"},
+        {"secret_key": "hunter2", "slots": "many"},
+    ],
+)
+def test_a_wrong_setting_is_told_without_its_secret(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(_env_file=None, **wrong)
+    assert "hunter2" not in str(caught.value)
+    assert str(caught.value).startswith("RECAST_")

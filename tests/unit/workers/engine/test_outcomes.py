@@ -1,0 +1,373 @@
+"""What every outcome changes, held against the table in the module's docstring and the state machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.states import ACCOUNT_REASONS, ATTEMPT_MOVES, JOB_MOVES, REJECTING_REASONS, AttemptState, JobState, Reason
+from providers.outcomes import (
+    Absent,
+    Accepted,
+    Done,
+    Failed,
+    Found,
+    LocateOutcome,
+    NotSent,
+    NotYetKnown,
+    Output,
+    Pending,
+    PollOutcome,
+    Refused,
+    SubmitOutcome,
+    Throttled,
+    Unanswered,
+    Unclear,
+)
+from providers.spec import Operation, Options
+from workers.accounts.latency import LATE_LOOKS
+from workers.config.accounts import parse
+from workers.engine import outcomes
+from workers.engine.outcomes import (
+    ABSENCES_THAT_COUNT,
+    AGAIN_CAP_SECONDS,
+    JUDGE_MARGIN_SECONDS,
+    WRITE_SECONDS,
+    Due,
+    Effects,
+    Sent,
+    of_locate,
+    of_poll,
+    of_submit,
+)
+
+AT = datetime(2026, 1, 31, tzinfo=UTC)
+REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
+OPERATION = Operation(name="zhiqite.swap", kind="swap", options=Options, needs={})
+DATA = replace(OPERATION, pictures=False)
+SENT = Sent(REFERENCE, "job", 1, OPERATION, AT)
+ACCOUNT = parse(
+    "main",
+    {
+        "provider": "zhiqite",
+        "base_url": "http://127.0.0.1:9",
+        "access_key_id": "id",
+        "access_key_secret": "s",
+        "deadline": "10min",
+        "submit_timeout": "30s",
+        "poll_every": "3s",
+    },
+)
+RESUBMITTING = ACCOUNT.model_copy(update={"on_unknown": "resubmit"})
+DUE = Due(
+    id=REFERENCE,
+    job_id="job",
+    number=1,
+    operation="zhiqite.swap",
+    state=AttemptState.RUNNING,
+    handle="handle",
+    locator=None,
+    polls=2,
+    absences=0,
+    callback_token=None,
+    age=20.0,
+    left=580.0,
+    asked_at=AT,
+)
+UNKNOWN = replace(DUE, state=AttemptState.UNKNOWN, handle=None)
+JUDGED = WRITE_SECONDS + ACCOUNT.submit_timeout + JUDGE_MARGIN_SECONDS
+PICTURE = (Output("https://cdn.example/a.jpg", {"seed": 7}),)
+MAX_ATTEMPTS = 3
+
+
+def submitted(outcome: SubmitOutcome, sent: Sent = SENT) -> Effects:
+    return of_submit(sent, outcome, 4.5, MAX_ATTEMPTS)
+
+
+def polled(outcome: PollOutcome, due: Due = DUE, operation: Operation = OPERATION) -> Effects:
+    return of_poll(due, operation, ACCOUNT, outcome, interval=3.0, max_attempts=MAX_ATTEMPTS)
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of the docstring's table under `heading`, by their first cell."""
+    _, _, rest = (outcomes.__doc__ or "").partition(f"\n{heading}")
+    lines = rest.partition("\n\n")[0].splitlines()[1:]
+    return {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line.strip()) for line in lines) if cells[0]}
+
+
+SUBMISSIONS: Mapping[str, list[SubmitOutcome]] = {
+    "Accepted": [Accepted("handle")],
+    "Done": [Done(PICTURE)],
+    "Refused: picture or text": [Refused(reason, "no") for reason in sorted(REJECTING_REASONS)],
+    "Refused: credentials or credit": [Refused(reason, "no") for reason in sorted(ACCOUNT_REASONS)],
+    "Refused: anything else": [Refused(Reason.PROVIDER_ERROR, "no")],
+    "Throttled": [Throttled(), Throttled(7.0)],
+    "NotSent": [NotSent("refused")],
+    "Unclear": [Unclear("reset")],
+}
+
+
+def test_the_docstring_lists_every_outcome() -> None:
+    assert set(table("submission")) == set(SUBMISSIONS)
+    assert set(table("poll")) == {"Pending, Unanswered", "Done", "Failed"}
+
+
+@pytest.mark.parametrize(("row", "outcome"), [(row, item) for row, items in SUBMISSIONS.items() for item in items])
+def test_a_submission_does_what_the_docstring_says(row: str, outcome: SubmitOutcome) -> None:
+    attempt, job, gate = table("submission")[row]
+    effects = submitted(outcome)
+
+    assert effects.attempt.to == attempt
+    # A job that was sent is running already: only another state is a move.
+    assert (effects.job.to if effects.job else "running") == re.split(r"\W", job)[0]
+    assert (effects.trouble is None) is (gate == "opens")
+    if effects.trouble is not None:
+        assert effects.trouble.lasting is (gate == "closes until changed")
+    assert effects.release is (attempt in ("refused", "not_sent")), "money comes back exactly for what was not taken"
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 7.0])
+def test_a_throttled_gate_waits_as_long_as_it_was_told(retry_after: float | None) -> None:
+    trouble = submitted(Throttled(retry_after)).trouble
+
+    assert trouble is not None
+    assert (trouble.reason, trouble.seconds) == ("throttled", retry_after)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_refusal_without_a_cause_in_the_picture_is_tried_a_few_times(number: int) -> None:
+    job = submitted(Refused(Reason.PROVIDER_ERROR, "no"), replace(SENT, number=number)).job
+
+    assert job is not None
+    assert job.to == ("queued" if number < MAX_ATTEMPTS else "failed")
+    assert (0 < job.wait <= AGAIN_CAP_SECONDS * 1.2) is (number < MAX_ATTEMPTS)
+
+
+def test_the_first_look_is_counted_from_the_submission() -> None:
+    move = submitted(Accepted("handle", b"raw")).attempt
+
+    assert (move.handle, move.accepted, move.poll_in, move.raw, move.asked_at) == ("handle", True, 4.5, b"raw", AT)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "operation", "job", "reason"),
+    [
+        (Done(PICTURE), OPERATION, "saving", None),
+        (Done(()), OPERATION, "failed", Reason.BAD_OUTPUT),
+        (Done(()), DATA, "succeeded", None),
+    ],
+)
+def test_a_result_is_saved_and_one_without_a_picture_is_none(
+    outcome: Done, operation: Operation, job: str, reason: Reason | None
+) -> None:
+    for effects in (submitted(outcome, replace(SENT, operation=operation)), polled(outcome, DUE, operation)):
+        assert effects.attempt.to == "done"
+        assert effects.attempt.accepted, "a result proves that the provider took the job"
+        assert not effects.release
+        assert effects.job is not None
+        assert (effects.job.to, effects.job.reason) == (job, reason)
+
+
+@given(
+    st.recursive(
+        st.text() | st.floats() | st.none() | st.booleans() | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_a_providers_facts_can_be_stored(facts: Any) -> None:
+    outputs = submitted(Done((Output("https://cdn.example/a.jpg", {"facts": facts}),))).attempt.outputs
+
+    assert outputs is not None
+    assert "\\u0000" not in outputs
+    json.loads(outputs, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("outcome", [Pending(), Unanswered("HTTP 502"), Unanswered("HTTP 429", 30.0)])
+def test_a_poll_without_a_result_is_repeated_before_the_deadline(outcome: PollOutcome) -> None:
+    effects = polled(outcome)
+
+    assert effects.job is None
+    assert (effects.attempt.to, effects.attempt.polled) == ("running", True)
+    assert effects.attempt.pending is isinstance(outcome, Pending)
+    assert effects.attempt.poll_in is not None
+    assert effects.attempt.poll_in >= (30.0 if getattr(outcome, "retry_after", None) else ACCOUNT.poll_every)
+
+
+@given(left=st.floats(0.001, 600), retry_after=st.none() | st.floats(0, 86_400), polls=st.integers(0, 500))
+def test_no_poll_is_put_off_beyond_the_deadline(left: float, retry_after: float | None, polls: int) -> None:
+    effects = polled(Unanswered("HTTP 429", retry_after), replace(DUE, left=left, polls=polls))
+
+    assert effects.attempt.poll_in is not None
+    assert 0 <= effects.attempt.poll_in <= left
+
+
+@pytest.mark.parametrize("outcome", [Pending(), Unanswered("HTTP 502")])
+def test_past_the_deadline_the_job_has_timed_out(outcome: PollOutcome) -> None:
+    effects = polled(outcome, replace(DUE, left=-0.1))
+
+    assert effects.attempt.to == "expired"
+    assert effects.job is not None
+    assert (effects.job.to, effects.job.reason) == ("failed", Reason.TIMED_OUT)
+    assert "no result within 600 s" in (effects.job.error or "")
+    assert ("HTTP 502" in (effects.job.error or "")) is isinstance(outcome, Unanswered)
+
+
+def test_a_late_result_is_looked_for_a_few_times() -> None:
+    due, looks = replace(DUE, left=-0.1), 0
+    while (wait := polled(Pending(), due).attempt.poll_in) is not None:
+        due = replace(due, state=AttemptState.EXPIRED, left=due.left - wait)
+        looks += 1
+
+    assert looks == LATE_LOOKS
+    assert polled(Pending(), due).job is None, "the job ended long ago"
+    assert polled(Done(PICTURE), due).attempt.to == "done"
+
+
+def test_a_late_word_leaves_a_job_alone_that_has_another_attempt_at_work() -> None:
+    expired = replace(DUE, state=AttemptState.EXPIRED, left=-1.0)
+    job = polled(Done(PICTURE), expired).job
+
+    assert job is not None
+    assert job.expected == frozenset({JobState.FAILED, JobState.HELD})
+    assert polled(Failed(Reason.PROVIDER_ERROR, "no", again=True), expired).job is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "again", "number", "job"),
+    [
+        (Reason.NO_FACE, False, 1, "rejected"),
+        (Reason.NO_FACE, True, 1, "rejected"),
+        (Reason.PROVIDER_ERROR, True, 1, "queued"),
+        (Reason.PROVIDER_ERROR, True, MAX_ATTEMPTS, "failed"),
+        (Reason.PROVIDER_ERROR, False, 1, "failed"),
+    ],
+)
+def test_a_failure_at_the_provider(reason: Reason, again: bool, number: int, job: str) -> None:
+    effects = polled(Failed(reason, "no", again), replace(DUE, number=number))
+
+    assert effects.attempt.to == "done"
+    assert not effects.release, "the provider took the job, and bills it"
+    assert effects.job is not None
+    assert (effects.job.to, effects.job.reason) == (job, reason)
+
+
+def located(outcome: LocateOutcome, due: Due = UNKNOWN, *, provable: bool = True, resubmit: bool = False) -> Effects:
+    return of_locate(due, RESUBMITTING if resubmit else ACCOUNT, outcome, provable=provable)
+
+
+def test_a_lost_submission_that_is_found_goes_on() -> None:
+    effects = located(Found("handle"))
+
+    assert (effects.attempt.to, effects.attempt.handle, effects.attempt.accepted) == ("running", "handle", True)
+    assert effects.job is not None
+    assert effects.job.to == "running"
+    assert effects.job.expected == frozenset({JobState.HELD}), "a held job is let go"
+    assert not effects.release
+
+
+@pytest.mark.parametrize(
+    ("age", "absences", "to"),
+    [
+        (JUDGED - 1, 9, "unknown"),
+        (JUDGED + 1, 0, "unknown"),
+        (JUDGED + 1, ABSENCES_THAT_COUNT - 1, "not_sent"),
+    ],
+)
+def test_absence_counts_when_repeated_after_the_sender_had_its_time(age: float, absences: int, to: str) -> None:
+    effects = located(Absent(), replace(UNKNOWN, age=age, absences=absences))
+
+    assert effects.attempt.to == to
+    assert effects.attempt.absent is (age > JUDGED)
+    assert effects.release is (to == "not_sent")
+    assert (effects.job.to if effects.job else None) == ("queued" if to == "not_sent" else None)
+
+
+@pytest.mark.parametrize("outcome", [Absent(), NotYetKnown("HTTP 502")])
+@pytest.mark.parametrize("resubmit", [False, True])
+@pytest.mark.parametrize(("left", "provable"), [(500.0, False), (-1.0, True), (-1.0, False)])
+def test_what_cannot_be_told_is_held_or_sent_again_as_the_account_says(
+    outcome: LocateOutcome, resubmit: bool, left: float, provable: bool
+) -> None:
+    effects = located(outcome, replace(UNKNOWN, left=left), provable=provable, resubmit=resubmit)
+
+    assert effects.job is not None
+    assert (effects.job.to, effects.job.reason) == ("queued" if resubmit else "held", Reason.UNCLEAR_SUBMIT)
+    assert not effects.release, "the provider may have taken it"
+    if resubmit:
+        assert effects.attempt.to == "expired"
+        assert "charged twice" in (effects.attempt.error or "")
+    else:
+        assert effects.attempt.to == ("unknown" if left > 0 else "expired"), "its place is held until the deadline"
+        assert effects.attempt.poll_in == (left if left > 0 else None)
+
+
+POLLS: list[PollOutcome] = [
+    Pending(),
+    Done(PICTURE),
+    Done(()),
+    Unanswered("no"),
+    Failed(Reason.PROVIDER_ERROR, "no", again=True),
+]
+SEARCHES: list[LocateOutcome] = [Found("handle"), Absent(), NotYetKnown("no")]
+EVERYTHING: list[Effects] = [
+    *(
+        submitted(item, replace(SENT, number=number, operation=operation))
+        for items in SUBMISSIONS.values()
+        for item in [*items, Done(())]
+        for number in (1, MAX_ATTEMPTS)
+        for operation in (OPERATION, DATA)
+    ),
+    *(
+        polled(item, replace(DUE, state=state, left=left), operation)
+        for item in POLLS
+        for state, left in [
+            (AttemptState.RUNNING, 5.0),
+            (AttemptState.RUNNING, -1.0),
+            (AttemptState.EXPIRED, -1.0),
+            (AttemptState.EXPIRED, -1e6),
+        ]
+        for operation in (OPERATION, DATA)
+    ),
+    *(
+        located(item, replace(UNKNOWN, left=left, age=age, absences=1), provable=provable, resubmit=resubmit)
+        for item in SEARCHES
+        for left in (5.0, -1.0)
+        for age in (1.0, 1_000.0)
+        for provable in (True, False)
+        for resubmit in (True, False)
+    ),
+]
+
+
+@pytest.mark.parametrize("effects", EVERYTHING)
+def test_every_move_is_one_that_the_state_machines_allow(effects: Effects) -> None:
+    attempt, job = effects.attempt, effects.job
+    if attempt.expected is not None:
+        assert all(attempt.to is was or attempt.to in ATTEMPT_MOVES[was] for was in attempt.expected)
+    if job is not None and job.expected is not None:
+        assert all(job.to in JOB_MOVES[was] for was in job.expected)
+
+
+@pytest.mark.parametrize("effects", EVERYTHING)
+def test_no_outcome_queues_a_job_that_has_ended(effects: Effects) -> None:
+    job = effects.job
+    if job is not None and job.to is JobState.QUEUED:
+        assert job.expected is not None
+        assert job.expected <= {JobState.RUNNING, JobState.HELD}, "a canceled job would be sent again"
+
+
+@pytest.mark.parametrize("effects", EVERYTHING)
+def test_a_job_that_waits_for_an_attempt_has_it_polled(effects: Effects) -> None:
+    waiting = effects.job is None or effects.job.to is JobState.RUNNING
+    if waiting and effects.attempt.to in (AttemptState.RUNNING, AttemptState.UNKNOWN):
+        assert effects.attempt.poll_in is not None

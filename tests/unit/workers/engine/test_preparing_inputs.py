@@ -1,0 +1,68 @@
+"""Inputs made ready for a provider: fitted, decoded in full, and with a face where the account wants one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from providers import operation
+from providers.spec import Fit, Need, Via
+from tests.stack import PORTRAITS
+from workers.config.settings import Settings
+from workers.images.face_check import FaceCheck
+from workers.images.inputs import BadInputError, Inputs, NoFaceInputError, Wish, hold
+from workers.images.storage import Storage
+
+PORTRAIT = operation("hidream.variation").needs["image"]
+FACE, NO_FACE = PORTRAITS / "grace_hopper.jpg", PORTRAITS.parent / "landscape.png"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Inputs:
+    settings = Settings(secret_key="key", public_url="https://shop.example")
+    return Inputs(settings, Storage(str(tmp_path / "pictures")))
+
+
+def test_a_link_leads_to_the_picture_as_the_provider_takes_it(made: Inputs, tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (400, 400), "red").save(path)
+    cropped = made.link("image", str(path), Wish(PORTRAIT, Fit.CROP))
+    padded = made.link("image", str(path), Wish(PORTRAIT, Fit.PAD))
+    assert (cropped.media_type, cropped.width, cropped.height) == ("image/jpeg", 300, 400)
+    assert (padded.width, padded.height) == (402, 536)
+    assert made.link("image", str(path), Wish(PORTRAIT, Fit.CROP)) is cropped
+    with pytest.raises(BadInputError, match=r"image: '.*wide\.png' cannot be used: it has 400 x 400 pixels"):
+        made.link("image", str(path), Wish(PORTRAIT, Fit.REJECT))
+
+
+def test_a_picture_that_is_cut_off_is_found_before_it_is_paid_for() -> None:
+    whole = FACE.read_bytes()
+    with pytest.raises(BadInputError, match=r"source: 'x' cannot be used: .*(cut off|damaged|truncated)"):
+        hold("source", "x", whole[: len(whole) * 3 // 4])
+
+
+def test_a_face_is_wanted_only_where_the_account_says_so(made: Inputs) -> None:
+    landscape = hold("target", "x", NO_FACE.read_bytes())
+    need = Need(Via.URL)
+    assert made.ready("target", "x", landscape, Wish(need)) is landscape
+    with pytest.raises(NoFaceInputError, match="target: 'x' shows no face"):
+        made.ready("target", "x", landscape, Wish(need, face=True))
+    portrait = hold("source", "y", FACE.read_bytes())
+    assert made.ready("source", "y", portrait, Wish(need, face=True)) is portrait
+
+
+def test_a_picture_is_looked_at_once() -> None:
+    check = FaceCheck()
+    assert check.shows_face(FACE.read_bytes(), "digest")
+    assert check.shows_face(b"not read again", "digest")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_faces_are_found_in_every_kind_of_picture(mode: str) -> None:
+    out = io.BytesIO()
+    with Image.open(FACE) as image:
+        image.convert(mode).save(out, "JPEG")
+    assert FaceCheck().shows_face(out.getvalue(), mode)

@@ -1,0 +1,209 @@
+"""A group of outcomes: written together, and none ever dropped, whatever the database says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+from workers.engine import runner
+from workers.engine.runner import GROUP_SIZE, Group
+from workers.engine.runtime import Runtime
+
+
+def away() -> Exception:
+    return OperationalError("UPDATE", {}, ConnectionError("the server closed the connection"))
+
+
+def refused() -> Exception:
+    return DataError("UPDATE", {}, ValueError("invalid byte sequence"))
+
+
+def duplicate() -> Exception:
+    return IntegrityError("INSERT", {}, ValueError("duplicate key"))
+
+
+def unsendable() -> Exception:
+    return UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "GROUP_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "DATABASE_RETRY_FIRST_SECONDS", 0.0)
+
+
+@dataclass
+class Table:
+    """A database that holds numbers, and refuses some of them, and is away now and then."""
+
+    poison: frozenset[int] = frozenset()
+    error: Callable[[], Exception] = refused
+    #: How many more times it is away.
+    absences: int = 0
+    rows: list[int] = field(default_factory=list)
+    spoiled: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+
+    async def adb(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        if self.absences:
+            self.absences -= 1
+            raise away()
+        return work(cast("Session", self), *arguments)
+
+    def write(self, _: Session, outcomes: Sequence[int]) -> int:
+        self.groups.append(len(outcomes))
+        if self.poison & set(outcomes):
+            raise self.error()
+        self.rows += outcomes
+        return len(outcomes)
+
+    async def tell(self, written: int) -> None:
+        self.told.append(written)
+
+    def spoil(self, session: Session, outcome: int, error: Exception) -> None:
+        del session, error
+        self.spoiled.append(outcome)
+
+    def group(self, after: Callable[[int], Any] | None = None) -> Group[int]:
+        return Group(
+            cast("Runtime", self), self.write, after=after or self.tell, spoiled=self.spoil, done=self.done.append
+        )
+
+    def settle(self, outcomes: Sequence[int], after: Callable[[int], Any] | None = None) -> Table:
+        """Put all `outcomes` into a group and close it."""
+
+        async def go() -> None:
+            group = self.group(after)
+            for outcome in outcomes:
+                group.put(outcome)
+            await asyncio.wait_for(group.close(), 30)
+
+        asyncio.run(go())
+        return self
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    while not condition():  # noqa: ASYNC110 - it is about what a group does turn by turn
+        await asyncio.sleep(0)
+
+
+def test_outcomes_are_written_together() -> None:
+    table = Table().settle(range(2 * GROUP_SIZE + 10))
+
+    assert table.groups == [GROUP_SIZE, GROUP_SIZE, 10]
+    assert table.rows == table.done == list(range(2 * GROUP_SIZE + 10))
+    assert table.told == table.groups
+
+
+def test_an_empty_group_writes_nothing() -> None:
+    assert Table().settle([]).groups == []
+
+
+def test_an_outcome_does_not_wait_for_company_for_long() -> None:
+    table = Table()
+
+    async def go() -> None:
+        group = table.group()
+        for outcome in range(3):
+            group.put(outcome)
+            await until(lambda: table.done == list(range(outcome + 1)))  # noqa: B023 - awaited at once
+        await group.close()
+
+    asyncio.run(asyncio.wait_for(go(), 30))
+    assert table.groups == [1, 1, 1]
+
+
+@given(number=st.integers(1, 40), poison=st.frozensets(st.integers(0, 39), max_size=6))
+def test_only_what_the_database_refuses_is_spoiled(number: int, poison: frozenset[int]) -> None:
+    table = Table(poison=poison).settle(range(number))
+
+    refused = sorted(poison & set(range(number)))
+    assert sorted(table.spoiled) == refused
+    assert sorted(table.rows + table.spoiled) == list(range(number)), "each exactly once"
+    assert sorted(table.done) == list(range(number))
+    assert sum(table.told) == len(table.rows)
+
+
+@pytest.mark.parametrize("error", [refused, duplicate])
+def test_one_poisoned_outcome_among_many_costs_few_statements(error: Callable[[], Exception]) -> None:
+    table = Table(poison=frozenset({77}), error=error).settle(range(GROUP_SIZE))
+
+    assert table.spoiled == [77]
+    assert len(table.rows) == GROUP_SIZE - 1
+    assert len(table.groups) <= 2 * GROUP_SIZE.bit_length() + 1
+
+
+def test_a_database_that_is_away_is_asked_again_with_the_outcomes_in_hand() -> None:
+    table = Table(absences=7).settle(range(5))
+
+    assert table.rows == list(range(5))
+    assert table.groups == [5]
+    assert table.spoiled == []
+
+
+@given(poison=st.frozensets(st.integers(0, 19), max_size=4), absences=st.integers(0, 6))
+def test_trouble_of_both_kinds(poison: frozenset[int], absences: int) -> None:
+    table = Table(poison=poison, absences=absences).settle(range(20))
+
+    assert sorted(table.rows + table.spoiled) == list(range(20))
+
+
+def test_outcomes_that_come_while_the_database_is_away_wait_too() -> None:
+    table = Table(absences=3)
+
+    async def go() -> None:
+        group = table.group()
+        group.put(0)
+        await until(lambda: table.absences <= 1)
+        group.put(1)
+        await group.close()
+
+    asyncio.run(asyncio.wait_for(go(), 30))
+    assert table.rows == [0, 1]
+
+
+def test_a_database_that_goes_away_before_others_are_told_costs_no_outcome() -> None:
+    absences = 2
+
+    async def tell(_: int) -> None:
+        nonlocal absences
+        if absences:
+            absences -= 1
+            raise away()
+
+    table = Table().settle(range(3 * GROUP_SIZE), after=tell)
+
+    assert table.rows == list(range(3 * GROUP_SIZE))
+
+
+def test_a_database_that_goes_away_while_an_outcome_is_spoiled_costs_none() -> None:
+    class AwayWhileSpoiling(Table):
+        def spoil(self, session: Session, outcome: int, error: Exception) -> None:
+            if not self.told:
+                self.told.append(0)
+                raise away()
+            super().spoil(session, outcome, error)
+
+    table = AwayWhileSpoiling(poison=frozenset({1})).settle(range(2))
+
+    assert table.rows == [0]
+    assert table.spoiled == [1]
+
+
+def test_what_the_driver_cannot_even_send_is_spoiled_too() -> None:
+    table = Table(poison=frozenset({2}), error=unsendable).settle(range(5))
+
+    assert sorted(table.rows) == [0, 1, 3, 4]
+    assert table.spoiled == [2]

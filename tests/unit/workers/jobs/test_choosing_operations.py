@@ -1,0 +1,137 @@
+"""Accounts that offer a part of their provider's operations, and pictures that stand in options."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from catalog.checks import BadRowError, Checker, Defaults
+from catalog.columns import Row
+from recast.errors import InvalidJobError
+from workers.config import accounts as accounts_module
+from workers.config.accounts import Account, AccountsError, parse
+from workers.jobs.lanes import lane_operation
+from workers.jobs.request import Ask
+from workers.jobs.routing import Reach, route
+
+ZHIQITE: dict[str, Any] = {
+    "provider": "zhiqite",
+    "base_url": "http://127.0.0.1:9",
+    "access_key_id": "id",
+    "access_key_secret": "secret",
+}
+REACH = Reach(public_url=True, presigned=False)
+HERE_ONLY = Reach(public_url=False, presigned=False)
+URLS: dict[str, Any] = {"source": "https://o.example/a.png", "target": "https://o.example/b.png"}
+
+
+def account(name: str = "main", **more: Any) -> Account:
+    return parse(name, {**ZHIQITE, **more})
+
+
+def test_an_account_offers_everything_unless_told_otherwise() -> None:
+    assert list(account().operations) == ["zhiqite.swap", "zhiqite.swap_v2", "zhiqite.swap_faces"]
+
+
+def test_the_providers_order_holds_whatever_the_files_is() -> None:
+    assert list(account(operations=["swap_faces", "swap"]).operations) == ["zhiqite.swap", "zhiqite.swap_faces"]
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        (["sing"], r"accounts\.main\.operations: 'sing' is unknown; allowed: swap, swap_v2, swap_faces"),
+        (["zhiqite.swap"], r"operations: 'zhiqite\.swap' is unknown; allowed: swap, swap_v2, swap_faces"),
+        ([], r"accounts\.main\.operations: .*at least 1"),
+        ("swap", r"accounts\.main\.operations: .*valid tuple"),
+        ([7], r"accounts\.main\.operations\.0: .*valid string"),
+    ],
+)
+def test_wrong_choices_are_named(operations: Any, message: str) -> None:
+    with pytest.raises(AccountsError, match=message):
+        account(operations=operations)
+
+
+def test_the_allowed_settings_name_operations() -> None:
+    with pytest.raises(AccountsError, match=r"allowed: .*check_face, .*operations, .*provider") as caught:
+        account(colour="red")
+    assert "chosen" not in str(caught.value)
+
+
+def test_a_budget_needs_the_prices_of_what_is_offered_and_no_others() -> None:
+    money: dict[str, Any] = {"prices": {"swap": "0.02 USD"}, "budget": {"day": "5 USD"}}
+    assert list(account(operations=["swap"], **money).operations) == ["zhiqite.swap"]
+    with pytest.raises(AccountsError, match=r"no entry for swap_v2: .*`operations` names those that are used"):
+        account(operations=["swap", "swap_v2"], **money)
+
+
+def test_a_job_goes_only_where_its_operation_is_offered() -> None:
+    known = {"one": account("one", operations=["swap_v2"]), "all": account("all")}
+    lane = route(Ask("swap", **URLS, operation="zhiqite.swap_v2", options={"fidelity_weight": 0.5}), known, REACH)
+    assert [lane_operation(lane, item) for item in known.values()] == ["zhiqite.swap_v2"] * 2
+    lane = route(Ask("swap", **URLS), known, REACH)
+    assert [lane_operation(lane, item) for item in known.values()] == [None, "zhiqite.swap"]
+    with pytest.raises(InvalidJobError, match=r"'zhiqite\.swap' is not to be had here; allowed: zhiqite\.swap_v2"):
+        route(Ask("swap", **URLS, account="one", operation="zhiqite.swap"), known, REACH)
+
+
+def test_face_checks_need_the_face_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert account(check_face=True).check_face
+    there = importlib.util.find_spec
+    monkeypatch.setattr(accounts_module, "find_spec", lambda name: None if name == "cv2" else there(name))
+    assert not account(check_face=False).check_face
+    with pytest.raises(AccountsError, match=r"accounts\.main\.check_face: needs the face engine: pip install"):
+        account(check_face=True)
+
+
+# --- Pictures in options -------------------------------------------------------------------------------------------
+
+
+def faces(**options: Any) -> Ask:
+    return Ask("swap", **URLS, operation="zhiqite.swap_faces", options=options)
+
+
+def test_a_second_source_is_judged_like_any_picture() -> None:
+    known = {"main": account()}
+    assert route(faces(second_source="https://o.example/c.png"), known, HERE_ONLY) == "zhiqite.swap_faces"
+    assert route(faces(second_source="c.png"), known, REACH) == "zhiqite.swap_faces"
+    with pytest.raises(InvalidJobError, match="RECAST_PUBLIC_URL") as caught:
+        route(faces(second_source="c.png"), known, HERE_ONLY)
+    assert caught.value.field == "options.second_source"
+    with pytest.raises(InvalidJobError, match="has the scheme 'ftp'") as caught:
+        route(faces(second_source="ftp://o.example/c.png"), known, REACH)
+    assert caught.value.field == "options.second_source"
+
+
+def row(**options: Any) -> Row:
+    return Row(2, {"key": "a", "kind": "swap", **URLS, "operation": "zhiqite.swap_faces", "options": options})
+
+
+def test_a_catalogs_second_source_is_found_beside_it_and_its_changes_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "second.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    known = {"main": account()}
+    entry = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
+    assert entry.options == {"second_source": str(path), "face_idx": 2}
+    Image.new("RGB", (9, 9), "blue").save(path)
+    again = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
+    assert again.fingerprint != entry.fingerprint
+
+
+def test_a_catalogs_second_source_by_url_stays_as_it_is(tmp_path: Path) -> None:
+    entry = Checker({"main": account()}, REACH, tmp_path, Defaults()).check(
+        row(second_source="https://o.example/c.png")
+    )
+    assert entry.options == {"second_source": "https://o.example/c.png"}
+
+
+def test_a_second_source_that_is_not_there_is_a_mistake_of_its_row(tmp_path: Path) -> None:
+    with pytest.raises(BadRowError) as caught:
+        Checker({"main": account()}, REACH, tmp_path, Defaults()).check(row(second_source="none.png"))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.column) == (2, "options.second_source")
+    assert "'none.png': there is no such file" in mistake.message

@@ -1,0 +1,254 @@
+"""The gate of an account: whether it may take another submission now, and what closes and opens it.
+
+The gate is a row. Whether it is open is computed from the clock, so nothing has to run to open it. After failures
+an open gate is half open: one probe at a time goes through until one succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from workers.accounts.latency import Latencies
+from workers.backoff import growing, jittered
+from workers.config.accounts import Account, Limits
+
+OUTAGE_FIRST_SECONDS = 1.0  # a provider's restart is over in seconds
+OUTAGE_CAP_SECONDS = 300.0  # asking every five minutes costs nothing and notices a recovery soon enough
+THROTTLE_FIRST_SECONDS = 2.0  # where the provider does not say how long
+RATE_BURST_SECONDS = 1.0  # unused rate is kept for this long, so that a burst stays within what a provider measures
+UNTIL_CHANGED = "infinity"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many attempts were open, at most, when the account had begun `begun` of them in all."""
+
+    begun: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One account's gate as it stood at `now`."""
+
+    now: datetime
+    closed_for: float | None  # seconds still closed; None when open; infinite until a person opens it
+    closed_reason: str | None
+    failures: int
+    rate_tokens: float | None
+    rate_age: float
+    count: Count
+    #: Submissions on their way; known only after failures, when they matter.
+    sending: int
+    overrides: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many submissions may go out now; when none, why, and in how many seconds to ask again."""
+
+    number: int
+    tokens: float | None = None
+    blocked_by: str | None = None
+    ask_in: float | None = None
+
+
+def allowance(gate: Gate, limits: Limits, wanted: int) -> Allowance:
+    """How many of `wanted` submissions the gate lets through."""
+    if gate.closed_for is not None:
+        return Allowance(0, gate.rate_tokens, gate.closed_reason, gate.closed_for)
+    number, blocked_by, ask_in = wanted, None, None
+    free = limits.max_in_flight - gate.count.open
+    if free < number:
+        number, blocked_by = max(0, free), "in_flight"
+    if gate.failures > 0 and number > 0:
+        number, blocked_by = max(0, min(number, 1 - gate.sending)), "probing"
+    tokens = refilled(gate, limits)
+    if tokens is not None and limits.rate is not None:
+        if tokens < number:
+            number, blocked_by = int(tokens), "rate"
+            ask_in = (int(tokens) + 1 - tokens) / limits.rate
+        tokens -= number
+    return Allowance(number, tokens, blocked_by, ask_in)
+
+
+def refilled(gate: Gate, limits: Limits) -> float | None:
+    """The rate's tokens by now, or None without a rate."""
+    if limits.rate is None:
+        return None
+    capacity = max(1.0, limits.rate * RATE_BURST_SECONDS)
+    if gate.rate_tokens is None:
+        return capacity
+    return min(capacity, gate.rate_tokens + gate.rate_age * limits.rate)
+
+
+_LOCK = text("SELECT 1 FROM accounts WHERE name = :name FOR UPDATE")
+_READ = text("""
+    SELECT clock_timestamp() AS now, closed_reason, failures, rate_tokens, overrides, begun,
+        CASE WHEN closed_until > clock_timestamp() THEN
+            CASE WHEN closed_until = 'infinity' THEN 'infinity'::float8
+            ELSE extract(epoch FROM closed_until - clock_timestamp())::float8 END
+        END AS closed_for,
+        coalesce(extract(epoch FROM clock_timestamp() - rate_at)::float8, 0) AS rate_age
+    FROM accounts WHERE name = :name
+""")
+_COUNT_OPEN = text("SELECT count(*) FROM attempts WHERE account = :name AND state IN ('sending', 'running', 'unknown')")
+_COUNT_SENDING = text("SELECT count(*) FROM attempts WHERE account = :name AND state = 'sending'")
+
+
+def read(
+    session: Session, name: str, *, lock: bool = False, known: Count | None = None, room_for: int | None = None
+) -> Gate:
+    """The gate of account `name`; with `lock` nobody else can submit to it before the transaction ends.
+
+    Counting open attempts takes the longer the more of them wait. So whoever has a `known` count gets an upper bound
+    from it, and a new count only when the bound is above `room_for`.
+    """
+    if lock:
+        # Statements of their own: what is counted must be seen after the lock was granted.
+        session.execute(_LOCK, {"name": name})
+    row = session.execute(_READ, {"name": name}).one()
+    bound = known.open + row.begun - known.begun if known else None
+    if bound is None or room_for is None or bound > room_for:
+        # Counted after `begun` was read: what begins in between makes the bound too high, never too low.
+        bound = session.execute(_COUNT_OPEN, {"name": name}).scalar_one()
+    sending = session.execute(_COUNT_SENDING, {"name": name}).scalar_one() if row.failures else 0
+    return Gate(
+        now=row.now,
+        closed_for=row.closed_for,
+        closed_reason=row.closed_reason,
+        failures=row.failures,
+        rate_tokens=row.rate_tokens,
+        rate_age=row.rate_age,
+        count=Count(row.begun, bound),
+        sending=sending,
+        overrides=row.overrides,
+    )
+
+
+def register(session: Session, account: Account) -> None:
+    """Make sure that the account has a gate."""
+    session.execute(
+        text("INSERT INTO accounts (name, provider) VALUES (:name, :provider) ON CONFLICT (name) DO NOTHING"),
+        {"name": account.name, "provider": account.provider},
+    )
+
+
+def pass_through(session: Session, name: str, number: int, tokens: float | None, at: datetime) -> None:
+    """Note that `number` submissions went through the gate, and what the rate's bucket held after them.
+
+    Args:
+        session: of the transaction that read the gate.
+        name: the account.
+        number: submissions.
+        tokens: what is left of those that were there `at` the time the gate was read; with any later time the bucket
+            would lose what comes in while submissions are committed, a fifth of a rate of ten a second.
+        at: that time.
+    """
+    session.execute(
+        text("UPDATE accounts SET begun = begun + :number, rate_tokens = :tokens, rate_at = :at WHERE name = :name"),
+        {"name": name, "number": number, "tokens": tokens, "at": at},
+    )
+
+
+def taken_up_again(session: Session, name: str, number: int) -> None:
+    """Note that `number` attempts that had ended are open again: they count as begun, or `Count` would miss them.
+
+    Locks the account's row, so it comes before the attempts are moved.
+    """
+    session.execute(
+        text("UPDATE accounts SET begun = begun + :number WHERE name = :name"), {"name": name, "number": number}
+    )
+
+
+def succeeded(session: Session, name: str) -> None:
+    """A submission got through: the gate is wholly open again."""
+    session.execute(
+        text(
+            "UPDATE accounts SET failures = 0, closed_until = NULL, closed_reason = NULL, closed_note = NULL"
+            " WHERE name = :name AND failures > 0 AND"
+            " (closed_reason IS NULL OR closed_reason IN ('throttled', 'outage') OR closed_until <= clock_timestamp())"
+        ),
+        {"name": name},
+    )
+
+
+def close_for(session: Session, name: str, reason: str, seconds: float, note: str | None = None) -> None:
+    """Close the gate for `seconds` at least; a longer closure that stands already stays."""
+    session.execute(
+        text(
+            "UPDATE accounts SET closed_reason = :reason, closed_note = :note,"
+            " closed_until = clock_timestamp() + :seconds * interval '1 second' WHERE name = :name"
+            " AND (closed_until IS NULL OR closed_until < clock_timestamp() + :seconds * interval '1 second')"
+        ),
+        {"name": name, "reason": reason, "seconds": seconds, "note": note},
+    )
+
+
+def close(session: Session, name: str, reason: str, note: str | None = None) -> None:
+    """Close the gate until a person opens it, or what it was closed for has changed."""
+    session.execute(
+        text(
+            "UPDATE accounts SET closed_reason = :reason, closed_note = :note, closed_until = 'infinity'"
+            " WHERE name = :name"
+        ),
+        {"name": name, "reason": reason, "note": note},
+    )
+
+
+def reopen(session: Session, name: str) -> bool:
+    """Open the gate; False when there is no such account."""
+    result = session.execute(
+        text(
+            "UPDATE accounts SET failures = 0, closed_until = NULL, closed_reason = NULL, closed_note = NULL"
+            " WHERE name = :name"
+        ),
+        {"name": name},
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def failed(
+    session: Session,
+    name: str,
+    reason: str,
+    note: str,
+    retry_after: float | None = None,
+    sent_at: datetime | None = None,
+) -> None:
+    """A submission could not be made: close the gate for as long as the provider says, or for a growing back-off.
+
+    What went out before the gate closed is part of the failure that closed it (`sent_at`, by default now): a hundred
+    submissions that one outage of seconds met must not close the gate for minutes.
+    """
+    failures = session.execute(
+        text(
+            "UPDATE accounts SET failures = greatest(1, failures + CASE"
+            " WHEN closed_until > coalesce(cast(:sent_at AS timestamptz), clock_timestamp()) THEN 0 ELSE 1 END)"
+            " WHERE name = :name RETURNING failures"
+        ),
+        {"name": name, "sent_at": sent_at},
+    ).scalar_one()
+    first = THROTTLE_FIRST_SECONDS if reason == "throttled" else OUTAGE_FIRST_SECONDS
+    back_off = jittered(growing(failures - 1, first=first, cap=OUTAGE_CAP_SECONDS))
+    close_for(session, name, reason, retry_after if retry_after is not None else back_off, note)
+
+
+def latencies(session: Session, name: str) -> Latencies:
+    """What was learned of the account's latencies."""
+    document = session.execute(text("SELECT latency FROM accounts WHERE name = :name"), {"name": name}).scalar_one()
+    return Latencies(document)
+
+
+def keep_latencies(session: Session, name: str, learned: Latencies) -> None:
+    """Keep what was learned for the next slice, on whichever worker it runs."""
+    session.execute(
+        text("UPDATE accounts SET latency = cast(:document AS jsonb) WHERE name = :name"),
+        {"name": name, "document": json.dumps(learned.as_document())},
+    )

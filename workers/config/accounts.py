@@ -1,0 +1,344 @@
+"""The accounts file: credentials, limits, prices and budgets, checked when it is read.
+
+Errors name the file, the account, the field, the value and what is allowed; secrets never appear in them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SerializeAsAny,
+    SkipValidation,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from providers import PROVIDERS
+from providers.protocol import Provider
+from providers.spec import Operation
+from workers.http.ssrf import Guard
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$")
+_RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*$")
+_PRICE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+([A-Z]{3})(/picture)?\s*$")
+
+
+PRICE_DECIMALS = 4  # as the books keep them; a finer price would make the sum of costs differ from the spend
+
+
+class AccountsError(Exception):
+    """The accounts file cannot be used; the message says where and what is allowed."""
+
+
+def duration(value: object) -> float:
+    """``"3s"``, ``"10min"``, ``"2h"`` or a number of seconds, as seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    match = _DURATION.match(str(value))
+    if not match or match[2] not in _UNITS:
+        raise ValueError(f'{value!r} is not a duration: write "3s", "10min" or "2h"')
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def rate(value: object) -> float:
+    """``"60/min"`` as submissions a second."""
+    match = _RATE.match(str(value))
+    if not match or match[2] not in _UNITS or float(match[1]) <= 0:
+        raise ValueError(f'{value!r} is not a rate: write "60/min", "5/s" or "1000/day"')
+    return float(match[1]) / _UNITS[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one call, or one picture, costs."""
+
+    amount: Decimal
+    currency: str
+    per_picture: bool = False
+
+    def for_pictures(self, pictures: int) -> Decimal:
+        """The price of one submission that asks for `pictures` pictures."""
+        return self.amount * pictures if self.per_picture else self.amount
+
+
+def price(value: object) -> Price:
+    """``"0.02 USD"`` or ``"0.02 USD/picture"``."""
+    if isinstance(value, Price):
+        return value
+    match = _PRICE.match(str(value))
+    try:
+        if match and -Decimal(match[1]).normalize().as_tuple().exponent <= PRICE_DECIMALS:  # type: ignore[operator]
+            return Price(Decimal(match[1]), match[2], match[3] is not None)
+    except InvalidOperation:
+        pass
+    raise ValueError(
+        f'{value!r} is not a price: write "0.02 USD" or "0.02 USD/picture", with {PRICE_DECIMALS} decimals at most'
+    )
+
+
+Seconds = Annotated[float, BeforeValidator(duration)]
+Rate = Annotated[float, BeforeValidator(rate)]
+PriceField = Annotated[Price, BeforeValidator(price)]
+
+
+class Limits(BaseModel):
+    """The part of an account that people may override while it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_in_flight: int = Field(default=32, ge=1, le=100_000)
+    #: Submissions a second; None for no limit of ours.
+    rate: Rate | None = None
+    poll_every: Seconds = Field(default=3.0, gt=0)
+    deadline: Seconds = Field(default=600.0, gt=0)
+    prices: dict[str, PriceField] = Field(default_factory=dict)
+    budget: dict[Literal["day", "month"], PriceField] = Field(default_factory=dict)
+
+
+class Account(Limits):
+    """One account as the file defines it, bound to its provider's adapter class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str
+    provider: str
+    base_url: str
+    #: Not among the limits: the sweep judges by it what a worker sent, so all processes must have the same one.
+    submit_timeout: Seconds = Field(default=30.0, gt=0, le=300)
+    #: Accounts of a lower order are used first; the others take over while none of those is open.
+    order: int = Field(default=0, ge=0, le=1000)
+    on_unknown: Literal["hold", "resubmit"] = "hold"
+    allow_hosts: tuple[str, ...] = ()
+    #: Whether every picture must show a face before it is paid for; needs the face engine.
+    check_face: bool = False
+    #: Whether every job must name the model's release it has, in `consent`.
+    require_consent: bool = False
+    adapter: SkipValidation[type[Provider]]
+    #: The operations that are used, without the provider's name; None for all.
+    chosen: tuple[str, ...] | None = Field(default=None, alias="operations", min_length=1)
+    #: The provider's own settings and secrets.
+    own: SerializeAsAny[BaseModel]
+
+    @field_validator("check_face")
+    @classmethod
+    def _face_engine_is_there(cls, value: bool) -> bool:
+        if value and not all(map(find_spec, ("cv2", "numpy"))):
+            raise ValueError("needs the face engine: pip install 'recast[local]', or leave it out")
+        return value
+
+    @field_validator("allow_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Guard(value)
+        return value
+
+    @field_validator("chosen")
+    @classmethod
+    def _are_the_providers(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        known = [_short(name) for name in info.data["adapter"].OPERATIONS]
+        unknown = [name for name in value or () if name not in known]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is unknown; allowed: {', '.join(known)}")
+        return value
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        return self.sound()
+
+    def sound(self) -> Self:
+        """This account, if its prices and budget fit together, which `with_overrides` does not look at.
+
+        Raises:
+            ValueError: they do not.
+        """
+        known = [_short(name) for name in self.adapter.OPERATIONS]
+        for name in self.prices:
+            if name not in known:
+                raise ValueError(f"prices has {name!r}, which {self.provider} cannot do; allowed: {', '.join(known)}")
+        currencies = {item.currency for item in [*self.prices.values(), *self.budget.values()]}
+        if len(currencies) > 1:
+            raise ValueError(f"prices and budget mix the currencies {', '.join(sorted(currencies))}: use one")
+        if self.budget:
+            unpriced = [short for short in map(_short, self.operations) if short not in self.prices]
+            if unpriced:
+                raise ValueError(
+                    f"budget is set but prices has no entry for {', '.join(unpriced)}: "
+                    "money that is not counted cannot be limited; `operations` names those that are used, if not all"
+                )
+        return self
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """What jobs may use of this account, by full name and in the provider's order."""
+        chosen = self.chosen
+        everything = self.adapter.OPERATIONS
+        if chosen is None:
+            return everything
+        return {name: operation for name, operation in everything.items() if _short(name) in chosen}
+
+    def cost(self, operation: Operation, options: Mapping[str, Any]) -> Decimal:
+        """What one submission of `operation` costs here; zero where no price is given."""
+        found = self.prices.get(_short(operation.name))
+        return found.for_pictures(operation.pictures_for(options)) if found else Decimal(0)
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Account:
+        """This account with limits that people changed while it ran.
+
+        A price or a budget that is overridden stands beside the others of the file; None takes one away.
+
+        Raises:
+            ValueError: an override is none of `Limits`.
+        """
+        if not overrides:
+            return self
+        changed = {name: value for name, value in overrides.items() if not isinstance(value, Mapping)}
+        for name in overrides.keys() - changed.keys():
+            merged = {**getattr(self, name, {}), **overrides[name]}
+            changed[name] = {key: value for key, value in merged.items() if value is not None}
+        limits = Limits.model_validate(changed)
+        return self.model_copy(update={name: getattr(limits, name) for name in limits.model_fields_set})
+
+
+def _short(operation: str) -> str:
+    return operation.partition(".")[2]
+
+
+def load(path: Path) -> dict[str, Account]:
+    """The accounts that `path` defines, by name.
+
+    Raises:
+        AccountsError: the file is missing or an account in it is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AccountsError(
+            f"{path}: there is no accounts file; copy accounts.example.toml, or use --sandbox to try without keys"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccountsError(f"{path}: cannot be read: {error}") from None
+    try:
+        tables = tomllib.loads(text).get("accounts", {})
+    except tomllib.TOMLDecodeError as error:
+        raise AccountsError(f"{path}: not valid TOML: {error}") from None
+    if not tables:
+        raise AccountsError(f"{path}: no [accounts.NAME] table; accounts.example.toml shows one for each provider")
+    try:
+        accounts = {name: parse(name, table) for name, table in tables.items()}
+    except AccountsError as error:
+        raise AccountsError(f"{path}: {error}") from None
+    try:
+        one_currency(accounts.values())
+    except ValueError as error:
+        raise AccountsError(f"{path}: {error}") from None
+    return accounts
+
+
+def ahead_of(account: Account, accounts: Iterable[Account]) -> tuple[Account, ...]:
+    """Those of `accounts` that are used before `account`, while one of them is open."""
+    return tuple(other for other in accounts if other.order < account.order)
+
+
+def one_currency(accounts: Iterable[Account]) -> None:
+    """Hold that all prices and budgets are in one currency.
+
+    Raises:
+        ValueError: they are not.
+    """
+    found = {item.currency for account in accounts for item in [*account.prices.values(), *account.budget.values()]}
+    if len(found) > 1:
+        raise ValueError(f"prices in {', '.join(sorted(found))}: a deployment has one currency")
+
+
+def parse(name: str, table: Mapping[str, Any]) -> Account:
+    """One account from its table."""
+    where = f"accounts.{name}"
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise AccountsError(f"{where}: the name may have lower-case letters, digits, - and _, 63 at most")
+    rest = dict(table)
+    provider = rest.pop("provider", None)
+    adapter = PROVIDERS.get(str(provider))
+    if adapter is None:
+        raise AccountsError(f"{where}.provider: {provider!r} is unknown; allowed: {', '.join(sorted(PROVIDERS))}")
+    base_url = rest.pop("base_url", adapter.BASE_URL)
+    if not base_url:
+        raise AccountsError(f"{where}.base_url: {provider} publishes no address, so the account must name it")
+    if "@" in urlsplit(str(base_url)).netloc:
+        raise AccountsError(f"{where}.base_url: carries a user name or password, which is never sent; leave them out")
+    if urlsplit(str(base_url)).scheme not in {"http", "https"}:
+        raise AccountsError(f"{where}.base_url: {base_url!r} must begin with http:// or https://")
+    loopback = urlsplit(str(base_url)).hostname in LOOPBACK
+    own_fields = adapter.SETTINGS.model_fields
+    own = {}
+    for field in [key for key in rest if key in own_fields]:
+        value = rest.pop(field)
+        is_secret = own_fields[field].annotation in (SecretStr, SecretStr | None)
+        own[field] = _secret(f"{where}.{field}", value, literal_allowed=loopback) if is_secret else value
+    try:
+        return Account(
+            name=name,
+            provider=str(provider),
+            base_url=str(base_url).rstrip("/"),
+            adapter=adapter,
+            own=adapter.SETTINGS.model_validate(own),
+            **rest,
+        )
+    except ValidationError as error:
+        named = {field.alias or name for name, field in Account.model_fields.items()}
+        raise AccountsError(explain(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
+
+
+_INTERNAL = frozenset({"name", "adapter", "own"})
+
+
+def _secret(where: str, value: object, *, literal_allowed: bool) -> str:
+    """A secret's value from ``env:NAME``, ``file:PATH`` or, for a loopback address only, as written."""
+    kind, _, rest = str(value).partition(":")
+    if kind == "env" and rest:
+        found = os.environ.get(rest)
+        if not found:
+            raise AccountsError(f"{where}: the environment variable {rest} is not set; set it to the credential")
+        return found
+    if kind == "file" and rest:
+        try:
+            return Path(rest).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AccountsError(f"{where}: cannot read the credential from {rest}: {error}") from None
+    if literal_allowed:
+        return str(value)
+    raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; a secret itself does not belong into the file')
+
+
+def explain(where: str, error: ValidationError, allowed: list[str]) -> str:
+    """What is wrong with settings, each by its full name, with what is allowed."""
+    lines = []
+    for item in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"unknown setting; allowed: {', '.join(allowed)}"
+        elif item["type"] == "missing":
+            message = 'is missing; write "env:NAME" or "file:PATH"'
+        lines.append(f"{where}{'.' + field if field else ''}: {message}")
+    return "; ".join(lines)

@@ -1,0 +1,196 @@
+"""Typed settings, read once from the environment (prefix ``RECAST_``) and checked at start.
+
+`DATABASE_URL` and `BROKER_URL` unset mean the embedded stack: whoever starts it writes where it listens to
+``HOME/stack.json``, and every other process of this machine joins it from there.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+STACK_FILE = "stack.json"
+
+#: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
+#: timeout is delivered twice.
+MAX_COUNTDOWN_SECONDS = 30
+MIN_PASSWORD = 8  # characters of the gallery's
+
+
+class SettingsError(Exception):
+    """A setting is missing or dangerous; the message names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """Everything a process of Recast is told from outside, except the accounts."""
+
+    model_config = SettingsConfigDict(env_prefix="RECAST_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str | None = None
+    broker_url: str | None = None
+    #: Where results of tasks wait for `.get()`; the broker unless told otherwise.
+    result_url: str | None = None
+    #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless told otherwise.
+    storage_url: str | None = None
+    accounts_file: Path = Path("accounts.toml")
+    home: Path = Path(".recast")
+    #: Signs media links and encrypts provider sessions.
+    secret_key: SecretStr | None = None
+    #: Where providers reach our `web` process.
+    public_url: str | None = None
+
+    #: Concurrent task slots of one worker process.
+    slots: int = Field(default=16, ge=4, le=256)
+    #: Pumps that download results side by side, over all workers.
+    store_pumps: int = Field(default=2, ge=1, le=64)
+    #: Seconds a pump claims work before it hands its slot back.
+    slice_seconds: float = Field(default=10.0, gt=0, le=60)
+    #: Concurrent connections to one account's provider, from one worker process.
+    connections: int = Field(default=128, ge=2, le=1000)
+    visibility_timeout: int = Field(default=120, ge=10)
+    #: Seconds between two sweeps.
+    sweep_every: float = Field(default=5.0, gt=0)
+    #: Seconds between two looks of a worker at itself; see `workers.observability.health`.
+    heartbeat_every: float = Field(default=5.0, gt=0, le=60)
+    #: New attempts a job gets after failures that may pass.
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    #: Largest result file in bytes.
+    max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    #: Whether stored pictures say in their metadata that a model made them.
+    mark_synthetic: bool = True
+    #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
+    keep_originals: bool = True
+    media_seconds: int = Field(default=6 * 3600, ge=60)
+    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
+    confirm_above: Decimal | None = Field(default=None, ge=0)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    flower_auth: SecretStr | None = None
+    #: Whoever asks `web` for /metrics must bring it; without one there are none.
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    #: ``user:password`` for the gallery's pages; without it there are none.
+    web_auth: SecretStr | None = None
+    #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Which jobs of catalogs send task events for Flower at their end: failures and a few others, all, or none.
+    bulk_events: Literal["sample", "all", "off"] = "sample"
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=8765, ge=1, le=65535)
+    flower_address: str = "127.0.0.1"
+    flower_port: int = Field(default=5555, ge=1, le=65535)
+
+    @field_validator("web_auth")
+    @classmethod
+    def _web_auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        user, _, password = value.get_secret_value().partition(":")
+        if not user or len(password) < MIN_PASSWORD:
+            raise ValueError(f"it must be user:password, the password of {MIN_PASSWORD} characters or more")
+        return value
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _webhook_hosts_are_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(host.strip() for host in value.split(",") if host.strip())
+        if isinstance(value, tuple | list) and value:
+            # Here and not above: producers read settings too, and load no HTTP client.
+            from workers.http.ssrf import Guard  # noqa: PLC0415
+
+            Guard(str(host) for host in value)
+        return value
+
+    @field_validator("database_url", "broker_url", "result_url", mode="after")
+    @classmethod
+    def _is_readable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # The value is not repeated: it holds a password.
+        try:
+            scheme = urlsplit(value).scheme if value else ""
+        except ValueError:
+            raise ValueError("is no URL that can be read") from None
+        if value and info.field_name == "database_url" and not scheme.startswith("postgres"):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("PUBLIC_URL must begin with http:// or https://")
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("PUBLIC_URL carries a user name or password, and is given to providers; leave them out")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _refuse_dangerous_combinations(self) -> Self:
+        if (self.database_url is None) != (self.broker_url is None):
+            missing = "DATABASE_URL" if self.database_url is None else "BROKER_URL"
+            raise ValueError(
+                f"RECAST_{missing} is not set although its partner is: set both, or neither for the embedded stack"
+            )
+        longest = MAX_COUNTDOWN_SECONDS + self.slice_seconds
+        if self.visibility_timeout < 2 * longest:
+            raise ValueError(
+                f"RECAST_VISIBILITY_TIMEOUT={self.visibility_timeout} s is too short: a pump's message may take "
+                f"{longest:g} s, and one that outlives the timeout is delivered twice; allowed: {2 * longest:g} or more"
+            )
+        return self
+
+    @property
+    def stack_file(self) -> Path:
+        """Where the embedded stack says how it is reached."""
+        return self.home / STACK_FILE
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded stack is meant."""
+        return self.database_url is None
+
+    @property
+    def storage(self) -> str:
+        """The storage URL in force."""
+        return self.storage_url or str((self.home / "pictures").absolute())
+
+
+def read(**overrides: object) -> Settings:
+    """Settings from the environment, completed by a running embedded stack; `overrides` come first.
+
+    Raises:
+        SettingsError: a value is wrong; the message names the variable.
+    """
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SettingsError(_explain(error)) from None
+    if settings.embedded and settings.stack_file.is_file():
+        stack = json.loads(settings.stack_file.read_text())
+        known = {name: value for name, value in stack.items() if getattr(settings, name, value) is None}
+        settings = settings.model_copy(
+            update={name: SecretStr(value) if name == "secret_key" else value for name, value in known.items()}
+        )
+    return settings
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return read()
+
+
+def _explain(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    lines = []
+    for item in errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in item["loc"])
+        where = f"RECAST_{name.upper()}: " if name else ""
+        lines.append(where + item["msg"].removeprefix("Value error, "))
+    return "; ".join(lines)

@@ -1,0 +1,307 @@
+"""What each outcome of a submission or a poll means for the attempt, the job, the gate and the money. Pure.
+
+submission                        attempt     job                                gate
+Accepted                          running     running                            opens
+Done                              done        saving (succeeded without files)   opens
+Refused: picture or text          refused     rejected                           opens
+Refused: credentials or credit    refused     queued                             closes until changed
+Refused: anything else            refused     queued, after max_attempts failed  opens
+Throttled                         not_sent    queued                             closes for Retry-After or back-off
+NotSent                           not_sent    queued                             closes for back-off
+Unclear                           unknown     running                            closes for back-off
+
+poll                              attempt     job
+Pending, Unanswered               running     running; past the deadline expired and failed (timed_out)
+Done                              done        saving (succeeded without files)
+Failed                            done        rejected | queued (may help, attempts left) | failed
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, JobState, Reason
+from providers.outcomes import (
+    Absent,
+    Accepted,
+    Done,
+    Failed,
+    Found,
+    LocateOutcome,
+    NotSent,
+    NotYetKnown,
+    Pending,
+    PollOutcome,
+    Refused,
+    SubmitOutcome,
+    Throttled,
+    Unanswered,
+)
+from providers.spec import Operation
+from workers.accounts.latency import LATE_LOOKS, next_look
+from workers.backoff import growing, jittered
+from workers.config.accounts import Account
+from workers.jobs.moves import AttemptMove, JobMove
+
+AGAIN_FIRST_SECONDS = 5.0
+AGAIN_CAP_SECONDS = 300.0
+WRITE_SECONDS = 5.0  # bytes of a submission are written within this of its commit, or never
+JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before anybody but its sender judges a submission
+LOCATE_FIRST_SECONDS = 2.0
+ABSENCES_THAT_COUNT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the gate closes: for `seconds`, for a back-off of its own (None), or until changed (`lasting`)."""
+
+    reason: str
+    note: str
+    seconds: float | None = None
+    lasting: bool = False
+    #: When the submission went out that met it; None where it met none.
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Everything one outcome changes."""
+
+    attempt: AttemptMove
+    job: JobMove | None = None
+    release: bool = False
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A submission that was made."""
+
+    reference: uuid.UUID
+    job_id: str
+    number: int
+    operation: Operation
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An attempt whose poll, or whose search at the provider, is due. Times in seconds of the database's clock."""
+
+    id: uuid.UUID
+    job_id: str
+    number: int
+    operation: str
+    state: AttemptState
+    handle: str | None
+    locator: str | None
+    polls: int
+    absences: int
+    callback_token: str | None
+    #: Since the provider took it (since it was sent, where that is unknown).
+    age: float
+    #: Until its deadline; negative once passed.
+    left: float
+    asked_at: datetime
+
+
+def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
+    """What a submission's outcome changes."""
+    if isinstance(outcome, Accepted):
+        return Effects(
+            AttemptMove(
+                sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, accepted=True,
+                poll_in=first_look, raw=outcome.raw, asked_at=sent.sent_at,
+            )
+        )  # fmt: skip
+    if isinstance(outcome, Done):
+        return _done(sent.reference, sent.job_id, sent.operation, outcome, polled=False)
+    if isinstance(outcome, Refused):
+        return _refused(sent, outcome, max_attempts)
+    if isinstance(outcome, Throttled):
+        return _not_sent(sent, Reason.THROTTLED, outcome.message, outcome.retry_after)
+    if isinstance(outcome, NotSent):
+        return _not_sent(sent, Reason.OUTAGE, outcome.message, None)
+    return Effects(
+        AttemptMove(
+            sent.reference, AttemptState.UNKNOWN, _WAS_SENDING, Reason.UNCLEAR_SUBMIT, outcome.message,
+            poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, asked_at=sent.sent_at,
+        ),
+        trouble=Trouble("outage", outcome.message, sent_at=sent.sent_at),
+    )  # fmt: skip
+
+
+_WAS_SENDING = frozenset({AttemptState.SENDING})
+# The sender's own late word about a submission that the sweep has judged unknown meanwhile is welcome.
+_WAS_SENT = frozenset({AttemptState.SENDING, AttemptState.UNKNOWN})
+
+
+def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
+    attempt = AttemptMove(
+        sent.reference, AttemptState.REFUSED, _WAS_SENT, outcome.reason, outcome.message, raw=outcome.raw
+    )
+    if outcome.reason in ACCOUNT_REASONS:
+        job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
+        trouble = Trouble(outcome.reason.value, outcome.message, lasting=True)
+        return Effects(attempt, job, release=True, trouble=trouble)
+    return Effects(
+        attempt,
+        _unsuccessful(sent.job_id, sent.number, outcome.reason, outcome.message, True, max_attempts),
+        release=True,
+    )
+
+
+def _not_sent(sent: Sent, reason: Reason, message: str, retry_after: float | None) -> Effects:
+    return Effects(
+        AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, reason, message),
+        JobMove(sent.job_id, JobState.QUEUED, reason, message, _OPEN),
+        release=True,
+        trouble=Trouble(reason.value, message, retry_after, sent_at=sent.sent_at),
+    )
+
+
+def _unsuccessful(job_id: str, number: int, reason: Reason, message: str, again: bool, max_attempts: int) -> JobMove:
+    if reason in REJECTING_REASONS:
+        return JobMove(job_id, JobState.REJECTED, reason, message, _SENT_OR_HELD)
+    if again and number < max_attempts:
+        wait = jittered(growing(number - 1, first=AGAIN_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+        return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait)
+    return JobMove(job_id, JobState.FAILED, reason, message, _SENT_OR_HELD)
+
+
+_IN_WORK = frozenset({JobState.RUNNING})
+_SENT_OR_HELD = frozenset({JobState.RUNNING, JobState.HELD})
+
+
+def _done(
+    reference: uuid.UUID, job_id: str, operation: Operation, outcome: Done, *, polled: bool, late: bool = False
+) -> Effects:
+    outputs = [{"url": output.url, "facts": _plain(output.facts)} for output in outcome.outputs]
+    message = None if outputs or not operation.pictures else "the provider reported success without a picture"
+    attempt = AttemptMove(
+        reference, AttemptState.DONE, accepted=True, handle=outcome.handle, polled=polled, raw=outcome.raw,
+        outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message,
+    )  # fmt: skip
+    # A job that was given up may have another attempt at work; a late result counts only where none has.
+    expected = _GIVEN_UP if late else None
+    if message:
+        return Effects(attempt, JobMove(job_id, JobState.FAILED, Reason.BAD_OUTPUT, message, _IN_WORK))
+    return Effects(attempt, JobMove(job_id, JobState.SAVING if outputs else JobState.SUCCEEDED, expected=expected))
+
+
+_GIVEN_UP = frozenset({JobState.FAILED, JobState.HELD})
+
+
+def _plain(facts: Any) -> Any:
+    """Facts of a provider as something that JSONB takes: no NUL, no NaN."""
+    if isinstance(facts, str):
+        return facts.replace("\x00", "")
+    if isinstance(facts, float) and not math.isfinite(facts):
+        return None
+    if isinstance(facts, dict) or hasattr(facts, "items"):
+        return {str(key).replace("\x00", ""): _plain(value) for key, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [_plain(value) for value in facts]
+    return facts
+
+
+def of_poll(
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
+) -> Effects:
+    """What a poll's outcome changes; `interval` in seconds is what waits for the next poll grow from."""
+    if isinstance(outcome, Done):
+        return _done(due.id, due.job_id, operation, outcome, polled=True, late=due.state is AttemptState.EXPIRED)
+    if isinstance(outcome, Failed):
+        attempt = AttemptMove(
+            due.id, AttemptState.DONE, reason=outcome.reason, error=outcome.message, polled=True, raw=outcome.raw
+        )
+        if due.state is AttemptState.EXPIRED:
+            return Effects(attempt)
+        job = _unsuccessful(due.job_id, due.number, outcome.reason, outcome.message, outcome.again, max_attempts)
+        return Effects(attempt, job)
+    pending = isinstance(outcome, Pending)
+    message = outcome.message if isinstance(outcome, Unanswered) else None
+    if due.left > 0:
+        wait = next_look(due.polls, interval=interval, poll_every=account.poll_every, left=due.left)
+        if isinstance(outcome, Unanswered) and outcome.retry_after is not None:
+            wait = min(max(wait, outcome.retry_after), due.left)
+        return Effects(
+            AttemptMove(
+                due.id, due.state, error=message, poll_in=wait, polled=True, pending=pending, raw=outcome.raw,
+                asked_at=due.asked_at,
+            )
+        )  # fmt: skip
+    return _timed_out(due, account, message, outcome.raw)
+
+
+def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:
+    # A result that was paid for may still come: a few late looks are cheap.
+    late = int(-due.left // account.deadline)
+    attempt = AttemptMove(
+        due.id, AttemptState.EXPIRED, _LATE, Reason.TIMED_OUT, message, polled=True, raw=raw,
+        poll_in=account.deadline if late < LATE_LOOKS else None, asked_at=due.asked_at,
+    )  # fmt: skip
+    if due.state is AttemptState.EXPIRED:
+        return Effects(attempt)
+    text = f"no result within {account.deadline:g} s" + (f"; the last answer was: {message}" if message else "")
+    return Effects(attempt, JobMove(due.job_id, JobState.FAILED, Reason.TIMED_OUT, text, _IN_WORK))
+
+
+_LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
+
+
+def of_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
+    """What a search for an unclear submission changes; `provable`: word may still come, by a search or a callback."""
+    if isinstance(outcome, Found):
+        return Effects(
+            AttemptMove(
+                due.id, AttemptState.RUNNING, _UNKNOWN, handle=outcome.handle, accepted=True, polled=True,
+                poll_in=account.poll_every, asked_at=due.asked_at,
+            ),
+            JobMove(due.job_id, JobState.RUNNING, expected=frozenset({JobState.HELD})),
+        )  # fmt: skip
+    judged = due.age > WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS
+    absent = isinstance(outcome, Absent) and judged
+    if absent and due.absences + 1 >= ABSENCES_THAT_COUNT:
+        return Effects(
+            AttemptMove(due.id, AttemptState.NOT_SENT, _UNKNOWN, Reason.LOST, "the provider never got it", absent=True),
+            JobMove(due.job_id, JobState.QUEUED, Reason.LOST, "the provider never got it", _OPEN),
+            release=True,
+        )
+    message = outcome.message if isinstance(outcome, NotYetKnown) else "the provider does not know it (yet)"
+    if provable and due.left > 0:
+        pace = max(account.poll_every, LOCATE_FIRST_SECONDS)
+        wait = next_look(due.polls, interval=pace, poll_every=pace, left=due.left)
+        return Effects(
+            AttemptMove(
+                due.id, AttemptState.UNKNOWN, _UNKNOWN, error=message, poll_in=wait, polled=True, absent=absent,
+                asked_at=due.asked_at,
+            )
+        )  # fmt: skip
+    return _unlocatable(due, account, message)
+
+
+_UNKNOWN = frozenset({AttemptState.UNKNOWN})
+_OPEN = frozenset({JobState.RUNNING, JobState.HELD})
+
+
+def _unlocatable(due: Due, account: Account, message: str) -> Effects:
+    if account.on_unknown == "resubmit":
+        note = f"{message}; submitted again as the account's on_unknown says: possibly charged twice"
+        return Effects(
+            AttemptMove(due.id, AttemptState.EXPIRED, _UNKNOWN, Reason.UNCLEAR_SUBMIT, note, polled=True),
+            JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK),
+        )
+    held = "it is not known whether the provider took the job, and its API cannot tell; see `recast resolve`"
+    # The in-flight place is kept until the deadline: if the provider did take it, it is busy with it.
+    state = AttemptState.UNKNOWN if due.left > 0 else AttemptState.EXPIRED
+    attempt = AttemptMove(
+        due.id, state, _UNKNOWN, Reason.UNCLEAR_SUBMIT, message, polled=True,
+        poll_in=due.left if due.left > 0 else None, asked_at=due.asked_at,
+    )  # fmt: skip
+    return Effects(attempt, JobMove(due.job_id, JobState.HELD, Reason.UNCLEAR_SUBMIT, held, _IN_WORK))

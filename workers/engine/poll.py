@@ -1,0 +1,253 @@
+"""The poll pump: asks an account's provider about the attempts that are due, and searches for unclear ones."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models.states import AttemptState
+from providers.outcomes import Done, Failed, LocateOutcome, Pending, PollOutcome
+from providers.protocol import NotSentError, Provider, UnclearError
+from providers.spec import OpenAttempt
+from workers.accounts import admission
+from workers.accounts.latency import Latencies
+from workers.engine import provider_calls
+from workers.engine.notify import tell
+from workers.engine.outcomes import Due, Effects, of_locate, of_poll
+from workers.engine.record import Recorded, record
+from workers.engine.runner import Group, Slice
+from workers.engine.runtime import Runtime
+from workers.engine.wake import poll_pump
+from workers.failpoints import hold_here
+from workers.failures import describe
+from workers.jobs.moves import AttemptMove
+
+TICK_SECONDS = 0.25  # how soon a running slice notices an attempt that a callback made due
+AHEAD = 2  # due attempts in hand for each connection
+GATHER_SECONDS = 0.05  # due attempts are claimed at most this often, so that a claim brings many
+IDLE_SECONDS = 1.0  # with nothing due for longer than this the slot is handed back
+SPOILED_RETRY_SECONDS = 60.0
+INBOX_MARGIN_SECONDS = 0.1  # on top of `poll_every`, for the way of a call to the provider
+
+CALLBACKS_READ = 10  # bodies of one attempt that are searched for a handle, the latest; repetitions say the same
+
+log = structlog.get_logger()
+
+_BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC LIMIT :number")
+
+_ATTEMPTS = """
+    SELECT id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
+        clock_timestamp() AS asked_at,
+        extract(epoch FROM clock_timestamp() - coalesce(accepted_at, sent_at))::float8 AS age,
+        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS left
+    FROM attempts
+    WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[])) AND {which}
+    ORDER BY next_poll_at LIMIT :number
+"""
+_DUE = text(_ATTEMPTS.format(which="next_poll_at <= clock_timestamp()"))
+# An inbox is read for all attempts of the account at once, whoever of them is due.
+_OPEN = text(
+    _ATTEMPTS.format(which="next_poll_at IS NOT NULL AND (state <> 'unknown' OR next_poll_at <= clock_timestamp())")
+)
+_INBOX_TURN = text("""
+    UPDATE accounts SET inbox_at = clock_timestamp()
+    WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= clock_timestamp() - :every * interval '1 second')
+    RETURNING name
+""")
+_INBOX_READ = text("UPDATE accounts SET inbox_at = clock_timestamp() WHERE name = :account")
+_NEXT = text("""
+    SELECT extract(epoch FROM min(next_poll_at) - clock_timestamp())::float8 FROM attempts
+    WHERE account = :account AND next_poll_at IS NOT NULL AND NOT id = ANY(cast(:busy AS uuid[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    due: Due
+    outcome: PollOutcome | LocateOutcome
+
+
+class PollPump:
+    """Polls the attempts of one account."""
+
+    def __init__(self, runtime: Runtime, account: str) -> None:
+        self.name = poll_pump(account)
+        self._runtime = runtime
+        self._account = runtime.account(account)
+        self._latencies = Latencies()
+        self._busy: set[uuid.UUID] = set()
+        self._receipts: list[str] = []
+        # Submissions need connections too.
+        self._connections = asyncio.Semaphore(max(1, runtime.settings.connections // 2))
+
+    async def run(self, turn: Slice) -> None:
+        """Poll what is due until the slice is over or nothing will be due soon."""
+        overrides, self._latencies = await turn.db(self._begin_slice)
+        self._runtime.latencies[self._account.name] = self._latencies
+        self._account = self._account.with_overrides(overrides)
+        provider = self._runtime.provider(self._account)
+        group: Group[_Answered] = Group(
+            self._runtime,
+            self._write,
+            after=partial(tell, self._runtime, self._account.name),
+            spoiled=self._spoiled,
+            done=self._written,
+        )
+        calls: set[asyncio.Task[None]] = set()
+        try:
+            while not turn.over:
+                calls = {call for call in calls if not call.done()}
+                if self._receipts:
+                    calls.add(asyncio.ensure_future(self._acknowledge(provider)))
+                due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
+                for chunk in self._chunks(due, provider.POLL_MANY):
+                    calls.add(asyncio.ensure_future(self._call(provider, chunk, group)))
+                if self._busy:
+                    await turn.wait(set(), GATHER_SECONDS if due else TICK_SECONDS)
+                    continue
+                soon = await turn.db(self.next_in)
+                if soon is None or soon > IDLE_SECONDS:
+                    break
+                await turn.wait(set(), min(soon, TICK_SECONDS))
+        finally:
+            if calls:
+                await asyncio.wait(calls)
+            await group.close()
+            await self._acknowledge(provider)
+            del self._runtime.latencies[self._account.name]
+            await turn.db(self._end_slice)
+
+    def next_in(self, session: Session) -> float | None:
+        """When the next attempt is due."""
+        seconds = session.execute(_NEXT, {"account": self._account.name, "busy": list(self._busy)}).scalar_one()
+        return None if seconds is None else max(0.0, float(seconds))
+
+    def _room(self, provider: Provider) -> int:
+        # Asking twice costs nothing, so due attempts are taken ahead of the connections that they will wait for.
+        return max(0, AHEAD * self._runtime.settings.connections * provider.POLL_MANY - len(self._busy))
+
+    def _begin_slice(self, session: Session) -> tuple[dict[str, object], Latencies]:
+        return admission.read(session, self._account.name).overrides, admission.latencies(session, self._account.name)
+
+    def _end_slice(self, session: Session) -> None:
+        admission.keep_latencies(session, self._account.name, self._latencies)
+
+    def _due(self, session: Session, number: int) -> list[Due]:
+        return self._take(session, _DUE, number)
+
+    def _inbox(self, session: Session, number: int) -> list[Due]:
+        """All open attempts, when one of them is due and the inbox may be read again."""
+        soon = self.next_in(session)
+        if self._busy or soon is None or soon > 0:
+            return []
+        every = self._account.poll_every + INBOX_MARGIN_SECONDS
+        granted = session.execute(_INBOX_TURN, {"account": self._account.name, "every": every}).first()
+        return self._take(session, _OPEN, number) if granted else []
+
+    def _take(self, session: Session, statement: TextClause, number: int) -> list[Due]:
+        parameters = {"account": self._account.name, "number": number, "busy": list(self._busy)}
+        rows = session.execute(statement, parameters).mappings()
+        due = [Due(**{**row, "state": AttemptState(row["state"])}) for row in rows]
+        self._busy.update(item.id for item in due)
+        return due
+
+    def _chunks(self, due: Sequence[Due], size: int) -> list[list[Due]]:
+        """Attempts to ask for together: lost submissions are searched for one by one."""
+        lost = [[item] for item in due if item.state is AttemptState.UNKNOWN]
+        known = [item for item in due if item.state is not AttemptState.UNKNOWN]
+        return lost + [known[start : start + size] for start in range(0, len(known), size)]
+
+    async def _call(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+        try:
+            async with self._connections:
+                await self._ask(provider, chunk, group)
+        except SQLAlchemyError as error:
+            # What is due stays due: whoever has a database asks for it again.
+            log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=describe(error))
+            self._busy.difference_update(item.id for item in chunk)
+
+    async def _ask(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+        if chunk[0].state is AttemptState.UNKNOWN:
+            group.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
+            return
+        answers = await provider_calls.poll(provider, [_open(item) for item in chunk])
+        if any(isinstance(outcome, Done) for outcome in answers.values()):
+            await hold_here("found")
+        if provider.POLL_MANY > 1:
+            # Counted from the call's end: a slow call and a quick one after it must not meet at the provider.
+            await self._runtime.adb(self._inbox_read)
+        for item in chunk:
+            outcome = answers.get(item.id, Pending())
+            self._learn(item, outcome)
+            group.put(_Answered(item, outcome))
+
+    def _inbox_read(self, session: Session) -> None:
+        session.execute(_INBOX_READ, {"account": self._account.name})
+
+    def _written(self, item: _Answered) -> None:
+        self._busy.discard(item.due.id)
+        self._receipts += getattr(item.outcome, "receipts", ())
+
+    async def _acknowledge(self, provider: Provider) -> None:
+        """Tell the provider what is committed; what fails here is told again, or vanishes at the provider by itself."""
+        receipts, self._receipts = self._receipts, []
+        try:
+            if receipts:
+                await provider.acknowledge(receipts)
+        except (NotSentError, UnclearError) as error:
+            log.warning("not_acknowledged", account=self._account.name, receipts=len(receipts), error=str(error))
+
+    async def _locate(self, provider: Provider, item: Due) -> LocateOutcome:
+        token = item.callback_token
+        bodies = [] if token is None else await self._runtime.adb(_called_back, token)
+        return await provider_calls.locate(provider, _open(item), bodies)
+
+    def _learn(self, item: Due, outcome: PollOutcome) -> None:
+        if isinstance(outcome, Done | Failed | Pending):
+            done = not isinstance(outcome, Pending)
+            self._latencies.learn(item.operation, item.age, polls=item.polls, done=done)
+
+    def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
+        return record(session, self._account.name, [self._effects(item) for item in answered])
+
+    def _effects(self, item: _Answered) -> Effects:
+        if item.due.state is AttemptState.UNKNOWN:
+            assert not isinstance(item.outcome, PollOutcome)
+            provable = self._account.adapter.CAN_LOCATE or item.due.callback_token is not None
+            return of_locate(item.due, self._account, item.outcome, provable=provable)
+        assert isinstance(item.outcome, PollOutcome)
+        # Not the account's own choice: it may have become smaller while the attempt was under way.
+        operation = self._account.adapter.OPERATIONS[item.due.operation]
+        interval = self._latencies.interval(operation.name, operation.typical_seconds, self._account.poll_every)
+        return of_poll(
+            item.due,
+            operation,
+            self._account,
+            item.outcome,
+            interval=interval,
+            max_attempts=self._runtime.settings.max_attempts,
+        )
+
+    def _spoiled(self, session: Session, item: _Answered, error: Exception) -> None:
+        """An answer the database refuses to store counts as none."""
+        message = f"the answer could not be stored: {type(error).__name__}"
+        move = AttemptMove(item.due.id, item.due.state, error=message, polled=True, poll_in=SPOILED_RETRY_SECONDS)
+        record(session, self._account.name, [Effects(move)])
+
+
+def _called_back(session: Session, token: str) -> list[bytes]:
+    return list(session.execute(_BODIES, {"token": token, "number": CALLBACKS_READ}).scalars())
+
+
+def _open(item: Due) -> OpenAttempt:
+    return OpenAttempt(
+        reference=item.id, operation=item.operation, handle=item.handle, locator=item.locator, age=item.age
+    )

@@ -1,0 +1,92 @@
+"""Writing groups of outcomes: gate, attempts, jobs, batches and money in one transaction, in the order of locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.batches import SINGLES
+from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, AttemptState, JobState
+from workers.accounts import admission, budget
+from workers.engine.outcomes import Effects, Trouble
+from workers.jobs.moves import AttemptMove, Moved
+from workers.jobs.transitions import move_attempts, move_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a written group means for others: whom to wake, whom to tell."""
+
+    saving: bool
+    requeued: bool
+    freed: bool
+    #: Seconds until the first poll that the group made due, if any.
+    poll_in: float | None
+    announce: tuple[str, ...]
+    ended: tuple[Moved, ...]
+
+
+def record(session: Session, account: str, effects: Sequence[Effects], *, opened: bool = False) -> Recorded:
+    """Write what outcomes change at `account`; an attempt in another state than expected keeps it, and so does its job.
+
+    `opened` says that a submission got through although the gate was half open.
+    """
+    settle_gate(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+    moved = move_attempts(session, [effect.attempt for effect in effects])
+    valid = [effect for effect in effects if effect.attempt.id in moved]
+    # Of a former version's attempt only the books hear: what came of it is not this version's picture.
+    jobs = move_jobs(
+        session, [replace(effect.job, attempt=moved[effect.attempt.id].number) for effect in valid if effect.job]
+    )
+    released = [moved[effect.attempt.id] for effect in valid if effect.release]
+    budget.book(
+        session,
+        [budget.Booking(account, attempt.batch_id, attempt.cost, attempt.sent_at) for attempt in released],
+        sign=-1,
+    )
+    return recorded(session, [effect.attempt for effect in valid], jobs)
+
+
+def settle_gate(session: Session, account: str, troubles: Sequence[Trouble], *, opened: bool = False) -> None:
+    """Close the gate for these troubles, or open it wholly when a probe got through."""
+    if not troubles:
+        if opened:
+            admission.succeeded(session, account)
+        return
+    lasting = next((trouble for trouble in troubles if trouble.lasting), None)
+    if lasting:
+        admission.close(session, account, lasting.reason, lasting.note)
+        return
+    # A group's troubles have one cause: they count as one failure, with the longest wait that was asked for.
+    worst = max(troubles, key=lambda trouble: trouble.seconds or 0.0)
+    last = max((trouble.sent_at for trouble in troubles if trouble.sent_at), default=None)
+    admission.failed(session, account, worst.reason, worst.note, worst.seconds, last)
+
+
+def recorded(session: Session, attempts: Sequence[AttemptMove], jobs: Sequence[Moved]) -> Recorded:
+    """What moves that were written mean for others."""
+    ended = tuple(move for move in jobs if move.now in ANNOUNCED_JOB_STATES)
+    polls = [attempt.poll_in for attempt in attempts if attempt.poll_in is not None]
+    return Recorded(
+        saving=any(move.now is JobState.SAVING for move in jobs),
+        requeued=any(move.now is JobState.QUEUED for move in jobs),
+        freed=any(AttemptState(attempt.to) not in OPEN_ATTEMPT_STATES for attempt in attempts),
+        poll_in=min(polls, default=None),
+        announce=waiting_for(session, ended),
+        ended=ended,
+    )
+
+
+def waiting_for(session: Session, ended: Sequence[Moved]) -> tuple[str, ...]:
+    """The ids of ended jobs that producers wait for. A catalog's jobs have no producers, and are not looked up."""
+    ids = [move.job_id for move in ended if move.batch_id == SINGLES]
+    if not ids:
+        return ()
+    rows = session.execute(
+        text("SELECT DISTINCT job_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NULL"),
+        {"ids": ids},
+    )
+    return tuple(row.job_id for row in rows)

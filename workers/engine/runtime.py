@@ -1,0 +1,190 @@
+"""What one worker process has: settings, database, accounts with their adapters, storage, one event loop in a thread.
+
+Celery's task slots are threads. A pump's slot hands its slice to the loop and waits; HTTP runs on the loop, SQL in a
+small pool of threads beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from sqlalchemy.orm import Session
+
+from models.transactions import Database
+from providers.protocol import Endpoint, Http, Provider
+from providers.sessions import Sessions
+from workers.accounts import admission
+from workers.accounts.latency import Latencies
+from workers.accounts.tokens import StoredSessions
+from workers.config.accounts import Account, AccountsError, load
+from workers.config.settings import Settings, SettingsError
+from workers.config.settings import settings as process_settings
+from workers.http.client import HttpClient, build_client
+from workers.http.recorder import Recorder, secrets_of
+from workers.http.redaction import Redacted
+from workers.http.ssrf import Guard
+from workers.images.inputs import Inputs
+from workers.images.storage import Storage
+from workers.jobs.routing import Reach
+from workers.messaging.events import Sampler
+
+T = TypeVar("T")
+
+
+class Runtime(Database):
+    """One process's connections to everything; built once, closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.database_url is None:
+            raise SettingsError(
+                f"no database: RECAST_DATABASE_URL is not set and no embedded stack runs in {settings.home}; "
+                "start one with `recast up`, or set RECAST_DATABASE_URL and RECAST_BROKER_URL"
+            )
+        super().__init__(settings.database_url)
+        self.settings = settings
+        self.stopping = threading.Event()
+        #: Pumps that claim work in this process now: they look again before they end, so nobody needs to wake them.
+        self.active: dict[str, asyncio.Event] = {}
+        #: What the poll pumps that run in this process learn, for its submit pumps to use at once.
+        self.latencies: dict[str, Latencies] = {}
+        #: Which of the catalogs' jobs that end here Flower is shown.
+        self.sampler = Sampler(settings.bulk_events)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._providers: dict[str, Provider] = {}
+        self._downloads: dict[str, HttpClient] = {}
+        self._teller: HttpClient | None = None
+        self._clients: list[HttpClient] = []
+
+    @cached_property
+    def accounts(self) -> Mapping[str, Account]:
+        """The accounts of the accounts file, each with its gate in the database.
+
+        Raises:
+            AccountsError: the file is missing or wrong.
+        """
+        accounts = load(self.settings.accounts_file)
+
+        def register_all(session: Session) -> None:
+            for name in sorted(accounts):
+                admission.register(session, accounts[name])
+
+        self.db(register_all)
+        return accounts
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where pictures are kept."""
+        return Storage(self.settings.storage)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """Prepares the pictures that jobs name."""
+        return Inputs(self.settings, self.storage)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """How providers can fetch our pictures."""
+        return Reach(public_url=bool(self.settings.public_url), presigned=self.storage.can_sign)
+
+    def account(self, name: str) -> Account:
+        """The account called `name`.
+
+        Raises:
+            AccountsError: there is none; messages for accounts that left the file come here.
+        """
+        try:
+            return self.accounts[name]
+        except KeyError:
+            raise AccountsError(f"account {name!r} is not in {self.settings.accounts_file}") from None
+
+    def provider(self, account: Account) -> Provider:
+        """The adapter of `account`; call on the loop."""
+        if account.name not in self._providers:
+            self._providers[account.name] = self._adapter(account, self._client(Guard(allowed_hosts(account))))
+        return self._providers[account.name]
+
+    def recorded(self, account: Account) -> tuple[Recorder, Provider]:
+        """An adapter of `account` whose exchanges are written down; call on the loop."""
+        recorder = Recorder(self._client(Guard(allowed_hosts(account))), secrets_of(account.own))
+        return recorder, self._adapter(account, recorder)
+
+    def _adapter(self, account: Account, http: Http) -> Provider:
+        endpoint = Endpoint(
+            account=account.name,
+            base_url=account.base_url,
+            http=Redacted(http, secrets_of(account.own), self.settings.public_url),
+            settings=account.own,
+            submit_timeout=account.submit_timeout,
+            sessions=self._sessions(account.name),
+        )
+        return account.adapter(endpoint)  # type: ignore[call-arg]
+
+    def _sessions(self, account: str) -> Sessions:
+        if self.settings.secret_key is None:
+            raise SettingsError("RECAST_SECRET_KEY is not set; providers' tokens are stored encrypted with it")
+        return StoredSessions(self, account, self.settings.secret_key)
+
+    def downloads(self, account: Account) -> HttpClient:
+        """The client that fetches files whose URLs `account`'s provider, or a job, named; call on the loop.
+
+        Unlike the adapter's client it does not trust the account's own base URL.
+        """
+        if account.name not in self._downloads:
+            self._downloads[account.name] = self._client(Guard(account.allow_hosts))
+        return self._downloads[account.name]
+
+    @property
+    def teller(self) -> HttpClient:
+        """The client that tells webhooks; call on the loop."""
+        if self._teller is None:
+            self._teller = self._client(Guard(self.settings.webhook_hosts))
+        return self._teller
+
+    def _client(self, guard: Guard) -> HttpClient:
+        client = build_client(guard, max_connections=self.settings.connections)
+        self._clients.append(client)
+        return client
+
+    def one_at_a_time(self, name: str) -> asyncio.Lock:
+        """A lock that everybody on this process's loop who asks for `name` shares."""
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` on the process's event loop and wait for it, from any other thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._running_loop()).result()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="recast-loop", daemon=True).start()
+            return self._loop
+
+    def close(self) -> None:
+        """Close every connection."""
+        loop = self._loop
+        if loop is not None:
+            for client in self._clients:
+                asyncio.run_coroutine_threadsafe(client.aclose(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+        super().close()
+
+
+def allowed_hosts(account: Account) -> tuple[str, ...]:
+    """Addresses the account may use although they are not public: its own base URL was named by the operator."""
+    host = urlsplit(account.base_url).hostname
+    return (*account.allow_hosts, *([host] if host else []))
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The runtime of this process."""
+    return Runtime(process_settings())

@@ -1,0 +1,197 @@
+"""The submit pump: claims an account's queued jobs, prepares them, commits their attempts and sends them.
+
+gate --> claim --> prepare --> begin (attempts committed, money promised) --> send --> outcomes written in groups
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from models.states import AttemptState, JobState, Reason
+from providers.outcomes import SubmitOutcome
+from providers.protocol import Provider
+from workers.accounts import admission
+from workers.accounts.latency import Latencies
+from workers.config.accounts import Account, ahead_of
+from workers.engine import begin, claims, provider_calls
+from workers.engine.notify import tell
+from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, of_submit
+from workers.engine.prepare import Prepared, Unready, prepare
+from workers.engine.record import Recorded, record, recorded, settle_gate
+from workers.engine.runner import PATIENCE_SECONDS, Group, Slice
+from workers.engine.runtime import Runtime
+from workers.engine.wake import submit_pump
+from workers.failpoints import hold_here
+from workers.http.client import clock
+from workers.jobs.moves import AttemptMove
+from workers.jobs.transitions import move_jobs
+
+BLOCKED_RETRY_SECONDS = 5.0  # a full account is looked at again at least this often, should no poll wake us
+MIN_CLAIM_SHARE = 4  # claim again when a quarter of the connections is free, not for every single one
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    sent: Sent
+    outcome: SubmitOutcome
+
+
+class SubmitPump:
+    """Submits the jobs of one account."""
+
+    def __init__(self, runtime: Runtime, account: str) -> None:
+        self.name = submit_pump(account)
+        self._runtime = runtime
+        self._base = runtime.account(account)
+        self._account: Account = self._base
+        self._ahead = ahead_of(self._base, runtime.accounts.values())
+        self._latencies = Latencies()
+        self._half_open = False
+        self._count: admission.Count | None = None
+        self._retry_in: float | None = None
+
+    async def run(self, turn: Slice) -> None:
+        """Submit until the slice is over or nothing may be, or is left to be, submitted."""
+        self._account, self._latencies = await turn.db(self._begin_slice)
+        provider = self._runtime.provider(self._account)
+        group: Group[_Answered] = Group(
+            self._runtime, self._write, after=partial(tell, self._runtime, self._account.name), spoiled=_spoiled
+        )
+        sending: set[asyncio.Task[None]] = set()
+        try:
+            while not turn.over:
+                sending = {call for call in sending if not call.done()}
+                free = self._connections - len(sending)
+                if free < self._connections // MIN_CLAIM_SHARE:
+                    sending = await turn.wait(sending, turn.left)
+                    continue
+                begun = await self._next(turn, provider, free)
+                if begun is None:
+                    if not await self._patient(turn, sending):
+                        break
+                    continue
+                for item, sent_at, write_before in begun:
+                    sending.add(asyncio.ensure_future(self._send(provider, item, sent_at, write_before, group)))
+        finally:
+            if sending:
+                await asyncio.wait(sending)
+            await group.close()
+
+    def next_in(self, session: Session) -> float | None:
+        """When the next job can be claimed, or the gate opens."""
+        seen = admission.read(session, self._account.name)
+        waiting = claims.next_claim_in(session, self._account, self._ahead)
+        if waiting is None:
+            return None
+        allowed = admission.allowance(seen, self._base.with_overrides(seen.overrides), 1)
+        if allowed.number:
+            return waiting
+        if allowed.ask_in == float("inf"):
+            return None
+        return max(waiting, BLOCKED_RETRY_SECONDS if allowed.ask_in is None else allowed.ask_in)
+
+    @property
+    def _connections(self) -> int:
+        # Polls need connections too.
+        return max(1, self._runtime.settings.connections // 2)
+
+    def _begin_slice(self, session: Session) -> tuple[Account, Latencies]:
+        seen = admission.read(session, self._base.name)
+        return self._base.with_overrides(seen.overrides), admission.latencies(session, self._base.name)
+
+    async def _next(self, turn: Slice, provider: Provider, free: int) -> list[tuple[Prepared, datetime, float]] | None:
+        """Claim and commit up to `free` submissions; None when there is nothing to claim or no place."""
+        claimed = await turn.db(self._claim, free)
+        if not claimed:
+            return None
+        ids = {claim.job_id for claim in claimed}
+        turn.in_hand |= ids
+        await hold_here("claimed")
+        try:
+            return await self._commit(turn, provider, claimed)
+        finally:
+            turn.in_hand -= ids
+
+    async def _commit(
+        self, turn: Slice, provider: Provider, claimed: Sequence[claims.Claim]
+    ) -> list[tuple[Prepared, datetime, float]] | None:
+        """Prepare claimed jobs and commit the attempts that may be sent; None when none may."""
+        prepared, unusable = await prepare(self._runtime, self._account, provider, claimed)
+        if unusable:
+            await self._turn_away(turn, unusable)
+        if not prepared:
+            return []
+        by_reference = {item.ready.reference: item for item in prepared}
+        begun, write_before = await turn.db(self._begin, [item.ready for item in prepared])
+        if not begun.started:
+            self._retry_in = begun.ask_in
+            return None
+        await hold_here("committed")
+        return [(by_reference[reference], begun.sent_at, write_before) for reference in begun.started]
+
+    def _claim(self, session: Session, free: int) -> list[claims.Claim]:
+        room_for = self._account.max_in_flight - free
+        seen = admission.read(session, self._account.name, known=self._count, room_for=room_for)
+        self._count = seen.count
+        allowed = admission.allowance(seen, self._account, free)
+        self._half_open = seen.failures > 0
+        self._retry_in = None if allowed.number else allowed.ask_in
+        return claims.claim(session, self._account, allowed.number, self._ahead) if allowed.number else []
+
+    def _begin(self, session: Session, ready: Sequence[begin.Ready]) -> tuple[begin.Begun, float]:
+        # The time to write runs from before the rows are written, so a commit that takes long is charged to it.
+        write_before = clock() + WRITE_SECONDS
+        return begin.begin(session, self._account, ready, self._count), write_before
+
+    async def _turn_away(self, turn: Slice, unready: Sequence[Unready]) -> None:
+        def write(session: Session) -> Recorded:
+            settle_gate(session, self._account.name, [item.trouble for item in unready if item.trouble])
+            waiting = [item.job for item in unready if item.job.to is JobState.QUEUED]
+            claims.postpone(session, [(move.job_id, move.wait, move.error) for move in waiting])
+            ending = [item.job for item in unready if item.job.to is not JobState.QUEUED]
+            return recorded(session, (), move_jobs(session, ending))
+
+        await tell(self._runtime, self._account.name, await turn.db(write))
+
+    async def _patient(self, turn: Slice, sending: set[asyncio.Task[None]]) -> bool:
+        """Wait a little for a place, an answer or a job; False when it is time to hand the slot back."""
+        if self._retry_in is None:
+            return await turn.patience(sending)
+        if self._retry_in > PATIENCE_SECONDS:
+            return False
+        await asyncio.sleep(min(self._retry_in, turn.left))
+        return True
+
+    async def _send(
+        self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, group: Group[_Answered]
+    ) -> None:
+        claim = item.ready.claim
+        outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
+        await hold_here("answered")
+        operation = self._account.operations[claim.operation]
+        group.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
+
+    def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
+        return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)
+
+    def _effects(self, item: _Answered) -> Effects:
+        operation = item.sent.operation
+        latencies = self._runtime.latencies.get(self._account.name, self._latencies)
+        first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
+        return of_submit(item.sent, item.outcome, first_look, self._runtime.settings.max_attempts)
+
+
+def _spoiled(session: Session, item: _Answered, error: Exception) -> None:
+    """An outcome the database refuses to store: what is certain is only that something was sent."""
+    message = f"the answer could not be stored: {type(error).__name__}"
+    attempt = AttemptMove(
+        item.sent.reference, AttemptState.UNKNOWN, reason=Reason.UNCLEAR_SUBMIT, error=message,
+        poll_in=LOCATE_FIRST_SECONDS,
+    )  # fmt: skip
+    record(session, "", [Effects(attempt)])

@@ -1,0 +1,21 @@
+"""Our own addresses that providers are given: media links, and callbacks with a token of one attempt each."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+CALLBACKS = "/callbacks"
+MEDIA = "/media"
+TOKEN_BYTES = 24
+
+
+def new_address(public_url: str) -> tuple[str, str]:
+    """An address that nobody can guess, and the digest by which its attempt is found again."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    return f"{public_url}{CALLBACKS}/{token}", digest(token)
+
+
+def digest(token: str) -> str:
+    """What the database knows of `token`; it is random, so no salt is needed."""
+    return hashlib.sha256(token.encode()).hexdigest()

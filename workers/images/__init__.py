@@ -1,0 +1,1 @@
+"""Pictures: what jobs name, what providers get, and what is stored."""

@@ -1,0 +1,125 @@
+"""Fetching a finished picture from the URL a provider gave.
+
+    Exception
+    +-- DownloadError
+    |   +-- DeadUrlError             the server says no: the URL expired or never was; a fresh one may work
+    |   +-- TransientDownloadError   the same URL may work later
+    +-- TooLargeError                (of `workers.http.client`) the file is over the cap
+    +-- ForbiddenAddressError        (of `workers.http.ssrf`) the URL, or a redirect, leads to a private address
+
+The bytes are handed on unjudged: neither the URL's extension nor the Content-Type is looked at, since providers are
+wrong about both (Qolaba's published backend stores JPEG bytes under ``.webp``). See `workers.images.verify`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+
+from providers.protocol import NotSentError, UnclearError
+from workers.http.client import HttpClient, TooLargeError, clock, read_body
+from workers.http.ssrf import BadUrlError, ForbiddenAddressError
+
+MAX_BYTES: Final = 64 * 1024 * 1024  # a 20-megapixel photo as PNG takes about 40; each download is in memory
+TIMEOUT_SECONDS: Final = 60.0  # for the file with all its redirects: 64 MiB at 9 Mbit/s
+# A dead link must not keep all places of a store pump for a minute; files come from fast stores, or not at all.
+SILENCE_SECONDS: Final = 15.0
+MAX_REDIRECTS: Final = 5
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Client errors that speak of the moment and not of the URL. All others mean that this URL will not work any more:
+# 403 from S3 and 400 from Google Cloud Storage are how an expired signature looks.
+_PASSING = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+
+
+class DownloadError(Exception):
+    """A file could not be fetched."""
+
+
+class DeadUrlError(DownloadError):
+    """The URL does not work and will not: ask the provider for a fresh one."""
+
+
+class TransientDownloadError(DownloadError):
+    """The server or the network failed; the same URL may work later."""
+
+
+async def fetch(
+    client: HttpClient,
+    url: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109 - it ends in TransientDownloadError, and not in TimeoutError
+) -> bytes:
+    """Download `url`, following at most 5 redirects; each of them is checked by the client's guard.
+
+    Args:
+        client: its guard decides which addresses may be read.
+        url: absolute http or https URL.
+        max_bytes: the longest file that is read.
+        timeout: seconds for all of it; 15 s in which nothing comes end it too.
+
+    Raises:
+        DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as drawn above.
+    """
+    deadline = clock() + timeout
+    try:
+        request = httpx.Request("GET", url)
+    except httpx.InvalidURL as error:
+        raise BadUrlError(f"the result's URL cannot be read: {error}") from None
+    for _ in range(MAX_REDIRECTS + 1):
+        left = deadline - clock()
+        if left <= 0:
+            raise TransientDownloadError(f"{request.url.host}: not finished within {timeout:g} s")
+        try:
+            async with (
+                asyncio.timeout(SILENCE_SECONDS) as silence,
+                client.stream(request, timeout=left) as response,
+            ):
+                if response.status_code not in _REDIRECTS:
+                    _require_ok(response)
+                    return await read_body(response, max_bytes, heard=partial(_heard, silence))
+        except TimeoutError as error:
+            message = f"{request.url.host}: nothing came for {SILENCE_SECONDS:g} s"
+            raise TransientDownloadError(message) from error
+        except (ForbiddenAddressError, TooLargeError):
+            raise
+        except (NotSentError, UnclearError) as error:
+            raise TransientDownloadError(str(error)) from error
+        request = _redirected(response)
+    raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
+
+
+def _heard(silence: asyncio.Timeout) -> None:
+    silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
+
+
+def _require_ok(response: httpx.Response) -> None:
+    status, host = response.status_code, response.request.url.host
+    if status == HTTPStatus.OK:
+        return
+    if 400 <= status < 500 and status not in _PASSING:  # noqa: PLR2004 - the 4xx class
+        raise DeadUrlError(f"{host} answered {status}: the URL has expired or does not exist")
+    raise TransientDownloadError(f"{host} answered {status} instead of the file")
+
+
+def _redirected(response: httpx.Response) -> httpx.Request:
+    host = response.request.url.host
+    location = response.headers.get("location")
+    if not location:
+        raise TransientDownloadError(f"{host} answered {response.status_code} without saying where to")
+    try:
+        return httpx.Request("GET", response.request.url.join(location))
+    except httpx.InvalidURL as error:
+        raise BadUrlError(f"{host} redirects to a URL that cannot be read: {error}") from None

@@ -1,0 +1,229 @@
+"""Bringing the pictures that a job names to the provider: by link, as bytes, or uploaded once per content.
+
+A picture is decoded in full before it is paid for. Then it is brought into the form that the provider takes, and, where
+the account asks for it, must show a face. A local file that is offered by link is read once for as long as its size and
+modification time stay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+import fsspec
+
+from providers.spec import Fit, Input, Need
+from workers.config.settings import Settings
+from workers.images.face_check import FaceCheck
+from workers.images.fit import fitted
+from workers.images.signed_urls import MediaSigner
+from workers.images.storage import Storage, StorageError, key_of
+from workers.images.uris import local_path
+from workers.images.verify import BadPictureError, Picture, inspect, verify
+
+MAX_INPUT_BYTES = 64 * 1024 * 1024
+NOTED_SECONDS = 3600  # between two notes that a picture is in use; `prune` leaves it alone for much longer
+REMEMBERED = 4096  # pictures whose digest and link are kept; an entry takes about 1 KiB
+
+_SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
+
+class BadInputError(Exception):
+    """A picture that a job names cannot be used; the message names the field, the picture and what is wrong."""
+
+
+class NoFaceInputError(BadInputError):
+    """A picture that a job names shows no face, and the account wants one."""
+
+
+class InputTroubleError(Exception):
+    """A picture could not be read just now; it may be there later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A picture that we hold in memory."""
+
+    data: bytes
+    sha256: str
+    picture: Picture
+
+    @property
+    def known(self) -> Input:
+        """What is known of it, for an order."""
+        picture = self.picture
+        return Input(self.sha256, picture.media_type, picture.width, picture.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a picture is to be like before it is handed over."""
+
+    need: Need
+    fit: Fit = Fit.REJECT
+    face: bool = False
+
+
+@dataclass(slots=True)
+class _Link:
+    input: Input
+    renew_at: float
+
+
+class Inputs:
+    """Reads local and object-storage pictures and offers them to providers; safe to use from many threads."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._links: OrderedDict[tuple[str, object, object, Wish | None], _Link] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._faces = FaceCheck()
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _signer(self) -> MediaSigner:
+        return MediaSigner(self._settings)
+
+    def link(self, role: str, uri: str, wish: Wish | None = None) -> Input:
+        """A picture of ours as an expiring URL, made ready as `ready` does.
+
+        Raises:
+            BadInputError: there is no usable picture.
+            InputTroubleError: it could not be read, or the storage does not answer.
+        """
+        identity = (*_identity(role, uri), wish)
+        with self._lock:
+            known = self._links.get(identity)
+        if known is not None and known.renew_at > time.monotonic():
+            return known.input
+        held = self.read(role, uri)
+        prepared = self.offer(held if wish is None else self.ready(role, uri, held, wish))
+        with self._lock:
+            # Half its life is left for the provider, which may fetch the picture long after it took the job.
+            self._links[identity] = _Link(prepared, time.monotonic() + self._settings.media_seconds / 2)
+            while len(self._links) > REMEMBERED:
+                self._links.popitem(last=False)
+        return prepared
+
+    def offer(self, held: Held) -> Input:
+        """Put a picture into the storage and return it as an expiring URL.
+
+        Raises:
+            InputTroubleError: the storage does not answer.
+        """
+        try:
+            key = self._storage.put(held.data, sha256=held.sha256, suffix=_SUFFIXES[held.picture.media_type])
+            url = self._storage.signed_url(key, timedelta(seconds=self._settings.media_seconds))
+        except StorageError as error:
+            raise InputTroubleError(str(error)) from error
+        return replace(held.known, url=url or self._signer.link(key, self._settings.media_seconds))
+
+    def ready(self, role: str, uri: str, held: Held, wish: Wish) -> Held:
+        """A picture as `wish` has it: `held` itself where it is like that already.
+
+        Raises:
+            BadInputError: it cannot be brought into that form.
+            NoFaceInputError: it shows no face, and should.
+        """
+        try:
+            data = fitted(held.data, held.picture, wish.need, wish.fit)
+        except BadPictureError as error:
+            raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
+        made = held if data is held.data else hold(role, uri, data)
+        if wish.face and not self._faces.shows_face(made.data, made.sha256):
+            raise NoFaceInputError(f"{role}: {uri!r} shows no face, which this account checks before it pays")
+        return made
+
+    def to_note(self, uri: str, made: Input) -> tuple[str, str, str | None] | None:
+        """The row of `models.inputs` that says that this picture was handed over; None where it was noted lately."""
+        if not made.sha256:
+            return None
+        with self._lock:
+            noted = self._noted.get((uri, made.sha256))
+            if noted is not None and noted > time.monotonic() - NOTED_SECONDS:
+                return None
+            self._noted[uri, made.sha256] = time.monotonic()
+            while len(self._noted) > REMEMBERED:
+                self._noted.popitem(last=False)
+        return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
+
+    def read(self, role: str, uri: str) -> Held:
+        """A picture's bytes, from this machine or object storage; errors as in `link`."""
+        path = local_path(uri)
+        data = _read_file(role, path) if path is not None else _read_object(role, uri)
+        return hold(role, uri, data)
+
+
+def hold(role: str, uri: str, data: bytes) -> Held:
+    """Decode a picture in full and digest it.
+
+    Raises:
+        BadInputError: it is no picture that a provider takes.
+    """
+    try:
+        if inspect(data).animated:
+            raise BadInputError(f"{role}: {uri!r} cannot be used: it is animated")
+        picture = verify(data)
+    except BadPictureError as error:
+        raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
+    return Held(data, hashlib.sha256(data).hexdigest(), picture)
+
+
+def _identity(role: str, uri: str) -> tuple[str, object, object]:
+    path = local_path(uri)
+    if path is None:
+        return (uri, *_object_version(role, uri))
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadInputError(f"{role}: {uri!r} cannot be read: {error.strerror}") from error
+    return (uri, status.st_size, status.st_mtime_ns)
+
+
+def _object_version(role: str, uri: str) -> tuple[object, object]:
+    """What changes when an object is written anew: its size, and its tag or time."""
+    try:
+        files, path = fsspec.url_to_fs(uri)
+        info = files.info(path)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{role}: {uri!r} does not exist") from error
+    except Exception as error:  # every file system raises exceptions of its vendor's own making
+        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
+    return info.get("size"), info.get("ETag") or str(info.get("LastModified") or info.get("created"))
+
+
+def _read_file(role: str, path: Path) -> bytes:
+    try:
+        # A pipe would hold up whoever opens it, and some devices have no end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInputError(f"{role}: {str(path)!r} is no regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_INPUT_BYTES + 1)
+    except OSError as error:
+        raise BadInputError(f"{role}: {str(path)!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInputError(f"{role}: {str(path)!r} is no path: {error}") from error
+    if len(data) > MAX_INPUT_BYTES:
+        raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
+    return data
+
+
+def _read_object(role: str, uri: str) -> bytes:
+    try:
+        with fsspec.open(uri, "rb") as file:
+            data: bytes = file.read(MAX_INPUT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{role}: {uri!r} does not exist") from error
+    except Exception as error:  # every file system raises exceptions of its vendor's own making
+        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
+    if len(data) > MAX_INPUT_BYTES:
+        raise BadInputError(f"{role}: {uri!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
+    return data

@@ -1,0 +1,189 @@
+"""The sweep: finds what a crash, a flushed broker or a lost message left behind, and sets it going again.
+
+Every rule is a statement that does nothing when all is well, so any number of sweeps may run side by side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
+from workers.accounts import admission
+from workers.config.accounts import Account, ahead_of
+from workers.engine import claims, leases
+from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.engine.record import waiting_for
+from workers.engine.runtime import Runtime
+from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump
+from workers.jobs import counters
+from workers.jobs.moves import JobMove
+from workers.jobs.transitions import move_jobs
+from workers.messaging.publish import announce, publish
+from workers.restore import search
+from workers.webhooks import deliver
+
+OVERDUE_SECONDS = 3.0  # a pump this late was lost; a message on its way is younger
+UNANNOUNCED_SECONDS = 5.0  # an end announced by its own pump takes milliseconds
+CHUNK = 1_000
+COUNT_LOCK = 0x5EC0  # advisory lock of the one sweep that verifies counts
+
+log = structlog.get_logger()
+
+
+def sweep(runtime: Runtime) -> Counter[str]:
+    """Apply every rule once; how often each found something."""
+    found: Counter[str] = Counter()
+    for account in runtime.accounts.values():
+        found["judged_unknown"] += runtime.db(_judge_sending, account)
+        if runtime.db(_work_waits, account, ahead_of(account, runtime.accounts.values())):
+            found["submit_woken"] += _woken(runtime, submit_pump(account.name))
+        if runtime.db(_polls_wait, account):
+            found["poll_woken"] += _woken(runtime, poll_pump(account.name))
+        if runtime.db(search.waits, account.name):
+            found["search_woken"] += _woken(runtime, search_pump(account.name))
+    if runtime.db(_saves_wait):
+        found["store_woken"] += _woken(runtime, store_pump())
+    if runtime.db(deliver.is_due):
+        found["deliver_woken"] += _woken(runtime, DELIVER_PUMP)
+    for name in runtime.db(leases.overdue, OVERDUE_SECONDS):
+        publish(name)
+        found["overdue"] += 1
+    expired, ended = runtime.db(_expire)
+    found["expired"] += expired
+    unannounced = runtime.db(_unannounced)
+    announce(tuple({*unannounced, *ended}))
+    found["unannounced"] += len(unannounced)
+    found["counts_corrected"] += runtime.db(_verify_counts)
+    runtime.db(_keep, found)
+    return found
+
+
+def _keep(session: Session, found: Counter[str]) -> None:
+    """Log what was found, and count it for metrics; when all is well nothing is written."""
+    numbers = {rule: number for rule, number in found.items() if number}
+    for rule, number in numbers.items():
+        log.info("sweep_found", rule=rule, number=number)
+    counters.add(session, {counters.key(counters.SWEEP_FOUND, rule=rule): number for rule, number in numbers.items()})
+
+
+def _woken(runtime: Runtime, name: str) -> int:
+    if runtime.db(leases.want, name, 0.0):
+        publish(name)
+        return 1
+    return 0
+
+
+def _judge_sending(session: Session, account: Account) -> int:
+    """Submissions whose sender must be dead become unknown; nobody judges one before its sender has had its time."""
+    rows = session.execute(
+        text(
+            "UPDATE attempts SET state = 'unknown', reason = :reason, error = :error, next_poll_at = clock_timestamp()"
+            " WHERE id IN (SELECT id FROM attempts WHERE state = 'sending' AND account = :account"
+            "   AND sent_at < clock_timestamp() - :seconds * interval '1 second' ORDER BY id FOR UPDATE SKIP LOCKED)"
+            " AND state = 'sending' RETURNING id"
+        ),
+        {
+            "account": account.name,
+            "seconds": WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS,
+            "reason": Reason.UNCLEAR_SUBMIT.value,
+            "error": "the worker that sent it died before the answer was recorded",
+        },
+    ).all()
+    return len(rows)
+
+
+def _work_waits(session: Session, account: Account, ahead: Sequence[Account]) -> bool:
+    seen = admission.read(session, account.name)
+    if not admission.allowance(seen, account.with_overrides(seen.overrides), 1).number:
+        return False
+    waiting = claims.next_claim_in(session, account, ahead)
+    return waiting is not None and waiting <= 0
+
+
+def _polls_wait(session: Session, account: Account) -> bool:
+    return bool(
+        session.execute(
+            text("SELECT EXISTS (SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp())"),
+            {"name": account.name},
+        ).scalar_one()
+    )
+
+
+def _saves_wait(session: Session) -> bool:
+    return bool(
+        session.execute(
+            text(
+                "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'saving'"
+                " AND (claimed_until IS NULL OR claimed_until < clock_timestamp()))"
+            )
+        ).scalar_one()
+    )
+
+
+def _expire(session: Session) -> tuple[int, tuple[str, ...]]:
+    """Cancel queued jobs whose time ran out, whether or not an account could take them: how many, and who waits."""
+    ids = session.execute(
+        text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit"),
+        {"limit": CHUNK},
+    ).scalars()
+    expected = frozenset({JobState.QUEUED})
+    message = "the job expired before it could be sent"
+    moves = [JobMove(job_id, JobState.CANCELED, Reason.EXPIRED, message, expected) for job_id in ids]
+    moved = move_jobs(session, moves)
+    return len(moved), waiting_for(session, moved)
+
+
+def _unannounced(session: Session) -> Sequence[str]:
+    return (
+        session.execute(
+            text(
+                "SELECT DISTINCT a.job_id FROM announcements a JOIN jobs j ON j.id = a.job_id"
+                " WHERE a.announced_at IS NULL AND j.state = ANY(:states)"
+                " AND greatest(j.finished_at, a.created_at) < clock_timestamp() - :seconds * interval '1 second'"
+                " LIMIT :limit"
+            ),
+            {
+                "states": [state.value for state in ANNOUNCED_JOB_STATES],
+                "seconds": UNANNOUNCED_SECONDS,
+                "limit": CHUNK,
+            },
+        )
+        .scalars()
+        .all()
+    )
+
+
+def _verify_counts(session: Session) -> int:
+    """Hold the counts of batches in work against their jobs; a difference is a defect, so it is logged and mended."""
+    if not session.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": COUNT_LOCK}).scalar_one():
+        return 0
+    return sum(_recount(session, batch_id) for batch_id in _batches_in_work(session))
+
+
+def _batches_in_work(session: Session) -> Iterator[int]:
+    # A batch is verified at its end: counting a million waiting rows every few seconds would cost more than it tells.
+    yield from session.execute(
+        text(
+            "SELECT id FROM batches WHERE id > 0 AND queued + running + saving = 0"
+            " AND created_at > clock_timestamp() - interval '1 day' ORDER BY id"
+        )
+    ).scalars()
+
+
+def _recount(session: Session, batch_id: int) -> int:
+    names = ", ".join(JobState)
+    columns = ", ".join(f"count(*) FILTER (WHERE state = '{state}') AS {state}" for state in JobState)
+    session.execute(text("SELECT 1 FROM batches WHERE id = :id FOR UPDATE"), {"id": batch_id})
+    true = session.execute(text(f"SELECT {columns} FROM jobs WHERE batch_id = :id"), {"id": batch_id}).one()  # noqa: S608
+    kept = session.execute(text(f"SELECT {names} FROM batches WHERE id = :id"), {"id": batch_id}).one()  # noqa: S608
+    if tuple(true) == tuple(kept):
+        return 0
+    log.error("batch_counts_differ", batch=batch_id, kept=tuple(kept), true=tuple(true))
+    assignments = ", ".join(f"{state} = :{state}" for state in JobState)
+    session.execute(text(f"UPDATE batches SET {assignments} WHERE id = :id"), {"id": batch_id, **true._mapping})  # noqa: S608
+    return 1

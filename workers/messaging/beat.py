@@ -1,0 +1,36 @@
+"""Beat's scheduler: Celery's, which writes a heartbeat after each task that was really published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.beat import PersistentScheduler
+
+from workers.config.settings import settings
+from workers.failures import describe
+from workers.messaging.heartbeat import Heartbeat, file_of
+
+
+class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery ships no types
+    """Celery's scheduler with a heartbeat; one that waits for a silent broker writes none."""
+
+    def setup_schedule(self) -> None:
+        """Read the schedule, and begin the heartbeat."""
+        super().setup_schedule()
+        chosen = settings()
+        self._heartbeat = Heartbeat(file_of(chosen.home, "beat"), chosen.sweep_every)
+
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
+        """Publish a due task, and say whether that went well."""
+        try:
+            sent = super().apply_async(entry, producer=producer, advance=advance, **options)
+        except Exception as error:
+            self._heartbeat.write({"broker": describe(error)})
+            raise
+        self._heartbeat.write({"broker": None})
+        return sent
+
+    def close(self) -> None:
+        """End in good order."""
+        super().close()
+        self._heartbeat.remove()

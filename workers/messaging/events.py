@@ -1,0 +1,120 @@
+"""Task events of catalogs' jobs, which no task of Celery's stands for: sent at their end, so that Flower shows them.
+
+Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so only a few jobs are shown: of what
+succeeds a sample, unless all is asked for, and never more than `JOBS_PER_SECOND`. The truth is in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from celery import signals
+from kombu.exceptions import OperationalError
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.batches import SINGLES
+from models.states import ANNOUNCED_JOB_STATES, JobState
+from workers.http.client import clock
+from workers.jobs.moves import Moved
+from workers.messaging.app import app
+
+JOBS_PER_SECOND = 100.0  # of one worker process; at three events a job, eight of them are what Flower can take
+SAMPLED_PER_SECOND = 1.0  # jobs that succeed, where a sample is asked for
+BURST_SECONDS = 10.0  # a small batch is shown whole
+EVENT_CHARS = 500  # of arguments and results
+
+log = structlog.get_logger()
+
+_hostnames: list[str] = []
+
+_DETAILS = text("""
+    SELECT j.id, j.kind, j.key, b.name AS batch, j.source, j.target, j.image, j.state, j.reason, j.error,
+        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation, last.cost,
+        extract(epoch FROM j.finished_at - coalesce(j.started_at, j.created_at))::float8 AS seconds
+    FROM jobs j JOIN batches b ON b.id = j.batch_id LEFT JOIN LATERAL (
+        SELECT account, operation, cost FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
+    ) last ON true
+    WHERE j.id = ANY(:ids) ORDER BY j.seq
+""")
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _remember_hostname(sender: str, **_: Any) -> None:
+    _hostnames[:] = [sender]
+
+
+class Bucket:
+    """How many more may pass: `rate` a second, and what was saved up in `BURST_SECONDS`."""
+
+    def __init__(self, rate: float, now: Callable[[], float]) -> None:
+        self._rate, self._now = rate, now
+        self._tokens, self._at = rate * BURST_SECONDS, now()
+
+    def take(self, wanted: int) -> int:
+        """As many of `wanted` as may pass now."""
+        now = self._now()
+        self._tokens = min(self._rate * BURST_SECONDS, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
+        return granted
+
+
+class Sampler:
+    """Chooses the jobs that are shown; one for each worker process.
+
+    Args:
+        mode: ``sample`` (what failed, and of the rest a few), ``all`` or ``off``.
+        now: seconds on a clock that only runs forward.
+    """
+
+    def __init__(self, mode: str, now: Callable[[], float] = clock) -> None:
+        self._mode = mode
+        self._all = Bucket(JOBS_PER_SECOND, now)
+        self._good = Bucket(JOBS_PER_SECOND if mode == "all" else SAMPLED_PER_SECOND, now)
+
+    def choose(self, moves: Sequence[Moved]) -> list[str]:
+        """The ids of those to show; what went wrong goes first."""
+        if self._mode == "off":
+            return []
+        ended = [move for move in moves if move.batch_id != SINGLES and move.now in ANNOUNCED_JOB_STATES]
+        bad = [move.job_id for move in ended if move.now is not JobState.SUCCEEDED]
+        good = [move.job_id for move in ended if move.now is JobState.SUCCEEDED]
+        shown = bad[: self._all.take(len(bad))]
+        return shown + good[: self._all.take(self._good.take(len(good)))]
+
+
+def show(session: Session, job_ids: Sequence[str]) -> None:
+    """Send the events of these jobs; where no worker runs, or the broker is away, nobody sees them."""
+    if not _hostnames:
+        return
+    rows = session.execute(_DETAILS, {"ids": list(job_ids)}).all()
+    try:
+        with app.events.default_dispatcher(hostname=_hostnames[0]) as dispatcher:
+            for row in rows:
+                arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
+                dispatcher.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
+                dispatcher.send("task-started", uuid=row.id)
+                kind, fields = _ending(row)
+                dispatcher.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
+    except OperationalError as error:
+        log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
+
+
+_ARGUMENTS = ("batch", "key", "account", "operation", "source", "target", "image")
+
+
+def _ending(row: Any) -> tuple[str, dict[str, Any]]:
+    if row.state == JobState.SUCCEEDED:
+        return "task-succeeded", {"result": f"{row.operation} at {row.account}, {row.cost}"}
+    if row.state == JobState.CANCELED:
+        return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == "expired"}
+    said = f"{row.state} ({row.reason}): {row.error or 'no reason was recorded'}"
+    return "task-failed", {"exception": said[:EVENT_CHARS], "traceback": ""}
+
+
+def _short(arguments: dict[str, Any]) -> str:
+    return repr(arguments)[:EVENT_CHARS]

@@ -1,0 +1,41 @@
+"""Messages that set tasks going; a broker that is away is no error here."""
+
+from __future__ import annotations
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from workers.messaging.app import PUMP_VERSION, app
+
+ANNOUNCE_AT_ONCE = 100  # jobs in one announce message
+
+log = structlog.get_logger()
+
+
+def publish(name: str, wake_in: float = 0.0) -> None:
+    """Send a pump's wake-up.
+
+    A broker that is down is no error here: the lease's `wake_at` says what is due, and the sweep sends what was lost.
+    """
+    task, _, subject = name.partition(":")
+    try:
+        app.send_task(
+            task,
+            args=[subject],
+            kwargs={"version": PUMP_VERSION},
+            countdown=wake_in or None,
+            retry=False,
+            ignore_result=True,  # else every wake-up subscribes to a result that never comes
+        )
+    except OperationalError as error:
+        log.warning("wake_up_not_published", pump=name, error=str(error))
+
+
+def announce(job_ids: tuple[str, ...]) -> None:
+    """Have the ends of these jobs announced."""
+    try:
+        for start in range(0, len(job_ids), ANNOUNCE_AT_ONCE):
+            ids = list(job_ids[start : start + ANNOUNCE_AT_ONCE])
+            app.send_task("announce", args=[ids], retry=False, ignore_result=True)
+    except OperationalError as error:
+        log.warning("announcement_not_published", jobs=len(job_ids), error=str(error))

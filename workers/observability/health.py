@@ -1,0 +1,126 @@
+"""Whether a process can do its work: a small file that it writes after real work, and how that file is judged.
+
+A worker and a beat each keep ``HOME/health/NAME@HOST.json``. It says of every part the process needs whether it
+answered and since when that is so. A process that is frozen, stuck or dead writes nothing, so a file that has become
+old is as bad as one that names a broken part.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from workers.failures import describe
+from workers.messaging.heartbeat import Heartbeat
+
+ANSWER_SECONDS = 4.0  # for all parts together; with the next round a lost link shows within 10 s
+GRACE_SECONDS = 10.0  # a heartbeat later than this is missing: what is late on a loaded machine is not yet stuck
+
+log = structlog.get_logger()
+
+
+class Pulse:
+    """Asks every part of a process at once, every few seconds, and writes down what they answer.
+
+    A part that does not answer in time is bad until it does, and is not asked again meanwhile. The threads are daemons:
+    one that hangs keeps no process from ending.
+    """
+
+    def __init__(self, heartbeat: Heartbeat, parts: Mapping[str, Callable[[], object]], every: float) -> None:
+        self._heartbeat, self._parts, self._every = heartbeat, parts, every
+        self._asked: dict[str, Future[None]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recast-pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and remove the file."""
+        self._stop.set()
+        self._thread.join(ANSWER_SECONDS + 1)
+        self._heartbeat.remove()
+
+    def beat(self) -> None:
+        """Ask all parts and write what they answer."""
+        for name, work in self._parts.items():
+            if name not in self._asked:
+                self._asked[name] = _ask(work)
+        wait(self._asked.values(), timeout=ANSWER_SECONDS)
+        errors = {name: _error(future) for name, future in self._asked.items()}
+        self._asked = {name: future for name, future in self._asked.items() if not future.done()}
+        self._heartbeat.write(errors)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.beat()
+            self._stop.wait(self._every)
+
+
+def _ask(work: Callable[[], object]) -> Future[None]:
+    answer: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    threading.Thread(target=run, name="recast-pulse-part", daemon=True).start()
+    return answer
+
+
+def _error(answer: Future[None]) -> str | None:
+    if not answer.done():
+        return f"no answer within {ANSWER_SECONDS:g} s"
+    error = answer.exception()
+    return None if error is None else describe(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a heartbeat says of its process."""
+
+    healthy: bool
+    #: What is wrong, a sentence for each; empty when all is well.
+    reasons: tuple[str, ...]
+    #: Seconds since it was written; None where there is none.
+    age: float | None
+    #: As the process wrote them.
+    parts: Mapping[str, Mapping[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+def judge(path: Path, now: datetime | None = None) -> Verdict:
+    """Whether the process that keeps this heartbeat is well."""
+    now = now or datetime.now(UTC)
+    try:
+        document = json.loads(path.read_text())
+        age = (now - datetime.fromisoformat(document["at"])).total_seconds()
+        limit = float(document["every"]) + GRACE_SECONDS
+        parts: dict[str, dict[str, Any]] = document["parts"]
+        reasons = [f"{name}: {part['error']} (since {part['since']})" for name, part in parts.items() if not part["ok"]]
+    except FileNotFoundError:
+        return Verdict(
+            False, (f"no heartbeat at {path}: it has not started, has ended, or has another name",), None, {}
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Verdict(False, (f"the heartbeat at {path} cannot be read: {describe(error)}",), None, {})
+    # A clock that was set back makes it as little believable as a long silence.
+    if abs(age) > limit:
+        reasons.insert(0, f"silent: its last heartbeat is {age:.0f} s old, and {limit:.0f} s are allowed")
+    return Verdict(not reasons, tuple(reasons), age, parts)

@@ -1,0 +1,288 @@
+"""What people do to many jobs at once: cancel, retry, pause, resume, reroute, reprioritise.
+
+Jobs are moved in chunks, each a transaction fenced by the state that is expected, so that the pumps beside it never
+wait long. Paused is a job whose lane nobody serves (`routing.PARKED`), or whose batch is paused: `claims.begin` looks
+at both under the locks of those very rows. So once the pausing is committed, only what was `sending` by then can still
+go out, and `sending` tells when that is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from models.states import JobState, Reason
+from recast.errors import InvalidJobError
+from workers.config.accounts import Account
+from workers.engine.record import waiting_for
+from workers.engine.runtime import Runtime
+from workers.engine.wake import submit_pump, wake
+from workers.jobs.filters import Filter, ids_of
+from workers.jobs.lanes import PARKED, lane_of, lane_operation
+from workers.jobs.request import Ask
+from workers.jobs.routing import Reach, route
+from workers.jobs.transitions import move_alike
+from workers.messaging.publish import announce
+from workers.operations.estimate import Line, lines
+
+T = TypeVar("T")
+
+CHUNK = 2_000  # jobs moved in one transaction: a tenth of a second
+SIDE_BY_SIDE = 4  # transactions; more would only wait for the batch's row
+LOOK_SECONDS = 0.1  # between two looks at what is still being sent
+
+CANCELABLE = (JobState.QUEUED,)
+#: At a provider, or held for a person: paid, or possibly so.
+ABANDONABLE = (JobState.RUNNING, JobState.HELD)
+RETRYABLE = (JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
+#: States of a job that may be sent (again).
+PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
+
+_NOT_AT_A_PROVIDER = """
+    NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND o.state IN ('sending', 'running', 'unknown'))
+"""
+
+
+_PARKED = f"starts_with(j.lane, '{PARKED}')"
+
+
+def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> int:
+    """Cancel queued jobs; with `abandon` also those at providers, which are polled on for the books only."""
+    states = (*CANCELABLE, *(ABANDONABLE if abandon else ()))
+
+    def work(session: Session, chunk: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+        moved = move_alike(session, chunk, JobState.CANCELED, Reason.CANCELED, "canceled by a person", expected=states)
+        return len(moved), waiting_for(session, moved)
+
+    canceled = 0
+    for number, waited_for in _in_chunks(runtime, ids, work):
+        announce(waited_for)
+        canceled += number
+    return canceled
+
+
+def retryable(session: Session, which: Filter) -> list[str]:
+    """Jobs that can be queued again; one that is still at a provider would be paid for twice."""
+    return ids_of(session, which, _NOT_AT_A_PROVIDER)
+
+
+def retry(runtime: Runtime, ids: Sequence[str]) -> int:
+    """Queue jobs again that did not succeed; each gets at least one more attempt, and keeps those it had."""
+
+    def work(session: Session, chunk: Sequence[str]) -> int:
+        session.execute(
+            text(
+                "UPDATE jobs SET expires_at = NULL WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids)"
+                " AND state = ANY(:states) AND expires_at < clock_timestamp() ORDER BY id FOR UPDATE)"
+            ),
+            {"ids": chunk, "states": list(RETRYABLE)},
+        )
+        return len(move_alike(session, chunk, JobState.QUEUED, expected=RETRYABLE))
+
+    retried = sum(_in_chunks(runtime, ids, work))
+    _wake_all(runtime)
+    return retried
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What was paused or resumed: whole batches, by id, or single jobs."""
+
+    batches: tuple[int, ...]
+    jobs: int
+
+
+def pause(runtime: Runtime, which: Filter) -> Paused:
+    """Let no job that fits be sent any more; returns at once, while what is being sent goes out (see `sending`)."""
+    if which.whole_batches:
+        return Paused(runtime.db(_pause_batches, which), 0)
+    ids = runtime.db(ids_of, replace(which, states=PAUSABLE))
+    return Paused((), sum(_in_chunks(runtime, ids, _park)))
+
+
+def resume(runtime: Runtime, which: Filter) -> Paused:
+    """Let jobs that fit be sent again, however they were paused; a filter of whole batches resumes those too."""
+    batches = runtime.db(_resume_batches, which) if which.whole_batches or not which.named else ()
+    ids = runtime.db(ids_of, which, _PARKED)
+    resumed = sum(_in_chunks(runtime, ids, _unpark))
+    _wake_all(runtime)
+    return Paused(batches, resumed)
+
+
+def paused(session: Session, which: Filter) -> list[str]:
+    """Jobs that fit and are paused, by themselves or with their batch."""
+    return ids_of(session, replace(which, states=PAUSABLE), f"({_PARKED} OR b.paused_at IS NOT NULL)")
+
+
+def sending(session: Session, batches: Sequence[int]) -> Counter[str]:
+    """How many submissions of paused jobs, or of these batches, are on their way, by account."""
+    rows = session.execute(
+        text(
+            "SELECT a.account, count(*) AS number FROM attempts a JOIN jobs j ON j.id = a.job_id"
+            " WHERE a.state = 'sending' AND (a.batch_id = ANY(:batches) OR starts_with(j.lane, :parked))"
+            " GROUP BY a.account"
+        ),
+        {"batches": list(batches), "parked": PARKED},
+    )
+    return Counter({row.account: row.number for row in rows})
+
+
+def settle(
+    runtime: Runtime, batches: Sequence[int], seconds: float, progress: Callable[[Counter[str]], None]
+) -> Counter[str]:
+    """Wait until nothing paused is being sent; what still is after `seconds`, by account."""
+    ends = time.monotonic() + seconds
+    while still := runtime.db(sending, batches):
+        progress(still)
+        if time.monotonic() >= ends:
+            break
+        time.sleep(LOOK_SECONDS)
+    return still
+
+
+def reprioritise(runtime: Runtime, ids: Sequence[str], priority: int) -> int:
+    """Give queued jobs another priority; the higher goes first within its batch, and single jobs before batches."""
+
+    def work(session: Session, chunk: Sequence[str]) -> int:
+        return _update(session, chunk, "priority = :priority", "state = 'queued'", priority=priority)
+
+    return sum(_in_chunks(runtime, ids, work))
+
+
+@dataclass(frozen=True, slots=True)
+class Rerouted:
+    """Which jobs go elsewhere, what they may cost there, and why others cannot: how many, by message."""
+
+    ids: list[str]
+    lines: list[Line]
+    problems: Mapping[str, int]
+
+
+def reroute(runtime: Runtime, ids: Sequence[str], to: Account, *, dry_run: bool = False) -> Rerouted:
+    """Pin queued jobs to account `to`, where it can do what they ask; the others stay where they are."""
+    ways: list[_Way] = []
+    problems: Counter[str] = Counter()
+    for found, wrong in _in_chunks(runtime, ids, partial(_reroute, to=to, reach=runtime.reach, dry_run=dry_run)):
+        ways += found
+        problems += wrong
+    if not dry_run:
+        _wake_all(runtime)
+    return Rerouted(
+        [way.job_id for way in ways], lines(((way.lane, way.options, 1) for way in ways), {to.name: to}), problems
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a job goes to another account."""
+
+    job_id: str
+    lane: str
+    options: Mapping[str, Any]
+    #: What stays pinned: another provider's operation is not asked for.
+    operation: str | None
+    parked: bool
+
+
+_ASKED = text("""
+    SELECT id, kind, source, target, image, prompt, options, operation, lane FROM jobs
+    WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE
+""")
+_REROUTE = text("""
+    UPDATE jobs SET lane = w.lane, account = :account, provider = NULL, operation = w.operation
+    FROM unnest(cast(:ids AS text[]), cast(:lanes AS text[]), cast(:operations AS text[])) AS w(id, lane, operation)
+    WHERE jobs.id = w.id
+""")
+
+
+def _reroute(
+    session: Session, ids: Sequence[str], *, to: Account, reach: Reach, dry_run: bool
+) -> tuple[list[_Way], Counter[str]]:
+    ways: list[_Way] = []
+    problems: Counter[str] = Counter()
+    for job in session.execute(_ASKED, {"ids": list(ids)}):
+        try:
+            ways.append(_way(job, to, reach))
+        except InvalidJobError as error:
+            problems[str(error)] += 1
+    if ways and not dry_run:
+        session.execute(
+            _REROUTE,
+            {
+                "account": to.name,
+                "ids": [way.job_id for way in ways],
+                "lanes": [f"{PARKED if way.parked else ''}{way.lane}" for way in ways],
+                "operations": [way.operation for way in ways],
+            },
+        )
+    return ways, problems
+
+
+def _way(job: Row[Any], to: Account, reach: Reach) -> _Way:
+    # An operation that the account has stays the one that is meant, pinned or not.
+    operation = lane_operation(lane_of(None, _operations(job.lane)), to)
+    ask = Ask(
+        kind=job.kind, source=job.source, target=job.target, image=job.image, prompt=job.prompt, options=job.options,
+        account=to.name, operation=operation,
+    )  # fmt: skip
+    pinned = operation if job.operation else None
+    return _Way(job.id, route(ask, {to.name: to}, reach), job.options, pinned, job.lane.startswith(PARKED))
+
+
+def _operations(lane: str) -> list[str]:
+    return lane.rpartition("@")[2].split("|")
+
+
+def _pause_batches(session: Session, which: Filter) -> tuple[int, ...]:
+    return _write_batches(session, which, "paused_at = clock_timestamp(), paused_reason = 'person'", "true")
+
+
+def _resume_batches(session: Session, which: Filter) -> tuple[int, ...]:
+    return _write_batches(session, which, "paused_at = NULL, paused_reason = NULL", "paused_at IS NOT NULL")
+
+
+def _write_batches(session: Session, which: Filter, assignments: str, condition: str) -> tuple[int, ...]:
+    query = (
+        f"UPDATE batches SET {assignments} WHERE id IN (SELECT b.id FROM batches b"  # noqa: S608 - only our own text
+        f" WHERE b.id > 0 AND {which.where} ORDER BY b.id FOR UPDATE) AND {condition} RETURNING id"
+    )
+    return tuple(session.execute(text(query), which.named).scalars())
+
+
+def _park(session: Session, ids: Sequence[str]) -> int:
+    condition = "NOT starts_with(lane, :parked) AND state = ANY(:states)"
+    return _update(session, ids, "lane = :parked || lane", condition, parked=PARKED, states=list(PAUSABLE))
+
+
+def _unpark(session: Session, ids: Sequence[str]) -> int:
+    return _update(session, ids, f"lane = substr(lane, {len(PARKED) + 1})", "starts_with(lane, :parked)", parked=PARKED)
+
+
+def _update(session: Session, ids: Sequence[str], assignments: str, condition: str, **values: object) -> int:
+    """Write rows of jobs, locked in the order of their ids; how many were written."""
+    query = (
+        f"UPDATE jobs SET {assignments} WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids)"  # noqa: S608
+        f" ORDER BY id FOR UPDATE) AND {condition}"
+    )
+    result = session.execute(text(query), {"ids": list(ids), **values})
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Sequence[str]], T]) -> Iterator[T]:
+    """What `work` answers for each chunk, a few transactions at a time."""
+    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        yield from pool.map(partial(runtime.db, work), chunks)
+
+
+def _wake_all(runtime: Runtime) -> None:
+    for name in runtime.accounts:
+        wake(runtime, submit_pump(name))

@@ -1,0 +1,77 @@
+"""What jobs may cost at most, and what was paid for those that are at providers: asked before a lever is pulled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from workers.config.accounts import Account
+from workers.jobs.filters import JOBS, LAST, Filter
+from workers.jobs.lanes import PARKED, lane_operation
+
+NOWHERE = "(no account)"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Jobs that may go to, or are at, one account by one operation."""
+
+    account: str
+    operation: str
+    jobs: int
+    cost: Decimal
+    #: Whether the operation has a price there; without one it counts as nothing.
+    priced: bool = True
+
+
+def at_most(session: Session, which: Filter, accounts: Mapping[str, Account]) -> list[Line]:
+    """What it costs if each job that fits is submitted once, at the dearest account that could take it."""
+    rows = session.execute(
+        text(
+            f"SELECT j.lane, j.options, count(*) AS number FROM {which.jobs} WHERE {which.where}"  # noqa: S608
+            " GROUP BY j.lane, j.options"
+        ),
+        which.named,
+    )
+    return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts)
+
+
+def lines(jobs: Iterable[tuple[str, Mapping[str, Any], int]], accounts: Mapping[str, Account]) -> list[Line]:
+    """The same for jobs given by their lane and options, and how many there are of each."""
+    found: dict[tuple[str, str], Line] = {}
+    for lane, options, number in jobs:
+        one = _dearest(lane, options, accounts)
+        known = found.get((one.account, one.operation), replace(one, jobs=0, cost=Decimal(0)))
+        found[one.account, one.operation] = replace(
+            known, jobs=known.jobs + number, cost=known.cost + one.cost * number
+        )
+    return [found[key] for key in sorted(found)]
+
+
+def _dearest(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Account]) -> Line:
+    dearest: Line | None = None
+    for account in accounts.values():
+        name = lane_operation(lane, account)
+        if name is None:
+            continue
+        cost = account.cost(account.operations[name], options)
+        if dearest is None or cost > dearest.cost:
+            dearest = Line(account.name, name, 1, cost, name.partition(".")[2] in account.prices)
+    return dearest or Line(NOWHERE, lane, 1, Decimal(0))
+
+
+def promised(session: Session, which: Filter) -> list[Line]:
+    """What the open attempts of the jobs that fit cost, which is paid whatever becomes of the jobs."""
+    rows = session.execute(
+        text(
+            f"SELECT last.account, last.operation, count(*) AS jobs, sum(last.cost) AS cost FROM {JOBS} {LAST}"  # noqa: S608
+            f" WHERE {which.where} AND last.state NOT IN ('refused', 'not_sent') GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
+        which.named,
+    )
+    return [Line(**row._mapping) for row in rows]

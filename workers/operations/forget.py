@@ -1,0 +1,162 @@
+"""Forgetting a person: their pictures leave the storage and the rows; the books, which name no picture, stay.
+
+What a provider holds is another's: nothing documented lets a program remove it, so the report says what lies where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.connection import be_patient
+from models.states import JobState, Reason
+from workers.engine.record import waiting_for
+from workers.engine.runtime import Runtime
+from workers.images.uris import local_path
+from workers.jobs.moves import JobMove
+from workers.jobs.transitions import move_jobs
+from workers.messaging.app import app
+from workers.messaging.publish import announce
+from workers.operations.erase import Removed, expect, remove_files, take_results
+
+PATIENCE_SECONDS = 600  # no index leads from a picture to its jobs: all rows are read
+
+_ASKS = """
+    source = ANY(:uris) OR target = ANY(:uris) OR image = ANY(:uris)
+    OR EXISTS (SELECT 1 FROM jsonb_each_text(options) AS option WHERE option.value = ANY(:uris))
+    OR extra @> ANY(cast(:metadata AS jsonb[]))
+"""
+_JOBS = text(f"""
+    SELECT id, state FROM jobs WHERE {_ASKS} OR id IN (SELECT job_id FROM versions WHERE {_ASKS})
+    ORDER BY id FOR UPDATE
+""")  # noqa: S608 - the only thing put in is our own text above
+_SAME = text("SELECT DISTINCT uri FROM inputs WHERE sha256 = ANY(:digests)")
+_URIS = """
+    SELECT unnest(ARRAY[source, target, image]) AS uri FROM {table} WHERE {which}
+    UNION SELECT option.value FROM {table}, jsonb_each_text(options) AS option WHERE {which}
+"""
+# Of a job's pictures, those that no other job names: a coat that all models wear is not the person's.
+_OWN_URIS = text(
+    f"SELECT uri FROM ({_URIS.format(table='jobs', which='id = ANY(:ids)')}"  # noqa: S608 - our own text
+    f" UNION {_URIS.format(table='versions', which='job_id = ANY(:ids)')}) ours WHERE uri IS NOT NULL"
+    f" EXCEPT ({_URIS.format(table='jobs', which='NOT id = ANY(:ids)')})"
+)
+_INPUTS = text("DELETE FROM inputs WHERE uri = ANY(:uris) OR sha256 = ANY(:digests) RETURNING key, sha256")
+_UPLOADS = text("DELETE FROM uploads WHERE sha256 = ANY(:digests) RETURNING account, role, handle")
+_SENT = text("""
+    SELECT account, count(*) AS n FROM attempts
+    WHERE job_id = ANY(:ids) AND state NOT IN ('refused', 'not_sent') GROUP BY account ORDER BY account
+""")
+_NOTHING = "source = NULL, target = NULL, image = NULL, prompt = NULL, options = '{}', extra = '{}', error = NULL"
+_TOKENS = "SELECT callback_token FROM attempts WHERE job_id = ANY(:ids) AND callback_token IS NOT NULL"
+# A late look must not bring a picture back.
+_REDACT_ATTEMPTS = """
+    UPDATE attempts SET locator = NULL, outputs = NULL, raw = NULL, error = NULL,
+        next_poll_at = CASE WHEN state <> 'expired' THEN next_poll_at END
+    WHERE job_id = ANY(:ids)
+"""
+_REDACT = (
+    f"DELETE FROM callbacks WHERE token IN ({_TOKENS})",  # noqa: S608 - our own text
+    _REDACT_ATTEMPTS,
+    "UPDATE announcements SET canvas = '{}' WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL",
+    "UPDATE deliveries SET data = data - '{metadata,results,error}'::text[] WHERE data ->> 'job' = ANY(:ids)",
+    f"UPDATE versions SET {_NOTHING} WHERE job_id = ANY(:ids)",  # noqa: S608 - our own text
+    f"UPDATE jobs SET {_NOTHING} WHERE id = ANY(:ids)",  # noqa: S608 - our own text
+)
+_TASKS = text("SELECT task_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL")
+
+_AT_WORK = frozenset({JobState.RUNNING, JobState.SAVING})
+_WAITING = frozenset({JobState.QUEUED, JobState.HELD})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """By what a person's jobs are known; what is named widens."""
+
+    #: Paths and URLs of their pictures.
+    uris: Sequence[str] = ()
+    #: Digests of their pictures.
+    digests: Sequence[str] = ()
+    #: A metadata column with its value, of which one must fit: {"consent": "R-17"}.
+    metadata: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What was removed, and what was not."""
+
+    jobs: int = 0
+    canceled: int = 0
+    #: Jobs that are at a provider or being saved: forget again when they have ended.
+    at_work: list[str] = field(default_factory=list)
+    inputs: int = 0
+    files: Removed = field(default_factory=Removed)
+    #: Pictures that lie at providers under these handles.
+    uploads: list[dict[str, str]] = field(default_factory=list)
+    #: Submissions by account: what a provider keeps of them is for the provider to say.
+    sent: dict[str, int] = field(default_factory=dict)
+    #: Results of tasks that were removed from the result backend.
+    results: int = 0
+    #: Jobs whose end their producers are to be told.
+    announce: tuple[str, ...] = ()
+
+
+def forget(runtime: Runtime, person: Person, *, dry_run: bool = False) -> Forgotten:
+    """Remove a person's pictures, and what rows say of them, wherever we have them.
+
+    Jobs that wait are canceled. A picture that another job made or names too stays for that job.
+    """
+    person = Person(person.uris, [*person.digests, *_digests(person.uris)], person.metadata)
+    with runtime.sessions() as session:
+        done, keys, tasks = _take(session, person)
+        done.files = expect(session, keys)
+        (session.rollback if dry_run else session.commit)()
+    if not dry_run:
+        done.files = remove_files(runtime, keys)
+        for task in tasks:
+            app.AsyncResult(task).forget()
+            done.results += 1
+        announce(done.announce)
+    return done
+
+
+def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[str]]:
+    session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'"))
+    be_patient(session.connection(), PATIENCE_SECONDS)
+    digests = list(person.digests)
+    uris = list({*person.uris, *session.execute(_SAME, {"digests": digests}).scalars()})
+    found = session.execute(_JOBS, {"uris": uris, "metadata": [json.dumps(each) for each in person.metadata]}).all()
+    done = Forgotten(at_work=[row.id for row in found if row.state in _AT_WORK])
+    ids = [row.id for row in found if row.state not in _AT_WORK]
+    note = "a person asked that its pictures be forgotten"
+    moves = [JobMove(id_, JobState.CANCELED, Reason.CANCELED, note, _WAITING) for id_ in ids]
+    canceled = move_jobs(session, moves)
+    done.canceled, done.jobs = len(canceled), len(ids)
+    if person.metadata:
+        uris += session.execute(_OWN_URIS, {"ids": ids}).scalars()
+    # What is at a provider may still be fetched by it.
+    taken = [] if done.at_work else session.execute(_INPUTS, {"uris": uris, "digests": digests}).all()
+    done.inputs = len(taken)
+    if not done.at_work:
+        uploads = session.execute(_UPLOADS, {"digests": [*digests, *(row.sha256 for row in taken)]})
+        done.uploads = [dict(row._mapping) for row in uploads]
+    done.sent = {row.account: row.n for row in session.execute(_SENT, {"ids": ids})}
+    keys = take_results(session, ids) | {row.key for row in taken if row.key is not None}
+    tasks = list(session.execute(_TASKS, {"ids": ids}).scalars())
+    done.announce = waiting_for(session, canceled)
+    for statement in _REDACT:
+        session.execute(text(statement), {"ids": ids})
+    return done, keys, tasks
+
+
+def _digests(uris: Sequence[str]) -> list[str]:
+    """Of the local pictures among `uris`, so that copies under other names are found too."""
+    paths = [path for uri in uris if (path := local_path(uri)) is not None and path.is_file()]
+    return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]

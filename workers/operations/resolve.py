@@ -1,0 +1,107 @@
+"""What a person says of held jobs: the provider took them, did not take them, or nobody will ever know.
+
+A held job's attempt was sent and no answer came, at a provider that cannot be asked. Each verdict moves the attempt,
+the job and the money in one transaction, fenced by the states they were held in.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.states import AttemptState, JobState, Reason
+from workers.accounts import admission
+from workers.engine.outcomes import Effects
+from workers.engine.record import Recorded, record
+from workers.jobs.filters import EVERY, JOBS, LAST, Filter
+from workers.jobs.moves import AttemptMove, JobMove
+
+
+class Verdict(StrEnum):
+    """What a person knows of a held submission."""
+
+    ACCEPTED = "accepted"
+    NOT_ACCEPTED = "not_accepted"
+    GIVE_UP = "give_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A held job with the submission that nobody knows the fate of."""
+
+    id: uuid.UUID
+    job_id: str
+    batch: str
+    key: str | None
+    account: str
+    operation: str
+    cost: Decimal
+    sent_at: datetime
+    state: str
+    error: str | None
+
+
+def held(session: Session, which: Filter = EVERY) -> list[Held]:
+    """Held jobs that fit, and whose submission nobody knows the fate of."""
+    rows = session.execute(
+        text(
+            "SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost,"  # noqa: S608
+            f" last.sent_at, last.state, last.error FROM {JOBS} {LAST}"
+            f" WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'"  # those are `conclude.waiting`'s
+            f" AND last.state IN ('unknown', 'expired') AND {which.where}"
+            " ORDER BY last.account, last.sent_at"
+        ),
+        which.named,
+    )
+    return [Held(**row._mapping) for row in rows]
+
+
+def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdict, handle: str | None) -> Recorded:
+    """Apply a person's word to held jobs of one account.
+
+    Args:
+        session: a transaction.
+        account: the account that the jobs were sent to.
+        jobs: as `held` found them; whatever has moved since is left alone.
+        verdict: what is known.
+        handle: the provider's name for an accepted job; one job only.
+
+    Raises:
+        ValueError: a handle is missing, or meant for several jobs.
+    """
+    if verdict is Verdict.ACCEPTED and (not handle or len(jobs) != 1):
+        raise ValueError("an accepted job needs the provider's handle for it, so it is resolved alone")
+    if verdict is Verdict.ACCEPTED:
+        admission.taken_up_again(session, account, len(jobs))
+    return record(session, account, [_effects(job, verdict, handle) for job in jobs])
+
+
+_OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
+_HELD_ONLY = frozenset({JobState.HELD})
+
+
+def _effects(job: Held, verdict: Verdict, handle: str | None) -> Effects:
+    if verdict is Verdict.ACCEPTED:
+        return Effects(
+            AttemptMove(job.id, AttemptState.RUNNING, _OPEN, handle=handle, accepted=True, poll_in=0.0),
+            JobMove(job.job_id, JobState.RUNNING, expected=_HELD_ONLY),
+        )
+    if verdict is Verdict.NOT_ACCEPTED:
+        note = "a person says that the provider did not take it"
+        return Effects(
+            AttemptMove(job.id, AttemptState.NOT_SENT, _OPEN, Reason.LOST, note),
+            JobMove(job.job_id, JobState.QUEUED, Reason.LOST, note, _HELD_ONLY),
+            release=True,
+        )
+    note = "a person gave it up; it may have been paid for"
+    return Effects(
+        AttemptMove(job.id, AttemptState.EXPIRED, _OPEN, Reason.UNCLEAR_SUBMIT, note),
+        JobMove(job.job_id, JobState.FAILED, Reason.UNCLEAR_SUBMIT, note, _HELD_ONLY),
+    )

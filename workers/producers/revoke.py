@@ -1,0 +1,44 @@
+"""Revoking a job: `app.control.revoke(id)` reaches jobs that are already out of the broker.
+
+Queued: canceled, and its task marked as revoked. Paid and running: left to finish, unless `terminate` is asked for;
+then it is canceled and its attempt is still polled, for the books. A job that other tasks wait for, too, goes on for
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.states import JobState, Reason
+from workers.engine.runtime import Runtime
+from workers.jobs.moves import JobMove
+from workers.jobs.transitions import move_jobs
+from workers.messaging.publish import announce
+
+_WAITERS = text("""
+    SELECT mine.job_id FROM announcements mine
+    WHERE mine.task_id = ANY(:ids) AND NOT EXISTS (
+        SELECT 1 FROM announcements other
+        WHERE other.job_id = mine.job_id AND other.announced_at IS NULL AND NOT other.task_id = ANY(:ids)
+    )
+""")
+
+
+def revoke_tasks(runtime: Runtime, task_ids: Sequence[str], *, terminate: bool) -> list[str]:
+    """Cancel the jobs that only these tasks wait for; returns the ids of those that were canceled."""
+    canceled = runtime.db(_cancel, list(task_ids), terminate)
+    announce(tuple(canceled))
+    return canceled
+
+
+def _cancel(session: Session, task_ids: list[str], terminate: bool) -> list[str]:
+    states = {JobState.QUEUED, JobState.RUNNING, JobState.HELD} if terminate else {JobState.QUEUED}
+    jobs = session.execute(_WAITERS, {"ids": task_ids}).scalars().all()
+    moves = [
+        JobMove(job_id, JobState.CANCELED, Reason.CANCELED, "revoked", frozenset(states))
+        for job_id in sorted(set(jobs))
+    ]
+    return [move.job_id for move in move_jobs(session, moves)]

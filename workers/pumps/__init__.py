@@ -1,1 +1,0 @@
-"""The pumps: claim, submit, poll, store and tell in time slices under leases, with everything they decide."""

@@ -1,0 +1,182 @@
+"""The search pump: after a restore, asks an account's provider for submissions that the backup does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.attempts import client_reference
+from models.states import JobState
+from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
+from providers.protocol import Provider
+from providers.spec import OpenAttempt
+from workers.backoff import growing, jittered
+from workers.engine import provider_calls
+from workers.engine.notify import tell
+from workers.engine.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
+from workers.engine.record import Recorded, recorded
+from workers.engine.runner import Group, Slice
+from workers.engine.runtime import Runtime
+from workers.engine.wake import search_pump
+from workers.jobs.moves import Moved
+from workers.jobs.transitions import clip
+from workers.restore import reconcile
+
+AGAIN_CAP_SECONDS = 60.0  # between two questions to a provider that does not answer
+
+_DUE = text("""
+    SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
+        extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age
+    FROM searches s LEFT JOIN attempts a ON a.job_id = s.job_id AND a.number = s.number
+    WHERE s.account = :account AND s.next_at <= clock_timestamp() AND NOT (s.job_id || '#' || s.number) = ANY(:busy)
+    ORDER BY s.next_at LIMIT :number
+""")
+_NEXT = text("""
+    SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8 FROM searches
+    WHERE account = :account AND next_at IS NOT NULL
+""")
+_KEEP = text("""
+    UPDATE searches s SET handle = w.handle, absences = w.absences, looks = looks + 1, note = w.note,
+        next_at = clock_timestamp() + w.wait * interval '1 second'
+    FROM unnest(cast(:jobs AS text[]), cast(:numbers AS int[]), cast(:handles AS text[]), cast(:absences AS int[]),
+                cast(:waits AS float8[]), cast(:notes AS text[])) AS w(job_id, number, handle, absences, wait, note)
+    WHERE s.account = :account AND s.job_id = w.job_id AND s.number = w.number
+""")
+_GONE = text("""
+    DELETE FROM searches WHERE account = :account AND absences >= :enough AND job_id = ANY(:ids) AND handle IS NULL
+        AND next_at IS NOT NULL
+""")
+# A job that ended meanwhile, by a poll or by a person, is not searched for any longer.
+_OVER = text("DELETE FROM searches s USING jobs j WHERE j.id = s.job_id AND j.state <> 'held'")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A submission that may have been made."""
+
+    job_id: str
+    number: int
+    operation: str
+    absences: int
+    looks: int
+    locator: str | None
+    #: Seconds since the search began.
+    age: float
+
+    @property
+    def name(self) -> str:
+        """By which it is told from the others."""
+        return f"{self.job_id}#{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    sought: Sought
+    outcome: LocateOutcome
+
+
+def waits(session: Session, account: str) -> bool:
+    """Whether a search at `account` is due."""
+    seconds = session.execute(_NEXT, {"account": account}).scalar_one()
+    return seconds is not None and seconds <= 0
+
+
+class SearchPump:
+    """Searches for the submissions that one account may have had."""
+
+    def __init__(self, runtime: Runtime, account: str) -> None:
+        self.name = search_pump(account)
+        self._runtime = runtime
+        self._account = runtime.account(account)
+        self._busy: set[str] = set()
+        self._connections = max(1, runtime.settings.connections // 4)
+
+    async def run(self, turn: Slice) -> None:
+        """Search until the slice is over or nothing is due."""
+        provider = self._runtime.provider(self._account)
+        group: Group[_Answered] = Group(
+            self._runtime,
+            self._write,
+            after=partial(tell, self._runtime, self._account.name),
+            spoiled=self._spoiled,
+            done=lambda item: self._busy.discard(item.sought.name),
+        )
+        calls: set[asyncio.Task[None]] = set()
+        await turn.db(_drop_over)
+        try:
+            while not turn.over:
+                calls = {call for call in calls if not call.done()}
+                for sought in await turn.db(self._due, self._connections - len(calls)):
+                    self._busy.add(sought.name)
+                    calls.add(asyncio.ensure_future(self._ask(provider, sought, group)))
+                if not calls and not await turn.patience():
+                    break
+                calls = await turn.wait(calls, turn.left) if calls else calls
+        finally:
+            if calls:
+                await asyncio.wait(calls)
+            await group.close()
+
+    def next_in(self, session: Session) -> float | None:
+        """When the next search is due."""
+        seconds = session.execute(_NEXT, {"account": self._account.name}).scalar_one()
+        return None if seconds is None else max(0.0, float(seconds))
+
+    def _due(self, session: Session, number: int) -> list[Sought]:
+        parameters = {"account": self._account.name, "busy": sorted(self._busy), "number": number}
+        return [Sought(**row._mapping) for row in session.execute(_DUE, parameters)]
+
+    async def _ask(self, provider: Provider, sought: Sought, group: Group[_Answered]) -> None:
+        attempt = OpenAttempt(
+            client_reference(sought.job_id, sought.number), sought.operation, None, sought.locator, sought.age
+        )
+        group.put(_Answered(sought, await provider_calls.locate(provider, attempt)))
+
+    def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
+        ids = sorted({item.sought.job_id for item in answered})
+        reconcile.lock(session, ids)
+        session.execute(
+            _KEEP,
+            {
+                "account": self._account.name,
+                "jobs": [item.sought.job_id for item in answered],
+                "numbers": [item.sought.number for item in answered],
+                "handles": [item.outcome.handle if isinstance(item.outcome, Found) else None for item in answered],
+                "absences": [item.sought.absences + isinstance(item.outcome, Absent) for item in answered],
+                "waits": [self._wait(item) for item in answered],
+                "notes": [
+                    clip(item.outcome.message) if isinstance(item.outcome, NotYetKnown) else None for item in answered
+                ],
+            },
+        )
+        session.execute(_GONE, {"account": self._account.name, "ids": ids, "enough": ABSENCES_THAT_COUNT})
+        return _recorded(session, reconcile.conclude(session, self._runtime.accounts, ids))
+
+    def _wait(self, item: _Answered) -> float | None:
+        """Seconds until the next look; none for one that was found, or that is left to a person."""
+        if isinstance(item.outcome, Found):
+            return None
+        if isinstance(item.outcome, Absent):
+            return LOCATE_FIRST_SECONDS
+        if item.sought.age > self._account.deadline:
+            return None
+        return jittered(growing(item.sought.looks, first=LOCATE_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+
+    def _spoiled(self, session: Session, item: _Answered, error: Exception) -> None:
+        """An answer the database refuses to store counts as none."""
+        outcome = NotYetKnown(f"the answer could not be stored: {type(error).__name__}")
+        self._write(session, [_Answered(item.sought, outcome)])
+
+
+def _drop_over(session: Session) -> None:
+    session.execute(_OVER)
+
+
+def _recorded(session: Session, moved: Sequence[Moved]) -> Recorded:
+    found = any(move.now is JobState.RUNNING for move in moved)
+    return replace(recorded(session, (), moved), poll_in=0.0 if found else None)

@@ -1,0 +1,205 @@
+"""The schedules' rows: what people say of schedules, and what they see of them and their runs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from models.schedules import CatchUp, Overlap
+from workers.schedules.cron import ScheduleError, Timetable
+from workers.schedules.runs import Options
+from workers.schedules.tick import Clock, database_clock, plan
+
+MAX_NAME = 150  # characters; a fresh batch's name has the planned time behind it
+
+
+class UnknownScheduleError(ScheduleError):
+    """There is no schedule of that name."""
+
+    def __init__(self, name: str, close: tuple[str, ...] = ()) -> None:
+        super().__init__(name, close)
+        self.name = name
+        self.close = close
+
+    def __str__(self) -> str:
+        hint = f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "`recast schedule list` has all"
+        return f"there is no schedule {self.name!r}; {hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What is asked for: which catalog, when, how it is run, and what happens when things do not go as planned."""
+
+    name: str
+    catalog: str
+    timetable: Timetable
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.LATEST
+    #: How late a planned time may be for `CatchUp.ALL` to make up for it.
+    catch_up_seconds: int = 86_400
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name != self.name.strip() or not self.name.isprintable() or len(self.name) > MAX_NAME:
+            raise ScheduleError(
+                f"name: {self.name[:80]!r} is not allowed; allowed: 1 to {MAX_NAME} printable characters"
+            )
+        if not 0 < self.catch_up_seconds < 2**31:
+            raise ScheduleError(f"window: {self.catch_up_seconds} s is not allowed; allowed: a second to 68 years")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as the history tells it."""
+
+    planned_at: datetime
+    state: str
+    by_hand: bool
+    missed: int
+    note: str | None
+    batch: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    enqueued: Mapping[str, int] | None
+    outcome: Mapping[str, int] | None
+    cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A schedule, when it fires next, and its latest run."""
+
+    name: str
+    catalog: str
+    cron: str
+    zone: str
+    overlap: str
+    catch_up: str
+    catch_up_seconds: int
+    options: Mapping[str, Any]
+    paused_at: datetime | None
+    next_at: datetime | None
+    last: Run | None
+
+    @classmethod
+    def read(cls, session: Session, row: Row[Any]) -> Self:
+        """What a schedule's row says."""
+        found = dict(row._mapping)
+        found.pop("created_at")
+        if row.paused_at is not None:
+            found["next_at"] = None
+        latest = history(session, row.name, 1)
+        return cls(**found, last=latest[0] if latest else None)
+
+
+_ADD = text("""
+    INSERT INTO schedules (name, catalog, cron, zone, options, overlap, catch_up, catch_up_seconds, next_at)
+    VALUES (:name, :catalog, :cron, :zone, cast(:options AS jsonb), :overlap, :catch_up, :catch_up_seconds, :next_at)
+    ON CONFLICT (name) DO UPDATE SET
+        catalog = excluded.catalog, cron = excluded.cron, zone = excluded.zone, options = excluded.options,
+        overlap = excluded.overlap, catch_up = excluded.catch_up, catch_up_seconds = excluded.catch_up_seconds,
+        next_at = excluded.next_at
+    WHERE :replace
+    RETURNING name
+""")
+
+# What a run that is not over has cost and how its jobs do is looked up; of one that is over it is written down.
+_HISTORY = text("""
+    SELECT r.planned_at, r.state, r.by_hand, r.missed, r.note, b.name AS batch, r.started_at, r.finished_at,
+        r.enqueued, CASE WHEN r.state = 'running' THEN (
+            SELECT coalesce(jsonb_object_agg(state, number), '{}') FROM (
+                SELECT state, count(*) AS number FROM jobs
+                WHERE batch_id = r.batch_id AND (finished_at IS NULL OR finished_at >= r.started_at) GROUP BY state
+            ) now) ELSE r.outcome END AS outcome,
+        CASE WHEN r.state = 'running' THEN coalesce((
+            SELECT amount FROM spend WHERE scope = 'batch:' || r.batch_id AND period = 'all'
+        ), 0) - r.spent_before ELSE r.cost END AS cost
+    FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch_id
+    WHERE r.schedule = :name ORDER BY r.planned_at DESC LIMIT :limit
+""")
+
+
+def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> Standing:
+    """Add a schedule, which fires from now on; with `replace` one of that name is changed, and keeps its runs.
+
+    Raises:
+        ScheduleError: there is one of that name, and it is not to be replaced.
+    """
+    plan(session, clock, wanted.name)  # what the old timetable has planned until now stays planned
+    row = {
+        "name": wanted.name, "catalog": wanted.catalog, "cron": wanted.timetable.cron, "zone": wanted.timetable.zone,
+        "options": json.dumps(wanted.options.written), "overlap": wanted.overlap.value,
+        "catch_up": wanted.catch_up.value, "catch_up_seconds": wanted.catch_up_seconds,
+        "next_at": wanted.timetable.next_after(clock(session)), "replace": replace,
+    }  # fmt: skip
+    if session.execute(_ADD, row).first() is None:
+        raise ScheduleError(f"there is a schedule {wanted.name!r} already; --replace changes it")
+    return find(session, wanted.name)
+
+
+def find(session: Session, name: str) -> Standing:
+    """The schedule called `name`.
+
+    Raises:
+        UnknownScheduleError: there is none.
+    """
+    row = session.execute(text("SELECT * FROM schedules WHERE name = :name"), {"name": name}).first()
+    if row is None:
+        names = list(session.execute(text("SELECT name FROM schedules")).scalars())
+        raise UnknownScheduleError(name, tuple(difflib.get_close_matches(name, names)))
+    return Standing.read(session, row)
+
+
+def everything(session: Session) -> list[Standing]:
+    """All schedules, by name."""
+    rows = session.execute(text("SELECT * FROM schedules ORDER BY name")).all()
+    return [Standing.read(session, row) for row in rows]
+
+
+def history(session: Session, name: str, limit: int) -> list[Run]:
+    """The latest runs of a schedule, newest first."""
+    return [Run(**row._mapping) for row in session.execute(_HISTORY, {"name": name, "limit": limit})]
+
+
+def pause(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
+    """Let a schedule fire no more; its planned times pass, and are not made up for. Jobs go on."""
+    find(session, name)
+    plan(session, clock, name)
+    query = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
+    session.execute(query, {"name": name, "now": clock(session)})
+    return find(session, name)
+
+
+def resume(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
+    """Let a schedule fire again, from its next planned time on."""
+    found = find(session, name)
+    if found.paused_at is not None:
+        next_at = Timetable(found.cron, found.zone).next_after(clock(session))
+        query = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE name = :name")
+        session.execute(query, {"name": name, "next_at": next_at})
+    return find(session, name)
+
+
+def remove(session: Session, name: str) -> None:
+    """Remove a schedule with its history; its batches stay, and their jobs go on."""
+    find(session, name)
+    session.execute(text("DELETE FROM schedules WHERE name = :name"), {"name": name})
+
+
+def run_now(session: Session, name: str, *, clock: Clock = database_clock) -> int:
+    """Make a run for this second, paused or not; its id."""
+    found = find(session, name)
+    query = text(
+        "INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)"
+        " ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id"
+    )
+    now = clock(session).replace(microsecond=0)
+    return int(session.execute(query, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())

@@ -1,1 +1,0 @@
-"""Accounts, their gates, and what may be spent."""

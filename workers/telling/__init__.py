@@ -1,1 +1,0 @@
-"""Telling others how jobs ended: waiting producers, Flower, webhooks, metrics."""

@@ -1,0 +1,1 @@
+"""Notifications over HTTP: messages, their delivery, and the webhooks themselves."""
