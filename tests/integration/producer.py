@@ -20,7 +20,7 @@ from recast import DirectCallError, InvalidJobError, JobRejectedError, app as re
 import tasks
 PAIR = dict(source={SOURCE!r}, target={TARGET!r})
 def answer(value):
-    print(json.dumps(value))
+    print(json.dumps(value, default=lambda result: result.__json__()))
 """
 
 

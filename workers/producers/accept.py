@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.states import ANNOUNCED_JOB_STATES
 from recast.errors import InvalidJobError
+from recast.names import ARGUMENTS
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.fingerprint import fingerprint
@@ -38,6 +39,25 @@ _ANNOUNCE = text("""
     INSERT INTO announcements (task_id, job_id, canvas) VALUES (:task_id, :job_id, :canvas)
     ON CONFLICT (task_id) DO UPDATE SET announced_at = NULL
 """)
+
+
+def arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a message gave to a producer's task, by name.
+
+    Raises:
+        InvalidJobError: they are too many, unknown, or given twice.
+    """
+    fields = ARGUMENTS[task]
+    if len(args) > len(fields):
+        raise InvalidJobError("arguments", f"{len(args)} positional arguments; {task} takes {', '.join(fields)}")
+    named = dict(zip(fields, args, strict=False))
+    for name, value in kwargs.items():
+        if name in named:
+            raise InvalidJobError(name, "is given twice, by position and by name")
+        if name not in fields:
+            raise InvalidJobError(name, f"is not an argument of {task}; allowed: {', '.join(fields)}")
+        named[name] = value
+    return named
 
 
 def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: Context) -> str:
