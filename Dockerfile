@@ -17,7 +17,7 @@ COPY requirements-prod.lock ./
 RUN /opt/recast/bin/pip install --require-hashes --only-binary=:all: -r requirements-prod.lock
 COPY . .
 # The build backend is in the lock; without isolation nothing is fetched that has no hash.
-RUN /opt/recast/bin/pip install --no-deps --no-build-isolation .
+RUN /opt/recast/bin/pip install --no-deps --no-build-isolation ./recast .
 
 FROM base
 # The identity is fixed, so that volumes keep their owner when the image is built anew.

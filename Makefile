@@ -10,9 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What is installed is what these two files say; a change of either installs again.
+# What is installed is what these files say; a change of either installs again.
 INSTALLED := $(VENV)/.installed
-DEFINES := requirements.lock pyproject.toml
+DEFINES := requirements.lock pyproject.toml recast/pyproject.toml
 
 # The interpreter for the virtual environment. Empty: the first of these on PATH that is new, and old, enough.
 PYTHON :=
@@ -50,7 +50,8 @@ $(INSTALLED): $(DEFINES)
 	@# As pip would, but on all cores; like pip, it leaves alone what does not compile.
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@# The build tools are in the lock, so nothing is fetched that has no hash.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable ./recast --editable .
 	@touch $@
 
 .PHONY: demo
@@ -106,9 +107,10 @@ format: $(INSTALLED) ## Format the code and apply the linter's safe fixes.
 bench: $(INSTALLED) ## Compare Recast with idiomatic Celery and a bare event loop.
 	$(BIN)/python -m benchmarks
 
-# Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it.
+# Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it; and not
+# our own producers' package, which is installed from here.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --quiet
+	--no-emit-index-url --no-emit-package recast-client --no-header --quiet
 
 .PHONY: lock
 lock: $(INSTALLED) ## Write the locks anew after a change of pyproject.toml; what still fits keeps its version.

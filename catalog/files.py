@@ -112,5 +112,5 @@ def _explained(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "these credentials may not read it"
     if isinstance(error, ImportError):
-        return "a package is missing to read it: pip install 'recast[s3]'"
+        return "a package is missing to read it: pip install 'recast-server[s3]'"
     return f"cannot be fetched: {type(error).__name__}: {error}"

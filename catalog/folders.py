@@ -61,7 +61,7 @@ def find_pictures(place: str) -> list[Found]:
         else:
             found, root = ([root] if files.exists(root) else []), posixpath.dirname(root)
     except ImportError:
-        raise CatalogError(f"{place}: needs a package that is missing: pip install 'recast[s3]'") from None
+        raise CatalogError(f"{place}: needs a package that is missing: pip install 'recast-server[s3]'") from None
     except Exception as error:  # every file system raises exceptions of its own making
         raise CatalogError(f"{place}: cannot be searched: {type(error).__name__}: {error}") from error
     pictures = [path for path in sorted(found) if Path(path).suffix.lower() in ENDINGS and not _hidden(path, root)]

@@ -69,7 +69,9 @@ def parquet_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
         import pyarrow as pa  # noqa: PLC0415 - takes a while to load and is not always there
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise CatalogError(f"{where}: to read Parquet, a package is missing: pip install 'recast[parquet]'") from None
+        raise CatalogError(
+            f"{where}: to read Parquet, a package is missing: pip install 'recast-server[parquet]'"
+        ) from None
     number = 0
     try:
         table = parquet.ParquetFile(file)

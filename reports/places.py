@@ -75,7 +75,7 @@ class Objects:
         try:
             self._files, root = fsspec.url_to_fs(place)
         except ImportError:
-            raise CatalogError(f"{place}: a package is missing: pip install 'recast[s3]'") from None
+            raise CatalogError(f"{place}: a package is missing: pip install 'recast-server[s3]'") from None
         except ValueError as error:
             raise CatalogError(f"{place}: cannot be written: {error}") from None
         self._root = root.rstrip("/")

@@ -58,7 +58,7 @@ def write_parquet(file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[st
         import pyarrow as pa  # noqa: PLC0415 - takes a while to load and is not always there
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise CatalogError("to write Parquet, a package is missing: pip install 'recast[parquet]'") from None
+        raise CatalogError("to write Parquet, a package is missing: pip install 'recast-server[parquet]'") from None
     types = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
     ours = {
         **dict.fromkeys(FIXED, pa.string()), "cost": pa.decimal128(14, 4), "attempts": pa.int64(),
@@ -117,7 +117,7 @@ def _created(place: str | Path) -> Iterator[BinaryIO]:
             file = stack.enter_context(_elsewhere(str(place)) if "://" in str(place) else _here(Path(place)))
             yield cast("BinaryIO", stack.enter_context(gzip.open(file, "wb"))) if described.packed else file
     except ImportError:
-        raise CatalogError(f"{described.where}: a package is missing: pip install 'recast[s3]'") from None
+        raise CatalogError(f"{described.where}: a package is missing: pip install 'recast-server[s3]'") from None
     except OSError as error:
         raise CatalogError(f"{described.where}: cannot be written: {error.strerror or error}") from None
 

@@ -27,7 +27,10 @@ from workers.engine import leases, outcomes, runner
 from workers.jobs import transitions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+#: The producers' package is a distribution of its own.
+CLIENT = tomllib.loads((ROOT / "recast" / "pyproject.toml").read_text())
+PACKAGES = ("recast", *PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+OURS = {project["project"]["name"] for project in (PROJECT, CLIENT)}
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
@@ -41,10 +44,25 @@ def test_every_package_is_shipped_typed_and_linted() -> None:
 
 
 def test_a_producer_loads_no_driver() -> None:
-    heavy = "{'sqlalchemy', 'psycopg', 'aiohttp', 'httpx', 'tasks'}"
-    script = f"import sys, recast; print(*sorted({heavy} & set(sys.modules)))"
+    heavy = {"sqlalchemy", "psycopg", "aiohttp", "httpx", "pydantic", "pydantic_settings", "structlog"}
+    ours = set(PACKAGES) - {"recast"}
+    script = "import sys, recast; recast.swap.s(); print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == []
+    assert set(result.stdout.split()) & (heavy | ours) == set()
+
+
+def test_both_distributions_are_of_one_version() -> None:
+    server, client = PROJECT["project"], CLIENT["project"]
+    assert server["version"] == client["version"]
+    assert f"{client['name']}=={client['version']}" in server["dependencies"]
+    for field in ("license", "requires-python", "classifiers"):
+        assert client[field] == server[field]
+    assert (ROOT / "recast" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_producers_need_nothing_but_celery() -> None:
+    assert [Requirement(line).name for line in CLIENT["project"]["dependencies"]] == ["celery"]
+    assert set(CLIENT["project"]["dependencies"]) <= set(PROJECT["project"]["dependencies"])
 
 
 # --- Locks and the image ------------------------------------------------------------------------------------------
@@ -76,7 +94,7 @@ def test_locks_are_up_to_date() -> None:
     wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *production_extras]))
     for versions, lines in wanted:
         for requirement in map(Requirement, lines):
-            if requirement.name != "recast":
+            if requirement.name not in OURS:
                 version = versions.get(canonicalize_name(requirement.name))
                 assert version is not None, f"{requirement} is not locked: run make lock"
                 assert requirement.specifier.contains(version), f"{version} is locked, not {requirement}: run make lock"
@@ -274,8 +292,9 @@ def test_make_lists_its_targets() -> None:
 
 
 def test_make_says_what_to_do_without_a_usable_python(tmp_path: Path) -> None:
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "recast").mkdir()
+    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
     result = make("PYTHON=/nonexistent/python", "setup", folder=tmp_path)
     assert result.returncode != 0
     assert "Python 3.11 to 3.14" in result.stderr

@@ -144,7 +144,7 @@ class Account(Limits):
     @classmethod
     def _face_engine_is_there(cls, value: bool) -> bool:
         if value and not all(map(find_spec, ("cv2", "numpy"))):
-            raise ValueError("needs the face engine: pip install 'recast[local]', or leave it out")
+            raise ValueError("needs the face engine: pip install 'recast-server[local]', or leave it out")
         return value
 
     @field_validator("allow_hosts")

@@ -1,6 +1,6 @@
 """Whether a picture shows a face, asked before it is paid for; only for accounts with `check_face`.
 
-The face engine is an optional extra (`recast[local]`); `workers.config.accounts` refuses `check_face` without it.
+The face engine is an optional extra (`recast-server[local]`), without which `workers.config.accounts` refuses it.
 """
 
 from __future__ import annotations

@@ -90,4 +90,4 @@ def test_without_the_extra_the_import_says_what_to_install() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode != 0
-    assert "pip install 'recast[local]'" in run.stderr
+    assert "pip install 'recast-server[local]'" in run.stderr
