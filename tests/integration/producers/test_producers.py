@@ -112,6 +112,36 @@ def test_chain_passes_the_picture_on(deployment: Stack, shop_worker: None, annou
     assert deployment.sql("SELECT source FROM jobs WHERE id = :id", id=second_id)[0].source == first_uri
 
 
+def test_a_task_of_another_project_passes_a_picture_to_a_job(deployment: Stack, shop_worker: None) -> None:
+    got = produce(
+        deployment,
+        """
+        made = chain(tasks.pick.s(PAIR["source"]), swap.s(target=PAIR["target"]), tasks.note.s(label="end"))()
+        answer([made.get(timeout=60), made.parent.get(timeout=5).job, made.parent.id])
+        """,
+    )
+
+    assert got == [{"label": "end", "job": got[2], "pictures": 1}, got[2], got[2]]
+
+
+def test_a_typed_result_is_passed_on(deployment: Stack, shop_worker: None) -> None:
+    got = produce(
+        deployment,
+        """
+        first = swap.delay(**PAIR).get(timeout=60)
+        swapped = swap.delay(source=first, target=PAIR["target"])
+        portrait = generate.delay(first.results[0], "a pilot", provider="qolaba")
+        ids = [job.get(timeout=60).job for job in (swapped, portrait)]
+        answer([first.uri, ids, tasks.note.delay(first, label="seen").get(timeout=30)])
+        """,
+    )
+    uri, (swapped, portrait), note = got
+
+    assert deployment.sql("SELECT source FROM jobs WHERE id = :id", id=swapped)[0].source == uri
+    assert deployment.sql("SELECT image FROM jobs WHERE id = :id", id=portrait)[0].image == uri
+    assert note["label"] == "seen"
+
+
 def test_links_run_and_paid_links_are_paid_once(deployment: Stack, shop_worker: None, announcements: str) -> None:
     got = produce(
         deployment,
