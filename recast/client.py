@@ -48,6 +48,9 @@ def broker_settings(broker_url: str, result_url: str) -> dict[str, Any]:
 class LazyApp(Celery):  # type: ignore[misc]  # celery ships no types
     """A Celery app that is configured at first use, so that importing it reads no environment.
 
+    Its broker and its result store are those of its settings, also where CELERY_BROKER_URL and CELERY_RESULT_BACKEND are
+    set for another app in the same process.
+
     Args:
         name: the app's.
         configuration: gives the settings.
@@ -68,6 +71,18 @@ class LazyApp(Celery):  # type: ignore[misc]  # celery ships no types
         """Celery's, once there are settings: without them the app would be left finalized by half."""
         _ = self.conf.broker_url
         super().finalize(auto)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's, with the broker of the settings."""
+        return super().connection_for_read(url or self.conf.get("broker_url"), **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's, with the broker of the settings."""
+        return super().connection_for_write(url or self.conf.get("broker_url"), **options)
+
+    def _get_backend(self) -> Any:
+        self.backend_cls: Any = self.conf.get("result_backend")
+        return super()._get_backend()
 
 
 class _Loader(AppLoader):  # type: ignore[misc]  # celery ships no types

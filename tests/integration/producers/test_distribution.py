@@ -72,8 +72,10 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(deployment: Stack) -> dict[str, str]:
-    """All that a producer is told."""
-    return {name: deployment.env[name] for name in ("RECAST_BROKER_URL", "RECAST_RESULT_URL")}
+    """All that a producer is told; its own Celery app has a broker elsewhere."""
+    elsewhere = "redis://127.0.0.1:1/0"
+    ours = {name: deployment.env[name] for name in ("RECAST_BROKER_URL", "RECAST_RESULT_URL")}
+    return {**ours, "CELERY_BROKER_URL": elsewhere, "CELERY_RESULT_BACKEND": elsewhere}
 
 
 def needed(requirement: Requirement) -> Iterator[Path]:
@@ -150,7 +152,7 @@ def test_it_sends_and_gets_typed_results(deployment: Stack, python: Path, shop: 
         again = swap.AsyncResult(result.job).get(timeout=5)
         assert again == result
         assert models.OWNER == "the shop: models" and tasks.OWNER == "the shop: tasks"
-        print(json.dumps([result.job, result.uri, str(result.cost), result.results[0].size]))
+        print(json.dumps([result.job, result.uri, result.cost, result.results[0].size], default=str))
         """,
     )
     job, uri, cost, size = got
@@ -247,7 +249,8 @@ def test_results_of_former_workers_are_understood(
         try:
             swap.AsyncResult({failed!r}).get(timeout=5)
         except JobRejectedError as error:
-            print(json.dumps([error.reason, error.message, error.job_id, str(result.cost), result.uri]))
+            told = [error.reason, error.message, error.job_id, result.cost, result.uri]
+            print(json.dumps(told, default=str))
         """,
     )
 
