@@ -48,7 +48,7 @@ def broker_settings(broker_url: str, result_url: str) -> dict[str, Any]:
 class LazyApp(Celery):  # type: ignore[misc]  # celery ships no types
     """A Celery app that is configured at first use, so that importing it reads no environment.
 
-    Its broker and its result store are those of its settings, also where CELERY_BROKER_URL and CELERY_RESULT_BACKEND are
+    Its broker and its result store are those of its settings, also where CELERY_BROKER_URL or CELERY_RESULT_BACKEND is
     set for another app in the same process.
 
     Args:
