@@ -190,7 +190,7 @@ class Swap(Job[SwapResult]):
             NotConfiguredError: no broker is named.
             UnreachableError: the broker does not answer.
         """
-        return self._send((source, target, prompt), more, {})
+        return self._send((), _given(source=source, target=target, prompt=prompt, **more), {})
 
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: SwapArguments | None = None, **options: Any
@@ -206,7 +206,7 @@ class Swap(Job[SwapResult]):
         self, source: Source, target: Source, prompt: str | None = None, **more: Unpack[JobOptions]
     ) -> TaskSignature:
         """A signature that takes nothing from whoever runs it."""
-        return self.signature((source, target, prompt), more, immutable=True)
+        return self.signature((), _given(source=source, target=target, prompt=prompt, **more), immutable=True)
 
 
 class Generate(Job[GenerateResult]):
@@ -225,7 +225,7 @@ class Generate(Job[GenerateResult]):
             NotConfiguredError: no broker is named.
             UnreachableError: the broker does not answer.
         """
-        return self._send((image, prompt), more, {})
+        return self._send((), _given(image=image, prompt=prompt, **more), {})
 
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: GenerateArguments | None = None, **options: Any
@@ -239,7 +239,7 @@ class Generate(Job[GenerateResult]):
 
     def si(self, image: Source, prompt: str | None = None, **more: Unpack[JobOptions]) -> TaskSignature:
         """A signature that takes nothing from whoever runs it."""
-        return self.signature((image, prompt), more, immutable=True)
+        return self.signature((), _given(image=image, prompt=prompt, **more), immutable=True)
 
 
 def _declared(task: str) -> Signature:
@@ -253,6 +253,11 @@ def _declared(task: str) -> Signature:
             for name in ARGUMENTS[task]
         ]
     )
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """By name, because Flower shows them so; None says no more than its absence."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _sendable(value: Any) -> Any:

@@ -70,7 +70,8 @@ def test_a_signature_may_lack_what_is_passed_on() -> None:
     partial = swap.s(target="b.jpg", priority=5)
     assert (partial.args, partial.kwargs) == ((), {"target": "b.jpg", "priority": 5})
     assert partial.options == {"queue": "jobs"}
-    assert swap.si("a.jpg", "b.jpg").immutable
+    whole = swap.si("a.jpg", "b.jpg", consent="release-7")
+    assert (whole.kwargs, whole.immutable) == ({**PAIR, "consent": "release-7"}, True)
     assert swap.signature(("a.jpg",), options={"countdown": 3}).options == {"queue": "jobs", "countdown": 3}
 
 
