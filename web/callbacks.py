@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from models.states import AttemptState
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.config.accounts import Account, AccountsError, load
 from workers.engine.leases import want
@@ -100,7 +101,7 @@ class Callbacks:
         with self._sessions.begin() as session:
             session.execute(_KEEP, {"token": token, "body": body})
             marked = session.execute(_MARK, {"token": token}).first()
-        if marked is not None and marked.state != "sending":
+        if marked is not None and marked.state != AttemptState.SENDING:
             self._wake(poll_pump(marked.account))
 
     def _account(self, token: str) -> str | None:

@@ -22,10 +22,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from catalog.errors import UnknownBatchError
+from models.jobs import ROLES
 from models.states import JobState
+from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.text import REASONS, amount, duration, moment
-from web import cards, charts
+from web import charts
 from web.access import Access, Handler
 from web.before import Before, NoPictureError
 from web.media import Media
@@ -34,7 +36,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LISTED = 50  # batches on the first page
-ROLES = ("source", "target", "image")
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file may
 CHART_SECONDS = 15.0  # that the figures of a batch's charts are kept
@@ -55,7 +56,7 @@ class Gallery:
 
     def __init__(self, sessions: sessionmaker[Session], media: Media, before: Before, currency: str) -> None:
         self._sessions, self._media, self._before = sessions, media, before
-        self._charts: dict[int, tuple[float, list[charts.Point] | None]] = {}
+        self._charts: dict[int, tuple[float, list[timeline.Point] | None]] = {}
         self._templates = Environment(
             loader=PackageLoader("web"),
             autoescape=True,
@@ -174,10 +175,10 @@ class Gallery:
 
         return await run_in_threadpool(run)
 
-    async def _points(self, batch_id: int) -> list[charts.Point] | None:
+    async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         known = self._charts.get(batch_id)
         if known is None or known[0] < time.monotonic():
-            known = (time.monotonic() + CHART_SECONDS, await self._read(charts.series, batch_id))
+            known = (time.monotonic() + CHART_SECONDS, await self._read(timeline.series, batch_id))
             self._charts[batch_id] = known
             while len(self._charts) > CHARTS_KEPT:
                 self._charts.pop(next(iter(self._charts)))
@@ -191,9 +192,9 @@ class Gallery:
 
 
 def _line(
-    points: list[charts.Point] | None,
-    value: Callable[[charts.Point], float | None],
-    beside: Callable[[charts.Point], float | None] | None = None,
+    points: list[timeline.Point] | None,
+    value: Callable[[timeline.Point], float | None],
+    beside: Callable[[timeline.Point], float | None] | None = None,
 ) -> charts.Line | None:
     """A line of one figure, on the scale of another one beside it where there is one."""
     if not points:

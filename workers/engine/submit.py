@@ -127,7 +127,7 @@ class SubmitPump:
             await self._turn_away(turn, unusable)
         if not prepared:
             return []
-        by_reference = {item.ready.reference: item for item in prepared}
+        by_reference = {item.ready.claim.reference: item for item in prepared}
         begun, write_before = await turn.db(self._begin, [item.ready for item in prepared])
         if not begun.started:
             self._retry_in = begun.ask_in
@@ -175,7 +175,11 @@ class SubmitPump:
         outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
-        group.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
+        group.put(
+            _Answered(
+                Sent(item.ready.claim.reference, claim.job_id, item.ready.claim.number, operation, sent_at), outcome
+            )
+        )
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)

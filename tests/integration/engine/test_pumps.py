@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from models.attempts import client_reference
+from models.identity import client_reference
 from tests.stack import wait_for
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
 from workers.engine import leases, poll, runner, submit
