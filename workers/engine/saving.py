@@ -61,6 +61,7 @@ class Postponed:
 _SAVING = "j.state = 'saving'"
 _FREE = f"{_SAVING} AND {unclaimed('j')}"
 _OUTPUTS = "attempts.number > claimed.former_attempts AND state = 'done' AND outputs IS NOT NULL"
+_FINISHED = last_attempt("claimed.id", "id, account, outputs, refetches, finished_at", _OUTPUTS)
 _CLAIM = text(f"""
     WITH chosen AS (
         SELECT id FROM jobs j WHERE {_FREE} ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
@@ -70,7 +71,7 @@ _CLAIM = text(f"""
     )
     SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.outputs, last.refetches,
         {since("last.finished_at")} AS age
-    FROM claimed JOIN LATERAL {last_attempt("claimed.id", "*", _OUTPUTS)} last ON true
+    FROM claimed JOIN LATERAL {_FINISHED} last ON true
 """)
 _WAITING_IN = text(f"""
     SELECT {until("min(coalesce(claimed_until, clock_timestamp()))")} FROM jobs j WHERE {_SAVING}
