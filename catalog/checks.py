@@ -27,10 +27,10 @@ from workers.images.uris import local_path
 from workers.images.verify import BadPictureError, header
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, Ask
+from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, Ask
 from workers.jobs.routing import Reach, route
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
-CONSENT = "consent"  # the column for the reference of a model's release
 MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering
 REMEMBERED_WAYS = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
 REMEMBERED_FILES = 100_000  # paths; an entry takes about 300 bytes
@@ -74,16 +74,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
-    """Account and provider of rows that name neither, and what every row must have."""
-
-    account: str | None = None
-    provider: str | None = None
-    #: Whether each row must name the model's release, in its metadata column `consent`.
-    require_consent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _File:
     """What a look at a local file found: where it is; a stamp that changes when the file does."""
 
@@ -107,10 +97,12 @@ class Checker:
         accounts: those that may be used.
         reach: how providers can fetch local files.
         base: what relative paths are relative to: the catalog's own folder, or the address it lies at.
-        defaults: for rows that name neither account nor provider.
+        options: of the run: account and provider of rows that name neither, and whether each must have a consent.
     """
 
-    def __init__(self, accounts: Mapping[str, Account], reach: Reach, base: str | Path, defaults: Defaults) -> None:
+    def __init__(
+        self, accounts: Mapping[str, Account], reach: Reach, base: str | Path, options: RunOptions = DEFAULTS
+    ) -> None:
         self._accounts = accounts
         self._reach = reach
         self._address = str(base) if "://" in str(base) else None
@@ -119,7 +111,7 @@ class Checker:
             need.option for account in accounts.values() for op in account.operations.values()
             for need in op.needs.values()
         )  # fmt: skip
-        self._defaults = defaults
+        self._run = options
         self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
         self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
         self._options: _Recent[tuple[Mapping[str, Any], str]] = _Recent(REMEMBERED_WAYS)
@@ -181,7 +173,7 @@ class Checker:
         options, options_written = self._parse_options(values.get("options"))
         account, provider = _text("account", values.get("account")), _text("provider", values.get("provider"))
         if account is None and provider is None:
-            account, provider = self._defaults.account, self._defaults.provider
+            account, provider = self._run.account, self._run.provider
         ask = Ask(
             kind=_text("kind", values.get("kind")) or "",
             source=self._uri("source", values.get("source")),
@@ -194,7 +186,7 @@ class Checker:
             options=options,
             consent=_text(CONSENT, values.get(CONSENT)),
         )
-        if self._defaults.require_consent and not ask.consent:
+        if self._run.require_consent and not ask.consent:
             raise InvalidJobError(CONSENT, "is missing; with --require-consent each row names the model's release")
         return ask, options_written
 

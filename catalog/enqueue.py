@@ -10,7 +10,7 @@ A row's job is found again by the batch's name and the row's key. What happens t
                                                            its attempts and results
     other inputs, job being prepared, running or held      left as it is, and told
 
-`only` narrows the first two and the fifth; what it leaves out stays as it is.
+`RunOptions.only` narrows the first two and the fifth; what it leaves out stays as it is.
 
 Jobs are locked in the order of their ids and before the batch, as everywhere.
 """
@@ -18,33 +18,24 @@ Jobs are locked in the order of their ids and before the batch, as everywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import DateTime, Integer, Text, bindparam, text
 from sqlalchemy.orm import Session
 
-from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
 from models.connection import be_patient
 from models.states import JobState
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 from workers.jobs.transitions import add_to_batch
 from workers.restore import hold
-
-
-class Only(StrEnum):
-    """Which rows a run is narrowed to."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +198,8 @@ _TALLY = text("""
 def enqueue(
     runtime: Runtime,
     intake: Intake,
+    options: RunOptions = DEFAULTS,
     *,
-    max_cost: Decimal | None = None,
-    max_in_flight: int | None = None,
-    label: str | None = None,
-    retry_rejected: bool = False,
-    only: Collection[Only] = (),
-    priority: int | None = None,
-    deadline: datetime | None = None,
-    keep_days: int | None = None,
     first: Callable[[Session, int], None] | None = None,
 ) -> Enqueued:
     """Put a checked catalog into its batch and wake whoever can work on it.
@@ -223,38 +207,21 @@ def enqueue(
     Args:
         runtime: the deployment.
         intake: the checked catalog.
-        max_cost: most money the batch may spend; None keeps the limit it has.
-        max_in_flight: most jobs of the batch at providers at the same time; None keeps the limit it has.
-        label: a word of the asker's for the batch; None keeps the one it has.
-        retry_rejected: whether rows that a provider refused are tried again.
-        only: which rows are queued, of those that would be; all where it is empty.
-        priority: of the rows that are queued now or wait already: higher ones go first; None keeps theirs, or 0.
-        deadline: they are not sent after it; None is none, and keeps that of rows that wait already.
-        keep_days: after which the pictures of ended jobs are removed; None keeps what the batch has, or for good.
+        options: of the run; what they do not say keeps what the batch has.
         first: called with the batch's id in the transaction that enqueues, before it does; what it raises stops all.
 
     Raises:
-        CatalogError: `max_cost` is given and an operation has no price.
+        CatalogError: the run is to be limited in money and an operation has no price.
     """
-    if max_cost is not None and intake.estimate.unpriced:
-        raise CatalogError(
-            f"--max-cost: there is no price for {', '.join(sorted(intake.estimate.unpriced))} in "
-            f"{runtime.settings.accounts_file}; money that is not counted cannot be limited"
-        )
-    batch = {
-        "name": intake.name,
-        "label": label,
-        "max_cost": max_cost,
-        "max_in_flight": max_in_flight,
-        "keep_days": keep_days,
-    }
-    batch_id = runtime.db(_batch, batch)
-    terms = {"batch_id": batch_id, "priority": priority, "deadline": deadline}
+    intake.require_prices(options)
+    batch_id = runtime.db(_batch, intake.name, options)
+    deadline = options.deadline_from(datetime.now(UTC))
+    terms = {"batch_id": batch_id, "priority": options.priority, "deadline": deadline}
 
     def work(session: Session) -> Enqueued:
         if first is not None:
             first(session, batch_id)
-        return _merge(session, runtime, intake, terms, retry_rejected, only)
+        return _merge(session, runtime, intake, terms, options)
 
     enqueued = runtime.db(work)
     for account in runtime.accounts.values():
@@ -263,17 +230,15 @@ def enqueue(
     return enqueued
 
 
-def decide(
-    session: Session, intake: Intake, batch_id: int | None, *, retry_rejected: bool = False, only: Collection[Only] = ()
-) -> None:
+def decide(session: Session, intake: Intake, batch_id: int | None, options: RunOptions = DEFAULTS) -> None:
     """Copy the rows into `staged` and what is to become of each into `decided`, for the rest of the transaction."""
     _be_patient(session)
     session.execute(_STAGE)
     _copy(session, intake)
     session.execute(text("ANALYZE staged"))
-    session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": retry_rejected})
-    if only:
-        session.execute(_ONLY, {"only": [_VERDICTS[each] for each in only]})
+    session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": options.retry_rejected})
+    if options.only:
+        session.execute(_ONLY, {"only": [_VERDICTS[each] for each in options.only]})
     session.execute(text("ANALYZE decided"))
 
 
@@ -282,21 +247,20 @@ def _be_patient(session: Session) -> None:
     be_patient(session.connection(), _PATIENCE_MINUTES * 60)
 
 
-def _batch(session: Session, batch: Mapping[str, Any]) -> int:
-    return int(session.execute(_BATCH, batch).scalar_one())
+def _batch(session: Session, name: str, options: RunOptions) -> int:
+    kept = {
+        "name": name, "label": options.label, "max_cost": options.max_cost, "max_in_flight": options.max_in_flight,
+        "keep_days": options.keep_days,
+    }  # fmt: skip
+    return int(session.execute(_BATCH, kept).scalar_one())
 
 
 def _merge(
-    session: Session,
-    runtime: Runtime,
-    intake: Intake,
-    terms: Mapping[str, Any],
-    retry_rejected: bool,
-    only: Collection[Only],
+    session: Session, runtime: Runtime, intake: Intake, terms: Mapping[str, Any], options: RunOptions
 ) -> Enqueued:
     _be_patient(session)
     session.execute(_ONE_AT_A_TIME, {"name": intake.name})
-    decide(session, intake, terms["batch_id"], retry_rejected=retry_rejected, only=only)
+    decide(session, intake, terms["batch_id"], options)
     change: Counter[str] = Counter()
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number

@@ -1,8 +1,8 @@
 """How long jobs will take within their accounts' limits. Pure.
 
-Accounts are taken for taps that run at an even pace: an account submits as fast as its rate allows and as its places in
-flight become free again, and takes from its lanes in proportion to what is left in each, since it goes through a
-batch by its order. So shares and times follow in a few hundred small steps, whatever the number of jobs.
+Every account is taken to run at an even pace: it submits as fast as its rate allows and as its places in flight become
+free again, and takes from its lanes in proportion to what is left in each, since it goes through a batch by its
+order. So shares and times follow in a few hundred small steps, whatever the number of jobs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SAVING_SECONDS = 0.5  # from the look that finds a result to the row that says s
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
+class AccountPace:
     """An account that is open, as far as its pace goes."""
 
     name: str
@@ -41,22 +41,22 @@ class Forecast:
     bounds: dict[str, str] = field(default_factory=dict)
 
 
-def forecast(jobs: Mapping[str, int], taps: Sequence[Tap], max_in_flight: int | None = None) -> Forecast:
-    """What becomes of `jobs`, given by lane, at `taps`.
+def forecast(jobs: Mapping[str, int], accounts: Sequence[AccountPace], max_in_flight: int | None = None) -> Forecast:
+    """What becomes of `jobs`, given by lane, at `accounts`.
 
     Args:
         jobs: how many jobs each lane has.
-        taps: the open accounts; each serves the lanes for which it has seconds.
+        accounts: the open accounts; each serves the lanes for which it has seconds.
         max_in_flight: the batch's own limit over all accounts.
     """
     found = Forecast(0.0)
     left = {lane: float(number) for lane, number in jobs.items() if number > 0}
-    for lane in [lane for lane in left if not any(lane in tap.seconds for tap in taps)]:
+    for lane in [lane for lane in left if not any(lane in account.seconds for account in accounts)]:
         found.stranded.append(lane)
         del left[lane]
     seconds, last_wait = 0.0, 0.0
     while left:
-        paces = _paces(left, taps, max_in_flight, found.bounds)
+        paces = _paces(left, accounts, max_in_flight, found.bounds)
         by_lane: dict[str, float] = {}
         for (_, lane), pace in paces.items():
             by_lane[lane] = by_lane.get(lane, 0.0) + pace
@@ -65,7 +65,9 @@ def forecast(jobs: Mapping[str, int], taps: Sequence[Tap], max_in_flight: int | 
         for (name, lane), pace in paces.items():
             taken = min(pace * step, left[lane] * pace / by_lane[lane])
             found.shares[name, lane] = found.shares.get((name, lane), 0.0) + taken
-        last_wait = max(_last_wait(tap, left, found.bounds) for tap in taps if left.keys() & tap.seconds.keys())
+        last_wait = max(
+            _last_wait(account, left, found.bounds) for account in accounts if left.keys() & account.seconds.keys()
+        )
         seconds += min(step, max(ends.values()))
         rest = {lane: number - by_lane[lane] * step for lane, number in left.items()}
         left = {lane: number for lane, number in rest.items() if number > LEAST_JOBS}
@@ -77,30 +79,30 @@ def forecast(jobs: Mapping[str, int], taps: Sequence[Tap], max_in_flight: int | 
 
 
 def _paces(
-    left: Mapping[str, float], taps: Sequence[Tap], max_in_flight: int | None, bounds: dict[str, str]
+    left: Mapping[str, float], accounts: Sequence[AccountPace], max_in_flight: int | None, bounds: dict[str, str]
 ) -> dict[tuple[str, str], float]:
     """Jobs a second by (account, lane)."""
     paces: dict[tuple[str, str], float] = {}
     places = 0.0
-    for tap in taps:
-        lanes = {lane: left[lane] for lane in tap.seconds if lane in left}
+    for account in accounts:
+        lanes = {lane: left[lane] for lane in account.seconds if lane in left}
         total = sum(lanes.values())
         if not total:
             continue
-        mean = sum(tap.seconds[lane] * number for lane, number in lanes.items()) / total
-        by_places = tap.max_in_flight / mean
-        pace = by_places if tap.rate is None else min(tap.rate, by_places)
-        bounds[tap.name] = "in flight" if pace == by_places else "rate"
+        mean = sum(account.seconds[lane] * number for lane, number in lanes.items()) / total
+        by_places = account.max_in_flight / mean
+        pace = by_places if account.rate is None else min(account.rate, by_places)
+        bounds[account.name] = "in flight" if pace == by_places else "rate"
         places += pace * mean
-        paces |= {(tap.name, lane): pace * number / total for lane, number in lanes.items()}
+        paces |= {(account.name, lane): pace * number / total for lane, number in lanes.items()}
     if max_in_flight is not None and places > max_in_flight:
         bounds |= dict.fromkeys({name for name, _ in paces}, "the batch's limit in flight")
         return {place: pace * max_in_flight / places for place, pace in paces.items()}
     return paces
 
 
-def _last_wait(tap: Tap, left: Mapping[str, float], bounds: Mapping[str, str]) -> float:
+def _last_wait(account: AccountPace, left: Mapping[str, float], bounds: Mapping[str, str]) -> float:
     """Seconds that the last jobs still wait: where places bound the pace, their time is in the pace already."""
-    if bounds[tap.name] != "rate":
+    if bounds[account.name] != "rate":
         return 0.0
-    return max(tap.seconds[lane] for lane in tap.seconds if lane in left)
+    return max(account.seconds[lane] for lane in account.seconds if lane in left)

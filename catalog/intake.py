@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 
 from pydantic_core import to_json
 
-from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
+from catalog.checks import BadRowError, Checker, Entry, Way
 from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError, Mistake
 from catalog.rows import Rows, open_rows
@@ -27,6 +27,7 @@ from models.jobs import bulk_job_id
 from workers.config.accounts import Account
 from workers.jobs.request import ROLES
 from workers.jobs.routing import Reach
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
 MAX_NAME = 200  # characters of a batch's name, which is also a folder's
 MAX_MISTAKES = 100_000  # kept to be told, some 30 MB; a catalog with more is wrong as a whole
@@ -139,6 +140,18 @@ class Intake:
             options = json.loads(row["options"] or "{}")
             yield Spooled(int(row["line"] or 0), row["key"] or "", row["lane"] or "", pictures, options)
 
+    def require_prices(self, options: RunOptions) -> None:
+        """Refuse a spending limit for rows of which one has no price.
+
+        Raises:
+            CatalogError: naming the operations.
+        """
+        if options.max_cost is not None and self.estimate.unpriced:
+            raise CatalogError(
+                f"--max-cost: there is no price for {', '.join(sorted(self.estimate.unpriced))} in the accounts file; "
+                "money that is not counted cannot be limited"
+            )
+
     def doubles(self) -> Iterator[Mistake]:
         """A mistake for each row whose key stands in an earlier row, in the order of the rows."""
         twice = {hashed for group in self._keys for hashed in _repeated(group)}
@@ -162,7 +175,7 @@ def take_in(
     reach: Reach,
     *,
     name: str | None = None,
-    defaults: Defaults | None = None,
+    options: RunOptions = DEFAULTS,
 ) -> Intake:
     """Check every row of a catalog.
 
@@ -171,7 +184,7 @@ def take_in(
         accounts: those that may be used.
         reach: how providers can fetch local files.
         name: of the batch; the file's name without its ending where none is given.
-        defaults: account and provider of rows that name neither.
+        options: of the run: account and provider of rows that name neither, and what each row must have.
 
     Raises:
         CatalogError: the catalog cannot be read, or has no rows.
@@ -180,7 +193,7 @@ def take_in(
     rows = open_rows(catalog) if isinstance(catalog, str | Path) else catalog
     intake = Intake(batch_name(rows.name, name))
     try:
-        _check(rows, Checker(accounts, reach, rows.base, defaults or Defaults()), intake)
+        _check(rows, Checker(accounts, reach, rows.base, options), intake)
     except BaseException:
         intake.__exit__()
         raise

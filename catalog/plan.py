@@ -5,16 +5,16 @@ Nothing is changed: the rows are compared with the batch in temporary tables.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.enqueue import QUEUED, Only, decide
+from catalog.enqueue import QUEUED, decide
 from catalog.errors import Mistake
-from catalog.forecast import Forecast, Tap, forecast
+from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
 from providers.spec import Fit
 from workers.accounts import admission
@@ -24,13 +24,14 @@ from workers.engine.runtime import Runtime
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError, Wish
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_operation
+from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 
 TURNAROUND_SECONDS = 0.2  # from the row that frees a place to the row that takes it
 LOOKED_AT = 1_000  # rows whose pictures are decoded: half a minute at most; the workers look at all of them
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountStatus:
     """How an account stands: its limits now, what was learned of it, and why it is closed, if it is."""
 
     account: Account
@@ -49,7 +50,7 @@ class Plan:
     #: What would be queued, by lane.
     lanes: Mapping[str, Share]
     forecast: Forecast
-    standings: Mapping[str, Standing]
+    statuses: Mapping[str, AccountStatus]
     unpriced: frozenset[str]
 
     @property
@@ -71,41 +72,28 @@ class Plan:
     def parts(self) -> list[tuple[str, str, float]]:
         """Operation, account and the jobs that are expected there."""
         found = [
-            (lane_operation(lane, self.standings[name].account) or "", name, jobs)
+            (lane_operation(lane, self.statuses[name].account) or "", name, jobs)
             for (name, lane), jobs in self.forecast.shares.items()
         ]
         return sorted(found)
 
 
-def plan(
-    runtime: Runtime,
-    intake: Intake,
-    *,
-    retry_rejected: bool = False,
-    only: Collection[Only] = (),
-    max_in_flight: int | None = None,
-) -> Plan:
-    """What `enqueue` with the same arguments would do now."""
-    verdicts, lanes, batch_limit = runtime.db(_compared, intake, retry_rejected, only)
-    standings = runtime.db(_standings, runtime.accounts)
-    limit = max_in_flight if max_in_flight is not None else batch_limit
-    return Plan(verdicts, lanes, _forecast(lanes, standings, limit), standings, frozenset(intake.estimate.unpriced))
+def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Plan:
+    """What `enqueue` with the same options would do now."""
+    verdicts, lanes, batch_limit = runtime.db(_compared, intake, options)
+    statuses = runtime.db(_statuses, runtime.accounts)
+    limit = options.max_in_flight if options.max_in_flight is not None else batch_limit
+    return Plan(verdicts, lanes, _forecast(lanes, statuses, limit), statuses, frozenset(intake.estimate.unpriced))
 
 
-def plan_of_new(
-    intake: Intake,
-    accounts: Mapping[str, Account],
-    *,
-    only: Collection[Only] = (),
-    max_in_flight: int | None = None,
-) -> Plan:
+def plan_of_new(intake: Intake, accounts: Mapping[str, Account], options: RunOptions = DEFAULTS) -> Plan:
     """`plan` where nothing has run yet, so that there is no database and all rows are new."""
-    standings = {name: Standing(account) for name, account in accounts.items()}
-    left_out = bool(only) and Only.NEW not in only
+    statuses = {name: AccountStatus(account) for name, account in accounts.items()}
+    left_out = bool(options.only) and Only.NEW not in options.only
     lanes = {} if left_out else intake.estimate.lanes
     verdicts = {"left_out" if left_out else "new": intake.rows}
-    forecast = _forecast(lanes, standings, max_in_flight)
-    return Plan(verdicts, lanes, forecast, standings, frozenset(intake.estimate.unpriced))
+    forecast = _forecast(lanes, statuses, options.max_in_flight)
+    return Plan(verdicts, lanes, forecast, statuses, frozenset(intake.estimate.unpriced))
 
 
 def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -> Iterator[Mistake]:
@@ -142,10 +130,10 @@ def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str
 
 
 def _compared(
-    session: Session, intake: Intake, retry_rejected: bool, only: Collection[Only]
+    session: Session, intake: Intake, options: RunOptions
 ) -> tuple[Mapping[str, int], Mapping[str, Share], int | None]:
     batch = session.execute(_FIND, {"name": intake.name}).first()
-    decide(session, intake, batch.id if batch else None, retry_rejected=retry_rejected, only=only)
+    decide(session, intake, batch.id if batch else None, options)
     verdicts = {row.verdict: row.number for row in session.execute(_VERDICTS)}
     rows = session.execute(_LANES, {"queued": sorted(QUEUED)})
     lanes = {row.lane: Share(row.number, row.least, row.cost) for row in rows}
@@ -160,12 +148,12 @@ _LANES = text("""
 """)
 
 
-def _standings(session: Session, accounts: Mapping[str, Account]) -> dict[str, Standing]:
+def _statuses(session: Session, accounts: Mapping[str, Account]) -> dict[str, AccountStatus]:
     found = {}
     for name, account in sorted(accounts.items()):
         seen = admission.read(session, name)
         lasting = seen.closed_for is not None and seen.closed_for == float("inf")
-        found[name] = Standing(
+        found[name] = AccountStatus(
             account.with_overrides(seen.overrides),
             admission.latencies(session, name),
             (seen.closed_reason or "closed") if lasting else None,
@@ -188,19 +176,19 @@ _HELD = text("""
 """)
 
 
-def _forecast(lanes: Mapping[str, Share], standings: Mapping[str, Standing], max_in_flight: int | None) -> Forecast:
-    is_open = [standing for standing in standings.values() if standing.closed is None]
-    taps = []
-    for standing in is_open:
-        account = standing.account
+def _forecast(lanes: Mapping[str, Share], statuses: Mapping[str, AccountStatus], max_in_flight: int | None) -> Forecast:
+    is_open = [status for status in statuses.values() if status.closed is None]
+    paces = []
+    for status in is_open:
+        account = status.account
         ahead = ahead_of(account, [other.account for other in is_open])
         seconds = {
-            lane: _hold_seconds(standing, operation)
+            lane: _hold_seconds(status, operation)
             for lane in lanes
             if (operation := lane_operation(lane, account)) is not None and not _taken_by(lane, ahead)
         }
-        taps.append(Tap(account.name, account.max_in_flight, account.rate, seconds))
-    return forecast({lane: share.rows for lane, share in lanes.items()}, taps, max_in_flight)
+        paces.append(AccountPace(account.name, account.max_in_flight, account.rate, seconds))
+    return forecast({lane: share.rows for lane, share in lanes.items()}, paces, max_in_flight)
 
 
 def _taken_by(lane: str, ahead: Sequence[Account]) -> bool:
@@ -208,8 +196,8 @@ def _taken_by(lane: str, ahead: Sequence[Account]) -> bool:
     return any(lane_operation(lane, other) is not None for other in ahead)
 
 
-def _hold_seconds(standing: Standing, operation: str) -> float:
-    account = standing.account
+def _hold_seconds(status: AccountStatus, operation: str) -> float:
+    account = status.account
     typical = account.operations[operation].typical_seconds
-    learned = standing.latencies.expected(operation, typical, account.poll_every)
-    return standing.held.get(operation, learned) + TURNAROUND_SECONDS
+    learned = status.latencies.expected(operation, typical, account.poll_every)
+    return status.held.get(operation, learned) + TURNAROUND_SECONDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,13 +11,12 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.checks import Defaults
 from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import take_in
 from workers.config.accounts import AccountsError
 from workers.engine.runtime import Runtime
-from workers.schedules.runs import Firing, NotDueError, begin, claim, fail, note
+from workers.schedules.runs import NotDueError, RunClaim, begin, claim, fail, note
 
 TOLD_MISTAKES = 5  # of a catalog, in the run's note; `recast run --dry-run` tells them all
 
@@ -29,44 +28,30 @@ def fire(runtime: Runtime, run_id: int) -> None:
 
     A message may come twice, and the worker may die anywhere: the run is begun in the transaction that enqueues.
     """
-    firing = runtime.db(claim, run_id)
-    if firing is None:
+    claimed = runtime.db(claim, run_id)
+    if claimed is None:
         return
-    told: dict[str, Any] = {"schedule": firing.schedule, "planned_at": firing.planned_at.isoformat()}
+    told: dict[str, Any] = {"schedule": claimed.schedule, "planned_at": claimed.planned_at.isoformat()}
     try:
-        enqueued = _enqueue(runtime, firing)
+        enqueued = _enqueue(runtime, claimed)
     except NotDueError:
         log.info("schedule_run_begun_elsewhere", **told)
     except (CatalogError, AccountsError) as error:
         runtime.db(fail, run_id, _words(error))
         log.warning("schedule_run_failed", **told, error=_words(error))
     else:
-        runtime.db(note, firing, enqueued.batch_id, json.dumps(_numbers(enqueued)))
+        runtime.db(note, claimed, enqueued.batch_id, json.dumps(_numbers(enqueued)))
         log.info("schedule_run_begun", **told, batch=enqueued.name, queued=enqueued.queued)
 
 
-def _enqueue(runtime: Runtime, firing: Firing) -> Enqueued:
-    options = firing.options
-    limit = options.max_cost
-    if limit is not None:
+def _enqueue(runtime: Runtime, claimed: RunClaim) -> Enqueued:
+    options = claimed.options
+    if options.max_cost is not None:
         # A batch's limit is for its life; a schedule's is for one run.
-        limit += runtime.db(_spent, firing.batch)
-    with take_in(
-        firing.catalog,
-        runtime.accounts,
-        runtime.reach,
-        name=firing.batch,
-        defaults=Defaults(options.account, options.provider, options.require_consent),
-    ) as intake:
+        options = replace(options, max_cost=options.max_cost + runtime.db(_spent, claimed.batch))
+    with take_in(claimed.catalog, runtime.accounts, runtime.reach, name=claimed.batch, options=options) as intake:
         return enqueue(
-            runtime,
-            intake,
-            max_cost=limit,
-            max_in_flight=options.max_in_flight,
-            label=options.label,
-            priority=options.priority,
-            retry_rejected=options.retry_rejected,
-            first=lambda session, batch_id: begin(session, firing.run_id, batch_id),
+            runtime, intake, options, first=lambda session, batch_id: begin(session, claimed.run_id, batch_id)
         )
 
 

@@ -25,7 +25,7 @@ from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
 from providers.spec import Operation
 from workers.accounts import admission, overrides
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.accounts import Account, AccountsError, Price, load
 from workers.config.accounts import duration as parse_duration
 from workers.config.settings import read
 from workers.engine.runtime import Runtime
@@ -50,8 +50,8 @@ _VERDICT_STYLES: Mapping[Verdict, Style] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """An account and its gate."""
+class AccountStatus:
+    """An account: whether it is open, and what people changed while it ran."""
 
     account: Account
     gate: admission.Gate
@@ -79,18 +79,16 @@ class _Standing:
 def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List the accounts with their limits, what is in flight, and whether they are open."""
     with looking(sandbox=sandbox) as runtime:
-        found = _standings(runtime, tuple(runtime.accounts.values()))
+        found = _statuses(runtime, tuple(runtime.accounts.values()))
     if as_json:
-        emit([_document(standing) for standing in found])
+        emit([_document(status) for status in found])
         return
     rows = []
-    for standing in found:
-        limits = standing.account.with_overrides(standing.gate.overrides)
+    for status in found:
+        limits = status.account.with_overrides(status.gate.overrides)
         rate = f"{limits.rate * 60:g}/min" if limits.rate is not None else ""
-        in_flight = f"{standing.gate.count.open} of {limits.max_in_flight}"
-        rows.append(
-            (standing.account.name, standing.account.provider, in_flight, rate, standing.told, standing.changed)
-        )
+        in_flight = f"{status.gate.count.open} of {limits.max_in_flight}"
+        rows.append((status.account.name, status.account.provider, in_flight, rate, status.told, status.changed))
     table(("account", "provider", "in flight", "rate", "gate", "overridden"), rows)
 
 
@@ -158,8 +156,8 @@ def close(
             runtime.db(admission.close, account.name, "paused", note)
         else:
             runtime.db(admission.close_for, account.name, "paused", seconds, note)
-        (standing,) = _standings(runtime, (account,))
-    say(f"{name}: {standing.told}")
+        (status,) = _statuses(runtime, (account,))
+    say(f"{name}: {status.told}")
 
 
 @accounts.command("open")
@@ -198,11 +196,11 @@ def set_limits(
             overrides.change, runtime.accounts, account.name, changes, f"{getpass.getuser()}@{socket.gethostname()}"
         )
         _wake(runtime, account)
-        (standing,) = _standings(runtime, (account,))
+        (status,) = _statuses(runtime, (account,))
     if as_json:
-        emit(_document(standing))
+        emit(_document(status))
     else:
-        say(f"{name}: {overrides.told(standing.gate.overrides)}")
+        say(f"{name}: {overrides.told(status.gate.overrides)}")
 
 
 @accounts.command()
@@ -274,11 +272,11 @@ def _known_accounts() -> Mapping[str, Account]:
         return {}
 
 
-def _prices(accounts: Mapping[str, Account], operation: Operation) -> Mapping[str, str]:
+def _prices(accounts: Mapping[str, Account], operation: Operation) -> Mapping[str, Price]:
     """What one submission of `operation` costs, by account."""
     short = operation.name.partition(".")[2]
     return {
-        account.name: f"{price.amount} {price.currency}{'/picture' if price.per_picture else ''}"
+        account.name: price
         for account in accounts.values()
         if operation.name in account.operations and (price := account.prices.get(short)) is not None
     }
@@ -291,35 +289,42 @@ def _account(runtime: Runtime, name: str) -> Account:
     return runtime.accounts[name]
 
 
-def _standings(runtime: Runtime, chosen: Sequence[Account]) -> list[_Standing]:
-    def read(session: Session) -> list[_Standing]:
+def _statuses(runtime: Runtime, chosen: Sequence[Account]) -> list[AccountStatus]:
+    def read(session: Session) -> list[AccountStatus]:
         query = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
         rows = {name: rest for name, *rest in session.execute(query)}
-        return [_Standing(account, admission.read(session, account.name), *rows[account.name]) for account in chosen]
+        return [
+            AccountStatus(account, admission.read(session, account.name), *rows[account.name]) for account in chosen
+        ]
 
     return runtime.db(read)
 
 
-def _document(standing: _Standing) -> dict[str, Any]:
-    seen = standing.gate
-    limits = standing.account.with_overrides(seen.overrides)
+def _document(status: AccountStatus) -> dict[str, Any]:
+    seen = status.gate
+    limits = status.account.with_overrides(seen.overrides)
     return {
-        "account": standing.account.name,
-        "provider": standing.account.provider,
-        "operations": list(standing.account.operations),
+        "account": status.account.name,
+        "provider": status.account.provider,
+        "operations": list(status.account.operations),
         "open": seen.closed_for is None,
         "closed_reason": seen.closed_reason if seen.closed_for is not None else None,
-        "closed_note": standing.note if seen.closed_for is not None else None,
+        "closed_note": status.note if seen.closed_for is not None else None,
         # JSON knows no infinity: null is "until somebody opens it".
         "closed_seconds": seen.closed_for if seen.closed_for is not None and math.isfinite(seen.closed_for) else None,
         "failures": seen.failures,
         "in_flight": seen.count.open,
         "max_in_flight": limits.max_in_flight,
         "rate_per_second": limits.rate,
-        "order": standing.account.order,
-        "overrides": seen.overrides,
-        "overridden_by": standing.overridden_by,
-        "overridden_at": standing.overridden_at,
+        "order": status.account.order,
+        "prices": limits.prices,
+        "budget": limits.budget,
+        "overrides": {
+            name: {part: getattr(limits, name).get(part) for part in value} if isinstance(value, Mapping) else value
+            for name, value in seen.overrides.items()
+        },
+        "overridden_by": status.overridden_by,
+        "overridden_at": status.overridden_at,
     }
 
 

@@ -13,8 +13,9 @@ import typer
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.filters import Choice, chooses
-from cli.output import Code, Style, amount, complain, emit, say, table
+from cli.output import Code, Style, complain, emit, priced, say, table
 from models.states import JobState
+from recast.money import Money
 from workers.config.accounts import Account, AccountsError, duration
 from workers.config.settings import Settings
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
@@ -234,13 +235,14 @@ def _go(
     if as_json:
         emit(
             {
-                "lever": verb, "dry_run": dry_run, "jobs": len(weight.ids), "done": done, "cost": weight.cost,
-                "currency": currency, "lines": [asdict(line) for line in weight.lines],
-                "paid": [asdict(line) for line in weight.paid], **more,
+                "lever": verb, "dry_run": dry_run, "jobs": len(weight.ids), "done": done,
+                "cost": Money(weight.cost, currency),
+                "lines": priced([asdict(line) for line in weight.lines], currency),
+                "paid": priced([asdict(line) for line in weight.paid], currency), **more,
             }
         )  # fmt: skip
     elif dry_run:
-        say(f"{verb}: {len(weight.ids):,} jobs, {amount(weight.cost)} {currency} at most; nothing was changed")
+        say(f"{verb}: {len(weight.ids):,} jobs, {Money(weight.cost, currency)} at most; nothing was changed")
     else:
         batches = f" of {more['batches']} whole batches" if more.get("batches") else ""
         say(f"{verb}: done for {done:,} jobs{batches}", style=Style.GOOD)
@@ -252,18 +254,18 @@ def _show(weight: _Weight, currency: str) -> None:
     if rows:
         table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
     for line in weight.paid:
-        say(f"at {line.account}: {line.jobs:,} jobs, {amount(line.cost)} {currency} already promised")
+        say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already promised")
 
 
 def _price(line: Line, currency: str) -> str:
-    return f"{amount(line.cost)} {currency}" if line.priced else "no price"
+    return str(Money(line.cost, currency)) if line.priced else "no price"
 
 
 def _ask(verb: str, weight: _Weight, settings: Settings, *, yes: bool) -> None:
     costly = settings.confirm_above is not None and weight.cost > settings.confirm_above
     if yes or not (costly or len(weight.ids) > ASK_ABOVE_JOBS):
         return
-    much = f"{verb} {len(weight.ids):,} jobs, {amount(weight.cost)} {settings.currency} at most"
+    much = f"{verb} {len(weight.ids):,} jobs, {Money(weight.cost, settings.currency)} at most"
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{much}: add --yes if that is meant, or --dry-run to look first")
     typer.confirm(f"{much}?", abort=True, err=True)

@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import STATE_STYLES, Style, amount, console, duration, say, why
+from cli.output import STATE_STYLES, Style, console, duration, say, why
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BatchReport, Ending, Pace
 
 LINE_SECONDS = 2.0  # between two plain lines, so that a log of a long run stays readable
@@ -79,7 +80,7 @@ class Lines:
             if ending.id not in self._told:
                 self._told.add(ending.id)
                 say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}")
-        line = f"{_counts(report)}; {amount(report.spent)} {self._currency} spent{_left(report, pace)}"
+        line = f"{_counts(report)}; {Money(report.spent, self._currency)} spent{_left(report, pace)}"
         if _counts(report) != self._last and (report.settled or now - self._at >= LINE_SECONDS):
             say(line)
             self._last, self._at = _counts(report), now
@@ -131,8 +132,8 @@ def panel(report: BatchReport, pace: Pace, endings: Sequence[Ending], currency: 
     counts = Text("  ").join(
         Text(f"{number:,} {state}", style=STATE_STYLES[state]) for state, number in report.counts.items() if number
     )
-    limit = f" of {amount(report.max_cost)}" if report.max_cost is not None else ""
-    facts = Text(f"{pace.rate:.1f} a second, {amount(report.spent)}{limit} {currency} spent", style=Style.QUIET)
+    limit = f" of {Money(report.max_cost, currency)}" if report.max_cost is not None else ""
+    facts = Text(f"{pace.rate:.1f} a second, {Money(report.spent, currency)}{limit} spent", style=Style.QUIET)
     errors = [
         Text(f"{ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=Style.BAD, overflow="ellipsis")
         for ending in endings

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cli.parameters import shared
 from models.states import JobState, Reason
 from reports.batch import find
 from reports.job import job_id_of
@@ -70,24 +69,7 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
 
 def chooses(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command, whose first parameter is a `Choice`, the options that make it, but for those `left_out`."""
-    offered = {name: how for name, how in _PARAMETERS.items() if name not in left_out}
-
-    def wrap(command: Callable[..., R]) -> Callable[..., R]:
-        @wraps(command)
-        def run(**given: Any) -> R:
-            return command(_choice({name: given.pop(name) for name in offered}), **given)
-
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in offered.items()
-        ]
-        # What typer reads the options from.
-        run.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*added, *own]}
-        return run
-
-    return wrap
+    return shared({name: how for name, how in _PARAMETERS.items() if name not in left_out}, _choice)
 
 
 def _choice(given: dict[str, Any]) -> Choice:

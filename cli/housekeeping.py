@@ -19,7 +19,6 @@ from workers.operations.forget import forget as forget_person
 from workers.operations.prune import Pruned, prune_orphans
 from workers.operations.prune import prune as prune_jobs
 
-DAY_SECONDS = 86_400
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count, change nothing.")]
 
 
@@ -139,16 +138,6 @@ def age(text: str, option: str) -> float:
         return duration(text)
     except ValueError:
         raise typer.BadParameter(f'{text!r} is no age; write "12h" or "30d"', param_hint=option) from None
-
-
-def keep_days(text: str | None) -> int | None:
-    """Whole days that ``recast run --keep`` names."""
-    if text is None:
-        return None
-    days = age(text, "--keep") / DAY_SECONDS
-    if days < 1 or days != int(days):
-        raise typer.BadParameter(f'{text!r} is not allowed; allowed: whole days, such as "30d"', param_hint="--keep")
-    return int(days)
 
 
 def _tell_files(files: Removed, would: str) -> None:

@@ -25,6 +25,7 @@ from cli.output import Code, Style, complain
 from cli.resolve import resolve
 from cli.run import run
 from cli.schedules import schedules
+from cli.show import show
 from cli.webhooks import webhooks
 from devstack.errors import ServerError
 from models.transactions import is_connection_trouble
@@ -49,7 +50,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(batches.status)
 app.command()(batches.jobs)
-app.command()(batches.show)
+app.command()(show)
 app.command()(batches.export)
 app.command()(resolve)
 for lever in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.reprioritise):

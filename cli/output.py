@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from models.states import JobState
-from reports.text import REASONS, amount, duration, moment, why
+from recast.money import Money
+from reports.text import REASONS, duration, moment, why
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Code", "Style", "amount", "complain", "console", "duration", "emit", "moment", "say",
+    "REASONS", "STATE_STYLES", "Code", "Style", "complain", "console", "duration", "emit", "moment", "priced", "say",
     "table", "why",
 ]  # fmt: skip
 
@@ -74,8 +75,17 @@ def complain(*words: object, style: str | None = None) -> None:
 
 
 def emit(value: Any) -> None:
-    """A JSON document for a program."""
+    """A JSON document for a program; amounts in it are `Money`."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def priced(value: Any, currency: str) -> Any:
+    """A document with every bare amount in it made money of the deployment's `currency`."""
+    if isinstance(value, Decimal):
+        return Money(value, currency)
+    if isinstance(value, Mapping):
+        return {name: priced(item, currency) for name, item in value.items()}
+    return [priced(item, currency) for item in value] if isinstance(value, list | tuple) else value
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
@@ -91,6 +101,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Money):
+        return value.document()
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        raise TypeError("an amount without its currency")
     return str(value)

@@ -9,10 +9,11 @@ from typing import Any
 import typer
 
 from cli.environment import choose, working
-from cli.output import Code, amount, say, why
+from cli.output import Code, say, why
 from cli.stack import Parts
 from models.states import JobState
-from reports.job import Story, tell
+from recast.money import Money
+from reports.job import JobDetail, find_detail
 from workers.engine.runner import run as run_pump
 from workers.engine.runtime import Runtime
 from workers.engine.store import StorePump
@@ -37,25 +38,25 @@ def try_account(ask: Ask, to: Path, *, yes: bool, sandbox: bool) -> None:
         account = runtime.account(str(ask.account))
         _, operation = plan(runtime, account, ask)
         cost = account.cost(account.operations[operation], ask.options)
-        price = f"{amount(cost)} {runtime.settings.currency}" if cost else "at a price the accounts file does not tell"
+        price = str(Money(cost, runtime.settings.currency)) if cost else "at a price the accounts file does not tell"
         if not yes:
             typer.confirm(f"{operation} at {account.name} will be paid for: {price}. Go on?", abort=True)
         done = runtime.on_loop(trial(runtime, account, ask, say))
         to.write_text(json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
-        story = _saved(runtime, done.job_id)
-    state = story.job["state"]
-    say(state if state == JobState.SUCCEEDED else f"{state}: {why(story.job['reason'], story.job['error'])}")
-    for result in story.results:
-        say(f"picture: {result['uri']}")
+        detail = _saved(runtime, done.job_id)
+    state = detail.job.state
+    say(state if state == JobState.SUCCEEDED else f"{state}: {why(detail.job.reason, detail.job.error)}")
+    for result in detail.results:
+        say(f"picture: {result.uri}")
     say(f"{len(done.exchanges)} exchanges, without secrets: {to}")
     if state != JobState.SUCCEEDED:
         raise typer.Exit(Code.PERSON if state == JobState.HELD else Code.JOBS_FAILED)
 
 
-def _saved(runtime: Runtime, job_id: str) -> Story:
+def _saved(runtime: Runtime, job_id: str) -> JobDetail:
     """Save the job's pictures here, whether or not a worker runs."""
     while True:
         run_pump(runtime, StorePump(runtime, 0), None)
-        story = runtime.db(tell, job_id, runtime.storage)
-        if story.job["state"] != JobState.SAVING:
-            return story
+        detail = runtime.db(find_detail, job_id, runtime.storage)
+        if detail.job.state != JobState.SAVING:
+            return detail

@@ -14,13 +14,15 @@ from catalog.errors import Mistake
 from catalog.intake import Intake
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight
 from cli.environment import accounts_of, has_run, working
-from cli.output import Code, Style, amount, complain, duration, emit, say
+from cli.output import Code, Style, complain, duration, emit, say
 from cli.stack import Parts
 from cli.summary import Words, rows_of
+from recast.money import Money
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage
+from workers.jobs.run_options import RunOptions
 
 LISTED_REFUSALS = 20
 
@@ -31,14 +33,14 @@ WORDS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def tell_plan(settings: Settings, intake: Intake, narrowed: Mapping[str, Any], *, sandbox: bool, as_json: bool) -> None:
+def tell_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandbox: bool, as_json: bool) -> None:
     """Say what a run would do now; where nothing has run yet, nothing is started for it."""
     accounts = accounts_of(settings, sandbox=sandbox)
     if has_run(settings, sandbox=sandbox):
         with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
-            found = plan(runtime, intake, **narrowed)
+            found = plan(runtime, intake, options)
     else:
-        found = plan_of_new(intake, accounts, only=narrowed["only"], max_in_flight=narrowed["max_in_flight"])
+        found = plan_of_new(intake, accounts, options)
     refused = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts) if found.queued else iter(())
     if as_json:
         emit(_document(intake, found, refused, settings.currency))
@@ -48,7 +50,7 @@ def tell_plan(settings: Settings, intake: Intake, narrowed: Mapping[str, Any], *
     _say_refusals(refused, intake)
 
 
-def confirm(runtime: Runtime, intake: Intake, narrowed: Mapping[str, Any], words: Words) -> None:
+def confirm(runtime: Runtime, intake: Intake, options: RunOptions, words: Words) -> None:
     """Ask whether to go on, where the run may cost more than RECAST_CONFIRM_ABOVE, or nobody knows how much.
 
     Raises:
@@ -58,13 +60,13 @@ def confirm(runtime: Runtime, intake: Intake, narrowed: Mapping[str, Any], words
     estimate = intake.estimate
     if limit is None or (estimate.dearest <= limit and not estimate.unpriced):
         return
-    found = plan(runtime, intake, **narrowed)
+    found = plan(runtime, intake, options)
     if not found.queued or (found.dearest <= limit and not found.unpriced):
         return
     currency = runtime.settings.currency
     _say_plan(found, currency, say=complain)
-    least = f"{amount(found.dearest)} {currency}" + (" and what has no price" if found.unpriced else "")
-    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={amount(limit)}"
+    least = str(Money(found.dearest, currency)) + (" and what has no price" if found.unpriced else "")
+    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
     if sys.stdin.isatty() and typer.confirm(f"{question}. Go on?", err=True):
         return
     complain(f"{question}; nothing was enqueued: `{words.again('--yes')}` goes on", style=Style.BAD)
@@ -86,15 +88,15 @@ def _say_plan(found: Plan, currency: str, say: Any = say) -> None:
             f"  {about}{round(jobs):>9,}  {operation} at {account}"
             + (f", as fast as its {bound} allows" if bound else "")
         )
-    least, most = amount(found.cheapest), amount(found.dearest)
-    cost = most if least == most else f"{least} to {most}, depending on the account"
-    say(f"  cost if each is done once: {cost} {currency}")
+    least, most = Money(found.cheapest, currency), Money(found.dearest, currency)
+    cost = str(most) if least == most else f"{least} to {most}, depending on the account"
+    say(f"  cost if each is done once: {cost}")
     if found.unpriced:
         say(f"  without a price, and counted as nothing: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
     if found.forecast.seconds is not None:
         say(f"  time, if nothing else waits and nothing fails: about {duration(found.forecast.seconds)}")
     for lane in found.forecast.stranded:
-        closed = ", ".join(f"{name} ({each.closed})" for name, each in found.standings.items() if each.closed)
+        closed = ", ".join(f"{name} ({each.closed})" for name, each in found.statuses.items() if each.closed)
         say(f"  waiting: no open account takes {lane}; closed: {closed or 'none'}", style=Style.WAITING)
 
 
@@ -124,13 +126,12 @@ def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency:
             {"operation": operation, "account": account, "jobs": round(jobs, 1)}
             for operation, account, jobs in found.parts
         ],
-        "currency": currency,
-        "cost": {"cheapest": found.cheapest, "dearest": found.dearest},
+        "cost": {"cheapest": Money(found.cheapest, currency), "dearest": Money(found.dearest, currency)},
         "unpriced": sorted(found.unpriced),
         "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
         "bounds": dict(found.forecast.bounds),
         "waiting": sorted(found.forecast.stranded),
-        "closed": {name: each.closed for name, each in found.standings.items() if each.closed},
+        "closed": {name: each.closed for name, each in found.statuses.items() if each.closed},
         "refused": [
             {"line": each.line, "key": each.key, "column": each.column, "message": each.message} for each in refused
         ],

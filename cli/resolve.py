@@ -11,8 +11,9 @@ import typer
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.filters import Choice, chooses
-from cli.output import Code, Style, amount, complain, emit, moment, table
+from cli.output import Code, Style, complain, emit, moment, priced, table
 from models.states import Reason
+from recast.money import Money
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.messaging.publish import announce
@@ -71,22 +72,22 @@ def _apply(runtime: Runtime, found: list[Held], verdict: Verdict, handle: str | 
 
 
 def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run: bool, as_json: bool) -> None:
-    total = sum((job.cost for job in found), Decimal(0))
+    total = Money(sum((job.cost for job in found), Decimal(0)), currency)
     done = verdict is not None and not dry_run
     if as_json:
-        emit({"jobs": [asdict(job) for job in found], "cost": str(total), "currency": currency, "resolved": done})
+        emit({"jobs": priced([asdict(job) for job in found], currency), "cost": total, "resolved": done})
         return
     table(
         ("job", "batch", "key", "account", "sent", "client reference", "cost", "what is known"),
         [
             (
                 job.job_id[:8], job.batch, job.key, job.account, moment(job.sent_at), str(job.id),
-                f"{amount(job.cost)} {currency}", job.error or "",
+                Money(job.cost, currency), job.error or "",
             )
             for job in found
         ],
     )  # fmt: skip
-    what = f"{len(found)} held, {amount(total)} {currency} possibly paid"
+    what = f"{len(found)} held, {total} possibly paid"
     if done:
         complain(f"{what}: now {verdict.value.replace('_', ' ') if verdict else ''}", style=Style.GOOD)
     elif found:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from catalog.checks import Defaults
-from catalog.errors import CatalogError
-from catalog.intake import Intake, take_in
+from catalog.intake import take_in
 from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, looking, reach_of, working
-from cli.output import Style, amount, complain, duration, emit, moment, say, table
-from cli.run import label_of, money
+from cli.output import Style, complain, duration, emit, moment, priced, say, table
+from cli.run_options import GivenOptions, option_of, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
+from recast.money import Money
 from workers.config.accounts import duration as seconds_of
-from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.schedules import service
 from workers.schedules.cron import Timetable
-from workers.schedules.runs import Options
-from workers.schedules.service import Agreement, Run, Standing
+from workers.schedules.service import Agreement, Run, ScheduleStatus
 from workers.schedules.tick import database_clock, start
 
 TIMES = 5  # planned times that are told ahead
@@ -37,7 +35,9 @@ TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of th
 
 
 @schedules.command()
+@takes_run_options("each run")
 def add(
+    given: GivenOptions,
     name: Annotated[str, typer.Argument(help="The schedule's name, and its batch's.")],
     catalog: Annotated[str, typer.Argument(help="A catalog as `recast run` takes it; read anew by each run.")],
     *,
@@ -50,15 +50,6 @@ def add(
         CatchUp, typer.Option(help="Of times that passed while nothing ticked, make up for: none, the latest, or all.")
     ] = CatchUp.LATEST,
     window: Annotated[str, typer.Option(help="How late a time may be for --catch-up all.")] = "1day",
-    account: Annotated[str | None, typer.Option(help="Account of rows that name neither account nor provider.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Provider of rows that name neither.")] = None,
-    max_cost: Annotated[str | None, typer.Option(metavar="MONEY", help="Most money each run may spend.")] = None,
-    max_in_flight: Annotated[int | None, typer.Option(min=1, help="Most jobs at providers at the same time.")] = None,
-    require_consent: Annotated[bool, typer.Option(help="Refuse rows without a consent.")] = False,
-    label: Annotated[str | None, typer.Option(help="A word of yours for the batch.")] = None,
-    priority: Annotated[int | None, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="0 by default.")] = None,
-    retry_rejected: Annotated[bool, typer.Option(help="Try rows again that a provider refused.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Every run does all rows again, in a batch of its own.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Change a schedule of this name; it keeps its runs.")
     ] = False,
@@ -69,24 +60,20 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a schedule. Each run does what is new, changed or failed since the last, as `recast run` does."""
-    options = Options(
-        account, provider, require_consent, money(max_cost), max_in_flight, label_of(label), priority, retry_rejected,
-        fresh,
-    )  # fmt: skip
+    settings = choose(sandbox=sandbox)
+    options = given.resolve(settings)
     place = catalog if "://" in catalog else str(Path(catalog).absolute())
     wanted = Agreement(name, place, Timetable(cron, zone), overlap, catch_up, _window(window), options)
-    settings = choose(sandbox=sandbox)
     if check:
         accounts, reach = accounts_of(settings, sandbox=sandbox), reach_of(settings, sandbox=sandbox)
-        defaults = Defaults(account, provider, require_consent)
-        with take_in(place, accounts, reach, name=name, defaults=defaults) as intake:
-            _refuse_unpriced(intake, options)
+        with take_in(place, accounts, reach, name=name, options=options) as intake:
+            intake.require_prices(options)
     if dry_run:
         _tell_times(wanted.timetable, datetime.now(UTC), times, as_json=as_json)
         return
     with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
-        standing = runtime.db(service.add, wanted, replace=replace)
-    _tell(standing, "added", as_json=as_json)
+        status = runtime.db(service.add, wanted, replace=replace)
+    _tell(status, "added", settings.currency, as_json=as_json)
     if not as_json and not is_external(sandbox=sandbox):
         complain(f"it fires while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
 
@@ -96,8 +83,9 @@ def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
     """List all schedules, with their next and latest runs."""
     with looking(sandbox=sandbox) as runtime:
         found = runtime.db(service.everything)
+        currency = runtime.settings.currency
     if as_json:
-        emit([asdict(standing) for standing in found])
+        emit([_document(status, currency) for status in found])
         return
     table(
         ("schedule", "cron", "zone", "next (UTC)", "latest (UTC)", "which", "catalog"),
@@ -123,12 +111,12 @@ def show(
         currency = runtime.settings.currency
     planned = list(islice(Timetable(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
     if as_json:
-        emit({**asdict(found), "next_times": planned, "runs": [asdict(run) for run in runs], "currency": currency})
+        told = {"next_times": planned, "runs": priced([asdict(run) for run in runs], currency)}
+        emit({**_document(found, currency), **told})
         return
     say(f"{found.name}: {found.catalog}", style="bold")
     say(f"  {found.cron} in {found.zone}; overlap: {found.overlap}; catch-up: {_catch_up(found)}")
-    if found.options:
-        said = (f"{option.replace('_', '-')}: {value}" for option, value in found.options.items())
+    if said := [_said(option, getattr(found.options, option), currency) for option in found.options.document()]:
         say(f"  {', '.join(said)}")
     if found.paused_at is not None:
         say(f"  paused since {moment(found.paused_at)} UTC; `recast schedule resume {name}`", style=Style.WAITING)
@@ -150,7 +138,7 @@ def history(
         runs = runtime.db(service.history, name, limit)
         currency = runtime.settings.currency
     if as_json:
-        emit([{**asdict(run), "currency": currency} for run in runs])
+        emit(priced([asdict(run) for run in runs], currency))
     else:
         _tell_runs(runs, currency)
 
@@ -159,16 +147,18 @@ def history(
 def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Let a schedule fire no more; times that pass meanwhile are not made up for. Its jobs go on."""
     with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(service.pause, name)
-    _tell(standing, "paused", as_json=as_json)
+        status = runtime.db(service.pause, name)
+        currency = runtime.settings.currency
+    _tell(status, "paused", currency, as_json=as_json)
 
 
 @schedules.command()
 def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Let a paused schedule fire again, from its next planned time on."""
     with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(service.resume, name)
-    _tell(standing, "goes on", as_json=as_json)
+        status = runtime.db(service.resume, name)
+        currency = runtime.settings.currency
+    _tell(status, "goes on", currency, as_json=as_json)
 
 
 @schedules.command()
@@ -203,24 +193,36 @@ def _window(text: str) -> int:
         raise typer.BadParameter(str(error), param_hint="--window") from None
 
 
-def _refuse_unpriced(intake: Intake, options: Options) -> None:
-    if options.max_cost is not None and intake.estimate.unpriced:
-        named = ", ".join(sorted(intake.estimate.unpriced))
-        raise CatalogError(f"--max-cost: there is no price for {named}; money that is not counted cannot be limited")
+def _said(option: str, value: object, currency: str) -> str:
+    name = option_of(option).removeprefix("--")
+    if value is True:
+        return name
+    if isinstance(value, Decimal):
+        return f"{name}: {Money(value, currency)}"
+    if isinstance(value, timedelta):
+        return f"{name}: {duration(value.total_seconds())}"
+    return f"{name}: {' and '.join(value) if isinstance(value, tuple) else value}"
 
 
-def _catch_up(found: Standing) -> str:
+def _catch_up(found: ScheduleStatus) -> str:
     return f"all within {duration(found.catch_up_seconds)}" if found.catch_up == CatchUp.ALL else found.catch_up
 
 
-def _tell(standing: Standing, what: str, *, as_json: bool) -> None:
+def _document(status: ScheduleStatus, currency: str) -> dict[str, Any]:
+    options = status.options.document()
+    if status.options.max_cost is not None:
+        options["max_cost"] = Money(status.options.max_cost, currency)
+    return {**priced(asdict(status), currency), "options": options}
+
+
+def _tell(status: ScheduleStatus, what: str, currency: str, *, as_json: bool) -> None:
     if as_json:
-        emit(asdict(standing))
-    elif standing.next_at is None:
-        say(f"{standing.name}: {what}; `recast schedule resume {standing.name}` lets it go on")
+        emit(_document(status, currency))
+    elif status.next_at is None:
+        say(f"{status.name}: {what}; `recast schedule resume {status.name}` lets it go on")
     else:
-        local = standing.next_at.astimezone(Timetable(standing.cron, standing.zone).local)
-        say(f"{standing.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(standing.next_at)} UTC)")
+        local = status.next_at.astimezone(Timetable(status.cron, status.zone).local)
+        say(f"{status.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(status.next_at)} UTC)")
 
 
 def _tell_times(timetable: Timetable, now: datetime, times: int, *, as_json: bool) -> None:
@@ -245,7 +247,7 @@ def _tell_runs(runs: Sequence[Run], currency: str) -> None:
             (
                 moment(run.planned_at) + (" by hand" if run.by_hand else ""), run.state, _took(run),
                 _counted(run.enqueued), _counted(run.outcome),
-                f"{amount(run.cost)} {currency}" if run.cost is not None else "", _note(run),
+                Money(run.cost, currency) if run.cost is not None else "", _note(run),
             )
             for run in runs
         ],

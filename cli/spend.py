@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from cli.environment import JsonOption, SandboxOption, looking
-from cli.output import Code, Style, amount, complain, emit, say, table
-from reports.invoices import Columns, Held, hold_against, period_of, read_invoice
+from cli.output import Code, Style, complain, emit, priced, say, table
+from recast.money import Money
+from reports.invoices import Columns, Comparison, compare, period_of, read_invoice
 from reports.spend import By, checked_month, spent
 
 SHOWN = 50  # differences in the terminal; --json has them all
@@ -33,15 +34,15 @@ def books(
     with looking(sandbox=sandbox) as runtime:
         found = runtime.db(spent, by, month)
         currency = runtime.settings.currency
-    total = sum((item.amount for item in found), Decimal(0))
+    total = Money(sum((item.amount for item in found), Decimal(0)), currency)
     if as_json:
-        rows = [{by.value: item.name, "spent": item.amount} for item in found]
-        emit({"by": by.value, "month": month, "rows": rows, "total": total, "currency": currency})
+        rows = [{by.value: item.name, "spent": Money(item.amount, currency)} for item in found]
+        emit({"by": by.value, "month": month, "rows": rows, "total": total})
         return
     nameless = NO_LABEL if by is By.LABEL else SINGLE_JOBS
-    column = f"spent ({currency})"
-    table((by.value, column), [(item.name or nameless, amount(item.amount)) for item in found], right=(column,))
-    complain(f"{amount(total)} {currency} in all")
+    sums = [(item.name or nameless, Money(item.amount, currency)) for item in found]
+    table((by.value, "spent"), sums, right=("spent",))
+    complain(f"{total} in all")
 
 
 def reconcile(
@@ -55,7 +56,7 @@ def reconcile(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a provider's invoice against our attempts, and list what differs.
+    """Compare a provider's invoice with recorded attempts, and list what differs.
 
     What it should list is what was sent in its time: in the --month, or from its first to its last day. Exit code 1
     says that something differs.
@@ -71,34 +72,36 @@ def reconcile(
             )
         lines = read_invoice(invoice, columns, currency)
         since, until = period_of(lines, month)
-        held = runtime.db(hold_against, account, lines, since, until)
+        compared = runtime.db(compare, account, lines, since, until)
     if as_json:
-        emit({"account": account, "currency": currency, **asdict(held)})
+        emit({"account": account, **priced(asdict(compared), currency)})
     else:
-        _tell(held, currency)
-    if held.differences:
+        _tell(compared, currency)
+    if compared.differences:
         raise typer.Exit(Code.JOBS_FAILED)
 
 
-def _tell(held: Held, currency: str) -> None:
+def _tell(compared: Comparison, currency: str) -> None:
     table(
         ("what", "reference", "line", "job", "billed", "ours"),
         [
             (
                 item.kind.replace("_", " "), item.reference, item.line, item.job,
-                "" if item.billed is None else amount(item.billed), "" if item.ours is None else amount(item.ours),
+                None if item.billed is None else Money(item.billed, currency),
+                None if item.ours is None else Money(item.ours, currency),
             )
-            for item in held.differences[:SHOWN]
+            for item in compared.differences[:SHOWN]
         ],
         right=("line", "billed", "ours"),
     )  # fmt: skip
-    if len(held.differences) > SHOWN:
-        complain(f"... and {len(held.differences) - SHOWN:,} more; --json has them all")
+    if len(compared.differences) > SHOWN:
+        complain(f"... and {len(compared.differences) - SHOWN:,} more; --json has them all")
+    billed, ours = Money(compared.billed, currency), Money(compared.ours, currency)
     say(
-        f"{held.since} to {held.until}: billed {amount(held.billed)}, ours {amount(held.ours)} {currency};"
-        f" {held.agreeing:,} of {held.lines:,} lines agree"
+        f"{compared.since} to {compared.until}: billed {billed}, ours {ours};"
+        f" {compared.agreeing:,} of {compared.lines:,} lines agree"
     )
-    if held.differences:
-        kinds = Counter(item.kind.replace("_", " ") for item in held.differences)
+    if compared.differences:
+        kinds = Counter(item.kind.replace("_", " ") for item in compared.differences)
         told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
         complain(told, style=Style.BAD)

@@ -154,7 +154,12 @@ class Stack:
 
     def _start_as_owner(self) -> None:
         self._home.prepare()
-        stack: dict[str, Any] = {"secret_key": self._secret_key(), "public_url": self._settings.public_url}
+        # Everything that a program of another folder needs: it joins with RECAST_HOME alone.
+        stack: dict[str, Any] = {
+            "secret_key": self._secret_key(), "public_url": self._settings.public_url,
+            "accounts_file": str(self._settings.accounts_file.absolute()), "storage_url": self._settings.storage,
+            "currency": self._settings.currency,
+        }  # fmt: skip
         if self._servers is not None:
             # An owner that was killed has left its own behind.
             self._settings.stack_file.unlink(missing_ok=True)

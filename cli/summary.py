@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from catalog.enqueue import Enqueued
-from cli.output import STATE_STYLES, Code, Style, amount, complain, emit, say, why
+from cli.output import STATE_STYLES, Code, Style, complain, emit, say, why
 from cli.watch import Watched
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings
 from reports.export import jobs_of
 from reports.pictures import Pictures, safe_name, write_pictures
@@ -72,7 +73,7 @@ def summarise(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary
         bad = endings(session, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS)
         if not _is_local(runtime.settings.storage):
             return bad, None
-        with closing(jobs_of(session, enqueued.batch_id, runtime.storage)) as jobs:
+        with closing(jobs_of(session, enqueued.batch_id, runtime.storage, runtime.settings.currency)) as jobs:
             return bad, write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
 
     bad, pictures = runtime.db(read)
@@ -91,7 +92,7 @@ def tell_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         (enqueued.left_out, "left out"),
     ]  # fmt: skip
     told = ", ".join(f"{number:,} {word}" for number, word in parts if number)
-    cost = f"; at most {amount(enqueued.cost)} {currency}" if enqueued.cost else ""
+    cost = f"; at most {Money(enqueued.cost, currency)}" if enqueued.cost else ""
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if told else ''}{told}{cost}")
     if enqueued.held:
         say(
@@ -106,10 +107,10 @@ def tell_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         )
 
 
-def tell_no_wait(enqueued: Enqueued, words: Words, *, embedded: bool, as_json: bool) -> None:
+def tell_no_wait(enqueued: Enqueued, words: Words, currency: str, *, embedded: bool, as_json: bool) -> None:
     """Say how to go on without waiting."""
     if as_json:
-        emit({"batch": enqueued.name, **_numbers(enqueued)})
+        emit({"batch": enqueued.name, **_numbers(enqueued, currency)})
         return
     say(f"{rows_of(enqueued.queued)} queued; `{words.other('status', enqueued.name)}` tells how they stand")
     if embedded:
@@ -123,7 +124,7 @@ def tell_summary(summary: Summary, settings: Settings, words: Words, *, as_json:
         emit(_document(summary, settings.currency))
         return
     counts = ", ".join(f"{number:,} {state}" for state, number in report.counts.items() if number)
-    say(f"{report.name}: {counts}; {amount(report.spent)} {settings.currency} spent", style="bold")
+    say(f"{report.name}: {counts}; {Money(report.spent, settings.currency)} spent", style="bold")
     for ending in summary.bad:
         say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=STATE_STYLES[ending.state])
     listed, bad = len(summary.bad), sum(report.counts[state] for state in BAD_STATES)
@@ -150,10 +151,9 @@ def _document(summary: Summary, currency: str) -> dict[str, Any]:
     report, pictures = summary.report, summary.pictures
     return {
         "batch": report.name,
-        **_numbers(summary.enqueued),
+        **_numbers(summary.enqueued, currency),
         "states": dict(report.counts),
-        "spent": report.spent,
-        "currency": currency,
+        "spent": Money(report.spent, currency),
         "stuck": summary.stuck,
         "bad": [
             {
@@ -170,7 +170,7 @@ def _document(summary: Summary, currency: str) -> dict[str, Any]:
     }
 
 
-def _numbers(enqueued: Enqueued) -> dict[str, Any]:
+def _numbers(enqueued: Enqueued, currency: str) -> dict[str, Any]:
     return {
         "new": enqueued.new,
         "retried": enqueued.retried,
@@ -180,7 +180,7 @@ def _numbers(enqueued: Enqueued) -> dict[str, Any]:
         "in_work": enqueued.in_work,
         "held": enqueued.held,
         "left_out": enqueued.left_out,
-        "cost": enqueued.cost,
+        "cost": Money(enqueued.cost, currency),
     }
 
 

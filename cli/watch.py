@@ -101,7 +101,8 @@ class Watch:
         if now < self._judge_at:
             return None
         self._judge_at = now + JUDGE_SECONDS
-        return self._runtime.db(needs_person, report, self._runtime.accounts)
+        runtime = self._runtime
+        return runtime.db(needs_person, report, runtime.accounts, runtime.settings.currency)
 
     def _take_over(self, stack: Stack) -> None:
         """Go on as the owner of the stack that we had joined: its owner has ended, and its servers with it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from decimal import Decimal
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -113,8 +112,3 @@ def bulk_job_id(batch: str, key: str) -> str:
     digest = hashlib.sha1(NAMESPACE.bytes + f"{batch}/{key}".encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-
-
-def money(value: Decimal, currency: str) -> str:
-    """An amount as people write it, e.g. ``0.02 USD``."""
-    return f"{value.normalize():f} {currency}"

@@ -45,14 +45,14 @@ class Money:
         return {"amount": plain(self.amount), "currency": self.currency}
 
     @classmethod
-    def read(cls, document: Mapping[str, str]) -> Self:
+    def read(cls, document: Mapping[str, object]) -> Self:
         """The amount that `document` gave.
 
         Raises:
             KeyError: it is not such a document.
             decimal.InvalidOperation: the amount is not a number.
         """
-        return cls(Decimal(document["amount"]), document["currency"])
+        return cls(Decimal(str(document["amount"])), str(document["currency"]))
 
     @classmethod
     def parse(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownBatchError
 from models.states import JobState
+from recast.money import Money
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.jobs.lanes import PARKED, lane_operation
@@ -115,7 +116,7 @@ def endings(
     return [Ending(**row._mapping) for row in rows]
 
 
-def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, Account]) -> str | None:
+def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, Account], currency: str) -> str | None:
     """What keeps the batch's queued jobs from ever going on by themselves, and what to do; None when nothing does.
 
     Jobs at a provider or being saved are waited for first.
@@ -124,7 +125,8 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
         return None
     if report.paused_reason == "budget":
         return (
-            f"the batch has spent {report.spent:f} of its limit of {report.max_cost or 0:f}; "
+            f"the batch has spent {Money(report.spent, currency)} of its limit of "
+            f"{Money(report.max_cost or Decimal(0), currency)}; "
             "run the catalog again with a higher --max-cost"
         )
     if report.paused_reason is not None:

@@ -7,16 +7,29 @@ import json
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import IO, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
+from recast.money import Money, plain
 from workers.images.storage import Storage
 
-FIXED = ("key", "state", "reason", "error", "account", "operation", "cost", "attempts", "uris", "sizes", "sha256")
+FIXED = (
+    "key",
+    "state",
+    "reason",
+    "error",
+    "account",
+    "operation",
+    "cost",
+    "currency",
+    "attempts",
+    "uris",
+    "sizes",
+    "sha256",
+)
 FETCHED_AT_ONCE = 1_000  # rows; the rest waits in the database's cursor
 
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
@@ -68,20 +81,20 @@ class Exported:
     error: str | None
     account: str | None
     operation: str | None
-    cost: Decimal
+    cost: Money
     attempts: int
     results: tuple[Mapping[str, Any], ...]
     extra: Mapping[str, Any]
 
 
-def jobs_of(session: Session, batch_id: int, storage: Storage) -> Generator[Exported]:
-    """The jobs of a batch in the order of its catalog, read in portions."""
+def jobs_of(session: Session, batch_id: int, storage: Storage, currency: str) -> Generator[Exported]:
+    """The jobs of a batch in the order of its catalog, read in portions; their cost is in the deployment's currency."""
     rows = session.execute(_SELECT, {"batch_id": batch_id}, execution_options={"yield_per": FETCHED_AT_ONCE})
     for row in rows:
         results = tuple({**result, "uri": storage.url(result["key"])} for result in row.results)
         yield Exported(
-            row.key, row.state, row.reason, row.error, row.account, row.operation, row.cost, row.attempts, results,
-            row.extra,
+            row.key, row.state, row.reason, row.error, row.account, row.operation, Money(row.cost, currency),
+            row.attempts, results, row.extra,
         )  # fmt: skip
 
 
@@ -98,6 +111,7 @@ def column_of(name: str) -> str:
 def write_csv(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) -> None:
     """A header and one row a job; a job's several pictures stand in one cell, one a line.
 
+    The cost is in two cells, the amount and the currency.
     Cells that a spreadsheet would run as a formula are made text by a leading apostrophe.
     """
     names = list(metadata)
@@ -105,7 +119,8 @@ def write_csv(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) 
     writer.writerow([*FIXED, *(cell(column_of(name)) for name in names)])
     for job in jobs:
         values = [
-            job.key, job.state, job.reason, job.error, job.account, job.operation, _amount(job.cost), job.attempts,
+            job.key, job.state, job.reason, job.error, job.account, job.operation, plain(job.cost.amount),
+            job.cost.currency, job.attempts,
             *("\n".join(str(result[name]) for result in job.results) for name in ("uri", "size", "sha256")),
         ]  # fmt: skip
         writer.writerow([cell(value) for value in [*values, *(job.extra.get(name) for name in names)]])
@@ -117,11 +132,7 @@ def write_json_lines(file: IO[str], jobs: Iterator[Exported], metadata: Iterable
     for job in jobs:
         line = {
             "key": job.key, "state": job.state, "reason": job.reason, "error": job.error, "account": job.account,
-            "operation": job.operation, "cost": _amount(job.cost), "attempts": job.attempts,
+            "operation": job.operation, "cost": job.cost.document(), "attempts": job.attempts,
             "results": job.results, "metadata": job.extra,
         }  # fmt: skip
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _amount(cost: Decimal) -> str:
-    return f"{cost.normalize():f}"

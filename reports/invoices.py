@@ -1,4 +1,4 @@
-"""A provider's invoice held against our attempts: each line by the provider's handle or our client reference.
+"""Comparison of a provider's invoice with our attempts: each line by the provider's handle or our client reference.
 
 What differs is one of:
 
@@ -26,9 +26,10 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from recast.money import Money
 
-_AMOUNT = re.compile(r"(?P<before>[A-Z]{3}|[$€£])?\s*(?P<number>-?\d+(\.\d+)?)\s*(?P<after>[A-Z]{3})?")
 _OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FINEST = 12  # decimals of an amount: providers may bill a fraction of what our books keep
 _DELIMITERS = ",;\t|"
 FETCHED_AT_ONCE = 5_000  # attempts; the rest waits in the database's cursor
 
@@ -77,8 +78,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What came of holding an invoice against the books."""
+class Comparison:
+    """An invoice beside the books."""
 
     lines: int
     agreeing: int
@@ -124,19 +125,16 @@ def _line(path: Path, number: int, row: Mapping[str, str | None], columns: Colum
         reference = reference.lower()
     amount = day = None
     if columns.amount is not None:
-        match = _AMOUNT.fullmatch(cell(columns.amount))
-        said = match and (match["before"] or match["after"] or currency)
-        if match is None or (said not in {"$", "€", "£", currency}):
-            raise CatalogError(
-                f"{path}:{number}: {columns.amount}: {cell(columns.amount)!r} is no sum in {currency}; write 0.02"
-            )
-        amount = Decimal(match["number"])
+        try:
+            amount = Money.parse(cell(columns.amount), currency, decimals=_FINEST, negative=True).amount
+        except ValueError as error:
+            raise CatalogError(f"{path}:{number}: {columns.amount}: {error}") from None
     if columns.date is not None:
         try:
             day = date.fromisoformat(cell(columns.date)[:10])
         except ValueError:
             raise CatalogError(
-                f"{path}:{number}: {columns.date}: {cell(columns.date)!r} is no date; write 2026-01-31"
+                f"{path}:{number}: {columns.date}: {cell(columns.date)!r} is not a valid date; use 2026-01-31"
             ) from None
     return Line(number, reference, amount, day)
 
@@ -167,7 +165,7 @@ _ATTEMPTS = text("""
 _NOT_TAKEN = frozenset({"refused", "not_sent"})
 
 
-def hold_against(session: Session, account: str, lines: Sequence[Line], since: date, until: date) -> Held:
+def compare(session: Session, account: str, lines: Sequence[Line], since: date, until: date) -> Comparison:
     """Compare an invoice about the days from `since` to before `until` (UTC) with the attempts of `account`."""
     waiting: dict[str, list[Line]] = {}
     for line in lines:
@@ -187,7 +185,7 @@ def hold_against(session: Session, account: str, lines: Sequence[Line], since: d
     wrong = {difference.line for difference in found if difference.line is not None}
     total = sum((line.amount or Decimal(0) for line in lines), Decimal(0))
     last = until - timedelta(days=1)
-    return Held(len(lines), len(lines) - len(wrong), total, ours, since, last, tuple(found))
+    return Comparison(len(lines), len(lines) - len(wrong), total, ours, since, last, tuple(found))
 
 
 def _attempts(

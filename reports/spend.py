@@ -78,5 +78,5 @@ def checked_month(month: str) -> str:
         CatalogError: it is not.
     """
     if not _MONTH.fullmatch(month):
-        raise CatalogError(f"--month: {month!r} is no month; write 2026-01")
+        raise CatalogError(f"--month: {month!r} is not a valid month; use 2026-01")
     return month

@@ -1,10 +1,9 @@
-"""Sums, times and reasons in plain words, for the command line and the web pages alike."""
+"""Times and reasons in plain words, for the command line and the web pages alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from models.states import Reason
 
@@ -32,11 +31,6 @@ REASONS: Mapping[str, str] = {
     Reason.SUPERSEDED: "the schedule's next run took over",
     Reason.RESTORED: "it may have been sent after the backup that was restored",
 }
-
-
-def amount(value: Decimal) -> str:
-    """A sum of money as a plain number without trailing zeros, two decimals at least."""
-    return f"{value:.2f}" if value == value.quantize(Decimal("0.01")) else f"{value.normalize():f}"
 
 
 def duration(seconds: float) -> str:

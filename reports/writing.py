@@ -75,7 +75,7 @@ def write_parquet(file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[st
 def _record(job: Exported, metadata: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "key": job.key, "state": job.state, "reason": job.reason, "error": job.error, "account": job.account,
-        "operation": job.operation, "cost": job.cost, "attempts": job.attempts,
+        "operation": job.operation, "cost": job.cost.amount, "currency": job.cost.currency, "attempts": job.attempts,
         "uris": [result["uri"] for result in job.results], "sizes": [result["size"] for result in job.results],
         "sha256": [result["sha256"] for result in job.results],
     }  # fmt: skip

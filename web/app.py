@@ -51,7 +51,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     pages: list[Route] = []
     if configured.web_auth is not None:
         before = Before(Inputs(configured, storage), client)
-        pages = Gallery(sessions, media, before, configured.currency).routes(Access(configured.web_auth))
+        pages = Gallery(sessions, media, before, storage, configured.currency).routes(Access(configured.web_auth))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -44,20 +43,7 @@ _PAGE = """
 _FORWARD = text(_PAGE.format(beyond=">", order="ASC"))
 _BACKWARD = text(_PAGE.format(beyond="<", order="DESC"))
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
-_JOB = text("""
-    SELECT j.*, b.name AS batch FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE j.id = :id
-""")
-_ATTEMPTS = text("""
-    SELECT id, number, account, operation, state, reason, error, handle, send_count, cost, sent_at, accepted_at,
-        finished_at, polls
-    FROM attempts WHERE job_id = :id ORDER BY number
-""")
-_RESULTS = text("""
-    SELECT r.id, r.index, r.sha256, r.size, r.media_type, r.width, r.height, a.number AS attempt
-    FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number DESC, r.index
-""")
 _RESULT_KEYS = text("SELECT key, thumbnail_key FROM results WHERE id = :id")
-_INPUTS = text("SELECT source, target, image FROM jobs WHERE id = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +118,6 @@ def page(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One job with all that was tried and all that came out; the mappings are by column."""
-
-    job: Mapping[str, Any]
-    attempts: Sequence[Mapping[str, Any]]
-    results: Sequence[Mapping[str, Any]]
-
-
-def story(session: Session, job_id: str) -> Story | None:
-    """Everything of the job with this very id, or None."""
-    job = session.execute(_JOB, {"id": job_id}).first()
-    if job is None:
-        return None
-    attempts = [dict(row._mapping) for row in session.execute(_ATTEMPTS, {"id": job_id})]
-    results = [dict(row._mapping) for row in session.execute(_RESULTS, {"id": job_id})]
-    return Story(dict(job._mapping), attempts, results)
-
-
 def result_key(session: Session, result_id: int, *, small: bool) -> str | None:
     """Where a picture, or its small copy, lies in the storage."""
     row = session.execute(_RESULT_KEYS, {"id": result_id}).first()
@@ -158,10 +125,3 @@ def result_key(session: Session, result_id: int, *, small: bool) -> str | None:
         return None
     key: str = row.thumbnail_key if small and row.thumbnail_key else row.key
     return key
-
-
-def input_uri(session: Session, job_id: str, role: str) -> str | None:
-    """The picture that a job names as its `role`."""
-    row = session.execute(_INPUTS, {"id": job_id}).first()
-    uri: str | None = row._mapping[role] if row is not None else None
-    return uri

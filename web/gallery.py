@@ -1,4 +1,4 @@
-"""The gallery: batches, the pictures of one before and after, the whole story of a job. Nothing here changes anything.
+"""The gallery: batches, the pictures of one before and after, everything of a job. Nothing here changes anything.
 
 Keys, names, prompts and what providers say are hostile text: the templates escape all of it, and no page runs scripts
 or loads styles but those of `web/static`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -23,17 +24,20 @@ from starlette.routing import Route
 
 from catalog.errors import UnknownBatchError
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BatchReport, find, recent
-from reports.text import REASONS, amount, duration, moment
+from reports.job import input_uri, job_detail
+from reports.text import REASONS, duration, moment
 from web import cards, charts
 from web.access import Access, Handler
 from web.before import Before, NoPictureError
 from web.media import Media
+from workers.images.storage import Storage
+from workers.jobs.request import ROLES
 
 T = TypeVar("T")
 
 LISTED = 50  # batches on the first page
-ROLES = ("source", "target", "image")
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file may
 CHART_SECONDS = 15.0  # that the figures of a batch's charts are kept
@@ -49,11 +53,14 @@ class Gallery:
         sessions: of the database.
         media: serves files of the storage.
         before: makes small copies of inputs.
+        storage: where the pictures that came out are kept.
         currency: of the deployment.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], media: Media, before: Before, currency: str) -> None:
-        self._sessions, self._media, self._before = sessions, media, before
+    def __init__(
+        self, sessions: sessionmaker[Session], media: Media, before: Before, storage: Storage, currency: str
+    ) -> None:
+        self._sessions, self._media, self._before, self._storage = sessions, media, before, storage
         self._charts: dict[int, tuple[float, list[charts.Point] | None]] = {}
         self._templates = Environment(
             loader=PackageLoader("web"),
@@ -62,8 +69,10 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(currency=currency, reasons=REASONS, states=list(JobState), link=_link)
-        self._templates.filters.update(amount=amount, duration=duration, moment=moment)
+        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link)
+        self._templates.filters.update(
+            money=lambda value: str(Money(Decimal(str(value)), currency)), duration=duration, moment=moment
+        )
 
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
@@ -116,11 +125,11 @@ class Gallery:
         )
 
     async def job(self, request: Request) -> Response:
-        """One job: what was asked, each attempt, and what came out."""
-        story = await self._read(cards.story, request.path_params["job_id"])
-        if story is None:
+        """One job: the request, each attempt, former versions, and what came out."""
+        detail = await self._read(job_detail, request.path_params["job_id"], self._storage)
+        if detail is None:
             return self._missing("There is no such job.")
-        return self._render("job.html", story=story, roles=[role for role in ROLES if story.job[role]])
+        return self._render("job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
         """A picture that came out (``full``), or its small copy (``small``)."""
@@ -137,9 +146,10 @@ class Gallery:
         return await self._media.serve(key, PICTURE_CACHE)
 
     async def input(self, request: Request) -> Response:
-        """The small copy of a picture that a job names."""
-        role = request.path_params["role"]
-        uri = await self._read(cards.input_uri, request.path_params["job_id"], role) if role in ROLES else None
+        """The small copy of a picture that a job names; ``?version=2`` is about what it asked for then."""
+        role, version = request.path_params["role"], _number(request.query_params.get("version"))
+        job_id = request.path_params["job_id"]
+        uri = await self._read(input_uri, job_id, role, version) if role in ROLES else None
         if uri is None:
             return self._missing("There is no such picture.")
         try:

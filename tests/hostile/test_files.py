@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from catalog.errors import CatalogError
+from recast.money import Money
 from reports.export import Exported, write_csv
 from reports.pictures import write_pictures
 from tests.hostile.cases import Case, Fate
@@ -23,7 +24,9 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 def exported(key: str, *results: dict[str, Any], error: str | None = None, **extra: Any) -> Exported:
-    return Exported(key, "succeeded", None, error, "main", "zhiqite.swap", Decimal("0.02"), 1, results, extra)
+    return Exported(
+        key, "succeeded", None, error, "main", "zhiqite.swap", Money(Decimal("0.02"), "USD"), 1, results, extra
+    )
 
 
 @pytest.mark.parametrize("case", KEYS, ids=lambda case: case.name)

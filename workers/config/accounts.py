@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -34,6 +34,7 @@ from pydantic import (
 from providers import PROVIDERS
 from providers.protocol import Provider
 from providers.spec import Operation
+from recast.money import Money, MoneyDocument, plain
 from workers.http.ssrf import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -41,10 +42,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$")
 _RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*$")
-_PRICE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+([A-Z]{3})(/picture)?\s*$")
-
-
-PRICE_DECIMALS = 4  # as the books keep them; a finer price would make the sum of costs differ from the spend
+PER_PICTURE = "/picture"  # behind a price that is for each picture, and not for a call
 
 
 class AccountsError(Exception):
@@ -69,13 +67,24 @@ def rate(value: object) -> float:
     return float(match[1]) / _UNITS[match[2]]
 
 
+class PriceDocument(MoneyDocument):
+    """A price as JSON has it."""
+
+    per_picture: bool
+
+
 @dataclass(frozen=True, slots=True)
-class Price:
+class Price(Money):
     """What one call, or one picture, costs."""
 
-    amount: Decimal
-    currency: str
     per_picture: bool = False
+
+    def __str__(self) -> str:
+        return f"{Money(self.amount, self.currency)}{PER_PICTURE if self.per_picture else ''}"
+
+    def document(self) -> PriceDocument:
+        """As JSON has it."""
+        return {"amount": plain(self.amount), "currency": self.currency, "per_picture": self.per_picture}
 
     def for_pictures(self, pictures: int) -> Decimal:
         """The price of one submission that asks for `pictures` pictures."""
@@ -86,20 +95,21 @@ def price(value: object) -> Price:
     """``"0.02 USD"`` or ``"0.02 USD/picture"``."""
     if isinstance(value, Price):
         return value
-    match = _PRICE.match(str(value))
-    try:
-        if match and -Decimal(match[1]).normalize().as_tuple().exponent <= PRICE_DECIMALS:  # type: ignore[operator]
-            return Price(Decimal(match[1]), match[2], match[3] is not None)
-    except InvalidOperation:
-        pass
-    raise ValueError(
-        f'{value!r} is not a price: write "0.02 USD" or "0.02 USD/picture", with {PRICE_DECIMALS} decimals at most'
-    )
+    text = str(value).rstrip()
+    per_picture = text.endswith(PER_PICTURE)
+    money = Money.parse(text.removesuffix(PER_PICTURE) if per_picture else value)
+    return Price(money.amount, money.currency, per_picture)
+
+
+def money(value: object) -> Money:
+    """``"20 USD"``."""
+    return value if isinstance(value, Money) else Money.parse(value)
 
 
 Seconds = Annotated[float, BeforeValidator(duration)]
 Rate = Annotated[float, BeforeValidator(rate)]
 PriceField = Annotated[Price, BeforeValidator(price)]
+MoneyField = Annotated[Money, BeforeValidator(money)]
 
 
 class Limits(BaseModel):
@@ -113,7 +123,7 @@ class Limits(BaseModel):
     poll_every: Seconds = Field(default=3.0, gt=0)
     deadline: Seconds = Field(default=600.0, gt=0)
     prices: dict[str, PriceField] = Field(default_factory=dict)
-    budget: dict[Literal["day", "month"], PriceField] = Field(default_factory=dict)
+    budget: dict[Literal["day", "month"], MoneyField] = Field(default_factory=dict)
 
 
 class Account(Limits):

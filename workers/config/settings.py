@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from recast.money import Money
 
 STACK_FILE = "stack.json"
 
@@ -68,9 +71,9 @@ class Settings(BaseSettings):
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)
-    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
-    confirm_above: Decimal | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
+    confirm_above: Decimal | None = None
     flower_auth: SecretStr | None = None
     #: Whoever asks `web` for /metrics must bring it; without one there are none.
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
@@ -84,6 +87,11 @@ class Settings(BaseSettings):
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=1, le=65535)
+
+    @field_validator("confirm_above", mode="before")
+    @classmethod
+    def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
+        return None if value is None else Money.parse(value, info.data.get("currency")).amount
 
     @field_validator("web_auth")
     @classmethod
@@ -170,12 +178,21 @@ def read(**overrides: object) -> Settings:
     except ValueError as error:
         raise SettingsError(_explain(error)) from None
     if settings.embedded and settings.stack_file.is_file():
-        stack = json.loads(settings.stack_file.read_text())
-        known = {name: value for name, value in stack.items() if getattr(settings, name, value) is None}
-        settings = settings.model_copy(
-            update={name: SecretStr(value) if name == "secret_key" else value for name, value in known.items()}
-        )
+        settings = settings.model_copy(update=_joined(settings, json.loads(settings.stack_file.read_text())))
     return settings
+
+
+def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
+    """What a running embedded stack says that this process was not told otherwise."""
+    told = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
+    if settings.accounts_file.exists():
+        told.add("accounts_file")
+    types: Mapping[str, Callable[[Any], Any]] = {"secret_key": SecretStr, "accounts_file": Path}
+    return {
+        name: types.get(name, str)(value)
+        for name, value in stack.items()
+        if name in Settings.model_fields and name not in told and value is not None
+    }
 
 
 @lru_cache(maxsize=1)

@@ -180,7 +180,7 @@ def _close_for_budget(
     spent_periods = left.spent_periods(cheapest)
     if spent_periods:
         limits = [(account.budget[period], period) for period in spent_periods]
-        said = ", ".join(f"{limit.amount} {limit.currency} a {period}" for limit, period in limits)
+        said = ", ".join(f"{limit} a {period}" for limit, period in limits)
         seconds = max(budget.seconds_left(period, at) for period in spent_periods)
         admission.close_for(session, account.name, "budget", seconds, f"the budget of {said} is spent")
         return "budget"

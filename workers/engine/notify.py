@@ -24,7 +24,7 @@ async def tell(runtime: Runtime, account: str, recorded: Recorded) -> None:
     if recorded.freed or recorded.requeued:
         await wake_from_pump(runtime, submit_pump(account))
     if shown := runtime.sampler.choose(recorded.ended):
-        await runtime.adb(show, shown)
+        await runtime.adb(show, shown, runtime.settings.currency)
     if any(move.heard for move in recorded.ended):
         await wake_from_pump(runtime, DELIVER_PUMP)
     if recorded.announce:

@@ -4,8 +4,8 @@
     batch.done                                                          no job of the batch is open any more
 
 An event is a row for each webhook that wants it; `workers.webhooks.deliver` sends them. What a row says is what was
-true when it was written. A job whose end is revised (a late answer, a retry) ends again, and a batch that was opened
-again is done again: then there is another event.
+true when it was written; its cost is a bare amount, to which the message adds the currency. A job whose end is revised
+(a late answer, a retry) ends again, and a batch that was opened again is done again: then there is another event.
 """
 
 from __future__ import annotations

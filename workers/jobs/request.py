@@ -10,6 +10,7 @@ from typing import Any
 
 KINDS: Mapping[str, tuple[str, ...]] = {"swap": ("source", "target"), "generate": ("image",)}
 ROLES = ("source", "target", "image")
+CONSENT = "consent"  # the column for the reference of a model's release
 MAX_PROMPT = 10_000  # characters; no provider takes more, and a pasted file is a mistake
 MAX_CONSENT = 500  # characters
 MAX_URI = 4096  # characters: as long as a path may be, and longer than URLs that servers take

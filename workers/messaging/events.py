@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.states import ANNOUNCED_JOB_STATES, JobState
+from recast.money import Money
 from workers.http.client import clock
 from workers.jobs.moves import Moved
 from workers.messaging.app import app
@@ -87,7 +88,7 @@ class Sampler:
         return shown + good[: self._all.take(self._good.take(len(good)))]
 
 
-def show(session: Session, job_ids: Sequence[str]) -> None:
+def show(session: Session, job_ids: Sequence[str], currency: str) -> None:
     """Send the events of these jobs; where no worker runs, or the broker is away, nobody sees them."""
     if not _hostnames:
         return
@@ -98,7 +99,7 @@ def show(session: Session, job_ids: Sequence[str]) -> None:
                 arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
                 dispatcher.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
                 dispatcher.send("task-started", uuid=row.id)
-                kind, fields = _ending(row)
+                kind, fields = _ending(row, currency)
                 dispatcher.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
     except OperationalError as error:
         log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
@@ -107,9 +108,9 @@ def show(session: Session, job_ids: Sequence[str]) -> None:
 _ARGUMENTS = ("batch", "key", "account", "operation", "source", "target", "image")
 
 
-def _ending(row: Any) -> tuple[str, dict[str, Any]]:
+def _ending(row: Any, currency: str) -> tuple[str, dict[str, Any]]:
     if row.state == JobState.SUCCEEDED:
-        return "task-succeeded", {"result": f"{row.operation} at {row.account}, {row.cost}"}
+        return "task-succeeded", {"result": f"{row.operation} at {row.account}, {Money(row.cost, currency)}"}
     if row.state == JobState.CANCELED:
         return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == "expired"}
     said = f"{row.state} ({row.reason}): {row.error or 'no reason was recorded'}"

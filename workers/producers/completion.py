@@ -18,9 +18,9 @@ from celery.canvas import maybe_signature
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.jobs import money
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from recast.errors import JobError, JobFailedError, JobRejectedError
+from recast.money import Money
 from workers.engine.runtime import Runtime
 from workers.failpoints import hold
 from workers.messaging.app import app
@@ -130,7 +130,7 @@ def describe(session: Session, runtime: Runtime, job_id: str) -> dict[str, Any]:
         "state": JobState.SUCCEEDED.value,
         "account": attempt.account,
         "operation": attempt.operation,
-        "cost": money(attempt.cost, runtime.settings.currency),
+        "cost": Money(attempt.cost, runtime.settings.currency).document(),
         "seconds": _seconds(attempt.accepted_at, attempt.finished_at),
         "results": [{**row._mapping, "uri": runtime.storage.url(row.key)} for row in results],
     }

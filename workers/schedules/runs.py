@@ -9,10 +9,9 @@ Locks: the schedule, its runs, and then jobs and batches as everywhere.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session
 from models.schedules import Overlap, RunState
 from models.states import JobState, Reason
 from workers.jobs.moves import JobMove
+from workers.jobs.run_options import RunOptions
 from workers.jobs.transitions import clip, move_jobs
 from workers.schedules.tick import end, end_settled
 
@@ -33,45 +33,14 @@ class NotDueError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a schedule runs its catalog; what is not said is as with `recast run`."""
-
-    account: str | None = None
-    provider: str | None = None
-    require_consent: bool = False
-    #: Most money that one run may spend.
-    max_cost: Decimal | None = None
-    max_in_flight: int | None = None
-    label: str | None = None
-    priority: int | None = None
-    retry_rejected: bool = False
-    #: Each run is a batch of its own, and so does every row again.
-    fresh: bool = False
-
-    @classmethod
-    def read(cls, document: dict[str, Any]) -> Self:
-        """The options that `written` gave."""
-        known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
-        if known.get("max_cost") is not None:
-            known["max_cost"] = Decimal(known["max_cost"])
-        return cls(**known)
-
-    @property
-    def written(self) -> dict[str, Any]:
-        """As JSON has it, without what is not said."""
-        said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
-        return {name: str(value) if isinstance(value, Decimal) else value for name, value in said.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A run that this worker may start."""
+class RunClaim:
+    """A run that this worker has claimed, and may start."""
 
     run_id: int
     schedule: str
     planned_at: datetime
     catalog: str
-    options: Options
+    options: RunOptions
 
     @property
     def batch(self) -> str:
@@ -99,7 +68,7 @@ _CLAIM = text("""
 """)
 
 
-def claim(session: Session, run_id: int) -> Firing | None:
+def claim(session: Session, run_id: int) -> RunClaim | None:
     """Take a due run, unless it is not its turn: then it stays due, or is skipped, by its overlap."""
     schedule = session.execute(_LOCK_SCHEDULE, {"id": run_id}).first()
     run = session.execute(_LOCK_RUN, {"id": run_id}).first()
@@ -119,7 +88,7 @@ def claim(session: Session, run_id: int) -> Firing | None:
     if earlier:
         _take_over(session, schedule.name, run)
     session.execute(_CLAIM, {"id": run_id, "seconds": CLAIM_SECONDS})
-    return Firing(run_id, schedule.name, run.planned_at, schedule.catalog, Options.read(schedule.options))
+    return RunClaim(run_id, schedule.name, run.planned_at, schedule.catalog, RunOptions.read(schedule.options))
 
 
 def _named(run: Row[Any]) -> str:
@@ -168,10 +137,10 @@ def begin(session: Session, run_id: int, batch_id: int) -> None:
         raise NotDueError(run_id)
 
 
-def note(session: Session, firing: Firing, batch_id: int, enqueued: str) -> None:
+def note(session: Session, claimed: RunClaim, batch_id: int, enqueued: str) -> None:
     """Write down what became of the catalog's rows (JSON), and whose batch it is."""
-    session.execute(_NOTE, {"id": firing.run_id, "enqueued": enqueued})
-    mark = {"schedule": firing.schedule, "planned_at": firing.planned_at, "fresh": firing.options.fresh}
+    session.execute(_NOTE, {"id": claimed.run_id, "enqueued": enqueued})
+    mark = {"schedule": claimed.schedule, "planned_at": claimed.planned_at, "fresh": claimed.options.fresh}
     session.execute(_MARK, {**mark, "batch_id": batch_id})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self
@@ -14,8 +14,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.schedules import CatchUp, Overlap
+from workers.jobs.run_options import DEFAULTS, RunOptions
 from workers.schedules.cron import ScheduleError, Timetable
-from workers.schedules.runs import Options
 from workers.schedules.tick import Clock, database_clock, plan
 
 MAX_NAME = 150  # characters; a fresh batch's name has the planned time behind it
@@ -45,7 +45,7 @@ class Agreement:
     catch_up: CatchUp = CatchUp.LATEST
     #: How late a planned time may be for `CatchUp.ALL` to make up for it.
     catch_up_seconds: int = 86_400
-    options: Options = field(default_factory=Options)
+    options: RunOptions = DEFAULTS
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip() or not self.name.isprintable() or len(self.name) > MAX_NAME:
@@ -54,6 +54,11 @@ class Agreement:
             )
         if not 0 < self.catch_up_seconds < 2**31:
             raise ScheduleError(f"window: {self.catch_up_seconds} s is not allowed; allowed: a second to 68 years")
+        if isinstance(self.options.deadline, datetime):
+            raise ScheduleError(
+                f"deadline: {self.options.deadline.isoformat()} is one moment, and a schedule runs again and again; "
+                "allowed: a time from each run's start, such as 2h or 3d"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ScheduleStatus:
     """A schedule, when it fires next, and its latest run."""
 
     name: str
@@ -84,7 +89,7 @@ class Standing:
     overlap: str
     catch_up: str
     catch_up_seconds: int
-    options: Mapping[str, Any]
+    options: RunOptions
     paused_at: datetime | None
     next_at: datetime | None
     last: Run | None
@@ -94,6 +99,7 @@ class Standing:
         """What a schedule's row says."""
         found = dict(row._mapping)
         found.pop("created_at")
+        found["options"] = RunOptions.read(row.options)
         if row.paused_at is not None:
             found["next_at"] = None
         latest = history(session, row.name, 1)
@@ -127,7 +133,7 @@ _HISTORY = text("""
 """)
 
 
-def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> Standing:
+def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> ScheduleStatus:
     """Add a schedule, which fires from now on; with `replace` one of that name is changed, and keeps its runs.
 
     Raises:
@@ -136,7 +142,7 @@ def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Cl
     plan(session, clock, wanted.name)  # what the old timetable has planned until now stays planned
     row = {
         "name": wanted.name, "catalog": wanted.catalog, "cron": wanted.timetable.cron, "zone": wanted.timetable.zone,
-        "options": json.dumps(wanted.options.written), "overlap": wanted.overlap.value,
+        "options": json.dumps(wanted.options.document()), "overlap": wanted.overlap.value,
         "catch_up": wanted.catch_up.value, "catch_up_seconds": wanted.catch_up_seconds,
         "next_at": wanted.timetable.next_after(clock(session)), "replace": replace,
     }  # fmt: skip
@@ -145,7 +151,7 @@ def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Cl
     return find(session, wanted.name)
 
 
-def find(session: Session, name: str) -> Standing:
+def find(session: Session, name: str) -> ScheduleStatus:
     """The schedule called `name`.
 
     Raises:
@@ -155,13 +161,13 @@ def find(session: Session, name: str) -> Standing:
     if row is None:
         names = list(session.execute(text("SELECT name FROM schedules")).scalars())
         raise UnknownScheduleError(name, tuple(difflib.get_close_matches(name, names)))
-    return Standing.read(session, row)
+    return ScheduleStatus.read(session, row)
 
 
-def everything(session: Session) -> list[Standing]:
+def everything(session: Session) -> list[ScheduleStatus]:
     """All schedules, by name."""
     rows = session.execute(text("SELECT * FROM schedules ORDER BY name")).all()
-    return [Standing.read(session, row) for row in rows]
+    return [ScheduleStatus.read(session, row) for row in rows]
 
 
 def history(session: Session, name: str, limit: int) -> list[Run]:
@@ -169,7 +175,7 @@ def history(session: Session, name: str, limit: int) -> list[Run]:
     return [Run(**row._mapping) for row in session.execute(_HISTORY, {"name": name, "limit": limit})]
 
 
-def pause(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
+def pause(session: Session, name: str, *, clock: Clock = database_clock) -> ScheduleStatus:
     """Let a schedule fire no more; its planned times pass, and are not made up for. Jobs go on."""
     find(session, name)
     plan(session, clock, name)
@@ -178,7 +184,7 @@ def pause(session: Session, name: str, *, clock: Clock = database_clock) -> Stan
     return find(session, name)
 
 
-def resume(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
+def resume(session: Session, name: str, *, clock: Clock = database_clock) -> ScheduleStatus:
     """Let a schedule fire again, from its next planned time on."""
     found = find(session, name)
     if found.paused_at is not None:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +27,7 @@ from pydantic import SecretStr
 
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import retry_after
+from recast.money import Money
 from workers.config.settings import Settings, SettingsError
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, TooLargeError, read_body
@@ -113,7 +115,7 @@ def request(runtime: Runtime, message: Message) -> httpx.Request:
     """The message as it goes out now. Its body is the same at every try."""
     data = dict(message.data)
     if "cost" in data:
-        data["currency"] = runtime.settings.currency
+        data["cost"] = Money(Decimal(data["cost"]), runtime.settings.currency).document()
     if data.get("results"):
         data["results"] = [{**result, "uri": runtime.storage.url(result["key"])} for result in data["results"]]
     envelope = {"type": message.event, "timestamp": message.created_at.isoformat(), "data": data}

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from recast.money import Money
 from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import Stack, running
@@ -97,8 +98,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def cost_is_exact(desk: Desk, found: Outcome, swaps: int, portraits: int) -> None:
     assert found.done["states"]["succeeded"] == swaps + portraits
     cost = swaps * Decimal("0.02") + portraits * 2 * Decimal("0.03")
-    assert Decimal(found.plan["cost"]["cheapest"]) == Decimal(found.plan["cost"]["dearest"]) == cost
-    assert Decimal(found.done["spent"]) == cost
+    assert Money.read(found.plan["cost"]["cheapest"]) == Money.read(found.plan["cost"]["dearest"]) == Money(cost, "USD")
+    assert Money.read(found.done["spent"]) == Money(cost, "USD")
     check_all(desk.stack)
 
 

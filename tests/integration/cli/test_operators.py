@@ -101,14 +101,14 @@ def test_a_burst_is_paused_widened_canceled_and_accounted_for(operator: Operator
     # Then the books say what the sandbox billed, and its invoice agrees, until somebody meddles with it.
     total = Decimal("0.02") * (JOBS - 3)
     (row,) = operator.json("books", "--by", "batch")["rows"]
-    assert (row["batch"], Decimal(row["spent"])) == ("test", total)
+    assert (row["batch"], Decimal(row["spent"]["amount"])) == ("test", total)
     lines = [
         {"id": line["handle"], "price": line["amount"], "day": str(datetime.fromtimestamp(line["at"], UTC))}
         for line in stack.sandbox.bill()
     ]
     words = ("--account", ACCOUNT, "--reference", "id", "--amount", "price", "--date", "day")
     whole = operator.json("reconcile", str(invoice(tmp_path / "whole.csv", lines)), *words)
-    assert (whole["agreeing"], whole["differences"], Decimal(whole["billed"])) == (JOBS - 3, [], total)
+    assert (whole["agreeing"], whole["differences"], Decimal(whole["billed"]["amount"])) == (JOBS - 3, [], total)
     meddled = [*lines[1:], lines[1], {**lines[2], "id": "nobody's"}]
     meddled[5] = {**meddled[5], "price": "9.99"}
     found = operator.json("reconcile", str(invoice(tmp_path / "meddled.csv", meddled)), *words, code=1)

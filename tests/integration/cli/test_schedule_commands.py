@@ -67,7 +67,7 @@ def test_a_schedules_life(ask: Callable[..., Any], database: Database, desk: Pat
     added = ask(*NIGHTLY, "--overlap", "queue", "--catch-up", "all", "--window", "2h", "--max-cost", "5", "--fresh")
     assert added["catalog"] == str(desk / "shoes.csv"), "workers run elsewhere"
     assert (added["overlap"], added["catch_up"], added["catch_up_seconds"]) == ("queue", "all", 7_200)
-    assert added["options"] == {"max_cost": "5", "fresh": True}
+    assert added["options"] == {"max_cost": {"amount": "5", "currency": "USD"}, "fresh": True}
     assert [each["name"] for each in ask("schedule", "list")] == ["nightly"]
 
     shown = ask("schedule", "show", "nightly", "--times", "3")
@@ -125,7 +125,7 @@ def test_what_people_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--zone", "Mars/Base"), "zone: 'Mars/Base' is unknown; allowed: names such as Europe/Berlin"),
         (("--window", "soon"), "'soon' is not a duration"),
         (("--window", "0s"), "window: 0 s is not allowed"),
-        (("--max-cost", "much"), "'much' is no sum of money"),
+        (("--max-cost", "much"), "'much' is not a valid amount"),
         (("--overlap", "wait"), "'wait' is not one of"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from catalog.errors import CatalogError
-from reports.invoices import Columns, Difference, Kind, Line, hold_against, period_of, read_invoice
+from reports.invoices import Columns, Difference, Kind, Line, compare, period_of, read_invoice
 from reports.spend import By, Spent, spent
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_spend_is_told_by_account_batch_label_and_month(database: Database) -> N
 
 
 def test_bad_months(database: Database) -> None:
-    with pytest.raises(CatalogError, match="--month: '2026-13' is no month; write 2026-01"):
+    with pytest.raises(CatalogError, match="--month: '2026-13' is not a valid month; use 2026-01"):
         database.run(spent, By.ACCOUNT, "2026-13")
     with pytest.raises(CatalogError, match="a batch's spend is not kept by month"):
         database.run(spent, By.BATCH, "2026-01")
@@ -75,7 +75,7 @@ def test_an_invoice_is_held_against_the_attempts(database: Database) -> None:
         line(2, "h0"), line(3, ours.upper().lower()), line(4, "h2", "0.03"), line(5, "h3"), line(6, "h4"),
         line(7, "h0"), line(8, "nobody's"), line(9, "nobody's"), line(10, "h7"), line(11, "h8"),
     ]  # fmt: skip
-    held = database.run(hold_against, "main", lines, date(2026, 1, 5), date(2026, 1, 21))
+    held = database.run(compare, "main", lines, date(2026, 1, 5), date(2026, 1, 21))
 
     billed, cost = Decimal("0.02"), Decimal("0.02")
     assert sorted(held.differences, key=lambda item: (item.kind, item.line or 0)) == [
@@ -123,10 +123,13 @@ def test_an_invoice_is_read_whatever_its_columns_are_called(tmp_path: Path) -> N
     [
         ("id,amount,date\nA,0.02,2026-01-01\n", "invoice.csv:1: there is no column 'reference'; there are id, amount"),
         ("reference,amount,date\n,0.02,2026-01-01\n", "invoice.csv:2: reference: is empty"),
-        ("reference,amount,date\nA,much,2026-01-01\n", "invoice.csv:2: amount: 'much' is no sum in USD; write 0.02"),
-        ("reference,amount,date\nA,1 EUR,2026-01-01\n", "invoice.csv:2: amount: '1 EUR' is no sum in USD"),
-        ('reference,amount,date\nA,"1,02",2026-01-01\n', "amount: '1,02' is no sum in USD"),
-        ("reference,amount,date\nA,1,soon\n", "invoice.csv:2: date: 'soon' is no date; write 2026-01-31"),
+        (
+            "reference,amount,date\nA,much,2026-01-01\n",
+            "invoice.csv:2: amount: 'much' is not a valid amount; use a number such as 12.50 in USD",
+        ),
+        ("reference,amount,date\nA,1 EUR,2026-01-01\n", "invoice.csv:2: amount: '1 EUR' is not a valid amount"),
+        ('reference,amount,date\nA,"1,02",2026-01-01\n', "amount: '1,02' is not a valid amount"),
+        ("reference,amount,date\nA,1,soon\n", "invoice.csv:2: date: 'soon' is not a valid date; use 2026-01-31"),
         ("", "invoice.csv:1: there is no column 'reference'"),
     ],
 )

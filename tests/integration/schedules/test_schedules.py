@@ -16,9 +16,9 @@ from catalog import scheduled
 from models.schedules import CatchUp, Overlap
 from tests.unit.catalog.catalogs import picture, swap, write_csv
 from tests.unit.workers.schedules.minute_walker import CHANGES, DAY, Cron, Field, walk
+from workers.jobs.run_options import RunOptions
 from workers.schedules import runs, service
 from workers.schedules.cron import ON_TIME, ScheduleError, Timetable
-from workers.schedules.runs import Options
 from workers.schedules.service import Agreement
 from workers.schedules.tick import database_clock, plan, tick
 
@@ -233,7 +233,7 @@ def test_the_next_run_does_what_is_new_and_costs_only_that(
 
 
 def test_fresh_runs_are_batches_of_their_own(database: Database, runtime: Runtime, add: Callable[..., str]) -> None:
-    add(options=Options(fresh=True))
+    add(options=RunOptions(fresh=True))
     runs = []
     for _ in range(2):
         runs.append(come_due(database))
@@ -250,7 +250,7 @@ def test_fresh_runs_are_batches_of_their_own(database: Database, runtime: Runtim
 
 
 def test_a_limit_is_for_each_run(database: Database, runtime: Runtime, add: Callable[..., str]) -> None:
-    add(options=Options(max_cost=Decimal("0.50"), account="main", label="shoes"))
+    add(options=RunOptions(max_cost=Decimal("0.50"), account="main", label="shoes"))
     scheduled.fire(runtime, come_due(database))
     finish(database)
     tick(runtime)
@@ -264,7 +264,7 @@ def test_a_catalog_that_cannot_be_used_fails_its_run_and_no_other(
     database: Database, make_runtime: RuntimeFactory, add: Callable[..., str], tmp_path: Path, what: str
 ) -> None:
     runtime = make_runtime(main={} if what == "no price" else PRICES)
-    add(options=Options(max_cost=Decimal(1)))
+    add(options=RunOptions(max_cost=Decimal(1)))
     path = tmp_path / "shoes.csv"
     if what == "gone":
         path.unlink()
@@ -341,7 +341,7 @@ def test_a_run_that_two_workers_have_read_is_enqueued_once(
         claimed.append(database.run(runs.claim, run_id))
         database.sql("UPDATE schedule_runs SET claimed_until = NULL")
 
-    def read(found: runs.Firing | None) -> str:
+    def read(found: runs.RunClaim | None) -> str:
         assert found is not None
         try:
             return f"{scheduled._enqueue(runtime, found).new} new"
@@ -465,8 +465,8 @@ def test_two_runs_that_meet_in_their_locks(
     """The later run waits for the one that is being enqueued, and then cancels what that has queued."""
     add(overlap=Overlap.CANCEL)
     first = come_due(database)
-    firing_first = database.run(runs.claim, first)
-    assert firing_first is not None
+    claimed_first = database.run(runs.claim, first)
+    assert claimed_first is not None
     second = come_due(database)
     waiting = []
 
@@ -477,7 +477,7 @@ def test_two_runs_that_meet_in_their_locks(
 
     with monkeypatch.context() as patch:
         patch.setattr(scheduled, "begin", begin)
-        scheduled._enqueue(runtime, firing_first)
+        scheduled._enqueue(runtime, claimed_first)
     assert waiting[0].result(30) is not None
 
     assert run_of(database, first).state == "canceled"

@@ -134,7 +134,7 @@ def test_a_batch_shows_progress_money_and_every_job(client: Client, database: Da
     page = client.get(f"/batches/{batch}")
     assert len(keys(page)) == 10
     assert keys(page)[:3] == ["row-0", "row-1", "row-2"]
-    assert "<b>0.26</b> of 5.00 USD spent" in page.text
+    assert "<b>0.26 USD</b> of 5.00 USD spent" in page.text
     assert "no result before the deadline" in page.text
     assert page.text.count("<figure") == 2  # money and waiting over time
 

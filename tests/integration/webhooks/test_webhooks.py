@@ -194,7 +194,7 @@ def test_a_message_is_signed_and_sent_once(database: Database, runtime: Runtime,
     (event,) = receiver.events(SECRET)
     assert event["type"] == "job.succeeded"
     assert event["data"]["metadata"] == {"sku": "4711 ü"}
-    assert event["data"]["currency"] == "USD"
+    assert event["data"]["cost"] == {"amount": "0", "currency": "USD"}
     (row,) = rows(database)
     assert receiver.received[0].id == str(row.id)
     assert (row.tries, row.next_at, row.error) == (1, None, None)
@@ -402,7 +402,21 @@ def test_a_picture_is_named_with_its_place(
     (event,) = receiver.events(SECRET)
     (result,) = event["data"]["results"]
     assert result["uri"] == f"file://{tmp_path}/pictures/ab/ab/{digest}.png"
-    assert (event["data"]["cost"], event["data"]["account"]) == ("2.0000", "main")
+    assert (event["data"]["cost"]["amount"], event["data"]["account"]) == ("2", "main")
+
+
+def test_an_events_cost_is_sent_as_money_however_it_was_stored(
+    database: Database, runtime: Runtime, receiver: Receiver
+) -> None:
+    number = webhook(database, runtime.settings, receiver.url())
+    database.sql(
+        "INSERT INTO deliveries (webhook_id, event, data) VALUES (:id, 'job.failed', cast(:data AS jsonb))",
+        id=number,
+        data='{"job": "1", "cost": "0.0200"}',
+    )
+    slice_of(runtime)
+    (event,) = receiver.events(SECRET)
+    assert event["data"] == {"job": "1", "cost": {"amount": "0.02", "currency": "USD"}}
 
 
 # --- What people do about it ---------------------------------------------------------------------------------------

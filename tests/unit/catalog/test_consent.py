@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from catalog.checks import Defaults
 from catalog.errors import BadRowsError
 from catalog.intake import Intake, take_in
 from recast.errors import InvalidJobError
 from tests.unit.catalog.catalogs import accounts, picture, swap, write_csv
 from workers.jobs.request import MAX_CONSENT, Ask
 from workers.jobs.routing import Reach, route
+from workers.jobs.run_options import RunOptions
 
 REACH = Reach(public_url=True, presigned=False)
 ASKING = accounts("zhiqite", require_consent=True)
@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def taken(folder: Path, *rows: dict[str, Any], known: Any = None, **defaults: Any) -> Intake:
+def taken(folder: Path, *rows: dict[str, Any], known: Any = None, **options: Any) -> Intake:
     path = write_csv(folder / "c.csv", rows)
-    return take_in(path, known or OTHERS, REACH, defaults=Defaults(**defaults))
+    return take_in(path, known or OTHERS, REACH, options=RunOptions(**options))
 
 
 def refused(folder: Path, *rows: dict[str, Any], **more: Any) -> list[tuple[int, str, str]]:

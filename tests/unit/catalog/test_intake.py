@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from catalog import checks
-from catalog.checks import Defaults
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
 from models.jobs import bulk_job_id
@@ -19,6 +18,7 @@ from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write
 from workers.images import verify
 from workers.jobs import routing
 from workers.jobs.routing import Reach
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
 REACH = Reach(public_url=True, presigned=False)
 NO_REACH = Reach(public_url=False, presigned=False)
@@ -30,9 +30,9 @@ def spooled(intake: Intake) -> list[dict[str, str]]:
     return [dict(zip(SPOOLED, line.split("\t"), strict=True)) for line in lines]
 
 
-def mistakes(path: Path, reach: Reach = REACH, defaults: Defaults | None = None) -> list[str]:
+def mistakes(path: Path, reach: Reach = REACH, options: RunOptions = DEFAULTS) -> list[str]:
     with pytest.raises(BadRowsError) as caught:
-        take_in(path, BOTH, reach, defaults=defaults)
+        take_in(path, BOTH, reach, options=options)
     assert caught.value.total == len(caught.value.mistakes)
     return [str(mistake) for mistake in caught.value.mistakes]
 
@@ -71,7 +71,7 @@ def test_ways_without_a_price_are_named(folder: Path) -> None:
 
 def test_defaults_are_for_rows_that_name_neither(folder: Path) -> None:
     rows = [swap("1"), swap("2", provider="zhiqite"), swap("3", account="zhiqite-main")]
-    with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH, defaults=Defaults("zhiqite-main")) as intake:
+    with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH, options=RunOptions(account="zhiqite-main")) as intake:
         assert [row["lane"] for row in spooled(intake)] == [
             "zhiqite-main@zhiqite.swap",
             "zhiqite.swap",

@@ -51,7 +51,7 @@ def test_a_panel_shows_counts_rate_spend_time_left_and_errors(capsys: pytest.Cap
     pace.see(2.0, 4)
     console().print(panel(report(running=2, succeeded=3, rejected=1), pace, [ENDING], "USD"))
     told = capsys.readouterr().out
-    for part in ("4 of 6, about 1 s left", "3 succeeded", "2.0 a second, 0.04 of 5.00 USD spent", "boot: rejected"):
+    for part in ("4 of 6, about 1 s left", "3 succeeded", "2.0 a second, 0.04 USD of 5.00 USD spent", "boot: rejected"):
         assert part in told
 
 

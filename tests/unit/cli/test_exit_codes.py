@@ -101,7 +101,7 @@ def test_local_files_without_a_public_url(folder: Path, capsys: Captured, monkey
 def test_a_limit_that_is_no_money(folder: Path, capsys: Captured, cost: str) -> None:
     write_csv(folder / "c.csv", [swap("1")])
     told = refused(capsys, "run", "c.csv", "--sandbox", "--max-cost", cost)
-    assert "is no sum of money" in told
+    assert "is not a valid amount" in told
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_limit_that_is_no_money(folder: Path, capsys: Captured, cost: str) -> 
         (["resolve", "--give-up"], "a verdict is never for everything"),
         (["accounts", "set", "x", "rate"], "'rate' is no SETTING=VALUE, such as rate=30/min"),
         (["accounts", "set", "x", "provider=zhiqite"], "provider: cannot be changed live; allowed: max_in_flight"),
-        (["reconcile", "x.csv", "--account", "x", "--month", "May"], "'May' is no month; write 2026-01"),
+        (["reconcile", "x.csv", "--account", "x", "--month", "May"], "'May' is not a valid month; use 2026-01"),
         (["doctor"], "nothing has run in .recast yet"),
         (["accounts", "close", "x", "--for", "soon"], "'soon' is not a duration"),
         (["worker"], "RECAST_BROKER_URL is not set and no embedded stack runs"),

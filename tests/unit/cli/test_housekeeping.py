@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import typer
 
-from cli.housekeeping import keep_days
 from cli.main import main
 
 
@@ -23,10 +21,3 @@ def test_a_command_that_is_unclear_changes_nothing(
 ) -> None:
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
-
-
-def test_a_batch_is_kept_for_whole_days() -> None:
-    assert [keep_days(text) for text in (None, "30d", "48h")] == [None, 30, 2]
-    for text in ("36h", "0d", "soon"):
-        with pytest.raises(typer.BadParameter):
-            keep_days(text)

@@ -18,6 +18,10 @@ Captured = pytest.CaptureFixture[str]
 pytestmark = pytest.mark.usefixtures("folder")
 
 
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
+
+
 def run(*arguments: str) -> int:
     return main(["run", *arguments, "--sandbox"])
 
@@ -66,7 +70,7 @@ def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> N
     assert run(*found) == Code.OK
     plan = json.loads(capsys.readouterr().out)
     assert (plan["batch"], plan["rows"], plan["verdicts"]) == ("photos", 4, {"new": 4})
-    assert (plan["cost"], plan["lanes"]) == ({"cheapest": "0.08", "dearest": "0.08"}, {"zhiqite.swap": 4})
+    assert (plan["cost"], plan["lanes"]) == ({"cheapest": usd("0.08"), "dearest": usd("0.08")}, {"zhiqite.swap": 4})
     assert plan["parts"] == [{"operation": "zhiqite.swap", "account": "sandbox-zhiqite", "jobs": 4.0}]
 
 
@@ -106,12 +110,19 @@ def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--deadline", "soon"], "'soon' is no point in time; write 2h, 3d or 2026-01-31T18:00Z"),
-        (["--deadline", "2020-01-01"], "'2020-01-01' has passed already"),
-        (["--deadline", "99999999d"], "'99999999d' is no point in time"),
-        (["--priority", "101"], "--priority': Input should be less than or equal to 100"),
-        (["--max-in-flight", "0"], "--max-in-flight': Input should be greater than or equal to 1"),
+        (["--deadline", "soon"], "'soon' is not a valid time; use 2h, 3d or a date"),
+        (
+            ["--deadline", "2020-01-01"],
+            "2020-01-01 00:00:00+00:00 is not allowed; allowed: a moment that has not passed",
+        ),
+        (["--deadline", "99999999d"], "99999999 days, 0:00:00 is not allowed; allowed: up to 36500 days"),
+        (["--priority", "101"], "--priority: 101 is not allowed; allowed: -100 to 100"),
+        (["--max-in-flight", "0"], "--max-in-flight: 0 is not allowed; allowed: 1 to"),
         (["--only", "old"], "'old' is not one of"),
+        (["--keep", "36h"], "'36h' is not allowed; allowed: whole days, such as 30d"),
+        (["--keep", "0d"], "'0d' is not allowed; allowed: whole days, such as 30d"),
+        (["--keep", "soon"], "'soon' is not a duration"),
+        (["--max-cost", "1 EUR"], "'1 EUR' is not a valid amount; use a number such as 12.50 in USD"),
         (["--label", " "], "' ' is not allowed; allowed: 1 to 200 printable characters"),
     ],
 )

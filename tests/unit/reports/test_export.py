@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from catalog.errors import CatalogError
+from recast.money import Money
 from reports.export import Exported, write_csv, write_json_lines
 from reports.pictures import names_of, safe_name, write_pictures
 from reports.writing import write_table, writer_for
@@ -24,7 +25,9 @@ from workers.images.storage import Storage, StorageError
 
 
 def job(key: str = "k", *results: dict[str, Any], **extra: Any) -> Exported:
-    return Exported(key, "succeeded", None, None, "main", "zhiqite.swap", Decimal("0.0200"), 1, results, extra)
+    return Exported(
+        key, "succeeded", None, None, "main", "zhiqite.swap", Money(Decimal("0.0200"), "USD"), 1, results, extra
+    )
 
 
 def result(index: int, key: str) -> dict[str, Any]:
@@ -42,14 +45,15 @@ def test_csv_has_the_job_its_pictures_and_the_metadata() -> None:
     (row,) = as_csv(job("k", result(0, "a.png"), result(1, "b.png"), sku="A-1", tags=["x"]), metadata=["sku", "tags"])
     assert row == {
         "key": "k", "state": "succeeded", "reason": "", "error": "", "account": "main", "operation": "zhiqite.swap",
-        "cost": "0.02", "attempts": "1", "uris": "file:///p/a.png\nfile:///p/b.png", "sizes": "3\n3",
+        "cost": "0.02", "currency": "USD", "attempts": "1", "uris": "file:///p/a.png\nfile:///p/b.png", "sizes": "3\n3",
         "sha256": "ab\nab", "sku": "A-1", "tags": '["x"]',
     }  # fmt: skip
 
 
 def test_a_metadata_column_called_like_ours_keeps_apart() -> None:
-    (row,) = as_csv(job(cost="their own"), metadata=["cost"])
+    (row,) = as_csv(job(cost="their own", currency="EUR"), metadata=["cost", "currency"])
     assert (row["cost"], row["catalog.cost"]) == ("0.02", "their own")
+    assert (row["currency"], row["catalog.currency"]) == ("USD", "EUR")
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
@@ -234,10 +238,13 @@ def test_parquet_has_the_metadata_in_their_types(tmp_path: Path) -> None:
     kinds = {"cost": "text", "n": "integer", "share": "number", "tags": "anything", "yes": "boolean"}
     write_table(tmp_path / "t.parquet", iter(jobs), kinds)
     first, second = parquet.read_table(tmp_path / "t.parquet").to_pylist()
-    told = {name: first[name] for name in ("key", "cost", "uris", "sizes", "n", "share", "yes", "tags", "catalog.cost")}
+    told = {
+        name: first[name]
+        for name in ("key", "cost", "currency", "uris", "sizes", "n", "share", "yes", "tags", "catalog.cost")
+    }
     assert told == {
-        "key": "1", "cost": Decimal("0.0200"), "uris": ["file:///p/a.png"], "sizes": [3], "n": 7, "share": 0.5,
-        "yes": True, "tags": '["x"]', "catalog.cost": "theirs",
+        "key": "1", "cost": Decimal("0.0200"), "currency": "USD", "uris": ["file:///p/a.png"], "sizes": [3], "n": 7,
+        "share": 0.5, "yes": True, "tags": '["x"]', "catalog.cost": "theirs",
     }  # fmt: skip
     assert (second["n"], second["tags"], second["uris"]) == (None, "3", [])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from catalog.checks import BadRowError, Checker, Defaults
+from catalog.checks import BadRowError, Checker
 from catalog.columns import Row
 from recast.errors import InvalidJobError
 from workers.config import accounts as accounts_module
@@ -115,23 +115,21 @@ def test_a_catalogs_second_source_is_found_beside_it_and_its_changes_are_seen(tm
     path = tmp_path / "second.png"
     Image.new("RGB", (8, 8), "red").save(path)
     known = {"main": account()}
-    entry = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
+    entry = Checker(known, REACH, tmp_path).check(row(second_source="second.png", face_idx=2))
     assert entry.options == {"second_source": str(path), "face_idx": 2}
     Image.new("RGB", (9, 9), "blue").save(path)
-    again = Checker(known, REACH, tmp_path, Defaults()).check(row(second_source="second.png", face_idx=2))
+    again = Checker(known, REACH, tmp_path).check(row(second_source="second.png", face_idx=2))
     assert again.fingerprint != entry.fingerprint
 
 
 def test_a_catalogs_second_source_by_url_stays_as_it_is(tmp_path: Path) -> None:
-    entry = Checker({"main": account()}, REACH, tmp_path, Defaults()).check(
-        row(second_source="https://o.example/c.png")
-    )
+    entry = Checker({"main": account()}, REACH, tmp_path).check(row(second_source="https://o.example/c.png"))
     assert entry.options == {"second_source": "https://o.example/c.png"}
 
 
 def test_a_second_source_that_is_not_there_is_a_mistake_of_its_row(tmp_path: Path) -> None:
     with pytest.raises(BadRowError) as caught:
-        Checker({"main": account()}, REACH, tmp_path, Defaults()).check(row(second_source="none.png"))
+        Checker({"main": account()}, REACH, tmp_path).check(row(second_source="none.png"))
     (mistake,) = caught.value.mistakes
     assert (mistake.line, mistake.column) == (2, "options.second_source")
     assert "'none.png': there is no such file" in mistake.message
