@@ -1,4 +1,4 @@
-"""Catalogs: manifests of pictures to make, in; what became of them, out.
+"""Catalogs: manifests of pictures to make.
 
 files       where a catalog lies: this machine, s3://, https://; gzipped or not
 rows        reads CSV, JSON Lines and Parquet, one row at a time
@@ -9,8 +9,6 @@ mistakes    what is wrong with rows, as a file
 intake      checks a whole catalog and spools it for the database, or raises with every mistake in it
 plan        what a run would do, cost and take, before it does; forecast is its arithmetic
 enqueue     merges the spool into a batch: what is new, changed or failed is queued
-report      how a batch stands
-export      a batch's jobs with their pictures and metadata, as CSV or JSON Lines
-writing     such a table as a file, also Parquet, here or in object storage
-pictures    a batch's pictures as files, named by a template; places is where they go
+scheduled   one run of a schedule
+runs        runs of tables for programs: what `recast.run` does
 """

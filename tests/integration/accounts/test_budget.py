@@ -51,10 +51,10 @@ def test_twenty_threads_and_a_budget_for_ten(database: Database) -> None:
 @pytest.mark.parametrize(
     ("budget", "spent", "until"),
     [
-        ({"day": "2 USD", "month": "50 USD"}, "2 USD a day", "day"),
-        ({"day": "50 USD", "month": "2 USD"}, "2 USD a month", "month"),
+        ({"day": "2 USD", "month": "50 USD"}, "2.00 USD a day", "day"),
+        ({"day": "50 USD", "month": "2 USD"}, "2.00 USD a month", "month"),
         # When a new day begins the month's is as spent as before.
-        ({"day": "2 USD", "month": "2 USD"}, "2 USD a day, 2 USD a month", "month"),
+        ({"day": "2 USD", "month": "2 USD"}, "2.00 USD a day, 2.00 USD a month", "month"),
     ],
 )
 def test_a_spent_budget_closes_its_account_until_the_last_of_the_spent_ones_ends(

@@ -126,6 +126,8 @@ def test_what_people_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--window", "soon"), "'soon' is not a duration"),
         (("--window", "0s"), "window: 0 s is not allowed"),
         (("--max-cost", "much"), "'much' is not a valid amount"),
+        (("--deadline", "2999-01-01"), "deadline: 2999-01-01T00:00:00+00:00 is one moment"),
+        (("--keep", "36h"), "'36h' is not allowed; allowed: whole days"),
         (("--overlap", "wait"), "'wait' is not one of"),
     ],
 )

@@ -16,7 +16,7 @@ from catalog import scheduled
 from models.schedules import CatchUp, Overlap
 from tests.unit.catalog.catalogs import picture, swap, write_csv
 from tests.unit.workers.schedules.minute_walker import CHANGES, DAY, Cron, Field, walk
-from workers.jobs.run_options import RunOptions
+from workers.jobs.run_options import Only, RunOptions
 from workers.schedules import runs, service
 from workers.schedules.cron import ON_TIME, ScheduleError, Timetable
 from workers.schedules.service import Agreement
@@ -257,6 +257,48 @@ def test_a_limit_is_for_each_run(database: Database, runtime: Runtime, add: Call
     scheduled.fire(runtime, come_due(database))
 
     assert database.sql("SELECT max_cost, label FROM batches WHERE id > 0") == [(Decimal("0.54"), "shoes")]
+
+
+def test_every_option_of_a_schedule_reaches_its_batch(
+    database: Database, runtime: Runtime, add: Callable[..., str]
+) -> None:
+    add(
+        options=RunOptions(
+            account="main", max_in_flight=3, keep_days=30, label="shoes", priority=7, deadline=2 * HOUR,
+            only=[Only.NEW], retry_rejected=True,
+        )
+    )  # fmt: skip
+    assert database.run(service.find, "nightly").options.only == (Only.NEW,)
+    scheduled.fire(runtime, come_due(database))
+    finish(database, state="failed")
+    tick(runtime)
+    again = come_due(database)
+    scheduled.fire(runtime, again)
+
+    assert run_of(database, again).enqueued == {"left_out": 2}, "a failed row is no new one"
+    (batch,) = database.sql("SELECT max_in_flight, keep_days, label FROM batches WHERE id > 0")
+    assert tuple(batch) == (3, 30, "shoes")
+    jobs = database.sql("SELECT account, priority, expires_at - now() AS left FROM jobs")
+    assert {(job.account, job.priority) for job in jobs} == {("main", 7)}
+    assert all(HOUR < job.left < 2 * HOUR for job in jobs)
+
+
+def test_a_schedule_of_the_version_before_is_run_as_it_was_meant(
+    database: Database, runtime: Runtime, add: Callable[..., str]
+) -> None:
+    add()
+    written = '{"max_cost": "0.50", "account": "main", "label": "shoes", "priority": 7, "fresh": true}'
+    database.sql("UPDATE schedules SET options = cast(:written AS jsonb)", written=written)
+    scheduled.fire(runtime, come_due(database))
+
+    (batch,) = database.sql("SELECT name, max_cost, label FROM batches WHERE id > 0")
+    assert batch.name.startswith("nightly@")
+    assert (batch.max_cost, batch.label) == (Decimal("0.50"), "shoes")
+
+
+def test_one_moment_is_no_deadline_of_a_schedule(add: Callable[..., str]) -> None:
+    with pytest.raises(ScheduleError, match="deadline: 2999-01-01T00:00:00"):
+        add(options=RunOptions(deadline=datetime(2999, 1, 1, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize("what", ["gone", "wrong", "no price"])

@@ -171,14 +171,51 @@ def test_a_query_that_is_none_is_passed_over(client: Client, batch: int) -> None
         assert len(keys(client.get(f"/batches/{batch}?{query}"))) == 10
 
 
-def test_a_job_tells_its_story(client: Client, batch: int) -> None:
+def test_a_job_is_shown_with_its_attempts(client: Client, batch: int) -> None:
     page = client.get("/jobs/job-00003")
-    assert "What was tried" in page.text
+    assert 'id="attempts"' in page.text
     assert "no result before the deadline" in page.text
     assert "0.05 USD" in page.text
     assert client.get("/jobs/no-such-job").status_code == 404
     assert client.get("/batches/99").status_code == 404
     assert client.get("/batches/0").status_code == 404
+
+
+def test_a_changed_job_shows_its_former_versions_with_their_pictures(
+    client: Client, database: Database, batch: int
+) -> None:
+    # Given a job that succeeded, whose row was then changed, and whose new attempt is under way
+    database.sql(
+        "INSERT INTO versions (job_id, version, last_attempt, kind, source, target, prompt, extra, state, error)"
+        " SELECT id, 1, 1, kind, source, source, :hostile, cast(:extra AS jsonb), 'succeeded', :hostile"
+        " FROM jobs WHERE id = 'job-00000'",
+        hostile=f"the first {HOSTILE}", extra='{"consent": "R-17"}',
+    )  # fmt: skip
+    database.sql("UPDATE jobs SET version = 2, former_attempts = 1, state = 'running' WHERE id = 'job-00000'")
+    attempt = database.attempt("job-00000", "running", number=2, cost="0.03")
+    database.sql(
+        "UPDATE attempts SET raw = :raw, callback_at = '2026-02-03T04:05:06Z' WHERE id = :id",
+        id=attempt, raw=b'{"told": "<b>\xff\x00' + HOSTILE.encode() + b'"}' + b"x" * 100_000,
+    )  # fmt: skip
+    # When the page is looked at
+    page = client.get("/jobs/job-00000")
+    # Then the former version is there with its request and pictures, and the sums are of both
+    assert page.status_code == 200
+    assert "Version 1, replaced" in page.text
+    assert "R-17" in page.text
+    assert "0.05 USD" in page.text
+    assert "2026-02-03 04:05:06" in page.text
+    assert len(page.content) < 50_000
+    assert HOSTILE not in page.text
+    assert "<b>" not in page.text
+    pictures = [link for link in links(page) if link.startswith(("/inputs", "/results"))]
+    inputs = {(client.get(link).status_code, link.partition("version=")[2]) for link in pictures if "inputs" in link}
+    assert inputs == {(200, "1"), (200, "2")}
+    assert {client.get(link).status_code for link in pictures} == {200}
+    assert [link for link in pictures if link.startswith("/results")] == ["/results/1/full", "/results/1/small"]
+    assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
+    assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
+    assert client.get("/inputs/target/job-00000?version=3").status_code == 404
 
 
 def test_any_job_id_can_be_linked_to(client: Client, database: Database, batch: int) -> None:
