@@ -129,22 +129,13 @@ class Batch:
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | Frame | str | Path,
-    *,
-    name: str | None = None,
-    folder: str | Path | None = None,
-    account: str | None = None,
-    provider: str | None = None,
-    require_consent: bool = False,
-    max_cost: Money | Decimal | int | str | None = None,
-    max_in_flight: int | None = None,
-    keep_days: int | None = None,
-    label: str | None = None,
-    priority: int | None = None,
-    deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (),
-    retry_rejected: bool = False,
-) -> Batch:
+    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
+    folder: str | Path | None = None, account: str | None = None, provider: str | None = None,
+    require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
+    max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
+    priority: int | None = None, deadline: datetime | timedelta | None = None,
+    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False,
+) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
     Args:
@@ -165,11 +156,11 @@ def run(
         retry_rejected: whether rows that a provider rejected are tried again.
 
     Raises:
-        catalog.errors.BadRowsError: rows are wrong; its `mistakes` name line, column and reason. Nothing was enqueued.
-        catalog.errors.CatalogError: the table cannot be used at all.
+        catalog.errors.CatalogError: the table cannot be used, or its rows are wrong: then it is a `BadRowsError`, whose
+            `mistakes` name line, column and reason. Nothing was enqueued.
         InvalidJobError: one of the other arguments is wrong.
-        ServerPackagesError: this program has only the producers' package, or hides one of the others.
-        RecastError: no deployment is configured, or its accounts file cannot be used.
+        RecastError: no deployment is configured, its accounts file cannot be used, or this program has only the
+            producers' package, or hides one of the others (`ServerPackagesError`).
     """
     batch: Batch = _server("catalog.runs").run(
         table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,
