@@ -115,6 +115,35 @@ def bill(desk: Desk) -> list[dict[str, Any]]:
     return lines
 
 
+PROGRAM = """
+import json, recast
+batch = recast.run([ROW], name="elsewhere", max_cost="1.00")
+states = batch.wait(90)
+(row,) = batch.results()
+print(json.dumps([str(batch.cost), states["succeeded"], str(row["cost"]), row["results"][0]["uri"]]))
+"""
+
+
+@pytest.mark.long
+def test_a_program_of_another_folder_runs_a_table_with_the_home_alone(desk: Desk, tmp_path: Path) -> None:
+    shop = tmp_path / "another shop"
+    shop.mkdir()
+    for name in ("models", "tasks", "catalog", "workers", "web"):
+        (shop / f"{name}.py").write_text("raise SystemExit('the shop is not ours')\n")
+    up = desk.start("up")
+    read_until(up, "commands with --sandbox")
+    home = desk.folder / ".recast" / "sandbox"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM.replace("[ROW]", repr([{"key": "1", **SWAP}]))],
+        cwd=shop, env={**desk.env, "RECAST_HOME": str(home)}, capture_output=True, text=True, timeout=SECONDS * 2,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    limit, succeeded, cost, uri = json.loads(done.stdout)
+    assert (limit, succeeded, cost) == ("0.02 USD", 1, "0.02 USD")
+    assert Path(uri.removeprefix("file://")).is_relative_to(home)
+
+
 @pytest.mark.long
 def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk) -> None:
     catalog = desk.catalog(SWAP, PORTRAIT)
