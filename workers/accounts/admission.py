@@ -15,12 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from workers.accounts.latency import Latencies
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.config.accounts import Account, Limits
 
-OUTAGE_FIRST_SECONDS = 1.0  # a provider's restart is over in seconds
-OUTAGE_CAP_SECONDS = 300.0  # asking every five minutes costs nothing and notices a recovery soon enough
-THROTTLE_FIRST_SECONDS = 2.0  # where the provider does not say how long
+PAUSE_CAP_SECONDS = 300.0  # asking every five minutes costs nothing and notices a recovery soon enough
+OUTAGE = Backoff(first=1.0, cap=PAUSE_CAP_SECONDS)  # a provider's restart is over in seconds
+THROTTLE = Backoff(first=2.0, cap=PAUSE_CAP_SECONDS)  # where the provider does not say how long
 RATE_BURST_SECONDS = 1.0  # unused rate is kept for this long, so that a burst stays within what a provider measures
 UNTIL_CHANGED = "infinity"
 
@@ -235,9 +235,8 @@ def failed(
         ),
         {"name": name, "sent_at": sent_at},
     ).scalar_one()
-    first = THROTTLE_FIRST_SECONDS if reason == "throttled" else OUTAGE_FIRST_SECONDS
-    back_off = jittered(growing(failures - 1, first=first, cap=OUTAGE_CAP_SECONDS))
-    close_for(session, name, reason, retry_after if retry_after is not None else back_off, note)
+    backoff = THROTTLE if reason == "throttled" else OUTAGE
+    close_for(session, name, reason, backoff.delay(failures - 1) if retry_after is None else retry_after, note)
 
 
 def latencies(session: Session, name: str) -> Latencies:

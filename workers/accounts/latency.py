@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff, jittered
 
 HIT_SHARE = 0.9  # of first looks that should find a result
 STEP = 0.05  # of the estimate, moved by one miss
@@ -81,5 +81,5 @@ def next_look(polls: int, *, interval: float, poll_every: float, left: float) ->
 
     Grows from `interval`, is never under `poll_every`, and never leads past the deadline, which is `left` seconds away.
     """
-    grown = jittered(growing(polls, first=interval, cap=max(interval, INTERVAL_CAP_SECONDS), factor=INTERVAL_GROWTH))
-    return max(min(grown, left), min(poll_every, max(left, 0.0)), 0.0)
+    backoff = Backoff(first=interval, cap=max(interval, INTERVAL_CAP_SECONDS), factor=INTERVAL_GROWTH)
+    return max(min(backoff.delay(polls), left), min(poll_every, max(left, 0.0)), 0.0)

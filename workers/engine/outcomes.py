@@ -44,12 +44,11 @@ from providers.outcomes import (
 )
 from providers.spec import Operation
 from workers.accounts.latency import LATE_LOOKS, next_look
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.config.accounts import Account
 from workers.jobs.moves import AttemptMove, JobMove
 
-AGAIN_FIRST_SECONDS = 5.0
-AGAIN_CAP_SECONDS = 300.0
+AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; what is wrong for longer seldom passes by itself
 WRITE_SECONDS = 5.0  # bytes of a submission are written within this of its commit, or never
 JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before anybody but its sender judges a submission
 LOCATE_FIRST_SECONDS = 2.0
@@ -169,7 +168,7 @@ def _unsuccessful(job_id: str, number: int, reason: Reason, message: str, again:
     if reason in REJECTING_REASONS:
         return JobMove(job_id, JobState.REJECTED, reason, message, _SENT_OR_HELD)
     if again and number < max_attempts:
-        wait = jittered(growing(number - 1, first=AGAIN_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+        wait = AGAIN.delay(number - 1)
         return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait)
     return JobMove(job_id, JobState.FAILED, reason, message, _SENT_OR_HELD)
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from models.transactions import is_connection_trouble
-from workers.backoff import growing
+from workers.backoff import Backoff
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
 from workers.engine import leases
 from workers.engine.runtime import Runtime
@@ -38,8 +38,7 @@ R = TypeVar("R")
 GROUP_SIZE = 250  # outcomes in one statement; more gains nothing and locks longer
 GROUP_SECONDS = 0.05  # how long an outcome may wait for company
 PATIENCE_SECONDS = 1.0  # a slice with nothing to do waits this long for work before it hands its slot back
-DATABASE_RETRY_FIRST_SECONDS = 0.2
-DATABASE_RETRY_CAP_SECONDS = 5.0
+DATABASE_RETRY = Backoff(first=0.2, cap=5.0)  # a restarted database is back within seconds
 
 log = structlog.get_logger()
 
@@ -210,7 +209,7 @@ class Group(Generic[T]):
                 if not is_connection_trouble(error):
                     raise
                 log.warning("outcomes_wait_for_database", error=type(error).__name__)
-                await asyncio.sleep(growing(step, first=DATABASE_RETRY_FIRST_SECONDS, cap=DATABASE_RETRY_CAP_SECONDS))
+                await asyncio.sleep(DATABASE_RETRY.delay(step))
         raise AssertionError("unreachable")
 
 

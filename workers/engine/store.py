@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
 from workers.accounts import admission
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.config.accounts import AccountsError
 from workers.engine.leases import LEASE_SECONDS
 from workers.engine.notify import tell
@@ -41,7 +41,7 @@ from workers.jobs.transitions import clip, move_attempts, move_jobs
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
-TRY_FIRST_SECONDS = 0.5
+TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
 GIVE_UP_SECONDS = 3600.0  # after this long of trouble the provider's URL is taken for dead
 POSTPONE_SECONDS = 20.0
 REFETCHES = 1  # a dead URL is asked for once more; then the job is lost
@@ -204,7 +204,7 @@ class StorePump:
             except TransientDownloadError:
                 if step == TRIES - 1:
                     raise
-                await asyncio.sleep(jittered(growing(step, first=TRY_FIRST_SECONDS, cap=5.0)))
+                await asyncio.sleep(TRY_AGAIN.delay(step))
         return await self._runtime.in_thread(self._keep, saving.kind, index, data, output.get("facts") or {})
 
     def _keep(self, kind: str, index: int, original: bytes, facts: Mapping[str, Any]) -> Stored:

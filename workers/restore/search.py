@@ -15,7 +15,7 @@ from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import Provider
 from providers.spec import OpenAttempt
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.engine import provider_calls
 from workers.engine.notify import tell
 from workers.engine.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
@@ -27,7 +27,7 @@ from workers.jobs.moves import Moved
 from workers.jobs.transitions import clip
 from workers.restore import reconcile
 
-AGAIN_CAP_SECONDS = 60.0  # between two questions to a provider that does not answer
+AGAIN = Backoff(first=LOCATE_FIRST_SECONDS, cap=60.0)  # between questions to a provider that does not answer
 
 _DUE = text("""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
@@ -165,7 +165,7 @@ class SearchPump:
             return LOCATE_FIRST_SECONDS
         if item.sought.age > self._account.deadline:
             return None
-        return jittered(growing(item.sought.looks, first=LOCATE_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+        return AGAIN.delay(item.sought.looks)
 
     def _spoiled(self, session: Session, item: _Answered, error: Exception) -> None:
         """An answer the database refuses to store counts as none."""

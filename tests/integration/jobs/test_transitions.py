@@ -13,7 +13,7 @@ import pytest
 from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, JobState, Reason
 from providers.outcomes import Accepted, Done, NotSent, Output, Refused, SubmitOutcome, Throttled, Unclear
 from workers.accounts import admission
-from workers.accounts.admission import OUTAGE_FIRST_SECONDS, THROTTLE_FIRST_SECONDS
+from workers.accounts.admission import OUTAGE, THROTTLE
 from workers.engine.outcomes import Effects, Sent, of_submit
 from workers.engine.record import Recorded, record
 from workers.jobs.moves import AttemptMove, JobMove
@@ -289,9 +289,9 @@ def test_retry_after_closes_the_gate_for_as_long(database: Database) -> None:
 @pytest.mark.parametrize(
     ("outcome", "reason", "first"),
     [
-        (Throttled(), "throttled", THROTTLE_FIRST_SECONDS),
-        (NotSent("refused"), "outage", OUTAGE_FIRST_SECONDS),
-        (Unclear("time-out"), "outage", OUTAGE_FIRST_SECONDS),
+        (Throttled(), "throttled", THROTTLE.first),
+        (NotSent("refused"), "outage", OUTAGE.first),
+        (Unclear("time-out"), "outage", OUTAGE.first),
     ],
 )
 def test_a_groups_troubles_count_once_and_close_for_a_growing_time(

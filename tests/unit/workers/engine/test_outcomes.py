@@ -39,7 +39,7 @@ from workers.config.accounts import parse
 from workers.engine import outcomes
 from workers.engine.outcomes import (
     ABSENCES_THAT_COUNT,
-    AGAIN_CAP_SECONDS,
+    AGAIN,
     JUDGE_MARGIN_SECONDS,
     WRITE_SECONDS,
     Due,
@@ -149,7 +149,7 @@ def test_a_refusal_without_a_cause_in_the_picture_is_tried_a_few_times(number: i
 
     assert job is not None
     assert job.to == ("queued" if number < MAX_ATTEMPTS else "failed")
-    assert (0 < job.wait <= AGAIN_CAP_SECONDS * 1.2) is (number < MAX_ATTEMPTS)
+    assert (0 < job.wait <= AGAIN.cap * (1 + AGAIN.jitter)) is (number < MAX_ATTEMPTS)
 
 
 def test_the_first_look_is_counted_from_the_submission() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from workers.backoff import Backoff
 from workers.engine import runner
 from workers.engine.runner import GROUP_SIZE, Group
 from workers.engine.runtime import Runtime
@@ -37,7 +38,7 @@ def unsendable() -> Exception:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "GROUP_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "DATABASE_RETRY_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "DATABASE_RETRY", Backoff(first=0.0, cap=0.0))
 
 
 @dataclass
