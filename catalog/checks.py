@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from catalog.columns import COLUMNS, Row
 from catalog.errors import Mistake
 from catalog.rows import parse_json
 from recast.errors import InvalidJobError
+from workers.cache import Cache
 from workers.config.accounts import Account
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.uris import local_path
@@ -37,8 +37,6 @@ REMEMBERED_FILES = 100_000  # paths; an entry takes about 300 bytes
 
 _OURS = frozenset(COLUMNS)
 _NOTHING: tuple[Any, ...] = ("", None)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +118,9 @@ class Checker:
             for need in op.needs.values()
         )  # fmt: skip
         self._defaults = defaults
-        self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
-        self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
-        self._options: _Recent[tuple[Mapping[str, Any], str]] = _Recent(REMEMBERED_WAYS)
+        self._ways: Cache[Hashable, Way] = Cache(REMEMBERED_WAYS)
+        self._files: Cache[str, _File | None] = Cache(REMEMBERED_FILES)
+        self._options: Cache[str, tuple[Mapping[str, Any], str]] = Cache(REMEMBERED_WAYS)
 
     def check(self, row: Row) -> Entry:
         """What is to be enqueued for `row`.
@@ -158,7 +156,7 @@ class Checker:
         """Look at one picture of a row, where it is a local file."""
         if not uri:
             return
-        file = self._files.get(uri, lambda: _look(self._folder, uri))
+        file = self._files.get_or_make(uri, lambda: _look(self._folder, uri))
         if file is None:
             return
         if file.problem:
@@ -215,7 +213,7 @@ class Checker:
             return value, canonical(value)
         if not isinstance(value, str):
             raise InvalidJobError("options", f"{value!r} is not a JSON object")
-        return self._options.get(value, lambda: _parsed_options(value))
+        return self._options.get_or_make(value, lambda: _parsed_options(value))
 
     def _way(self, ask: Ask, options_written: str) -> Way:
         """The way of `ask`, remembered under everything that `route` looks at."""
@@ -228,7 +226,7 @@ class Checker:
             return self._find_way(ask)
         said = (bool(prompt), bool(prompt.strip()), bool(consent))
         known = (ask.kind, ask.account, ask.provider, ask.operation, options_written, pictures, said)
-        return self._ways.get(known, lambda: self._find_way(ask))
+        return self._ways.get_or_make(known, lambda: self._find_way(ask))
 
     def _find_way(self, ask: Ask) -> Way:
         lane = route(ask, self._accounts, self._reach)
@@ -240,24 +238,6 @@ class Checker:
                 if name.partition(".")[2] not in account.prices:
                     unpriced.append(f"{account.name}: {name}")
         return Way(lane, min(costs), max(costs), tuple(unpriced))
-
-
-class _Recent(Generic[T]):
-    """Remembers what was found for the keys used last."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._known: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What is known for `key`, or else found now; what `find` raises is not remembered."""
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        found = self._known[key] = find()
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
-        return found
 
 
 def _key(value: Any) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 
 from starlette.concurrency import run_in_threadpool
 
+from workers.cache import Cache
 from workers.http.client import HttpClient, TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DownloadError, fetch
@@ -32,7 +32,7 @@ class Before:
 
     def __init__(self, inputs: Inputs, client: HttpClient) -> None:
         self._inputs, self._client = inputs, client
-        self._made: OrderedDict[str, bytes] = OrderedDict()
+        self._made: Cache[str, bytes] = Cache(REMEMBERED)
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def small(self, role: str, uri: str) -> bytes:
@@ -41,17 +41,13 @@ class Before:
         Raises:
             NoPictureError: there is none that can be shown.
         """
-        made = self._made.get(uri)
-        if made is None:
-            async with self._places:
-                made = await self._make(role, uri)
-            self._made[uri] = made
-            while len(self._made) > REMEMBERED:
-                self._made.popitem(last=False)
-        self._made.move_to_end(uri)
-        return made
+        return await self._made.get_or_await(uri, lambda: self._make(role, uri))
 
     async def _make(self, role: str, uri: str) -> bytes:
+        async with self._places:
+            return await self._shrunk(role, uri)
+
+    async def _shrunk(self, role: str, uri: str) -> bytes:
         try:
             if uri.lower().startswith(("http://", "https://")):
                 data = await fetch(self._client, uri, timeout=FETCH_SECONDS)

@@ -6,7 +6,6 @@ or loads styles but those of `web/static`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
@@ -29,6 +28,7 @@ from web import cards, charts
 from web.access import Access, Handler
 from web.before import Before, NoPictureError
 from web.media import Media
+from workers.cache import Cache
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Gallery:
 
     def __init__(self, sessions: sessionmaker[Session], media: Media, before: Before, currency: str) -> None:
         self._sessions, self._media, self._before = sessions, media, before
-        self._charts: dict[int, tuple[float, list[charts.Point] | None]] = {}
+        self._charts: Cache[int, list[charts.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
         self._templates = Environment(
             loader=PackageLoader("web"),
             autoescape=True,
@@ -174,13 +174,7 @@ class Gallery:
         return await run_in_threadpool(run)
 
     async def _points(self, batch_id: int) -> list[charts.Point] | None:
-        known = self._charts.get(batch_id)
-        if known is None or known[0] < time.monotonic():
-            known = (time.monotonic() + CHART_SECONDS, await self._read(charts.series, batch_id))
-            self._charts[batch_id] = known
-            while len(self._charts) > CHARTS_KEPT:
-                self._charts.pop(next(iter(self._charts)))
-        return known[1]
+        return await self._charts.get_or_await(batch_id, lambda: self._read(charts.series, batch_id))
 
     def _render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(values), status)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -20,6 +17,7 @@ from pathlib import Path
 import fsspec
 
 from providers.spec import Fit, Input, Need
+from workers.cache import Cache
 from workers.config.settings import Settings
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
@@ -71,22 +69,16 @@ class Wish:
     face: bool = False
 
 
-@dataclass(slots=True)
-class _Link:
-    input: Input
-    renew_at: float
-
-
 class Inputs:
     """Reads local and object-storage pictures and offers them to providers; safe to use from many threads."""
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self._storage = storage
-        self._links: OrderedDict[tuple[str, object, object, Wish | None], _Link] = OrderedDict()
-        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+        # Half its life is left for the provider, which may fetch the picture long after it took the job.
+        self._links: Cache[tuple[object, ...], Input] = Cache(REMEMBERED, settings.media_seconds / 2)
+        self._noted: Cache[tuple[str, str], bool] = Cache(REMEMBERED, NOTED_SECONDS)
         self._faces = FaceCheck()
-        self._lock = threading.Lock()
 
     @cached_property
     def _signer(self) -> MediaSigner:
@@ -99,19 +91,12 @@ class Inputs:
             BadInputError: there is no usable picture.
             InputTroubleError: it could not be read, or the storage does not answer.
         """
-        identity = (*_identity(role, uri), wish)
-        with self._lock:
-            known = self._links.get(identity)
-        if known is not None and known.renew_at > time.monotonic():
-            return known.input
-        held = self.read(role, uri)
-        prepared = self.offer(held if wish is None else self.ready(role, uri, held, wish))
-        with self._lock:
-            # Half its life is left for the provider, which may fetch the picture long after it took the job.
-            self._links[identity] = _Link(prepared, time.monotonic() + self._settings.media_seconds / 2)
-            while len(self._links) > REMEMBERED:
-                self._links.popitem(last=False)
-        return prepared
+
+        def prepared() -> Input:
+            held = self.read(role, uri)
+            return self.offer(held if wish is None else self.ready(role, uri, held, wish))
+
+        return self._links.get_or_make((*_identity(role, uri), wish), prepared)
 
     def offer(self, held: Held) -> Input:
         """Put a picture into the storage and return it as an expiring URL.
@@ -144,15 +129,9 @@ class Inputs:
 
     def to_note(self, uri: str, made: Input) -> tuple[str, str, str | None] | None:
         """The row of `models.inputs` that says that this picture was handed over; None where it was noted lately."""
-        if not made.sha256:
+        if not made.sha256 or (uri, made.sha256) in self._noted:
             return None
-        with self._lock:
-            noted = self._noted.get((uri, made.sha256))
-            if noted is not None and noted > time.monotonic() - NOTED_SECONDS:
-                return None
-            self._noted[uri, made.sha256] = time.monotonic()
-            while len(self._noted) > REMEMBERED:
-                self._noted.popitem(last=False)
+        self._noted.put((uri, made.sha256), value=True)
         return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
 
     def read(self, role: str, uri: str) -> Held:

@@ -24,10 +24,14 @@ def png(color: str = "red", size: tuple[int, int] = (40, 30)) -> bytes:
     return out.getvalue()
 
 
+def inputs_in(folder: Path) -> Inputs:
+    settings = Settings(secret_key="key", public_url="https://shop.example", media_seconds=600)
+    return Inputs(settings, Storage(str(folder / "pictures")))
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Inputs:
-    settings = Settings(secret_key="key", public_url="https://shop.example", media_seconds=600)
-    return Inputs(settings, Storage(str(tmp_path / "pictures")))
+    return inputs_in(tmp_path)
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_a_link_is_made_anew_when_half_its_life_is_over(
     made: Inputs, portrait: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("workers.images.inputs.time.monotonic", lambda: now)
+    monkeypatch.setattr("workers.cache.time.monotonic", lambda: now)
     first = made.link("source", str(portrait))
     now += 299
     assert made.link("source", str(portrait)) is first
@@ -71,13 +75,19 @@ def test_a_link_is_made_anew_when_half_its_life_is_over(
     assert made.link("source", str(portrait)) is not first
 
 
-def test_only_so_many_links_are_remembered(made: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_links_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "REMEMBERED", 2)
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(png())
-        made.link("source", str(tmp_path / f"{number}.png"))
+    made = inputs_in(tmp_path)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(png())
+        made.link("source", str(path))
 
-    assert [Path(uri).name for uri, *_ in made._links] == ["1.png", "2.png"]
+    monkeypatch.setattr(Inputs, "read", lambda *_: pytest.fail("read again"))
+    for path in paths[1:]:
+        made.link("source", str(path))
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        made.link("source", str(paths[0]))
 
 
 def test_file_and_memory_addresses_are_read(made: Inputs, portrait: Path) -> None:
