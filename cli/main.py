@@ -35,6 +35,7 @@ from workers.config.settings import SettingsError, read
 from workers.images.storage import StorageError
 from workers.operations.paid_check import TrialError
 from workers.schedules.cron import ScheduleError
+from workers.webhooks.service import UnknownWebhookError
 
 TERMINATED = 128 + signal.SIGTERM
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column
@@ -124,6 +125,7 @@ def _usage(error: Exception) -> str:
 _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], Code, Callable[[Exception], str]]] = (
     ((TyperException,), Code.USAGE, _usage),
     ((SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError), Code.USAGE, str),
+    ((UnknownWebhookError,), Code.USAGE, str),
     ((TrialError,), Code.PERSON, str),
     ((ServerError,), Code.INFRASTRUCTURE, str),
     ((StorageError,), Code.INFRASTRUCTURE, "the storage cannot be used: {}".format),

@@ -6,12 +6,11 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import httpx
 import typer
-from sqlalchemy import TextClause, text
-from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, moment, say, table
@@ -20,18 +19,9 @@ from workers.engine.wake import DELIVER_PUMP, wake
 from workers.http.client import build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.jobs.outbox import EVENTS
+from workers.webhooks import service
 from workers.webhooks.deliver import disable
-from workers.webhooks.messages import (
-    Answer,
-    Message,
-    UnsealedError,
-    forbidden,
-    make_secret,
-    request,
-    seal,
-    send,
-    unseal,
-)
+from workers.webhooks.messages import Answer, Message, forbidden, make_secret, request, seal, send, unseal
 
 HOUR = 3_600  # seconds
 LISTED = 50
@@ -43,37 +33,6 @@ webhooks = typer.Typer(
 )
 
 NumberArgument = Annotated[int, typer.Argument(metavar="WEBHOOK", help="Its number in `recast webhooks list`.")]
-
-_LIST = text("""
-    SELECT w.id, w.url, w.events, w.batches, w.created_at, w.disabled_at, w.disabled_note, d.waiting, d.dead,
-        d.delivered, d.delivered_at, d.error
-    FROM webhooks w CROSS JOIN LATERAL (
-        SELECT count(next_at) AS waiting, count(delivered_at) AS delivered,
-            count(*) FILTER (WHERE next_at IS NULL AND delivered_at IS NULL) AS dead,
-            max(delivered_at) AS delivered_at,
-            (array_agg(error ORDER BY created_at DESC) FILTER (WHERE error IS NOT NULL))[1] AS error
-        FROM deliveries WHERE webhook_id = w.id
-    ) d
-    ORDER BY w.id
-""")
-_DELIVERIES = text("""
-    SELECT id, webhook_id AS webhook, event, coalesce(data->>'job', data->>'batch') AS about, created_at, tries,
-        next_at, delivered_at, error, CASE WHEN delivered_at IS NOT NULL THEN 'delivered'
-            WHEN next_at IS NULL THEN 'dead' ELSE 'waiting' END AS state
-    FROM deliveries
-    WHERE (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
-      AND (NOT :dead OR (next_at IS NULL AND delivered_at IS NULL))
-    ORDER BY created_at DESC LIMIT :limit
-""")
-_RETRY = text("""
-    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
-    WHERE next_at IS NULL AND delivered_at IS NULL
-      AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
-      AND (cast(:ids AS uuid[]) IS NULL OR id = ANY(:ids))
-      AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.disabled_at IS NULL)
-""")
-_ON = text("UPDATE webhooks SET disabled_at = NULL, disabled_note = NULL WHERE id = :id")
-_REMOVE = text("DELETE FROM webhooks WHERE id = :id")
 
 
 @webhooks.command()
@@ -92,7 +51,7 @@ def add(
     secret = make_secret()
     with looking(sandbox=sandbox) as runtime:
         check_url(url, runtime.settings.webhook_hosts)
-        number = runtime.db(_insert, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
+        number = runtime.db(service.add, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
     if as_json:
         emit({"webhook": number, "url": url, "events": wanted, "batches": batch or [], "secret": secret})
         return
@@ -105,26 +64,25 @@ def add(
 def list_all(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List the webhooks: what waits for each, and what it could not be told."""
     with looking(sandbox=sandbox) as runtime:
-        rows = runtime.db(_rows, _LIST)
+        found = runtime.db(service.listed)
     if as_json:
-        emit(rows)
+        emit([asdict(row) for row in found])
         return
     table(
         ("webhook", "url", "events", "batches", "waiting", "dead", "delivered", "last delivered", "state"),
         [
             (
-                row["id"], row["url"], "all" if set(row["events"]) == set(EVENTS) else ", ".join(row["events"]),
-                ", ".join(row["batches"]) or "all", row["waiting"], row["dead"], row["delivered"],
-                moment(row["delivered_at"]),
-                f"off: {row['disabled_note']}" if row["disabled_at"] else row["error"] or "on",
+                row.id, row.url, "all" if set(row.events) == set(EVENTS) else ", ".join(row.events),
+                ", ".join(row.batches) or "all", row.waiting, row.dead, row.delivered, moment(row.delivered_at),
+                f"off: {row.disabled_note}" if row.disabled_at else row.error or "on",
             )
-            for row in rows
+            for row in found
         ],
         right=("waiting", "dead", "delivered"),
     )  # fmt: skip
-    if not rows:
+    if not found:
         complain("there are none; `recast webhooks add URL` adds one")
-    if any(row["dead"] for row in rows):
+    if any(row.dead for row in found):
         complain("`recast webhooks deliveries --dead` shows what was given up, `recast webhooks retry` sends it again")
 
 
@@ -139,18 +97,18 @@ def deliveries(
 ) -> None:
     """List deliveries, newest first."""
     with looking(sandbox=sandbox) as runtime:
-        rows = runtime.db(_rows, _DELIVERIES, webhook=webhook, dead=dead, limit=limit)
+        found = runtime.db(service.deliveries, webhook, limit, dead=dead)
     if as_json:
-        emit(rows)
+        emit([asdict(row) for row in found])
         return
     table(
         ("delivery", "webhook", "event", "about", "since", "tries", "state", "next try", "what is known"),
         [
             (
-                row["id"], row["webhook"], row["event"], row["about"], moment(row["created_at"]), row["tries"],
-                row["state"], moment(row["next_at"]), row["error"],
+                row.id, row.webhook, row.event, row.about, moment(row.created_at), row.tries, row.state,
+                moment(row.next_at), row.error,
             )
-            for row in rows
+            for row in found
         ],
         right=("tries",),
     )  # fmt: skip
@@ -169,8 +127,8 @@ def retry(
     """Send what was given up again, under the ids it had, with all its tries before it."""
     with looking(sandbox=sandbox) as runtime:
         if webhook is not None:
-            runtime.db(_row, webhook)
-        number = runtime.db(_change, _RETRY, webhook=webhook, ids=ids or None)
+            runtime.db(service.find, webhook)
+        number = runtime.db(service.retry, webhook, ids or None)
         if number:
             wake(runtime, DELIVER_PUMP)
     if as_json:
@@ -185,8 +143,8 @@ def retry(
 def send_test(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Send a message now, and tell what came of it; a webhook that is off is tested, too."""
     with looking(sandbox=sandbox) as runtime:
-        row = runtime.db(_row, webhook)
-        secrets = [secret for secret, _ in unseal(runtime.settings, bytes(row.secrets))]
+        row = runtime.db(service.find, webhook)
+        secrets = [secret for secret, _ in unseal(runtime.settings, row.secrets)]
         message = Message(uuid.uuid4(), TEST_EVENT, {"webhook": webhook}, row.now, row.url, secrets)
         answer = asyncio.run(_send(runtime, message))
     if as_json:
@@ -210,7 +168,7 @@ def rotate(
     """Give a webhook a new secret; messages are signed with the old ones, too, for a while."""
     secret = make_secret()
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(_rotate, runtime, webhook, secret, time.time() + keep * HOUR)
+        runtime.db(service.rotate, runtime.settings, webhook, secret, time.time() + keep * HOUR)
     if as_json:
         emit({"webhook": webhook, "secret": secret, "old_valid_hours": keep})
         return
@@ -222,7 +180,7 @@ def rotate(
 def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Send a webhook nothing more; what waits for it is given up."""
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
+        runtime.db(service.find, webhook)
         runtime.db(disable, webhook, "switched off by a person")
     _tell(
         {"webhook": webhook, "state": "off"},
@@ -235,8 +193,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
 def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Send a webhook events again, from now on; what was given up meanwhile is sent by `retry`."""
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
-        runtime.db(_change, _ON, id=webhook)
+        runtime.db(service.switch_on, webhook)
     _tell(
         {"webhook": webhook, "state": "on"},
         as_json,
@@ -248,8 +205,7 @@ def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Json
 def remove(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Remove a webhook with all its deliveries."""
     with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
-        runtime.db(_change, _REMOVE, id=webhook)
+        runtime.db(service.remove, webhook)
     _tell({"webhook": webhook, "state": "removed"}, as_json, f"webhook {webhook} is removed")
 
 
@@ -290,43 +246,3 @@ def check_url(url: str, hosts: Sequence[str]) -> None:
         raise typer.BadParameter(
             f"{url!r}: allowed are https:// addresses; http:// only for hosts that RECAST_WEBHOOK_HOSTS names"
         )
-
-
-def _insert(session: Session, url: str, events: list[str], batches: list[str], secrets: bytes) -> int:
-    statement = text(
-        "INSERT INTO webhooks (url, events, batches, secrets) VALUES (:url, :events, :batches, :secrets) RETURNING id"
-    )
-    values = {"url": url, "events": events, "batches": batches, "secrets": secrets}
-    return int(session.execute(statement, values).scalar_one())
-
-
-def _rows(session: Session, query: TextClause, **parameters: object) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in session.execute(query, parameters)]
-
-
-def _change(session: Session, statement: TextClause, **parameters: object) -> int:
-    """How many rows it changed."""
-    return int(session.execute(statement, parameters).rowcount)  # type: ignore[attr-defined]
-
-
-def _row(session: Session, webhook: int, *, lock: bool = False) -> Any:
-    row = session.execute(
-        text(f"SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id {'FOR UPDATE' * lock}"),  # noqa: S608
-        {"id": webhook},
-    ).first()
-    if row is None:
-        raise typer.BadParameter(f"there is no webhook {webhook}; `recast webhooks list` shows them")
-    return row
-
-
-def _rotate(session: Session, runtime: Runtime, webhook: int, secret: str, old_until: float) -> None:
-    row = _row(session, webhook, lock=True)
-    try:
-        kept = unseal(runtime.settings, bytes(row.secrets))
-    except UnsealedError:
-        kept = []  # with another key, the old ones are lost
-    old = [(former, min(until or old_until, old_until)) for former, until in kept]
-    session.execute(
-        text("UPDATE webhooks SET secrets = :secrets WHERE id = :id"),
-        {"id": webhook, "secrets": seal(runtime.settings, [(secret, None), *old])},
-    )

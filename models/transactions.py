@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from typing import Any, Concatenate, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from models.connection import make_engine, make_sessions
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 12  # statements of all pumps at once; each is short
@@ -46,7 +47,7 @@ class Database:
         """Threads for blocking work of pumps."""
         return ThreadPoolExecutor(THREADS, thread_name_prefix="recast-db")
 
-    def db(self, work: Callable[Concatenate[Session, ...], T], *args: Any, **kwargs: Any) -> T:
+    def db(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, ...)` in one transaction; a deadlock or a lock time-out is tried again."""
         for tries_left in reversed(range(DEADLOCK_TRIES)):
             try:
@@ -58,11 +59,11 @@ class Database:
                 log.info("transaction_retried", sqlstate=getattr(error.orig, "sqlstate", None))
         raise AssertionError("unreachable")
 
-    async def adb(self, work: Callable[Concatenate[Session, ...], T], *args: Any, **kwargs: Any) -> T:
+    async def adb(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`db` from the event loop, in one of the threads."""
-        return await self.in_thread(self.db, work, *args, **kwargs)
+        return await self.in_thread(partial(self.db, work, *args, **kwargs))
 
-    async def in_thread(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `work` in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(work, *args, **kwargs))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,6 +30,7 @@ from web.before import Before, NoPictureError
 from web.media import Media
 from workers.cache import Cache
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LISTED = 50  # batches on the first page
@@ -166,10 +167,10 @@ class Gallery:
 
         return answer
 
-    async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def _read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def run() -> T:
             with self._sessions() as session:
-                return work(session, *arguments)
+                return work(session, *args, **kwargs)
 
         return await run_in_threadpool(run)
 

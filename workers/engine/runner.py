@@ -18,7 +18,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Concatenate, Generic, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +32,7 @@ from workers.engine import leases
 from workers.engine.runtime import Runtime
 from workers.http.client import clock
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -79,9 +80,9 @@ class Slice:
         """Seconds this slice may still claim."""
         return max(0.0, self._ends_at - clock())
 
-    async def db(self, work: Callable[Concatenate[Session, ...], R], *args: object) -> R:
+    async def db(self, work: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work(session, ...)` in a transaction."""
-        return await self.runtime.adb(work, *args)
+        return await self.runtime.adb(work, *args, **kwargs)
 
     async def wait(self, calls: set[asyncio.Task[None]], seconds: float) -> set[asyncio.Task[None]]:
         """Wait for one of `calls`, a nudge, or `seconds`; returns the calls that still run."""
@@ -200,11 +201,11 @@ class Group(Generic[T]):
         except Exception:
             log.exception("outcome_not_recorded")
 
-    async def _patiently(self, work: Callable[..., R], *arguments: Any) -> R:
+    async def _patiently(self, work: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work(session, ...)`; while the database is away, wait and ask again."""
         for step in itertools.count():
             try:
-                return await self._runtime.adb(work, *arguments)
+                return await self._runtime.adb(work, *args, **kwargs)
             except (DBAPIError, PoolTimeoutError) as error:
                 if not is_connection_trouble(error):
                     raise

@@ -280,7 +280,7 @@ def _in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Se
     """What `work` answers for each chunk, a few transactions at a time."""
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        yield from pool.map(partial(runtime.db, work), chunks)
+        yield from pool.map(lambda chunk: runtime.db(work, chunk), chunks)
 
 
 def _wake_all(runtime: Runtime) -> None:
