@@ -257,9 +257,11 @@ def enqueue(
         return _merge(session, runtime, intake, terms, retry_rejected, only)
 
     enqueued = runtime.db(work)
-    for account in runtime.accounts.values():
-        if any(lane_operation(lane, account) for lane in intake.estimate.lanes):
-            wake(runtime, submit_pump(account.name))
+    serving = (
+        account.name for account in runtime.accounts.values()
+        if any(lane_operation(lane, account) for lane in intake.estimate.lanes)
+    )  # fmt: skip
+    wake(runtime, *map(submit_pump, serving))
     return enqueued
 
 

@@ -216,8 +216,7 @@ def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
 
 
 def _wake(runtime: Runtime, account: Account) -> None:
-    wake(runtime, submit_pump(account.name))
-    wake(runtime, poll_pump(account.name))
+    wake(runtime, submit_pump(account.name), poll_pump(account.name))
 
 
 def providers(*, as_json: JsonOption = False) -> None:

@@ -66,8 +66,7 @@ def _apply(runtime: Runtime, found: list[Held], verdict: Verdict, handle: str | 
         else:
             ended = runtime.db(apply_verdict, account, list(group), verdict, handle).announce
         announce(ended)
-        wake(runtime, submit_pump(account))
-        wake(runtime, poll_pump(account))
+        wake(runtime, submit_pump(account), poll_pump(account))
 
 
 def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run: bool, as_json: bool) -> None:

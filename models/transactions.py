@@ -27,15 +27,21 @@ log = structlog.get_logger()
 
 
 class Database:
-    """One process's way to PostgreSQL."""
+    """One process's way to PostgreSQL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database.
+        connections: open at a time, and threads for blocking work.
+    """
+
+    def __init__(self, url: str, connections: int = THREADS) -> None:
         self._url = url
+        self._connections = connections
 
     @cached_property
     def engine(self) -> Engine:
         """The pool of connections."""
-        return make_engine(self._url, pool_size=THREADS)
+        return make_engine(self._url, pool_size=self._connections)
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
@@ -45,7 +51,7 @@ class Database:
     @cached_property
     def threads(self) -> ThreadPoolExecutor:
         """Threads for blocking work of pumps."""
-        return ThreadPoolExecutor(THREADS, thread_name_prefix="recast-db")
+        return ThreadPoolExecutor(self._connections, thread_name_prefix="recast-db")
 
     def db(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, ...)` in one transaction; a deadlock or a lock time-out is tried again."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from models.connection import make_engine, make_sessions
+from models.transactions import Database
 from web.access import Access
 from web.before import Before
 from web.callbacks import Callbacks
@@ -38,10 +38,10 @@ def build(chosen: Settings | None = None) -> Starlette:
     configured = chosen or settings()
     if configured.database_url is None:
         raise SettingsError("no database: set RECAST_DATABASE_URL, or start the embedded stack with `recast up`")
-    engine = make_engine(configured.database_url, pool_size=POOL_SIZE)
-    health = Health(engine)
-    sessions = make_sessions(engine)
-    callbacks = Callbacks(sessions, configured.accounts_file, configured.public_url)
+    database = Database(configured.database_url, POOL_SIZE)
+    health = Health(database.engine)
+    sessions = database.sessions
+    callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
     storage = Storage(configured.storage)
     media = Media(MediaSigner(configured), storage)
     metrics = Metrics(sessions, configured.metrics_token, configured.currency)
@@ -57,7 +57,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await client.aclose()
-        engine.dispose()
+        database.close()
 
     return Starlette(
         routes=[

@@ -16,18 +16,17 @@ import httpx
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from models.transactions import Database
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.config.accounts import Account, AccountsError, load
-from workers.engine.leases import want
-from workers.engine.wake import poll_pump
+from workers.engine.wake import poll_pump, wake
 from workers.http.redaction import links_of, without_links
 from workers.http.urls import digest
-from workers.messaging.publish import publish
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
@@ -52,13 +51,13 @@ class Callbacks:
     """Answers ``POST /callbacks/<token>``; a token is as good as a password, and belongs to one attempt.
 
     Args:
-        sessions: of the database.
+        database: where bodies are kept, and attempts made due.
         accounts_file: read when the first callback of a known token comes, for the keys that signatures are checked by.
         public_url: what our links begin with; what is unguessable in them is not kept, should a body repeat them.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], accounts_file: Path, public_url: str | None = None) -> None:
-        self._sessions = sessions
+    def __init__(self, database: Database, accounts_file: Path, public_url: str | None = None) -> None:
+        self._database = database
         self._links = links_of(public_url)
         self._verifiers = Verifiers(accounts_file)
 
@@ -97,21 +96,23 @@ class Callbacks:
         return httpx.codes.OK
 
     def _keep(self, token: str, body: bytes) -> None:
-        with self._sessions.begin() as session:
-            session.execute(_KEEP, {"token": token, "body": body})
-            marked = session.execute(_MARK, {"token": token}).first()
-        if marked is not None and marked.state != "sending":
-            self._wake(poll_pump(marked.account))
+        account = self._database.db(_keep, token, body)
+        if account is not None:
+            wake(self._database, poll_pump(account))
 
     def _account(self, token: str) -> str | None:
-        with self._sessions() as session:
-            return session.execute(_ACCOUNT, {"token": token}).scalars().first()
+        return self._database.db(_account, token)
 
-    def _wake(self, pump: str) -> None:
-        with self._sessions.begin() as session:
-            wanted = want(session, pump)
-        if wanted:
-            publish(pump)
+
+def _keep(session: Session, token: str, body: bytes) -> str | None:
+    """Keep a body; the account that has an attempt to be polled for it now."""
+    session.execute(_KEEP, {"token": token, "body": body})
+    marked = session.execute(_MARK, {"token": token}).first()
+    return marked.account if marked is not None and marked.state != "sending" else None
+
+
+def _account(session: Session, token: str) -> str | None:
+    return session.execute(_ACCOUNT, {"token": token}).scalars().first()
 
 
 class Verifiers:

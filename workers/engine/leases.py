@@ -7,7 +7,7 @@ if the lease is free and it carries no generation (a wake-up) or the current one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,7 +54,9 @@ _RELEASE = text("""
     RETURNING generation
 """)
 _WANT = text("""
-    INSERT INTO leases AS l (name, wake_at) VALUES (:name, clock_timestamp() + :wake_in * interval '1 second')
+    INSERT INTO leases AS l (name, wake_at)
+    SELECT name, clock_timestamp() + :wake_in * interval '1 second'
+    FROM (SELECT DISTINCT name FROM unnest(cast(:names AS text[])) AS n(name) ORDER BY name) wanted
     ON CONFLICT (name) DO UPDATE SET wake_at = excluded.wake_at
     WHERE (l.until IS NULL OR l.until < clock_timestamp())
       AND (l.wake_at IS NULL OR l.wake_at > excluded.wake_at)
@@ -104,12 +106,13 @@ def release(session: Session, lease: Lease, wake_in: float | None) -> int:
     return int(session.execute(_RELEASE, {"name": lease.name, "wake_in": wake_in}).scalar_one())
 
 
-def want(session: Session, name: str, wake_in: float = 0.0) -> bool:
-    """Note that a pump should run within `wake_in` seconds; True when a message must be published for that.
+def want(session: Session, names: Collection[str], wake_in: float = 0.0) -> list[str]:
+    """Note that pumps should run within `wake_in` seconds; those that a message must be published for.
 
-    False when the pump runs now (it will look again before it ends) or when a message for an earlier time is out.
+    The others run now (they will look again before they end), or a message for an earlier time is out. The leases are
+    locked in the order of their names.
     """
-    return session.execute(_WANT, {"name": name, "wake_in": wake_in}).first() is not None
+    return list(session.execute(_WANT, {"names": list(names), "wake_in": wake_in}).scalars())
 
 
 def overdue(session: Session, grace: float) -> list[str]:

@@ -28,7 +28,7 @@ from workers.engine.notify import tell
 from workers.engine.record import Recorded, waiting_for
 from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
-from workers.engine.wake import store_pump, wake_from_pump
+from workers.engine.wake import awake, store_pump
 from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
@@ -172,7 +172,7 @@ class StorePump:
 
     async def _call_for_help(self) -> None:
         if self._number + 1 < self._runtime.settings.store_pumps:
-            await wake_from_pump(self._runtime, store_pump(self._number + 1))
+            await awake(self._runtime, store_pump(self._number + 1))
 
     async def _save(self, saving: Saving, group: Group[_Saved]) -> None:
         try:

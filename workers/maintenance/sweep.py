@@ -19,7 +19,7 @@ from workers.engine import claims, leases
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
-from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump
+from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake
 from workers.jobs import counters
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
@@ -41,15 +41,15 @@ def sweep(runtime: Runtime) -> Counter[str]:
     for account in runtime.accounts.values():
         found["judged_unknown"] += runtime.db(_judge_sending, account)
         if runtime.db(_work_waits, account, ahead_of(account, runtime.accounts.values())):
-            found["submit_woken"] += _woken(runtime, submit_pump(account.name))
+            found["submit_woken"] += wake(runtime, submit_pump(account.name))
         if runtime.db(_polls_wait, account):
-            found["poll_woken"] += _woken(runtime, poll_pump(account.name))
+            found["poll_woken"] += wake(runtime, poll_pump(account.name))
         if runtime.db(search.waits, account.name):
-            found["search_woken"] += _woken(runtime, search_pump(account.name))
+            found["search_woken"] += wake(runtime, search_pump(account.name))
     if runtime.db(_saves_wait):
-        found["store_woken"] += _woken(runtime, store_pump())
+        found["store_woken"] += wake(runtime, store_pump())
     if runtime.db(deliver.is_due):
-        found["deliver_woken"] += _woken(runtime, DELIVER_PUMP)
+        found["deliver_woken"] += wake(runtime, DELIVER_PUMP)
     for name in runtime.db(leases.overdue, OVERDUE_SECONDS):
         publish(name)
         found["overdue"] += 1
@@ -69,13 +69,6 @@ def _keep(session: Session, found: Counter[str]) -> None:
     for rule, number in numbers.items():
         log.info("sweep_found", rule=rule, number=number)
     counters.add(session, {counters.key(counters.SWEEP_FOUND, rule=rule): number for rule, number in numbers.items()})
-
-
-def _woken(runtime: Runtime, name: str) -> int:
-    if runtime.db(leases.want, name, 0.0):
-        publish(name)
-        return 1
-    return 0
 
 
 def _judge_sending(session: Session, account: Account) -> int:

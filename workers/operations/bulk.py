@@ -284,5 +284,4 @@ def _in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Se
 
 
 def _wake_all(runtime: Runtime) -> None:
-    for name in runtime.accounts:
-        wake(runtime, submit_pump(name))
+    wake(runtime, *map(submit_pump, runtime.accounts))

@@ -74,9 +74,8 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
     if ended:
         announce((job_id,))
         return job_id
-    for account in runtime.accounts.values():
-        if lane_operation(lane, account):
-            wake(runtime, submit_pump(account.name))
+    serving = (account.name for account in runtime.accounts.values() if lane_operation(lane, account))
+    wake(runtime, *map(submit_pump, serving))
     return job_id
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy.orm import Session, sessionmaker
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from models.transactions import Database
 from providers.protocol import NotSentError
 from tests.stack import write_accounts
 from web.callbacks import MAX_BODY_BYTES, Callbacks, Verifiers
@@ -51,7 +51,7 @@ class _Told(Callbacks):
     """Callbacks of tokens that are named like their accounts, and a note of what would be written."""
 
     def __init__(self, accounts_file: Path) -> None:
-        super().__init__(sessionmaker(class_=Session), accounts_file)
+        super().__init__(Database("postgresql+psycopg://nowhere/none"), accounts_file)
         self.kept: list[bytes] = []
 
     def _account(self, token: str) -> str | None:
