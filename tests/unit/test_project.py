@@ -23,7 +23,7 @@ from providers import PROVIDERS
 from tests.stack import ROOT
 from workers.accounts import latency
 from workers.config import accounts, settings
-from workers.engine import leases, outcomes, runner
+from workers.engine import batch_writer, leases, outcomes
 from workers.jobs import transitions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -239,7 +239,7 @@ def test_the_documents_name_files_that_exist() -> None:
     [
         f"held for {leases.LEASE_SECONDS} s at a time and renewed every {leases.RENEW_SECONDS} s",
         f"leases run out after {leases.LEASE_SECONDS} s",
-        f"groups of up to {runner.GROUP_SIZE}, at most {runner.GROUP_SECONDS * 1000:.0f} ms late",
+        f"groups of up to {batch_writer.GROUP_SIZE}, at most {batch_writer.GROUP_SECONDS * 1000:.0f} ms late",
         f"A countdown never exceeds {settings.MAX_COUNTDOWN_SECONDS} s",
         f"{latency.HIT_SHARE * 100:.0f} % of first looks find a result",
         f"within {outcomes.WRITE_SECONDS:.0f} s of the start of that transaction",

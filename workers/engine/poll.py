@@ -20,11 +20,13 @@ from providers.spec import OpenAttempt
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.engine import provider_calls
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.notify import tell
 from workers.engine.outcomes import Due, Effects, of_locate, of_poll
 from workers.engine.record import Recorded, record
-from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import poll_pump
 from workers.failpoints import hold_here
 from workers.failures import describe
@@ -94,36 +96,35 @@ class PollPump:
         self._runtime.latencies[self._account.name] = self._latencies
         self._account = self._account.with_overrides(overrides)
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
+        writer: BatchWriter[_Answered] = BatchWriter(
             self._runtime,
             self._write,
             after=partial(tell, self._runtime, self._account.name),
             spoiled=self._spoiled,
             done=self._written,
         )
-        calls: set[asyncio.Task[None]] = set()
         try:
-            while not turn.over:
-                calls = {call for call in calls if not call.done()}
-                if self._receipts:
-                    calls.add(asyncio.ensure_future(self._acknowledge(provider)))
-                due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
-                for chunk in self._chunks(due, provider.POLL_MANY):
-                    calls.add(asyncio.ensure_future(self._call(provider, chunk, group)))
-                if self._busy:
-                    await turn.wait(set(), GATHER_SECONDS if due else TICK_SECONDS)
-                    continue
-                soon = await turn.db(self.next_in)
-                if soon is None or soon > IDLE_SECONDS:
-                    break
-                await turn.wait(set(), min(soon, TICK_SECONDS))
+            async with writer, InFlight() as calls:
+                await self._work(turn, provider, writer, calls)
         finally:
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
             await self._acknowledge(provider)
             del self._runtime.latencies[self._account.name]
             await turn.db(self._end_slice)
+
+    async def _work(self, turn: Slice, provider: Provider, writer: BatchWriter[_Answered], calls: InFlight) -> None:
+        while not turn.over:
+            if self._receipts:
+                calls.start(self._acknowledge(provider))
+            due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
+            for chunk in self._chunks(due, provider.POLL_MANY):
+                calls.start(self._call(provider, chunk, writer))
+            if self._busy:
+                await turn.wait(GATHER_SECONDS if due else TICK_SECONDS)
+                continue
+            soon = await turn.db(self.next_in)
+            if soon is None or soon > IDLE_SECONDS:
+                break
+            await turn.wait(min(soon, TICK_SECONDS))
 
     def next_in(self, session: Session) -> float | None:
         """When the next attempt is due."""
@@ -165,18 +166,18 @@ class PollPump:
         known = [item for item in due if item.state is not AttemptState.UNKNOWN]
         return lost + [known[start : start + size] for start in range(0, len(known), size)]
 
-    async def _call(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+    async def _call(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         try:
             async with self._connections:
-                await self._ask(provider, chunk, group)
+                await self._ask(provider, chunk, writer)
         except SQLAlchemyError as error:
             # What is due stays due: whoever has a database asks for it again.
             log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=describe(error))
             self._busy.difference_update(item.id for item in chunk)
 
-    async def _ask(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+    async def _ask(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         if chunk[0].state is AttemptState.UNKNOWN:
-            group.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
+            writer.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
             return
         answers = await provider_calls.poll(provider, [_open(item) for item in chunk])
         if any(isinstance(outcome, Done) for outcome in answers.values()):
@@ -187,7 +188,7 @@ class PollPump:
         for item in chunk:
             outcome = answers.get(item.id, Pending())
             self._learn(item, outcome)
-            group.put(_Answered(item, outcome))
+            writer.put(_Answered(item, outcome))
 
     def _inbox_read(self, session: Session) -> None:
         session.execute(_INBOX_READ, {"account": self._account.name})

@@ -23,11 +23,13 @@ from models.states import AttemptState, JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
 from workers.config.accounts import AccountsError
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.leases import LEASE_SECONDS
 from workers.engine.notify import tell
 from workers.engine.record import Recorded, waiting_for
-from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import awake, store_pump
 from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
@@ -133,33 +135,26 @@ class StorePump:
 
     async def run(self, turn: Slice) -> None:
         """Save until the slice is over or nothing waits."""
-        group: Group[_Saved] = Group(
+        writer: BatchWriter[_Saved] = BatchWriter(
             self._runtime,
             _write,
             after=self._after,
             spoiled=_spoiled,
             done=lambda item: turn.in_hand.discard(item.saving.job_id),
         )
-        calls: set[asyncio.Task[None]] = set()
-        try:
+        async with writer, InFlight(DOWNLOADS) as calls:
             while not turn.over:
-                calls = {call for call in calls if not call.done()}
-                free = DOWNLOADS - len(calls)
-                claimed = await turn.db(_claim, free) if free else []
+                claimed = await turn.db(_claim, calls.free) if calls.free else []
                 turn.in_hand.update(saving.job_id for saving in claimed)
                 for saving in claimed:
-                    calls.add(asyncio.ensure_future(self._save(saving, group)))
+                    calls.start(self._save(saving, writer))
                 if len(claimed) == DOWNLOADS:
                     await self._call_for_help()
                 if not claimed and not calls:
                     if not await turn.patience():
                         break
-                elif not claimed or len(calls) >= DOWNLOADS:
-                    calls = await turn.wait(calls, turn.left)
-        finally:
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
+                elif not claimed or not calls.free:
+                    await turn.wait(turn.left, calls)
 
     def next_in(self, session: Session) -> float | None:
         """When the next job can be claimed for saving."""
@@ -174,25 +169,25 @@ class StorePump:
         if self._number + 1 < self._runtime.settings.store_pumps:
             await awake(self._runtime, store_pump(self._number + 1))
 
-    async def _save(self, saving: Saving, group: Group[_Saved]) -> None:
+    async def _save(self, saving: Saving, writer: BatchWriter[_Saved]) -> None:
         try:
             stored = [await self._one(saving, index, output) for index, output in enumerate(saving.outputs)]
             await hold_here("stored")
-            group.put(_Saved(saving, stored=tuple(stored)))
+            writer.put(_Saved(saving, stored=tuple(stored)))
         except DeadUrlError as error:
-            group.put(_dead(saving, str(error)))
+            writer.put(_dead(saving, str(error)))
         except (BadPictureError, ForbiddenAddressError, TooLargeError) as error:
             message = f"the provider's file cannot be used: {error}"
-            group.put(_Saved(saving, job=JobMove(saving.job_id, JobState.FAILED, Reason.BAD_OUTPUT, message)))
+            writer.put(_Saved(saving, job=JobMove(saving.job_id, JobState.FAILED, Reason.BAD_OUTPUT, message)))
         except (TransientDownloadError, StorageError, AccountsError) as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
             if saving.age > GIVE_UP_SECONDS and isinstance(error, TransientDownloadError):
-                group.put(_dead(saving, str(error)))
+                writer.put(_dead(saving, str(error)))
             else:
-                group.put(_Saved(saving, postpone=str(error)))
+                writer.put(_Saved(saving, postpone=str(error)))
         except Exception as error:
             log.exception("saving_failed", job=saving.job_id)
-            group.put(_Saved(saving, postpone=f"{type(error).__name__}: {error}"))
+            writer.put(_Saved(saving, postpone=f"{type(error).__name__}: {error}"))
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))

@@ -20,12 +20,14 @@ from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.config.accounts import Account, ahead_of
 from workers.engine import begin, claims, provider_calls
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.notify import tell
 from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, of_submit
 from workers.engine.prepare import Prepared, Unready, prepare
 from workers.engine.record import Recorded, record, recorded, settle_gate
-from workers.engine.runner import PATIENCE_SECONDS, Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import PATIENCE_SECONDS, Slice
 from workers.engine.wake import submit_pump
 from workers.failpoints import hold_here
 from workers.http.client import clock
@@ -60,28 +62,21 @@ class SubmitPump:
         """Submit until the slice is over or nothing may be, or is left to be, submitted."""
         self._account, self._latencies = await turn.db(self._begin_slice)
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
+        writer: BatchWriter[_Answered] = BatchWriter(
             self._runtime, self._write, after=partial(tell, self._runtime, self._account.name), spoiled=_spoiled
         )
-        sending: set[asyncio.Task[None]] = set()
-        try:
+        async with writer, InFlight(self._connections) as sending:
             while not turn.over:
-                sending = {call for call in sending if not call.done()}
-                free = self._connections - len(sending)
-                if free < self._connections // MIN_CLAIM_SHARE:
-                    sending = await turn.wait(sending, turn.left)
+                if sending.free < self._connections // MIN_CLAIM_SHARE:
+                    await turn.wait(turn.left, sending)
                     continue
-                begun = await self._next(turn, provider, free)
+                begun = await self._next(turn, provider, sending.free)
                 if begun is None:
                     if not await self._patient(turn, sending):
                         break
                     continue
                 for item, sent_at, write_before in begun:
-                    sending.add(asyncio.ensure_future(self._send(provider, item, sent_at, write_before, group)))
-        finally:
-            if sending:
-                await asyncio.wait(sending)
-            await group.close()
+                    sending.start(self._send(provider, item, sent_at, write_before, writer))
 
     def next_in(self, session: Session) -> float | None:
         """When the next job can be claimed, or the gate opens."""
@@ -159,7 +154,7 @@ class SubmitPump:
 
         await tell(self._runtime, self._account.name, await turn.db(write))
 
-    async def _patient(self, turn: Slice, sending: set[asyncio.Task[None]]) -> bool:
+    async def _patient(self, turn: Slice, sending: InFlight) -> bool:
         """Wait a little for a place, an answer or a job; False when it is time to hand the slot back."""
         if self._retry_in is None:
             return await turn.patience(sending)
@@ -169,13 +164,13 @@ class SubmitPump:
         return True
 
     async def _send(
-        self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, group: Group[_Answered]
+        self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, writer: BatchWriter[_Answered]
     ) -> None:
         claim = item.ready.claim
         outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
-        group.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
+        writer.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +16,13 @@ from providers.protocol import Provider
 from providers.spec import OpenAttempt
 from workers.backoff import Backoff
 from workers.engine import provider_calls
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.notify import tell
 from workers.engine.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
 from workers.engine.record import Recorded, recorded
-from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import search_pump
 from workers.jobs.moves import Moved
 from workers.jobs.transitions import clip
@@ -99,28 +100,23 @@ class SearchPump:
     async def run(self, turn: Slice) -> None:
         """Search until the slice is over or nothing is due."""
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
+        writer: BatchWriter[_Answered] = BatchWriter(
             self._runtime,
             self._write,
             after=partial(tell, self._runtime, self._account.name),
             spoiled=self._spoiled,
             done=lambda item: self._busy.discard(item.sought.name),
         )
-        calls: set[asyncio.Task[None]] = set()
-        await turn.db(_drop_over)
-        try:
+        async with writer, InFlight(self._connections) as calls:
+            await turn.db(_drop_over)
             while not turn.over:
-                calls = {call for call in calls if not call.done()}
-                for sought in await turn.db(self._due, self._connections - len(calls)):
+                for sought in await turn.db(self._due, calls.free):
                     self._busy.add(sought.name)
-                    calls.add(asyncio.ensure_future(self._ask(provider, sought, group)))
-                if not calls and not await turn.patience():
+                    calls.start(self._ask(provider, sought, writer))
+                if calls:
+                    await turn.wait(turn.left, calls)
+                elif not await turn.patience():
                     break
-                calls = await turn.wait(calls, turn.left) if calls else calls
-        finally:
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
 
     def next_in(self, session: Session) -> float | None:
         """When the next search is due."""
@@ -131,11 +127,11 @@ class SearchPump:
         parameters = {"account": self._account.name, "busy": sorted(self._busy), "number": number}
         return [Sought(**row._mapping) for row in session.execute(_DUE, parameters)]
 
-    async def _ask(self, provider: Provider, sought: Sought, group: Group[_Answered]) -> None:
+    async def _ask(self, provider: Provider, sought: Sought, writer: BatchWriter[_Answered]) -> None:
         attempt = OpenAttempt(
             client_reference(sought.job_id, sought.number), sought.operation, None, sought.locator, sought.age
         )
-        group.put(_Answered(sought, await provider_calls.locate(provider, attempt)))
+        writer.put(_Answered(sought, await provider_calls.locate(provider, attempt)))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         ids = sorted({item.sought.job_id for item in answered})

@@ -7,8 +7,6 @@ keeps no other waiting.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from workers.backoff import jittered
 from workers.config.settings import SettingsError
-from workers.engine.runner import Group, Slice
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import DELIVER_PUMP
 from workers.jobs.transitions import clip
 from workers.webhooks.messages import TIMEOUT_SECONDS, Answer, Message, request, send, unseal
@@ -97,27 +97,19 @@ class DeliverPump:
 
     async def run(self, turn: Slice) -> None:
         """Send until the slice is over or nothing is due."""
-        group: Group[_Tried] = Group(self._runtime, _note, after=_nothing_more, spoiled=_spoiled)
-        calls: dict[asyncio.Task[None], int] = {}
-        await turn.db(_prune)
-        try:
+        writer: BatchWriter[_Tried] = BatchWriter(self._runtime, _note, after=_nothing_more, spoiled=_spoiled)
+        async with writer, InFlight() as calls:
+            await turn.db(_prune)
             while not turn.over:
-                calls = {call: webhook_id for call, webhook_id in calls.items() if not call.done()}
-                claimed = await turn.db(self._claim, Counter(calls.values()))
-                for item in claimed:
-                    calls[asyncio.ensure_future(self._try(item, group))] = item.webhook_id
+                for item in await turn.db(self._claim, calls.by_key()):
+                    calls.start(self._try(item, writer), key=item.webhook_id)
                 if calls:
-                    await turn.wait(set(calls), min(LOOK_SECONDS, turn.left))
+                    await turn.wait(min(LOOK_SECONDS, turn.left), calls)
                 elif not await turn.patience():
                     break
-        finally:
             if self._runtime.stopping.is_set():
                 # A worker that shuts down does not wait for slow receivers: the claims run out, and it is sent again.
-                for call in calls:
-                    call.cancel()
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
+                calls.cancel()
 
     def next_in(self, session: Session) -> float | None:
         """When the next message is due."""
@@ -146,7 +138,7 @@ class DeliverPump:
             claimed.append(_Claimed(message, row.webhook_id, row.tries, error))
         return claimed
 
-    async def _try(self, item: _Claimed, group: Group[_Tried]) -> None:
+    async def _try(self, item: _Claimed, writer: BatchWriter[_Tried]) -> None:
         answer = Answer(error=item.error)
         if item.error is None:
             try:
@@ -154,7 +146,7 @@ class DeliverPump:
             except Exception as error:
                 log.exception("webhook_failed", webhook=item.webhook_id, delivery=str(item.message.id))
                 answer = Answer(error=f"it could not be sent: {type(error).__name__}")
-        group.put(_Tried(item, answer))
+        writer.put(_Tried(item, answer))
 
 
 def _note(session: Session, tried: Sequence[_Tried]) -> None:

@@ -18,10 +18,11 @@ from structlog.testing import capture_logs
 from models.attempts import client_reference
 from tests.stack import wait_for
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
-from workers.engine import leases, poll, runner, submit
+from workers.engine import leases, poll, submit
 from workers.engine.poll import PollPump
-from workers.engine.runner import Slice, run
+from workers.engine.runner import run
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.submit import BLOCKED_RETRY_SECONDS, SubmitPump
 from workers.http.client import HttpClient, clock
 from workers.http.ssrf import Guard
@@ -57,7 +58,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
         return HttpClient(httpx.MockTransport(made), guard)
 
     monkeypatch.setattr("workers.engine.runtime.build_client", build_client)
-    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.engine.slice.PATIENCE_SECONDS", 0.05)
     return made
 
 

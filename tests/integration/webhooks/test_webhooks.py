@@ -19,7 +19,6 @@ from models.batches import SINGLES
 from models.states import JobState, Reason
 from tests.integration.receiver import Receiver, is_signed_by, receiving
 from workers.config.settings import Settings
-from workers.engine import runner
 from workers.engine.runner import run
 from workers.engine.runtime import Runtime
 from workers.jobs.moves import JobMove
@@ -40,7 +39,7 @@ SECRET_KEY = "test-secret-key-of-32-characters"  # that of the runtimes
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("workers.engine.slice.PATIENCE_SECONDS", 0.05)
 
 
 @pytest.fixture

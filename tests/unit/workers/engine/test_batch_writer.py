@@ -14,8 +14,8 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from workers.backoff import Backoff
-from workers.engine import runner
-from workers.engine.runner import GROUP_SIZE, Group
+from workers.engine import batch_writer
+from workers.engine.batch_writer import GROUP_SIZE, BatchWriter
 from workers.engine.runtime import Runtime
 
 
@@ -37,8 +37,8 @@ def unsendable() -> Exception:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "GROUP_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "DATABASE_RETRY", Backoff(first=0.0, cap=0.0))
+    monkeypatch.setattr(batch_writer, "GROUP_SECONDS", 0.0)
+    monkeypatch.setattr(batch_writer, "DATABASE_RETRY", Backoff(first=0.0, cap=0.0))
 
 
 @dataclass
@@ -76,8 +76,8 @@ class Table:
         del session, error
         self.spoiled.append(outcome)
 
-    def group(self, after: Callable[[int], Any] | None = None) -> Group[int]:
-        return Group(
+    def group(self, after: Callable[[int], Any] | None = None) -> BatchWriter[int]:
+        return BatchWriter(
             cast("Runtime", self), self.write, after=after or self.tell, spoiled=self.spoil, done=self.done.append
         )
 
