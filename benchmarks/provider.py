@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import httpx
 from pydantic import BaseModel, ConfigDict
 
 import providers
 from benchmarks.contestants import LATENCY_SECONDS
+from providers.http import Request
 from providers.outcomes import Accepted, Credentials, Done, Pending, PollOutcome, SubmitOutcome
 from providers.protocol import Reply
 from providers.replies import OneByOne, poll_verdict, submit_verdict
@@ -55,7 +56,7 @@ class Bench(OneByOne):
             "source": order.inputs["source"].url,
             "target": order.inputs["target"].url,
         }
-        request = httpx.Request("POST", f"{self.endpoint.base_url}/jobs", json=body)
+        request = Request("POST", f"{self.endpoint.base_url}/jobs", json=body)
         reply = await self.pay(request, write_before)
         answer = _read(reply)
         handle = answer.get("id")
@@ -63,7 +64,7 @@ class Bench(OneByOne):
 
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
         """Ask for a job by its handle."""
-        reply = await self.ask(httpx.Request("GET", f"{self.endpoint.base_url}/jobs/{attempt.handle}"))
+        reply = await self.ask(Request("GET", f"{self.endpoint.base_url}/jobs/{attempt.handle}"))
         answer = _read(reply)
         if answer.get("status") == "done":
             return Done((), reply.body, facts={"url": answer["url"]})
@@ -76,7 +77,7 @@ class Bench(OneByOne):
 
 def _read(reply: Reply) -> dict[str, Any]:
     """A good answer's JSON; any other answer says nothing."""
-    answer = json.loads(reply.body) if reply.status == httpx.codes.OK else {}
+    answer = json.loads(reply.body) if reply.status == HTTPStatus.OK else {}
     return answer if isinstance(answer, dict) else {}
 
 

@@ -11,7 +11,6 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-import httpx
 import typer
 from redis import Redis
 from sqlalchemy import text
@@ -22,6 +21,7 @@ from cli.accounts import credentials
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, say
 from models.states import JobState
+from providers import http
 from workers.config.accounts import AccountsError, load
 from workers.engine.runtime import Runtime
 from workers.failures import describe
@@ -132,7 +132,7 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
         return
 
     def ask() -> None:
-        httpx.get(f"{url}/healthz", timeout=PROBE_SECONDS).raise_for_status()
+        http.get(f"{url}/healthz", timeout=PROBE_SECONDS).raise_for_status()
 
     yield from _guarded("public url", ask, f"{url} answers", f"is `recast web` running, and reached by {url}?")
 

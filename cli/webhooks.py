@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, complain, emit, moment, say, table
+from providers.http import URL, InvalidURL
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, wake
 from workers.http.client import build_client
@@ -235,12 +235,12 @@ def chosen_events(words: str) -> list[str]:
 def check_url(url: str, hosts: Sequence[str]) -> None:
     """Refuse an address that nothing would ever be sent to, or that would be told in clear over the internet."""
     try:
-        parsed = httpx.URL(url)
+        parsed = URL(url)
         Guard(hosts).check_url(parsed)
-    except httpx.InvalidURL as error:
+    except InvalidURL as error:
         raise typer.BadParameter(f"{url!r} is no URL: {error}") from None
     except ForbiddenAddressError:
-        raise typer.BadParameter(f"{url!r}: {forbidden(httpx.URL(url))}") from None
+        raise typer.BadParameter(f"{url!r}: {forbidden(URL(url))}") from None
     named = {parsed.host, parsed.netloc.decode("ascii", "replace")} & set(hosts)
     if parsed.scheme != "https" and not named:
         raise typer.BadParameter(

@@ -20,13 +20,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, ClassVar, Final, Literal, Self
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import URL, Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -129,7 +130,7 @@ class Hidream(TokenAdapter, OneByOne):
         }
         url = self.endpoint.base_url + self.settings.submit_path
         reply = await self.call(
-            lambda token: httpx.Request("POST", url, headers=_bearer(token), json=body), write_before=write_before
+            lambda token: Request("POST", url, headers=_bearer(token), json=body), write_before=write_before
         )
         return _read_submission(reply)
 
@@ -137,15 +138,15 @@ class Hidream(TokenAdapter, OneByOne):
         """Ask for the results of the task."""
         if attempt.handle is None:
             return Unanswered("HiDream can be asked only for tasks whose id is known")
-        url = httpx.URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
-        reply = await self.call(lambda token: httpx.Request("GET", url, headers=_bearer(token)))
+        url = URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
+        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         return self._read_results(reply)
 
     async def check(self) -> Credentials:
         """Ask for one template, which costs nothing."""
         params: dict[str, str | int] = {"gender": "woman", "page_size": 1, "page_index": 1}
-        url = httpx.URL(self.endpoint.base_url + self.settings.templates_path, params=params)
-        reply = await self.call(lambda token: httpx.Request("GET", url, headers=_bearer(token)))
+        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
+        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
         if reply.status in BAD_CREDENTIALS or reason_in(answer["message"].text) is Reason.AUTH:
@@ -165,7 +166,7 @@ class Hidream(TokenAdapter, OneByOne):
             token = self.settings.token.get_secret_value()
             if token != rejected:
                 return token
-            return Reply(httpx.codes.UNAUTHORIZED, {}, b"")
+            return Reply(HTTPStatus.UNAUTHORIZED, {}, b"")
         current = _usable(await self.endpoint.sessions.load(), rejected)
         if current is not None:
             return current
@@ -175,13 +176,13 @@ class Hidream(TokenAdapter, OneByOne):
                 return current  # another worker was faster
             key = self.settings.api_key.get_secret_value() if self.settings.api_key else ""
             headers: dict[str, str] = {self.settings.api_key_header: key}
-            reply = await self.ask(httpx.Request("GET", self.settings.token_url, headers=headers))
+            reply = await self.ask(Request("GET", self.settings.token_url, headers=headers))
             answer = read(reply.body)
             fresh = answer["result"]["token"].secret if reply.ok and answer["code"].integer == 0 else None
             if fresh is None:
                 # Business errors come with HTTP 200 here: a code that is not 0 says that the key is not taken.
                 refused = reply.ok and answer["code"].integer not in (None, 0)
-                return refused_login(Reply(httpx.codes.UNAUTHORIZED, reply.headers, reply.body) if refused else reply)
+                return refused_login(Reply(HTTPStatus.UNAUTHORIZED, reply.headers, reply.body) if refused else reply)
             until = datetime.now(UTC) + TOKEN_LIFE - RENEW_BEFORE
             await renewal.save(json.dumps({"token": fresh, "until": until.timestamp()}).encode())
             return fresh

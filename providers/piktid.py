@@ -22,11 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import BasicAuth, Request
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -316,23 +316,23 @@ class Piktid(TokenAdapter):
             return Credentials(ok=False, message=f"PiktID refused email and password: {message}")
         return Credentials(ok=None, message=f"PiktID's answer does not tell whether the login is good: {message}")
 
-    def _login(self) -> httpx.Request:
-        login = httpx.BasicAuth(self.settings.email, self.settings.password.get_secret_value())
-        return next(login.auth_flow(httpx.Request("POST", f"{self.endpoint.base_url}/tokens")))
+    def _login(self) -> Request:
+        login = BasicAuth(self.settings.email, self.settings.password.get_secret_value())
+        return next(login.auth_flow(Request("POST", f"{self.endpoint.base_url}/tokens")))
 
-    def _refresh(self, tokens: _Tokens) -> httpx.Request:
-        return httpx.Request("PUT", f"{self.endpoint.base_url}/tokens", content=tokens.dump(), headers=_JSON)
+    def _refresh(self, tokens: _Tokens) -> Request:
+        return Request("PUT", f"{self.endpoint.base_url}/tokens", content=tokens.dump(), headers=_JSON)
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any]) -> Callable[[str], httpx.Request]:
+    def _json(self, method: str, path: str, body: Mapping[str, Any]) -> Callable[[str], Request]:
         url = self.endpoint.base_url + path
-        return lambda token: httpx.Request(method, url, headers=_bearer(token), json=body)
+        return lambda token: Request(method, url, headers=_bearer(token), json=body)
 
     async def _upload(self, path: str, files: Mapping[str, tuple[str, bytes, str]], form: Mapping[str, str]) -> Reply:
-        def build(token: str) -> httpx.Request:
+        def build(token: str) -> Request:
             url = self.endpoint.base_url + path
-            request = httpx.Request("POST", url, headers=_bearer(token), files=files, data=form)
+            request = Request("POST", url, headers=_bearer(token), files=files, data=form)
             request.read()  # the multipart stream as plain bytes, which any transport can send
             return request
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import ClassVar, Protocol
 
-import httpx
 from pydantic import BaseModel
 
+from providers.http import Request
 from providers.outcomes import Credentials, LocateOutcome, PollOutcome, Refused, SubmitOutcome, Throttled, Unclear
 from providers.sessions import MemorySessions, Sessions
 from providers.spec import OpenAttempt, Operation, Order
@@ -71,7 +71,7 @@ class Http(Protocol):
 
     async def send(
         self,
-        request: httpx.Request,
+        request: Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,

@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -214,8 +214,8 @@ class Qolaba(OneByOne):
             "celery": True,
         }
 
-    def _request(self, path: str, body: Mapping[str, Any]) -> httpx.Request:
-        return httpx.Request(
+    def _request(self, path: str, body: Mapping[str, Any]) -> Request:
+        return Request(
             "POST",
             self.endpoint.base_url + path,
             headers={"Authorization": f"Bearer {self.settings.token.get_secret_value()}"},

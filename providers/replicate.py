@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -173,9 +173,9 @@ class Replicate(OneByOne):
             }
         return {settings.generate_image: order.inputs["image"].url, settings.generate_prompt: order.prompt}
 
-    def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Request:
+    def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Request:
         headers = {"Authorization": f"Bearer {self.settings.token.get_secret_value()}"}
-        return httpx.Request(method, self.endpoint.base_url + path, headers=headers, json=body)
+        return Request(method, self.endpoint.base_url + path, headers=headers, json=body)
 
 
 def _signing_key(secret: str) -> bytes | None:

@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import ClassVar, Final, TypeVar
 
-import httpx
 from pydantic import BaseModel
 
 from models.states import Reason
+from providers.http import Request
 from providers.outcomes import LocateOutcome, NotYetKnown, PollOutcome, Refused, Throttled, Unanswered, Unclear
 from providers.protocol import CredentialsError, Endpoint, Reply
 from providers.spec import OpenAttempt, Order
@@ -182,11 +182,11 @@ class Adapter:
         del body
         return None
 
-    async def ask(self, request: httpx.Request) -> Reply:
+    async def ask(self, request: Request) -> Reply:
         """Send a request that costs nothing."""
         return await self.endpoint.http.send(request, timeout=self.endpoint.poll_timeout)
 
-    async def pay(self, request: httpx.Request, write_before: float) -> Reply:
+    async def pay(self, request: Request, write_before: float) -> Reply:
         """Send a request that the provider bills."""
         return await self.endpoint.http.send(request, timeout=self.endpoint.submit_timeout, write_before=write_before)
 

@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http import HTTPStatus
 
-import httpx
-
+from providers.http import Request
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import Adapter
 
@@ -19,7 +18,7 @@ class TokenAdapter(Adapter, ABC):
     async def token(self, *, rejected: str | None) -> str | Reply:
         """A token that is not `rejected`, or the answer that refused to give one."""
 
-    async def call(self, build: Callable[[str], httpx.Request], *, write_before: float | None = None) -> Reply:
+    async def call(self, build: Callable[[str], Request], *, write_before: float | None = None) -> Reply:
         """Send what `build` makes of a token: as a question, or before `write_before` as a submission that is paid.
 
         A refused login is the answer to the request that it was for. Whatever else keeps us from a token is a
@@ -35,7 +34,7 @@ class TokenAdapter(Adapter, ABC):
         renewed = await self._obtain(rejected=token)
         return renewed if isinstance(renewed, Reply) else await self._send(build(renewed), write_before)
 
-    async def _send(self, request: httpx.Request, write_before: float | None) -> Reply:
+    async def _send(self, request: Request, write_before: float | None) -> Reply:
         return await (self.ask(request) if write_before is None else self.pay(request, write_before))
 
     async def _obtain(self, *, rejected: str | None) -> str | Reply:

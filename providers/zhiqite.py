@@ -21,11 +21,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -207,8 +207,8 @@ class Zhiqite(OneByOne):
         tool = self.settings.query_tools.get(operation.partition(".")[2], _TOOLS[operation])
         return await self.ask(self._request(f"{tool}/queryTask", {"businessTaskId": str(reference)}))
 
-    def _request(self, tool: str, body: Mapping[str, Any]) -> httpx.Request:
-        return httpx.Request(
+    def _request(self, tool: str, body: Mapping[str, Any]) -> Request:
+        return Request(
             "POST",
             f"{self.endpoint.base_url}{self.settings.tool_path}/{tool}",
             headers={

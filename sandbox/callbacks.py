@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import httpx
-
+from providers.http import AsyncClient, HTTPError, InvalidURL
 from sandbox.faults import Call, Faults
 from sandbox.jobs import Job, Jobs
 from sandbox.stats import Stats
@@ -74,7 +73,7 @@ class Callbacks:
         self._stats = stats
         self._scale = scale
         self._queue: asyncio.Queue[_Due] = asyncio.Queue(QUEUE)
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 (each is timed as a whole)
+        self._http = AsyncClient(timeout=None, trust_env=False)  # each is timed as a whole
         self._senders: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -148,7 +147,7 @@ class Callbacks:
             async with asyncio.timeout(manner.timeout):
                 answer = await self._http.post(job.notes["callback"]["url"], content=notice.body, headers=headers)
             taken = manner.taken(answer.status_code, answer.content)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+        except (HTTPError, InvalidURL, TimeoutError):
             taken = False
         final = due.event == COMPLETED and not due.forged
         if not taken and final and due.repeated < len(manner.delays):

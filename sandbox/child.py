@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
+from providers.http import Client
 from sandbox.config import CREDENTIAL, CURRENCY, PER_CALL, PRICES, WEBHOOK_SECRET, SandboxConfig
 
 STOP_SECONDS = 10.0  # a picture being made is finished first
@@ -128,7 +127,7 @@ class Sandbox:
         return self._process
 
     def _ask(self, method: str, page: str, **more: Any) -> Any:
-        with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as client:
+        with Client(timeout=ASK_SECONDS, trust_env=False) as client:
             answer = client.request(method, f"{self.url}/_sandbox/{page}", **more)
         if answer.is_client_error:
             raise ValueError(answer.text)

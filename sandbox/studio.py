@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
-
+from providers.http import Client, HTTPError, InvalidURL
 from sandbox.cartoon import cartoon
 from sandbox.pictures import encode
 from sandbox.recipes import Portraits, Recipe, Swap
@@ -58,7 +57,7 @@ class Studio:
             folder.mkdir(parents=True, exist_ok=True)
         self._keep = keep
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="studio")
-        self._http = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
+        self._http = Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
 
     def close(self) -> None:
         """Drop the jobs not begun, which a restart takes up again, and finish the others."""
@@ -121,7 +120,7 @@ class Studio:
                     data += block
                     if len(data) > MAX_INPUT_BYTES:
                         raise UnusableInputError("unreadable", f"the {role} picture is over {MAX_INPUT_BYTES} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (HTTPError, InvalidURL) as error:
             raise UnusableInputError("unreadable", f"the {role} picture cannot be fetched: {error}") from error
         return bytes(data)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 
-import httpx
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from models.transactions import Database
+from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.config.accounts import Account, AccountsError, load
 from workers.engine.wake import poll_pump, wake
@@ -82,18 +83,18 @@ class Callbacks:
                 "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__
             )
             return Response(status_code=503)
-        return JSONResponse(TAKEN) if status == httpx.codes.OK else Response(status_code=status)
+        return JSONResponse(TAKEN) if status == HTTPStatus.OK else Response(status_code=status)
 
     def _take(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         known_as = digest(token)
         account = self._account(known_as) if _TOKEN.fullmatch(token) else None
         if account is None:
-            return httpx.codes.NOT_FOUND
+            return HTTPStatus.NOT_FOUND
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
             log.warning("callback_forged", account=account)
-            return httpx.codes.UNAUTHORIZED
+            return HTTPStatus.UNAUTHORIZED
         self._keep(known_as, without_links(body, self._links))
-        return httpx.codes.OK
+        return HTTPStatus.OK
 
     def _keep(self, token: str, body: bytes) -> None:
         account = self._database.db(_keep, token, body)
@@ -143,7 +144,7 @@ class _NoHttp:
 
     async def send(
         self,
-        request: httpx.Request,
+        request: http.Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,

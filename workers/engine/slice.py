@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from workers.engine import leases
 from workers.engine.in_flight import InFlight
 from workers.engine.runtime import Runtime
-from workers.http.client import clock
+from workers.http.exchange import clock
 
 P = ParamSpec("P")
 R = TypeVar("R")

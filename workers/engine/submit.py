@@ -30,7 +30,7 @@ from workers.engine.runtime import Runtime
 from workers.engine.slice import PATIENCE_SECONDS, Slice
 from workers.engine.wake import submit_pump
 from workers.failpoints import hold_here
-from workers.http.client import clock
+from workers.http.exchange import clock
 from workers.jobs.moves import AttemptMove
 from workers.jobs.transitions import move_jobs
 

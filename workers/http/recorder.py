@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from pydantic import BaseModel, SecretStr
 
+from providers.http import Request
 from providers.protocol import MAX_ANSWER_BYTES, Http, NotSentError, Reply, UnclearError
 
 REDACTED = "[redacted]"
@@ -30,7 +30,7 @@ class Recorder:
 
     async def send(
         self,
-        request: httpx.Request,
+        request: Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
@@ -51,7 +51,7 @@ class Recorder:
         }
         return reply
 
-    def _request(self, request: httpx.Request) -> dict[str, Any]:
+    def _request(self, request: Request) -> dict[str, Any]:
         is_form = request.headers.get("content-type", "").startswith("multipart/")
         body = {"text": f"[multipart of {len(request.content)} bytes]"} if is_form else self._body(request.content)
         return {

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import httpx
-
+from providers.http import Request
 from providers.protocol import MAX_ANSWER_BYTES, Http, Reply
 from workers.http import urls
 from workers.http.recorder import PLAIN_HEADERS, REDACTED
@@ -42,7 +41,7 @@ class Redacted:
 
     async def send(
         self,
-        request: httpx.Request,
+        request: Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
@@ -75,14 +74,14 @@ def without_links(body: bytes, links: re.Pattern[bytes] | None) -> bytes:
     return body if links is None else links.sub(rb"\g<1>" + _MARK, body)
 
 
-def _in_headers(request: httpx.Request) -> Iterator[str]:
+def _in_headers(request: Request) -> Iterator[str]:
     for name, value in request.headers.items():
         if name.lower() not in _HARMLESS_HEADERS:
             yield value
             yield value.partition(" ")[2]
 
 
-def _in_body(request: httpx.Request) -> Iterator[str]:
+def _in_body(request: Request) -> Iterator[str]:
     try:
         values = json.loads(request.content)
     except (ValueError, RecursionError):

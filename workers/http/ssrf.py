@@ -18,8 +18,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-import httpx
-
+from providers.http import URL, InvalidURL
 from providers.protocol import NotSentError
 
 _V4_NOT_PUBLIC = tuple(
@@ -83,7 +82,7 @@ class Guard:
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
         self._allowed = frozenset(_endpoint(entry) for entry in allow_hosts)
 
-    def check_url(self, url: httpx.URL) -> None:
+    def check_url(self, url: URL) -> None:
         """Refuse what the text of `url` gives away; every address is checked again when it is connected to.
 
         Raises:
@@ -160,8 +159,8 @@ def _endpoint(entry: str) -> tuple[str, int | None]:
     text = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
     try:
         # A scheme without a default port, so that ":443" is not taken for "no port".
-        url = httpx.URL(f"endpoint://{text}")
-    except httpx.InvalidURL as error:
+        url = URL(f"endpoint://{text}")
+    except InvalidURL as error:
         raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port ({error})") from error
     if not url.raw_host or url.path != "/" or url.query or "#" in entry:
         raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port; write it without scheme and path")

@@ -18,10 +18,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-import httpx
-
+from providers.http import InvalidURL, Request, Response
 from providers.protocol import NotSentError, UnclearError
-from workers.http.client import HttpClient, TooLargeError, clock, read_body
+from workers.http.client import HttpClient, TooLargeError, read_body
+from workers.http.exchange import clock
 from workers.http.ssrf import BadUrlError, ForbiddenAddressError
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # a 20-megapixel photo as PNG takes about 40; each download is in memory
@@ -75,8 +75,8 @@ async def fetch(
     """
     deadline = clock() + timeout
     try:
-        request = httpx.Request("GET", url)
-    except httpx.InvalidURL as error:
+        request = Request("GET", url)
+    except InvalidURL as error:
         raise BadUrlError(f"the result's URL cannot be read: {error}") from None
     for _ in range(MAX_REDIRECTS + 1):
         left = deadline - clock()
@@ -105,7 +105,7 @@ def _heard(silence: asyncio.Timeout) -> None:
     silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
 
 
-def _require_ok(response: httpx.Response) -> None:
+def _require_ok(response: Response) -> None:
     status, host = response.status_code, response.request.url.host
     if status == HTTPStatus.OK:
         return
@@ -114,12 +114,12 @@ def _require_ok(response: httpx.Response) -> None:
     raise TransientDownloadError(f"{host} answered {status} instead of the file")
 
 
-def _redirected(response: httpx.Response) -> httpx.Request:
+def _redirected(response: Response) -> Request:
     host = response.request.url.host
     location = response.headers.get("location")
     if not location:
         raise TransientDownloadError(f"{host} answered {response.status_code} without saying where to")
     try:
-        return httpx.Request("GET", response.request.url.join(location))
-    except httpx.InvalidURL as error:
+        return Request("GET", response.request.url.join(location))
+    except InvalidURL as error:
         raise BadUrlError(f"{host} redirects to a URL that cannot be read: {error}") from None

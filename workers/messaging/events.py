@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.states import ANNOUNCED_JOB_STATES, JobState
-from workers.http.client import clock
+from workers.http.exchange import clock
 from workers.jobs.moves import Moved
 from workers.messaging.app import app
 

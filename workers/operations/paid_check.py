@@ -28,7 +28,7 @@ from workers.engine.outcomes import WRITE_SECONDS, Due, Sent, of_poll, of_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
 from workers.engine.runtime import Runtime
-from workers.http.client import clock
+from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import ROLES, Ask
 from workers.jobs.routing import route

@@ -20,10 +20,10 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import httpx
 from cryptography.fernet import InvalidToken
 from pydantic import SecretStr
 
+from providers.http import URL, Request
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import retry_after
 from workers.config.settings import Settings, SettingsError
@@ -109,7 +109,7 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def request(runtime: Runtime, message: Message) -> httpx.Request:
+def request(runtime: Runtime, message: Message) -> Request:
     """The message as it goes out now. Its body is the same at every try."""
     data = dict(message.data)
     if "cost" in data:
@@ -126,10 +126,10 @@ def request(runtime: Runtime, message: Message) -> httpx.Request:
         "webhook-timestamp": str(now),
         "webhook-signature": " ".join(signatures),
     }
-    return httpx.Request("POST", message.url, content=body, headers=headers)
+    return Request("POST", message.url, content=body, headers=headers)
 
 
-async def send(client: HttpClient, request: httpx.Request) -> Answer:
+async def send(client: HttpClient, request: Request) -> Answer:
     """Send a message once. Redirects are not followed: a webhook that has moved is added anew by a person."""
     try:
         async with client.stream(request, timeout=TIMEOUT_SECONDS) as response:
@@ -146,7 +146,7 @@ async def send(client: HttpClient, request: httpx.Request) -> Answer:
     return Answer(status, f"it answered {status}", wait)
 
 
-def forbidden(url: httpx.URL) -> str:
+def forbidden(url: URL) -> str:
     """Why nothing is sent to `url`, and what to do."""
     return (
         f"{url.host} is not a public address, or the URL cannot be used;"

@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import fsspec
-import httpx
 import pyarrow.parquet
 import pytest
 
 from providers.spec import Need, Via
 from sandbox import SandboxConfig
+from tests import http
 from tests.invariants import wrongs
 from tests.stack import PORTRAITS, Stack, running
 from workers.config.settings import Settings
@@ -164,7 +164,7 @@ def test_links_let_a_provider_in_for_a_while_and_are_signed_as_all_regions_take_
     assert link is not None
     query = parse_qs(urlsplit(link).query)
     assert (query["X-Amz-Algorithm"], query["X-Amz-Expires"]) == (["AWS4-HMAC-SHA256"], ["300"])
-    assert httpx.get(link).content == DATA
+    assert http.get(link).content == DATA
     assert "X-Amz-Expires=604800" in (storage.signed_url(key, timedelta(days=30)) or "")
 
 
@@ -184,7 +184,7 @@ def test_an_object_that_was_written_anew_is_read_anew(objects: Any) -> None:
         objects.put_file(str(picture), uri)
         link = inputs.link("source", uri, wish)
         assert link.sha256 == hashlib.sha256(picture.read_bytes()).hexdigest()
-        assert httpx.get(link.url or "").content == picture.read_bytes()
+        assert http.get(link.url or "").content == picture.read_bytes()
 
 
 def test_inputs_that_cannot_be_had(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

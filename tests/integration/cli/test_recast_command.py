@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import http
 from tests.stack import PORTRAITS, ROOT, wait_for
 from tests.unit.catalog.catalogs import write_csv
 
@@ -109,7 +109,7 @@ def bill(desk: Desk) -> list[dict[str, Any]]:
     up = desk.start("up")
     url = re.search(r"its bill: (\S+)\)", read_until(up, "its bill"))
     assert url is not None
-    lines: list[dict[str, Any]] = httpx.get(url[1], timeout=20).json()["lines"]
+    lines: list[dict[str, Any]] = http.get(url[1], timeout=20).json()["lines"]
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=SECONDS)
     return lines

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from models.attempts import client_reference
+from tests.http import Request, Response, mock_client
 from tests.stack import wait_for
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
 from workers.engine import leases, poll, submit
@@ -24,7 +24,8 @@ from workers.engine.runner import run
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.submit import BLOCKED_RETRY_SECONDS, SubmitPump
-from workers.http.client import HttpClient, clock
+from workers.http.client import HttpClient
+from workers.http.exchange import clock
 from workers.http.ssrf import Guard
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class Provider:
         self.submissions: list[str] = []
         self.on_submission: Callable[[], object] = lambda: None
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: Request) -> Response:
         self.submissions.append(json.loads(request.content)["businessTaskId"])
         self.on_submission()
-        return httpx.Response(200, json={"code": "200", "msg": "success", "data": {"status": 0, "taskId": 7}})
+        return Response(200, json={"code": "200", "msg": "success", "data": {"status": 0, "taskId": 7}})
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
 
     def build_client(guard: Guard, *, max_connections: int) -> HttpClient:
         assert max_connections > 0
-        return HttpClient(httpx.MockTransport(made), guard)
+        return mock_client(made, guard)
 
     monkeypatch.setattr("workers.engine.runtime.build_client", build_client)
     monkeypatch.setattr("workers.engine.slice.PATIENCE_SECONDS", 0.05)

@@ -6,7 +6,6 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -15,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from models.states import AttemptState, JobState, Reason
+from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import ROOT
 from web.metrics import FRESH_SECONDS, Metrics
 from workers.accounts import admission
@@ -42,11 +42,11 @@ class Monitor:
         metrics = Metrics(database.sessions, secret, "USD", clock=lambda: self.now)
         self._app = Starlette(routes=[Route("/metrics", metrics.show)])
 
-    def ask(self, token: str | None = TOKEN) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app)
+    def ask(self, token: str | None = TOKEN) -> Response:
+        async def send() -> Response:
+            transport = ASGITransport(self._app)
             headers = {b"authorization": f"Bearer {token}".encode()} if token else {}
-            async with httpx.AsyncClient(transport=transport, base_url="http://recast") as client:
+            async with AsyncClient(transport=transport, base_url="http://recast") as client:
                 return await client.get("/metrics", headers=headers)
 
         return asyncio.run(send())

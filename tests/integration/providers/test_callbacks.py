@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from devstack.ports import pick_port
 from sandbox import SandboxConfig
+from tests import http
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, running
 from workers.jobs import request
@@ -85,7 +85,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_a_token_nobody_has_is_told_nothing(called: Stack) -> None:
     before = called.sql("SELECT count(*) AS kept FROM callbacks")
-    answer = httpx.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
+    answer = http.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
 
     assert answer.status_code == 404
     assert called.sql("SELECT count(*) AS kept FROM callbacks") == before

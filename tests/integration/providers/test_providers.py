@@ -27,7 +27,8 @@ from sandbox import Sandbox, SandboxConfig, sandbox_accounts
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
 from workers.config.accounts import Account, parse
-from workers.http.client import HttpClient, build_client, clock
+from workers.http.client import HttpClient, build_client
+from workers.http.exchange import clock
 from workers.http.ssrf import Guard
 from workers.images.download import fetch
 from workers.images.verify import verify

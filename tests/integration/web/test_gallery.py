@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from sqlalchemy import text
 
+from tests.http import Response
 from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
 from web import access, cards, charts
@@ -43,7 +43,7 @@ def batch(database: Database, chosen: Settings) -> int:
     return stock(database, Storage(chosen.storage))
 
 
-def links(page: httpx.Response) -> list[str]:
+def links(page: Response) -> list[str]:
     """Every address that a page names."""
     found: list[str] = []
 
@@ -55,7 +55,7 @@ def links(page: httpx.Response) -> list[str]:
     return found
 
 
-def keys(page: httpx.Response) -> list[str]:
+def keys(page: Response) -> list[str]:
     """The keys of the jobs that a page shows."""
     return [unescape(key) for key in re.findall(r"<h3[^>]*>([^<]*)</h3>", page.text)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -14,6 +13,7 @@ from providers.hidream import HidreamSettings
 from providers.outcomes import Accepted, Refused
 from providers.protocol import NotSentError, Reply
 from providers.sessions import MemorySessions
+from tests.http import Request
 from tests.unit.providers.cases import HIDREAM_VARIATION
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
 
@@ -87,7 +87,7 @@ def test_the_newer_clients_header_can_be_chosen() -> None:
     http = ScriptedHttp(in_turn([GRANTED, TAKEN]))
     provider = HIDREAM_VARIATION.build(http, sessions=MemorySessions(), **KEY, api_key_header="Refresh-Token")
     run(provider.submit(HIDREAM_VARIATION.order(), write_before=WRITE_BEFORE))
-    first: httpx.Request = http.requests[0]
+    first: Request = http.requests[0]
     assert first.headers["refresh-token"] == "key"
 
 

@@ -7,7 +7,6 @@ import json
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 
 from models.states import Reason
@@ -15,6 +14,7 @@ from providers.outcomes import Done, Pending, Refused, Throttled, Unanswered
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.sessions import MemorySessions
 from providers.spec import OpenAttempt
+from tests.http import Request
 from tests.unit.providers.cases import PIKTID_SWAP
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
 
@@ -41,7 +41,7 @@ class Server:
         self.sent: list[str] = []
         self.refreshed: list[str] = []
 
-    def __call__(self, request: httpx.Request) -> Reply:
+    def __call__(self, request: Request) -> Reply:
         if not request.url.path.endswith("/tokens"):
             self.sent.append("call")
             good = self.valid is not None and request.headers["authorization"] == f"Bearer {self.valid}"
@@ -95,7 +95,7 @@ def test_the_history_is_asked_for_one_overdue_job_and_its_failure_costs_no_event
     overdue = attempts(3, age=400.0)
     in_inbox = inbox(("download", {"id_image": "img1", "link": "https://p.example/1.png"}))
 
-    def answer(request: httpx.Request) -> Reply:
+    def answer(request: Request) -> Reply:
         if request.url.path.endswith("/history"):
             assert json.loads(request.content)["id_image"] in {"img0", "img2"}
             raise UnclearError("reset")
@@ -149,7 +149,7 @@ def test_workers_that_meet_the_same_401_refresh_once() -> None:
         gate = asyncio.Event()
 
         class SlowHttp(ScriptedHttp):
-            async def send(self, request: httpx.Request, **options: Any) -> Reply:
+            async def send(self, request: Request, **options: Any) -> Reply:
                 answer = await super().send(request, **options)
                 if len(self.requests) == 8:
                     gate.set()
@@ -179,7 +179,7 @@ def test_an_interrupted_renewal_is_never_repeated() -> None:
 def test_a_renewal_without_an_answer_leaves_its_mark_and_nothing_was_submitted() -> None:
     sessions = MemorySessions(OLD)
 
-    def answer(request: httpx.Request) -> Reply:
+    def answer(request: Request) -> Reply:
         if request.url.path.endswith("/tokens"):
             raise UnclearError("reset")
         return reply(401)

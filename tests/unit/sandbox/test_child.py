@@ -17,7 +17,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image, ImageChops
 
@@ -26,6 +25,7 @@ from sandbox.__main__ import _arguments as read_arguments
 from sandbox.__main__ import _config as read_config
 from sandbox.app import PROVIDERS
 from sandbox.child import _arguments
+from tests import http
 from tests.unit.sandbox.client import PATIENCE, PORTRAITS, until
 from workers.config.accounts import parse
 
@@ -41,8 +41,8 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def client(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client:
+def client(sandbox: Sandbox) -> Iterator[http.Client]:
+    with http.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client:
         yield client
 
 
@@ -76,21 +76,21 @@ def order(reference: str, base: str = "http://127.0.0.1") -> dict[str, str]:
     }
 
 
-def test_a_reset_is_a_reset_on_the_wire(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_a_reset_is_a_reset_on_the_wire(sandbox: Sandbox, client: http.Client) -> None:
     sandbox.add_fault("reset", stage="before", times=1)
     sandbox.add_fault("reset", stage="after", times=1)
     for lines in (0, 1):
-        with pytest.raises(httpx.ReadError, match="reset by peer"):
+        with pytest.raises(http.ReadError, match="reset by peer"):
             client.post(V1, json=order("one"))
         assert len(sandbox.bill()) == lines
     assert client.post(f"{V1}/queryTask", json={"businessTaskId": "one"}).json()["data"]["status"] == 1
     assert (sandbox.config.home / "sandbox.log").read_text() == ""
 
 
-def test_accept_then_hang_bills_and_never_answers(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_accept_then_hang_bills_and_never_answers(sandbox: Sandbox, client: http.Client) -> None:
     sandbox.add_fault("accept_then_hang", times=1)
-    with pytest.raises(httpx.ReadTimeout):
-        client.post(V1, json=order("one"), timeout=httpx.Timeout(PATIENCE, read=0.3))
+    with pytest.raises(http.ReadTimeout):
+        client.post(V1, json=order("one"), timeout=http.Timeout(PATIENCE, read=0.3))
     [line] = sandbox.bill()
     assert line["reference"] == "one"
     assert client.post(f"{V1}/queryTask", json={"businessTaskId": "one"}).json()["data"]["status"] == 1
@@ -117,13 +117,13 @@ def test_every_answered_submission_survives_the_end_of_the_process(sandbox: Sand
     enough = threading.Event()
 
     def submit(lane: int) -> None:
-        with httpx.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client:
+        with http.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client:
             for index in range(100_000):
                 reference = f"{lane}-{index}"
                 try:
                     if client.post(V1, json=order(reference)).json()["code"] == "200":
                         answered.append(reference)
-                except httpx.TransportError:
+                except http.TransportError:
                     return
                 if len(answered) >= 200:
                     enough.set()
@@ -146,7 +146,7 @@ def test_every_answered_submission_survives_the_end_of_the_process(sandbox: Sand
 def test_real_pictures_are_made_from_inputs_fetched_by_url(tmp_path: Path, media: str) -> None:
     with (
         Sandbox(SandboxConfig(home=tmp_path, latency=0)) as sandbox,
-        httpx.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client,
+        http.Client(base_url=sandbox.url, headers=KEYS, timeout=PATIENCE, trust_env=False) as client,
     ):
         targets = {"good": "astronaut.png", "gone": "nowhere.png", "text": "text.txt", "plain": "plain.png"}
         for name, file in targets.items():
@@ -181,7 +181,7 @@ def test_real_pictures_are_made_from_inputs_fetched_by_url(tmp_path: Path, media
 def test_a_restart_makes_the_pictures_a_kill_left_unmade(tmp_path: Path, media: str) -> None:
     with Sandbox(SandboxConfig(home=tmp_path, latency=0)) as sandbox:
         for number in range(3):
-            assert httpx.post(sandbox.url + V1, headers=KEYS, json=order(f"{number}", media)).json()["code"] == "200"
+            assert http.post(sandbox.url + V1, headers=KEYS, json=order(f"{number}", media)).json()["code"] == "200"
         sandbox.kill()
         sandbox.restart()
         until(lambda: [line["status"] for line in sandbox.bill()] == ["done"] * 3)

@@ -5,12 +5,12 @@ import hashlib
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import create_engine
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from tests.http import ASGITransport, AsyncClient, Response
 from web.app import build
 from web.health import Health
 from workers.config.settings import Settings, SettingsError
@@ -36,18 +36,18 @@ class Client:
     """Asks an application without a server between."""
 
     def __init__(self, app: Starlette) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._transport = ASGITransport(app, raise_app_exceptions=False)
 
-    def ask(self, method: str, path: str) -> httpx.Response:
-        async def send() -> httpx.Response:
-            async with httpx.AsyncClient(
+    def ask(self, method: str, path: str) -> Response:
+        async def send() -> Response:
+            async with AsyncClient(
                 transport=self._transport, base_url="http://recast", follow_redirects=True
             ) as client:
                 return await client.request(method, path)
 
         return asyncio.run(send())
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str) -> Response:
         return self.ask("GET", path)
 
 

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from models.transactions import Database
 from providers.protocol import NotSentError
+from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import write_accounts
 from web.callbacks import MAX_BODY_BYTES, Callbacks, Verifiers
 from workers.config.accounts import AccountsError
@@ -61,11 +61,11 @@ class _Told(Callbacks):
         self.kept.append(body)
 
 
-def posted(callbacks: Callbacks, token: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def posted(callbacks: Callbacks, token: str, body: bytes, headers: dict[str, str]) -> Response:
     app = Starlette(routes=[Route("/callbacks/{token}", callbacks.take, methods=["POST"])])
 
-    async def send() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://recast") as client:
+    async def send() -> Response:
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://recast") as client:
             return await client.post(f"/callbacks/{token}", content=body, headers=headers)
 
     return asyncio.run(send())

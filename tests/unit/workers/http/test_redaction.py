@@ -6,10 +6,10 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from providers.protocol import Reply
+from tests.http import Request
 from tests.unit.providers.scripted import ScriptedHttp, always, reply
 from workers.config.settings import Settings
 from workers.http.redaction import Redacted
@@ -20,9 +20,9 @@ SECRET = "a-key-of-some-length/1"
 PUBLIC = "https://pictures.example.com/recast"
 
 
-def sent(answer: Reply, request: httpx.Request | None = None, **more: Any) -> bytes:
+def sent(answer: Reply, request: Request | None = None, **more: Any) -> bytes:
     http = Redacted(ScriptedHttp(always(answer)), (SECRET, "short"), PUBLIC)
-    asked = request or httpx.Request("POST", "https://api.example/x", **more)
+    asked = request or Request("POST", "https://api.example/x", **more)
     return asyncio.run(http.send(asked, timeout=1)).body
 
 
@@ -34,7 +34,7 @@ def test_a_credential_is_taken_out_whatever_the_status(status: int) -> None:
 def test_a_credential_with_signs_that_json_escapes_is_found() -> None:
     secret = 'quote " and \\ back'
     http = Redacted(ScriptedHttp(always(reply(500, {"msg": secret}))), (secret,))
-    answer = asyncio.run(http.send(httpx.Request("GET", "https://api.example"), timeout=1))
+    answer = asyncio.run(http.send(Request("GET", "https://api.example"), timeout=1))
     assert json.loads(answer.body) == {"msg": "[redacted]"}
 
 

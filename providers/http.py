@@ -1,0 +1,53 @@
+"""HTTP's words: requests, responses, URLs, transports and their errors, as the whole product and its tests name them.
+
+They are httpx's. This is the only module that imports it, so that another library means a change here and in
+`workers.http.transport`, which carries the bytes; docs/decisions/httpx.md tells why, and what would have to change.
+
+Adapters build a `Request` and are answered by `providers.protocol.Reply`. `Client`, `AsyncClient` and `get` are plain
+clients that retry nothing and guard nothing: for the sandbox, benchmarks, and looks at services of our own, never for a
+request that is paid for.
+"""
+
+from __future__ import annotations
+
+from httpx import (
+    URL,
+    AsyncBaseTransport,
+    AsyncClient,
+    BasicAuth,
+    Client,
+    ConnectError,
+    ConnectTimeout,
+    HTTPError,
+    InvalidURL,
+    Limits,
+    PoolTimeout,
+    Request,
+    Response,
+    Timeout,
+    TimeoutException,
+    UnsupportedProtocol,
+    create_ssl_context,
+    get,
+)
+
+__all__ = [
+    "URL",
+    "AsyncBaseTransport",
+    "AsyncClient",
+    "BasicAuth",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "HTTPError",
+    "InvalidURL",
+    "Limits",
+    "PoolTimeout",
+    "Request",
+    "Response",
+    "Timeout",
+    "TimeoutException",
+    "UnsupportedProtocol",
+    "create_ssl_context",
+    "get",
+]
