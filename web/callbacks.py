@@ -26,7 +26,7 @@ from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.config.accounts import Account, AccountsError, load
 from workers.engine.wake import poll_pump, wake
-from workers.http.redaction import links_of, without_links
+from workers.http.redaction import Redactor
 from workers.http.urls import digest
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
@@ -59,7 +59,7 @@ class Callbacks:
 
     def __init__(self, database: Database, accounts_file: Path, public_url: str | None = None) -> None:
         self._database = database
-        self._links = links_of(public_url)
+        self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
 
     async def take(self, request: Request) -> Response:
@@ -93,7 +93,7 @@ class Callbacks:
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
             log.warning("callback_forged", account=account)
             return HTTPStatus.UNAUTHORIZED
-        self._keep(known_as, without_links(body, self._links))
+        self._keep(known_as, self._redactor.body(body))
         return HTTPStatus.OK
 
     def _keep(self, token: str, body: bytes) -> None:

@@ -26,8 +26,8 @@ from workers.config.accounts import Account, AccountsError, load
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
 from workers.http.client import HttpClient, build_client
-from workers.http.recorder import Recorder, secrets_of
-from workers.http.redaction import Redacted
+from workers.http.recorder import Recorder
+from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage

@@ -35,6 +35,7 @@ from providers.http import (
 )
 from providers.protocol import MAX_ANSWER_BYTES, NotSentError, Reply, UnclearError
 from workers.http.exchange import Exchange, NotWrittenError, Stage, clock, current
+from workers.http.redaction import shown_url
 from workers.http.ssrf import Guard
 from workers.http.transport import build_transport
 
@@ -203,5 +204,4 @@ def _reason(error: BaseException, timed_out: str) -> str:
 
 def _name(request: Request) -> str:
     """Method and URL without query, which may hold signatures, and without credentials."""
-    url = request.url
-    return f"{request.method} {url.scheme}://{url.netloc.decode('ascii', 'replace')}{url.path}"
+    return f"{request.method} {shown_url(str(request.url))}"

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from workers.http.redaction import shown_url
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
@@ -51,7 +52,7 @@ class Storage:
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._name = _without_secrets(url)
+        self._name = shown_url(url)
         protocol = url.partition("://")[0] if "://" in url else "file"
         try:
             self._fs, self._root = fsspec.url_to_fs(url, **{**_DEFAULTS.get(protocol, {}), **options})
@@ -263,11 +264,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _without_secrets(url: str) -> str:
-    """The URL for messages: no user, password or query."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
