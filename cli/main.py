@@ -33,11 +33,14 @@ from recast.errors import InvalidJobError
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.images.storage import StorageError
+from workers.observability.logs import are_configured
 from workers.operations.paid_check import TrialError
 from workers.schedules.cron import ScheduleError
 from workers.webhooks.service import UnknownWebhookError
 
 TERMINATED = 128 + signal.SIGTERM
+log = structlog.get_logger()
+
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column
 
 app = typer.Typer(
@@ -93,8 +96,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message = explain(error)
         if code is None:
             raise
-        complain(message, style=Style.BAD)
+        _report(message)
         return code
+
+
+def _report(message: str) -> None:
+    """Say why a command failed: a service in its log, every other one to the person who gave it."""
+    if are_configured():
+        log.critical("not_started", error=message)
+    else:
+        complain(message, style=Style.BAD)
 
 
 def explain(error: Exception) -> tuple[Code | None, str]:

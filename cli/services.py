@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 import time
 from enum import StrEnum
@@ -19,6 +20,7 @@ from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.heartbeat import file_of
 from workers.observability.health import judge
+from workers.observability.logs import LogLevel, configure_logs
 
 WATCH_SECONDS = 0.5  # between looks at whether all processes still run
 ORPHAN_SECONDS = 20.0  # less than the next command waits for a leftover worker, which is `devstack.process`'s 30 s
@@ -34,6 +36,7 @@ class Kind(StrEnum):
     BEAT = "beat"
 
 
+LogLevelOption = Annotated[LogLevel, typer.Option(case_sensitive=False, help="The log begins with this level.")]
 DEFAULT_NAMES = {Kind.WORKER: "recast", Kind.BEAT: "beat"}
 
 
@@ -42,38 +45,51 @@ def worker(
         str, typer.Option(help="Its name before the @; two workers on one machine need two.")
     ] = DEFAULT_NAMES[Kind.WORKER],
     queues: Annotated[str, typer.Option(help="The queues to work on, separated by commas.")] = ALL_QUEUES,
-    loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    loglevel: LogLevelOption = LogLevel.INFO,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a worker process."""
+    configure_logs(loglevel.number)
     chosen = _needs_broker()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), name="follow-parent", daemon=True).start()
     _celery(
         "worker", "--pool=threads", f"--concurrency={chosen.slots}", f"--queues={queues}", f"--hostname={name}@%h",
-        "--without-gossip", "--without-mingle", f"--loglevel={loglevel}",
+        "--without-gossip", "--without-mingle", f"--loglevel={loglevel.value}",
     )  # fmt: skip
 
 
-def beat(loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO") -> None:
+def beat(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run the beat, which sends the sweeps; several do no harm."""
+    configure_logs(loglevel.number)
     _needs_broker().home.mkdir(parents=True, exist_ok=True)
-    _celery("beat", "--pidfile=", f"--loglevel={loglevel}")
+    _celery("beat", "--pidfile=", f"--loglevel={loglevel.value}")
 
 
-def flower() -> None:
+def flower(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run Flower, which shows every job as a task; always behind a password."""
+    given = settings().flower_auth
+    # Made up before the log begins, which is no place for a password.
+    auth = given.get_secret_value() if given else _made_up_auth("FLOWER", "Flower") if sys.stderr.isatty() else None
+    configure_logs(loglevel.number)
     chosen = _needs_broker()
-    os.environ["FLOWER_BASIC_AUTH"] = flower_auth(chosen)
+    if auth is None:
+        raise SettingsError("RECAST_FLOWER_AUTH is not set, and Flower is always behind a password; set USER:PASSWORD")
+    os.environ["FLOWER_BASIC_AUTH"] = auth
+    os.environ["FLOWER_LOGGING"] = loglevel.value
     _celery("flower", f"--address={chosen.flower_address}", f"--port={chosen.flower_port}")
 
 
-def web(port: Annotated[int | None, typer.Option(help="RECAST_WEB_PORT by default.")] = None) -> None:
+def web(
+    port: Annotated[int | None, typer.Option(help="RECAST_WEB_PORT by default.")] = None,
+    loglevel: LogLevelOption = LogLevel.INFO,
+) -> None:
     """Serve the gallery (with RECAST_WEB_AUTH), health, and the pictures that providers fetch."""
+    configure_logs(loglevel.number)
     chosen = settings()
     if chosen.database_url is None:
         raise SettingsError(_nothing("DATABASE_URL", chosen))
-    _become(web_command(chosen, port or chosen.web_port))
+    _become(web_command(chosen, port or chosen.web_port, loglevel))
 
 
 def sandbox(
@@ -110,7 +126,7 @@ def up(
     """Run the whole deployment in this terminal until Ctrl-C: servers, worker, beat and web."""
     chosen = choose(sandbox=sandbox)
     if with_flower and chosen.flower_auth is None:
-        os.environ["RECAST_FLOWER_AUTH"] = flower_auth(chosen)
+        os.environ["RECAST_FLOWER_AUTH"] = _made_up_auth("FLOWER", "Flower")
     if chosen.web_auth is None:
         os.environ["RECAST_WEB_AUTH"] = _made_up_auth("WEB", "the gallery")
     parts = Parts(worker=True, web=True, beat=True, flower=with_flower, sandbox=sandbox)
@@ -124,13 +140,6 @@ def up(
                 time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             complain("stopping; nothing is lost")
-
-
-def flower_auth(chosen: Settings) -> str:
-    """``user:password`` for Flower: the configured one, or one made up now and told."""
-    if chosen.flower_auth is not None:
-        return chosen.flower_auth.get_secret_value()
-    return _made_up_auth("FLOWER", "Flower")
 
 
 def _made_up_auth(name: str, what: str) -> str:
@@ -184,4 +193,4 @@ def _celery(*arguments: str) -> None:
     # Here and not above: registering the tasks reads the settings, which `--sandbox` has yet to decide elsewhere.
     from tasks.main import app  # noqa: PLC0415
 
-    raise typer.Exit(app.start(list(arguments)) or 0)
+    raise typer.Exit(app.start(["--quiet", *arguments]) or 0)

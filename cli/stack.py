@@ -34,6 +34,7 @@ from models.connection import make_engine
 from providers import PROVIDERS
 from sandbox import sandbox_accounts
 from workers.config.settings import Settings
+from workers.observability.logs import LogLevel
 
 READY_SECONDS = 60.0  # for web and sandbox to listen: they import for a second, on a slow machine for many
 JOIN_SECONDS = 120.0  # for an owner that is starting to say where its stack is
@@ -248,12 +249,10 @@ def publish(stack: Mapping[str, Any]) -> None:
         os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{known}" if known else str(ROOT)
 
 
-def web_command(settings: Settings, listener: socket.socket | int) -> list[str]:
+def web_command(settings: Settings, listener: socket.socket | int, loglevel: LogLevel = LogLevel.INFO) -> list[str]:
     """The command line of a `web` process that listens on a port, or a bound socket it inherits."""
     return [
-        *PYTHON, "uvicorn", "web.app:build", "--factory", f"--host={settings.web_host}", _listen_option(listener),
-        "--log-level=warning", "--no-access-log", "--no-server-header",
-        f"--app-dir={ROOT}",  # else uvicorn looks in the working folder first
+        *PYTHON, "web", f"--host={settings.web_host}", _listen_option(listener), f"--loglevel={loglevel}",
     ]  # fmt: skip
 
 

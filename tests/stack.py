@@ -159,9 +159,7 @@ class Stack:
 
     def web(self, port: int, *, wait: bool = True) -> subprocess.Popen[bytes]:
         """Start the web process on `port`, and wait until it listens; it ends with the stack."""
-        command = [
-            sys.executable, "-m", "uvicorn", "web.app:build", "--factory", "--host=127.0.0.1", f"--port={port}",
-        ]  # fmt: skip
+        command = [sys.executable, "-m", "web", "--host=127.0.0.1", f"--port={port}"]
         with (self.home / "web.log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
         self._others.append(process)

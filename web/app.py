@@ -1,4 +1,4 @@
-"""The ASGI application: ``uvicorn web.app:build --factory``, or `recast web`."""
+"""The ASGI application that `recast web` serves."""
 
 from __future__ import annotations
 
