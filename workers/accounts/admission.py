@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from workers.accounts.latency import Latencies
+from workers.accounts.notices import noticed
 from workers.backoff import Backoff
 from workers.config.accounts import Account, Limits
 
@@ -167,6 +168,7 @@ def taken_up_again(session: Session, name: str, number: int) -> None:
     )
 
 
+@noticed
 def succeeded(session: Session, name: str) -> None:
     """A submission got through: the gate is wholly open again."""
     session.execute(
@@ -179,6 +181,7 @@ def succeeded(session: Session, name: str) -> None:
     )
 
 
+@noticed
 def close_for(session: Session, name: str, reason: str, seconds: float, note: str | None = None) -> None:
     """Close the gate for `seconds` at least; a longer closure that stands already stays."""
     session.execute(
@@ -191,6 +194,7 @@ def close_for(session: Session, name: str, reason: str, seconds: float, note: st
     )
 
 
+@noticed
 def close(session: Session, name: str, reason: str, note: str | None = None) -> None:
     """Close the gate until a person opens it, or what it was closed for has changed."""
     session.execute(
@@ -202,6 +206,7 @@ def close(session: Session, name: str, reason: str, note: str | None = None) -> 
     )
 
 
+@noticed
 def reopen(session: Session, name: str) -> bool:
     """Open the gate; False when there is no such account."""
     result = session.execute(

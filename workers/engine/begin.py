@@ -9,17 +9,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.attempts import client_reference
 from models.states import JobState
 from workers.accounts import admission, budget
+from workers.commit_log import on_commit
 from workers.config.accounts import Account
 from workers.engine.claims import Claim, unclaim
 from workers.jobs.lanes import lane_operation
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +191,13 @@ def _close_for_budget(
     spent = {
         item.claim.batch_id for item in unaffordable if left.batches.get(item.claim.batch_id, item.cost) < item.cost
     }
-    session.execute(
+    paused = session.execute(
         text(
             "UPDATE batches SET paused_at = clock_timestamp(), paused_reason = 'budget'"
-            " WHERE id = ANY(:ids) AND paused_at IS NULL"
+            " WHERE id = ANY(:ids) AND paused_at IS NULL RETURNING name, max_cost"
         ),
         {"ids": sorted(spent)},
     )
+    for batch in paused:
+        on_commit(session, log.warning, "batch_paused", batch=batch.name, reason="budget", max_cost=str(batch.max_cost))
     return None

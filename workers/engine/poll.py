@@ -177,7 +177,9 @@ class PollPump:
 
     async def _ask(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         if chunk[0].state is AttemptState.UNKNOWN:
-            writer.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
+            answer = await self._locate(provider, chunk[0])
+            self._say("located", chunk[0], answer)
+            writer.put(_Answered(chunk[0], answer))
             return
         answers = await provider_calls.poll(provider, [_open(item) for item in chunk])
         if any(isinstance(outcome, Done) for outcome in answers.values()):
@@ -188,6 +190,7 @@ class PollPump:
         for item in chunk:
             outcome = answers.get(item.id, Pending())
             self._learn(item, outcome)
+            self._say("polled", item, outcome)
             writer.put(_Answered(item, outcome))
 
     def _inbox_read(self, session: Session) -> None:
@@ -210,6 +213,12 @@ class PollPump:
         token = item.callback_token
         bodies = [] if token is None else await self._runtime.adb(_called_back, token)
         return await provider_calls.locate(provider, _open(item), bodies)
+
+    def _say(self, what: str, item: Due, outcome: PollOutcome | LocateOutcome) -> None:
+        log.debug(
+            what, job=item.job_id, attempt=item.number, account=self._account.name, polls=item.polls,
+            outcome=type(outcome).__name__,
+        )  # fmt: skip
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         if isinstance(outcome, Done | Failed | Pending):

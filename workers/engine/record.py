@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, AttemptState, JobState
 from workers.accounts import admission, budget
+from workers.commit_log import on_commit
 from workers.engine.outcomes import Effects, Trouble
 from workers.jobs.moves import AttemptMove, Moved
 from workers.jobs.transitions import move_attempts, move_jobs
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ def record(session: Session, account: str, effects: Sequence[Effects], *, opened
     jobs = move_jobs(
         session, [replace(effect.job, attempt=moved[effect.attempt.id].number) for effect in valid if effect.job]
     )
+    for held in (job for job in jobs if job.now is JobState.HELD):
+        on_commit(session, log.warning, "job_held", job=held.job_id, account=account, reason=held.reason)
     released = [moved[effect.attempt.id] for effect in valid if effect.release]
     budget.book(
         session,

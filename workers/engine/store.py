@@ -172,6 +172,7 @@ class StorePump:
     async def _save(self, saving: Saving, writer: BatchWriter[_Saved]) -> None:
         try:
             stored = [await self._one(saving, index, output) for index, output in enumerate(saving.outputs)]
+            log.debug("stored", job=saving.job_id, account=saving.account, pictures=len(stored))
             await hold_here("stored")
             writer.put(_Saved(saving, stored=tuple(stored)))
         except DeadUrlError as error:

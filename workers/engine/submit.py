@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+import structlog
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
@@ -36,6 +37,8 @@ from workers.jobs.transitions import move_jobs
 
 BLOCKED_RETRY_SECONDS = 5.0  # a full account is looked at again at least this often, should no poll wake us
 MIN_CLAIM_SHARE = 4  # claim again when a quarter of the connections is free, not for every single one
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class SubmitPump:
         claimed = await turn.db(self._claim, free)
         if not claimed:
             return None
+        log.debug("claimed", account=self._account.name, jobs=len(claimed))
         ids = {claim.job_id for claim in claimed}
         turn.in_hand |= ids
         await hold_here("claimed")
@@ -126,9 +130,14 @@ class SubmitPump:
         begun, write_before = await turn.db(self._begin, [item.ready for item in prepared])
         if not begun.started:
             self._retry_in = begun.ask_in
+            self._say_why_not(begun.blocked_by, begun.ask_in)
             return None
         await hold_here("committed")
         return [(by_reference[reference], begun.sent_at, write_before) for reference in begun.started]
+
+    def _say_why_not(self, because: str | None, ask_in: float | None) -> None:
+        """Nothing may be submitted now: the account is stopped, full, at its rate or out of money, or batches pause."""
+        log.debug("not_submitted", account=self._account.name, because=because or "jobs_not_free", ask_in=ask_in)
 
     def _claim(self, session: Session, free: int) -> list[claims.Claim]:
         room_for = self._account.max_in_flight - free
@@ -137,6 +146,8 @@ class SubmitPump:
         allowed = admission.allowance(seen, self._account, free)
         self._half_open = seen.failures > 0
         self._retry_in = None if allowed.number else allowed.ask_in
+        if not allowed.number:
+            self._say_why_not(allowed.blocked_by, allowed.ask_in)
         return claims.claim(session, self._account, allowed.number, self._ahead) if allowed.number else []
 
     def _begin(self, session: Session, ready: Sequence[begin.Ready]) -> tuple[begin.Begun, float]:
@@ -145,6 +156,11 @@ class SubmitPump:
         return begin.begin(session, self._account, ready, self._count), write_before
 
     async def _turn_away(self, turn: Slice, unready: Sequence[Unready]) -> None:
+        for item in unready:
+            log.debug(
+                "not_ready", job=item.job.job_id, account=self._account.name, to=item.job.to, error=item.job.error
+            )
+
         def write(session: Session) -> Recorded:
             settle_gate(session, self._account.name, [item.trouble for item in unready if item.trouble])
             waiting = [item.job for item in unready if item.job.to is JobState.QUEUED]
@@ -168,6 +184,10 @@ class SubmitPump:
     ) -> None:
         claim = item.ready.claim
         outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
+        log.debug(
+            "submitted", job=claim.job_id, attempt=item.ready.number, account=self._account.name,
+            operation=claim.operation, outcome=type(outcome).__name__,
+        )  # fmt: skip
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
         writer.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))

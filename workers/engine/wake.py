@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import structlog
+
 from models.transactions import Database
 from workers.engine.leases import want
 from workers.engine.runtime import Runtime
 from workers.messaging.publish import publish
+
+log = structlog.get_logger()
 
 #: The pump that sends webhooks' messages; its lease keeps it one, and it serves each webhook beside the others.
 DELIVER_PUMP = "deliver:0"
@@ -37,6 +41,8 @@ def wake(database: Database, *pumps: str, wake_in: float = 0.0) -> int:
     None is sent to a pump that runs now, for it looks again before it ends, nor where one for an earlier time is out.
     """
     wanted = database.db(want, pumps, wake_in) if pumps else []
+    if pumps:
+        log.debug("woken", pumps=pumps, published=wanted, wake_in=wake_in)
     for name in wanted:
         publish(name, wake_in)
     return len(wanted)

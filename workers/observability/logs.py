@@ -15,7 +15,7 @@ import threading
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -45,15 +45,15 @@ class LogLevel(StrEnum):
         return logging.getLevelNamesMapping()[self.value.upper()]
 
 
-def configure_logs(level: int = logging.INFO) -> None:
-    """Have this process log to standard error, from `level` on. A debug line costs nothing where they are off."""
+def configure_logs(level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Have this process log from `level` on, to `stream` or standard error. What is off costs nothing."""
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_common(), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = _Handler(sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=_common(),
@@ -82,7 +82,9 @@ def are_configured() -> bool:
 
 def say_at_once(message: object, *_: object) -> None:
     """Write a line from within a signal handler, where a logger might wait for itself: past all buffers and locks."""
-    os.write(sys.stderr.fileno(), (_bare_line("info", str(message).strip()) + "\n").encode())
+    handler = next((handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)), None)
+    stream = sys.stderr if handler is None else handler.stream
+    os.write(stream.fileno(), (_bare_line("info", str(message).strip()) + "\n").encode())
 
 
 def _common() -> list[Processor]:
@@ -108,7 +110,7 @@ def _bare_line(level: str, event: str, **fields: str) -> str:
     return json.dumps({name: without_url_secrets(value) for name, value in line.items()})
 
 
-class _Handler(logging.StreamHandler[Any]):
+class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines; a record that cannot be put into words becomes a line that says so."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name

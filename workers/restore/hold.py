@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.connection import be_patient
 from models.states import JobState, Reason
+from workers.commit_log import on_commit
 from workers.config.accounts import Account
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.jobs.lanes import PARKED, lane_operation
@@ -32,6 +34,8 @@ from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
 
 CHUNK = 1_000
+log = structlog.get_logger()
+
 WATCH_DAYS = 7  # a catalog that the backup had missed is run again within a week
 SEARCHED = "it may have been sent after the backup, and is searched for at the provider"
 ASKED = "it may have been sent after the backup, and the provider's API cannot tell; see `recast resolve`"
@@ -156,7 +160,9 @@ def _hold(
         {f"{name}s": [search[name] for search in searches]
          for name in ("job", "number", "account", "operation", "wait", "note")},
     )  # fmt: skip
-    move_jobs(session, moves)
+    held = [move for move in move_jobs(session, moves) if move.now is JobState.HELD]
+    if held:
+        on_commit(session, log.warning, "jobs_held", number=len(held), reason=Reason.RESTORED)
 
 
 def _searches(row: Row[Any], accounts: Mapping[str, Account], max_attempts: int) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -29,6 +30,8 @@ from workers.jobs.transitions import clip
 from workers.restore import reconcile
 
 AGAIN = Backoff(first=LOCATE_FIRST_SECONDS, cap=60.0)  # between questions to a provider that does not answer
+
+log = structlog.get_logger()
 
 _DUE = text("""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
@@ -131,7 +134,9 @@ class SearchPump:
         attempt = OpenAttempt(
             client_reference(sought.job_id, sought.number), sought.operation, None, sought.locator, sought.age
         )
-        writer.put(_Answered(sought, await provider_calls.locate(provider, attempt)))
+        answer = await provider_calls.locate(provider, attempt)
+        log.debug("searched", job=sought.job_id, attempt=sought.number, outcome=type(answer).__name__)
+        writer.put(_Answered(sought, answer))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         ids = sorted({item.sought.job_id for item in answered})

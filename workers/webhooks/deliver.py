@@ -146,6 +146,10 @@ class DeliverPump:
             except Exception as error:
                 log.exception("webhook_failed", webhook=item.webhook_id, delivery=str(item.message.id))
                 answer = Answer(error=f"it could not be sent: {type(error).__name__}")
+        log.debug(
+            "webhook_tried", webhook=item.webhook_id, delivery=str(item.message.id), tries=item.tries,
+            status=answer.status, error=answer.error,
+        )  # fmt: skip
         writer.put(_Tried(item, answer))
 
 
