@@ -25,9 +25,6 @@ from workers.http.redaction import without_url_secrets
 
 _FIRST = ("time", "level", "event", "logger")
 
-#: The libraries whose debug lines tell of single bytes, or of pictures' parts: nobody reads them at night.
-_NEVER_BELOW_INFO = ("PIL", "botocore", "fsspec", "s3fs", "aiobotocore", "urllib3")
-
 log = structlog.get_logger("recast")
 
 
@@ -46,11 +43,14 @@ class LogLevel(StrEnum):
 
 
 def configure_logs(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Have this process log from `level` on, to `stream` or standard error. What is off costs nothing."""
+    """Have this process log from `level` on, to `stream` or standard error. What is off costs nothing.
+
+    Debug lines are ours alone: those of the libraries, many for each task, would hide what they tell of jobs.
+    """
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_common(), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_Loggers(level),
         cache_logger_on_first_use=True,
     )
     handler = _Handler(stream or sys.stderr)
@@ -66,9 +66,7 @@ def configure_logs(level: int = logging.INFO, stream: TextIO | None = None) -> N
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in _NEVER_BELOW_INFO:
-        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
@@ -108,6 +106,20 @@ def _ordered(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
 def _bare_line(level: str, event: str, **fields: str) -> str:
     line = {"time": datetime.now(UTC).isoformat(), "level": level, "event": event, "logger": "recast", **fields}
     return json.dumps({name: without_url_secrets(value) for name, value in line.items()})
+
+
+class _Loggers(structlog.stdlib.LoggerFactory):
+    """Makes our own loggers, named by their modules."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(ignore_frame_names=[__name__])
+        self._level = level
+
+    def __call__(self, *args: Any) -> logging.Logger:
+        """The logger of the module that asks, or of a name."""
+        logger = super().__call__(*args)
+        logger.setLevel(self._level)
+        return logger
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -181,7 +181,7 @@ def test_no_secret_of_a_url_is_in_a_line(lines: Lines) -> None:
     assert "s3cr3t" not in json.dumps(lines())
 
 
-@pytest.mark.parametrize(("level", "shown"), [(LogLevel.DEBUG, "abcd"), (LogLevel.INFO, "bd"), (LogLevel.WARNING, "")])
+@pytest.mark.parametrize(("level", "shown"), [(LogLevel.DEBUG, "abd"), (LogLevel.INFO, "bd"), (LogLevel.WARNING, "")])
 def test_lines_below_the_level_are_not_written(
     lines: Lines, capfd: pytest.CaptureFixture[str], level: LogLevel, shown: str
 ) -> None:
