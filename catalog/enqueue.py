@@ -25,12 +25,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Integer, Text, bindparam, text
+from sqlalchemy import DateTime, Integer, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
 from models.connection import be_patient
+from models.fragments import columns, taken_from, unclaimed
+from models.jobs import ASKED, ENDING, PINS, ROLES
 from models.states import JobState
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
@@ -97,15 +99,15 @@ _PATIENCE_MINUTES = 30
 _PATIENCE = text(f"SET LOCAL statement_timeout = '{_PATIENCE_MINUTES}min'")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
-_STAGE = text("""
-    CREATE TEMPORARY TABLE staged (
-        line int, id text, key text, kind text, source text, target text, image text, prompt text, options jsonb,
-        account text, provider text, operation text, lane text, fingerprint text, extra jsonb, least numeric,
-        cost numeric
-    ) ON COMMIT DROP
+#: The spool's columns, which are those of jobs but for the first and the last.
+_OF_JOBS = ("id", "key", *ASKED, "lane")
+_STAGE = text(f"""
+    CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
+    SELECT 0 AS line, {columns(_OF_JOBS)}, 0.0 AS least, 0.0 AS cost FROM jobs WITH NO DATA
 """)
+_ANALYZE_STAGED, _ANALYZE_DECIDED = text("ANALYZE staged"), text("ANALYZE decided")
 
-_DECIDE = text("""
+_DECIDE = text(f"""
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
     SELECT s.key, j.id AS job_id, j.state AS was, CASE
         WHEN j.id IS NULL THEN 'new'
@@ -115,43 +117,39 @@ _DECIDE = text("""
             WHEN j.state IN ('rejected', 'canceled', 'held') THEN 'left'
             ELSE 'unchanged' END
         WHEN j.state IN ('succeeded', 'failed', 'rejected', 'canceled') THEN 'changed'
-        WHEN j.state = 'queued' AND (j.claimed_until IS NULL OR j.claimed_until < clock_timestamp()) THEN 'changed'
+        WHEN j.state = 'queued' AND {unclaimed("j")} THEN 'changed'
         ELSE 'in_work' END AS verdict
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
+
+# What may be None says its type, or the database would have to guess it.
+_TERMS = (bindparam("priority", type_=Integer), bindparam("deadline", type_=DateTime(timezone=True)))
 
 _ONLY = text("""
     UPDATE decided SET verdict = 'left_out' WHERE verdict IN ('new', 'retried', 'changed') AND verdict <> ALL(:only)
 """)
 
-_INSERT = text("""
-    INSERT INTO jobs (id, batch_id, key, kind, source, target, image, prompt, options, account, provider, operation,
-                      lane, fingerprint, extra, priority, expires_at)
-    SELECT s.id, :batch_id, s.key, s.kind, s.source, s.target, s.image, s.prompt, s.options, s.account, s.provider,
-           s.operation, s.lane, s.fingerprint, s.extra, coalesce(:priority, 0), :deadline
+_INSERT = text(f"""
+    INSERT INTO jobs ({columns(_OF_JOBS)}, batch_id, priority, expires_at)
+    SELECT {columns(_OF_JOBS, "s")}, :batch_id, coalesce(:priority, 0), :deadline
     FROM staged s JOIN decided d USING (key) WHERE d.verdict = 'new' ORDER BY s.line
-""")
+""").bindparams(*_TERMS)
 
 # Not a move of the state machine, which knows no way back from success: the row is another job under the same key.
-_BEGIN_ANEW = text("""
+_BEGIN_ANEW = text(f"""
     WITH locked AS (
         SELECT j.*, d.was, d.verdict FROM jobs j JOIN decided d ON d.job_id = j.id
         WHERE d.verdict IN ('retried', 'changed') ORDER BY j.id FOR UPDATE OF j
     ), beginning AS (
         SELECT locked.*, greatest(former_attempts, (SELECT max(number) FROM attempts WHERE job_id = locked.id)) AS made
         FROM locked
-        WHERE state = was AND (was <> 'queued' OR claimed_until IS NULL OR claimed_until < clock_timestamp())
+        WHERE state = was AND (was <> 'queued' OR {unclaimed("locked")})
     ), kept AS (
-        INSERT INTO versions (job_id, version, last_attempt, kind, source, target, image, prompt, options, account,
-                              provider, operation, fingerprint, extra, state, reason, error, started_at, finished_at)
-        SELECT id, version, made, kind, source, target, image, prompt, options, account, provider, operation,
-            fingerprint, extra, state, reason, error, started_at, finished_at
-        FROM beginning WHERE verdict = 'changed'
+        INSERT INTO versions (job_id, version, last_attempt, {columns((*ASKED, *ENDING))})
+        SELECT id, version, made, {columns((*ASKED, *ENDING))} FROM beginning WHERE verdict = 'changed'
     ), begun AS (
         UPDATE jobs SET
-            kind = s.kind, source = s.source, target = s.target, image = s.image, prompt = s.prompt,
-            options = s.options, account = s.account, provider = s.provider, operation = s.operation, lane = s.lane,
-            fingerprint = s.fingerprint, extra = s.extra,
+            {taken_from("s", (*ASKED, "lane"))},
             state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, started_at = NULL,
             finished_at = NULL, priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
             version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
@@ -163,7 +161,7 @@ _BEGIN_ANEW = text("""
         WHERE verdict IN ('retried', 'changed') AND key NOT IN (SELECT key FROM begun)
     )
     SELECT was, count(*) AS number FROM begun GROUP BY was
-""")
+""").bindparams(*_TERMS)
 
 # Nobody waits for a late answer to what the row asked for before; should one come, it moves the former version only.
 _FORGET_LATE = text("""
@@ -172,29 +170,23 @@ _FORGET_LATE = text("""
 """)
 
 # Metadata decide nothing of the picture, and a catalog's folder may have moved: both are carried over without more ado.
-_REFRESH = text("""
-    UPDATE jobs SET extra = w.extra, source = w.source, target = w.target, image = w.image, options = w.options,
-        lane = w.lane, priority = w.priority, expires_at = w.expires_at
+_CARRIED = (*ROLES, "options", "extra")
+_REFRESHED = (*_CARRIED, "lane", "priority", "expires_at")
+_REFRESH = text(f"""
+    UPDATE jobs SET {taken_from("w", _REFRESHED)}
     FROM (
-        SELECT j.id, s.extra, s.source, s.target, s.image, s.options,
+        SELECT j.id, {columns(_CARRIED, "s")},
             -- A job that somebody paused, or sent to another account than its row says, stays so.
-            CASE WHEN (j.account, j.provider, j.operation) IS DISTINCT FROM (s.account, s.provider, s.operation)
-                    THEN j.lane
-                WHEN starts_with(j.lane, :parked) THEN :parked || s.lane
+            CASE WHEN ({columns(PINS, "j")}) IS DISTINCT FROM ({columns(PINS, "s")}) THEN j.lane
+                WHEN starts_with(j.lane, '{PARKED}') THEN '{PARKED}' || s.lane
                 ELSE s.lane END AS lane,
             CASE WHEN j.state = 'queued' THEN coalesce(:priority, j.priority) ELSE j.priority END AS priority,
             CASE WHEN j.state = 'queued' THEN coalesce(:deadline, j.expires_at) ELSE j.expires_at END AS expires_at
         FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = d.job_id
         WHERE d.verdict IN ('unchanged', 'left')
     ) w
-    WHERE jobs.id = w.id
-      AND (jobs.extra, jobs.source, jobs.target, jobs.image, jobs.options, jobs.lane, jobs.priority, jobs.expires_at)
-          IS DISTINCT FROM (w.extra, w.source, w.target, w.image, w.options, w.lane, w.priority, w.expires_at)
-""").bindparams(
-    bindparam("parked", PARKED, Text),
-    bindparam("priority", type_=Integer),
-    bindparam("deadline", type_=DateTime(timezone=True)),
-)
+    WHERE jobs.id = w.id AND ({columns(_REFRESHED, "jobs")}) IS DISTINCT FROM ({columns(_REFRESHED, "w")})
+""").bindparams(*_TERMS)
 
 _QUEUED_IDS = text("""
     SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
@@ -272,11 +264,11 @@ def decide(
     _be_patient(session)
     session.execute(_STAGE)
     _copy(session, intake)
-    session.execute(text("ANALYZE staged"))
+    session.execute(_ANALYZE_STAGED)
     session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": retry_rejected})
     if only:
         session.execute(_ONLY, {"only": [_VERDICTS[each] for each in only]})
-    session.execute(text("ANALYZE decided"))
+    session.execute(_ANALYZE_DECIDED)
 
 
 def _be_patient(session: Session) -> None:

@@ -23,9 +23,9 @@ from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
 from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError, Mistake
 from catalog.rows import Rows, open_rows
-from models.jobs import bulk_job_id
+from models.identity import bulk_job_id
+from models.jobs import ROLES
 from workers.config.accounts import Account
-from workers.jobs.request import ROLES
 from workers.jobs.routing import Reach
 
 MAX_NAME = 200  # characters of a batch's name, which is also a folder's

@@ -15,11 +15,14 @@ from catalog.checks import Defaults
 from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import take_in
+from models.spend import spent_by
 from workers.config.accounts import AccountsError
 from workers.engine.runtime import Runtime
 from workers.schedules.runs import Firing, NotDueError, begin, claim, fail, note
 
 TOLD_MISTAKES = 5  # of a catalog, in the run's note; `recast run --dry-run` tells them all
+
+_SPENT = text(f"SELECT {spent_by('b.id')} FROM batches b WHERE b.name = :batch")
 
 log = structlog.get_logger()
 
@@ -71,11 +74,7 @@ def _enqueue(runtime: Runtime, firing: Firing) -> Enqueued:
 
 
 def _spent(session: Session, batch: str) -> Decimal:
-    query = text(
-        "SELECT s.amount FROM spend s JOIN batches b ON s.scope = 'batch:' || b.id AND s.period = 'all'"
-        " WHERE b.name = :batch"
-    )
-    return session.execute(query, {"batch": batch}).scalar() or Decimal(0)
+    return session.execute(_SPENT, {"batch": batch}).scalar() or Decimal(0)
 
 
 def _numbers(enqueued: Enqueued) -> dict[str, int]:

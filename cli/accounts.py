@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, moment, say, table
 from cli.paid_check import options_of, try_account
+from models.states import Closure
 from providers import PROVIDERS
 from providers.describing import OperationInWords, describe
 from providers.outcomes import Credentials
@@ -155,9 +155,9 @@ def close(
     with looking(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         if seconds is None:
-            runtime.db(admission.close, account.name, "paused", note)
+            runtime.db(admission.close, account.name, Closure.PAUSED, note)
         else:
-            runtime.db(admission.close_for, account.name, "paused", seconds, note)
+            runtime.db(admission.close_for, account.name, Closure.PAUSED, seconds, note)
         (standing,) = _standings(runtime, (account,))
     say(f"{name}: {standing.told}")
 
@@ -292,9 +292,8 @@ def _account(runtime: Runtime, name: str) -> Account:
 
 def _standings(runtime: Runtime, chosen: Sequence[Account]) -> list[_Standing]:
     def read(session: Session) -> list[_Standing]:
-        query = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
-        rows = {name: rest for name, *rest in session.execute(query)}
-        return [_Standing(account, admission.read(session, account.name), *rows[account.name]) for account in chosen]
+        notes = admission.notes(session)
+        return [_Standing(account, admission.read(session, account.name), *notes[account.name]) for account in chosen]
 
     return runtime.db(read)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import migrations
 from cli.environment import JsonOption, SandboxOption, looking
@@ -66,7 +64,7 @@ def restored(
             runtime.db(hold.end)
             say("jobs that come in are not searched for any longer")
             return
-        others = runtime.db(_others)
+        others = runtime.db(hold.others_connected)
         if others and not (force or dry_run):
             raise typer.BadParameter(
                 f"{others} other connections of Recast to this database are open: stop worker, beat and web first, "
@@ -82,14 +80,6 @@ def restored(
         )  # fmt: skip
     else:
         _tell(holding, watch_days, dry_run=dry_run)
-
-
-def _others(session: Session) -> int:
-    statement = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND application_name LIKE 'recast%'"
-    )
-    return int(session.execute(statement).scalar_one())
 
 
 def _hold(runtime: Runtime, watch_days: int, *, dry_run: bool) -> Holding:

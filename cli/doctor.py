@@ -13,14 +13,13 @@ from typing import Any
 
 import typer
 from redis import Redis
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import migrations
 from cli.accounts import credentials
 from cli.environment import JsonOption, SandboxOption, looking
 from cli.output import Code, Style, duration, emit, say
-from models.states import JobState
+from models.connection import server
+from models.states import LASTING_CLOSURES, JobState
 from providers import http
 from workers.config.accounts import AccountsError, load
 from workers.engine.runtime import Runtime
@@ -33,8 +32,6 @@ CLOCK_SECONDS = 5.0  # apart: links expire and tokens are renewed by the local c
 LAG_SECONDS = 60.0  # a pump this late has nobody who wakes or runs it
 CROWDED = 1_000  # messages in one queue; there are a few for each account
 PROBE_SECONDS = 5.0
-
-LASTING = frozenset({"auth", "credit", "budget", "paused"})
 
 
 class State(StrEnum):
@@ -152,13 +149,8 @@ def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _database(runtime: Runtime) -> Iterator[Finding]:
-    def look(session: Session) -> tuple[str, datetime]:
-        row = session.execute(text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now"))
-        found = row.one()
-        return found.version, found.now
-
     try:
-        number, now = runtime.db(look)
+        number, now = runtime.db(server)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
         yield Finding("database", State.BAD, describe(error), "start PostgreSQL, or correct RECAST_DATABASE_URL")
         return
@@ -229,7 +221,7 @@ def _accounts(runtime: Runtime, seen: Snapshot) -> Iterator[Finding]:
     for account in runtime.accounts.values():
         gate = gates.get(account.name)
         if gate is not None and gate.closed is not None:
-            lasting = gate.closed in LASTING
+            lasting = gate.closed in LASTING_CLOSURES
             advice = f"`recast accounts open {account.name}` once that is settled" if lasting else "it opens by itself"
             yield Finding(f"gate {account.name}", State.WARN, f"closed: {gate.closed}", advice)
         verdict, message = credentials(runtime, account)

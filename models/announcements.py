@@ -1,4 +1,4 @@
-"""Tasks of Celery that wait for the end of a job."""
+"""Announcements: tasks of Celery that wait for the end of a job."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Batch(Base):
     #: Most money this batch may spend, in the deployment's currency.
     max_cost: Mapped[Money | None]
     paused_at: Mapped[Timestamp | None]
-    #: `budget` when its `max_cost` is spent, `person` when somebody paused it.
+    #: A `PauseReason`.
     paused_reason: Mapped[str | None]
     #: Most jobs of this batch that may be at providers at the same time, over all accounts; NULL for no limit.
     max_in_flight: Mapped[int | None]

@@ -7,11 +7,12 @@ function would buy nothing.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
@@ -38,6 +39,10 @@ SERVER_OPTIONS = {
     "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
     "timezone": "UTC",
 }
+
+
+_PING = text("SELECT 1")
+_SERVER = text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now")
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -91,6 +96,17 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     event.listen(engine, "checkin", _note_idle)
     event.listen(engine, "checkout", _ping_after_idling)
     return engine
+
+
+def ping(connection: Connection) -> None:
+    """Run the smallest statement; it raises when the database does not answer."""
+    connection.execute(_PING)
+
+
+def server(session: Session) -> tuple[str, datetime]:
+    """The server's version, and what its clock says."""
+    row = session.execute(_SERVER).one()
+    return row.version, row.now
 
 
 def be_patient(connection: Connection, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that jobs named, as they were handed to providers."""
+"""Input pictures: those that jobs named, as they were handed to providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may run a pump, and when it wants to run next."""
+"""Leases: who may run a pump, and when it wants to run next."""
 
 from __future__ import annotations
 

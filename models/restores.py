@@ -1,4 +1,4 @@
-"""What a restored database does not know: submissions that may have been made after its backup was taken."""
+"""Restores, and what a restored database does not know: submissions made after its backup was taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came out: files in our storage."""
+"""Results: files that came out, as they lie in our storage."""
 
 from __future__ import annotations
 

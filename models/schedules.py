@@ -1,4 +1,4 @@
-"""Batches that recur, and each run of them, with the state machine of a run as data.
+"""Schedules: catalogs that are run again and again, and each run of them, with the state machine of a run as data.
 
 run:      due -> running -> done
           due -> skipped | failed | canceled

@@ -1,4 +1,4 @@
-"""The state machines of a job and of an attempt, as data.
+"""The state machines of a job and of an attempt as data, and the reasons for ends, closures and pauses.
 
     job:      queued -> running -> saving -> succeeded
               and from there, or on the way: failed, rejected, canceled, held
@@ -70,6 +70,24 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Closure(StrEnum):
+    """Why an account takes no submissions."""
+
+    THROTTLED = "throttled"
+    OUTAGE = "outage"
+    CREDIT = "credit"
+    AUTH = "auth"
+    BUDGET = "budget"
+    PAUSED = "paused"
+
+
+class PauseReason(StrEnum):
+    """Why a batch is paused: its money is spent, or a person paused it."""
+
+    BUDGET = "budget"
+    PERSON = "person"
+
+
 J, A = JobState, AttemptState
 
 JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
@@ -105,8 +123,17 @@ ANNOUNCED_JOB_STATES = FINAL_JOB_STATES - {J.HELD}
 #: Attempts that hold one of the account's in-flight places.
 OPEN_ATTEMPT_STATES = frozenset({A.SENDING, A.RUNNING, A.UNKNOWN})
 
+#: Attempts that the provider did not take: they cost nothing.
+UNPAID_ATTEMPT_STATES = frozenset({A.REFUSED, A.NOT_SENT})
+
 #: Reasons that say the picture or the request is at fault: the job is rejected; sending it elsewhere would not help.
 REJECTING_REASONS = frozenset({Reason.BAD_INPUT, Reason.NO_FACE, Reason.CONTENT})
 
 #: Reasons that say the account is at fault: its gate closes and the job is queued again.
 ACCOUNT_REASONS = frozenset({Reason.AUTH, Reason.CREDIT})
+
+#: Closures that end by themselves, soon, or with the next submission that gets through.
+PASSING_CLOSURES = frozenset({Closure.THROTTLED, Closure.OUTAGE})
+
+#: Closures that a person has to end, or that last so long that nobody waits for their end.
+LASTING_CLOSURES = frozenset(Closure) - PASSING_CLOSURES

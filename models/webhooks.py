@@ -1,4 +1,4 @@
-"""Who is told of ends over HTTP (webhooks), and what they are still to be told (deliveries)."""
+"""Webhooks: who is told of ends over HTTP, and what they are still to be told: deliveries."""
 
 from __future__ import annotations
 

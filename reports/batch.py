@@ -14,25 +14,42 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownBatchError
-from models.states import JobState
+from models.fragments import columns
+from models.spend import spent_by
+from models.states import LASTING_CLOSURES, OPEN_JOB_STATES, JobState, PauseReason
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.jobs.lanes import PARKED, lane_operation
 
-#: States in which a job still needs a worker.
-OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING)
 #: States that a batch should not end in, in the order in which people want to hear of them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
-#: Reasons for a closed gate that only a person can remove, or that last so long that nobody waits for them.
-LASTING_CLOSURES = frozenset({"auth", "credit", "budget", "paused"})
 PACE_SECONDS = 30.0  # the rate is that of the last half minute: long enough to be steady, short enough to notice a stop
 
-_BATCH = """
-    SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at, {states},
-        coalesce((SELECT amount FROM spend WHERE scope = 'batch:' || b.id AND period = 'all'), 0) AS spent
-    FROM batches b WHERE b.id > 0 {condition} ORDER BY b.id DESC LIMIT :limit
-"""
-_STATES = ", ".join(f"b.{state}" for state in JobState)
+
+def _batches(condition: str = "true") -> str:
+    return f"""
+        SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at,
+            {columns(JobState, "b")}, {spent_by("b.id")} AS spent
+        FROM batches b WHERE b.id > 0 AND {condition} ORDER BY b.id DESC LIMIT :limit
+    """
+
+
+_FIND = text(_batches("b.name = :name"))
+_RECENT = text(_batches())
+_RECENT_LABELLED = text(_batches("b.label = :label"))
+_NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
+
+
+def _endings(order: str) -> str:
+    return f"""
+        SELECT id, key, state, reason, error, finished_at FROM jobs
+        WHERE batch_id = :batch_id AND state = ANY(:states) ORDER BY {order} LIMIT :limit
+    """
+
+
+_FIRST_ENDINGS = text(_endings("seq"))
+_LATEST_ENDINGS = text(_endings("finished_at DESC NULLS LAST, seq DESC"))
+_QUEUED_LANES = text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +61,7 @@ class BatchReport:
     counts: Mapping[str, int]
     spent: Decimal
     max_cost: Decimal | None
-    paused_reason: str | None
+    paused_reason: PauseReason | None
     created_at: datetime
     #: A word of the asker's.
     label: str | None = None
@@ -59,7 +76,7 @@ class BatchReport:
     @property
     def open(self) -> int:
         """Jobs that still need a worker."""
-        return sum(self.counts[state] for state in OPEN_STATES)
+        return sum(self.counts[state] for state in OPEN_JOB_STATES)
 
     @property
     def settled(self) -> bool:
@@ -85,18 +102,19 @@ def find(session: Session, name: str) -> BatchReport:
     Raises:
         UnknownBatchError: there is none; it names the closest ones.
     """
-    query = text(_BATCH.format(states=_STATES, condition="AND b.name = :name"))
-    found = session.execute(query, {"name": name, "limit": 1}).first()
+    found = session.execute(_FIND, {"name": name, "limit": 1}).first()
     if found is None:
-        names = session.execute(text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")).scalars()
+        names = session.execute(_NAMES).scalars()
         raise UnknownBatchError(name, difflib.get_close_matches(name, list(names)))
     return _report(found)
 
 
 def recent(session: Session, limit: int, label: str | None = None) -> list[BatchReport]:
     """The latest batches, newest first; those with `label`, where one is given."""
-    condition = "" if label is None else "AND b.label = :label"
-    rows = session.execute(text(_BATCH.format(states=_STATES, condition=condition)), {"limit": limit, "label": label})
+    if label is None:
+        rows = session.execute(_RECENT, {"limit": limit})
+    else:
+        rows = session.execute(_RECENT_LABELLED, {"limit": limit, "label": label})
     return [_report(row) for row in rows]
 
 
@@ -104,13 +122,8 @@ def endings(
     session: Session, batch_id: int, states: Sequence[str], limit: int, *, latest: bool = False
 ) -> list[Ending]:
     """Jobs of a batch that stand in `states`: the first ones of the catalog, or those that ended last."""
-    order = "finished_at DESC NULLS LAST, seq DESC" if latest else "seq"
     rows = session.execute(
-        text(
-            "SELECT id, key, state, reason, error, finished_at FROM jobs"  # noqa: S608 - `order` is one of our two
-            f" WHERE batch_id = :batch_id AND state = ANY(:states) ORDER BY {order} LIMIT :limit"
-        ),
-        {"batch_id": batch_id, "states": list(states), "limit": limit},
+        _LATEST_ENDINGS if latest else _FIRST_ENDINGS, {"batch_id": batch_id, "states": list(states), "limit": limit}
     )
     return [Ending(**row._mapping) for row in rows]
 
@@ -122,16 +135,14 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
     """
     if not report.counts[JobState.QUEUED] or report.counts[JobState.RUNNING] or report.counts[JobState.SAVING]:
         return None
-    if report.paused_reason == "budget":
+    if report.paused_reason is PauseReason.BUDGET:
         return (
             f"the batch has spent {report.spent:f} of its limit of {report.max_cost or 0:f}; "
             "run the catalog again with a higher --max-cost"
         )
     if report.paused_reason is not None:
         return f"the batch is paused; `recast resume --batch {report.name}` lets it go on"
-    lanes = session.execute(
-        text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'"), {"id": report.id}
-    ).scalars()
+    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars()
     served = [lane for lane in lanes if not lane.startswith(PARKED)]
     if not served:
         return f"its queued jobs are paused; `recast resume --batch {report.name}` lets them go on"
@@ -159,7 +170,7 @@ def _report(row: Row[Any]) -> BatchReport:
         counts={state.value: row._mapping[state.value] for state in JobState},
         spent=row.spent,
         max_cost=row.max_cost,
-        paused_reason=row.paused_reason if row.paused_at is not None else None,
+        paused_reason=PauseReason(row.paused_reason) if row.paused_at is not None else None,
         created_at=row.created_at,
         label=row.label,
         max_in_flight=row.max_in_flight,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,35 +13,28 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
+from models.fragments import finished_attempt, is_paid, last_attempt
 from workers.images.storage import Storage
 
 FIXED = ("key", "state", "reason", "error", "account", "operation", "cost", "attempts", "uris", "sizes", "sha256")
 FETCHED_AT_ONCE = 1_000  # rows; the rest waits in the database's cursor
 
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
-
-_SELECT = text("""
+_SELECT = text(f"""
     SELECT j.key, j.state, j.reason, j.error, j.extra, j.seq, coalesce(last.account, j.account) AS account,
         coalesce(last.operation, j.operation) AS operation, coalesce(paid.cost, 0) AS cost,
         coalesce(paid.number, 0) AS attempts, coalesce(found.results, '[]'::jsonb) AS results
     FROM jobs j
     LEFT JOIN LATERAL (
-        SELECT sum(cost) FILTER (WHERE state NOT IN ('refused', 'not_sent')) AS cost, count(*) AS number
+        SELECT sum(cost) FILTER (WHERE {is_paid("attempts")}) AS cost, count(*) AS number
         FROM attempts WHERE job_id = j.id
     ) paid ON true
-    LEFT JOIN LATERAL (
-        SELECT account, operation FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
-    -- Of a job that was begun anew, the pictures are those of its latest finished attempt at the present version.
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256,
             'original_sha256', r.original_sha256, 'size', r.size, 'media_type', r.media_type, 'width', r.width,
             'height', r.height, 'facts', r.facts) ORDER BY r.index
         ) AS results
-        FROM results r WHERE j.state = 'succeeded' AND r.attempt_id = (
-            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' AND number > j.former_attempts
-            ORDER BY number DESC LIMIT 1
-        )
+        FROM results r WHERE j.state = 'succeeded' AND r.attempt_id = {finished_attempt("j.id")}
     ) found ON true
     WHERE j.batch_id = :batch_id ORDER BY j.seq
 """)

@@ -26,6 +26,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from models.states import UNPAID_ATTEMPT_STATES
 
 _AMOUNT = re.compile(r"(?P<before>[A-Z]{3}|[$€£])?\s*(?P<number>-?\d+(\.\d+)?)\s*(?P<after>[A-Z]{3})?")
 _OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -164,7 +165,6 @@ _ATTEMPTS = text("""
       AND (a.sent_at >= :since AND a.sent_at < :until OR a.handle = ANY(:references) OR a.id = ANY(:ids))
     ORDER BY a.sent_at
 """)
-_NOT_TAKEN = frozenset({"refused", "not_sent"})
 
 
 def hold_against(session: Session, account: str, lines: Sequence[Line], since: date, until: date) -> Held:
@@ -178,7 +178,7 @@ def hold_against(session: Session, account: str, lines: Sequence[Line], since: d
         billed = waiting.pop(str(attempt.id), [])
         if attempt.handle is not None:
             billed = [*billed, *waiting.pop(attempt.handle, [])]
-        if attempt.within and attempt.state not in _NOT_TAKEN:
+        if attempt.within and attempt.state not in UNPAID_ATTEMPT_STATES:
             ours += attempt.cost
         found += _compared(attempt, billed)
     for rest in waiting.values():
@@ -208,12 +208,12 @@ def _compared(attempt: Row[tuple[object, ...]], billed: Sequence[Line]) -> Itera
     reference = attempt.handle or str(attempt.id)
     known = attempt.accepted_at is not None
     if not billed:
-        if attempt.within and attempt.state not in _NOT_TAKEN:
+        if attempt.within and attempt.state not in UNPAID_ATTEMPT_STATES:
             kind = Kind.NOT_BILLED if known else Kind.NEVER_TAKEN
             yield Difference(kind, reference, job=attempt.job_id, ours=attempt.cost)
         return
     first = billed[0]
-    if attempt.state in _NOT_TAKEN:
+    if attempt.state in UNPAID_ATTEMPT_STATES:
         yield Difference(Kind.NOT_TAKEN, reference, first.number, attempt.job_id, first.amount)
     elif not known:
         yield Difference(Kind.UNCLEAR, reference, first.number, attempt.job_id, first.amount, attempt.cost)

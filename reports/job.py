@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
 from workers.images.storage import Storage
-from workers.jobs.filters import JOBS, LAST, Filter
+from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids fit
 
@@ -38,6 +38,17 @@ _RESULTS = text("""
         r.facts, r.created_at, a.number AS attempt
     FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number, r.index
 """)
+
+
+_LISTED = Filtered(
+    lambda which: (
+        f"""
+        SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
+            coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
+        FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit
+    """
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +108,7 @@ def tell(session: Session, word: str, storage: Storage) -> Story:
 
 def listed(session: Session, which: Filter, limit: int) -> list[Listed]:
     """The latest jobs that fit, newest first."""
-    rows = session.execute(
-        text(f"""
-            SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
-                coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
-            FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit
-        """),  # noqa: S608 - both are made of our own text
-        {**which.named, "limit": limit},
-    )
-    return [Listed(**row._mapping) for row in rows]
+    return [Listed(**row._mapping) for row in _LISTED.execute(session, which, limit=limit)]
 
 
 def job_id_of(session: Session, word: str) -> str:

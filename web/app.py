@@ -17,7 +17,7 @@ from web.health import Health
 from web.media import Media
 from web.metrics import Metrics
 from workers.config.settings import Settings, SettingsError, settings
-from workers.http.client import build_client
+from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
 from workers.images.inputs import Inputs
@@ -39,19 +39,9 @@ def build(chosen: Settings | None = None) -> Starlette:
     if configured.database_url is None:
         raise SettingsError("no database: set RECAST_DATABASE_URL, or start the embedded stack with `recast up`")
     database = Database(configured.database_url, POOL_SIZE)
-    health = Health(database.engine)
-    sessions = database.sessions
-    callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
     storage = Storage(configured.storage)
-    media = Media(MediaSigner(configured), storage)
-    metrics = Metrics(sessions, configured.metrics_token, configured.currency)
-
     # No account's `allow_hosts` counts here: what a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
-    pages: list[Route] = []
-    if configured.web_auth is not None:
-        before = Before(Inputs(configured, storage), client)
-        pages = Gallery(sessions, media, before, configured.currency).routes(Access(configured.web_auth))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -59,13 +49,21 @@ def build(chosen: Settings | None = None) -> Starlette:
         await client.aclose()
         database.close()
 
-    return Starlette(
-        routes=[
-            Route("/healthz", health.show),
-            Route("/metrics", metrics.show),
-            Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
-            Route(f"{MEDIA}/{{expires}}/{{signature}}/{{key:path}}", media.show),
-            *pages,
-        ],
-        lifespan=lifespan,
-    )
+    return Starlette(routes=_routes(configured, database, storage, client), lifespan=lifespan)
+
+
+def _routes(configured: Settings, database: Database, storage: Storage, client: HttpClient) -> list[Route]:
+    callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
+    media = Media(MediaSigner(configured), storage)
+    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency)
+    pages: list[Route] = []
+    if configured.web_auth is not None:
+        before = Before(Inputs(configured, storage), client)
+        pages = Gallery(database.sessions, media, before, configured.currency).routes(Access(configured.web_auth))
+    return [
+        Route("/healthz", Health(database.engine).show),
+        Route("/metrics", metrics.show),
+        Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
+        Route(f"{MEDIA}/{{expires}}/{{signature}}/{{key:path}}", media.show),
+        *pages,
+    ]

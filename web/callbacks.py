@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
@@ -109,7 +110,7 @@ def _keep(session: Session, token: str, body: bytes) -> str | None:
     """Keep a body; the account that has an attempt to be polled for it now."""
     session.execute(_KEEP, {"token": token, "body": body})
     marked = session.execute(_MARK, {"token": token}).first()
-    return marked.account if marked is not None and marked.state != "sending" else None
+    return marked.account if marked is not None and marked.state != AttemptState.SENDING else None
 
 
 def _account(session: Session, token: str) -> str | None:

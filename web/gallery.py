@@ -21,10 +21,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from catalog.errors import UnknownBatchError
+from models.jobs import ROLES
 from models.states import JobState
+from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.text import REASONS, amount, duration, moment
-from web import cards, charts
+from web import charts
 from web.access import Access, Handler
 from web.before import Before, NoPictureError
 from web.media import Media
@@ -34,7 +36,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LISTED = 50  # batches on the first page
-ROLES = ("source", "target", "image")
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file may
 CHART_SECONDS = 15.0  # that the figures of a batch's charts are kept
@@ -55,7 +56,7 @@ class Gallery:
 
     def __init__(self, sessions: sessionmaker[Session], media: Media, before: Before, currency: str) -> None:
         self._sessions, self._media, self._before = sessions, media, before
-        self._charts: Cache[int, list[charts.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
+        self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
         self._templates = Environment(
             loader=PackageLoader("web"),
             autoescape=True,
@@ -174,8 +175,8 @@ class Gallery:
 
         return await run_in_threadpool(run)
 
-    async def _points(self, batch_id: int) -> list[charts.Point] | None:
-        return await self._charts.get_or_await(batch_id, lambda: self._read(charts.series, batch_id))
+    async def _points(self, batch_id: int) -> list[timeline.Point] | None:
+        return await self._charts.get_or_await(batch_id, lambda: self._read(timeline.series, batch_id))
 
     def _render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(values), status)
@@ -185,9 +186,9 @@ class Gallery:
 
 
 def _line(
-    points: list[charts.Point] | None,
-    value: Callable[[charts.Point], float | None],
-    beside: Callable[[charts.Point], float | None] | None = None,
+    points: list[timeline.Point] | None,
+    value: Callable[[timeline.Point], float | None],
+    beside: Callable[[timeline.Point], float | None] | None = None,
 ) -> charts.Line | None:
     """A line of one figure, on the scale of another one beside it where there is one."""
     if not points:

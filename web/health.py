@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from models.connection import ping
 
 
 class Health:
@@ -24,7 +26,7 @@ class Health:
     def _database_answers(self) -> bool:
         try:
             with self._engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
+                ping(connection)
         except SQLAlchemyError:
             return False
         return True

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import is_open, quoted, seconds_from_now, since, until
+from models.states import PASSING_CLOSURES, Closure
 from workers.accounts.latency import Latencies
 from workers.accounts.notices import noticed
 from workers.backoff import Backoff
@@ -23,7 +26,14 @@ PAUSE_CAP_SECONDS = 300.0  # asking every five minutes costs nothing and notices
 OUTAGE = Backoff(first=1.0, cap=PAUSE_CAP_SECONDS)  # a provider's restart is over in seconds
 THROTTLE = Backoff(first=2.0, cap=PAUSE_CAP_SECONDS)  # where the provider does not say how long
 RATE_BURST_SECONDS = 1.0  # unused rate is kept for this long, so that a burst stays within what a provider measures
-UNTIL_CHANGED = "infinity"
+
+
+class Limit(StrEnum):
+    """What keeps an open gate from letting submissions through."""
+
+    IN_FLIGHT = "in_flight"
+    PROBING = "probing"
+    RATE = "rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Gate:
 
     now: datetime
     closed_for: float | None  # seconds still closed; None when open; infinite until a person opens it
-    closed_reason: str | None
+    closed_reason: Closure | None
     failures: int
     rate_tokens: float | None
     rate_age: float
@@ -56,7 +66,7 @@ class Allowance:
 
     number: int
     tokens: float | None = None
-    blocked_by: str | None = None
+    blocked_by: Closure | Limit | None = None
     ask_in: float | None = None
 
 
@@ -64,16 +74,18 @@ def allowance(gate: Gate, limits: Limits, wanted: int) -> Allowance:
     """How many of `wanted` submissions the gate lets through."""
     if gate.closed_for is not None:
         return Allowance(0, gate.rate_tokens, gate.closed_reason, gate.closed_for)
-    number, blocked_by, ask_in = wanted, None, None
+    number = wanted
+    blocked_by: Limit | None = None
+    ask_in: float | None = None
     free = limits.max_in_flight - gate.count.open
     if free < number:
-        number, blocked_by = max(0, free), "in_flight"
+        number, blocked_by = max(0, free), Limit.IN_FLIGHT
     if gate.failures > 0 and number > 0:
-        number, blocked_by = max(0, min(number, 1 - gate.sending)), "probing"
+        number, blocked_by = max(0, min(number, 1 - gate.sending)), Limit.PROBING
     tokens = refilled(gate, limits)
     if tokens is not None and limits.rate is not None:
         if tokens < number:
-            number, blocked_by = int(tokens), "rate"
+            number, blocked_by = int(tokens), Limit.RATE
             ask_in = (int(tokens) + 1 - tokens) / limits.rate
         tokens -= number
     return Allowance(number, tokens, blocked_by, ask_in)
@@ -90,17 +102,48 @@ def refilled(gate: Gate, limits: Limits) -> float | None:
 
 
 _LOCK = text("SELECT 1 FROM accounts WHERE name = :name FOR UPDATE")
-_READ = text("""
+_READ = text(f"""
     SELECT clock_timestamp() AS now, closed_reason, failures, rate_tokens, overrides, begun,
         CASE WHEN closed_until > clock_timestamp() THEN
-            CASE WHEN closed_until = 'infinity' THEN 'infinity'::float8
-            ELSE extract(epoch FROM closed_until - clock_timestamp())::float8 END
+            CASE WHEN closed_until = 'infinity' THEN 'infinity'::float8 ELSE {until("closed_until")} END
         END AS closed_for,
-        coalesce(extract(epoch FROM clock_timestamp() - rate_at)::float8, 0) AS rate_age
+        coalesce({since("rate_at")}, 0) AS rate_age
     FROM accounts WHERE name = :name
 """)
-_COUNT_OPEN = text("SELECT count(*) FROM attempts WHERE account = :name AND state IN ('sending', 'running', 'unknown')")
+_COUNT_OPEN = text(f"SELECT count(*) FROM attempts WHERE account = :name AND {is_open('attempts')}")
 _COUNT_SENDING = text("SELECT count(*) FROM attempts WHERE account = :name AND state = 'sending'")
+_REGISTER = text("INSERT INTO accounts (name, provider) VALUES (:name, :provider) ON CONFLICT (name) DO NOTHING")
+_PASS_THROUGH = text("""
+    UPDATE accounts SET begun = begun + :number, rate_tokens = :tokens, rate_at = :at WHERE name = :name
+""")
+_TAKE_UP_AGAIN = text("UPDATE accounts SET begun = begun + :number WHERE name = :name")
+
+_OPENED = "closed_until = NULL, closed_reason = NULL, closed_note = NULL"
+_SUCCEED = text(f"""
+    UPDATE accounts SET failures = 0, {_OPENED}
+    WHERE name = :name AND failures > 0 AND (
+        closed_reason IS NULL OR closed_reason IN ({quoted(sorted(PASSING_CLOSURES))})
+        OR closed_until <= clock_timestamp())
+""")
+_REOPEN = text(f"UPDATE accounts SET failures = 0, {_OPENED} WHERE name = :name")
+_OPEN_FOR_BUDGET = text(f"""
+    UPDATE accounts SET {_OPENED} WHERE name = :name AND closed_reason = 'budget'
+""")
+_CLOSE_FOR = text(f"""
+    UPDATE accounts SET closed_reason = :reason, closed_note = :note, closed_until = {seconds_from_now(":seconds")}
+    WHERE name = :name AND (closed_until IS NULL OR closed_until < {seconds_from_now(":seconds")})
+""")
+_CLOSE = text("""
+    UPDATE accounts SET closed_reason = :reason, closed_note = :note, closed_until = 'infinity' WHERE name = :name
+""")
+_FAIL = text("""
+    UPDATE accounts SET failures = greatest(1, failures + CASE
+        WHEN closed_until > coalesce(cast(:sent_at AS timestamptz), clock_timestamp()) THEN 0 ELSE 1 END)
+    WHERE name = :name RETURNING failures
+""")
+_NOTES = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
+_LATENCY = text("SELECT latency FROM accounts WHERE name = :name")
+_KEEP_LATENCY = text("UPDATE accounts SET latency = cast(:document AS jsonb) WHERE name = :name")
 
 
 def read(
@@ -123,7 +166,7 @@ def read(
     return Gate(
         now=row.now,
         closed_for=row.closed_for,
-        closed_reason=row.closed_reason,
+        closed_reason=Closure(row.closed_reason) if row.closed_reason is not None else None,
         failures=row.failures,
         rate_tokens=row.rate_tokens,
         rate_age=row.rate_age,
@@ -133,12 +176,23 @@ def read(
     )
 
 
+class Notes(NamedTuple):
+    """What people, or providers, have said of an account."""
+
+    #: Why it was closed.
+    closed: str | None
+    overridden_by: str | None
+    overridden_at: datetime | None
+
+
+def notes(session: Session) -> dict[str, Notes]:
+    """What was said of each account, by its name."""
+    return {name: Notes(*said) for name, *said in session.execute(_NOTES)}
+
+
 def register(session: Session, account: Account) -> None:
     """Make sure that the account has a gate."""
-    session.execute(
-        text("INSERT INTO accounts (name, provider) VALUES (:name, :provider) ON CONFLICT (name) DO NOTHING"),
-        {"name": account.name, "provider": account.provider},
-    )
+    session.execute(_REGISTER, {"name": account.name, "provider": account.provider})
 
 
 def pass_through(session: Session, name: str, number: int, tokens: float | None, at: datetime) -> None:
@@ -152,10 +206,7 @@ def pass_through(session: Session, name: str, number: int, tokens: float | None,
             would lose what comes in while submissions are committed, a fifth of a rate of ten a second.
         at: that time.
     """
-    session.execute(
-        text("UPDATE accounts SET begun = begun + :number, rate_tokens = :tokens, rate_at = :at WHERE name = :name"),
-        {"name": name, "number": number, "tokens": tokens, "at": at},
-    )
+    session.execute(_PASS_THROUGH, {"name": name, "number": number, "tokens": tokens, "at": at})
 
 
 def taken_up_again(session: Session, name: str, number: int) -> None:
@@ -163,66 +214,44 @@ def taken_up_again(session: Session, name: str, number: int) -> None:
 
     Locks the account's row, so it comes before the attempts are moved.
     """
-    session.execute(
-        text("UPDATE accounts SET begun = begun + :number WHERE name = :name"), {"name": name, "number": number}
-    )
+    session.execute(_TAKE_UP_AGAIN, {"name": name, "number": number})
 
 
 @noticed
 def succeeded(session: Session, name: str) -> None:
     """A submission got through: the gate is wholly open again."""
-    session.execute(
-        text(
-            "UPDATE accounts SET failures = 0, closed_until = NULL, closed_reason = NULL, closed_note = NULL"
-            " WHERE name = :name AND failures > 0 AND"
-            " (closed_reason IS NULL OR closed_reason IN ('throttled', 'outage') OR closed_until <= clock_timestamp())"
-        ),
-        {"name": name},
-    )
+    session.execute(_SUCCEED, {"name": name})
 
 
 @noticed
-def close_for(session: Session, name: str, reason: str, seconds: float, note: str | None = None) -> None:
+def close_for(session: Session, name: str, reason: Closure, seconds: float, note: str | None = None) -> None:
     """Close the gate for `seconds` at least; a longer closure that stands already stays."""
-    session.execute(
-        text(
-            "UPDATE accounts SET closed_reason = :reason, closed_note = :note,"
-            " closed_until = clock_timestamp() + :seconds * interval '1 second' WHERE name = :name"
-            " AND (closed_until IS NULL OR closed_until < clock_timestamp() + :seconds * interval '1 second')"
-        ),
-        {"name": name, "reason": reason, "seconds": seconds, "note": note},
-    )
+    session.execute(_CLOSE_FOR, {"name": name, "reason": reason, "seconds": seconds, "note": note})
 
 
 @noticed
-def close(session: Session, name: str, reason: str, note: str | None = None) -> None:
+def close(session: Session, name: str, reason: Closure, note: str | None = None) -> None:
     """Close the gate until a person opens it, or what it was closed for has changed."""
-    session.execute(
-        text(
-            "UPDATE accounts SET closed_reason = :reason, closed_note = :note, closed_until = 'infinity'"
-            " WHERE name = :name"
-        ),
-        {"name": name, "reason": reason, "note": note},
-    )
+    session.execute(_CLOSE, {"name": name, "reason": reason, "note": note})
 
 
 @noticed
 def reopen(session: Session, name: str) -> bool:
     """Open the gate; False when there is no such account."""
-    result = session.execute(
-        text(
-            "UPDATE accounts SET failures = 0, closed_until = NULL, closed_reason = NULL, closed_note = NULL"
-            " WHERE name = :name"
-        ),
-        {"name": name},
-    )
+    result = session.execute(_REOPEN, {"name": name})
     return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+@noticed
+def open_for_budget(session: Session, name: str) -> None:
+    """Open a gate that a spent budget closed: where it is spent still, the next submission closes it again."""
+    session.execute(_OPEN_FOR_BUDGET, {"name": name})
 
 
 def failed(
     session: Session,
     name: str,
-    reason: str,
+    reason: Closure,
     note: str,
     retry_after: float | None = None,
     sent_at: datetime | None = None,
@@ -232,27 +261,17 @@ def failed(
     What went out before the gate closed is part of the failure that closed it (`sent_at`, by default now): a hundred
     submissions that one outage of seconds met must not close the gate for minutes.
     """
-    failures = session.execute(
-        text(
-            "UPDATE accounts SET failures = greatest(1, failures + CASE"
-            " WHEN closed_until > coalesce(cast(:sent_at AS timestamptz), clock_timestamp()) THEN 0 ELSE 1 END)"
-            " WHERE name = :name RETURNING failures"
-        ),
-        {"name": name, "sent_at": sent_at},
-    ).scalar_one()
-    backoff = THROTTLE if reason == "throttled" else OUTAGE
+    failures = session.execute(_FAIL, {"name": name, "sent_at": sent_at}).scalar_one()
+    backoff = THROTTLE if reason is Closure.THROTTLED else OUTAGE
     close_for(session, name, reason, backoff.delay(failures - 1) if retry_after is None else retry_after, note)
 
 
 def latencies(session: Session, name: str) -> Latencies:
     """What was learned of the account's latencies."""
-    document = session.execute(text("SELECT latency FROM accounts WHERE name = :name"), {"name": name}).scalar_one()
+    document = session.execute(_LATENCY, {"name": name}).scalar_one()
     return Latencies(document)
 
 
 def keep_latencies(session: Session, name: str, learned: Latencies) -> None:
     """Keep what was learned for the next slice, on whichever worker it runs."""
-    session.execute(
-        text("UPDATE accounts SET latency = cast(:document AS jsonb) WHERE name = :name"),
-        {"name": name, "document": json.dumps(learned.as_document())},
-    )
+    session.execute(_KEEP_LATENCY, {"name": name, "document": json.dumps(learned.as_document())})

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from workers.accounts import admission
 from workers.config.accounts import Account, AccountsError, Limits, explain, one_currency
 
 NOTHING = "none"  # as a value: no rate, no budget, no price
@@ -24,11 +25,6 @@ _WRITE = text("""
     UPDATE accounts SET overrides = cast(:overrides AS jsonb), overridden_by = :who,
         overridden_at = CASE WHEN cast(:who AS text) IS NOT NULL THEN clock_timestamp() END
     WHERE name = :name
-""")
-# What was spent may be affordable now; where it is not, the next submission closes the account again.
-_ASK_AGAIN = text("""
-    UPDATE accounts SET closed_until = NULL, closed_reason = NULL, closed_note = NULL
-    WHERE name = :name AND closed_reason = 'budget'
 """)
 
 
@@ -90,7 +86,7 @@ def drop(session: Session, name: str) -> list[str]:
 
 def _write(session: Session, name: str, overrides: Mapping[str, Any], who: str | None) -> None:
     session.execute(_WRITE, {"name": name, "overrides": json.dumps(overrides), "who": who})
-    session.execute(_ASK_AGAIN, {"name": name})
+    admission.open_for_budget(session, name)
 
 
 def told(overrides: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_ago, seconds_from_now
+
 LEASE_SECONDS = 15  # three missed renewals; longer would delay the takeover of a killed worker's pumps
 RENEW_SECONDS = 5
 
@@ -27,47 +29,50 @@ class Lease:
     generation: int
 
 
-_ACQUIRE = text("""
+_ACQUIRE = text(f"""
     INSERT INTO leases AS l (name, owner, until, generation)
-    VALUES (:name, :owner, clock_timestamp() + :seconds * interval '1 second', 0)
+    VALUES (:name, :owner, {seconds_from_now(":seconds")}, 0)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
     WHERE (l.until IS NULL OR l.until < clock_timestamp())
       AND (cast(:generation AS int) IS NULL OR l.generation = :generation)
     RETURNING generation
 """)
-_RENEW = text("""
-    UPDATE leases SET until = clock_timestamp() + :seconds * interval '1 second'
+_RENEW = text(f"""
+    UPDATE leases SET until = {seconds_from_now(":seconds")}
     WHERE name = :name AND owner = :owner AND generation = :generation AND until IS NOT NULL
 """)
-_RENEW_CLAIMS = text("""
-    UPDATE jobs SET claimed_until = clock_timestamp() + :seconds * interval '1 second'
+_RENEW_CLAIMS = text(f"""
+    UPDATE jobs SET claimed_until = {seconds_from_now(":seconds")}
     WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) AND claimed_until IS NOT NULL ORDER BY id FOR UPDATE)
 """)
 _LOCK = text("""
     SELECT generation FROM leases
     WHERE name = :name AND owner = :owner AND generation = :generation AND until IS NOT NULL FOR UPDATE
 """)
-_RELEASE = text("""
+_RELEASE = text(f"""
     UPDATE leases SET owner = NULL, until = NULL, generation = generation + 1,
-        wake_at = clock_timestamp() + cast(:wake_in AS float8) * interval '1 second'
+        wake_at = {seconds_from_now("cast(:wake_in AS float8)")}
     WHERE name = :name
     RETURNING generation
 """)
-_WANT = text("""
+_WANT = text(f"""
     INSERT INTO leases AS l (name, wake_at)
-    SELECT name, clock_timestamp() + :wake_in * interval '1 second'
+    SELECT name, {seconds_from_now(":wake_in")}
     FROM (SELECT DISTINCT name FROM unnest(cast(:names AS text[])) AS n(name) ORDER BY name) wanted
     ON CONFLICT (name) DO UPDATE SET wake_at = excluded.wake_at
     WHERE (l.until IS NULL OR l.until < clock_timestamp())
       AND (l.wake_at IS NULL OR l.wake_at > excluded.wake_at)
     RETURNING name
 """)
-_OVERDUE = text("""
+_OVERDUE = text(f"""
     UPDATE leases SET wake_at = clock_timestamp()
     WHERE (until IS NULL OR until < clock_timestamp())
-      AND (wake_at < clock_timestamp() - :grace * interval '1 second' OR until < clock_timestamp())
+      AND (wake_at < {seconds_ago(":grace")} OR until < clock_timestamp())
     RETURNING name
 """)
+
+
+_NOW = text("SELECT clock_timestamp()")
 
 
 def acquire(session: Session, name: str, owner: str, generation: int | None) -> Lease | None:
@@ -122,5 +127,5 @@ def overdue(session: Session, grace: float) -> list[str]:
 
 def now(session: Session) -> datetime:
     """The database's clock."""
-    value: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    value: datetime = session.execute(_NOW).scalar_one()
     return value

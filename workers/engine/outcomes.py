@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, JobState, Reason
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, Closure, JobState, Reason
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -46,6 +46,8 @@ from providers.spec import Operation
 from workers.accounts.latency import LATE_LOOKS, next_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
+from workers.engine.due import Due
+from workers.engine.saving import Postponed, Stored
 from workers.jobs.moves import AttemptMove, JobMove
 
 AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; what is wrong for longer seldom passes by itself
@@ -59,7 +61,7 @@ ABSENCES_THAT_COUNT = 2
 class Trouble:
     """Why the gate closes: for `seconds`, for a back-off of its own (None), or until changed (`lasting`)."""
 
-    reason: str
+    reason: Closure
     note: str
     seconds: float | None = None
     lasting: bool = False
@@ -71,10 +73,14 @@ class Trouble:
 class Effects:
     """Everything one outcome changes."""
 
-    attempt: AttemptMove
+    attempt: AttemptMove | None = None
     job: JobMove | None = None
     release: bool = False
     trouble: Trouble | None = None
+    #: Pictures of the job that were stored.
+    stored: tuple[Stored, ...] = ()
+    #: That the job is not saved yet.
+    postponed: Postponed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +92,6 @@ class Sent:
     number: int
     operation: Operation
     sent_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An attempt whose poll, or whose search at the provider, is due. Times in seconds of the database's clock."""
-
-    id: uuid.UUID
-    job_id: str
-    number: int
-    operation: str
-    state: AttemptState
-    handle: str | None
-    locator: str | None
-    polls: int
-    absences: int
-    callback_token: str | None
-    #: Since the provider took it (since it was sent, where that is unknown).
-    age: float
-    #: Until its deadline; negative once passed.
-    left: float
-    asked_at: datetime
 
 
 def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
@@ -131,7 +116,7 @@ def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempt
             sent.reference, AttemptState.UNKNOWN, _WAS_SENDING, Reason.UNCLEAR_SUBMIT, outcome.message,
             poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, asked_at=sent.sent_at,
         ),
-        trouble=Trouble("outage", outcome.message, sent_at=sent.sent_at),
+        trouble=Trouble(Closure.OUTAGE, outcome.message, sent_at=sent.sent_at),
     )  # fmt: skip
 
 
@@ -146,7 +131,7 @@ def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
     )
     if outcome.reason in ACCOUNT_REASONS:
         job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
-        trouble = Trouble(outcome.reason.value, outcome.message, lasting=True)
+        trouble = Trouble(Closure(outcome.reason), outcome.message, lasting=True)
         return Effects(attempt, job, release=True, trouble=trouble)
     return Effects(
         attempt,
@@ -160,7 +145,7 @@ def _not_sent(sent: Sent, reason: Reason, message: str, retry_after: float | Non
         AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, reason, message),
         JobMove(sent.job_id, JobState.QUEUED, reason, message, _OPEN),
         release=True,
-        trouble=Trouble(reason.value, message, retry_after, sent_at=sent.sent_at),
+        trouble=Trouble(Closure(reason), message, retry_after, sent_at=sent.sent_at),
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_ago, until
 from models.states import AttemptState
 from providers.outcomes import Done, Failed, LocateOutcome, Pending, PollOutcome
 from providers.protocol import NotSentError, Provider, UnclearError
@@ -21,9 +22,10 @@ from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.engine import provider_calls
 from workers.engine.batch_writer import BatchWriter
+from workers.engine.due import DUE, Due
 from workers.engine.in_flight import InFlight
 from workers.engine.notify import tell
-from workers.engine.outcomes import Due, Effects, of_locate, of_poll
+from workers.engine.outcomes import Effects, of_locate, of_poll
 from workers.engine.record import Recorded, record
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
@@ -45,30 +47,21 @@ log = structlog.get_logger()
 
 _BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC LIMIT :number")
 
-_ATTEMPTS = """
-    SELECT id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-        clock_timestamp() AS asked_at,
-        extract(epoch FROM clock_timestamp() - coalesce(accepted_at, sent_at))::float8 AS age,
-        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS left
-    FROM attempts
-    WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[])) AND {which}
-    ORDER BY next_poll_at LIMIT :number
-"""
-_DUE = text(_ATTEMPTS.format(which="next_poll_at <= clock_timestamp()"))
+_OF_ACCOUNT = "FROM attempts WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[]))"
+_FIRST = "ORDER BY next_poll_at LIMIT :number"
+_DUE = text(f"SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp() {_FIRST}")
 # An inbox is read for all attempts of the account at once, whoever of them is due.
-_OPEN = text(
-    _ATTEMPTS.format(which="next_poll_at IS NOT NULL AND (state <> 'unknown' OR next_poll_at <= clock_timestamp())")
-)
-_INBOX_TURN = text("""
+_OPEN = text(f"""
+    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL
+        AND (state <> 'unknown' OR next_poll_at <= clock_timestamp()) {_FIRST}
+""")
+_INBOX_TURN = text(f"""
     UPDATE accounts SET inbox_at = clock_timestamp()
-    WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= clock_timestamp() - :every * interval '1 second')
+    WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= {seconds_ago(":every")})
     RETURNING name
 """)
 _INBOX_READ = text("UPDATE accounts SET inbox_at = clock_timestamp() WHERE name = :account")
-_NEXT = text("""
-    SELECT extract(epoch FROM min(next_poll_at) - clock_timestamp())::float8 FROM attempts
-    WHERE account = :account AND next_poll_at IS NOT NULL AND NOT id = ANY(cast(:busy AS uuid[]))
-""")
+_NEXT = text(f"SELECT {until('min(next_poll_at)')} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +148,7 @@ class PollPump:
 
     def _take(self, session: Session, statement: TextClause, number: int) -> list[Due]:
         parameters = {"account": self._account.name, "number": number, "busy": list(self._busy)}
-        rows = session.execute(statement, parameters).mappings()
-        due = [Due(**{**row, "state": AttemptState(row["state"])}) for row in rows]
+        due = [Due.read(row) for row in session.execute(statement, parameters)]
         self._busy.update(item.id for item in due)
         return due
 

@@ -10,8 +10,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
-from models.states import ACCOUNT_REASONS, REJECTING_REASONS, JobState, Reason
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, Closure, JobState, Reason
 from providers.outcomes import Refused, Throttled, Unclear
 from providers.protocol import NotSentError, Provider, UnclearError, UploadError
 from providers.spec import Fit, FittedOptions, Input, Need, Order, Via
@@ -31,6 +30,19 @@ from workers.jobs.moves import JobMove
 TROUBLE_WAIT_SECONDS = 15.0  # before a job whose input could not be read just now is claimed again
 
 log = structlog.get_logger()
+
+_NOTE_INPUT = text("""
+    INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key)
+    ON CONFLICT (uri, sha256) DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)
+""")
+_KNOWN_UPLOAD = text("""
+    SELECT handle FROM uploads WHERE account = :account AND role = :role AND sha256 = :sha256
+        AND (expires_at IS NULL OR expires_at > clock_timestamp())
+""")
+_REMEMBER_UPLOAD = text("""
+    INSERT INTO uploads (account, role, sha256, handle) VALUES (:account, :role, :sha256, :handle)
+    ON CONFLICT (account, role, sha256) DO UPDATE SET handle = excluded.handle, created_at = clock_timestamp()
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +97,11 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
 def _not_uploaded(claim: Claim, outcome: Refused | Throttled | Unclear) -> Unready:
     """An upload that the provider did not take; uploads cost nothing, so all but a bad picture is tried again."""
     if isinstance(outcome, Throttled):
-        return _later(claim, outcome.message, Trouble("throttled", outcome.message, outcome.retry_after))
+        return _later(claim, outcome.message, Trouble(Closure.THROTTLED, outcome.message, outcome.retry_after))
     if isinstance(outcome, Refused) and outcome.reason in REJECTING_REASONS:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, outcome.reason, outcome.message, _QUEUED))
     if isinstance(outcome, Refused) and outcome.reason in ACCOUNT_REASONS:
-        return _later(claim, outcome.message, Trouble(outcome.reason.value, outcome.message, lasting=True))
+        return _later(claim, outcome.message, Trouble(Closure(outcome.reason), outcome.message, lasting=True))
     return _later(claim, outcome.message)
 
 
@@ -103,11 +115,10 @@ _QUEUED = frozenset({JobState.QUEUED})
 
 async def _prepared(runtime: Runtime, account: Account, provider: Provider, claim: Claim) -> Prepared:
     operation = account.operations[claim.operation]
-    number = claim.last_number + (claim.last_state != "not_sent")
     public_url = runtime.settings.public_url
     address, token = new_address(public_url) if operation.callback and public_url else (None, None)
     order = Order(
-        reference=client_reference(claim.job_id, number),
+        reference=claim.reference,
         operation=claim.operation,
         options=operation.options.model_validate(dict(claim.options)),
         inputs={},
@@ -172,32 +183,14 @@ async def _held(runtime: Runtime, account: Account, role: str, uri: str, wish: W
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:
-    session.execute(
-        text(
-            "INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key) ON CONFLICT (uri, sha256)"
-            " DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)"
-        ),
-        {"uri": uri, "sha256": sha256, "key": key},
-    )
+    session.execute(_NOTE_INPUT, {"uri": uri, "sha256": sha256, "key": key})
 
 
 def _known_upload(session: Session, account: str, role: str, sha256: str) -> str | None:
-    handle: str | None = session.execute(
-        text(
-            "SELECT handle FROM uploads WHERE account = :account AND role = :role AND sha256 = :sha256"
-            " AND (expires_at IS NULL OR expires_at > clock_timestamp())"
-        ),
-        {"account": account, "role": role, "sha256": sha256},
-    ).scalar_one_or_none()
+    upload = {"account": account, "role": role, "sha256": sha256}
+    handle: str | None = session.execute(_KNOWN_UPLOAD, upload).scalar_one_or_none()
     return handle
 
 
 def _remember_upload(session: Session, account: str, role: str, sha256: str, handle: str) -> None:
-    session.execute(
-        text(
-            "INSERT INTO uploads (account, role, sha256, handle) VALUES (:account, :role, :sha256, :handle)"
-            " ON CONFLICT (account, role, sha256)"
-            " DO UPDATE SET handle = excluded.handle, created_at = clock_timestamp()"
-        ),
-        {"account": account, "role": role, "sha256": sha256, "handle": handle},
-    )
+    session.execute(_REMEMBER_UPLOAD, {"account": account, "role": role, "sha256": sha256, "handle": handle})

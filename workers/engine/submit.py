@@ -126,7 +126,7 @@ class SubmitPump:
             await self._turn_away(turn, unusable)
         if not prepared:
             return []
-        by_reference = {item.ready.reference: item for item in prepared}
+        by_reference = {item.ready.claim.reference: item for item in prepared}
         begun, write_before = await turn.db(self._begin, [item.ready for item in prepared])
         if not begun.started:
             self._retry_in = begun.ask_in
@@ -185,12 +185,13 @@ class SubmitPump:
         claim = item.ready.claim
         outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
         log.debug(
-            "submitted", job=claim.job_id, attempt=item.ready.number, account=self._account.name,
+            "submitted", job=claim.job_id, attempt=claim.number, account=self._account.name,
             operation=claim.operation, outcome=type(outcome).__name__,
         )  # fmt: skip
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
-        writer.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
+        sent = Sent(claim.reference, claim.job_id, claim.number, operation, sent_at)
+        writer.put(_Answered(sent, outcome))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)

@@ -82,23 +82,31 @@ async def fetch(
         left = deadline - clock()
         if left <= 0:
             raise TransientDownloadError(f"{request.url.host}: not finished within {timeout:g} s")
-        try:
-            async with (
-                asyncio.timeout(SILENCE_SECONDS) as silence,
-                client.stream(request, timeout=left) as response,
-            ):
-                if response.status_code not in _REDIRECTS:
-                    _require_ok(response)
-                    return await read_body(response, max_bytes, heard=partial(_heard, silence))
-        except TimeoutError as error:
-            message = f"{request.url.host}: nothing came for {SILENCE_SECONDS:g} s"
-            raise TransientDownloadError(message) from error
-        except (ForbiddenAddressError, TooLargeError):
-            raise
-        except (NotSentError, UnclearError) as error:
-            raise TransientDownloadError(str(error)) from error
-        request = _redirected(response)
+        answer = await _ask(client, request, left, max_bytes)
+        if isinstance(answer, bytes):
+            return answer
+        request = answer
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
+
+
+async def _ask(client: HttpClient, request: Request, left: float, max_bytes: int) -> bytes | Request:
+    """The file, or the request that the server redirects to, within `left` seconds."""
+    try:
+        async with (
+            asyncio.timeout(SILENCE_SECONDS) as silence,
+            client.stream(request, timeout=left) as response,
+        ):
+            if response.status_code not in _REDIRECTS:
+                _require_ok(response)
+                return await read_body(response, max_bytes, heard=partial(_heard, silence))
+    except TimeoutError as error:
+        message = f"{request.url.host}: nothing came for {SILENCE_SECONDS:g} s"
+        raise TransientDownloadError(message) from error
+    except (ForbiddenAddressError, TooLargeError):
+        raise
+    except (NotSentError, UnclearError) as error:
+        raise TransientDownloadError(str(error)) from error
+    return _redirected(response)
 
 
 def _heard(silence: asyncio.Timeout) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
-from workers.jobs.request import ROLES, Ask
+from models.jobs import ROLES
+from workers.jobs.request import Ask
 
 
 def canonical(options: Mapping[str, Any]) -> str:

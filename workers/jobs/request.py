@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.jobs import ROLES
+
 KINDS: Mapping[str, tuple[str, ...]] = {"swap": ("source", "target"), "generate": ("image",)}
-ROLES = ("source", "target", "image")
 MAX_PROMPT = 10_000  # characters; no provider takes more, and a pasted file is a mistake
 MAX_CONSENT = 500  # characters
 MAX_URI = 4096  # characters: as long as a path may be, and longer than URLs that servers take

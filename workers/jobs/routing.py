@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from models.jobs import ROLES
 from providers import PROVIDERS
 from providers.spec import Operation, Via
 from recast.errors import InvalidJobError
 from workers.config.accounts import Account
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_of, lane_operation
-from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, ROLES, Ask, is_storable
+from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, Ask, is_storable
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.states import ANNOUNCED_JOB_STATES, JobState
+from models.fragments import columns, last_attempt
+from models.jobs import ROLES
+from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from workers.http.exchange import clock
 from workers.jobs.moves import Moved
 from workers.messaging.app import app
@@ -30,13 +32,12 @@ log = structlog.get_logger()
 
 _hostnames: list[str] = []
 
-_DETAILS = text("""
-    SELECT j.id, j.kind, j.key, b.name AS batch, j.source, j.target, j.image, j.state, j.reason, j.error,
+_DETAILS = text(f"""
+    SELECT j.id, j.kind, j.key, b.name AS batch, {columns(ROLES, "j")}, j.state, j.reason, j.error,
         coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation, last.cost,
         extract(epoch FROM j.finished_at - coalesce(j.started_at, j.created_at))::float8 AS seconds
-    FROM jobs j JOIN batches b ON b.id = j.batch_id LEFT JOIN LATERAL (
-        SELECT account, operation, cost FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
+    FROM jobs j JOIN batches b ON b.id = j.batch_id
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation, cost")} last ON true
     WHERE j.id = ANY(:ids) ORDER BY j.seq
 """)
 
@@ -104,14 +105,14 @@ def show(session: Session, job_ids: Sequence[str]) -> None:
         log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
 
 
-_ARGUMENTS = ("batch", "key", "account", "operation", "source", "target", "image")
+_ARGUMENTS = ("batch", "key", "account", "operation", *ROLES)
 
 
 def _ending(row: Any) -> tuple[str, dict[str, Any]]:
     if row.state == JobState.SUCCEEDED:
         return "task-succeeded", {"result": f"{row.operation} at {row.account}, {row.cost}"}
     if row.state == JobState.CANCELED:
-        return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == "expired"}
+        return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == Reason.EXPIRED}
     said = f"{row.state} ({row.reason}): {row.error or 'no reason was recorded'}"
     return "task-failed", {"exception": said[:EVENT_CHARS], "traceback": ""}
 

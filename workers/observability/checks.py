@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import bootsteps
-from sqlalchemy import text
 
-from models.connection import be_patient
+from models.connection import be_patient, ping
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 from workers.messaging.broker import Channel
@@ -75,7 +74,7 @@ def parts(runtime: Runtime) -> Mapping[str, Callable[[], object]]:
 def _database(runtime: Runtime) -> None:
     with runtime.engine.connect() as connection:
         be_patient(connection, ANSWER_SECONDS)
-        connection.execute(text("SELECT 1"))
+        ping(connection)
 
 
 def _broker() -> None:

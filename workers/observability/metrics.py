@@ -16,7 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, JobState
+from models.fragments import is_open, since
+from models.spend import ACCOUNT_NAME, OF_AN_ACCOUNT
+from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, Closure, JobState
 from workers.accounts import budget
 from workers.engine import leases
 
@@ -24,12 +26,12 @@ from workers.engine import leases
 SINGLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING, JobState.HELD)
 
 _STATES = ", ".join(f"coalesce(sum({state}), 0) AS {state}" for state in JobState)
-_CATALOGS = text(f"SELECT {_STATES} FROM batches WHERE id > 0")  # noqa: S608 - our own states
+_CATALOGS = text(f"SELECT {_STATES} FROM batches WHERE id > 0")
 _OF_SINGLES = text(
     "SELECT state, count(*) AS number FROM jobs WHERE batch_id = :singles AND state = ANY(:states) GROUP BY state"
 )
 # One probe of the index for each lane, batch and priority that has queued jobs, instead of a walk over all of them.
-_OLDEST = text("""
+_OLDEST = text(f"""
     WITH RECURSIVE heads AS (
         (SELECT lane, batch_id, priority FROM jobs WHERE state = 'queued'
          ORDER BY lane, batch_id, priority DESC, seq LIMIT 1)
@@ -45,16 +47,15 @@ _OLDEST = text("""
             LIMIT 1
         ) AS next
     )
-    SELECT extract(epoch FROM clock_timestamp() - min(first.created_at))::float8 FROM heads, LATERAL (
+    SELECT {since("min(first.created_at)")} FROM heads, LATERAL (
         SELECT created_at FROM jobs
         WHERE state = 'queued' AND lane = heads.lane AND batch_id = heads.batch_id AND priority = heads.priority
         ORDER BY seq LIMIT 1
     ) AS first
 """)
-_IN_FLIGHT = text(
-    "SELECT account, state, count(*) AS number FROM attempts WHERE state IN ('sending', 'running', 'unknown')"
-    " GROUP BY account, state"
-)
+_IN_FLIGHT = text(f"""
+    SELECT account, state, count(*) AS number FROM attempts WHERE {is_open("attempts")} GROUP BY account, state
+""")
 _GATES = text("""
     SELECT name, failures, coalesce(closed_until > clock_timestamp(), false) AS closed, closed_reason FROM accounts
     ORDER BY name
@@ -68,10 +69,11 @@ _LAG = text("""
         extract(epoch FROM greatest(clock_timestamp() - least(wake_at, until), interval '0'))::float8 AS seconds
     FROM leases WHERE until IS NULL OR until < clock_timestamp()
 """)
-_SPEND = text("""
-    SELECT substr(scope, 9) AS account, split_part(period, ':', 1) AS period, amount FROM spend
-    WHERE scope LIKE 'account:%' AND period = ANY(:periods)
+_SPEND = text(f"""
+    SELECT {ACCOUNT_NAME} AS account, split_part(period, ':', 1) AS period, amount FROM spend
+    WHERE {OF_AN_ACCOUNT} AND period = ANY(:periods)
 """)
+_TALLIES = text("SELECT name, labels, value, last_at FROM tallies ORDER BY name, labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Gate:
 
     account: str
     #: Why it does not; None while it does.
-    closed: str | None
+    closed: Closure | None
     failures: int
 
 
@@ -125,12 +127,9 @@ def collect(session: Session) -> Snapshot:
         | {("single", state): numbers.get(state, 0) for state in SINGLE_STATES},
         oldest_queued=session.execute(_OLDEST).scalar_one(),
         in_flight={(row.name, state): 0 for row in gates for state in OPEN_ATTEMPT_STATES} | in_flight,
-        gates=[Gate(row.name, row.closed_reason if row.closed else None, row.failures) for row in gates],
+        gates=[Gate(row.name, Closure(row.closed_reason) if row.closed else None, row.failures) for row in gates],
         unannounced=session.execute(_UNANNOUNCED, {"states": list(ANNOUNCED_JOB_STATES)}).scalar_one(),
         lag={row.name: row.seconds or 0.0 for row in session.execute(_LAG)},
         spend={(row.account, row.period): row.amount for row in session.execute(_SPEND, {"periods": periods})},
-        tallies=[
-            Tally(row.name, json.loads(row.labels), row.value, row.last_at)
-            for row in session.execute(text("SELECT name, labels, value, last_at FROM tallies ORDER BY name, labels"))
-        ],
+        tallies=[Tally(row.name, json.loads(row.labels), row.value, row.last_at) for row in session.execute(_TALLIES)],
     )

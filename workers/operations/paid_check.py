@@ -16,21 +16,23 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.jobs import bulk_job_id
-from models.states import AttemptState
+from models.fragments import columns, parameters, seconds_from_now
+from models.identity import bulk_job_id
+from models.jobs import INPUTS, ROLES
 from providers.outcomes import Accepted, Pending, PollOutcome, SubmitOutcome, Unanswered
 from providers.protocol import Provider
 from providers.spec import OpenAttempt
 from workers.config.accounts import Account
 from workers.engine import begin, claims, provider_calls
+from workers.engine.due import DUE, Due
 from workers.engine.notify import tell
-from workers.engine.outcomes import WRITE_SECONDS, Due, Sent, of_poll, of_submit
+from workers.engine.outcomes import WRITE_SECONDS, Sent, of_poll, of_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
 from workers.engine.runtime import Runtime
 from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import ROLES, Ask
+from workers.jobs.request import Ask
 from workers.jobs.routing import route
 
 KEEP_SECONDS = 3600  # other workers leave the trial's job and attempt alone for as long
@@ -50,20 +52,14 @@ class Trial:
     exchanges: tuple[dict[str, Any], ...]
 
 
-_INSERT = text("""
+_INSERT = text(f"""
     WITH made AS (INSERT INTO batches (name, queued) VALUES (:batch, 1) RETURNING id)
-    INSERT INTO jobs (id, kind, source, target, image, prompt, options, account, operation, lane, batch_id, key,
-                      claimed_until)
-    SELECT :id, :kind, :source, :target, :image, :prompt, cast(:options AS jsonb), :account, :operation, :lane, made.id,
-        'trial', clock_timestamp() + :seconds * interval '1 second' FROM made
+    INSERT INTO jobs (id, kind, {columns(INPUTS)}, account, operation, lane, batch_id, key, claimed_until)
+    SELECT :id, :kind, {parameters((*ROLES, "prompt"))}, cast(:options AS jsonb), :account, :operation, :lane, made.id,
+        'trial', {seconds_from_now(":seconds")} FROM made
     RETURNING batch_id
 """)
-_DUE = text("""
-    SELECT id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-        clock_timestamp() AS asked_at, 0.0::float8 AS age,
-        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS left
-    FROM attempts WHERE id = :id
-""")
+_DUE = text(f"SELECT {DUE} FROM attempts WHERE id = :id")
 
 
 def plan(runtime: Runtime, account: Account, ask: Ask) -> tuple[str, str]:
@@ -129,7 +125,7 @@ async def _submit(
     outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
     say(f"submitted: {_words(outcome)}")
     operation = account.operations[item.ready.claim.operation]
-    sent = Sent(item.ready.reference, item.ready.claim.job_id, item.ready.number, operation, begun.sent_at)
+    sent = Sent(item.ready.claim.reference, item.ready.claim.job_id, item.ready.claim.number, operation, begun.sent_at)
     # No other worker polls before this time; after it, should this process have died, all do.
     effects = of_submit(sent, outcome, KEEP_SECONDS, max_attempts=1)
     await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
@@ -164,8 +160,7 @@ async def _written(runtime: Runtime, account: Account, recorded: Recorded) -> No
 
 
 def _due(session: Session, item: Prepared) -> Due:
-    row = session.execute(_DUE, {"id": item.ready.reference}).mappings().one()
-    return Due(**{**row, "state": AttemptState(row["state"])})
+    return Due.read(session.execute(_DUE, {"id": item.ready.claim.reference}).one())
 
 
 def _words(outcome: SubmitOutcome | PollOutcome) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from models.fragments import seconds_ago
 from models.states import ANNOUNCED_JOB_STATES
 from workers.engine.runtime import Runtime
 from workers.operations.erase import Removed, expect, remove_files, take_results, unclaimed
@@ -26,9 +27,9 @@ _OLD = text("""
         AND EXISTS (SELECT 1 FROM results WHERE job_id = j.id)
     ORDER BY j.id LIMIT :limit FOR UPDATE OF j SKIP LOCKED
 """)
-_UNUSED = text("""
+_UNUSED = text(f"""
     DELETE FROM inputs WHERE (uri, sha256) IN (
-        SELECT uri, sha256 FROM inputs WHERE used_at < clock_timestamp() - :seconds * interval '1 second' LIMIT :limit
+        SELECT uri, sha256 FROM inputs WHERE used_at < {seconds_ago(":seconds")} LIMIT :limit
     ) RETURNING key
 """)
 

@@ -13,14 +13,14 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import quoted
 from models.states import AttemptState, JobState, Reason
 from workers.accounts import admission
 from workers.engine.outcomes import Effects
 from workers.engine.record import Recorded, record
-from workers.jobs.filters import EVERY, JOBS, LAST, Filter
+from workers.jobs.filters import EVERY, JOBS, LAST, Filter, Filtered
 from workers.jobs.moves import AttemptMove, JobMove
 
 
@@ -48,19 +48,27 @@ class Held:
     error: str | None
 
 
+_OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
+_HELD_ONLY = frozenset({JobState.HELD})
+
+# Those that a restore held are `reconcile.waiting`'s.
+_HELD = Filtered(
+    lambda which: (
+        f"""
+        SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost, last.sent_at,
+            last.state, last.error
+        FROM {JOBS} {LAST}
+        WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'
+            AND last.state IN ({quoted(sorted(_OPEN))}) AND {which.where}
+        ORDER BY last.account, last.sent_at
+    """
+    )
+)
+
+
 def held(session: Session, which: Filter = EVERY) -> list[Held]:
     """Held jobs that fit, and whose submission nobody knows the fate of."""
-    rows = session.execute(
-        text(
-            "SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost,"  # noqa: S608
-            f" last.sent_at, last.state, last.error FROM {JOBS} {LAST}"
-            f" WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'"  # those are `conclude.waiting`'s
-            f" AND last.state IN ('unknown', 'expired') AND {which.where}"
-            " ORDER BY last.account, last.sent_at"
-        ),
-        which.named,
-    )
-    return [Held(**row._mapping) for row in rows]
+    return [Held(**row._mapping) for row in _HELD.execute(session, which)]
 
 
 def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdict, handle: str | None) -> Recorded:
@@ -81,10 +89,6 @@ def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdi
     if verdict is Verdict.ACCEPTED:
         admission.taken_up_again(session, account, len(jobs))
     return record(session, account, [_effects(job, verdict, handle) for job in jobs])
-
-
-_OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
-_HELD_ONLY = frozenset({JobState.HELD})
 
 
 def _effects(job: Held, verdict: Verdict, handle: str | None) -> Effects:

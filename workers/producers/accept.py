@@ -11,24 +11,23 @@ from celery.app.task import Context
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import columns, parameters
+from models.jobs import ASKED, ROLES
 from models.states import ANNOUNCED_JOB_STATES
 from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, ROLES, Ask, is_storable
+from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, Ask, is_storable
 from workers.jobs.routing import route
 from workers.messaging.publish import announce
 from workers.producers.canvas import keep
 from workers.restore import hold
 
-_INSERT = text("""
-    INSERT INTO jobs (id, kind, source, target, image, prompt, options, account, provider, operation, lane, priority,
-                      dedupe_key, fingerprint, expires_at, extra)
-    VALUES (:id, :kind, :source, :target, :image, :prompt, cast(:options AS jsonb), :account, :provider, :operation,
-            :lane, :priority, :dedupe_key, :fingerprint, :expires_at, cast(:extra AS jsonb))
-    ON CONFLICT DO NOTHING RETURNING id
+_COLUMNS = ("id", *ASKED, "lane", "priority", "dedupe_key", "expires_at")
+_INSERT = text(f"""
+    INSERT INTO jobs ({columns(_COLUMNS)}) VALUES ({parameters(_COLUMNS)}) ON CONFLICT DO NOTHING RETURNING id
 """)
 _EXISTING = text(
     "SELECT id, fingerprint, state FROM jobs WHERE id = :id OR dedupe_key = :dedupe_key ORDER BY id = :id DESC LIMIT 1"

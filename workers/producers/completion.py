@@ -18,8 +18,9 @@ from celery.canvas import maybe_signature
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import finished_attempt
 from models.jobs import money
-from models.states import ANNOUNCED_JOB_STATES, JobState
+from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from recast.errors import JobError, JobFailedError, JobRejectedError
 from workers.engine.runtime import Runtime
 from workers.failpoints import hold
@@ -36,6 +37,12 @@ _TAKE = text("""
     FROM announcements a JOIN jobs j ON j.id = a.job_id
     WHERE a.job_id = :job_id AND a.announced_at IS NULL AND j.state = ANY(:states)
     ORDER BY a.task_id LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+""")
+_MARK = text("UPDATE announcements SET announced_at = clock_timestamp() WHERE task_id = :id")
+_ATTEMPT = text(finished_attempt(":id", "id, account, operation, cost, accepted_at, finished_at"))
+_RESULTS = text("""
+    SELECT index, key, thumbnail_key, sha256, original_sha256, size, media_type, width, height, facts
+    FROM results WHERE attempt_id = :id ORDER BY index
 """)
 
 
@@ -70,13 +77,11 @@ def _announce_one(session: Session, runtime: Runtime, job_id: str, hostname: str
         _succeed(ended, request, describe(session, runtime, job_id), hostname)
     elif ended.state == JobState.CANCELED:
         app.backend.mark_as_revoked(ended.task_id, ended.error or "canceled", request=request)
-        _event("task-revoked", ended, hostname, terminated=False, signum=None, expired=ended.reason == "expired")
+        _event("task-revoked", ended, hostname, terminated=False, signum=None, expired=ended.reason == Reason.EXPIRED)
     else:
         _fail(ended, request, hostname)
     hold("announced")
-    session.execute(
-        text("UPDATE announcements SET announced_at = clock_timestamp() WHERE task_id = :id"), {"id": ended.task_id}
-    )
+    session.execute(_MARK, {"id": ended.task_id})
     log.info("job_announced", job=job_id, task=ended.task_id, state=ended.state)
     return True
 
@@ -111,20 +116,8 @@ def _event(kind: str, ended: _Ended, hostname: str, **fields: Any) -> None:
 
 def describe(session: Session, runtime: Runtime, job_id: str) -> dict[str, Any]:
     """What a producer gets for a job that succeeded: plain JSON."""
-    attempt = session.execute(
-        text(
-            "SELECT id, account, operation, cost, accepted_at, finished_at FROM attempts"
-            " WHERE job_id = :id AND state = 'done' ORDER BY number DESC LIMIT 1"
-        ),
-        {"id": job_id},
-    ).one()
-    results = session.execute(
-        text(
-            "SELECT index, key, thumbnail_key, sha256, original_sha256, size, media_type, width, height, facts"
-            " FROM results WHERE attempt_id = :id ORDER BY index"
-        ),
-        {"id": attempt.id},
-    )
+    attempt = session.execute(_ATTEMPT, {"id": job_id}).one()
+    results = session.execute(_RESULTS, {"id": attempt.id})
     return {
         "job": job_id,
         "state": JobState.SUCCEEDED.value,

@@ -10,7 +10,9 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
+from models.bulk import Bulk
+from models.fragments import seconds_from_now, since, until
+from models.identity import client_reference
 from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import Provider
@@ -33,24 +35,14 @@ AGAIN = Backoff(first=LOCATE_FIRST_SECONDS, cap=60.0)  # between questions to a 
 
 log = structlog.get_logger()
 
-_DUE = text("""
+_DUE = text(f"""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
-        extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age
+        {since("s.created_at")} AS age
     FROM searches s LEFT JOIN attempts a ON a.job_id = s.job_id AND a.number = s.number
     WHERE s.account = :account AND s.next_at <= clock_timestamp() AND NOT (s.job_id || '#' || s.number) = ANY(:busy)
     ORDER BY s.next_at LIMIT :number
 """)
-_NEXT = text("""
-    SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8 FROM searches
-    WHERE account = :account AND next_at IS NOT NULL
-""")
-_KEEP = text("""
-    UPDATE searches s SET handle = w.handle, absences = w.absences, looks = looks + 1, note = w.note,
-        next_at = clock_timestamp() + w.wait * interval '1 second'
-    FROM unnest(cast(:jobs AS text[]), cast(:numbers AS int[]), cast(:handles AS text[]), cast(:absences AS int[]),
-                cast(:waits AS float8[]), cast(:notes AS text[])) AS w(job_id, number, handle, absences, wait, note)
-    WHERE s.account = :account AND s.job_id = w.job_id AND s.number = w.number
-""")
+_NEXT = text(f"SELECT {until('min(next_at)')} FROM searches WHERE account = :account AND next_at IS NOT NULL")
 _GONE = text("""
     DELETE FROM searches WHERE account = :account AND absences >= :enough AND job_id = ANY(:ids) AND handle IS NULL
         AND next_at IS NOT NULL
@@ -82,6 +74,22 @@ class Sought:
 class _Answered:
     sought: Sought
     outcome: LocateOutcome
+
+
+#: Answers, each with the seconds until the next look.
+_ANSWERS = Bulk[tuple[_Answered, float | None]](
+    job_id=("text", lambda row: row[0].sought.job_id),
+    number=("int", lambda row: row[0].sought.number),
+    handle=("text", lambda row: row[0].outcome.handle if isinstance(row[0].outcome, Found) else None),
+    absence=("int", lambda row: row[0].sought.absences + isinstance(row[0].outcome, Absent)),
+    wait=("float8", lambda row: row[1]),
+    note=("text", lambda row: clip(row[0].outcome.message) if isinstance(row[0].outcome, NotYetKnown) else None),
+)
+_KEEP = text(f"""
+    UPDATE searches s SET handle = w.handle, absences = w.absence, looks = looks + 1, note = w.note,
+        next_at = {seconds_from_now("w.wait")}
+    FROM {_ANSWERS.table} WHERE s.account = :account AND s.job_id = w.job_id AND s.number = w.number
+""")
 
 
 def waits(session: Session, account: str) -> bool:
@@ -142,18 +150,7 @@ class SearchPump:
         ids = sorted({item.sought.job_id for item in answered})
         reconcile.lock(session, ids)
         session.execute(
-            _KEEP,
-            {
-                "account": self._account.name,
-                "jobs": [item.sought.job_id for item in answered],
-                "numbers": [item.sought.number for item in answered],
-                "handles": [item.outcome.handle if isinstance(item.outcome, Found) else None for item in answered],
-                "absences": [item.sought.absences + isinstance(item.outcome, Absent) for item in answered],
-                "waits": [self._wait(item) for item in answered],
-                "notes": [
-                    clip(item.outcome.message) if isinstance(item.outcome, NotYetKnown) else None for item in answered
-                ],
-            },
+            _KEEP, {**_ANSWERS.of((item, self._wait(item)) for item in answered), "account": self._account.name}
         )
         session.execute(_GONE, {"account": self._account.name, "ids": ids, "enough": ABSENCES_THAT_COUNT})
         return _recorded(session, reconcile.conclude(session, self._runtime.accounts, ids))

@@ -17,7 +17,9 @@ from typing import Any, Self
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_from_now, unclaimed
 from models.schedules import Overlap, RunState
+from models.spend import spent_by
 from models.states import JobState, Reason
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import clip, move_jobs
@@ -84,18 +86,19 @@ class Firing:
 _LOCK_SCHEDULE = text("""
     SELECT s.* FROM schedules s JOIN schedule_runs r ON r.schedule = s.name WHERE r.id = :id FOR NO KEY UPDATE OF s
 """)
-_LOCK_RUN = text("""
+_LOCK_RUN = text(f"""
     SELECT id, planned_at, by_hand, overlap, tries FROM schedule_runs
-    WHERE id = :id AND state = 'due' AND (claimed_until IS NULL OR claimed_until < clock_timestamp()) FOR UPDATE
+    WHERE id = :id AND state = 'due' AND {unclaimed("schedule_runs")} FOR UPDATE
 """)
-_EARLIER = """
+_EARLIER_RUNS = """
     SELECT id, planned_at, batch_id FROM schedule_runs
     WHERE schedule = :schedule AND state IN ('due', 'running') AND planned_at < :planned_at
     ORDER BY planned_at
 """
-_CLAIM = text("""
-    UPDATE schedule_runs SET claimed_until = clock_timestamp() + :seconds * interval '1 second', tries = tries + 1
-    WHERE id = :id
+_EARLIER = text(_EARLIER_RUNS)
+_LOCK_EARLIER = text(f"{_EARLIER_RUNS} FOR UPDATE")
+_CLAIM = text(f"""
+    UPDATE schedule_runs SET claimed_until = {seconds_from_now(":seconds")}, tries = tries + 1 WHERE id = :id
 """)
 
 
@@ -106,7 +109,7 @@ def claim(session: Session, run_id: int) -> Firing | None:
     if schedule is None or run is None or (schedule.paused_at is not None and not run.by_hand):
         return None
     end_settled(session)
-    earlier = session.execute(text(_EARLIER), {"schedule": schedule.name, "planned_at": run.planned_at}).all()
+    earlier = session.execute(_EARLIER, {"schedule": schedule.name, "planned_at": run.planned_at}).all()
     if earlier and run.overlap == Overlap.QUEUE:
         return None
     if earlier and run.overlap == Overlap.SKIP:
@@ -135,9 +138,7 @@ def _take_over(session: Session, schedule: str, run: Row[Any]) -> None:
     """Cancel what earlier runs have queued, and end them; what is at a provider is paid, and goes on."""
     told = f"{_named(run)} took over"
     # Locked first, which waits for one that is just being enqueued: its batch is known then.
-    earlier = session.execute(
-        text(f"{_EARLIER} FOR UPDATE"), {"schedule": schedule, "planned_at": run.planned_at}
-    ).all()
+    earlier = session.execute(_LOCK_EARLIER, {"schedule": schedule, "planned_at": run.planned_at}).all()
     for former in earlier:
         ids = session.execute(_QUEUED, {"batch_id": former.batch_id}).scalars().all()
         for first in range(0, len(ids), CHUNK):
@@ -145,10 +146,10 @@ def _take_over(session: Session, schedule: str, run: Row[Any]) -> None:
     end(session, [former.id for former in earlier], RunState.CANCELED, told)
 
 
-_BEGIN = text("""
+_BEGIN = text(f"""
     UPDATE schedule_runs SET
         state = 'running', batch_id = :batch_id, started_at = clock_timestamp(), claimed_until = NULL,
-        spent_before = coalesce((SELECT amount FROM spend WHERE scope = 'batch:' || :batch_id AND period = 'all'), 0)
+        spent_before = {spent_by("cast(:batch_id AS int)")}
     WHERE id = :id AND state = 'due'
 """)
 _NOTE = text("UPDATE schedule_runs SET enqueued = cast(:enqueued AS jsonb) WHERE id = :id")

@@ -14,6 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.schedules import CatchUp, Overlap
+from models.spend import spent_by
 from workers.schedules.cron import ScheduleError, Timetable
 from workers.schedules.runs import Options
 from workers.schedules.tick import Clock, database_clock, plan
@@ -112,18 +113,26 @@ _ADD = text("""
 """)
 
 # What a run that is not over has cost and how its jobs do is looked up; of one that is over it is written down.
-_HISTORY = text("""
+_HISTORY = text(f"""
     SELECT r.planned_at, r.state, r.by_hand, r.missed, r.note, b.name AS batch, r.started_at, r.finished_at,
         r.enqueued, CASE WHEN r.state = 'running' THEN (
-            SELECT coalesce(jsonb_object_agg(state, number), '{}') FROM (
+            SELECT coalesce(jsonb_object_agg(state, number), '{{}}') FROM (
                 SELECT state, count(*) AS number FROM jobs
                 WHERE batch_id = r.batch_id AND (finished_at IS NULL OR finished_at >= r.started_at) GROUP BY state
             ) now) ELSE r.outcome END AS outcome,
-        CASE WHEN r.state = 'running' THEN coalesce((
-            SELECT amount FROM spend WHERE scope = 'batch:' || r.batch_id AND period = 'all'
-        ), 0) - r.spent_before ELSE r.cost END AS cost
+        CASE WHEN r.state = 'running' THEN {spent_by("r.batch_id")} - r.spent_before ELSE r.cost END AS cost
     FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch_id
     WHERE r.schedule = :name ORDER BY r.planned_at DESC LIMIT :limit
+""")
+_FIND = text("SELECT * FROM schedules WHERE name = :name")
+_NAMES = text("SELECT name FROM schedules")
+_ALL = text("SELECT * FROM schedules ORDER BY name")
+_PAUSE = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
+_RESUME = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE name = :name")
+_REMOVE = text("DELETE FROM schedules WHERE name = :name")
+_RUN_NOW = text("""
+    INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)
+    ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id
 """)
 
 
@@ -151,16 +160,16 @@ def find(session: Session, name: str) -> Standing:
     Raises:
         UnknownScheduleError: there is none.
     """
-    row = session.execute(text("SELECT * FROM schedules WHERE name = :name"), {"name": name}).first()
+    row = session.execute(_FIND, {"name": name}).first()
     if row is None:
-        names = list(session.execute(text("SELECT name FROM schedules")).scalars())
+        names = list(session.execute(_NAMES).scalars())
         raise UnknownScheduleError(name, tuple(difflib.get_close_matches(name, names)))
     return Standing.read(session, row)
 
 
 def everything(session: Session) -> list[Standing]:
     """All schedules, by name."""
-    rows = session.execute(text("SELECT * FROM schedules ORDER BY name")).all()
+    rows = session.execute(_ALL).all()
     return [Standing.read(session, row) for row in rows]
 
 
@@ -173,8 +182,7 @@ def pause(session: Session, name: str, *, clock: Clock = database_clock) -> Stan
     """Let a schedule fire no more; its planned times pass, and are not made up for. Jobs go on."""
     find(session, name)
     plan(session, clock, name)
-    query = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
-    session.execute(query, {"name": name, "now": clock(session)})
+    session.execute(_PAUSE, {"name": name, "now": clock(session)})
     return find(session, name)
 
 
@@ -183,23 +191,18 @@ def resume(session: Session, name: str, *, clock: Clock = database_clock) -> Sta
     found = find(session, name)
     if found.paused_at is not None:
         next_at = Timetable(found.cron, found.zone).next_after(clock(session))
-        query = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE name = :name")
-        session.execute(query, {"name": name, "next_at": next_at})
+        session.execute(_RESUME, {"name": name, "next_at": next_at})
     return find(session, name)
 
 
 def remove(session: Session, name: str) -> None:
     """Remove a schedule with its history; its batches stay, and their jobs go on."""
     find(session, name)
-    session.execute(text("DELETE FROM schedules WHERE name = :name"), {"name": name})
+    session.execute(_REMOVE, {"name": name})
 
 
 def run_now(session: Session, name: str, *, clock: Clock = database_clock) -> int:
     """Make a run for this second, paused or not; its id."""
     found = find(session, name)
-    query = text(
-        "INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)"
-        " ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id"
-    )
     now = clock(session).replace(microsecond=0)
-    return int(session.execute(query, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())
+    return int(session.execute(_RUN_NOW, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())

@@ -16,7 +16,10 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models.fragments import unclaimed
 from models.schedules import RUN_MOVES, CatchUp, Overlap, RunState
+from models.spend import spent_by
+from workers.engine import leases
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 from workers.schedules.cron import ScheduleError, Timetable, due
@@ -31,8 +34,7 @@ log = structlog.get_logger()
 
 def database_clock(session: Session) -> datetime:
     """The database's time."""
-    now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return now
+    return leases.now(session)
 
 
 def tick(runtime: Runtime, clock: Clock = database_clock) -> None:
@@ -118,9 +120,9 @@ def _runs(schedule: Row[Any], now: datetime) -> tuple[list[dict[str, Any]], date
 
 # --- Starting and ending ------------------------------------------------------------------------------------------
 
-_STARTABLE = text("""
+_STARTABLE = text(f"""
     SELECT r.id FROM schedule_runs r JOIN schedules s ON s.name = r.schedule
-    WHERE r.state = 'due' AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
+    WHERE r.state = 'due' AND {unclaimed("r")}
       AND (s.paused_at IS NULL OR r.by_hand)
       AND (r.overlap <> 'queue' OR NOT EXISTS (
           SELECT 1 FROM schedule_runs f
@@ -135,13 +137,12 @@ _SETTLED = text("""
     ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 """)
 
-_END = text("""
+_END = text(f"""
     UPDATE schedule_runs r SET
         state = :state, note = coalesce(:note, note), finished_at = clock_timestamp(), claimed_until = NULL,
-        cost = CASE WHEN r.batch_id IS NOT NULL THEN coalesce(
-            (SELECT amount FROM spend WHERE scope = 'batch:' || r.batch_id AND period = 'all'), 0) - r.spent_before END,
+        cost = CASE WHEN r.batch_id IS NOT NULL THEN {spent_by("r.batch_id")} - r.spent_before END,
         outcome = CASE WHEN r.batch_id IS NOT NULL THEN (
-            SELECT coalesce(jsonb_object_agg(state, number), '{}') FROM (
+            SELECT coalesce(jsonb_object_agg(state, number), '{{}}') FROM (
                 SELECT state, count(*) AS number FROM jobs
                 WHERE batch_id = r.batch_id AND finished_at >= r.started_at GROUP BY state
             ) ended) END

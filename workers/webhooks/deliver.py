@@ -14,6 +14,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.bulk import Bulk
+from models.fragments import seconds_from_now, until
 from workers.backoff import jittered
 from workers.config.settings import SettingsError
 from workers.engine.batch_writer import BatchWriter
@@ -34,35 +36,27 @@ PRUNED_AT_ONCE = 1_000
 
 log = structlog.get_logger()
 
-_CLAIM = text("""
+_PLACES = Bulk[tuple[int, int]]("b", webhook_id=("int", lambda place: place[0]), number=("int", lambda place: place[1]))
+_CLAIM = text(f"""
     WITH chosen AS (
         SELECT d.id, w.url, w.secrets FROM webhooks w
-        LEFT JOIN unnest(cast(:busy_ids AS int[]), cast(:busy AS int[])) AS b(id, places) ON b.id = w.id
+        LEFT JOIN {_PLACES.table} ON b.webhook_id = w.id
         CROSS JOIN LATERAL (
             SELECT id FROM deliveries WHERE webhook_id = w.id AND next_at <= clock_timestamp()
-            ORDER BY next_at LIMIT greatest(0, :at_once - coalesce(b.places, 0)) FOR UPDATE SKIP LOCKED
+            ORDER BY next_at LIMIT greatest(0, :at_once - coalesce(b.number, 0)) FOR UPDATE SKIP LOCKED
         ) d
         WHERE w.disabled_at IS NULL
     )
-    UPDATE deliveries d SET tries = tries + 1, next_at = clock_timestamp() + :seconds * interval '1 second'
+    UPDATE deliveries d SET tries = tries + 1, next_at = {seconds_from_now(":seconds")}
     FROM chosen c WHERE d.id = c.id
     RETURNING d.id, d.webhook_id, d.event, d.data, d.created_at, d.tries, c.url, c.secrets
 """)
-_DUE_IN = text("""
-    SELECT extract(epoch FROM min(d.next_at) - clock_timestamp())::float8 FROM webhooks w
+_DUE_IN = text(f"""
+    SELECT {until("min(d.next_at)")} FROM webhooks w
     CROSS JOIN LATERAL (
         SELECT next_at FROM deliveries WHERE webhook_id = w.id AND next_at IS NOT NULL ORDER BY next_at LIMIT 1
     ) d
     WHERE w.disabled_at IS NULL
-""")
-_NOTE = text("""
-    UPDATE deliveries d SET
-        delivered_at = CASE WHEN n.error IS NULL THEN clock_timestamp() END, error = n.error,
-        next_at = clock_timestamp() + n.pause * interval '1 second'
-    FROM unnest(
-        cast(:ids AS uuid[]), cast(:tries AS int[]), cast(:errors AS text[]), cast(:pauses AS float8[])
-    ) AS n(id, tries, error, pause)
-    WHERE d.id = n.id AND d.tries = n.tries AND d.delivered_at IS NULL
 """)
 _PRUNE = text("""
     DELETE FROM deliveries WHERE id IN (
@@ -85,6 +79,35 @@ class _Claimed:
 class _Tried:
     claimed: _Claimed
     answer: Answer
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until the next try; None when there is none."""
+        if self.answer.error is None or self.claimed.tries > len(PAUSES):
+            return None
+        return max(jittered(PAUSES[self.claimed.tries - 1]), self.answer.wait or 0.0)
+
+
+_TRIES = Bulk[_Tried](
+    "n",
+    id=("uuid", lambda tried: tried.claimed.message.id),
+    tried=("int", lambda tried: tried.claimed.tries),
+    error=("text", lambda tried: clip(tried.answer.error)),
+    pause=("float8", lambda tried: tried.pause),
+)
+_NOTE = text(f"""
+    UPDATE deliveries d SET
+        delivered_at = CASE WHEN n.error IS NULL THEN clock_timestamp() END, error = n.error,
+        next_at = {seconds_from_now("n.pause")}
+    FROM {_TRIES.table} WHERE d.id = n.id AND d.tries = n.tried AND d.delivered_at IS NULL
+""")
+_DISABLE = text("""
+    UPDATE webhooks SET disabled_at = clock_timestamp(), disabled_note = :note WHERE id = :id AND disabled_at IS NULL
+""")
+_GIVE_UP = text("""
+    UPDATE deliveries SET next_at = NULL, error = coalesce(error, :note)
+    WHERE webhook_id = :id AND next_at IS NOT NULL
+""")
 
 
 class DeliverPump:
@@ -117,15 +140,7 @@ class DeliverPump:
         return None if seconds is None else max(0.0, float(seconds))
 
     def _claim(self, session: Session, busy: Mapping[int, int]) -> list[_Claimed]:
-        rows = session.execute(
-            _CLAIM,
-            {
-                "busy_ids": list(busy.keys()),
-                "busy": list(busy.values()),
-                "at_once": AT_ONCE,
-                "seconds": CLAIM_SECONDS,
-            },
-        )
+        rows = session.execute(_CLAIM, {**_PLACES.of(busy.items()), "at_once": AT_ONCE, "seconds": CLAIM_SECONDS})
         claimed = []
         for row in rows:
             error: str | None = None
@@ -154,15 +169,7 @@ class DeliverPump:
 
 
 def _note(session: Session, tried: Sequence[_Tried]) -> None:
-    session.execute(
-        _NOTE,
-        {
-            "ids": [item.claimed.message.id for item in tried],
-            "tries": [item.claimed.tries for item in tried],
-            "errors": [clip(item.answer.error) for item in tried],
-            "pauses": [_pause(item) for item in tried],
-        },
-    )
+    session.execute(_NOTE, _TRIES.of(tried))
     for webhook_id in sorted({item.claimed.webhook_id for item in tried if item.answer.gone}):
         disable(session, webhook_id, "it answered 410 Gone")
     for item in tried:
@@ -173,29 +180,10 @@ def _note(session: Session, tried: Sequence[_Tried]) -> None:
             )  # fmt: skip
 
 
-def _pause(item: _Tried) -> float | None:
-    """Seconds until the next try; None when there is none."""
-    if item.answer.error is None or item.claimed.tries > len(PAUSES):
-        return None
-    return max(jittered(PAUSES[item.claimed.tries - 1]), item.answer.wait or 0.0)
-
-
 def disable(session: Session, webhook_id: int, note: str) -> None:
     """Send a webhook nothing more, and give up what waits for it."""
-    session.execute(
-        text(
-            "UPDATE webhooks SET disabled_at = clock_timestamp(), disabled_note = :note"
-            " WHERE id = :id AND disabled_at IS NULL"
-        ),
-        {"id": webhook_id, "note": note},
-    )
-    session.execute(
-        text(
-            "UPDATE deliveries SET next_at = NULL, error = coalesce(error, :note)"
-            " WHERE webhook_id = :id AND next_at IS NOT NULL"
-        ),
-        {"id": webhook_id, "note": note},
-    )
+    session.execute(_DISABLE, {"id": webhook_id, "note": note})
+    session.execute(_GIVE_UP, {"id": webhook_id, "note": note})
 
 
 def is_due(session: Session) -> bool:

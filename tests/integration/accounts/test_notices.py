@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from models.states import AttemptState, JobState, Reason
+from models.states import AttemptState, Closure, JobState, Reason
 from workers.accounts import admission
 from workers.engine.outcomes import Effects
 from workers.engine.record import record
@@ -31,10 +31,10 @@ def notices(happens: Callable[[], object]) -> list[MutableMapping[str, Any]]:
 
 def test_a_stop_is_told_with_its_reason_and_its_end(database: Database) -> None:
     database.account()
-    (line,) = notices(lambda: database.run(admission.failed, "main", "throttled", "slow down", 42.0))
+    (line,) = notices(lambda: database.run(admission.failed, "main", Closure.THROTTLED, "slow down", 42.0))
 
     assert (line["event"], line["log_level"]) == ("account_stopped", "warning")
-    assert (line["account"], line["reason"], line["note"]) == ("main", "throttled", "slow down")
+    assert (line["account"], line["reason"], line["note"]) == ("main", Closure.THROTTLED, "slow down")
     assert line["until"] == database.one("SELECT closed_until FROM accounts").isoformat(timespec="seconds")
 
 
@@ -43,14 +43,14 @@ def test_a_stop_that_goes_on_is_told_once(database: Database) -> None:
 
     def happens() -> None:
         for seconds in (2.0, 20.0, 200.0):
-            database.run(admission.failed, "main", "outage", "no answer", seconds)
+            database.run(admission.failed, "main", Closure.OUTAGE, "no answer", seconds)
 
     assert [line["reason"] for line in notices(happens)] == ["outage"]
 
 
 def test_of_many_that_meet_an_outage_one_tells(database: Database) -> None:
     database.account()
-    failed = partial(admission.failed, name="main", reason="outage", note="no answer", retry_after=30.0)
+    failed = partial(admission.failed, name="main", reason=Closure.OUTAGE, note="no answer", retry_after=30.0)
     assert len(notices(lambda: database.together([failed] * 12))) == 1
 
 
@@ -58,9 +58,9 @@ def test_another_reason_is_another_stop(database: Database) -> None:
     database.account()
 
     def happens() -> None:
-        database.run(admission.failed, "main", "outage", "no answer", 30.0)
-        database.run(admission.close, "main", "auth", "401")
-        database.run(admission.close, "main", "auth", "401 again")
+        database.run(admission.failed, "main", Closure.OUTAGE, "no answer", 30.0)
+        database.run(admission.close, "main", Closure.AUTH, "401")
+        database.run(admission.close, "main", Closure.AUTH, "401 again")
 
     told = notices(happens)
     assert [(line["reason"], line["until"] is None) for line in told] == [("outage", False), ("auth", True)]
@@ -68,7 +68,7 @@ def test_another_reason_is_another_stop(database: Database) -> None:
 
 def test_going_on_is_told_too(database: Database) -> None:
     database.account()
-    database.run(admission.close, "main", "credit", "402")
+    database.run(admission.close, "main", Closure.CREDIT, "402")
 
     told = notices(lambda: [database.run(admission.reopen, "main") for _ in range(2)])
     assert [(line["event"], line["reason"]) for line in told] == [("account_resumed", "credit")]
@@ -79,11 +79,11 @@ def test_what_is_rolled_back_is_not_told(database: Database) -> None:
 
     def rolled_back() -> None:
         with database.sessions() as session:
-            admission.close(session, "main", "credit", "402")
+            admission.close(session, "main", Closure.CREDIT, "402")
             session.rollback()
 
     assert notices(rolled_back) == []
-    assert len(notices(lambda: database.run(admission.close, "main", "credit", "402"))) == 1
+    assert len(notices(lambda: database.run(admission.close, "main", Closure.CREDIT, "402"))) == 1
 
 
 def test_a_spent_budget_is_told_once(database: Database) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.states import Closure
 from workers.accounts import admission, overrides
 from workers.config.accounts import AccountsError
 from workers.engine import claims
@@ -73,7 +74,7 @@ def test_a_raised_budget_opens_the_gate_that_it_had_closed(database: Database, r
     change(runtime, "budget.day=20 USD")
 
     assert database.run(admission.read, "main").closed_for is None
-    database.run(admission.close, "main", "credit")
+    database.run(admission.close, "main", Closure.CREDIT)
     change(runtime, "budget.day=30 USD")
     assert database.run(admission.read, "main").closed_reason == "credit", "that is another matter"
 

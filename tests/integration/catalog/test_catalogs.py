@@ -21,8 +21,8 @@ from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import CatalogError, UnknownBatchError, UnknownJobError
 from catalog.intake import Intake, take_in
 from devstack.servers import Servers
-from models.attempts import client_reference
-from models.states import AttemptState, JobState
+from models.identity import client_reference
+from models.states import AttemptState, Closure, JobState
 from reports.batch import endings, find, needs_person, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import listed, tell
@@ -30,7 +30,7 @@ from tests.unit.catalog import catalogs
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.config.settings import Settings
-from workers.engine import begin, claims, store
+from workers.engine import begin, claims, saving
 from workers.engine.outcomes import Effects
 from workers.engine.record import record
 from workers.engine.runtime import Runtime
@@ -315,8 +315,8 @@ def test_a_late_result_of_a_former_version_is_not_the_present_ones(desk: Desk, s
     desk.put("1", "saving")
     new = client_reference(desk.job("1").id, 2)
     desk.sql("UPDATE attempts SET state = 'done', outputs = '[]' WHERE id = :id", id=new)
-    (saving,) = [item for item in desk.runtime.db(store._claim, 100) if item.job_id == desk.job("1").id]
-    assert saving.attempt_id == new
+    (claimed,) = [item for item in desk.runtime.db(saving.claim, 100) if item.job_id == desk.job("1").id]
+    assert claimed.attempt_id == new
 
 
 def test_inputs_that_were_read_before_the_change_are_not_sent(desk: Desk) -> None:
@@ -435,7 +435,7 @@ def stuck(desk: Desk) -> str | None:
 def test_a_batch_whose_accounts_are_closed_needs_a_person(desk: Desk, reason: str) -> None:
     desk.enqueue([swap("1")])
     assert stuck(desk) is None
-    desk.runtime.db(admission.close, "zhiqite-main", reason)
+    desk.runtime.db(admission.close, "zhiqite-main", Closure(reason))
     try:
         assert f"account zhiqite-main is closed: {reason}" in (stuck(desk) or "")
         desk.put("1", "running")
@@ -446,7 +446,7 @@ def test_a_batch_whose_accounts_are_closed_needs_a_person(desk: Desk, reason: st
 
 def test_a_provider_that_asks_to_wait_needs_no_person(desk: Desk) -> None:
     desk.enqueue([swap("1")])
-    desk.runtime.db(admission.close_for, "zhiqite-main", "throttled", 60.0)
+    desk.runtime.db(admission.close_for, "zhiqite-main", Closure.THROTTLED, 60.0)
     try:
         assert stuck(desk) is None
     finally:
@@ -455,7 +455,7 @@ def test_a_provider_that_asks_to_wait_needs_no_person(desk: Desk) -> None:
 
 def test_one_open_account_is_enough_unless_the_rows_are_other_accounts(desk: Desk) -> None:
     desk.enqueue([swap("1"), portrait("2")])
-    desk.runtime.db(admission.close, "zhiqite-main", "auth")
+    desk.runtime.db(admission.close, "zhiqite-main", Closure.AUTH)
     try:
         assert stuck(desk) is None
         desk.put("2", "succeeded")

@@ -16,6 +16,7 @@ import recast
 from catalog.enqueue import Enqueued, Only, enqueue
 from catalog.errors import BadRowsError
 from catalog.intake import take_in
+from models.states import Closure
 from recast import BatchStuckError, BatchWaitError
 from recast.errors import InvalidJobError
 from reports.batch import recent
@@ -184,7 +185,7 @@ def test_a_table_is_run_like_a_catalog(database: Database, program: Path) -> Non
 def test_a_batch_that_needs_a_person_says_so(database: Database, program: Path, runtime: Runtime) -> None:
     batch = recast.run(ROWS, name="spring")
     for name in ("main", "second"):
-        runtime.db(admission.close, name, "credit")
+        runtime.db(admission.close, name, Closure.CREDIT)
     with pytest.raises(BatchStuckError, match="spring: account main is closed: credit"):
         batch.wait(30)
 

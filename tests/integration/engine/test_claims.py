@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
+from models.identity import client_reference
+from models.states import Closure
 from workers.accounts import admission
 from workers.config.accounts import Account, parse
 from workers.engine import begin, claims
@@ -259,7 +260,7 @@ def test_a_half_open_gate_lets_one_probe_through(database: Database, main: Accou
 def test_a_closed_gate_gives_the_jobs_back(database: Database, main: Account) -> None:
     database.jobs(2)
     ready = database.ready(database.run(claims.claim, main, 2))
-    database.run(admission.close_for, "main", "throttled", 30.0)
+    database.run(admission.close_for, "main", Closure.THROTTLED, 30.0)
     begun = database.run(begin.begin, main, ready)
 
     assert not begun.started

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from models.attempts import client_reference
+from models.identity import client_reference
 from tests.http import Request, Response, mock_client
 from tests.stack import wait_for
 from workers.config.settings import MAX_COUNTDOWN_SECONDS

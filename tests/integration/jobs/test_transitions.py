@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, JobState, Reason
+from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, Closure, JobState, Reason
 from providers.outcomes import Accepted, Done, NotSent, Output, Refused, SubmitOutcome, Throttled, Unclear
 from workers.accounts import admission
 from workers.accounts.admission import OUTAGE, THROTTLE
@@ -289,13 +289,13 @@ def test_retry_after_closes_the_gate_for_as_long(database: Database) -> None:
 @pytest.mark.parametrize(
     ("outcome", "reason", "first"),
     [
-        (Throttled(), "throttled", THROTTLE.first),
-        (NotSent("refused"), "outage", OUTAGE.first),
-        (Unclear("time-out"), "outage", OUTAGE.first),
+        (Throttled(), Closure.THROTTLED, THROTTLE.first),
+        (NotSent("refused"), Closure.OUTAGE, OUTAGE.first),
+        (Unclear("time-out"), Closure.OUTAGE, OUTAGE.first),
     ],
 )
 def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
-    database: Database, outcome: SubmitOutcome, reason: str, first: float
+    database: Database, outcome: SubmitOutcome, reason: Closure, first: float
 ) -> None:
     answered(database, *[outcome] * 5)
     row = gate_row(database)
@@ -332,7 +332,7 @@ def test_an_account_at_fault_is_closed_until_something_changes(database: Databas
     row = gate_row(database)
     assert (row.lasting, row.reason, row.note) == (True, reason.value, note)
     assert database.run(admission.read, "main").closed_for == float("inf")
-    database.run(admission.failed, "main", "outage", "later")
+    database.run(admission.failed, "main", Closure.OUTAGE, "later")
     assert gate_row(database).reason == reason.value, "a shorter closure does not replace a longer one"
     assert database.run(admission.reopen, "main")
     assert database.run(admission.read, "main").closed_for is None
@@ -348,8 +348,8 @@ def test_a_probe_that_got_through_opens_the_gate_wholly(database: Database) -> N
     assert (row.failures, row.reason, row.left) == (0, None, None)
 
 
-@pytest.mark.parametrize("reason", ["paused", "budget"])
-def test_a_probe_does_not_open_what_a_person_or_a_budget_closed(database: Database, reason: str) -> None:
+@pytest.mark.parametrize("reason", [Closure.PAUSED, Closure.BUDGET])
+def test_a_probe_does_not_open_what_a_person_or_a_budget_closed(database: Database, reason: Closure) -> None:
     database.jobs(1)
     database.start(database.account())
     effects = effects_of(database, Accepted("handle"))

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from models.states import AttemptState, JobState, Reason
+from models.states import AttemptState, Closure, JobState, Reason
 from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import ROOT
 from web.metrics import FRESH_SECONDS, Metrics
@@ -82,7 +82,7 @@ def test_jobs_gates_money_and_what_is_late(database: Database, monitor: Monitor)
     database.jobs(4)
     database.sql("UPDATE jobs SET created_at = now() - interval '1 h' WHERE id = :id", id=old)
     database.start(account, 2, "0.25")
-    database.run(admission.close, "other", "credit", "no money left")
+    database.run(admission.close, "other", Closure.CREDIT, "no money left")
     database.sql("INSERT INTO leases (name, wake_at) VALUES ('poll:main', now() - interval '90 s'), ('store:0', NULL)")
     database.sql("INSERT INTO announcements (task_id, job_id, canvas) SELECT 't' || id, id, '' FROM jobs")
 

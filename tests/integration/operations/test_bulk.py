@@ -128,7 +128,7 @@ def test_a_canceled_job_that_is_being_prepared_is_not_sent(database: Database, r
     bulk.cancel(runtime, [ready[0].claim.job_id])
     begun = database.run(begin.begin, account, ready)
 
-    assert begun.started == {ready[1].reference}
+    assert begun.started == {ready[1].claim.reference}
 
 
 def test_a_retry_keeps_the_whole_story_and_gets_another_attempt(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery.app.task import Context
 
-from models.attempts import client_reference
+from models.identity import client_reference
 from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import UnclearError

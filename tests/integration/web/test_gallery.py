@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from reports import cards, timeline
 from tests.http import Response
 from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
-from web import access, cards, charts
+from web import access
 from web.app import build
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import read as read_settings
@@ -235,7 +236,7 @@ def test_a_database_that_is_away_is_told(client: Client, database: Database, bat
 
 
 def test_the_series_adds_up(database: Database, batch: int) -> None:
-    points = database.run(charts.series, batch)
+    points = database.run(timeline.series, batch)
     assert points is not None
     assert [point.at for point in points] == sorted(point.at for point in points)
     assert str(points[-1].spent) == "0.2600"  # three at 0.02, four expired at 0.05: expired ones may have been paid
@@ -247,7 +248,7 @@ def test_the_series_adds_up(database: Database, batch: int) -> None:
 def test_a_series_that_takes_too_long_is_not_drawn(
     client: Client, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = charts._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
-    monkeypatch.setattr(charts, "_SERIES", text(slow))
-    monkeypatch.setattr(charts, "SECONDS", 1)
+    slow = timeline._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
+    monkeypatch.setattr(timeline, "_SERIES", text(slow))
+    monkeypatch.setattr(timeline, "_HURRY", text("SET LOCAL statement_timeout = '1s'"))
     assert "too many attempts to draw" in client.get(f"/batches/{batch}").text

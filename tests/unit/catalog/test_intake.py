@@ -14,7 +14,7 @@ from catalog import checks
 from catalog.checks import Defaults
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
-from models.jobs import bulk_job_id
+from models.identity import bulk_job_id
 from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
 from workers.images import verify
 from workers.jobs import routing

@@ -12,6 +12,7 @@ import pytest
 from cli import doctor
 from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
 from cli.output import Code
+from models.states import Closure
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.observability.metrics import Gate, Snapshot
@@ -90,8 +91,8 @@ def test_credentials_and_gates(monkeypatch: pytest.MonkeyPatch, verdict: str, st
 
     monkeypatch.setattr(doctor, "credentials", lambda *_: (verdict, "they say so"))
     seen = Snapshot(
-        jobs={}, oldest_queued=None, in_flight={}, gates=[Gate("main", "credit", 0)], unannounced=0, lag={}, spend={},
-        tallies=[],
+        jobs={}, oldest_queued=None, in_flight={}, gates=[Gate("main", Closure.CREDIT, 0)], unannounced=0, lag={},
+        spend={}, tallies=[],
     )  # fmt: skip
     gate, credentials = doctor._accounts(Deployment, seen)  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.attempts import NAMESPACE, client_reference
 from models.connection import make_engine
-from models.jobs import bulk_job_id, money
+from models.identity import NAMESPACE, bulk_job_id, client_reference
+from models.jobs import money
 
 
 def test_references_never_change() -> None:

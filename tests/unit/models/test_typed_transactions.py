@@ -16,7 +16,7 @@ SNIPPET = """
 from collections.abc import Sequence
 from sqlalchemy.orm import Session
 from models.transactions import Database
-from workers.engine.runner import Slice
+from workers.engine.slice import Slice
 from workers.engine.runtime import Runtime
 
 def work(session: Session, ids: Sequence[str], *, limit: int = 1) -> float:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.states import Closure
 from workers.accounts.admission import RATE_BURST_SECONDS, Count, Gate, allowance, refilled
 from workers.config.accounts import Limits
 
@@ -55,8 +56,8 @@ def test_a_half_open_gate_lets_one_probe_through(wanted: int, sending: int, fail
     assert allowed.number == (0 if sending else 1)
 
 
-@given(st.sampled_from(["throttled", "outage", "budget", "auth", "paused"]), st.floats(0.1, 1e6) | st.just(math.inf))
-def test_a_closed_gate_lets_nothing_through_and_says_why(reason: str, seconds: float) -> None:
+@given(st.sampled_from(Closure), st.floats(0.1, 1e6) | st.just(math.inf))
+def test_a_closed_gate_lets_nothing_through_and_says_why(reason: Closure, seconds: float) -> None:
     allowed = allowance(replace(OPEN, closed_for=seconds, closed_reason=reason), limits(), 5)
 
     assert (allowed.number, allowed.blocked_by, allowed.ask_in) == (0, reason, seconds)

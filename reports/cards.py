@@ -10,39 +10,40 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import columns, finished_attempt, last_attempt, paid_for
+from models.jobs import ROLES
 from models.states import JobState
 
 PAGE = 24  # cards: fills rows of two, three, four and six
 
-# One short index scan for each state, so that the first page of a million jobs costs what that of ten does.
-_PAGE = """
-    SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, j.source, j.target, j.image, j.prompt,
-        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
-        coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height, result.number AS pictures
-    FROM (
-        SELECT found.id FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
-            SELECT id, seq FROM jobs WHERE batch_id = :batch_id AND state = wanted.state AND seq {beyond} :seq
-            ORDER BY seq {order} LIMIT :limit
-        ) found
-        ORDER BY found.seq {order} LIMIT :limit
-    ) page JOIN jobs j ON j.id = page.id
-    LEFT JOIN LATERAL (
-        SELECT account, operation FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
-    LEFT JOIN LATERAL (
-        SELECT sum(cost) AS cost FROM attempts WHERE job_id = j.id AND state NOT IN ('refused', 'not_sent')
-    ) paid ON true
-    LEFT JOIN LATERAL (
-        SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
-        WHERE j.state = 'succeeded' AND r.attempt_id = (
-            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' ORDER BY number DESC LIMIT 1
-        )
-        ORDER BY r.index LIMIT 1
-    ) result ON true
-    ORDER BY j.seq
-"""
-_FORWARD = text(_PAGE.format(beyond=">", order="ASC"))
-_BACKWARD = text(_PAGE.format(beyond="<", order="DESC"))
+
+def _page(beyond: str, order: str) -> str:
+    # One short index scan for each state, so that the first page of a million jobs costs what that of ten does.
+    return f"""
+        SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
+            coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
+            coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
+            result.number AS pictures
+        FROM (
+            SELECT found.id FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
+                SELECT id, seq FROM jobs WHERE batch_id = :batch_id AND state = wanted.state AND seq {beyond} :seq
+                ORDER BY seq {order} LIMIT :limit
+            ) found
+            ORDER BY found.seq {order} LIMIT :limit
+        ) page JOIN jobs j ON j.id = page.id
+        LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
+        LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
+        LEFT JOIN LATERAL (
+            SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
+            WHERE j.state = 'succeeded' AND r.attempt_id = {finished_attempt("j.id")}
+            ORDER BY r.index LIMIT 1
+        ) result ON true
+        ORDER BY j.seq
+    """
+
+
+_FORWARD = text(_page(">", "ASC"))
+_BACKWARD = text(_page("<", "DESC"))
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
 _JOB = text("""
     SELECT j.*, b.name AS batch FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE j.id = :id
@@ -57,7 +58,7 @@ _RESULTS = text("""
     FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number DESC, r.index
 """)
 _RESULT_KEYS = text("SELECT key, thumbnail_key FROM results WHERE id = :id")
-_INPUTS = text("SELECT source, target, image FROM jobs WHERE id = :id")
+_INPUTS = text(f"SELECT {columns(ROLES)} FROM jobs WHERE id = :id")
 
 
 @dataclass(frozen=True, slots=True)
