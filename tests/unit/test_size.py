@@ -19,7 +19,7 @@ COMMAND_LINES = 60
 TO_BE_SPLIT = frozenset({
     "benchmarks.lineup.Recast.prepare", "catalog.enqueue.enqueue", "cli.batches._tell_story", "cli.run.run",
     "devstack.process.ServerProcess.start", "providers.piktid", "recast.runs.run", "sandbox.child.sandbox_accounts",
-    "sandbox.desk.Desk.accept", 
+    "sandbox.desk.Desk.accept",
     "workers.messaging.app.configuration",
 })  # fmt: skip
 
