@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.states import Closure
 from workers.commit_log import on_commit
 
 P = ParamSpec("P")
@@ -54,9 +55,9 @@ def noticed(change: Callable[Concatenate[Session, str, P], R]) -> Callable[Conca
 def _notice(session: Session, account: str, before: _Standing, after: _Standing) -> None:
     if after.stopped and not (before.stopped and before.reason == after.reason):
         until = after.until.isoformat(timespec="seconds") if after.until else None
-        on_commit(
-            session, log.warning, "account_stopped", account=account, reason=after.reason, until=until, note=after.note
-        )
+        # A person who pauses an account needs no warning of it.
+        write = log.info if after.reason == Closure.PAUSED else log.warning
+        on_commit(session, write, "account_stopped", account=account, reason=after.reason, until=until, note=after.note)
     elif before.stopped and not after.stopped:
         on_commit(session, log.info, "account_resumed", account=account, reason=before.reason)
 

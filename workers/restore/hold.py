@@ -170,6 +170,8 @@ def hold(session: Session, accounts: Mapping[str, Account], max_attempts: int, j
         ids = list(job_ids[start : start + CHUNK])
         rows = session.execute(_THESE_JOBS, {"ids": ids, "limit": CHUNK}).all()
         _hold(session, rows, accounts, max_attempts, holding)
+    if holding.jobs:
+        on_commit(session, log.warning, "jobs_held", number=holding.jobs, reason=Reason.RESTORED)
     return holding
 
 
@@ -194,9 +196,7 @@ def _hold(
         message = SEARCHED if all(search.wait is not None for search in found) else ASKED
         moves.append(JobMove(row.id, JobState.HELD, Reason.RESTORED, message))
     session.execute(_SEARCH, _SEARCHES.of(searches))
-    held = [move for move in move_jobs(session, moves) if move.now is JobState.HELD]
-    if held:
-        on_commit(session, log.warning, "jobs_held", number=len(held), reason=Reason.RESTORED)
+    move_jobs(session, moves)
 
 
 def _searches(row: Row[Any], accounts: Mapping[str, Account], max_attempts: int) -> Iterator[_Search]:

@@ -74,6 +74,14 @@ def test_going_on_is_told_too(database: Database) -> None:
     assert [(line["event"], line["reason"]) for line in told] == [("account_resumed", "credit")]
 
 
+def test_a_person_who_pauses_an_account_is_not_warned(database: Database) -> None:
+    database.account()
+    told = notices(lambda: database.run(admission.close, "main", Closure.PAUSED, "holidays"))
+    assert [(line["log_level"], line["event"], line["reason"]) for line in told] == [
+        ("info", "account_stopped", "paused")
+    ]
+
+
 def test_what_is_rolled_back_is_not_told(database: Database) -> None:
     database.account()
 
