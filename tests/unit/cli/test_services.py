@@ -68,6 +68,9 @@ def test_a_worker_with_too_few_slots_is_bad_input(home: Path) -> None:
         [sys.executable, "-m", "cli", "worker"], cwd=home, env=env, capture_output=True, text=True, check=False
     )
     assert result.returncode == Code.USAGE, result.stderr
-    assert "recast: RECAST_SLOTS=8 is too small: 2 accounts take two slots each" in result.stderr
-    assert "set 10 or more" in result.stderr
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    (refused,) = [line for line in lines if line["event"] == "not_started"]
+    assert (refused["level"], refused["service"]) == ("critical", "worker")
+    for fact in ("RECAST_SLOTS=8", "2 accounts", "set 10 or more"):
+        assert fact in refused["error"]
     assert "Traceback" not in result.stderr
