@@ -18,6 +18,7 @@ import httpx
 from sandbox.faults import Call, Faults
 from sandbox.jobs import Job, Jobs
 from sandbox.stats import Stats
+from sandbox.wire import trusted
 
 SENDERS = 16  # callbacks under way at once: enough that one slow receiver does not keep the others waiting
 QUEUE = 10_000  # callbacks that are due and not under way: some seconds' worth of a load test
@@ -74,7 +75,7 @@ class Callbacks:
         self._stats = stats
         self._scale = scale
         self._queue: asyncio.Queue[_Due] = asyncio.Queue(QUEUE)
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 (each is timed as a whole)
+        self._http = httpx.AsyncClient(timeout=None, trust_env=False, verify=trusted())  # noqa: S113 (each is timed as a whole)
         self._senders: list[asyncio.Task[None]] = []
 
     def open(self) -> None:

@@ -19,6 +19,7 @@ import httpx
 from sandbox.cartoon import cartoon
 from sandbox.pictures import encode
 from sandbox.recipes import Portraits, Recipe, Swap
+from sandbox.wire import trusted
 
 if TYPE_CHECKING:
     from faces.pictures import Picture
@@ -58,7 +59,7 @@ class Studio:
             folder.mkdir(parents=True, exist_ok=True)
         self._keep = keep
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="studio")
-        self._http = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
+        self._http = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False, verify=trusted())
 
     def close(self) -> None:
         """Drop the jobs not begun, which a restart takes up again, and finish the others."""

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox import SandboxConfig
 from sandbox.faults import Call, Faults, Rule
-from tests.unit.sandbox.client import connected
+from tests.sandbox_client import connected
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 HEADERS = {

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from sandbox import SandboxConfig
-from tests.unit.sandbox.client import Receiver, connected, picture, receiving, until
+from tests.sandbox_client import Receiver, connected, picture, receiving, until
 
 FUSION = "/zhiqite/AIGCImgOpenServ/saas/tool/face/fusion"
 KEYS = {"X-Request-req-accessKeyId": "sandbox", "X-Request-req-accessKeySecret": "sandbox"}

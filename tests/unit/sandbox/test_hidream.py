@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig, hidream
-from tests.unit.sandbox.client import Clock, connected, encoded, picture, receiving, until
+from tests.sandbox_client import Clock, connected, encoded, picture, receiving, until
 
 BASE = "/hidream"
 SUBMIT = f"{BASE}/api-pub/ec/v3/image/variation/async"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sandbox import SandboxConfig, piktid
 from sandbox.config import CREDENTIAL
-from tests.unit.sandbox.client import Clock, connected, encoded, picture
+from tests.sandbox_client import Clock, connected, encoded, picture
 
 BASE = "/piktid"
 READ = f"{BASE}/consistent_identities/notification/read"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig
-from tests.unit.sandbox.client import connected
+from tests.sandbox_client import connected
 
 SUBMIT = "/qolaba/getImagetoImage"
 STATUS = "/qolaba/getImage"

@@ -16,7 +16,7 @@ import pytest
 
 from sandbox import SandboxConfig, replicate
 from sandbox.config import WEBHOOK_SECRET
-from tests.unit.sandbox.client import Clock, Receiver, connected, picture, receiving, until
+from tests.sandbox_client import Clock, Receiver, connected, picture, receiving, until
 
 CREATE = "/replicate/v1/predictions"
 KEY = {"Authorization": "Bearer sandbox"}

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops
 from faces import detect, portrait
 from sandbox import SandboxConfig
 from sandbox.cartoon import cartoon
-from tests.unit.sandbox.client import PORTRAITS, connected, encoded, picture, until
+from tests.sandbox_client import PORTRAITS, connected, encoded, picture, until
 
 ZHIQITE = "/zhiqite/AIGCImgOpenServ/saas/tool"
 SIDE = 320

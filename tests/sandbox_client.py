@@ -18,7 +18,7 @@ from PIL import Image
 from sandbox import SandboxConfig
 from sandbox.app import build
 
-PORTRAITS = Path(__file__).parents[3] / "examples" / "portraits"
+PORTRAITS = Path(__file__).parents[1] / "examples" / "portraits"
 PATIENCE = 30.0  # seconds a condition is waited for; it comes within one
 
 
