@@ -23,6 +23,7 @@ from providers.spec import Need, Via
 from sandbox import SandboxConfig
 from tests.invariants import wrongs
 from tests.stack import PORTRAITS, Stack, running
+from tests.words import names
 from workers.config.settings import Settings
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError, Wish
 from workers.images.storage import Storage, StorageError
@@ -169,9 +170,10 @@ def test_links_let_a_provider_in_for_a_while_and_are_signed_as_all_regions_take_
 
 
 def test_what_is_not_there_is_told(s3: dict[str, str]) -> None:
-    with pytest.raises(StorageError, match="it is not there"):
-        Storage(f"s3://{BUCKET}/links").get(f"{SHA[:2]}/{SHA[2:4]}/{SHA}.png")
-    with pytest.raises(StorageError, match="s3://no-such-bucket: cannot write"):
+    key = f"{SHA[:2]}/{SHA[2:4]}/{SHA}.png"
+    with pytest.raises(StorageError, match=names(key)):
+        Storage(f"s3://{BUCKET}/links").get(key)
+    with pytest.raises(StorageError, match=names("s3://no-such-bucket")):
         Storage("s3://no-such-bucket").check_writable()
 
 
@@ -190,11 +192,11 @@ def test_an_object_that_was_written_anew_is_read_anew(objects: Any) -> None:
 def test_inputs_that_cannot_be_had(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = Inputs(Settings(_env_file=None, storage_url="memory://x"), Storage("memory://x"))
     for use in (inputs.read, inputs.link):
-        with pytest.raises(BadInputError, match=r"source: 's3://shop/gone\.jpg' does not exist"):
+        with pytest.raises(BadInputError, match=names("source", "s3://shop/gone.jpg")):
             use("source", f"s3://{BUCKET}/gone.jpg")
     # A server that is away is no fault of the picture's: the job is tried again later.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     fsspec.filesystem("s3").clear_instance_cache()
-    with pytest.raises(InputTroubleError, match="cannot be read"):
+    with pytest.raises(InputTroubleError, match=names("source", f"s3://{BUCKET}/gone.jpg")):
         inputs.link("source", f"s3://{BUCKET}/gone.jpg")
     fsspec.filesystem("s3").clear_instance_cache()

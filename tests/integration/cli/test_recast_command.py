@@ -17,6 +17,7 @@ import pytest
 
 from tests.stack import PORTRAITS, ROOT, wait_for
 from tests.unit.catalog.catalogs import write_csv
+from tests.words import unsaid
 
 SECONDS = 90.0  # for any one command, on a machine that does other things too
 
@@ -209,8 +210,8 @@ def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT, PORTRAIT, PORTRAIT)
     code, out = desk.recast("run", catalog, "--max-cost", "0.07")
     assert code == 3, out
-    assert "cannot go on: the batch has spent 0.06" in out.replace("0.0600", "0.06")
-    assert "run the catalog again with a higher --max-cost" in out
+    assert unsaid(out.replace("0.0600", "0.06"), "0.06") == []
+    assert unsaid(out, "--max-cost") == []
 
     code, out = desk.recast("run", catalog, "--max-cost", "1")
     assert code == 0, out
@@ -228,7 +229,7 @@ def test_a_closed_account_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT, PORTRAIT)
     code, out = desk.recast("run", catalog)
     assert code == 3, out
-    assert "account sandbox-qolaba is closed: paused" in out
+    assert unsaid(out, "sandbox-qolaba", "paused") == []
 
     assert desk.recast("accounts", "open", "sandbox-qolaba")[0] == 0
     assert desk.json("run", catalog)["states"]["succeeded"] == 2

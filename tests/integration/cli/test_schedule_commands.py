@@ -16,6 +16,7 @@ from cli.output import Code
 from models.connection import make_sessions
 from tests.stack import PORTRAITS, Stack, wait_for, write_accounts
 from tests.unit.catalog.catalogs import picture, swap, write_csv
+from tests.words import unsaid
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 from workers.schedules import service
@@ -111,29 +112,29 @@ def test_what_people_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     assert main(["schedule", "show", "nightly"]) == Code.OK
     shown = capsys.readouterr().out
-    assert "30 2 * * * in Europe/Berlin; overlap: skip; catch-up: latest" in shown
-    assert "label: shoes, priority: 0" in shown
-    assert " by hand  due" in shown
+    assert unsaid(shown, "30 2 * * *", "Europe/Berlin", "skip", "latest") == []
+    assert unsaid(shown, "shoes", "priority", "0") == []
+    assert unsaid(shown, "due") == []
     assert main(["schedule", "list"]) == Code.OK
     assert "nightly" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "facts"),
     [
-        (("--cron", "61 * * * *"), "cron: '61 * * * *': bad minute; allowed: minute hour"),
-        (("--zone", "Mars/Base"), "zone: 'Mars/Base' is unknown; allowed: names such as Europe/Berlin"),
-        (("--window", "soon"), "'soon' is not a duration"),
-        (("--window", "0s"), "window: 0 s is not allowed"),
-        (("--max-cost", "much"), "'much' is no sum of money"),
-        (("--overlap", "wait"), "'wait' is not one of"),
+        (("--cron", "61 * * * *"), ("cron", "61 * * * *", "minute")),
+        (("--zone", "Mars/Base"), ("zone", "Mars/Base", "Europe/Berlin")),
+        (("--window", "soon"), ("soon",)),
+        (("--window", "0s"), ("window", "0 s")),
+        (("--max-cost", "much"), ("much",)),
+        (("--overlap", "wait"), ("wait", "--overlap")),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_added(
-    desk: Path, database: Database, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+    desk: Path, database: Database, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], facts: tuple[str, ...]
 ) -> None:
     assert main([*NIGHTLY, *words]) == Code.USAGE
-    assert message in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, *facts) == []
     assert database.sql("SELECT 1 FROM schedules") == []
 
 
@@ -142,27 +143,27 @@ def test_a_catalog_is_checked_unless_it_is_yet_to_come(
 ) -> None:
     write_csv(desk / "shoes.csv", [swap("1", target="gone.png")])
     assert main(NIGHTLY) == Code.USAGE
-    assert "shoes.csv:2: target: 'gone.png': there is no such file" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "shoes.csv:2", "target", "gone.png") == []
     (desk / "shoes.csv").unlink()
     assert main(NIGHTLY) == Code.USAGE
     assert database.sql("SELECT 1 FROM schedules") == []
 
     assert main([*NIGHTLY, "--no-check"]) == Code.OK
     assert main(["schedule", "add", " ", "shoes.csv", "--cron", "* * * * *", "--no-check"]) == Code.USAGE
-    assert "name: ' ' is not allowed; allowed: 1 to" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "name", "1") == []
 
 
 def test_a_limit_needs_prices(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_accounts(desk / "accounts.toml", {"main": {**ACCOUNT, "prices": {}}})
     assert main([*NIGHTLY, "--max-cost", "5"]) == Code.USAGE
-    assert "--max-cost: there is no price for main: zhiqite.swap" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "--max-cost", "main", "zhiqite.swap") == []
 
 
 @pytest.mark.parametrize("command", ["show", "history", "pause", "resume", "run", "remove"])
 def test_a_misspelled_name(desk: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main(NIGHTLY) == Code.OK
     assert main(["schedule", command, "nightyl"]) == Code.USAGE
-    assert "there is no schedule 'nightyl'; did you mean 'nightly'?" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "nightyl", "nightly") == []
 
 
 def test_a_schedule_in_a_whole_deployment(deployment: Stack, tmp_path: Path) -> None:

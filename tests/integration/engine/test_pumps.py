@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from models.attempts import client_reference
 from tests.stack import wait_for
+from tests.words import unsaid
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
 from workers.engine import leases, poll, runner, submit
 from workers.engine.poll import PollPump
@@ -170,7 +171,7 @@ def test_a_submission_that_was_held_up_for_too_long_is_never_sent(
     assert provider.submissions == []
     (attempt,) = database.sql("SELECT * FROM attempts")
     assert (attempt.state, attempt.reason, attempt.send_count) == ("not_sent", "outage", 1)
-    assert "the time to write it had passed" in attempt.error
+    assert unsaid(attempt.error, "write") == []
     assert database.one("SELECT state FROM jobs") == "queued"
     assert database.spend() == {"account:main": 0}
     # And the next slice sends the same attempt, under the same reference

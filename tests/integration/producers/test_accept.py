@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recast.errors import InvalidJobError
+from tests.words import names
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.request import MAX_KEY, Ask
 from workers.producers.accept import accept
@@ -140,9 +141,9 @@ def test_who_shares_an_ended_job_is_told_at_once(database: Database, runtime: Ru
 def test_a_key_or_an_id_of_another_job_is_refused(database: Database, runtime: Runtime) -> None:
     send(runtime, "task-1", dedupe_key="key")
 
-    with pytest.raises(InvalidJobError, match="dedupe_key: 'key' belongs to another job with other arguments: task-1"):
+    with pytest.raises(InvalidJobError, match=names("dedupe_key", "key", "task-1")):
         send(runtime, "task-2", dedupe_key="key", source="https://example.com/c.jpg")
-    with pytest.raises(InvalidJobError, match="task_id: 'task-1' belongs to another job"):
+    with pytest.raises(InvalidJobError, match=names("task_id", "task-1")):
         send(runtime, "task-1", source="https://example.com/c.jpg")
     assert database.one("SELECT count(*) FROM announcements") == 1
 

@@ -12,6 +12,7 @@ from catalog.errors import BadRowsError
 from catalog.intake import Intake, take_in
 from recast.errors import InvalidJobError
 from tests.unit.catalog.catalogs import accounts, picture, swap, write_csv
+from tests.words import names, unsaid
 from workers.jobs.request import MAX_CONSENT, Ask
 from workers.jobs.routing import Reach, route
 
@@ -56,21 +57,21 @@ def test_a_batch_may_insist(folder: Path, missing: str) -> None:
     rows = [swap("1", consent="r"), swap("2", consent=missing), swap("3", consent="r")]
     ((line, column, message),) = refused(folder, *rows, require_consent=True)
     assert (line, column) == (3, "consent")
-    assert "is missing; with --require-consent" in message
+    assert unsaid(message, "--require-consent") == []
 
 
 def test_an_account_may_insist(folder: Path) -> None:
     rows = [swap("1", consent="r"), swap("2"), swap("3", consent="r")]
     ((line, column, message),) = refused(folder, *rows, known=ASKING)
     assert (line, column) == (3, "consent")
-    assert "account zhiqite-main takes no job without the reference" in message
+    assert unsaid(message, "zhiqite-main") == []
     with taken(folder, swap("1", consent="r"), known=ASKING) as intake:
         assert intake.rows == 1
 
 
 def test_whoever_might_claim_the_job_is_asked() -> None:
     both = {"asking": ASKING["zhiqite-main"].model_copy(update={"name": "asking"}), **OTHERS}
-    with pytest.raises(InvalidJobError, match="account asking takes no job"):
+    with pytest.raises(InvalidJobError, match=names("asking")):
         route(Ask("swap", "a.png", "b.png"), both, REACH)
     assert route(Ask("swap", "a.png", "b.png", account="zhiqite-main"), both, REACH)
     assert route(Ask("swap", "a.png", "b.png", consent="r"), both, REACH)
@@ -78,7 +79,7 @@ def test_whoever_might_claim_the_job_is_asked() -> None:
 
 @pytest.mark.parametrize("consent", ["x" * (MAX_CONSENT + 1), "a\x00b", "two\nlines"])
 def test_a_reference_that_is_none_is_refused(consent: str) -> None:
-    with pytest.raises(InvalidJobError, match="consent: must be the reference"):
+    with pytest.raises(InvalidJobError, match=names("consent")):
         route(Ask("swap", "a.png", "b.png", consent=consent), OTHERS, REACH)
 
 

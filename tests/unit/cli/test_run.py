@@ -11,6 +11,7 @@ import pytest
 from cli.main import main
 from cli.output import Code
 from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
+from tests.words import unsaid
 
 Captured = pytest.CaptureFixture[str]
 
@@ -39,7 +40,7 @@ def test_mistakes_go_into_a_table_for_spreadsheets(folder: Path, bad: str, capsy
     with Path("wrong.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert found == [{**TOLD[0], "key": "'=2"}, TOLD[1]]  # what a spreadsheet would run is text
-    assert "bad.csv: 2 mistakes; nothing was enqueued" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "bad.csv", "2") == []
     assert not Path(".recast").exists()
 
 
@@ -61,7 +62,7 @@ def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> N
     for name in ("photos/1.png", "photos/new/2.png"):
         picture(folder / name)
     assert run("photos", "--source", "a.png", "--source", "b.png", "--provider", "zhiqite", "--dry-run") == Code.USAGE
-    assert "2 sources x 2 targets = 4 rows would be made: add --cross" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "2", "4", "--cross") == []
     found = ("photos", "--source", "*.png", "--cross", "--provider", "zhiqite", "--dry-run", "--json")
     assert run(*found) == Code.OK
     plan = json.loads(capsys.readouterr().out)
@@ -73,7 +74,7 @@ def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> N
 def test_a_source_for_a_catalog_has_no_use(folder: Path, capsys: Captured) -> None:
     write_csv(folder / "c.csv", [swap("1")])
     assert run("c.csv", "--source", "a.png") == Code.USAGE
-    assert "c.csv is a catalog, whose rows name their sources" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "c.csv") == []
 
 
 def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captured) -> None:
@@ -91,32 +92,32 @@ def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captur
     assert [(each["line"], each["key"], each["column"]) for each in plan["refused"]] == [(3, "half", "target")]
     assert run("c.csv", "--dry-run") == Code.OK
     told = capsys.readouterr().out
-    assert "would be refused: line 3: half: target:" in told
-    assert "3  zhiqite.swap at sandbox-zhiqite, as fast as its in flight allows" in told
+    assert unsaid(told, "line 3", "half", "target") == []
+    assert unsaid(told, "3", "zhiqite.swap", "sandbox-zhiqite") == []
 
 
 def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:
     write_csv(folder / "c.csv", [swap("1", operation="zhiqite.swap")])
     assert run("c.csv", "--dry-run", "--only", "failed") == Code.OK
     told = capsys.readouterr().out
-    assert "1  left out by --only" in told
-    assert "nothing would be queued" in told
+    assert unsaid(told, "1", "--only") == []
+    assert unsaid(told, "nothing") == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        (["--deadline", "soon"], "'soon' is no point in time; write 2h, 3d or 2026-01-31T18:00Z"),
-        (["--deadline", "2020-01-01"], "'2020-01-01' has passed already"),
-        (["--deadline", "99999999d"], "'99999999d' is no point in time"),
-        (["--priority", "101"], "--priority': Input should be less than or equal to 100"),
-        (["--max-in-flight", "0"], "--max-in-flight': Input should be greater than or equal to 1"),
-        (["--only", "old"], "'old' is not one of"),
-        (["--label", " "], "' ' is not allowed; allowed: 1 to 200 printable characters"),
+        (["--deadline", "soon"], ("--deadline", "soon", "2h", "3d", "2026-01-31T18:00Z")),
+        (["--deadline", "2020-01-01"], ("--deadline", "2020-01-01")),
+        (["--deadline", "99999999d"], ("--deadline", "99999999d")),
+        (["--priority", "101"], ("--priority", "100")),
+        (["--max-in-flight", "0"], ("--max-in-flight", "1")),
+        (["--only", "old"], ("--only", "old")),
+        (["--label", " "], ("--label", "1", "200")),
     ],
 )
-def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[str], message: str) -> None:
+def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[str], facts: tuple[str, ...]) -> None:
     write_csv(folder / "c.csv", [swap("1")])
     assert run("c.csv", *arguments) == Code.USAGE
-    assert message in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, *facts) == []
     assert not Path(".recast").exists()

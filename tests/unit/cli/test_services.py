@@ -12,6 +12,7 @@ import structlog
 from cli.main import main
 from cli.output import Code
 from tests.stack import ROOT
+from tests.words import unsaid
 from workers.config.settings import settings
 from workers.messaging.heartbeat import Heartbeat, file_of
 
@@ -36,7 +37,7 @@ def test_health_of_a_process_that_is_well(home: Path, capsys: pytest.CaptureFixt
 def test_health_names_the_part_that_is_broken(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Heartbeat(file_of(home, "other@there"), 5.0).write({"broker": None, "database": "no answer within 4 s"})
     assert main(["health", "worker", "--name", "other@there"]) == Code.INFRASTRUCTURE
-    assert "worker other@there: database: no answer within 4 s (since 20" in capsys.readouterr().err
+    assert unsaid(capsys.readouterr().err, "other@there", "database", "4 s") == []
     assert main(["health", "worker", "--name", "other@there", "--json"]) == Code.INFRASTRUCTURE
     told = json.loads(capsys.readouterr().out)
     assert (told["kind"], told["healthy"], told["parts"]["broker"]["ok"]) == ("worker", False, True)
@@ -68,6 +69,6 @@ def test_a_worker_with_too_few_slots_is_bad_input(home: Path) -> None:
         [sys.executable, "-m", "cli", "worker"], cwd=home, env=env, capture_output=True, text=True, check=False
     )
     assert result.returncode == Code.USAGE, result.stderr
-    assert "recast: RECAST_SLOTS=8 is too small: 2 accounts take two slots each" in result.stderr
-    assert "set 10 or more" in result.stderr
+    assert unsaid(result.stderr, "RECAST_SLOTS=8", "2") == []
+    assert unsaid(result.stderr, "10") == []
     assert "Traceback" not in result.stderr

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.attempts import NAMESPACE, client_reference
 from models.connection import make_engine
 from models.jobs import bulk_job_id, money
+from tests.words import names
 
 
 def test_references_never_change() -> None:
@@ -38,7 +39,7 @@ def test_money_is_written_without_exponents_and_idle_zeros(amount: str, text: st
 
 
 def test_only_postgresql_will_do() -> None:
-    with pytest.raises(ValueError, match=r"DATABASE_URL must be a postgresql:// URL, not 'sqlite'"):
+    with pytest.raises(ValueError, match=names("DATABASE_URL", "postgresql://", "sqlite")):
         make_engine("sqlite:///jobs.db")
 
 

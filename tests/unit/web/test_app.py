@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from tests.words import names
 from web.app import build
 from web.health import Health
 from workers.config.settings import Settings, SettingsError
@@ -140,5 +141,5 @@ def test_health_is_ok_while_the_database_answers() -> None:
 def test_an_app_without_database_or_key_does_not_start(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="no database"):
         build(settings.model_copy(update={"database_url": None}))
-    with pytest.raises(SettingsError, match="RECAST_SECRET_KEY is not set"):
+    with pytest.raises(SettingsError, match=names("RECAST_SECRET_KEY")):
         build(settings.model_copy(update={"secret_key": None}))

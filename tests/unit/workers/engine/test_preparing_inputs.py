@@ -11,6 +11,7 @@ from PIL import Image
 from providers import operation
 from providers.spec import Fit, Need, Via
 from tests.stack import PORTRAITS
+from tests.words import names
 from workers.config.settings import Settings
 from workers.images.face_check import FaceCheck
 from workers.images.inputs import BadInputError, Inputs, NoFaceInputError, Wish, hold
@@ -34,13 +35,13 @@ def test_a_link_leads_to_the_picture_as_the_provider_takes_it(made: Inputs, tmp_
     assert (cropped.media_type, cropped.width, cropped.height) == ("image/jpeg", 300, 400)
     assert (padded.width, padded.height) == (402, 536)
     assert made.link("image", str(path), Wish(PORTRAIT, Fit.CROP)) is cropped
-    with pytest.raises(BadInputError, match=r"image: '.*wide\.png' cannot be used: it has 400 x 400 pixels"):
+    with pytest.raises(BadInputError, match=names("image", "wide.png", "400 x 400")):
         made.link("image", str(path), Wish(PORTRAIT, Fit.REJECT))
 
 
 def test_a_picture_that_is_cut_off_is_found_before_it_is_paid_for() -> None:
     whole = FACE.read_bytes()
-    with pytest.raises(BadInputError, match=r"source: 'x' cannot be used: .*(cut off|damaged|truncated)"):
+    with pytest.raises(BadInputError, match=names("source", "x")):
         hold("source", "x", whole[: len(whole) * 3 // 4])
 
 
@@ -48,7 +49,7 @@ def test_a_face_is_wanted_only_where_the_account_says_so(made: Inputs) -> None:
     landscape = hold("target", "x", NO_FACE.read_bytes())
     need = Need(Via.URL)
     assert made.ready("target", "x", landscape, Wish(need)) is landscape
-    with pytest.raises(NoFaceInputError, match="target: 'x' shows no face"):
+    with pytest.raises(NoFaceInputError, match=names("target", "x")):
         made.ready("target", "x", landscape, Wish(need, face=True))
     portrait = hold("source", "y", FACE.read_bytes())
     assert made.ready("source", "y", portrait, Wish(need, face=True)) is portrait

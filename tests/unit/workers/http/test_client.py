@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.protocol import NotSentError, UnclearError
+from tests.words import names
 from workers.http import client as http_client
 from workers.http.client import HttpClient, TooLargeError, build_client, clock, read_body
 from workers.http.ssrf import ForbiddenAddressError, Guard
@@ -225,7 +226,7 @@ def test_a_name_that_resolves_to_loopback_is_never_connected_to(monkeypatch: pyt
 
     async def story() -> None:
         async with peer() as server, client("127.0.0.1") as sender:
-            with pytest.raises(ForbiddenAddressError, match=r"innocent\.example is 127\.0\.0\.1"):
+            with pytest.raises(ForbiddenAddressError, match=names("innocent.example", "127.0.0.1")):
                 await sender.send(httpx.Request("GET", f"{scheme}://innocent.example:{server.port}/"), timeout=5)
             assert server.connections == 0
 
@@ -258,7 +259,7 @@ def test_an_allowed_name_may_resolve_to_loopback(monkeypatch: pytest.MonkeyPatch
 def test_a_request_whose_time_has_passed_opens_no_connection() -> None:
     async def story() -> None:
         async with peer() as server, client() as sender:
-            with pytest.raises(NotSentError, match="time to write it had passed"):
+            with pytest.raises(NotSentError, match=names("write")):
                 await sender.send(httpx.Request("POST", server.url()), timeout=5, write_before=clock() - 0.001)
             assert server.connections == 0
 
@@ -275,7 +276,7 @@ def test_a_process_that_was_frozen_before_the_write_sends_nothing(
 
     async def story() -> None:
         async with peer() as server, client() as sender:
-            with pytest.raises(NotSentError, match="time to write it had passed"):
+            with pytest.raises(NotSentError, match=names("write")):
                 await sender.send(
                     httpx.Request("POST", server.url(), content=b"paid"), timeout=5, write_before=start + 5
                 )
@@ -290,7 +291,7 @@ def test_waiting_for_a_connection_ends_at_the_instant_to_write() -> None:
         async with peer(stay_silent) as server, client(max_connections=1) as sender:
             first = asyncio.create_task(sender.send(httpx.Request("GET", server.url()), timeout=60))
             await server.asked.wait()  # the only connection is taken
-            with pytest.raises(NotSentError, match="no connection in time"):
+            with pytest.raises(NotSentError, match=names("connection")):
                 await sender.send(httpx.Request("POST", server.url()), timeout=60, write_before=clock() + 0.05)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -336,7 +337,7 @@ def test_a_connection_lost_after_the_request_is_unclear_and_never_repeated(metho
 def test_silence_is_unclear_and_the_connection_is_aborted() -> None:
     async def story() -> None:
         async with peer(stay_silent) as server, client() as sender:
-            with pytest.raises(UnclearError, match=r"no complete answer within 0\.05 s"):
+            with pytest.raises(UnclearError, match=names("0.05 s")):
                 await sender.send(httpx.Request("POST", server.url(), content=b"paid"), timeout=0.05)
             assert await server.endings.get() == "reset"
 
@@ -396,7 +397,7 @@ def test_a_process_frozen_while_it_writes_a_long_body_does_not_complete_it(monke
         server = await asyncio.start_server(freeze_then_read, "127.0.0.1", 0, limit=1024)
         async with server, client() as sender:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            with pytest.raises(UnclearError, match="over before all of it was written"):
+            with pytest.raises(UnclearError, match=names("written")):
                 await sender.send(httpx.Request("POST", url, content=bytes(size)), timeout=5, write_before=clock() + 5)
             await ended.wait()
         assert 0 < received < size

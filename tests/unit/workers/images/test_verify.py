@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.words import names
 from workers.images.verify import BadPictureError, Picture, header, inspect, thumbnail, verify
 
 
@@ -148,9 +149,9 @@ def test_a_png_is_refused_for_wrong_pixels_and_for_a_wrong_checksum_alone() -> N
 def test_what_hides_behind_a_picture_is_found(format_: str, hidden: bytes) -> None:
     data = picture(format_)
     verify(data + bytes(64))  # padding is harmless
-    with pytest.raises(BadPictureError, match="behind the picture's end"):
+    with pytest.raises(BadPictureError, match=names("end")):
         verify(data + hidden)
-    with pytest.raises(BadPictureError, match="behind the picture's end"):
+    with pytest.raises(BadPictureError, match=names("end")):
         verify(data + b"\xff\xd9" + bytes(500) + hidden + (b"" if hidden == zipped() else b"\xff\xd9"))
 
 

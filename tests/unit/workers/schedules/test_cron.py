@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.schedules import CatchUp
 from tests.unit.workers.schedules.minute_walker import CHANGES, CRONS, DAY, MINUTE, Cron, walk
+from tests.words import names
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 from workers.schedules.cron import ON_TIME, ScheduleError, Timetable, due
@@ -100,27 +101,27 @@ def test_leap_days() -> None:
 @pytest.mark.parametrize(
     ("cron", "message"),
     [
-        ("61 * * * *", "cron: '61 * * * *': bad minute; allowed: minute hour"),
-        ("* 24 * * *", "bad hour"),
-        ("0 0 0 * *", "bad day-of-month"),
-        ("0 0 * 13 *", "bad month"),
-        ("0 0 * * FUN", "bad day-of-week"),
-        ("0 0 30 2 *", "bad day-of-month"),
-        ("0 0 */20 * 1L", "fits no day of any year"),
-        ("* * * *", "has 4 fields"),
-        ("0 * * * * *", "has 6 fields"),
-        ("@daily", "has 1 fields"),
-        ("", "has 0 fields"),
+        ("61 * * * *", names("cron", "61 * * * *", "minute")),
+        ("* 24 * * *", names("cron", "hour")),
+        ("0 0 0 * *", names("cron", "day-of-month")),
+        ("0 0 * 13 *", names("cron", "month")),
+        ("0 0 * * FUN", names("cron", "day-of-week")),
+        ("0 0 30 2 *", names("cron", "day-of-month")),
+        ("0 0 */20 * 1L", names("cron", "0 0 */20 * 1L")),
+        ("* * * *", names("cron", "4")),
+        ("0 * * * * *", names("cron", "6")),
+        ("@daily", names("cron", "1")),
+        ("", names("cron", "0")),
     ],
 )
 def test_a_wrong_expression_is_told(cron: str, message: str) -> None:
-    with pytest.raises(ScheduleError, match=message.replace("*", r"\*")):
+    with pytest.raises(ScheduleError, match=message):
         Timetable(cron)
 
 
 @pytest.mark.parametrize("zone", ["Mars/Base", "Europe", "", "../etc", "CET+1", "\0"])
 def test_a_wrong_zone_is_told(zone: str) -> None:
-    with pytest.raises(ScheduleError, match=r"zone: .* is unknown; allowed: names such as Europe/Berlin"):
+    with pytest.raises(ScheduleError, match=names("zone", "Europe/Berlin")):
         Timetable("0 3 * * *", zone)
 
 
