@@ -62,20 +62,20 @@ SUBMISSIONS: tuple[Case, ...] = (
         lambda: body(gzip.compress(b" " * 30_000_000), Content_Encoding="gzip"),
         "unknown",
     ),
-    refused("gzip that is none", lambda: body(WRITTEN, Content_Encoding="gzip"), "unknown"),
-    refused("a coding that nobody knows", lambda: body(b"\x00\x01", Content_Encoding="x-none"), "unknown"),
+    refused("invalid gzip", lambda: body(WRITTEN, Content_Encoding="gzip"), "unknown"),
+    refused("an unknown coding", lambda: body(b"\x00\x01", Content_Encoding="x-none"), "unknown"),
     refused("fewer bytes than promised", lambda: http("HTTP/1.1 200 OK\nContent-Length: 999", WRITTEN), "unknown"),
     refused("two lengths", lambda: http("HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2", b"{}"), "unknown"),
-    refused("a length that is no number", lambda: http("HTTP/1.1 200 OK\nContent-Length: two", b"{}"), "unknown"),
+    refused("a length that is not a number", lambda: http("HTTP/1.1 200 OK\nContent-Length: two", b"{}"), "unknown"),
     refused("a length and chunks", lambda: http(
         "HTTP/1.1 200 OK\nContent-Length: 2\nTransfer-Encoding: chunked", b"zz\r\n{}"), "unknown"),
     refused("chunks without an end", lambda: http(
         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b'5\r\n{"cod'), "unknown"),
-    refused("a status that is no number", lambda: http("HTTP/1.1 OK 200", b"{}"), "unknown"),
+    refused("a status that is not a number", lambda: http("HTTP/1.1 OK 200", b"{}"), "unknown"),
     refused("another protocol", lambda: raw(b"SSH-2.0-OpenSSH_9.6\r\n"), "unknown"),
     refused("headers of 1 MB", lambda: http("HTTP/1.1 200 OK\nX: " + "x" * 1_000_000), "unknown"),
     refused("no answer, only the end", lambda: raw(b""), "unknown"),
-    refused("a redirect to the inner network", lambda: status(302, Location="http://169.254.169.254/"), "unknown"),
+    refused("a redirect to the private network", lambda: status(302, Location="http://169.254.169.254/"), "unknown"),
     refused("200 around nothing, as 204", lambda: status(204), "unknown"),
     refused("500 around a body that says 200", lambda: status(500), "unknown"),
     survived("an unknown member of NaN", lambda: body(WRITTEN[:-1] + b', "x": NaN}'), "running"),
@@ -85,12 +85,12 @@ SUBMISSIONS: tuple[Case, ...] = (
         WRITTEN[:-1] + b', "x": ' + b"[" * 500 + b"]" * 500 + b"}"), "running"),
     survived("a member twice", lambda: body(b'{"code": "500", ' + WRITTEN[1:]), "running"),
     survived("a byte order mark", lambda: body(b"\xef\xbb\xbf" + WRITTEN), "running"),
-    survived("a byte that is no UTF-8", lambda: body(
+    survived("a byte that is not UTF-8", lambda: body(
         WRITTEN.replace(b"success", b"succ\xffss")), "running"),
     survived("a code that is a number", lambda: of(accepted(code=200)), "running"),
     survived("a task id of 300 KB", lambda: of(accepted(data={"taskId": "9" * 300_000})), "running"),
     survived("a task id with NUL", lambda: of(accepted(data={"taskId": "\0", "status": 1})), "running"),
-    survived("a type that is none", lambda: body(WRITTEN, Content_Type="image/png"), "running"),
+    survived("an invalid type", lambda: body(WRITTEN, Content_Type="image/png"), "running"),
     survived("a cookie", lambda: body(WRITTEN, Set_Cookie="session=evil; Domain=.com"), "running"),
     survived("10 KB of message with NUL and escapes", lambda: of(accepted(msg="\x1b[2J\0" * 2_000)), "running"),
 )  # fmt: skip
@@ -118,7 +118,7 @@ POLLS: tuple[Case, ...] = (
     survived("facts with NUL", lambda: of(finished("https://cdn.example/a.png", toolTask="a\0b")), "done"),
     survived("facts that are objects", lambda: of(finished("https://cdn.example/a.png", taskId={"x": [1]})), "done"),
     survived("facts of 1 MB", lambda: of(finished("https://cdn.example/a.png", toolTask="x" * 1_000_000)), "done"),
-    survived("an address in the inner network", lambda: of(finished("http://169.254.169.254/")), "done"),
+    survived("an address in the private network", lambda: of(finished("http://169.254.169.254/")), "done"),
     survived("a success twice", lambda: body(
         b'{"code": "500", ' + json.dumps(finished("https://cdn.example/a.png")).encode()[1:]), "done"),
 )  # fmt: skip
@@ -126,13 +126,14 @@ POLLS: tuple[Case, ...] = (
 AREAS = (
     Area(
         "Answers to submissions",
-        "a provider on loopback gives all of them to one slice of a submit pump, in one group with honest ones; what"
-        " cannot be read makes the attempt `unknown` (looked for, never simply sent again), the rest is `running`",
+        "a provider on loopback gives all of these answers to one slice of a submit pump, in one group with valid ones;"
+        " an unreadable answer makes the attempt `unknown` (searched for, never just sent again), the others are"
+        " `running`",
         SUBMISSIONS,
     ),
     Area(
         "Answers to polls",
-        "the same for a poll pump: what cannot be read leaves the attempt `running`, a result makes it `done`",
+        "the same for a poll pump: an unreadable answer leaves the attempt `running`, a result makes it `done`",
         POLLS,
     ),
 )

@@ -46,20 +46,18 @@ CALLBACKS: tuple[Case, ...] = (
     refused("a path out of the callbacks", call("/callbacks/..%2f..%2fhealthz"), "404"),
     refused("GET", call(f"/callbacks/{TOKEN}", method="GET"), "405"),
     refused("DELETE", call(f"/callbacks/{TOKEN}", method="DELETE"), "405"),
-    refused("a method that is none", call(f"/callbacks/{TOKEN}", method="JEFF"), "405"),
-    survived("no body", known(b""), "kept; the provider is polled and believed instead"),
+    refused("an unknown method", call(f"/callbacks/{TOKEN}", method="JEFF"), "405"),
+    survived("no body", known(b""), "kept; the provider is polled instead"),
     survived("NUL and noise", known(b"\x00\xff\xfe" * 100), "kept as bytes"),
-    survived(
-        "a success that is a lie", known(b'{"status": "SUCCESS", "url": "http://169.254.169.254/"}'), "not believed"
-    ),
-    survived("a failure that is a lie", known(b'{"status": "FAILED"}'), "not believed"),
+    survived("a false success", known(b'{"status": "SUCCESS", "url": "http://169.254.169.254/"}'), "not believed"),
+    survived("a false failure", known(b'{"status": "FAILED"}'), "not believed"),
     survived("another attempt's handle", known(b'{"task_id": "beside"}'), "not believed"),
     survived("JSON in 50,000 levels", known(b"[" * 50_000), "not read"),
     survived("10 MB", known(b"x" * 10_000_000), f"cut to {MAX_BODY_BYTES:,} bytes"),
     survived("a gzip bomb", known(bytes(1000), Content_Encoding="gzip"), "not unpacked"),
-    survived("a type that is none", known(b"{}", Content_Type="text/html; charset=utf-7"), "not looked at"),
+    survived("an invalid type", known(b"{}", Content_Type="text/html; charset=utf-7"), "not looked at"),
     survived("somebody else's host", known(b"{}", Host="169.254.169.254"), "not looked at"),
-    survived("a forged way", known(b"{}", X_Forwarded_For="127.0.0.1, ::1"), "not looked at"),
+    survived("a forged proxy header", known(b"{}", X_Forwarded_For="127.0.0.1, ::1"), "not looked at"),
 )
 
 FUTURE = "9" * 12
@@ -75,8 +73,8 @@ LINKS: tuple[Case, ...] = (
     refused("a forged signature", link(), "403"),
     refused("no signature", call(f"/media/{FUTURE}//{KEY}", b"", "GET"), "404"),
     refused("a signature of 10,000 characters", link(signature="A" * 10_000), "403"),
-    refused("a signature that is no ASCII", link(signature="%E2%82%AC" * 10), "403"),
-    refused("a time that is no number", link(expires="never"), "403"),
+    refused("a signature that is not ASCII", link(signature="%E2%82%AC" * 10), "403"),
+    refused("a time in letters", link(expires="never"), "403"),
     refused("a negative time", link(expires="-1"), "403"),
     refused("a time of 5,000 digits", link(expires="9" * 5_000), "403"),
     refused("a time in Arabic digits", link(expires="%D9%A1%D9%A2"), "403"),
@@ -88,16 +86,16 @@ LINKS: tuple[Case, ...] = (
     refused("an absolute path", link(key="/etc/passwd"), "403"),
     refused("a key with NUL", link(key=KEY + "%00.jpg"), "403"),
     refused("a key that is an address", link(key="http://169.254.169.254/"), "403"),
-    refused("a file of the storage that is no picture", link(key=".recast-check-00"), "403"),
+    refused("a file of the storage that is not a picture", link(key=".recast-check-00"), "403"),
     refused("PUT", call(f"/media/{FUTURE}/{SIGNATURE}/{KEY}", b"x", "PUT"), "405"),
 )
 
 AREAS = (
     Area(
         "Callbacks",
-        "posted to `recast web` on a real database, with another open attempt that must stay untouched; afterwards an"
-        " honest callback is taken",
+        "posted to `recast web` on a real database, with another open attempt that must not change; afterwards"
+        " `recast web` accepts a valid callback",
         CALLBACKS,
     ),
-    Area("Signed links", "asked for at `recast web`; an honest link brings its picture afterwards", LINKS),
+    Area("Signed links", "requested from `recast web`; afterwards a valid link returns its picture", LINKS),
 )

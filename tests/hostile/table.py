@@ -15,13 +15,13 @@ AREAS: tuple[Area, ...] = (
 
 INTRODUCTION = """# Hostile input
 
-Everything that comes from outside may be damaged, or made to do harm: catalogs, pictures, addresses, providers'
-answers, callbacks, names. Each case below is either *refused*, with a message that says why, or *survived*: taken for
-what it is, harmless. In both cases nothing beside it suffers; the tests put good neighbours into the same file, the
-same group and the same statement, and look at them afterwards.
+Everything from outside may be damaged or malicious: catalogs, pictures, addresses, providers' answers, callbacks,
+names. Recast either *refuses* each case below, with a message that says why, or *survives* it: it accepts the input and
+the input does no harm. In both cases nothing else is affected: the tests put valid input into the same file, the same
+group and the same statement, and check it afterwards.
 
-The cases are data in `tests/hostile/`, from which both the tests and this page are made: `python -m tests.hostile
---write` writes it anew. Besides, a thousand damaged answers are tried for every operation of every provider
+The cases are data in `tests/hostile/`. Both the tests and this page are built from them; `python -m tests.hostile
+--write` rewrites this page. In addition, a thousand damaged answers are tried for every operation of every provider
 (`tests/unit/providers/test_hostile_answers.py`).
 """
 
@@ -37,7 +37,7 @@ def _lines() -> Iterator[str]:
     for area in AREAS:
         yield f"\n## {area.title}\n"
         yield f"{len(area.cases)} cases; {area.door}.\n"
-        yield "| what comes in | it is | |"
+        yield "| input | it is | message or note |"
         yield "|---|---|---|"
         yield from map(_row, area.cases)
     yield ""

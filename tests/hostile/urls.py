@@ -107,7 +107,7 @@ CASES: tuple[Case, ...] = (
     refused("data", url("data:image/png;base64,AAAA"), "must begin with"),
     refused("port 0", url("http://cdn.example:0/x"), "does not exist"),
     refused("port 65536", url("http://cdn.example:65536/x"), "does not exist"),
-    refused("a port that is no number", url("http://cdn.example:http/x"), "cannot be read"),
+    refused("a port that is not a number", url("http://cdn.example:http/x"), "cannot be read"),
     refused("a negative port", url("http://cdn.example:-1/x"), "does not exist"),
     refused("the provider's own host, another port", url("http://127.0.0.1:6379/x"), NOT_PUBLIC),
     *(
@@ -123,7 +123,7 @@ CASES: tuple[Case, ...] = (
     refused("a permanent redirect to a file", redirect("file:///etc/passwd", 301), "must begin with"),
     refused("a redirect that keeps the method", redirect("http://10.0.0.1/", 307), NOT_PUBLIC),
     refused("a redirect with a password", redirect("http://a:b@127.0.0.1:PORT/inside", 308), "user name or password"),
-    refused("a redirect to what is no URL", redirect("http://[:::1]/"), "cannot be read"),
+    refused("a redirect to an invalid URL", redirect("http://[:::1]/"), "cannot be read"),
     refused("a redirect to itself", redirect("SELF"), "more than 5 redirects"),
     refused("a redirect to nowhere", answer(status(302)), "without saying where to"),
     refused("a file over the limit", answer(body(bytes(LIMIT + 1))), "longer than"),
@@ -137,9 +137,9 @@ CASES: tuple[Case, ...] = (
         answer(body(zlib.compress(bytes(30 * LIMIT)), Content_Encoding="deflate")),
         "longer than",
     ),
-    refused("gzip that is none", answer(body(JPEG, Content_Encoding="gzip")), "perhaps received"),
+    refused("invalid gzip", answer(body(JPEG, Content_Encoding="gzip")), "perhaps received"),
     refused(
-        "fewer bytes than were promised",
+        "fewer bytes than announced",
         answer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + JPEG[:100])),
         "perhaps received",
     ),
@@ -153,13 +153,13 @@ CASES: tuple[Case, ...] = (
     refused("nothing but the end", answer(raw(b"")), "perhaps received"),
     refused("headers of 1 MB", answer(raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * LIMIT + b"\r\n\r\n")), "perhaps received"),
     refused(
-        "chunks that lie of their size",
+        "chunks with a wrong size",
         answer(raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc\r\n0\r\n\r\n")),
         "perhaps received",
     ),
     refused("a part of a file", answer(status(206)), "instead of the file"),
     refused("an expired signature", answer(status(403)), "has expired or does not exist"),
-    survived("a picture called text/html", answer(body(JPEG, Content_Type="text/html")), "believed by its bytes"),
+    survived("a picture called text/html", answer(body(JPEG, Content_Type="text/html")), "judged by its bytes"),
     survived("a gzipped picture", answer(body(gzip.compress(JPEG), Content_Encoding="gzip")), "unpacked"),
     survived(
         "a cookie and a name of a file",
@@ -171,8 +171,8 @@ CASES: tuple[Case, ...] = (
 AREAS = (
     Area(
         "Addresses of results",
-        "a store pump is given all of them at once, with a resolver that says what the case wants and good pictures"
-        " beside them; a server on loopback that only `allow_hosts` would open is never asked for anything",
+        "a store pump gets all of them at once, together with valid pictures and with a resolver that answers as the"
+        " case needs; a server on loopback that only `allow_hosts` would permit never receives a request",
         CASES,
     ),
 )

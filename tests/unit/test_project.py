@@ -21,14 +21,13 @@ from packaging.utils import canonicalize_name
 from cli.main import app as command_line
 from providers import PROVIDERS
 from tests.stack import ROOT
-from workers.accounts import latency
+from tests.unit.documents import DOCUMENTS
 from workers.config import accounts, settings
-from workers.engine import leases, outcomes, runner
+from workers.engine import outcomes
 from workers.jobs import transitions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 OWN_SERVICES = ("migrate", "worker", "beat", "flower", "web")
@@ -223,33 +222,6 @@ def test_the_documents_commands_exist() -> None:
         code = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
         assert set(re.findall(r"^recast ([a-z]+)", code, re.MULTILINE)) <= commands, name
         assert set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)) <= targets, name
-
-
-def test_the_documents_name_files_that_exist() -> None:
-    for name in DOCUMENTS:
-        text = (ROOT / name).read_text()
-        linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-        folders = "|".join([*PACKAGES, "benchmarks", "tests", "examples"])
-        mentioned = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
-        assert [path for path in (*linked, *mentioned) if not (ROOT / path).exists() and "NAME" not in path] == []
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        f"held for {leases.LEASE_SECONDS} s at a time and renewed every {leases.RENEW_SECONDS} s",
-        f"leases run out after {leases.LEASE_SECONDS} s",
-        f"groups of up to {runner.GROUP_SIZE}, at most {runner.GROUP_SECONDS * 1000:.0f} ms late",
-        f"A countdown never exceeds {settings.MAX_COUNTDOWN_SECONDS} s",
-        f"{latency.HIT_SHARE * 100:.0f} % of first looks find a result",
-        f"within {outcomes.WRITE_SECONDS:.0f} s of the start of that transaction",
-        f"{outcomes.WRITE_SECONDS:.0f} s + the submission's time-out + {outcomes.JUDGE_MARGIN_SECONDS:.0f} s",
-        f"claiming stops after {settings.Settings.model_fields['slice_seconds'].default:.0f} s",
-        f"sends `sweep` every {settings.Settings.model_fields['sweep_every'].default:.0f} s",
-    ],
-)
-def test_the_architectures_figures_are_the_codes(said: str) -> None:
-    assert said in re.sub(r"\s+", " ", (ROOT / "ARCHITECTURE.md").read_text())
 
 
 def test_the_order_of_locks_is_told_alike() -> None:

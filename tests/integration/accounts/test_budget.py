@@ -164,7 +164,7 @@ def test_submitting_and_giving_back_never_wait_for_each_other_in_a_ring(
         database.wait_for_a_waiter()
         return move_jobs(*arguments)
 
-    monkeypatch.setattr(claims, "move_jobs", while_money_is_given_back)
+    monkeypatch.setattr(begin, "move_jobs", while_money_is_given_back)
     # When `begin` goes on, then neither waits for a lock that the other holds
     assert len(database.run(begin.begin, account, ready).started) == 2
     assert len(giving_back[0].result(30).ended) == 2

@@ -37,7 +37,7 @@ WAIT_SECONDS = 30.0  # for what takes a tenth of a second on an idle machine
 # An owner in a process of its own: says what it started, then does what the test asks for.
 OWNER = """
 import json, os, sys, threading
-from local import process
+from devstack import process
 from devstack.servers import Servers
 
 home, mode = sys.argv[1:]

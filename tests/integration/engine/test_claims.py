@@ -297,7 +297,7 @@ def test_the_rate_goes_on_while_submissions_are_committed(database: Database, mo
         time.sleep(0.5)
         return move_jobs(session, moves)
 
-    monkeypatch.setattr(claims, "move_jobs", slowly)
+    monkeypatch.setattr(begin, "move_jobs", slowly)
     account = database.account(rate="10/s")
     database.sql("UPDATE accounts SET rate_tokens = 1, rate_at = clock_timestamp()")
     database.jobs(1)
