@@ -410,7 +410,7 @@ def test_money_that_is_not_counted_cannot_be_limited(desk: Desk) -> None:
 
 def test_an_unknown_batch_is_told_with_the_closest_names(desk: Desk) -> None:
     desk.enqueue([swap("1")])
-    with pytest.raises(UnknownBatchError, match=f"there is no batch 'x{desk.name}'; did you mean '{desk.name}'"):
+    with pytest.raises(UnknownBatchError, match=names(f"x{desk.name}", desk.name)):
         desk.runtime.db(find, f"x{desk.name}")
     assert desk.runtime.db(recent, 1)[0].name == desk.name
 

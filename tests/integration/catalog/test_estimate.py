@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,9 +118,9 @@ def test_the_cost_is_exact_and_no_limit_is_forgotten(desk: Desk) -> None:
 def test_a_plan_tells_what_was_done_before(desk: Desk) -> None:
     # Given the first run, which made 60 swaps and 40 portraits
     told = desk.recast("run", str(desk.catalog("first", 62, 1)), "--dry-run")
-    assert "2  new" in told
-    assert unsaid(told, "61") == []
-    assert re.search(r"about +\d+  zhiqite.swap at sandbox-zhiqite, as fast as its rate allows", told)
+    assert unsaid(told, "2", "new", "61") == []
+    (part,) = [line for line in told.splitlines() if "zhiqite.swap" in line and "sandbox-zhiqite" in line]
+    assert unsaid(part, "rate") == []
     assert unsaid(told, "0.04 USD") == []
 
 
@@ -131,7 +130,7 @@ def test_what_costs_more_than_was_agreed_wants_a_word(desk: Desk, monkeypatch: p
     path = str(desk.catalog("dear", 3, 0))
     told = desk.recast("run", path, "--no-wait", code=3)
     assert unsaid(told, "3", "0.06 USD", "RECAST_CONFIRM_ABOVE=0.05") == []
-    assert f"`recast run {path} --yes` goes on" in told
+    assert unsaid(told, f"recast run {path} --yes") == []
     assert desk.stack.sql("SELECT 1 FROM batches WHERE name = 'dear'") == []
     desk.recast("run", path, "--yes", "--no-wait")
     # What costs nothing any more is not asked about.

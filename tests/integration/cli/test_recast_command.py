@@ -108,9 +108,9 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 def bill(desk: Desk) -> list[dict[str, Any]]:
     """What the sandbox has charged for, asked of a stack that is started for that."""
     up = desk.start("up")
-    url = re.search(r"its bill: (\S+)\)", read_until(up, "its bill"))
+    url = re.search(r"http://\S+/_sandbox/bill", read_until(up, "/_sandbox/bill"))
     assert url is not None
-    lines: list[dict[str, Any]] = httpx.get(url[1], timeout=20).json()["lines"]
+    lines: list[dict[str, Any]] = httpx.get(url[0], timeout=20).json()["lines"]
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=SECONDS)
     return lines
@@ -120,7 +120,7 @@ def bill(desk: Desk) -> list[dict[str, Any]]:
 def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk) -> None:
     catalog = desk.catalog(SWAP, PORTRAIT)
     up = desk.start("up")
-    read_until(up, "commands with --sandbox")
+    read_until(up, "--sandbox")
     stack_file = desk.folder / ".recast" / "sandbox" / "stack.json"
     assert stack_file.stat().st_mode & 0o077 == 0
 
@@ -132,7 +132,7 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
     ]
     code, out = desk.recast("up")
     assert code == 2
-    assert "a stack runs in" in out
+    assert unsaid(out, ".recast") == []
 
     up.send_signal(signal.SIGINT)
     out, _ = up.communicate(timeout=SECONDS)
@@ -172,7 +172,7 @@ def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
     out, _ = run.communicate(timeout=SECONDS)
     assert run.returncode == code, out
     if number is signal.SIGINT:
-        assert f"`recast run {catalog} --sandbox` goes on" in out
+        assert unsaid(out, f"recast run {catalog} --sandbox") == []
     wait_for(lambda: not desk.left(), message="every process of the run to end")
 
     code, out = desk.recast("run", catalog)
@@ -184,15 +184,15 @@ def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
 @pytest.mark.long
 def test_one_run_takes_over_from_another_that_ends(desk: Desk) -> None:
     first = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "first")
-    read_until(first, "first: 4 rows")
+    read_until(first, "first.* 4 ")
     second = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "second")
-    read_until(second, "second: 4 rows")
+    read_until(second, "second.* 4 ")
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=SECONDS)
 
     out, _ = second.communicate(timeout=SECONDS)
     assert second.returncode == 0, out
-    assert "second: 4 succeeded" in out
+    assert "4 succeeded" in out
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import pytest
 from cli import doctor
 from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
 from cli.output import Code
+from tests.words import unsaid
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.observability.metrics import Gate, Snapshot
@@ -64,9 +65,9 @@ def test_what_is_late_unannounced_or_held_is_told() -> None:
     told = {finding.name: finding for finding in doctor._work(wrong)}
 
     assert {finding.state for finding in told.values()} == {State.WARN}
-    assert told["pumps"].message == "late: poll:main 1 min 1 s"
-    assert told["announcements"].message.startswith("4 ends")
-    assert told["held jobs"].message == "3 wait for a person"
+    assert unsaid(told["pumps"].message, "poll:main", "1 min 1 s") == []
+    assert unsaid(told["announcements"].message, 4) == []
+    assert unsaid(told["held jobs"].message, 3) == []
     assert "recast resolve" in told["held jobs"].advice
 
 

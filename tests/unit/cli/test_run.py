@@ -29,17 +29,22 @@ def bad(folder: Path) -> str:
     return str(write_csv(folder / "bad.csv", rows))
 
 
-TOLD = [
-    {"line": "3", "key": "=2", "column": "target", "message": "'gone.png': there is no such file"},
-    {"line": "4", "key": "3", "column": "kind", "message": "'paint' is unknown; allowed: swap, generate"},
-]
+PLACES = [{"line": "3", "key": "=2", "column": "target"}, {"line": "4", "key": "3", "column": "kind"}]
+
+
+def held(mistakes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Where the mistakes are, once their messages name what they should."""
+    first, second = (mistake.pop("message") for mistake in mistakes)
+    assert unsaid(first, "gone.png") == []
+    assert unsaid(second, "paint", "swap", "generate") == []
+    return mistakes
 
 
 def test_mistakes_go_into_a_table_for_spreadsheets(folder: Path, bad: str, capsys: Captured) -> None:
     assert run(bad, "--errors", "wrong.csv") == Code.USAGE
     with Path("wrong.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
-    assert found == [{**TOLD[0], "key": "'=2"}, TOLD[1]]  # what a spreadsheet would run is text
+    assert held(found) == [{**PLACES[0], "key": "'=2"}, PLACES[1]]  # what a spreadsheet would run is text
     assert unsaid(capsys.readouterr().err, "bad.csv", "2") == []
     assert not Path(".recast").exists()
 
@@ -48,8 +53,8 @@ def test_mistakes_go_into_lines_and_documents_for_programs(folder: Path, bad: st
     assert run(bad, "--errors", "wrong.jsonl", "--json") == Code.USAGE
     lines = [json.loads(line) for line in Path("wrong.jsonl").read_text().splitlines()]
     document = json.loads(capsys.readouterr().out)
-    assert [{**line, "line": str(line["line"])} for line in lines] == TOLD
     assert (document["total"], document["mistakes"]) == (2, lines)
+    assert held([{**line, "line": str(line["line"])} for line in lines]) == PLACES
 
 
 @pytest.mark.parametrize("file", ["wrong.xlsx", "no/such/folder.csv"])

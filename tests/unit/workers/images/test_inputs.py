@@ -93,16 +93,16 @@ def test_file_and_memory_addresses_are_read(made: Inputs, portrait: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "empty|nothing|no picture"),
-        (b"<html>no</html>", "web page"),
-        (png()[:30], ""),
-        (b"GIF89a" + bytes(50), "a GIF"),
+        (b"", ["empty"]),
+        (b"<html>no</html>", ["web page"]),
+        (png()[:30], []),
+        (b"GIF89a" + bytes(50), ["GIF"]),
     ],
 )
-def test_what_is_no_picture_is_refused(made: Inputs, portrait: Path, content: bytes, why: str) -> None:
+def test_what_is_no_picture_is_refused(made: Inputs, portrait: Path, content: bytes, why: list[str]) -> None:
     portrait.write_bytes(content)
 
-    with pytest.raises(BadInputError, match=rf"^target: '.*a portrait\.jpg' cannot be used: .*({why})"):
+    with pytest.raises(BadInputError, match=names("target", "a portrait.jpg", *why)):
         made.link("target", str(portrait))
 
 

@@ -65,7 +65,8 @@ def test_a_broken_part_is_named_with_its_error_and_since_when(path: Path) -> Non
     pulse.beat()
     verdict = judge(path)
     assert not verdict.healthy
-    assert verdict.reasons == (f"database: ConnectionError: refused (since {since})",)
+    (reason,) = verdict.reasons
+    assert unsaid(reason, "database", "ConnectionError: refused", since) == []
     assert verdict.parts["broker"]["ok"]
 
 
@@ -80,7 +81,7 @@ def test_a_part_that_hangs_is_bad_and_is_not_asked_again_until_it_answers(path: 
     pulse.beat()
     pulse.beat()
     verdict = judge(path)
-    assert verdict.reasons[0].startswith("broker: no answer within 0.2 s (since ")
+    assert unsaid(verdict.reasons[0], "broker", "0.2 s") == []
     assert verdict.parts["database"]["ok"]
     assert len(asked) == 1
     stuck.set()
@@ -112,7 +113,8 @@ def test_a_process_that_fell_silent_is_ill(path: Path) -> None:
     now = datetime.now(UTC)
     assert judge(path, now + limit - timedelta(seconds=1)).healthy
     verdict = judge(path, now + limit + timedelta(seconds=1))
-    assert verdict.reasons == ("silent: its last heartbeat is 16 s old, and 15 s are allowed",)
+    (reason,) = verdict.reasons
+    assert unsaid(reason, "16 s", "15 s") == []
     assert not judge(path, now - timedelta(hours=1)).healthy, "a clock that was set back proves nothing"
 
 
