@@ -27,7 +27,7 @@ DATABASE = "recast"
 
 INITDB_SECONDS = 120.0  # 0.4 s on an idle SSD
 READY_SECONDS = 60.0  # recovery after a kill replays at most `max_wal_size`
-CONNECT_SECONDS = 5  # to a server on this machine that has said it is ready
+CONNECT_SECONDS = 30  # to a server on this machine that has said it is ready; a crowded machine takes seconds
 
 # For a queue on one machine shared with workers, a browser and an editor.
 SETTINGS = {

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
+
+# Neither the load of the machine nor chance decides whether a property holds: no example has a deadline, and every run
+# tries the same ones.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("steady")
 
 #: Modules whose tests share something that takes seconds to make: one process runs all of each.
 TOGETHER = {

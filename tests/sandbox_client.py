@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -17,17 +16,14 @@ from PIL import Image
 
 from sandbox import SandboxConfig
 from sandbox.app import build
+from tests.stack import wait_for
 
-PORTRAITS = Path(__file__).parents[1] / "examples" / "portraits"
-PATIENCE = 30.0  # seconds a condition is waited for; it comes within one
+PATIENCE = 60.0  # seconds a call is waited for; it takes milliseconds
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds, looking now and then."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+    wait_for(condition, every=0.005)
 
 
 def picture(data: bytes) -> Image.Image:

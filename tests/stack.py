@@ -35,15 +35,32 @@ PORTRAITS = ROOT / "examples" / "portraits"
 T = TypeVar("T")
 
 
+def crowding() -> float:
+    """How many processes want each core of this machine, by the load of the last minute; 1 where none has to wait.
+
+    Every figure in seconds is one of a machine with nothing else to do. Beside a second run of the tests all of them
+    are this many times as long.
+    """
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def wait_for(what: Callable[[], T], *, timeout: float = 30.0, every: float = 0.05, message: str = "") -> T:
-    """The first truthy answer of `what`; fails the test when none comes in time."""
-    ends = time.monotonic() + timeout
+    """The first truthy answer of `what`; fails the test when none comes in time, which is longer on a crowded machine.
+
+    Args:
+        what: looked at again and again.
+        timeout: seconds, on a machine with nothing else to do.
+        every: seconds between looks.
+        message: what is waited for.
+    """
+    began, allowed = time.monotonic(), timeout
     while True:
         answer = what()
         if answer:
             return answer
-        if time.monotonic() > ends:
-            raise AssertionError(f"{message or what} did not come true within {timeout} s; last: {answer!r}")
+        allowed = max(allowed, timeout * crowding())
+        if time.monotonic() > began + allowed:
+            raise AssertionError(f"{message or what} did not come true within {allowed:.0f} s; last: {answer!r}")
         time.sleep(every)
 
 

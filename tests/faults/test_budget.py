@@ -15,7 +15,7 @@ from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
 from tests.words import unsaid
 from workers.accounts import budget
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 PROCESSES, THREADS, EACH = 5, 10, 3  # producers: fifty at once, of three jobs each
 JOBS = PROCESSES * THREADS * EACH

@@ -32,7 +32,7 @@ from workers.jobs import request
 from workers.messaging.heartbeat import file_of
 from workers.observability.health import Verdict, judge
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
 from workers.jobs.request import Ask
 from workers.messaging.app import QUEUES
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 SOURCE, TARGET = str(PORTRAITS / "grace_hopper.jpg"), str(PORTRAITS / "together.jpg")
 FOLDER = "migrations/versions"

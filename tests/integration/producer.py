@@ -29,7 +29,7 @@ def produce(deployment: Stack, body: str) -> Any:
     script = PREAMBLE + textwrap.dedent(body)
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(
-        command, cwd=SHOP, env=deployment.env, capture_output=True, text=True, timeout=90, check=False
+        command, cwd=SHOP, env=deployment.env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -138,7 +138,7 @@ def test_what_costs_more_than_was_agreed_wants_a_word(desk: Desk, monkeypatch: p
 
 
 @pytest.mark.estimate
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_five_thousand_jobs_cost_and_take_what_was_foretold(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     found = desk.run("large", 3_200, 1_800)
     with capsys.disabled():

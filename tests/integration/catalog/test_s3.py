@@ -29,7 +29,7 @@ from workers.images.inputs import BadInputError, Inputs, InputTroubleError, Wish
 from workers.images.storage import Storage, StorageError
 
 BUCKET = "shop"
-SECONDS = 90.0
+SECONDS = 300.0
 SERVER = """
 import sys
 from moto.server import ThreadedMotoServer

@@ -19,7 +19,7 @@ from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, running, wait_for
 from workers.jobs.request import Ask
 
-SECONDS = 120.0  # for any one command, on a machine that does other things too
+SECONDS = 300.0  # for any one command, on a machine that does other things too
 ACCOUNT = "sandbox-zhiqite"
 SWAP = Ask(
     "swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"),
@@ -60,7 +60,7 @@ def in_flight(stack: Stack) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(1200)
 def test_a_burst_is_paused_widened_canceled_and_accounted_for(operator: Operator, tmp_path: Path) -> None:
     stack = operator.stack
     # Given a burst that an account takes four at a time, slowly.

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,11 @@ from devstack import binaries, locks, postgres
 from devstack.errors import ServerError
 from devstack.home import Home
 from devstack.servers import Servers
+from tests.stack import wait_for
 from tests.words import names
 
 ROOT = Path(__file__).parents[3]
 AS_ROOT = os.geteuid() == 0
-WAIT_SECONDS = 30.0  # for what takes a tenth of a second on an idle machine
 
 # An owner in a process of its own: says what it started, then does what the test asks for.
 OWNER = """
@@ -71,11 +70,7 @@ servers.stop()
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"did not happen within {WAIT_SECONDS:.0f} s"
-        pause.wait(0.01)
+    wait_for(condition, every=0.01)
 
 
 @contextlib.contextmanager
@@ -96,7 +91,7 @@ def other_process(home: Path, mode: str = "") -> Iterator[tuple[subprocess.Popen
 
 
 def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True, connect_timeout=5)
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True, connect_timeout=60)
 
 
 def query(servers: Servers, statement: str) -> list[tuple[Any, ...]]:
@@ -108,7 +103,7 @@ def query(servers: Servers, statement: str) -> list[tuple[Any, ...]]:
 
 @contextlib.contextmanager
 def broker(servers: Servers) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(servers.urls.broker, socket_timeout=5) as client:
+    with redis.Redis.from_url(servers.urls.broker, socket_timeout=60) as client:
         yield client
 
 
@@ -118,7 +113,7 @@ def ports(servers: Servers) -> tuple[int | None, int | None]:
 
 def is_listening(url: str) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=5).close()
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=60).close()
     except ConnectionRefusedError:
         return False
     return True

@@ -109,7 +109,7 @@ def test_four_processes_at_once_migrate_once(empty: Engine) -> None:
     command = [sys.executable, "-c", script, empty.url.render_as_string(hide_password=False)]
     processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(4)]
 
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in processes] == [(b"", 0)] * 4
+    assert [(process.communicate(timeout=300)[1], process.returncode) for process in processes] == [(b"", 0)] * 4
     assert migrations.differences(empty) == []
 
 

@@ -51,7 +51,7 @@ class Deployment:
         """Exit code and output of `recast WORDS`."""
         done = subprocess.run(
             [sys.executable, "-m", "cli", *words], cwd=self.stack.home, env={**self.stack.env, **env},
-            capture_output=True, text=True, check=False, timeout=150,
+            capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
@@ -171,7 +171,7 @@ def _lived(made: Deployment, home: Path) -> Deployment:
     stack = made.stack
     code, told = made.recast("run", str(catalog(home)), "--no-wait", "--json")
     assert code == 0, told
-    produce(stack, 'made = swap.delay(**PAIR, account="sandbox-replicate")\nmade.get(timeout=80)\nanswer(made.id)')
+    produce(stack, 'made = swap.delay(**PAIR, account="sandbox-replicate")\nmade.get(timeout=240)\nanswer(made.id)')
     produce(stack, 'made = swap.delay(**PAIR, account="echo-zhiqite")\nanswer(made.id)')
 
     def all_told() -> bool:
@@ -190,7 +190,7 @@ def _lived(made: Deployment, home: Path) -> Deployment:
 
 def _flower(made: Deployment, path: str) -> str:
     try:
-        return httpx.get(made.flower + path, auth=made.flower_auth, timeout=5, follow_redirects=True).text
+        return httpx.get(made.flower + path, auth=made.flower_auth, timeout=60, follow_redirects=True).text
     except httpx.HTTPError:
         return ""
 

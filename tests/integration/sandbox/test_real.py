@@ -17,7 +17,8 @@ from PIL import Image, ImageChops
 from faces import detect, portrait
 from sandbox import SandboxConfig
 from sandbox.cartoon import cartoon
-from tests.sandbox_client import PORTRAITS, connected, encoded, picture, until
+from tests.sandbox_client import connected, encoded, picture, until
+from tests.stack import PORTRAITS
 
 ZHIQITE = "/zhiqite/AIGCImgOpenServ/saas/tool"
 SIDE = 320

@@ -305,7 +305,7 @@ def test_nobody_there_is_tried_again(database: Database, runtime: Runtime) -> No
 def test_a_slow_receiver_is_cut_off_and_keeps_no_other_waiting(
     database: Database, runtime: Runtime, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.webhooks.messages.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("workers.webhooks.messages.TIMEOUT_SECONDS", 3.0)
     release = threading.Event()
     arrived: dict[str, float] = {}
 
@@ -328,8 +328,8 @@ def test_a_slow_receiver_is_cut_off_and_keeps_no_other_waiting(
     delivered = {row.webhook_id: row.n for row in database.sql(
         "SELECT webhook_id, count(delivered_at) AS n FROM deliveries GROUP BY 1")}  # fmt: skip
     assert delivered == {slow: 0, quick: deliver.AT_ONCE + 4}
-    assert arrived["/quick"] - started < 1.0
-    assert unsaid(database.one("SELECT min(error) FROM deliveries WHERE webhook_id = :id", id=slow), "1 s") == []
+    assert arrived["/quick"] - started < 3.0, "before the slow one was cut off"
+    assert unsaid(database.one("SELECT min(error) FROM deliveries WHERE webhook_id = :id", id=slow), "3 s") == []
 
 
 def test_a_lost_secret_key_is_named(database: Database, make_runtime: RuntimeFactory, receiver: Receiver) -> None:

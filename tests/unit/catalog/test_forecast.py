@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.forecast import SAVING_SECONDS, Forecast, Tap, forecast
@@ -66,7 +66,6 @@ taps = st.builds(
 )
 
 
-@settings(deadline=None)  # a busy machine makes any single example slow
 @given(
     st.dictionaries(st.sampled_from(LANES), st.integers(1, 1_000_000)),
     st.lists(taps, max_size=4, unique_by=lambda tap: tap.name),

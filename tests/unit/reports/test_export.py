@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -77,7 +77,6 @@ def test_the_ending_decides_the_format() -> None:
         writer_for(Path("a.xlsx"))
 
 
-@settings(deadline=None)  # a busy machine makes any single example slow
 @given(st.text(min_size=1, max_size=300).filter(str.isprintable))
 def test_no_key_leaves_the_folder(key: str) -> None:
     name = safe_name(key)
@@ -86,7 +85,6 @@ def test_no_key_leaves_the_folder(key: str) -> None:
     assert 0 < len(name.encode()) <= 200
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
 def test_different_keys_have_different_names(one: str, other: str) -> None:
     assert (safe_name(one) == safe_name(other)) == (one == other)

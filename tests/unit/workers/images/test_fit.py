@@ -107,7 +107,7 @@ def test_what_pads_is_the_picture_out_of_focus() -> None:
     assert near(made.getpixel((700, made.height - 20)), BLUE, 40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 3_000),
     st.integers(1, 3_000),

@@ -30,7 +30,7 @@ def local(moments: Sequence[datetime], zone: str) -> list[str]:
     return [f"{moment.astimezone(Timetable('* * * * *', zone).local):%m-%d %H:%M %Z}" for moment in moments]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cron=CRONS, change=st.sampled_from(CHANGES), back=st.integers(0, 40).map(lambda hours: hours * HOUR))
 def test_a_timetable_is_what_a_walk_over_every_minute_finds(
     cron: Cron, change: tuple[str, datetime], back: timedelta
@@ -46,7 +46,7 @@ def test_a_timetable_is_what_a_walk_over_every_minute_finds(
     assert found == walk(cron, change, begin, end)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cron=CRONS, change=st.sampled_from(CHANGES), minutes=st.integers(0, 4 * 24 * 60))
 def test_it_does_not_matter_where_the_looking_begins(cron: Cron, change: tuple[str, datetime], minutes: int) -> None:
     zone, day = change
@@ -151,7 +151,7 @@ def expected(planned: list[datetime], ticks: list[datetime], catch_up: CatchUp) 
     return fired
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cron=CRONS,
     change=st.sampled_from(CHANGES),
