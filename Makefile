@@ -23,12 +23,18 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 # handed out one at a time (tests/conftest.py), so that none is left over at the end.
 TEST_PROCESSES := 3
 
+# `make check PATH=web` names what to check; programs are then looked up where every system has them.
+ifeq ($(origin PATH),command line)
+CHECKED := $(PATH)
+override PATH := /usr/local/bin:/usr/bin:/bin
+endif
+
 .PHONY: help
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: $(INSTALLED) ## Make .venv with all that the project needs; the other commands do this by themselves.
+setup: $(INSTALLED) ## Create .venv with everything the project needs; the other commands do this when it is needed.
 
 $(INSTALLED): $(DEFINES)
 	@if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
@@ -54,32 +60,40 @@ $(INSTALLED): $(DEFINES)
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED) ## Run the example catalog against the sandbox: no keys, no containers, nothing to install before.
+demo: $(INSTALLED) ## Run the example catalog in the sandbox; needs no keys, no containers and no servers.
 	@$(BIN)/recast run examples/catalog.csv --sandbox
 
 .PHONY: up
 up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 	@$(BIN)/recast up
 
+.PHONY: unit
+unit: $(INSTALLED) ## Run the unit tests, which need no servers.
+	$(BIN)/python -m pytest -n 2 tests/unit
+
+.PHONY: check
+check: $(INSTALLED) ## Check one path or module, such as PATH=workers/engine: style, types and its unit tests.
+	@$(BIN)/python -m tests.check $(CHECKED)
+
 .PHONY: test
-test: $(INSTALLED) ## Run all tests.
+test: $(INSTALLED) ## Run all tests, on real servers.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or estimate or long)'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults
-faults: $(INSTALLED) ## Kill everything at every moment: the whole matrix, of which `make test` runs a few cells.
+faults: $(INSTALLED) ## Run the whole kill matrix; `make test` runs a few of its cells.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
 
 .PHONY: long
-long: $(INSTALLED) ## Run the tests that take a minute each: whole deployments, operated, ended and joined in every way.
+long: $(INSTALLED) ## Run the tests that take a minute each, on complete deployments.
 	$(BIN)/python -m pytest -n 2 -m long
 
 .PHONY: million
-million: $(INSTALLED) ## A million rows: every mistake found, then loaded, run again, and changed in part.
+million: $(INSTALLED) ## Run a catalog of a million rows: find every mistake, load it, run it again, change part of it.
 	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/catalog/test_million.py
 
 .PHONY: estimate
-estimate: $(INSTALLED) ## Five thousand jobs in the sandbox against what --dry-run had said of them.
+estimate: $(INSTALLED) ## Run 5,000 jobs in the sandbox and compare them with their forecast.
 	$(BIN)/python -m pytest -m estimate --timeout 900 tests/integration/catalog/test_estimate.py
 
 # A soak. The same seed kills the same things at the same times, under the same faults.
@@ -88,7 +102,7 @@ JOBS := 20000
 MINUTES := 10
 
 .PHONY: chaos
-chaos: $(INSTALLED) ## Break everything for ten minutes under load, then judge; SEED=, JOBS= and MINUTES= say otherwise.
+chaos: $(INSTALLED) ## Break everything for ten minutes under load, then check the books; SEED=, JOBS=, MINUTES= change it.
 	$(BIN)/python -m tests.chaos --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: lint
@@ -111,7 +125,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 	--no-emit-index-url --no-header --quiet
 
 .PHONY: lock
-lock: $(INSTALLED) ## Write the locks anew after a change of pyproject.toml; what still fits keeps its version.
+lock: $(INSTALLED) ## Rewrite the lock files after a change of pyproject.toml; versions that still fit stay.
 	$(COMPILE) --all-extras -o requirements.lock
 	$(COMPILE) --extra build --extra s3 --extra parquet --constraint requirements.lock -o requirements-prod.lock
 
