@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Recast's processes: the same image is worker, beat, flower, web and the one-shot migration; the command tells which.
+# Recast's processes: worker, beat, flower, web and the one-shot migration share the image; the command selects one.
 
 FROM python:3.13.16-slim-trixie AS base
 ENV PYTHONDONTWRITEBYTECODE=1 \
@@ -17,7 +17,7 @@ COPY requirements-prod.lock ./
 RUN /opt/recast/bin/pip install --require-hashes --only-binary=:all: -r requirements-prod.lock
 COPY . .
 # The build backend is in the lock; without isolation nothing is fetched that has no hash.
-RUN /opt/recast/bin/pip install --no-deps --no-build-isolation .
+RUN /opt/recast/bin/pip install --no-deps --no-build-isolation ./recast .
 
 FROM base
 # The identity is fixed, so that volumes keep their owner when the image is built anew.
@@ -32,7 +32,7 @@ USER recast
 WORKDIR /var/lib/recast
 VOLUME /var/lib/recast
 EXPOSE 5555 8765
-# A worker's and beat's end is `docker stop`'s SIGTERM: claiming ends, submissions in flight are recorded.
+# `docker stop` sends SIGTERM to worker and beat: they stop claiming jobs and record submissions in flight.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["recast"]
 CMD ["worker"]

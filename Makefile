@@ -10,9 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What is installed is what these two files say; a change of either installs again.
+# What is installed is what these files say; a change of either installs again.
 INSTALLED := $(VENV)/.installed
-DEFINES := requirements.lock pyproject.toml
+DEFINES := requirements.lock pyproject.toml recast/pyproject.toml
 
 # The interpreter for the virtual environment. Empty: the first of these on PATH that is new, and old, enough.
 PYTHON :=
@@ -23,12 +23,18 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 # handed out one at a time (tests/conftest.py), so that none is left over at the end.
 TEST_PROCESSES := 3
 
+# `make check PATH=web` names what to check; programs are then looked up where every system has them.
+ifeq ($(origin PATH),command line)
+CHECKED := $(PATH)
+override PATH := /usr/local/bin:/usr/bin:/bin
+endif
+
 .PHONY: help
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
-setup: $(INSTALLED) ## Make .venv with all that the project needs; the other commands do this by themselves.
+setup: $(INSTALLED) ## Create .venv with everything the project needs; the other commands do this automatically.
 
 $(INSTALLED): $(DEFINES)
 	@if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
@@ -50,37 +56,46 @@ $(INSTALLED): $(DEFINES)
 	@# As pip would, but on all cores; like pip, it leaves alone what does not compile.
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@# The build tools are in the lock, so nothing is fetched that has no hash.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable ./recast --editable .
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED) ## Run the example catalog against the sandbox: no keys, no containers, nothing to install before.
+demo: $(INSTALLED) ## Run the example catalog in the sandbox: no keys, no containers, nothing to install first.
 	@$(BIN)/recast run examples/catalog.csv --sandbox
 
 .PHONY: up
 up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 	@$(BIN)/recast up
 
+.PHONY: unit
+unit: $(INSTALLED) ## Run the unit tests, which need no servers.
+	$(BIN)/python -m pytest -n 2 tests/unit
+
+.PHONY: check
+check: $(INSTALLED) ## Check one path or module, such as PATH=workers/engine: style, types and its unit tests.
+	@$(BIN)/python -m tests.check $(CHECKED)
+
 .PHONY: test
-test: $(INSTALLED) ## Run all tests.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or estimate or long)'
+test: $(INSTALLED) ## Run all tests, on real servers.
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or forecast or long)'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults
-faults: $(INSTALLED) ## Kill everything at every moment: the whole matrix, of which `make test` runs a few cells.
+faults: $(INSTALLED) ## Kill each process at each moment: the whole fault matrix, of which `make test` runs a few cells.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
 
 .PHONY: long
-long: $(INSTALLED) ## Run the tests that take a minute each: whole deployments, operated, ended and joined in every way.
+long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, started, operated and stopped.
 	$(BIN)/python -m pytest -n 2 -m long
 
 .PHONY: million
-million: $(INSTALLED) ## A million rows: every mistake found, then loaded, run again, and changed in part.
+million: $(INSTALLED) ## Check a million rows, load them, run them again, and change some of them.
 	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/catalog/test_million.py
 
-.PHONY: estimate
-estimate: $(INSTALLED) ## Five thousand jobs in the sandbox against what --dry-run had said of them.
-	$(BIN)/python -m pytest -m estimate --timeout 900 tests/integration/catalog/test_estimate.py
+.PHONY: forecast
+forecast: $(INSTALLED) ## Run 5,000 jobs in the sandbox and compare them with their forecast.
+	$(BIN)/python -m pytest -m forecast --timeout 900 tests/integration/catalog/test_forecast_times.py
 
 # A soak. The same seed kills the same things at the same times, under the same faults.
 SEED :=
@@ -88,7 +103,7 @@ JOBS := 20000
 MINUTES := 10
 
 .PHONY: chaos
-chaos: $(INSTALLED) ## Break everything for ten minutes under load, then judge; SEED=, JOBS= and MINUTES= say otherwise.
+chaos: $(INSTALLED) ## Break everything for ten minutes under load, then check the books; SEED=, JOBS=, MINUTES= change it.
 	$(BIN)/python -m tests.chaos --jobs $(JOBS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: lint
@@ -106,16 +121,17 @@ format: $(INSTALLED) ## Format the code and apply the linter's safe fixes.
 bench: $(INSTALLED) ## Compare Recast with idiomatic Celery and a bare event loop.
 	$(BIN)/python -m benchmarks
 
-# Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it.
+# Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it; and not
+# our own producers' package, which is installed from here.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --quiet
+	--no-emit-index-url --no-emit-package recast-client --no-header --quiet
 
 .PHONY: lock
-lock: $(INSTALLED) ## Write the locks anew after a change of pyproject.toml; what still fits keeps its version.
+lock: $(INSTALLED) ## Update the lock files after a change of pyproject.toml; versions that still fit stay.
 	$(COMPILE) --all-extras -o requirements.lock
 	$(COMPILE) --extra build --extra s3 --extra parquet --constraint requirements.lock -o requirements-prod.lock
 
 .PHONY: clean
-clean: ## Remove what the commands above made, except data (.recast) and pictures (recast-pictures).
+clean: ## Remove what the commands above created, except data (.recast) and pictures (recast-pictures).
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,7 @@ Rounds = Sequence[Mapping[str, Figures]]
 
 
 def lineup(*, short: bool) -> list[Contestant]:
-    """Who runs. A short run leaves out the slower of Celery's pools.
+    """The contestants. A short run leaves out the slower of Celery's pools.
 
     The pools have the size that was best on two cores: prefork of 4 did 230 to 250 jobs/s, of 2 and of 8 fewer; threads
     about 185, whether 8 or 16, because they share one interpreter lock.
@@ -44,8 +44,10 @@ def lineup(*, short: bool) -> list[Contestant]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--short", action="store_true", help="under three minutes: shorter runs, one pool for Celery")
-    parser.add_argument("--rounds", type=int, default=1, help="how often everybody runs; ratios are within a round")
+    parser.add_argument(
+        "--short", action="store_true", help="finish in under three minutes: shorter runs, one Celery pool"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="number of rounds; ratios are computed within a round")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if sys.platform != "linux":

@@ -1,4 +1,4 @@
-"""From what was observed to what is reported. Pure."""
+"""The computation of reported figures from observations. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sample:
     contestant: float
     servers: float
     stub: float
-    #: Of all cores, whoever used them.
+    #: Of all cores, by any process.
     machine: float
 
 

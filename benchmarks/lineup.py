@@ -1,4 +1,4 @@
-"""How each contestant is set up, started and read out: the benchmark's side of `benchmarks.contestants`."""
+"""The setup, start and results of each contestant: the benchmark's side of `benchmarks.contestants`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from celery import Celery
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 import migrations
 from benchmarks import table
@@ -50,7 +50,7 @@ class Contestant(Protocol):
     """One way to do the work."""
 
     name: str
-    #: What it is, in a few words for the report.
+    #: Its short description in the report.
     title: str
     #: Query for the Unix times at which its jobs were finished, ascending.
     finished: str
@@ -64,7 +64,7 @@ class Contestant(Protocol):
         ...
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
-        """What the program is told."""
+        """The program's environment variables."""
         ...
 
 
@@ -119,7 +119,7 @@ class IdiomaticCelery:
         return feed
 
     def command(self) -> list[str]:
-        """A worker without what a single worker has no use for."""
+        """A worker without the features that a single worker does not need."""
         return [
             sys.executable, "-m", "celery", "-A", "benchmarks.contestants.celery_idiomatic", "worker",
             "-P", self._pool, "-c", str(self._concurrency),
@@ -127,7 +127,7 @@ class IdiomaticCelery:
         ]  # fmt: skip
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
-        """Where everything is."""
+        """The addresses of the servers and of the provider."""
         return _environment(stage)
 
 
@@ -148,7 +148,7 @@ class BareLoop:
         return [sys.executable, "-m", "benchmarks.contestants.bare_loop"]
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
-        """Where everything is."""
+        """The addresses of the servers and of the provider."""
         return _environment(stage)
 
 
@@ -176,39 +176,43 @@ class Recast:
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         with engine.begin() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO accounts (name, provider, latency) VALUES (:name, :provider, cast(:latency AS jsonb))"
-                ),
-                {
-                    "name": self.ACCOUNT,
-                    "provider": Bench.NAME,
-                    # Learned before, as the others are told it.
-                    "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),
-                },
-            )
-            batch_id = connection.execute(
-                text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"),
-                {"number": self.BACKLOG},
-            ).scalar_one()
-            connection.execute(
-                text(
-                    "INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)"
-                    " SELECT gen_random_uuid()::text, 'swap', :source, :target, :lane, :batch_id, number::text"
-                    " FROM generate_series(1, :number) AS number"
-                ),
-                {
-                    "source": SOURCE,
-                    "target": TARGET,
-                    "lane": lane_of(None, [OPERATION]),
-                    "batch_id": batch_id,
-                    "number": self.BACKLOG,
-                },
-            )
+            self._add_account(connection)
+            self._add_backlog(connection)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
         return _no_need
+
+    def _add_account(self, connection: Connection) -> None:
+        connection.execute(
+            text("INSERT INTO accounts (name, provider, latency) VALUES (:name, :provider, cast(:latency AS jsonb))"),
+            {
+                "name": self.ACCOUNT,
+                "provider": Bench.NAME,
+                # Measured before, as the other contestants get it as a setting.
+                "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),
+            },
+        )
+
+    def _add_backlog(self, connection: Connection) -> None:
+        batch_id = connection.execute(
+            text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"),
+            {"number": self.BACKLOG},
+        ).scalar_one()
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)"
+                " SELECT gen_random_uuid()::text, 'swap', :source, :target, :lane, :batch_id, number::text"
+                " FROM generate_series(1, :number) AS number"
+            ),
+            {
+                "source": SOURCE,
+                "target": TARGET,
+                "lane": lane_of(None, [OPERATION]),
+                "batch_id": batch_id,
+                "number": self.BACKLOG,
+            },
+        )
 
     def command(self) -> list[str]:
         """The worker that `recast worker` starts, with the embedded beat that sends the sweeps."""

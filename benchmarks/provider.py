@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import httpx
 from pydantic import BaseModel, ConfigDict
 
 import providers
 from benchmarks.contestants import LATENCY_SECONDS
+from providers.http import Request
 from providers.outcomes import Accepted, Credentials, Done, Pending, PollOutcome, SubmitOutcome
 from providers.protocol import Reply
 from providers.replies import OneByOne, poll_verdict, submit_verdict
@@ -21,7 +22,7 @@ OPERATION = "bench.make"
 
 
 class BenchSettings(BaseModel):
-    """The stub knows no credentials."""
+    """The stub has no credentials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +44,7 @@ class Bench(OneByOne):
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
             pictures=False,
             typical_seconds=LATENCY_SECONDS,
-            summary="makes nothing, after a while",
+            summary="makes nothing, after a delay",
         )
     }
     SETTINGS: ClassVar[type[BaseModel]] = BenchSettings
@@ -55,28 +56,28 @@ class Bench(OneByOne):
             "source": order.inputs["source"].url,
             "target": order.inputs["target"].url,
         }
-        request = httpx.Request("POST", f"{self.endpoint.base_url}/jobs", json=body)
+        request = Request("POST", f"{self.endpoint.base_url}/jobs", json=body)
         reply = await self.pay(request, write_before)
         answer = _read(reply)
         handle = answer.get("id")
         return Accepted(handle, reply.body) if isinstance(handle, str) else submit_verdict(reply, "no id")
 
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
-        """Ask for a job by its handle."""
-        reply = await self.ask(httpx.Request("GET", f"{self.endpoint.base_url}/jobs/{attempt.handle}"))
+        """Poll a job by its handle."""
+        reply = await self.ask(Request("GET", f"{self.endpoint.base_url}/jobs/{attempt.handle}"))
         answer = _read(reply)
         if answer.get("status") == "done":
             return Done((), reply.body, facts={"url": answer["url"]})
         return Pending(reply.body) if answer.get("status") == "pending" else poll_verdict(reply, "no status")
 
     async def check(self) -> Credentials:
-        """There are none to check."""
-        return Credentials(ok=True, message="the stub takes everybody")
+        """There are no credentials to check."""
+        return Credentials(ok=True, message="the stub accepts every account")
 
 
 def _read(reply: Reply) -> dict[str, Any]:
     """A good answer's JSON; any other answer says nothing."""
-    answer = json.loads(reply.body) if reply.status == httpx.codes.OK else {}
+    answer = json.loads(reply.body) if reply.status == HTTPStatus.OK else {}
     return answer if isinstance(answer, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""One contestant's run: fresh servers, a fresh provider, and samples of everybody's CPU time while it works."""
+"""One contestant's run: fresh servers, a fresh provider, and samples of all CPU times while it works."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.stub import Bill
 from devstack.servers import Servers
 from models.connection import make_engine
 
-SAMPLE_SECONDS = 0.25  # between two looks, each of which costs a few milliseconds
-BILL_SECONDS = 1.0  # between two looks at the bill until the first job is done
+SAMPLE_SECONDS = 0.25  # between two samples, each of which costs a few milliseconds
+BILL_SECONDS = 1.0  # between two reads of the bill until the first job is done
 START_SECONDS = 60.0  # for a contestant's first completed job
 LOG_LINES = 20
 
@@ -63,7 +63,7 @@ def run(contestant: Contestant, seconds: float) -> Figures:
 
 
 def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sample] | None:
-    """Look again and again until `seconds` after the first completed job; None when there is none."""
+    """Take samples until `seconds` after the first completed job; None if no job completes."""
     samples = [look()]
     ends_at = samples[0].at + START_SECONDS
     started, bill_at = False, 0.0

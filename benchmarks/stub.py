@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import cast
 
 HOST = "127.0.0.1"
-MAX_REQUEST_BYTES = 64 * 1024  # a submission has a few hundred; more is a client that has lost its way
+MAX_REQUEST_BYTES = 64 * 1024  # a submission has a few hundred; more is a broken client
 BACKLOG = 1024  # connections that wait to be accepted, when a contestant opens all of its own at once
 
 _HEAD_END = b"\r\n\r\n"
@@ -43,7 +43,7 @@ class Bill:
 
 
 class Desk:
-    """Takes jobs and tells how they stand; `clock` in seconds."""
+    """Accepts jobs and reports their states; `clock` in seconds."""
 
     def __init__(self, latency: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._latency = latency
@@ -61,7 +61,7 @@ class Desk:
         return b'{"id":"%d"}' % (len(self._ready_at) - 1)
 
     def poll(self, name: bytes) -> bytes | None:
-        """How a job stands; None for one that there is not."""
+        """A job's state; None if there is no such job."""
         if not name.isdigit() or int(name) >= len(self._ready_at):
             return None
         number = int(name)
@@ -72,7 +72,7 @@ class Desk:
         return b'{"status":"done","url":"https://results.example/%d.png"}' % number
 
     def bill(self) -> Bill:
-        """What was asked so far."""
+        """The requests so far."""
         return Bill(
             submits=len(self._ready_at),
             repeats=len(self._ready_at) - len(self._bodies),

@@ -1,4 +1,4 @@
-"""Values as cells of a CSV file that somebody will open in a spreadsheet."""
+"""Cells of CSV files that people open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import re
 from typing import Any
 
-# What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"); plain numbers are none.
+# A spreadsheet reads a cell that begins with one of these as a formula (OWASP, "CSV Injection"), except a number.
 _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def cell(value: Any) -> str:
-    """`value` as text, JSON where it is none; what a spreadsheet would run is made text by a leading apostrophe."""
+    """`value` as text, or as JSON if it is not text; a leading apostrophe keeps spreadsheets from running formulas."""
     if value is None:
         return ""
     written = value if isinstance(value, str) else as_json(value)

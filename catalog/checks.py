@@ -1,8 +1,8 @@
-"""Deciding of one row whether it can be enqueued: its columns, the way it would go, and the local files it names.
+"""The check of one catalog row: its columns, its route, and the local files that it names.
 
-What rows have in common is decided once: the way (`workers.jobs.routing.route`) for every combination of accounts,
-operation and options, and the look at a file for every distinct path. So a million rows cost little more than reading
-them.
+What rows have in common is computed once: the route (`workers.jobs.routing.route`) for each combination of accounts,
+operation and options, and the check of a file for each distinct path. So checking a million rows costs little more than
+reading them.
 """
 
 from __future__ import annotations
@@ -10,50 +10,48 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from catalog.columns import COLUMNS, Row
 from catalog.errors import Mistake
 from catalog.rows import parse_json
 from recast.errors import InvalidJobError
+from workers.cache import Cache
 from workers.config.accounts import Account
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.uris import local_path
 from workers.images.verify import BadPictureError, header
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, Ask
+from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest
 from workers.jobs.routing import Reach, route
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
-CONSENT = "consent"  # the column for the reference of a model's release
-MAX_URI = 4_096  # characters; longer ones are refused by routing, and not worth remembering
-REMEMBERED_WAYS = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
-REMEMBERED_FILES = 100_000  # paths; an entry takes about 300 bytes
+MAX_URI = 4_096  # characters; routing rejects longer ones, so they are not cached
+CACHED_ROUTES = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
+CACHED_FILES = 100_000  # paths; an entry takes about 300 bytes
 
 _OURS = frozenset(COLUMNS)
 _NOTHING: tuple[Any, ...] = ("", None)
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a row can go: its lane, and what its submission costs at the cheapest and the dearest account."""
+class Route:
+    """A row's lane, and what its submission costs at the cheapest and at the most expensive account."""
 
     lane: str
     cheapest: Decimal
     dearest: Decimal
-    #: ``account.operation`` that have no price.
+    #: ``account: operation`` pairs without a price.
     unpriced: tuple[str, ...] = ()
 
     @property
     def written(self) -> tuple[str, str]:
-        """The two costs as the database reads them."""
+        """Both costs as the database reads them."""
         return str(self.cheapest), str(self.dearest)
 
 
@@ -63,29 +61,19 @@ class Entry:
 
     line: int
     key: str
-    ask: Ask
+    ask: JobRequest
     #: The local pictures of `ask` by role: absolute paths, since workers run elsewhere.
     places: Mapping[str, str]
     #: The options of `ask`, their local pictures absolute as well.
     options: Mapping[str, Any]
-    way: Way
+    route: Route
     fingerprint: str
     extra: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
-    """Account and provider of rows that name neither, and what every row must have."""
-
-    account: str | None = None
-    provider: str | None = None
-    #: Whether each row must name the model's release, in its metadata column `consent`.
-    require_consent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _File:
-    """What a look at a local file found: where it is; a stamp that changes when the file does."""
+    """A checked local file: its absolute path, a stamp that changes with the file, and what is wrong with it."""
 
     place: str
     stamp: str = ""
@@ -93,7 +81,7 @@ class _File:
 
 
 class BadRowError(Exception):
-    """A row that cannot be enqueued; its argument is the list of what is wrong with it."""
+    """A row that cannot be enqueued; `mistakes` lists what is wrong with it."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__(mistakes)
@@ -104,13 +92,15 @@ class Checker:
     """Checks the rows of one catalog.
 
     Args:
-        accounts: those that may be used.
+        accounts: the accounts that rows may use.
         reach: how providers can fetch local files.
-        base: what relative paths are relative to: the catalog's own folder, or the address it lies at.
-        defaults: for rows that name neither account nor provider.
+        base: what relative paths are relative to: the catalog's folder or its address.
+        options: the run's options: account and provider of rows that name neither, and whether each needs a consent.
     """
 
-    def __init__(self, accounts: Mapping[str, Account], reach: Reach, base: str | Path, defaults: Defaults) -> None:
+    def __init__(
+        self, accounts: Mapping[str, Account], reach: Reach, base: str | Path, options: RunOptions = DEFAULTS
+    ) -> None:
         self._accounts = accounts
         self._reach = reach
         self._address = str(base) if "://" in str(base) else None
@@ -119,22 +109,22 @@ class Checker:
             need.option for account in accounts.values() for op in account.operations.values()
             for need in op.needs.values()
         )  # fmt: skip
-        self._defaults = defaults
-        self._ways: _Recent[Way] = _Recent(REMEMBERED_WAYS)
-        self._files: _Recent[_File | None] = _Recent(REMEMBERED_FILES)
-        self._options: _Recent[tuple[Mapping[str, Any], str]] = _Recent(REMEMBERED_WAYS)
+        self._run = options
+        self._routes: Cache[Hashable, Route] = Cache(CACHED_ROUTES)
+        self._files: Cache[str, _File | None] = Cache(CACHED_FILES)
+        self._options: Cache[str, tuple[Mapping[str, Any], str]] = Cache(CACHED_ROUTES)
 
     def check(self, row: Row) -> Entry:
-        """What is to be enqueued for `row`.
+        """The entry to enqueue for `row`.
 
         Raises:
-            BadRowError: nothing; it names each column, its value and what is allowed.
+            BadRowError: the row is wrong; it names each column, its value and what is allowed.
         """
         values = row.values
         try:
             key = _key(values.get("key"))
             ask, options_written = self._ask(row)
-            way = self._way(ask, options_written)
+            row_route = self._route(ask, options_written)
         except InvalidJobError as error:
             raise BadRowError([Mistake(row.line, error.field, error.message, _shown(values.get("key")))]) from None
         places: dict[str, str] = {}
@@ -142,7 +132,7 @@ class Checker:
         mistakes: list[Mistake] = []
         for role in KINDS[ask.kind]:
             self._take(role, getattr(ask, role), places, stamps, mistakes)
-        in_options = self._option_pictures(ask, way) if self._pictures_in_options and ask.options else {}
+        in_options = self._option_pictures(ask, row_route) if self._pictures_in_options and ask.options else {}
         for option, uri in in_options.items():
             self._take(f"options.{option}", uri, places, stamps, mistakes)
         if mistakes:
@@ -152,13 +142,13 @@ class Checker:
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
-        return Entry(row.line, key, ask, places, options, way, digest, extra)
+        return Entry(row.line, key, ask, places, options, row_route, digest, extra)
 
     def _take(self, field: str, uri: str | None, places: dict[str, str], stamps: list[str], bad: list[Mistake]) -> None:
-        """Look at one picture of a row, where it is a local file."""
+        """Check one picture of a row, if it is a local file."""
         if not uri:
             return
-        file = self._files.get(uri, lambda: _look(self._folder, uri))
+        file = self._files.get_or_make(uri, lambda: _check_file(self._folder, uri))
         if file is None:
             return
         if file.problem:
@@ -166,23 +156,23 @@ class Checker:
         stamps.append(file.stamp)
         places[field] = file.place
 
-    def _option_pictures(self, ask: Ask, way: Way) -> Mapping[str, str]:
-        """The pictures that the row's options name, by option."""
-        ways = ((account, lane_operation(way.lane, account)) for account in self._accounts.values())
-        operations = {name: account.operations[name] for account, name in ways if name is not None}
+    def _option_pictures(self, ask: JobRequest, route: Route) -> Mapping[str, str]:
+        """The pictures in the row's options, by option."""
+        lanes = ((account, lane_operation(route.lane, account)) for account in self._accounts.values())
+        operations = {name: account.operations[name] for account, name in lanes if name is not None}
         return {
             str(operation.needs[role].option): uri
             for operation in operations.values()
             for role, uri in operation.option_pictures(ask.options).items()
         }
 
-    def _ask(self, row: Row) -> tuple[Ask, str]:
+    def _ask(self, row: Row) -> tuple[JobRequest, str]:
         values = row.values
         options, options_written = self._parse_options(values.get("options"))
         account, provider = _text("account", values.get("account")), _text("provider", values.get("provider"))
         if account is None and provider is None:
-            account, provider = self._defaults.account, self._defaults.provider
-        ask = Ask(
+            account, provider = self._run.account, self._run.provider
+        ask = JobRequest(
             kind=_text("kind", values.get("kind")) or "",
             source=self._uri("source", values.get("source")),
             target=self._uri("target", values.get("target")),
@@ -194,12 +184,14 @@ class Checker:
             options=options,
             consent=_text(CONSENT, values.get(CONSENT)),
         )
-        if self._defaults.require_consent and not ask.consent:
-            raise InvalidJobError(CONSENT, "is missing; with --require-consent each row names the model's release")
+        if self._run.require_consent and not ask.consent:
+            raise InvalidJobError(
+                CONSENT, "is missing; with --require-consent, each row must give the reference of a model release"
+            )
         return ask, options_written
 
     def _uri(self, role: str, value: Any) -> str | None:
-        """A picture's path or address; in a catalog that lies at an address, relative paths are relative to that."""
+        """A picture's path or address; in a catalog with an address, relative paths are relative to that address."""
         uri = _text(role, value)
         if uri is None or self._address is None or "://" in uri or uri.startswith("/"):
             return uri
@@ -215,22 +207,22 @@ class Checker:
             return value, canonical(value)
         if not isinstance(value, str):
             raise InvalidJobError("options", f"{value!r} is not a JSON object")
-        return self._options.get(value, lambda: _parsed_options(value))
+        return self._options.get_or_make(value, lambda: _parsed_options(value))
 
-    def _way(self, ask: Ask, options_written: str) -> Way:
-        """The way of `ask`, remembered under everything that `route` looks at."""
+    def _route(self, ask: JobRequest, options_written: str) -> Route:
+        """The route of `ask`, cached under everything that `route` reads."""
         pictures = (_shape(ask.source), _shape(ask.target), _shape(ask.image))
         prompt = ask.prompt or ""
         consent = ask.consent or ""
         if "unusual" in pictures or len(prompt) > MAX_PROMPT or "\x00" in prompt:
-            return self._find_way(ask)
+            return self._find_route(ask)
         if len(consent) > MAX_CONSENT or not consent.isprintable():
-            return self._find_way(ask)
-        said = (bool(prompt), bool(prompt.strip()), bool(consent))
-        known = (ask.kind, ask.account, ask.provider, ask.operation, options_written, pictures, said)
-        return self._ways.get(known, lambda: self._find_way(ask))
+            return self._find_route(ask)
+        texts = (bool(prompt), bool(prompt.strip()), bool(consent))
+        key = (ask.kind, ask.account, ask.provider, ask.operation, options_written, pictures, texts)
+        return self._routes.get_or_make(key, lambda: self._find_route(ask))
 
-    def _find_way(self, ask: Ask) -> Way:
+    def _find_route(self, ask: JobRequest) -> Route:
         lane = route(ask, self._accounts, self._reach)
         costs, unpriced = [], []
         for account in self._accounts.values():
@@ -239,38 +231,22 @@ class Checker:
                 costs.append(account.cost(account.operations[name], ask.options))
                 if name.partition(".")[2] not in account.prices:
                     unpriced.append(f"{account.name}: {name}")
-        return Way(lane, min(costs), max(costs), tuple(unpriced))
-
-
-class _Recent(Generic[T]):
-    """Remembers what was found for the keys used last."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._known: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What is known for `key`, or else found now; what `find` raises is not remembered."""
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        found = self._known[key] = find()
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
-        return found
+        return Route(lane, min(costs), max(costs), tuple(unpriced))
 
 
 def _key(value: Any) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text("key", value)
     if text is None:
-        raise InvalidJobError("key", "is missing; it names the row within its catalog, and must not change")
+        raise InvalidJobError(
+            "key", "is missing; give each row a key that is unique in its catalog and does not change"
+        )
     if len(text) > MAX_KEY or not text.isprintable():
         raise InvalidJobError("key", f"{text[:80]!r} is not allowed; allowed: 1 to {MAX_KEY} printable characters")
     return text
 
 
 def _shown(key: Any) -> str:
-    """A key in a message, whatever it is."""
+    """A key as messages show it, also one that is not text."""
     return key if isinstance(key, str) else "" if key is None else repr(key)
 
 
@@ -294,7 +270,7 @@ def _parsed_options(text: str) -> tuple[Mapping[str, Any], str]:
 
 
 def _shape(uri: str | None) -> str | None:
-    """All that routing looks at of a picture's address."""
+    """Everything that routing reads of a picture's address."""
     if uri is None:
         return None
     if len(uri) > MAX_URI or "\x00" in uri:
@@ -302,8 +278,8 @@ def _shape(uri: str | None) -> str | None:
     return uri.partition("://")[0] if "://" in uri else "path"
 
 
-def _look(folder: Path, uri: str) -> _File | None:
-    """Look at the local file that `uri` names; None for an address elsewhere."""
+def _check_file(folder: Path, uri: str) -> _File | None:
+    """Check the local file that `uri` names; None for an address elsewhere."""
     path = local_path(uri)
     if path is None:
         return None
@@ -317,7 +293,7 @@ def _look(folder: Path, uri: str) -> _File | None:
         return _File(place, problem=f"the file cannot be read: {error.strerror or error}")
     problem = None
     if picture.animated:
-        problem = f"this is an animated {picture.format}; a still picture is needed"
+        problem = f"this is an animated {picture.format}; use a still picture"
     elif stat.st_size > MAX_INPUT_BYTES:
         problem = f"the file has {stat.st_size:,} bytes; allowed: {MAX_INPUT_BYTES:,}"
     return _File(place, f"{stat.st_size}:{stat.st_mtime_ns}", problem)

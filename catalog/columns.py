@@ -1,4 +1,4 @@
-"""The columns of a catalog, and one row of it."""
+"""The columns of a catalog and the type of its rows."""
 
 from __future__ import annotations
 
@@ -8,42 +8,40 @@ from typing import Any
 
 from catalog.errors import CatalogError
 
-#: The columns that mean something; all others are metadata.
+#: The columns that Recast reads; all others are metadata.
 COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
-
-
 REQUIRED = ("key", "kind")
 
 
 @dataclass(slots=True)  # not frozen, as there are millions: making one would take five times as long
 class Row:
-    """What one row says, by column. Values of CSV are text, those of other formats anything JSON has."""
+    """One row's values by column: text from CSV, any JSON value from other formats."""
 
-    #: The line of the file it begins on; in a table that has no lines, its number from 1.
+    #: The line of the file that the row begins on; in a table without lines, its number from 1.
     line: int
     values: Mapping[str, Any]
 
 
 def miswritten_column(names: Iterable[str]) -> str | None:
-    """The first of `names` that is one of our columns in other letters."""
+    """The first of `names` that differs from one of our columns only in upper and lower case."""
     return next((name for name in names if name not in COLUMNS and name.lower() in COLUMNS), None)
 
 
 def check_columns(where: str, header: list[str]) -> None:
-    """Let a table's columns pass.
+    """Check a table's columns.
 
     Raises:
-        CatalogError: one has no name, is written wrongly, stands twice or is missing.
+        CatalogError: a column has no name, is misspelled, occurs twice or is missing.
     """
     for position, name in enumerate(header, start=1):
         if not name:
-            raise CatalogError(f"{where}: column {position} has no name")
+            raise CatalogError(f"{where}: column {position} has no name; name each column in the header")
     if miswritten := miswritten_column(header):
-        raise CatalogError(f"{where}: column {miswritten!r}: write it {miswritten.lower()!r}")
+        raise CatalogError(f"{where}: column {miswritten!r} is not valid; write {miswritten.lower()!r}")
     if doubled := sorted({name for name in header if header.count(name) > 1}):
-        raise CatalogError(f"{where}: twice in the header: {', '.join(doubled)}")
+        raise CatalogError(f"{where}: the header has these columns more than once: {', '.join(doubled)}")
     if missing := [name for name in REQUIRED if name not in header]:
         raise CatalogError(
-            f"{where}: missing in the header: {', '.join(missing)}; the columns are {', '.join(COLUMNS)}, "
-            "and any others for metadata"
+            f"{where}: these columns are missing in the header: {', '.join(missing)}; allowed: {', '.join(COLUMNS)}, "
+            "and any others as metadata"
         )

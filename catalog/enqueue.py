@@ -1,16 +1,16 @@
-"""Merging a checked catalog into its batch: one COPY into a staging table, then a few statements over all rows.
+"""The merge of a checked catalog into its batch: one COPY into a staging table, then a few statements over all rows.
 
-A row's job is found again by the batch's name and the row's key. What happens to it:
+The batch's name and the row's key identify a row's job. What happens to it:
 
     row is new                                             inserted
-    same inputs, job failed, or was superseded             queued again
-    same inputs, job rejected                              queued again if asked for
-    same inputs, any other state                           left as it is
-    other inputs, job queued or over                       a new version of the job, queued; the old one is kept with
+    same inputs, job failed or was superseded              queued again
+    same inputs, job rejected                              queued again with `retry_rejected`
+    same inputs, any other state                           unchanged
+    other inputs, job queued or ended                      a new version of the job is queued; the old one is kept with
                                                            its attempts and results
-    other inputs, job being prepared, running or held      left as it is, and told
+    other inputs, job being prepared, running or held      unchanged, and counted as `in_work`
 
-`only` narrows the first two and the fifth; what it leaves out stays as it is.
+`RunOptions.only` narrows the first two and the fifth; the rows that it leaves out stay unchanged.
 
 Jobs are locked in the order of their ids and before the batch, as everywhere.
 """
@@ -18,33 +18,26 @@ Jobs are locked in the order of their ids and before the batch, as everywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Integer, Text, bindparam, text
+from sqlalchemy import DateTime, Integer, bindparam, text
 from sqlalchemy.orm import Session
 
-from catalog.errors import CatalogError
 from catalog.intake import SPOOLED, Intake
 from models.connection import be_patient
+from models.fragments import columns, taken_from, unclaimed
+from models.jobs import ASKED, ENDING, PINS, ROLES
 from models.states import JobState
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 from workers.jobs.transitions import add_to_batch
 from workers.restore import hold
-
-
-class Only(StrEnum):
-    """Which rows a run is narrowed to."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +49,27 @@ class Enqueued:
     new: int = 0
     #: Failed (or rejected) before, and queued again.
     retried: int = 0
-    #: Begun anew because the inputs are other ones.
+    #: Queued as a new version because the inputs changed.
     changed: int = 0
     unchanged: int = 0
-    #: Rejected, canceled or held before, and left so.
+    #: Rejected, canceled or held before, and not retried.
     left: int = 0
-    #: Other inputs, but the job is in work.
+    #: Changed inputs, but the job is in progress.
     in_work: int = 0
-    #: New, changed or failed, and left out by `only`.
+    #: New, changed or failed, but left out by `only`.
     left_out: int = 0
-    #: Of those that were to be queued: held, since a restored backup may not know that they were sent.
+    #: Rows to queue that wait for a decision instead: they may have been sent after the backup that was restored.
     held: int = 0
-    #: What the queued rows cost at most if each is submitted once.
+    #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
 
     @property
     def queued(self) -> int:
-        """How many rows were queued by this."""
+        """The number of rows that were queued."""
         return self.new + self.retried + self.changed
 
 
-# The batch is made and committed first: locking its row before the jobs' would be against the order of locks.
+# The batch is created and committed first: locking its row before the jobs' rows would violate the lock order.
 _BATCH = text("""
     INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days)
     VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days)
@@ -84,7 +77,7 @@ _BATCH = text("""
         label = coalesce(excluded.label, b.label), max_cost = coalesce(excluded.max_cost, b.max_cost),
         max_in_flight = coalesce(excluded.max_in_flight, b.max_in_flight),
         keep_days = coalesce(excluded.keep_days, b.keep_days),
-        -- To name a limit is to let the batch go on; where it is too low, the next submission pauses it again.
+        -- A new limit resumes the batch; if it is too low, the next submission pauses the batch again.
         paused_at = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_at END,
         paused_reason = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
@@ -92,20 +85,20 @@ _BATCH = text("""
     RETURNING id
 """)
 
-# A million rows take half a minute to copy and longer to merge; only this transaction may take so long.
+# A million rows take half a minute to copy and longer to merge; only this transaction may take that long.
 _PATIENCE_MINUTES = 30
 _PATIENCE = text(f"SET LOCAL statement_timeout = '{_PATIENCE_MINUTES}min'")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
-_STAGE = text("""
-    CREATE TEMPORARY TABLE staged (
-        line int, id text, key text, kind text, source text, target text, image text, prompt text, options jsonb,
-        account text, provider text, operation text, lane text, fingerprint text, extra jsonb, least numeric,
-        cost numeric
-    ) ON COMMIT DROP
+#: The columns of jobs that the spool has; the spool adds the line before them and two costs after them.
+_OF_JOBS = ("id", "key", *ASKED, "lane")
+_STAGE = text(f"""
+    CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
+    SELECT 0 AS line, {columns(_OF_JOBS)}, 0.0 AS least, 0.0 AS cost FROM jobs WITH NO DATA
 """)
+_ANALYZE_STAGED, _ANALYZE_DECIDED = text("ANALYZE staged"), text("ANALYZE decided")
 
-_DECIDE = text("""
+_DECIDE = text(f"""
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
     SELECT s.key, j.id AS job_id, j.state AS was, CASE
         WHEN j.id IS NULL THEN 'new'
@@ -115,43 +108,39 @@ _DECIDE = text("""
             WHEN j.state IN ('rejected', 'canceled', 'held') THEN 'left'
             ELSE 'unchanged' END
         WHEN j.state IN ('succeeded', 'failed', 'rejected', 'canceled') THEN 'changed'
-        WHEN j.state = 'queued' AND (j.claimed_until IS NULL OR j.claimed_until < clock_timestamp()) THEN 'changed'
+        WHEN j.state = 'queued' AND {unclaimed("j")} THEN 'changed'
         ELSE 'in_work' END AS verdict
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
+
+# Parameters that can be None declare their type: the database cannot infer it.
+_TERMS = (bindparam("priority", type_=Integer), bindparam("deadline", type_=DateTime(timezone=True)))
 
 _ONLY = text("""
     UPDATE decided SET verdict = 'left_out' WHERE verdict IN ('new', 'retried', 'changed') AND verdict <> ALL(:only)
 """)
 
-_INSERT = text("""
-    INSERT INTO jobs (id, batch_id, key, kind, source, target, image, prompt, options, account, provider, operation,
-                      lane, fingerprint, extra, priority, expires_at)
-    SELECT s.id, :batch_id, s.key, s.kind, s.source, s.target, s.image, s.prompt, s.options, s.account, s.provider,
-           s.operation, s.lane, s.fingerprint, s.extra, coalesce(:priority, 0), :deadline
+_INSERT = text(f"""
+    INSERT INTO jobs ({columns(_OF_JOBS)}, batch_id, priority, expires_at)
+    SELECT {columns(_OF_JOBS, "s")}, :batch_id, coalesce(:priority, 0), :deadline
     FROM staged s JOIN decided d USING (key) WHERE d.verdict = 'new' ORDER BY s.line
-""")
+""").bindparams(*_TERMS)
 
-# Not a move of the state machine, which knows no way back from success: the row is another job under the same key.
-_BEGIN_ANEW = text("""
+# Not a transition of the state machine, which never leaves success: the row is another job under the same key.
+_BEGIN_ANEW = text(f"""
     WITH locked AS (
         SELECT j.*, d.was, d.verdict FROM jobs j JOIN decided d ON d.job_id = j.id
         WHERE d.verdict IN ('retried', 'changed') ORDER BY j.id FOR UPDATE OF j
     ), beginning AS (
         SELECT locked.*, greatest(former_attempts, (SELECT max(number) FROM attempts WHERE job_id = locked.id)) AS made
         FROM locked
-        WHERE state = was AND (was <> 'queued' OR claimed_until IS NULL OR claimed_until < clock_timestamp())
+        WHERE state = was AND (was <> 'queued' OR {unclaimed("locked")})
     ), kept AS (
-        INSERT INTO versions (job_id, version, last_attempt, kind, source, target, image, prompt, options, account,
-                              provider, operation, fingerprint, extra, state, reason, error, started_at, finished_at)
-        SELECT id, version, made, kind, source, target, image, prompt, options, account, provider, operation,
-            fingerprint, extra, state, reason, error, started_at, finished_at
-        FROM beginning WHERE verdict = 'changed'
+        INSERT INTO versions (job_id, version, last_attempt, {columns((*ASKED, *ENDING))})
+        SELECT id, version, made, {columns((*ASKED, *ENDING))} FROM beginning WHERE verdict = 'changed'
     ), begun AS (
         UPDATE jobs SET
-            kind = s.kind, source = s.source, target = s.target, image = s.image, prompt = s.prompt,
-            options = s.options, account = s.account, provider = s.provider, operation = s.operation, lane = s.lane,
-            fingerprint = s.fingerprint, extra = s.extra,
+            {taken_from("s", (*ASKED, "lane"))},
             state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, started_at = NULL,
             finished_at = NULL, priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
             version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
@@ -163,43 +152,37 @@ _BEGIN_ANEW = text("""
         WHERE verdict IN ('retried', 'changed') AND key NOT IN (SELECT key FROM begun)
     )
     SELECT was, count(*) AS number FROM begun GROUP BY was
-""")
+""").bindparams(*_TERMS)
 
-# Nobody waits for a late answer to what the row asked for before; should one come, it moves the former version only.
+# A late answer to a former version is not polled for; if one arrives, it changes only the former version.
 _FORGET_LATE = text("""
     UPDATE attempts SET next_poll_at = NULL, callback_token = NULL
     WHERE state = 'expired' AND job_id IN (SELECT job_id FROM decided WHERE verdict = 'changed')
 """)
 
-# Metadata decide nothing of the picture, and a catalog's folder may have moved: both are carried over without more ado.
-_REFRESH = text("""
-    UPDATE jobs SET extra = w.extra, source = w.source, target = w.target, image = w.image, options = w.options,
-        lane = w.lane, priority = w.priority, expires_at = w.expires_at
+# Metadata does not affect the picture, and a catalog's folder can move: both are copied without a new version.
+_CARRIED = (*ROLES, "options", "extra")
+_REFRESHED = (*_CARRIED, "lane", "priority", "expires_at")
+_REFRESH = text(f"""
+    UPDATE jobs SET {taken_from("w", _REFRESHED)}
     FROM (
-        SELECT j.id, s.extra, s.source, s.target, s.image, s.options,
-            -- A job that somebody paused, or sent to another account than its row says, stays so.
-            CASE WHEN (j.account, j.provider, j.operation) IS DISTINCT FROM (s.account, s.provider, s.operation)
-                    THEN j.lane
-                WHEN starts_with(j.lane, :parked) THEN :parked || s.lane
+        SELECT j.id, {columns(_CARRIED, "s")},
+            -- A job that a person paused or rerouted to another account stays paused or rerouted.
+            CASE WHEN ({columns(PINS, "j")}) IS DISTINCT FROM ({columns(PINS, "s")}) THEN j.lane
+                WHEN starts_with(j.lane, '{PARKED}') THEN '{PARKED}' || s.lane
                 ELSE s.lane END AS lane,
             CASE WHEN j.state = 'queued' THEN coalesce(:priority, j.priority) ELSE j.priority END AS priority,
             CASE WHEN j.state = 'queued' THEN coalesce(:deadline, j.expires_at) ELSE j.expires_at END AS expires_at
         FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = d.job_id
         WHERE d.verdict IN ('unchanged', 'left')
     ) w
-    WHERE jobs.id = w.id
-      AND (jobs.extra, jobs.source, jobs.target, jobs.image, jobs.options, jobs.lane, jobs.priority, jobs.expires_at)
-          IS DISTINCT FROM (w.extra, w.source, w.target, w.image, w.options, w.lane, w.priority, w.expires_at)
-""").bindparams(
-    bindparam("parked", PARKED, Text),
-    bindparam("priority", type_=Integer),
-    bindparam("deadline", type_=DateTime(timezone=True)),
-)
+    WHERE jobs.id = w.id AND ({columns(_REFRESHED, "jobs")}) IS DISTINCT FROM ({columns(_REFRESHED, "w")})
+""").bindparams(*_TERMS)
 
 _QUEUED_IDS = text("""
     SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
 """)
-_TALLY = text("""
+_COUNTS = text("""
     SELECT verdict, count(*) AS number, sum(cost) AS cost FROM decided JOIN staged USING (key) GROUP BY verdict
 """)
 
@@ -207,74 +190,50 @@ _TALLY = text("""
 def enqueue(
     runtime: Runtime,
     intake: Intake,
+    options: RunOptions = DEFAULTS,
     *,
-    max_cost: Decimal | None = None,
-    max_in_flight: int | None = None,
-    label: str | None = None,
-    retry_rejected: bool = False,
-    only: Collection[Only] = (),
-    priority: int | None = None,
-    deadline: datetime | None = None,
-    keep_days: int | None = None,
     first: Callable[[Session, int], None] | None = None,
 ) -> Enqueued:
-    """Put a checked catalog into its batch and wake whoever can work on it.
+    """Put a checked catalog into its batch and wake the pumps of the accounts that can work on it.
 
     Args:
         runtime: the deployment.
         intake: the checked catalog.
-        max_cost: most money the batch may spend; None keeps the limit it has.
-        max_in_flight: most jobs of the batch at providers at the same time; None keeps the limit it has.
-        label: a word of the asker's for the batch; None keeps the one it has.
-        retry_rejected: whether rows that a provider refused are tried again.
-        only: which rows are queued, of those that would be; all where it is empty.
-        priority: of the rows that are queued now or wait already: higher ones go first; None keeps theirs, or 0.
-        deadline: they are not sent after it; None is none, and keeps that of rows that wait already.
-        keep_days: after which the pictures of ended jobs are removed; None keeps what the batch has, or for good.
-        first: called with the batch's id in the transaction that enqueues, before it does; what it raises stops all.
+        options: the run's options; for those not given, the batch keeps its values.
+        first: called with the batch's id at the start of the transaction that enqueues; an error rolls everything back.
 
     Raises:
-        CatalogError: `max_cost` is given and an operation has no price.
+        CatalogError: the run has a spending limit and an operation has no price.
     """
-    if max_cost is not None and intake.estimate.unpriced:
-        raise CatalogError(
-            f"--max-cost: there is no price for {', '.join(sorted(intake.estimate.unpriced))} in "
-            f"{runtime.settings.accounts_file}; money that is not counted cannot be limited"
-        )
-    batch = {
-        "name": intake.name,
-        "label": label,
-        "max_cost": max_cost,
-        "max_in_flight": max_in_flight,
-        "keep_days": keep_days,
-    }
-    batch_id = runtime.db(_batch, batch)
-    terms = {"batch_id": batch_id, "priority": priority, "deadline": deadline}
+    intake.require_prices(options)
+    batch_id = runtime.db(_batch, intake.name, options)
+    deadline = options.deadline_from(datetime.now(UTC))
+    terms = {"batch_id": batch_id, "priority": options.priority, "deadline": deadline}
 
     def work(session: Session) -> Enqueued:
         if first is not None:
             first(session, batch_id)
-        return _merge(session, runtime, intake, terms, retry_rejected, only)
+        return _merge(session, runtime, intake, terms, options)
 
     enqueued = runtime.db(work)
-    for account in runtime.accounts.values():
-        if any(lane_operation(lane, account) for lane in intake.estimate.lanes):
-            wake(runtime, submit_pump(account.name))
+    serving = (
+        account.name for account in runtime.accounts.values()
+        if any(lane_operation(lane, account) for lane in intake.costs.lanes)
+    )  # fmt: skip
+    wake(runtime, *map(submit_pump, serving))
     return enqueued
 
 
-def decide(
-    session: Session, intake: Intake, batch_id: int | None, *, retry_rejected: bool = False, only: Collection[Only] = ()
-) -> None:
-    """Copy the rows into `staged` and what is to become of each into `decided`, for the rest of the transaction."""
+def decide(session: Session, intake: Intake, batch_id: int | None, options: RunOptions = DEFAULTS) -> None:
+    """Copy the rows into `staged` and what happens to each into `decided`, for the rest of the transaction."""
     _be_patient(session)
     session.execute(_STAGE)
     _copy(session, intake)
-    session.execute(text("ANALYZE staged"))
-    session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": retry_rejected})
-    if only:
-        session.execute(_ONLY, {"only": [_VERDICTS[each] for each in only]})
-    session.execute(text("ANALYZE decided"))
+    session.execute(_ANALYZE_STAGED)
+    session.execute(_DECIDE, {"batch_id": batch_id, "retry_rejected": options.retry_rejected})
+    if options.only:
+        session.execute(_ONLY, {"only": [_VERDICTS[each] for each in options.only]})
+    session.execute(_ANALYZE_DECIDED)
 
 
 def _be_patient(session: Session) -> None:
@@ -282,21 +241,20 @@ def _be_patient(session: Session) -> None:
     be_patient(session.connection(), _PATIENCE_MINUTES * 60)
 
 
-def _batch(session: Session, batch: Mapping[str, Any]) -> int:
-    return int(session.execute(_BATCH, batch).scalar_one())
+def _batch(session: Session, name: str, options: RunOptions) -> int:
+    values = {
+        "name": name, "label": options.label, "max_cost": options.max_cost, "max_in_flight": options.max_in_flight,
+        "keep_days": options.keep_days,
+    }  # fmt: skip
+    return int(session.execute(_BATCH, values).scalar_one())
 
 
 def _merge(
-    session: Session,
-    runtime: Runtime,
-    intake: Intake,
-    terms: Mapping[str, Any],
-    retry_rejected: bool,
-    only: Collection[Only],
+    session: Session, runtime: Runtime, intake: Intake, terms: Mapping[str, Any], options: RunOptions
 ) -> Enqueued:
     _be_patient(session)
     session.execute(_ONE_AT_A_TIME, {"name": intake.name})
-    decide(session, intake, terms["batch_id"], retry_rejected=retry_rejected, only=only)
+    decide(session, intake, terms["batch_id"], options)
     change: Counter[str] = Counter()
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number
@@ -309,13 +267,13 @@ def _merge(
     if hold.watches(session):
         ids = session.execute(_QUEUED_IDS, {"queued": sorted(QUEUED)}).scalars().all()
         held = hold.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
-    tally = {row.verdict: row for row in session.execute(_TALLY)}
+    counts = {row.verdict: row for row in session.execute(_COUNTS)}
     return Enqueued(
         terms["batch_id"],
         intake.name,
-        **{verdict: row.number for verdict, row in tally.items()},
+        **{verdict: row.number for verdict, row in counts.items()},
         held=held,
-        cost=sum((row.cost for verdict, row in tally.items() if verdict in QUEUED), Decimal(0)),
+        cost=sum((row.cost for verdict, row in counts.items() if verdict in QUEUED), Decimal(0)),
     )
 
 

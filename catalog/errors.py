@@ -1,8 +1,9 @@
-"""What can be wrong with a catalog or with what is asked of a batch.
+"""Errors of catalogs, batches and jobs that a person named.
 
 CatalogError             the catalog cannot be read or used at all
-+-- BadRowsError         rows of it cannot be enqueued; nothing was
-+-- UnknownBatchError    there is no batch of that name
++-- BadRowsError         rows cannot be enqueued; nothing was enqueued
++-- UnknownBatchError    there is no batch with that name
++-- UnknownJobError      a name matches no job, or several
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MAX_SHOWN = 100  # mistakes in a message; whoever has more needs a list
+MAX_SHOWN = 100  # mistakes in a message; a longer list belongs in a file
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with one row; `column` is empty where the whole row is meant, `key` where it is not known."""
+    """One mistake in a row; `column` is empty if it concerns the whole row, `key` if the key is not known."""
 
     line: int
     column: str
@@ -31,7 +32,7 @@ class CatalogError(Exception):
 
 
 class BadRowsError(CatalogError):
-    """Rows that cannot be enqueued. `total` counts them all, `mistakes` holds the first ones."""
+    """Rows cannot be enqueued. `total` counts all mistakes, `mistakes` holds the first ones."""
 
     def __init__(self, file: str, mistakes: Sequence[Mistake], total: int) -> None:
         super().__init__(file, tuple(mistakes), total)
@@ -43,13 +44,13 @@ class BadRowsError(CatalogError):
         shown = self.mistakes[:MAX_SHOWN]
         lines = [f"{self.file}:{mistake.line}: {_where(mistake)}{mistake.message}" for mistake in shown]
         if self.total > len(shown):
-            lines.append(f"... and {self.total - len(shown):,} more; --errors FILE.csv lists them")
+            lines.append(f"... and {self.total - len(shown):,} more; add --errors FILE.csv to list them all")
         count = "1 mistake" if self.total == 1 else f"{self.total:,} mistakes"
         return "\n".join([*lines, f"{self.file}: {count}; nothing was enqueued"])
 
 
 class UnknownBatchError(CatalogError):
-    """There is no batch of that name."""
+    """There is no batch with that name."""
 
     def __init__(self, name: str, close: Sequence[str] = ()) -> None:
         super().__init__(name, tuple(close))
@@ -57,12 +58,14 @@ class UnknownBatchError(CatalogError):
         self.close = tuple(close)
 
     def __str__(self) -> str:
-        advice = f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "`recast status` lists them"
+        advice = (
+            f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "list batches with `recast status`"
+        )
         return f"there is no batch {self.name!r}; {advice}"
 
 
 class UnknownJobError(CatalogError):
-    """A word means no job, or several."""
+    """A name matches no job, or several."""
 
     def __init__(self, word: str, *, several: bool = False) -> None:
         super().__init__(word, several)
@@ -71,8 +74,8 @@ class UnknownJobError(CatalogError):
 
     def __str__(self) -> str:
         if self.several:
-            return f"{self.word!r} means several jobs; write BATCH/KEY or the whole id (`recast jobs` lists them)"
-        return f"there is no job {self.word!r}; `recast jobs` lists them"
+            return f"{self.word!r} matches several jobs; use BATCH/KEY or the whole id (list them with `recast jobs`)"
+        return f"there is no job {self.word!r}; list jobs with `recast jobs`"
 
 
 def _where(mistake: Mistake) -> str:

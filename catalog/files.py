@@ -1,7 +1,7 @@
-"""Where a catalog lies: a file of this machine, an object (``s3://``) or an address (``https://``), gzipped or not.
+"""Catalog files: a local file, an object (``s3://``) or an address (``https://``), gzipped or not.
 
-What lies elsewhere is copied to a temporary file first: it is read once, at its own pace, and a connection that breaks
-is told before anything was checked.
+A remote file is copied to a temporary file first. So it is read once, at its own pace, and a broken connection is
+reported before anything was checked.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class CatalogFile:
     """A catalog's file, not opened yet."""
 
     place: str
-    #: `place` for messages: without user, password and query, which may be secrets.
+    #: `place` for messages: without user, password and query, which can be secrets.
     where: str
-    #: What the batch is called by default: the file's name without its endings.
+    #: The batch's default name: the file's name without its extensions.
     name: str
-    #: What the format is told by, in lower case: ``.csv``.
+    #: The extension that gives the format, in lower case: ``.csv``.
     ending: str
     packed: bool
-    #: What relative paths in it are relative to: a folder of this machine, or an address.
+    #: What relative paths in it are relative to: a local folder or an address.
     base: str
 
     @contextmanager
@@ -53,7 +53,7 @@ class CatalogFile:
             try:
                 yield cast("BinaryIO", stack.enter_context(gzip.open(file))) if self.packed else file
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise CatalogError(f"{self.where}: is not a whole gzip file: {error}") from None
+                raise CatalogError(f"{self.where}: is not a complete gzip file: {error}") from None
             except OSError as error:
                 raise CatalogError(f"{self.where}: cannot be read: {error.strerror or error}") from None
 
@@ -71,7 +71,7 @@ class CatalogFile:
             try:
                 with fsspec.open(self.place, "rb") as file:
                     shutil.copyfileobj(file, copy)
-            except Exception as error:  # every file system raises exceptions of its own making
+            except Exception as error:  # each file system raises its own exceptions
                 raise CatalogError(f"{self.where}: {_explained(error)}") from error
             copy.seek(0)
             stack.pop_all()
@@ -90,7 +90,7 @@ def catalog_file(place: str | Path) -> CatalogFile:
         path = Path(text)
         return _described(text, text, path.name, str(path.parent))
     if scheme not in SCHEMES:
-        raise CatalogError(f"{text}: {scheme}:// is unknown; allowed: a path, s3:// or https://")
+        raise CatalogError(f"{text}: {scheme}:// is not supported; use a path, s3:// or https://")
     parts = urlsplit(text)
     where = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if scheme == "file":
@@ -110,7 +110,7 @@ def _explained(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, PermissionError):
-        return "these credentials may not read it"
+        return "the credentials do not permit reading it"
     if isinstance(error, ImportError):
-        return "a package is missing to read it: pip install 'recast[s3]'"
+        return "a package for reading it is missing: pip install 'recast-server[s3]'"
     return f"cannot be fetched: {type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
-"""Pictures that are found instead of listed: a folder or a pattern names the targets, ``--source`` the faces.
+"""Rows from folders and patterns: these name the targets, and ``--source`` names the faces.
 
-Each found picture is a row, its key the picture's path below the folder, or below the pattern's part without wildcards.
-In a cross, every source meets every target, and the source's name is put before the key.
+Each picture found is a row. Its key is the picture's path below the folder, or below the part of the pattern before the
+wildcards. With ``--cross``, every source is combined with every target, and the source's name precedes the key.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SCHEMES = frozenset({"s3", "file"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture: where it is, and its name below what was searched."""
+    """A picture: its address, and its path below the folder that was searched."""
 
     uri: str
     name: str
 
 
 def is_search(place: str) -> bool:
-    """Whether `place` means pictures to be found, and not a catalog to be read."""
+    """Whether `place` names pictures to find, not a catalog to read."""
     path = Path(place)
     if "://" not in place and path.is_dir():
         return True
@@ -43,14 +43,14 @@ def is_search(place: str) -> bool:
 
 
 def find_pictures(place: str) -> list[Found]:
-    """The pictures that a folder holds, a pattern fits or a path names, in the order of their names.
+    """The pictures in a folder, matching a pattern or at a path, in the order of their names.
 
     Raises:
-        CatalogError: there are none, or the place cannot be searched.
+        CatalogError: there are no pictures, or the place cannot be searched.
     """
     scheme = place.partition("://")[0] if "://" in place else "file"
     if scheme not in SCHEMES:
-        raise CatalogError(f"{place}: only folders and s3:// can be searched; name https:// pictures in a catalog")
+        raise CatalogError(f"{place}: only folders and s3:// can be searched; list https:// pictures in a catalog")
     try:
         files, root = fsspec.url_to_fs(place)
         root = root.rstrip("/")
@@ -61,26 +61,26 @@ def find_pictures(place: str) -> list[Found]:
         else:
             found, root = ([root] if files.exists(root) else []), posixpath.dirname(root)
     except ImportError:
-        raise CatalogError(f"{place}: needs a package that is missing: pip install 'recast[s3]'") from None
-    except Exception as error:  # every file system raises exceptions of its own making
+        raise CatalogError(f"{place}: a package for reading it is missing: pip install 'recast-server[s3]'") from None
+    except Exception as error:  # each file system raises its own exceptions
         raise CatalogError(f"{place}: cannot be searched: {type(error).__name__}: {error}") from error
     pictures = [path for path in sorted(found) if Path(path).suffix.lower() in ENDINGS and not _hidden(path, root)]
     if not pictures:
-        raise CatalogError(f"{place}: no pictures were found there ({', '.join(sorted(ENDINGS))})")
+        raise CatalogError(f"{place}: no pictures found; supported: {', '.join(sorted(ENDINGS))}")
     prefix = "" if scheme == "file" else f"{scheme}://"
     return [Found(f"{prefix}{path}", posixpath.relpath(path, root)) for path in pictures]
 
 
 class FoundRows:
-    """A swap for each target, or, in a cross, for each pair of a source and a target.
+    """A swap for each target, or with `cross` for each pair of a source and a target.
 
     Args:
-        place: what names the targets.
+        place: a folder, pattern or path of targets.
         sources: paths, folders or patterns of faces.
-        cross: whether several sources are meant.
+        cross: whether to combine every source with every target.
 
     Raises:
-        CatalogError: nothing was found, or there are several sources and no cross.
+        CatalogError: nothing was found, or there are several sources without `cross`.
     """
 
     def __init__(self, place: str, sources: Sequence[str], *, cross: bool) -> None:
@@ -88,17 +88,17 @@ class FoundRows:
         self._targets = find_pictures(place)
         self._sources = [found for source in sources for found in find_pictures(source)]
         if not self._sources:
-            raise CatalogError(f"{place}: --source is missing; it names the face that every picture found here gets")
-        if len(self._sources) > 1 and not cross:
             raise CatalogError(
-                f"--source: {self.counted} would be made: add --cross if that is meant, or name one source"
+                f"{place}: --source is missing; name the picture with the face to put on each picture found"
             )
+        if len(self._sources) > 1 and not cross:
+            raise CatalogError(f"--source: {self.counted}; add --cross to make all of them, or name one source")
         self.name = _name(place)
         self._cross = cross
 
     @property
     def counted(self) -> str:
-        """How many rows there are, in words."""
+        """The number of rows, in words."""
         sources, targets = len(self._sources), len(self._targets)
         if sources == 1:
             return f"{targets:,} rows"
@@ -114,19 +114,19 @@ class FoundRows:
 
 
 def _hidden(path: str, root: str) -> bool:
-    """Whether a name below `root` begins with a dot, as those do that file managers keep beside pictures."""
+    """Whether a name below `root` begins with a dot, like the files that file managers add."""
     return any(part.startswith(".") for part in posixpath.relpath(path, root).split("/"))
 
 
 def _fixed_part(pattern: str) -> str:
-    """The folder that all matches of a pattern lie in."""
+    """The folder that contains all matches of a pattern."""
     parts = pattern.split("/")
     fixed = itertools.takewhile(lambda part: not WILDCARDS & set(part), parts[:-1])
     return "/".join(fixed)
 
 
 def _name(place: str) -> str:
-    """A batch's name for what was searched: its last part without wildcards."""
+    """The default batch name: the last part of `place` without wildcards."""
     fixed = _fixed_part(place.rstrip("/")) if WILDCARDS & set(place) else place.rstrip("/")
     last = posixpath.basename(fixed.partition("://")[2] if "://" in fixed else str(Path(fixed or ".").resolve()))
     return Path(last).stem if Path(last).suffix.lower() in ENDINGS else last or "pictures"

@@ -1,8 +1,8 @@
-"""Checking a whole catalog before anything of it is enqueued, and keeping what the database will take of it.
+"""The intake of a catalog: every row is checked before any is enqueued, and kept for the database.
 
-The rows that pass are written to a temporary file in the form of PostgreSQL's COPY, so that memory does not grow with
-the catalog, the file is read once only, and what was checked is what gets enqueued. Of a row only eight bytes are kept
-in memory: a hash of its key, by which keys that stand twice are found at the end.
+The rows that pass are written to a temporary file in the format of PostgreSQL's COPY. So memory does not grow with the
+catalog, the file is read only once, and the rows that were checked are the rows that are enqueued. Each row takes only
+eight bytes of memory: a hash of its key, which finds duplicate keys at the end.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from typing import IO, Any, Self
 
 from pydantic_core import to_json
 
-from catalog.checks import BadRowError, Checker, Defaults, Entry, Way
+from catalog.checks import BadRowError, Checker, Entry, Route
 from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError, Mistake
 from catalog.rows import Rows, open_rows
-from models.jobs import bulk_job_id
+from models.identity import bulk_job_id
+from models.jobs import ROLES
 from workers.config.accounts import Account
-from workers.jobs.request import ROLES
 from workers.jobs.routing import Reach
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
-MAX_NAME = 200  # characters of a batch's name, which is also a folder's
-MAX_MISTAKES = 100_000  # kept to be told, some 30 MB; a catalog with more is wrong as a whole
-CHUNK_BYTES = 1 << 18  # of the spool, handed to the database at once
+MAX_NAME = 200  # characters of a batch's name, which is also the name of a folder
+MAX_MISTAKES = 100_000  # kept for the report, about 30 MB; a catalog with more is wrong as a whole
+CHUNK_BYTES = 1 << 18  # of the spool, sent to the database at once
 MEMORY_BYTES = 1 << 22  # of the spool, kept in memory before it becomes a file
 
-#: The spool's columns, in order; `catalog.enqueue` makes its staging table of them.
+#: The spool's columns, in order; `catalog.enqueue` creates its staging table from them.
 SPOOLED = (
     "line", "id", "key", "kind", "source", "target", "image", "prompt", "options", "account", "provider", "operation",
     "lane", "fingerprint", "extra", "least", "cost",
 )  # fmt: skip
 
-#: Keys are compared in so many groups, each sorted by itself, so that little has to be copied to sort them.
+#: The number of groups in which keys are compared; each is sorted by itself, so that sorting copies little.
 KEY_GROUPS = 64
 
 
 @dataclass(slots=True)
 class Share:
-    """Rows of one lane, and what they cost at the cheapest and at the dearest of its accounts."""
+    """Rows of one lane, and their cost at the cheapest and at the most expensive of its accounts."""
 
     rows: int = 0
     cheapest: Decimal = Decimal(0)
@@ -53,8 +54,8 @@ class Share:
 
 
 @dataclass(slots=True)
-class Estimate:
-    """What the rows would cost if all were submitted once."""
+class Costs:
+    """The cost of the rows if each is submitted once."""
 
     #: ``account: operation`` without a price.
     unpriced: set[str] = field(default_factory=set)
@@ -67,24 +68,24 @@ class Estimate:
 
     @property
     def dearest(self) -> Decimal:
-        """At the dearest."""
+        """At the most expensive accounts."""
         return sum((share.dearest for share in self.lanes.values()), Decimal(0))
 
-    def add(self, way: Way) -> None:
+    def add(self, route: Route) -> None:
         """Count one row."""
-        share = self.lanes.get(way.lane)
+        share = self.lanes.get(route.lane)
         if share is None:
-            share = self.lanes[way.lane] = Share()
+            share = self.lanes[route.lane] = Share()
         share.rows += 1
-        share.cheapest += way.cheapest
-        share.dearest += way.dearest
-        if way.unpriced:
-            self.unpriced.update(way.unpriced)
+        share.cheapest += route.cheapest
+        share.dearest += route.dearest
+        if route.unpriced:
+            self.unpriced.update(route.unpriced)
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A checked row as it will be enqueued; its local pictures are absolute paths."""
+    """A checked row, ready to enqueue; its local pictures are absolute paths."""
 
     line: int
     key: str
@@ -94,12 +95,12 @@ class Spooled:
 
 
 class Intake:
-    """A catalog that has been checked; a context manager, since it holds a temporary file."""
+    """A checked catalog; a context manager, because it holds a temporary file."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.rows = 0
-        self.estimate = Estimate()
+        self.costs = Costs()
         self._keys = tuple(array("q") for _ in range(KEY_GROUPS))
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
 
@@ -111,21 +112,21 @@ class Intake:
 
     def add(self, entry: Entry) -> None:
         """Keep one row."""
-        ask, places, way = entry.ask, entry.places, entry.way
+        ask, places, route = entry.ask, entry.places, entry.route
         values = (
             str(entry.line), bulk_job_id(self.name, entry.key), entry.key, ask.kind,
             places.get("source", ask.source), places.get("target", ask.target), places.get("image", ask.image),
-            ask.prompt, _json(entry.options), ask.account, ask.provider, ask.operation, way.lane, entry.fingerprint,
-            _json(entry.extra), *way.written,
+            ask.prompt, _json(entry.options), ask.account, ask.provider, ask.operation, route.lane, entry.fingerprint,
+            _json(entry.extra), *route.written,
         )  # fmt: skip
         self._spool.write(_copied(values))
         self.rows += 1
-        self.estimate.add(way)
+        self.costs.add(route)
         hashed = hash(entry.key)
         self._keys[hashed % KEY_GROUPS].append(hashed)
 
     def chunks(self) -> Iterator[bytes]:
-        """The rows in the text form of COPY, from the beginning."""
+        """The rows in the text format of COPY, from the beginning."""
         self._spool.seek(0)
         while chunk := self._spool.read(CHUNK_BYTES):
             yield chunk
@@ -139,8 +140,20 @@ class Intake:
             options = json.loads(row["options"] or "{}")
             yield Spooled(int(row["line"] or 0), row["key"] or "", row["lane"] or "", pictures, options)
 
+    def require_prices(self, options: RunOptions) -> None:
+        """Reject a spending limit if any row has no price.
+
+        Raises:
+            CatalogError: an operation has no price; the message names it.
+        """
+        if options.max_cost is not None and self.costs.unpriced:
+            raise CatalogError(
+                f"--max-cost: there is no price for {', '.join(sorted(self.costs.unpriced))} in the accounts file; "
+                "add prices there, because unpriced operations cannot be limited"
+            )
+
     def doubles(self) -> Iterator[Mistake]:
-        """A mistake for each row whose key stands in an earlier row, in the order of the rows."""
+        """A mistake for each row whose key occurs in an earlier row, in the order of the rows."""
         twice = {hashed for group in self._keys for hashed in _repeated(group)}
         if not twice:
             return
@@ -152,7 +165,7 @@ class Intake:
             if key is not None and hash(key) in twice:
                 first = first_lines.setdefault(key, line)
                 if first != line:
-                    message = f"{key!r} is the key of line {first} already; a key names one row"
+                    message = f"{key!r} is already the key of line {first}; give each row its own key"
                     yield Mistake(int(line), "key", message, key)
 
 
@@ -162,25 +175,25 @@ def take_in(
     reach: Reach,
     *,
     name: str | None = None,
-    defaults: Defaults | None = None,
+    options: RunOptions = DEFAULTS,
 ) -> Intake:
     """Check every row of a catalog.
 
     Args:
         catalog: a file or an address that `catalog.rows` can read, or rows themselves.
-        accounts: those that may be used.
+        accounts: the accounts that rows may use.
         reach: how providers can fetch local files.
-        name: of the batch; the file's name without its ending where none is given.
-        defaults: account and provider of rows that name neither.
+        name: the batch's name; by default the file's name without its extension.
+        options: the run's options: account and provider of rows that name neither, and whether each needs a consent.
 
     Raises:
         CatalogError: the catalog cannot be read, or has no rows.
-        BadRowsError: rows are wrong; it holds every mistake.
+        BadRowsError: rows are wrong; it holds the mistakes.
     """
     rows = open_rows(catalog) if isinstance(catalog, str | Path) else catalog
     intake = Intake(batch_name(rows.name, name))
     try:
-        _check(rows, Checker(accounts, reach, rows.base, defaults or Defaults()), intake)
+        _check(rows, Checker(accounts, reach, rows.base, options), intake)
     except BaseException:
         intake.__exit__()
         raise
@@ -188,14 +201,16 @@ def take_in(
 
 
 def batch_name(default: str, name: str | None) -> str:
-    """The name of a catalog's batch, `default` where none is given.
+    """The name of a catalog's batch, or `default` if none is given.
 
     Raises:
-        CatalogError: `name` cannot be one.
+        CatalogError: the name is not valid.
     """
     found = default if name is None else name.strip()
     if not found or len(found) > MAX_NAME or not found.isprintable():
-        raise CatalogError(f"--name: {found[:80]!r} is not allowed; allowed: 1 to {MAX_NAME} printable characters")
+        raise CatalogError(
+            f"--name: {found[:80]!r} is not a valid batch name; use 1 to {MAX_NAME} printable characters"
+        )
     return found
 
 
@@ -234,20 +249,20 @@ def _repeated(hashes: Iterable[int]) -> Iterator[int]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    # Seven times as fast as the standard library, which makes an encoder for each value.
+    # Seven times as fast as the standard library, which creates an encoder for each value.
     return to_json(value).decode() if value else "{}"
 
 
 def _copied(values: tuple[str | None, ...]) -> bytes:
-    """A row in the text form of COPY, where nothing stands for NULL: no value is empty, and none has a NUL."""
+    """A row in the text format of COPY, with nothing for NULL: no value is empty, and none has a NUL character."""
     row = "\x00".join([value or "" for value in values])
-    # Replaced in the whole row at once: at each value it would take longer than all the checks.
+    # One replacement over the whole row: value by value would take longer than all the checks.
     row = row.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     return (row.replace("\x00", "\t") + "\n").encode()
 
 
 def _read_back(written: str) -> str | None:
-    """A value as it was before `_copied` wrote it."""
+    """The value that `_copied` wrote."""
     return _ESCAPE.sub(lambda found: _PLAIN.get(found[1], found[1]), written) or None
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a catalog's rows, as a file for programs and spreadsheets."""
+"""The mistakes in a catalog's rows, as a file for programs and spreadsheets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ COLUMNS = ("line", "key", "column", "message")
 
 
 def write_mistakes(path: Path, mistakes: Iterable[Mistake]) -> None:
-    """Write them to a ``.csv`` or ``.jsonl`` file, one in each row; no mistakes, no rows.
+    """Write mistakes to a ``.csv`` or ``.jsonl`` file, one per row; without mistakes, no rows.
 
     Raises:
-        CatalogError: it is another kind of file, or cannot be written.
+        CatalogError: the file has another extension, or cannot be written.
     """
     ending = path.suffix.lower()
     if ending not in {".csv", ".jsonl"}:
-        raise CatalogError(f"--errors: {path}: {path.suffix or 'no ending'!r} is unknown; allowed: .csv, .jsonl")
+        raise CatalogError(
+            f"--errors: {path}: cannot write {path.suffix or 'a file without an extension'!r}; use .csv or .jsonl"
+        )
     try:
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if ending == ".csv":

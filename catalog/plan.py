@@ -1,55 +1,56 @@
-"""What a run would do, before it does: rows by what becomes of them, who makes them, money, time, and bad pictures.
+"""The plan of a run (a dry run): rows by what would happen to them, accounts, cost, time, and bad pictures.
 
 Nothing is changed: the rows are compared with the batch in temporary tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.enqueue import QUEUED, Only, decide
+from catalog.enqueue import QUEUED, decide
 from catalog.errors import Mistake
-from catalog.forecast import Forecast, Tap, forecast
+from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
 from providers.spec import Fit
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.config.accounts import Account, ahead_of
 from workers.engine.runtime import Runtime
-from workers.images.inputs import BadInputError, Inputs, InputTroubleError, Wish
+from workers.images.inputs import BadInputError, ImageSpec, Inputs, InputTroubleError
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_operation
+from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 
-TURNAROUND_SECONDS = 0.2  # from the row that frees a place to the row that takes it
-LOOKED_AT = 1_000  # rows whose pictures are decoded: half a minute at most; the workers look at all of them
+TURNAROUND_SECONDS = 0.2  # from the row that frees a place in flight to the row that takes it
+LOOKED_AT = 1_000  # rows whose pictures are decoded, in half a minute at most; workers check all rows
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How an account stands: its limits now, what was learned of it, and why it is closed, if it is."""
+class AccountStatus:
+    """An account's limits in force, its measured times, and why it is stopped, if it is."""
 
     account: Account
     latencies: Latencies = field(default_factory=Latencies)
     closed: str | None = None
-    #: For how many seconds its latest jobs kept their places, by operation; only where there were enough.
+    #: Mean seconds in flight of its latest jobs, by operation; only if there were enough jobs.
     held: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do."""
+    """What a run would do and cost."""
 
-    #: Rows by what becomes of them, in the words of `catalog.enqueue`.
+    #: Rows by what would happen to them, in the words of `catalog.enqueue`.
     verdicts: Mapping[str, int]
-    #: What would be queued, by lane.
+    #: The rows that would be queued, by lane.
     lanes: Mapping[str, Share]
     forecast: Forecast
-    standings: Mapping[str, Standing]
+    statuses: Mapping[str, AccountStatus]
     unpriced: frozenset[str]
 
     @property
@@ -59,59 +60,46 @@ class Plan:
 
     @property
     def cheapest(self) -> Decimal:
-        """What they cost at the cheapest accounts that may take them."""
+        """Their cost at the cheapest accounts that may take them."""
         return sum((share.cheapest for share in self.lanes.values()), Decimal(0))
 
     @property
     def dearest(self) -> Decimal:
-        """What they cost at the dearest; the two are the same where every row has one way or one price."""
+        """Their cost at the most expensive accounts; equal to `cheapest` if each row has only one price."""
         return sum((share.dearest for share in self.lanes.values()), Decimal(0))
 
     @property
     def parts(self) -> list[tuple[str, str, float]]:
-        """Operation, account and the jobs that are expected there."""
+        """Operation, account and the number of jobs expected there."""
         found = [
-            (lane_operation(lane, self.standings[name].account) or "", name, jobs)
+            (lane_operation(lane, self.statuses[name].account) or "", name, jobs)
             for (name, lane), jobs in self.forecast.shares.items()
         ]
         return sorted(found)
 
 
-def plan(
-    runtime: Runtime,
-    intake: Intake,
-    *,
-    retry_rejected: bool = False,
-    only: Collection[Only] = (),
-    max_in_flight: int | None = None,
-) -> Plan:
-    """What `enqueue` with the same arguments would do now."""
-    verdicts, lanes, batch_limit = runtime.db(_compared, intake, retry_rejected, only)
-    standings = runtime.db(_standings, runtime.accounts)
-    limit = max_in_flight if max_in_flight is not None else batch_limit
-    return Plan(verdicts, lanes, _forecast(lanes, standings, limit), standings, frozenset(intake.estimate.unpriced))
+def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Plan:
+    """What `enqueue` would do now with the same options."""
+    verdicts, lanes, batch_limit = runtime.db(_compared, intake, options)
+    statuses = runtime.db(_statuses, runtime.accounts)
+    limit = options.max_in_flight if options.max_in_flight is not None else batch_limit
+    return Plan(verdicts, lanes, _forecast(lanes, statuses, limit), statuses, frozenset(intake.costs.unpriced))
 
 
-def plan_of_new(
-    intake: Intake,
-    accounts: Mapping[str, Account],
-    *,
-    only: Collection[Only] = (),
-    max_in_flight: int | None = None,
-) -> Plan:
-    """`plan` where nothing has run yet, so that there is no database and all rows are new."""
-    standings = {name: Standing(account) for name, account in accounts.items()}
-    left_out = bool(only) and Only.NEW not in only
-    lanes = {} if left_out else intake.estimate.lanes
+def plan_of_new(intake: Intake, accounts: Mapping[str, Account], options: RunOptions = DEFAULTS) -> Plan:
+    """`plan` for a deployment that has not run yet: it has no database, and all rows are new."""
+    statuses = {name: AccountStatus(account) for name, account in accounts.items()}
+    left_out = bool(options.only) and Only.NEW not in options.only
+    lanes = {} if left_out else intake.costs.lanes
     verdicts = {"left_out" if left_out else "new": intake.rows}
-    forecast = _forecast(lanes, standings, max_in_flight)
-    return Plan(verdicts, lanes, forecast, standings, frozenset(intake.estimate.unpriced))
+    forecast = _forecast(lanes, statuses, options.max_in_flight)
+    return Plan(verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced))
 
 
 def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -> Iterator[Mistake]:
-    """What workers would refuse of the local pictures of the first `LOOKED_AT` rows, each picture told once.
+    """The local pictures of the first `LOOKED_AT` rows that workers would reject, each picture reported once.
 
-    They are decoded and brought into the form that each operation wants, as before a submission.
+    They are decoded and converted to the form that each operation needs, as before a submission.
     """
     seen: set[tuple[str, str, str, Fit]] = set()
     for number, row in enumerate(intake.spooled(), start=1):
@@ -125,13 +113,13 @@ def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -
                 continue
             seen.add(known)
             try:
-                inputs.ready(role, uri, inputs.read(role, uri), Wish(need, fit, account.check_face))
+                inputs.ready(role, uri, inputs.read(role, uri), ImageSpec(need, fit, account.check_face))
             except (BadInputError, InputTroubleError) as error:
                 yield Mistake(row.line, role, str(error).removeprefix(f"{role}: "), row.key)
 
 
 def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str, str, Account, str]]:
-    """Role and place of a row's pictures that we hold ourselves, for each operation that may get them."""
+    """Role and path of a row's local and stored pictures, for each operation that may get them."""
     for account in accounts.values():
         operation = lane_operation(row.lane, account)
         if operation is not None:
@@ -142,10 +130,10 @@ def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str
 
 
 def _compared(
-    session: Session, intake: Intake, retry_rejected: bool, only: Collection[Only]
+    session: Session, intake: Intake, options: RunOptions
 ) -> tuple[Mapping[str, int], Mapping[str, Share], int | None]:
     batch = session.execute(_FIND, {"name": intake.name}).first()
-    decide(session, intake, batch.id if batch else None, retry_rejected=retry_rejected, only=only)
+    decide(session, intake, batch.id if batch else None, options)
     verdicts = {row.verdict: row.number for row in session.execute(_VERDICTS)}
     rows = session.execute(_LANES, {"queued": sorted(QUEUED)})
     lanes = {row.lane: Share(row.number, row.least, row.cost) for row in rows}
@@ -160,12 +148,12 @@ _LANES = text("""
 """)
 
 
-def _standings(session: Session, accounts: Mapping[str, Account]) -> dict[str, Standing]:
+def _statuses(session: Session, accounts: Mapping[str, Account]) -> dict[str, AccountStatus]:
     found = {}
     for name, account in sorted(accounts.items()):
         seen = admission.read(session, name)
         lasting = seen.closed_for is not None and seen.closed_for == float("inf")
-        found[name] = Standing(
+        found[name] = AccountStatus(
             account.with_overrides(seen.overrides),
             admission.latencies(session, name),
             (seen.closed_reason or "closed") if lasting else None,
@@ -174,8 +162,8 @@ def _standings(session: Session, accounts: Mapping[str, Account]) -> dict[str, S
     return found
 
 
-# Of the latest thousand, without the slowest twentieth: what an outage delayed says nothing of the next run.
-# Ten that are left, so eleven at least, are enough.
+# Of the latest thousand, without the slowest twentieth: jobs that an outage delayed do not predict the next run.
+# Ten remaining jobs, so at least eleven, are enough.
 _HELD = text("""
     WITH latest AS (
         SELECT operation, state, extract(epoch FROM finished_at - sent_at)::float8 AS seconds FROM attempts
@@ -188,28 +176,28 @@ _HELD = text("""
 """)
 
 
-def _forecast(lanes: Mapping[str, Share], standings: Mapping[str, Standing], max_in_flight: int | None) -> Forecast:
-    is_open = [standing for standing in standings.values() if standing.closed is None]
-    taps = []
-    for standing in is_open:
-        account = standing.account
-        ahead = ahead_of(account, [other.account for other in is_open])
+def _forecast(lanes: Mapping[str, Share], statuses: Mapping[str, AccountStatus], max_in_flight: int | None) -> Forecast:
+    accepting = [status for status in statuses.values() if status.closed is None]
+    paces = []
+    for status in accepting:
+        account = status.account
+        ahead = ahead_of(account, [other.account for other in accepting])
         seconds = {
-            lane: _hold_seconds(standing, operation)
+            lane: _hold_seconds(status, operation)
             for lane in lanes
             if (operation := lane_operation(lane, account)) is not None and not _taken_by(lane, ahead)
         }
-        taps.append(Tap(account.name, account.max_in_flight, account.rate, seconds))
-    return forecast({lane: share.rows for lane, share in lanes.items()}, taps, max_in_flight)
+        paces.append(AccountPace(account.name, account.max_in_flight, account.rate, seconds))
+    return forecast({lane: share.rows for lane, share in lanes.items()}, paces, max_in_flight)
 
 
 def _taken_by(lane: str, ahead: Sequence[Account]) -> bool:
-    """Whether an account that is used first takes the lane's jobs."""
+    """Whether an account that precedes this one in the order takes the lane's jobs."""
     return any(lane_operation(lane, other) is not None for other in ahead)
 
 
-def _hold_seconds(standing: Standing, operation: str) -> float:
-    account = standing.account
+def _hold_seconds(status: AccountStatus, operation: str) -> float:
+    account = status.account
     typical = account.operations[operation].typical_seconds
-    learned = standing.latencies.expected(operation, typical, account.poll_every)
-    return standing.held.get(operation, learned) + TURNAROUND_SECONDS
+    learned = status.latencies.expected(operation, typical, account.poll_every)
+    return status.held.get(operation, learned) + TURNAROUND_SECONDS

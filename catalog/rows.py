@@ -1,7 +1,7 @@
-"""Reading catalogs, one row at a time: CSV and JSON Lines, both UTF-8, with or without a byte order mark; Parquet.
+"""Readers of catalogs, one row at a time: CSV and JSON Lines in UTF-8, with or without a byte order mark; Parquet.
 
-A reader yields what a line says, unjudged, or a `Mistake` where the line says nothing; it raises `CatalogError` where
-the rest of the file cannot be read either. Further formats are further classes that meet `Rows`.
+A reader yields a line's values without checking them, or a `Mistake` if the line cannot be read. It raises
+`CatalogError` if the rest of the file cannot be read either. A new format is a new class that implements `Rows`.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ from catalog.columns import COLUMNS, Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
 from catalog.files import PACKED, CatalogFile, catalog_file
 
-MAX_LINE_BYTES = 1 << 22  # of a row; a longer line is a file of another kind, and would fill the memory
+MAX_LINE_BYTES = 1 << 22  # of a row; a longer line means another kind of file, and would fill the memory
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
 
 
 class Rows(Protocol):
-    """A catalog's rows; iterating reads it from its beginning."""
+    """A catalog's rows; each iteration reads from the beginning."""
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """The catalog's name in messages."""
         ...
 
     @property
     def name(self) -> str:
-        """What the batch is called by default."""
+        """The batch's default name."""
         ...
 
     @property
     def base(self) -> str:
-        """What relative paths in it are relative to: a folder, or an address."""
+        """What relative paths in it are relative to: a folder or an address."""
         ...
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows.
 
         Raises:
-            CatalogError: the file cannot be read on.
+            CatalogError: the rest of the file cannot be read.
         """
         ...
 
 
 def open_rows(place: str | Path) -> Rows:
-    """The reader for the catalog at `place`, a path or an address, by the end of its name.
+    """The reader for the catalog at `place`, a path or an address, chosen by its extension.
 
     Raises:
-        CatalogError: there is no such file, or none of a kind that can be read.
+        CatalogError: there is no such file, or its format is not supported.
     """
     file = catalog_file(place)
     reader = _READERS.get(file.ending)
     if reader is None or (file.packed and reader is ParquetRows):
         allowed = ", ".join([*_READERS, *(f"{ending}{PACKED}" for ending in (".csv", ".jsonl"))])
         given = file.ending + (PACKED if file.packed else "")
-        raise CatalogError(f"{file.where}: {given or 'no ending'!r} is no catalog; allowed: {allowed}")
+        raise CatalogError(f"{file.where}: cannot read {given or 'no extension'!r} files; supported: {allowed}")
     if "://" not in file.place:
         path = Path(file.place)
         if not path.exists():
             raise CatalogError(f"{path}: there is no such file")
         if path.is_dir():
-            raise CatalogError(f"{path}: this is a folder; a catalog is a file ({', '.join(_READERS)})")
+            raise CatalogError(f"{path}: this is a folder, not a catalog; supported: {', '.join(_READERS)}")
     return reader(file)
 
 
 class _FileRows:
-    """What all readers of files have in common."""
+    """Base of the readers of files."""
 
     def __init__(self, file: CatalogFile) -> None:
         self._file = file
@@ -93,14 +93,18 @@ class CsvRows(_FileRows):
                     if len(fields) == len(header):
                         yield Row(first, dict(zip(header, fields, strict=True)))
                     elif fields:
-                        yield Mistake(first, "", f"has {len(fields)} fields, but the header has {len(header)} columns")
+                        yield Mistake(
+                            first,
+                            "",
+                            f"has {len(fields)} fields, but the header has {len(header)} columns",
+                        )
                     first = reader.line_num + 1
             except csv.Error as error:
-                raise CatalogError(f"{self.where}:{reader.line_num}: not readable as CSV: {error}") from None
+                raise CatalogError(f"{self.where}:{reader.line_num}: cannot be read as CSV: {error}") from None
 
 
 class JsonLinesRows(_FileRows):
-    """A file with one JSON object a line; the objects' names are the columns."""
+    """A file with one JSON object per line; its names are the columns."""
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows; empty lines are skipped."""
@@ -115,7 +119,7 @@ class ParquetRows(_FileRows):
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows, read in portions."""
-        from catalog import tables  # noqa: PLC0415 - pyarrow takes a while to load and is not always there
+        from catalog import tables  # noqa: PLC0415 - pyarrow loads slowly and is optional
 
         with self._file.open() as file:
             yield from tables.parquet_rows(self.where, file)
@@ -130,21 +134,21 @@ _READERS: Mapping[str, type[CsvRows | JsonLinesRows | ParquetRows]] = {
 
 
 def parse_json(text: str) -> Any:
-    """JSON as PostgreSQL takes it: no NaN, no name twice in an object, no NUL and no half characters in texts.
+    """Parse JSON that PostgreSQL accepts: no NaN, no duplicate names, no NUL or half of a surrogate pair in texts.
 
     Raises:
-        ValueError: it is something else; the message says what.
+        ValueError: the text is not such JSON; the message says why.
     """
     try:
         value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON: {error.msg} (character {error.pos + 1})") from None
     except RecursionError:
-        raise ValueError("is nested too deeply") from None
+        raise ValueError("is nested too deeply; use fewer levels") from None
     if "\\u" in text:  # only an escape can bring such characters into a text that was read as UTF-8
         written = json.dumps(value, ensure_ascii=False)
         if _NUL.search(written) or not _encodes(written):
-            raise ValueError("holds a NUL character or half of a surrogate pair, which no text may have")
+            raise ValueError("contains a NUL character or half of a surrogate pair; remove it")
     return value
 
 
@@ -156,7 +160,7 @@ def _parsed(number: int, line: str) -> Row | Mistake:
     if not isinstance(value, dict):
         return Mistake(number, "", "is not a JSON object, {...}")
     if miswritten := miswritten_column(value):
-        return Mistake(number, miswritten, f"write this column {miswritten.lower()!r}")
+        return Mistake(number, miswritten, f"is not a valid column; write {miswritten.lower()!r}")
     return Row(number, value)
 
 
@@ -167,7 +171,7 @@ def _lines(where: str, file: BinaryIO) -> Iterator[str]:
         if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise CatalogError(f"{where}: is encoded as UTF-16; save it as UTF-8")
         if len(line) > MAX_LINE_BYTES:
-            raise CatalogError(f"{where}:{number}: is longer than {MAX_LINE_BYTES >> 20} MiB, the most a row may have")
+            raise CatalogError(f"{where}:{number}: is longer than {MAX_LINE_BYTES >> 20} MiB, the limit for a row")
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -177,14 +181,14 @@ def _lines(where: str, file: BinaryIO) -> Iterator[str]:
                 "save it as UTF-8"
             ) from None
         if "\x00" in text:
-            raise CatalogError(f"{where}:{number}: has a NUL character, which no text may have; save it as UTF-8 text")
+            raise CatalogError(f"{where}:{number}: has a NUL character; save it as UTF-8 text")
         yield text
 
 
 def _checked_header(where: str, names: list[str]) -> list[str]:
     header = [name.strip() for name in names]
     if not any(header):
-        raise CatalogError(f"{where}: is empty; the first line names the columns: {', '.join(COLUMNS)}")
+        raise CatalogError(f"{where}: is empty; name the columns in the first line: {', '.join(COLUMNS)}")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         raise CatalogError(f"{where}:1: the columns are not separated by commas; save it with commas")
     check_columns(f"{where}:1", header)
@@ -192,14 +196,14 @@ def _checked_header(where: str, names: list[str]) -> list[str]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"has {name}, which is no JSON value")
+    raise ValueError(f"contains {name}, which is not valid JSON")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"names {next(name for name in names if names.count(name) > 1)!r} twice")
+        raise ValueError(f"has the name {next(name for name in names if names.count(name) > 1)!r} twice")
     return made
 
 

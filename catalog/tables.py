@@ -1,6 +1,6 @@
-"""Rows of tables: Parquet files, and what a program holds in memory (mappings, pandas and polars frames).
+"""Rows of tables: Parquet files and tables in memory (mappings, pandas and polars frames).
 
-Their values have types. What JSON lacks becomes text: times in ISO 8601, decimals as they are written.
+Their values have types. Types that JSON lacks become text: times in ISO 8601, decimals as they are written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from catalog.columns import Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
 from workers.jobs.request import is_storable
 
-PORTION = 2_000  # rows of a Parquet file that are held at once: some MB, however large its row groups are
+PORTION = 2_000  # rows of a Parquet file in memory at once: some MB, whatever the size of its row groups
 
 
 class TableRows:
@@ -25,11 +25,11 @@ class TableRows:
 
     Args:
         table: mappings of column to value, or a pandas or polars frame.
-        name: of the batch, and of the table in messages.
+        name: the name of the batch, and of the table in messages.
         folder: what relative paths are relative to; the working folder by default.
 
     Raises:
-        CatalogError: it is neither.
+        CatalogError: `table` is neither.
     """
 
     def __init__(self, table: Any, name: str, folder: Path | None = None) -> None:
@@ -38,7 +38,7 @@ class TableRows:
         self._table = table
         if isinstance(table, str | bytes | Mapping) or not (_is_frame(table) or isinstance(table, Iterable)):
             raise CatalogError(
-                f"{name}: a {type(table).__name__} is no table; allowed: mappings such as "
+                f"{name}: a {type(table).__name__} is not a valid table; use mappings such as "
                 '{"key": "1", "kind": "swap", ...}, a pandas or polars frame, or a catalog\'s path'
             )
 
@@ -53,9 +53,9 @@ class TableRows:
         if not isinstance(record, Mapping):
             return Mistake(number, "", f"is a {type(record).__name__}, not a mapping of column to value")
         if unnamed := next((name for name in record if not isinstance(name, str) or not is_storable(name)), None):
-            return Mistake(number, "", f"{unnamed!r} is not the name of a column")
+            return Mistake(number, "", f"{unnamed!r} is not a valid column name; use text")
         if miswritten := miswritten_column(record):
-            return Mistake(number, miswritten, f"write this column {miswritten.lower()!r}")
+            return Mistake(number, miswritten, f"is not a valid column; write {miswritten.lower()!r}")
         return plain_row(number, record)
 
 
@@ -63,13 +63,15 @@ def parquet_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
     """The rows of a Parquet file, counted from 1.
 
     Raises:
-        CatalogError: pyarrow is missing, or this is no Parquet file, a damaged one, or one without our columns.
+        CatalogError: pyarrow is missing, or the file is not Parquet, is damaged, or lacks required columns.
     """
     try:
-        import pyarrow as pa  # noqa: PLC0415 - takes a while to load and is not always there
+        import pyarrow as pa  # noqa: PLC0415 - loads slowly and is optional
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise CatalogError(f"{where}: to read Parquet, a package is missing: pip install 'recast[parquet]'") from None
+        raise CatalogError(
+            f"{where}: a package for reading Parquet is missing: pip install 'recast-server[parquet]'"
+        ) from None
     number = 0
     try:
         table = parquet.ParquetFile(file)
@@ -82,11 +84,11 @@ def parquet_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
                 yield plain_row(number, dict(zip(names, values, strict=True)))
     except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
         message = str(error).partition("\n")[0]
-        raise CatalogError(f"{where}: not readable as Parquet after row {number}: {message}") from None
+        raise CatalogError(f"{where}: cannot be read as Parquet after row {number}: {message}") from None
 
 
 def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
-    """A row whose values are what JSON has and PostgreSQL takes, or what is wrong with one of them."""
+    """A row whose values JSON has and PostgreSQL accepts, or a mistake in one of them."""
     try:
         values = {name: value if type(value) in _AS_IT_IS else plain(value) for name, value in record.items()}
     except TypeError as error:
@@ -94,15 +96,15 @@ def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
         return Mistake(number, bad, str(error))
     for name, value in values.items():
         if type(value) not in _HARMLESS and not is_storable(value):
-            return Mistake(number, name, "holds a NUL character or half of a surrogate pair, which no text may have")
+            return Mistake(number, name, "contains a NUL character or half of a surrogate pair; remove it")
     return Row(number, values)
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it; what is "not a number" or "not a time" is nothing.
+    """`value` as JSON has it; NaN, infinity and NaT become None.
 
     Raises:
-        TypeError: JSON has nothing like it.
+        TypeError: JSON has no such type.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -114,7 +116,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal | UUID):
         return str(value)
     if isinstance(value, Mapping):
-        # A struct of Parquet has all its fields in every row: those that are not set are none.
+        # A Parquet struct has all its fields in each row: those that are not set are None.
         return {str(name): plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [plain(item) for item in value]

@@ -1,20 +1,33 @@
-"""The `recast` command: one module for each family of commands, thin over `catalog`, `workers` and `local`.
+"""The `recast` command: one module for each family of commands, thin over `catalog`, `workers` and `reports`.
 
-    main          assembles the commands, and turns exceptions into messages and exit codes
-    output        consoles, tables, and how money and times are written
-    environment   what a command works with: the configured deployment, or the embedded stack
-    stack         the embedded stack: servers, worker, web, sandbox, as child processes
-    run           `run`, with `watch` and `display` for what is seen while it works
-    batches       `status`, `jobs`, `show`, `export`
-    choosing      how every command is told which jobs are meant
-    levers        `cancel`, `retry`, `pause`, `resume`, `reroute`, `reprioritise`
+    main          the tree of commands; messages and exit codes for exceptions
+    exit_codes    what each exit code means
+    output        consoles, tables, JSON, and how money and times are written
+    parameters    parameters that several commands share
+    environment   the deployment that a command uses: configured, or the embedded stack
+    stack         the embedded stack: servers, worker, web and sandbox as child processes
+    filters       options that select jobs
+    run           `run`
+    run_options   options of a run, also of `schedule add`
+    plan          the plan of `run --dry-run`, and the confirmation before an expensive run
+    watch         the watch over a batch until it ends
+    display       the progress that `run` shows
+    summary       the messages of `run` about its rows and its end
+    batches       `status`, `jobs`, `export`
+    show          `show`
+    bulk          `cancel`, `retry`, `pause`, `resume`, `reroute`, `set-priority`
     resolve       `resolve`
-    books         `books`, `reconcile`
-    accounts      `accounts list|check|close|open|set|reset`, `providers`
+    housekeeping  `forget`, `prune`
+    spend         `books`, `reconcile`
+    accounts      `accounts list|check|stop|start|set|reset`
+    paid_check    `accounts check --paid`
+    providers     `providers`
+    schedules     `schedule add|list|show|history|pause|resume|run|remove`
+    webhooks      `webhooks add|list|deliveries|retry|test|rotate|off|on|remove`
     doctor        `doctor`
-    services      `up`, `worker`, `beat`, `flower`, `web`, `sandbox`
-    database      `db upgrade|check`
+    services      `up`, `worker`, `beat`, `flower`, `web`, `sandbox`, `health`
+    database      `db upgrade|check|restored`
 
-Exit codes: 0 all succeeded, 1 some jobs failed, 2 bad usage or input, 3 cannot go on without a person, 4 infrastructure
-down, 130 interrupted.
+Exit codes: 0 everything succeeded, 1 some jobs failed, 2 wrong usage or input, 3 a decision by a person is needed,
+4 a service does not answer, 130 interrupted.
 """

@@ -1,10 +1,9 @@
-"""`recast status`, `jobs`, `show` and `export`: looking at what was asked and what came of it."""
+"""`recast status`, `jobs` and `export`: progress of batches, lists of jobs, results as tables and pictures."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,22 +11,22 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
-from cli.environment import JsonOption, SandboxOption, looking
-from cli.filters import Choice, chooses
-from cli.output import STATE_STYLES, amount, complain, console, duration, emit, moment, say, table, why
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.filters import JobSelection, takes_selection
+from cli.output import STATE_STYLES, complain, emit, moment, paused, say, table, waiting_for_decision, why
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings, find, recent
 from reports.export import jobs_of, metadata_of, write_json_lines
-from reports.job import Story, listed, tell
+from reports.job import listed
 from reports.pictures import TEMPLATE, write_pictures
 from reports.writing import write_table, writer_for
-from workers.jobs.lanes import PARKED
 
 LISTED_BATCHES = 20
 LISTED_ENDINGS = 10
-ID_CHARACTERS = 8  # of a job's id in lists: `recast show` takes the beginning of one
+ID_CHARACTERS = 8  # of a job's id in lists; `recast show` accepts the beginning of an id
 
-BatchArgument = Annotated[str | None, typer.Argument(help="A batch's name; without one the latest are listed.")]
+BatchArgument = Annotated[str | None, typer.Argument(help="Name of a batch. Default: list the latest.")]
 
 
 def status(
@@ -37,8 +36,8 @@ def status(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how batches stand, or one batch with what went wrong in it."""
-    with looking(sandbox=sandbox) as runtime:
+    """Show batch progress. With a name, show one batch and its latest failures."""
+    with open_deployment(sandbox=sandbox) as runtime:
         currency = runtime.settings.currency
         if batch is None:
             reports = runtime.db(recent, LISTED_BATCHES, label)
@@ -52,20 +51,20 @@ def status(
     if as_json:
         emit({**_document(report, currency), "latest_bad": [asdict(ending) for ending in bad]})
     else:
-        _tell_batch(report, bad, currency)
+        _print_batch(report, bad, currency)
 
 
-@chooses("words", "everything")
+@takes_selection("words", "everything")
 def jobs(
-    choice: Choice,
+    selection: JobSelection,
     *,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list.")] = 50,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    with looking(sandbox=sandbox) as runtime:
-        found = runtime.db(listed, choice.resolve(runtime), limit)
+    with open_deployment(sandbox=sandbox) as runtime:
+        found = runtime.db(listed, selection.resolve(runtime), limit)
     if as_json:
         emit([asdict(job) for job in found])
         return
@@ -80,59 +79,50 @@ def jobs(
         ],
     )  # fmt: skip
     if len(found) == limit:
-        complain(f"there may be more than these {limit}: --limit shows them")
-
-
-def show(
-    job: Annotated[str, typer.Argument(help="Its id, the beginning of it, its key, or BATCH/KEY.")],
-    *,
-    sandbox: SandboxOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Tell one job's whole story: what was asked, each attempt at a provider, and what came out."""
-    with looking(sandbox=sandbox) as runtime:
-        story = runtime.db(tell, job, runtime.storage)
-        currency = runtime.settings.currency
-    if as_json:
-        emit({"job": story.job, "attempts": story.attempts, "results": story.results, "versions": story.versions})
-    else:
-        _tell_story(story, currency)
+        complain(f"only {limit:,} are listed; there may be more: raise --limit")
 
 
 def export(
-    batch: Annotated[str, typer.Argument(help="A batch's name.")],
+    batch: Annotated[str, typer.Argument(help="Name of the batch.")],
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="FILE", help=".csv, .jsonl (also .gz) or .parquet, here or at s3://; the terminal without."
+            "--to",
+            metavar="FILE",
+            help="Table to write: .csv, .jsonl (also .gz) or .parquet; a path or s3://. Default: print JSON Lines.",
         ),
     ] = None,
     *,
     pictures: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Put the pictures here, or at s3://, as files.")
+        str | None, typer.Option(metavar="FOLDER", help="Write the pictures to this folder: a path or s3://.")
     ] = None,
     template: Annotated[
-        str, typer.Option(help="What the pictures are called: {key}, {index}, {ext}, {batch}, {sha256}, {YOUR COLUMN}.")
+        str,
+        typer.Option(
+            help="File names of the pictures, from {key}, {index}, {ext}, {batch}, {sha256} and {YOUR COLUMN}."
+        ),
     ] = TEMPLATE,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Write a batch as a table, with its metadata columns back, and its pictures as files named by key.
+    """Write a batch as a table, and its pictures as files.
 
-    Again, it goes on where it broke off: pictures that are there already are left alone.
+    The table includes the catalog's metadata columns. The files are named by key, or by --template.
+
+    Run it again to continue an interrupted export: existing pictures are skipped.
     """
     if to is not None:
-        writer_for(to)  # what cannot be written is told before anything is started
-    with looking(sandbox=sandbox) as runtime:
+        writer_for(to)  # reports a wrong name before anything starts
+    with open_deployment(sandbox=sandbox) as runtime:
 
         def work(session: Session) -> None:
             report = find(session, batch)
-            with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
+            with closing(jobs_of(session, report.id, runtime.storage, runtime.settings.currency)) as jobs:
                 if pictures is not None:
                     made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
                     complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
             if to is None and pictures is not None:
                 return
-            with closing(jobs_of(session, report.id, runtime.storage)) as jobs:
+            with closing(jobs_of(session, report.id, runtime.storage, runtime.settings.currency)) as jobs:
                 if to is None:
                     write_json_lines(sys.stdout, jobs, ())
                 else:
@@ -148,10 +138,9 @@ def _document(report: BatchReport, currency: str) -> dict[str, Any]:
         "label": report.label,
         "states": dict(report.counts),
         "settled": report.settled,
-        "spent": report.spent,
-        "max_cost": report.max_cost,
+        "spent": Money(report.spent, currency),
+        "max_cost": Money(report.max_cost, currency) if report.max_cost is not None else None,
         "max_in_flight": report.max_in_flight,
-        "currency": currency,
         "paused": report.paused_reason,
         "created_at": report.created_at,
     }
@@ -159,104 +148,33 @@ def _document(report: BatchReport, currency: str) -> dict[str, Any]:
 
 def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
     if not reports:
-        say("there are no batches yet; `recast run CATALOG` makes one")
+        say("there are no batches; `recast run CATALOG` makes one")
         return
     table(
-        ("batch", "label", "since", "jobs", *JobState, f"spent ({currency})", ""),
+        ("batch", "label", "since", "jobs", *JobState, "spent", ""),
         [
             (
                 report.name, report.label, moment(report.created_at), f"{report.total:,}",
                 *(f"{report.counts[state]:,}" if report.counts[state] else "" for state in JobState),
-                amount(report.spent), f"paused: {report.paused_reason}" if report.paused_reason else "",
+                Money(report.spent, currency), paused(report.paused_reason) if report.paused_reason else "",
             )
             for report in reports
         ],
-        right=("jobs", *JobState, f"spent ({currency})"),
+        right=("jobs", *JobState, "spent"),
     )  # fmt: skip
 
 
-def _tell_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> None:
-    limit = f" of at most {amount(report.max_cost)}" if report.max_cost is not None else ""
-    say(f"{report.name}: {report.total:,} jobs; {amount(report.spent)}{limit} {currency} spent", style="bold")
+def _print_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> None:
+    limit = f" of at most {Money(report.max_cost, currency)}" if report.max_cost is not None else ""
+    say(f"{report.name}: {report.total:,} jobs; {Money(report.spent, currency)}{limit} spent", style="bold")
     for state, number in report.counts.items():
         if number:
             say(f"  {number:>9,}  {state}", style=STATE_STYLES[state])
     if report.paused_reason:
-        say(f"paused: {report.paused_reason}", style=STATE_STYLES[JobState.HELD])
+        say(paused(report.paused_reason), style=STATE_STYLES[JobState.HELD])
+    if held := report.counts[JobState.HELD]:
+        say(f"{waiting_for_decision(held)}: `recast resolve --batch {report.name}`", style=STATE_STYLES[JobState.HELD])
     if bad:
         say("the latest that did not succeed:")
     for ending in bad:
         say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=STATE_STYLES[ending.state])
-
-
-def _tell_story(story: Story, currency: str) -> None:
-    job = story.job
-    say(f"job {job['id']}", style="bold")
-    pinned = ", ".join(f"{name} {job[name]}" for name in ("account", "provider", "operation") if job[name])
-    _facts(
-        {
-            "batch": f"{job['batch']} / {job['key']}" if job["batch"] else None,
-            "kind": job["kind"],
-            **{name: job[name] for name in ("source", "target", "image", "prompt")},
-            "options": job["options"] or None,
-            "asked for": pinned or None,
-            "lane": job["lane"].removeprefix(PARKED),
-            "paused": "`recast resume` lets it go on" if job["lane"].startswith(PARKED) else None,
-            "created": moment(job["created_at"]),
-            "finished": moment(job["finished_at"]),
-            "pictures": f"removed {moment(job['erased_at'])}" if job["erased_at"] else None,
-            "metadata": job["extra"] or None,
-        }
-    )
-    ending = why(job["reason"], job["error"]) if job["reason"] or job["error"] else ""
-    console().print(f"  {job['state']}{': ' if ending else ''}{ending}", style=STATE_STYLES[job["state"]])
-    for former in story.versions:
-        say(f"version {former['version']}, replaced {moment(former['replaced_at'])}", style="bold")
-        ended = f": {why(former['reason'], former['error'])}" if former["reason"] or former["error"] else ""
-        _facts(
-            {
-                **{name: former[name] for name in ("source", "target", "image", "prompt")},
-                "options": former["options"] or None,
-                "state": f"{former['state']}{ended}",
-            }
-        )
-    for attempt in story.attempts:
-        of = f", for version {attempt['version']}" if story.versions else ""
-        say(f"attempt {attempt['number']}{of}: {attempt['operation']} at {attempt['account']}", style="bold")
-        failed = why(attempt["reason"], attempt["error"]) if attempt["reason"] or attempt["error"] else ""
-        took = attempt["finished_at"] - attempt["sent_at"] if attempt["finished_at"] else None
-        _facts(
-            {
-                "state": f"{attempt['state']}{': ' if failed else ''}{failed}",
-                "reference": attempt["reference"],
-                "handle": attempt["handle"],
-                "cost": f"{amount(attempt['cost'])} {currency}",
-                "instead of": attempt["passed_over"],
-                "sent": f"{moment(attempt['sent_at'])}"
-                + (f" ({attempt['send_count']} times)" if attempt["send_count"] > 1 else ""),
-                "accepted": moment(attempt["accepted_at"]),
-                "finished": moment(attempt["finished_at"])
-                + (f" (after {duration(took.total_seconds())})" if took else ""),
-                "polls": attempt["polls"],
-                "next poll": moment(attempt["next_poll_at"]),
-            }
-        )
-    for result in story.results:
-        of = f", version {result['version']}" if story.versions else ""
-        say(f"picture {result['index']} of attempt {result['attempt']}{of}", style="bold")
-        _facts(
-            {
-                "uri": result["uri"],
-                "size": f"{result['width']} x {result['height']} pixels, {result['size']:,} bytes, "
-                f"{result['media_type']}",
-                "sha256": result["sha256"],
-                "facts": result["facts"] or None,
-            }
-        )
-
-
-def _facts(facts: Mapping[str, object]) -> None:
-    for name, value in facts.items():
-        if value not in (None, ""):
-            written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-            say(f"  {name:<10} {written}")

@@ -1,4 +1,4 @@
-"""`recast cancel`, `retry`, `pause`, `resume`, `reroute` and `reprioritise`: what people do to many jobs at once."""
+"""Bulk operations: `recast cancel`, `retry`, `pause`, `resume`, `reroute` and `set-priority`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, looking
-from cli.filters import Choice, chooses
-from cli.output import Code, Style, amount, complain, emit, say, table
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.exit_codes import ExitCode
+from cli.filters import JobSelection, takes_selection
+from cli.output import Style, complain, emit, priced, say, table
 from models.states import JobState
-from workers.config.accounts import Account, AccountsError, duration
+from recast.money import Money
+from workers.config.accounts import Account, AccountsError
 from workers.config.settings import Settings
+from workers.config.units import duration
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
@@ -24,36 +27,43 @@ from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.operations import bulk
 from workers.operations.estimate import Line, at_most, promised
 
-ASK_ABOVE_JOBS = 1_000  # more than this at once may be a slip
+CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 PROBLEMS_SHOWN = 5
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count jobs and money, change nothing.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, however many jobs or however much money.")]
+#: What each operation reports when it is done.
+DONE = {
+    "cancel": "canceled", "retry": "queued again", "pause": "paused", "resume": "resumed", "reroute": "rerouted",
+    "set-priority": "set the priority of",
+}  # fmt: skip
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count jobs and money; change nothing.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, however many jobs and however much money.")]
 
 
 @dataclass(frozen=True, slots=True)
-class _Weight:
-    """What a lever is about to move."""
+class _Impact:
+    """The jobs that an operation is about to change, and their cost."""
 
     ids: Sequence[str]
-    #: What they may cost at most if each is submitted once; what those at providers cost already.
+    #: The most the queued jobs can cost if each is submitted once; what the jobs at providers cost already.
     lines: Sequence[Line]
     paid: Sequence[Line] = ()
 
     @property
     def cost(self) -> Decimal:
-        """All of `lines`."""
+        """The sum of `lines`."""
         return sum((line.cost for line in self.lines), Decimal(0))
 
 
-@chooses("state")
+@takes_selection("state")
 def cancel(
-    choice: Choice,
+    selection: JobSelection,
     *,
     abandon: Annotated[
         bool,
         typer.Option(
-            "--abandon", help="Also jobs at providers, and held ones: they are paid for, and their pictures dropped."
+            "--abandon",
+            help="Also cancel jobs at providers and held jobs. They stay paid, and their pictures are dropped.",
         ),
     ] = False,
     dry_run: DryRunOption = False,
@@ -61,216 +71,235 @@ def cancel(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel queued jobs; those at providers are paid for, and finished unless they are abandoned."""
-    choice.named()
-    with looking(sandbox=sandbox) as runtime:
-        which = choice.resolve(runtime)
+    """Cancel queued jobs. Jobs at providers are paid for and finish, unless --abandon is given."""
+    selection.named()
+    with open_deployment(sandbox=sandbox) as runtime:
+        which = selection.resolve(runtime)
         queued = runtime.db(ids_of, replace(which, states=bulk.CANCELABLE))
         others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
         paid = runtime.db(promised, Filter(ids=others)) if others else []
-        weight = _Weight([*queued, *others], _at_most(runtime, queued), paid)
-        _go(
-            runtime, "cancel", weight, dry_run=dry_run, yes=yes, as_json=as_json,
-            pull=lambda: (bulk.cancel(runtime, sorted(weight.ids), abandon=abandon), {}),
+        impact = _Impact([*queued, *others], _at_most(runtime, queued), paid)
+        _execute(
+            runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
+            apply=lambda: (bulk.cancel(runtime, sorted(impact.ids), abandon=abandon), {}),
         )  # fmt: skip
 
 
-@chooses()
+@takes_selection()
 def retry(
-    choice: Choice,
+    selection: JobSelection,
     *,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue failed jobs again; rejected and canceled ones where --state names them.
+    """Queue failed jobs again. Rejected and canceled jobs are queued only if --state names them.
 
-    Each gets at least one more attempt, and keeps those it had: `recast show` tells them all.
+    Each job gets at least one more attempt and keeps its earlier ones, which `recast show` lists.
     """
-    choice.named()
-    states = choice.which.states or [JobState.FAILED]
+    selection.named()
+    states = selection.which.states or [JobState.FAILED]
     if wrong := [state for state in states if state not in bulk.RETRYABLE]:
         raise typer.BadParameter(
             f"{wrong[0]} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}", param_hint="--state"
         )
-    with looking(sandbox=sandbox) as runtime:
-        ids = runtime.db(bulk.retryable, replace(choice.resolve(runtime), states=states))
-        weight = _Weight(ids, _at_most(runtime, ids))
-        _go(
-            runtime, "retry", weight, dry_run=dry_run, yes=yes, as_json=as_json,
-            pull=lambda: (bulk.retry(runtime, ids), {}),
+    with open_deployment(sandbox=sandbox) as runtime:
+        ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
+        impact = _Impact(ids, _at_most(runtime, ids))
+        _execute(
+            runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
+            apply=lambda: (bulk.retry(runtime, ids), {}),
         )  # fmt: skip
 
 
-@chooses("state")
+@takes_selection("state")
 def pause(
-    choice: Choice,
+    selection: JobSelection,
     *,
     lasting: Annotated[
-        str | None, typer.Option("--wait", help='How long to wait for what is being sent, such as "90s".')
+        str | None, typer.Option("--wait", help="How long to wait for submissions in flight, for example 90s.")
     ] = None,
     dry_run: DryRunOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send no more of these jobs, and return when what was being sent is settled.
+    """Stop sending jobs, and wait for submissions in flight.
 
-    By --batch or --label alone, whole batches are paused, with what comes into them later. What providers have taken is
-    finished. Accounts are paused by `recast accounts close`.
+    With --batch or --label alone, pause whole batches, with jobs that are added later. Jobs that providers have
+    accepted are finished. To stop an account, use `recast accounts stop`.
     """
-    choice.named()
+    selection.named()
     try:
         seconds = None if lasting is None else duration(lasting)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--wait") from None
-    with looking(sandbox=sandbox) as runtime:
-        which = choice.resolve(runtime)
+    with open_deployment(sandbox=sandbox) as runtime:
+        which = selection.resolve(runtime)
         ids = runtime.db(ids_of, replace(which, states=bulk.PAUSABLE))
-        weight = _Weight(ids, _at_most(runtime, ids))
+        impact = _Impact(ids, _at_most(runtime, ids))
 
-        def pull() -> tuple[int, dict[str, Any]]:
+        def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
-            wait = _patience(runtime) if seconds is None else seconds
+            wait = _settle_seconds(runtime) if seconds is None else seconds
             still = bulk.settle(runtime, paused.batches, wait, _Progress())
             more: dict[str, Any] = {"batches": len(paused.batches)} if paused.batches else {}
             return len(ids) if paused.batches else paused.jobs, {**more, "still_being_sent": dict(still)}
 
-        done = _go(runtime, "pause", weight, dry_run=dry_run, yes=True, as_json=as_json, pull=pull)
+        done = _execute(
+            runtime, "pause", impact, dry_run=dry_run, yes=True, as_json=as_json, apply=apply, batch=which.batch
+        )
     if still := done.get("still_being_sent"):
-        told = ", ".join(f"{number} at {account}" for account, number in still.items())
-        complain(f"still being sent: {told}; nothing else is. Pause again to wait longer", style=Style.BAD)
-        raise typer.Exit(Code.JOBS_FAILED)
+        listed = ", ".join(f"{number} at {account}" for account, number in still.items())
+        complain(f"still in flight: {listed}; nothing else is sent; to wait longer, pause again", style=Style.BAD)
+        raise typer.Exit(ExitCode.JOBS_FAILED)
 
 
-@chooses("state")
+@takes_selection("state")
 def resume(
-    choice: Choice,
+    selection: JobSelection,
     *,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let paused jobs be sent again; by --batch or --label alone, also the batches that are paused."""
-    choice.named()
-    with looking(sandbox=sandbox) as runtime:
-        which = choice.resolve(runtime)
+    """Send paused jobs again. With --batch or --label alone, also resume paused batches."""
+    selection.named()
+    with open_deployment(sandbox=sandbox) as runtime:
+        which = selection.resolve(runtime)
         ids = runtime.db(bulk.paused, which)
-        weight = _Weight(ids, _at_most(runtime, ids))
+        impact = _Impact(ids, _at_most(runtime, ids))
 
-        def pull() -> tuple[int, dict[str, Any]]:
+        def apply() -> tuple[int, dict[str, Any]]:
             resumed = bulk.resume(runtime, which)
             return len(ids), {"batches": len(resumed.batches)} if resumed.batches else {}
 
-        _go(runtime, "resume", weight, dry_run=dry_run, yes=yes, as_json=as_json, pull=pull)
+        _execute(runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch)
 
 
-@chooses("state")
+@takes_selection("state")
 def reroute(
-    choice: Choice,
+    selection: JobSelection,
     *,
-    to: Annotated[str, typer.Option(metavar="ACCOUNT", help="The account that is to take them.")],
+    to: Annotated[str, typer.Option(metavar="ACCOUNT", help="Account to send the jobs to.")],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send queued jobs to another account, as far as it can do what they ask."""
-    choice.named()
-    with looking(sandbox=sandbox) as runtime:
+    """Send queued jobs to another account. Jobs that it does not support stay where they are."""
+    selection.named()
+    with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, to)
-        ids = runtime.db(ids_of, replace(choice.resolve(runtime), states=[JobState.QUEUED]))
+        ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
         possible = bulk.reroute(runtime, ids, account, dry_run=True)
 
-        def pull() -> tuple[int, dict[str, Any]]:
+        def apply() -> tuple[int, dict[str, Any]]:
             rerouted = bulk.reroute(runtime, possible.ids, account)
             return len(rerouted.ids), {"problems": dict(possible.problems)}
 
-        weight = _Weight(possible.ids, possible.lines)
-        _go(runtime, "reroute", weight, dry_run=dry_run, yes=yes, as_json=as_json, pull=pull)
+        impact = _Impact(possible.ids, possible.lines)
+        _execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
     for problem, number in Counter(possible.problems).most_common(PROBLEMS_SHOWN):
-        complain(f"{number:,} stay where they are: {problem}", style=Style.BAD)
+        complain(f"{number:,} not rerouted: {problem}", style=Style.BAD)
     if possible.problems:
-        raise typer.Exit(Code.JOBS_FAILED)
+        raise typer.Exit(ExitCode.JOBS_FAILED)
 
 
-@chooses("state")
-def reprioritise(
-    choice: Choice,
+@takes_selection("state")
+def set_priority(
+    selection: JobSelection,
     *,
-    priority: Annotated[int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="The higher goes first.")],
+    priority: Annotated[int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Jobs with a higher one go first.")],
     dry_run: DryRunOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give queued jobs another priority among those of their batch."""
-    choice.named()
-    with looking(sandbox=sandbox) as runtime:
-        ids = runtime.db(ids_of, replace(choice.resolve(runtime), states=[JobState.QUEUED]))
-        _go(
-            runtime, "reprioritise", _Weight(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
-            pull=lambda: (bulk.reprioritise(runtime, ids, priority), {}),
+    """Set the priority of queued jobs within their batch."""
+    selection.named()
+    with open_deployment(sandbox=sandbox) as runtime:
+        ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
+        _execute(
+            runtime, "set-priority", _Impact(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
+            apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
         )  # fmt: skip
 
 
-def _go(
+def _execute(
     runtime: Runtime,
     verb: str,
-    weight: _Weight,
+    impact: _Impact,
     *,
     dry_run: bool,
     yes: bool,
     as_json: bool,
-    pull: Callable[[], tuple[int, dict[str, Any]]],
+    apply: Callable[[], tuple[int, dict[str, Any]]],
+    batch: str | None = None,
 ) -> dict[str, Any]:
-    """Show what is to be moved, ask where that is much, pull the lever, and tell what became of it."""
+    """Show what is about to change, ask before a large change, make it with `apply`, and report it.
+
+    Args:
+        runtime: the deployment.
+        verb: the command.
+        impact: what is about to change.
+        dry_run: stop after showing it.
+        yes: do not ask.
+        as_json: print one JSON document.
+        apply: makes the change; returns the number of jobs, and more fields for JSON.
+        batch: name of the batch, where one was selected.
+
+    Returns:
+        What `apply` reports besides the number of jobs.
+    """
     currency = runtime.settings.currency
     if not as_json:
-        _show(weight, currency)
+        _show(impact, currency)
     if not dry_run:
-        _ask(verb, weight, runtime.settings, yes=yes)
-    done, more = (0, {}) if dry_run else pull()
+        _confirm(verb, impact, runtime.settings, yes=yes)
+    done, more = (0, {}) if dry_run else apply()
     if as_json:
         emit(
             {
-                "lever": verb, "dry_run": dry_run, "jobs": len(weight.ids), "done": done, "cost": weight.cost,
-                "currency": currency, "lines": [asdict(line) for line in weight.lines],
-                "paid": [asdict(line) for line in weight.paid], **more,
+                "lever": verb, "dry_run": dry_run, "jobs": len(impact.ids), "done": done,
+                "cost": Money(impact.cost, currency),
+                "lines": priced([asdict(line) for line in impact.lines], currency),
+                "paid": priced([asdict(line) for line in impact.paid], currency), **more,
             }
         )  # fmt: skip
     elif dry_run:
-        say(f"{verb}: {len(weight.ids):,} jobs, {amount(weight.cost)} {currency} at most; nothing was changed")
+        say(f"{verb}: {len(impact.ids):,} jobs, {Money(impact.cost, currency)} at most; nothing was changed")
     else:
-        batches = f" of {more['batches']} whole batches" if more.get("batches") else ""
-        say(f"{verb}: done for {done:,} jobs{batches}", style=Style.GOOD)
+        whole = f"batch {batch}" if batch is not None else f"whole batches: {more.get('batches')}"
+        what = f"{whole}; {done:,} queued jobs" if "batches" in more else f"{done:,} jobs"
+        say(f"{DONE[verb]} {what}", style=Style.GOOD)
     return more
 
 
-def _show(weight: _Weight, currency: str) -> None:
-    rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in weight.lines]
+def _show(impact: _Impact, currency: str) -> None:
+    rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in impact.lines]
     if rows:
         table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
-    for line in weight.paid:
-        say(f"at {line.account}: {line.jobs:,} jobs, {amount(line.cost)} {currency} already promised")
+    for line in impact.paid:
+        say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
 
 
 def _price(line: Line, currency: str) -> str:
-    return f"{amount(line.cost)} {currency}" if line.priced else "no price"
+    return str(Money(line.cost, currency)) if line.priced else "no price"
 
 
-def _ask(verb: str, weight: _Weight, settings: Settings, *, yes: bool) -> None:
-    costly = settings.confirm_above is not None and weight.cost > settings.confirm_above
-    if yes or not (costly or len(weight.ids) > ASK_ABOVE_JOBS):
+def _confirm(verb: str, impact: _Impact, settings: Settings, *, yes: bool) -> None:
+    costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
+    if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
         return
-    much = f"{verb} {len(weight.ids):,} jobs, {amount(weight.cost)} {settings.currency} at most"
+    much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{much}: add --yes if that is meant, or --dry-run to look first")
+        raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
     typer.confirm(f"{much}?", abort=True, err=True)
 
 
 class _Progress:
-    """Tells how much is still being sent, whenever that has changed."""
+    """Prints how many submissions are in flight, whenever the number has changed."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -278,11 +307,11 @@ class _Progress:
     def __call__(self, still: Counter[str]) -> None:
         if still.total() != self._last:
             self._last = still.total()
-            complain(f"waiting for {self._last:,} submissions on their way ...", style=Style.QUIET)
+            complain(f"waiting for {self._last:,} submissions in flight ...", style=Style.QUIET)
 
 
-def _patience(runtime: Runtime) -> float:
-    """Seconds after which every submission has been answered, or judged by the sweep."""
+def _settle_seconds(runtime: Runtime) -> float:
+    """Seconds after which each submission is answered, or marked by the sweep."""
     slowest = max((account.submit_timeout for account in runtime.accounts.values()), default=0.0)
     return WRITE_SECONDS + slowest + JUDGE_MARGIN_SECONDS + 2 * runtime.settings.sweep_every
 
@@ -293,5 +322,5 @@ def _at_most(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
 
 def _account(runtime: Runtime, name: str) -> Account:
     if name not in runtime.accounts:
-        raise AccountsError(f"--to: account {name!r} is unknown; allowed: {', '.join(runtime.accounts)}")
+        raise AccountsError(f"--to: {name!r} is not an account; allowed: {', '.join(runtime.accounts)}")
     return runtime.accounts[name]

@@ -1,76 +1,77 @@
-"""`recast db`: the schema of the database, and what to do after it was restored from a backup."""
+"""`recast db`: the database's schema, and the steps after a restore from a backup."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import migrations
-from cli.environment import JsonOption, SandboxOption, looking
-from cli.output import Code, Style, complain, emit, say, table
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.exit_codes import ExitCode
+from cli.output import Style, complain, emit, say, table
 from workers.engine.runtime import Runtime
 from workers.restore import hold
 from workers.restore.hold import WATCH_DAYS, Holding
 
-db = typer.Typer(help="The database's schema, and restoring it.", no_args_is_help=True)
+db = typer.Typer(help="Upgrade or check the schema; continue after a restore.", no_args_is_help=True)
 
 
 @db.command()
 def upgrade(*, sandbox: SandboxOption = False) -> None:
-    """Bring the schema to what this version needs; harmless when it is."""
-    with looking(sandbox=sandbox) as runtime:
+    """Upgrade the schema to this version. Does nothing if it is up to date."""
+    with open_deployment(sandbox=sandbox) as runtime:
         migrations.upgrade(runtime.engine)
     say("the schema is up to date")
 
 
 @db.command()
 def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Compare the schema with what this version needs."""
-    with looking(sandbox=sandbox) as runtime:
+    """Compare the schema with the one that this version needs."""
+    with open_deployment(sandbox=sandbox) as runtime:
         found = migrations.differences(runtime.engine)
     if as_json:
         emit({"ok": not found, "differences": found})
     elif found:
         for difference in found:
             say(difference, style=Style.BAD)
-        say("`recast db upgrade` brings it up to date")
+        say("next: run `recast db upgrade`")
     else:
-        say("the schema is what this version needs")
+        say("the schema is up to date")
     if found:
-        raise typer.Exit(Code.INFRASTRUCTURE)
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
 @db.command()
 def restored(
     *,
     watch_days: Annotated[
-        int, typer.Option(min=0, max=365, help="Days for which jobs that come in are searched for too.")
+        int, typer.Option(min=0, max=365, help="Days in which new jobs are searched for at the provider, too.")
     ] = WATCH_DAYS,
-    over: Annotated[bool, typer.Option("--over", help="Stop searching for jobs that come in.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Although others are connected to the database.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the jobs, change nothing.")] = False,
+    over: Annotated[bool, typer.Option("--over", help="Stop searching for new jobs.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Continue although other connections to the database are open.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the jobs; change nothing.")] = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run this once after restoring the database from a backup, and before any worker starts.
+    """Hold all open jobs after a restore of the database. Run this once, before any worker starts.
 
-    It holds all open work, because the provider may have been paid for it after the backup was taken. The workers then
-    search for it where a provider's API can be searched by our reference: what is found is polled on, what is not goes
-    on. The rest stays held until `recast resolve` says what became of it.
+    A provider may have accepted and billed these jobs after the backup was taken. Workers search for each job where the
+    provider's API can be searched by our client reference: jobs that are found are polled, jobs that are not found are
+    queued again. The others wait for a decision (held): `recast resolve`.
     """
-    with looking(sandbox=sandbox) as runtime:
+    with open_deployment(sandbox=sandbox) as runtime:
         if over:
             runtime.db(hold.end)
-            say("jobs that come in are not searched for any longer")
+            say("new jobs are no longer searched for")
             return
-        others = runtime.db(_others)
+        others = runtime.db(hold.others_connected)
         if others and not (force or dry_run):
             raise typer.BadParameter(
-                f"{others} other connections of Recast to this database are open: stop worker, beat and web first, "
-                "since they may be paying twice already (--force: they are none of those)"
+                f"{others} other connections of Recast to this database are open; stop worker, beat and web first, "
+                "because they may pay twice; add --force if the connections are not theirs"
             )
         holding = _hold(runtime, watch_days, dry_run=dry_run)
     if as_json:
@@ -81,36 +82,30 @@ def restored(
             }
         )  # fmt: skip
     else:
-        _tell(holding, watch_days, dry_run=dry_run)
-
-
-def _others(session: Session) -> int:
-    statement = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND application_name LIKE 'recast%'"
-    )
-    return int(session.execute(statement).scalar_one())
+        _print(holding, watch_days, dry_run=dry_run)
 
 
 def _hold(runtime: Runtime, watch_days: int, *, dry_run: bool) -> Holding:
     with runtime.sessions() as session:
         holding = hold.begin(session, runtime.accounts, runtime.settings.max_attempts, watch_days)
-        # A dry run does all of it and leaves nothing, so that what it counts is what would happen.
+        # A dry run does the same work and rolls it back, so that its counts are exact.
         (session.rollback if dry_run else session.commit)()
     return holding
 
 
-def _tell(holding: Holding, watch_days: int, *, dry_run: bool) -> None:
+def _print(holding: Holding, watch_days: int, *, dry_run: bool) -> None:
     names = sorted({*holding.searched, *holding.asked})
     table(
-        ("account", "searched for", "left to a person"),
+        ("account", "searched for", "waiting for a decision"),
         [(name, holding.searched[name], holding.asked[name]) for name in names],
-        right=("searched for", "left to a person"),
+        right=("searched for", "waiting for a decision"),
     )
-    say(f"{holding.jobs:,} open jobs {'would be' if dry_run else 'are'} held; {holding.polled:,} are polled meanwhile")
+    say(f"{holding.jobs:,} open jobs {'would be' if dry_run else 'are'} held, {holding.polled:,} of them polled")
     if dry_run:
         return
-    complain("spend and budgets stand as in the backup: what was paid since is missing, until it is found again")
+    complain("spend and budgets are those of the backup; later payments are missing until their jobs are found")
     if watch_days:
-        complain(f"for {watch_days} days, rows of catalogs that come in are searched for too (`--over` ends it sooner)")
-    complain("next: start the workers" + ("; then `recast resolve` lists what a person must say" * bool(holding.asked)))
+        complain(
+            f"for {watch_days} days, new rows of catalogs are searched for, too (`recast db restored --over` ends this)"
+        )
+    complain("next: start the workers" + ("; then decide with `recast resolve`" * bool(holding.asked)))

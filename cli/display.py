@@ -1,4 +1,4 @@
-"""What is seen while a batch works: a live panel on a terminal, plain lines elsewhere, nothing for programs."""
+"""Displays of a batch's progress: a live panel on a terminal, plain lines elsewhere, nothing for programs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import STATE_STYLES, Style, amount, console, duration, say, why
+from cli.output import STATE_STYLES, Style, console, duration, say, why
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BatchReport, Ending, Pace
 
-LINE_SECONDS = 2.0  # between two plain lines, so that a log of a long run stays readable
+LINE_SECONDS = 2.0  # between two plain lines, so that the log of a long run stays readable
 REFRESH_PER_SECOND = 8
 BAR_WIDTH = 40
 
 
 class Display(Protocol):
-    """Shows a batch's progress; a context manager around the time it is watched."""
+    """A display of a batch's progress; a context manager, open while the batch is watched."""
 
     def __enter__(self) -> Self: ...
 
@@ -33,16 +34,16 @@ class Display(Protocol):
     ) -> None: ...
 
     def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
-        """Show how the batch stands now; `endings` are its latest bad ones."""
+        """Show the current progress; `endings` are the latest jobs that did not succeed."""
         ...
 
     def note(self, message: str) -> None:
-        """Show a line that stays."""
+        """Show a permanent line."""
         ...
 
 
 class Silent:
-    """Shows nothing: the command prints one JSON document at its end."""
+    """A display that shows nothing, for a command that prints one JSON document at its end."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,13 +59,13 @@ class Silent:
 
 
 class Lines:
-    """A line whenever something has changed, for logs and pipes."""
+    """A display that prints a line for each change, for logs and pipes."""
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
         self._last = ""
         self._at = 0.0
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -73,24 +74,24 @@ class Lines:
         return
 
     def show(self, report: BatchReport, pace: Pace, endings: Sequence[Ending]) -> None:
-        """Print the counts if they have changed, and each bad ending once."""
+        """Print the counts if they have changed, and each failure once."""
         now = time.monotonic()
         for ending in reversed(endings):
-            if ending.id not in self._told:
-                self._told.add(ending.id)
+            if ending.id not in self._printed:
+                self._printed.add(ending.id)
                 say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}")
-        line = f"{_counts(report)}; {amount(report.spent)} {self._currency} spent{_left(report, pace)}"
+        line = f"{_counts(report)}; {Money(report.spent, self._currency)} spent{_left(report, pace)}"
         if _counts(report) != self._last and (report.settled or now - self._at >= LINE_SECONDS):
             say(line)
             self._last, self._at = _counts(report), now
 
     def note(self, message: str) -> None:
-        """Print it."""
+        """Print the line."""
         say(message)
 
 
 class Panel:
-    """A panel that redraws itself: a bar, the counts, the rate, the spend, the time left and the latest errors."""
+    """A display that redraws a bar, the counts, the rate, the spend, the time left and the latest failures."""
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
@@ -108,19 +109,19 @@ class Panel:
         self._live.update(panel(report, pace, endings, self._currency))
 
     def note(self, message: str) -> None:
-        """Print it above the panel."""
+        """Print the line above the panel."""
         self._live.console.print(message)
 
 
 def display_for(currency: str, *, as_json: bool) -> Display:
-    """The display that suits where standard output goes."""
+    """The display for this standard output."""
     if as_json:
         return Silent()
     return Panel(currency) if sys.stdout.isatty() else Lines(currency)
 
 
 def panel(report: BatchReport, pace: Pace, endings: Sequence[Ending], currency: str) -> RenderableType:
-    """What a panel shows."""
+    """The content of a `Panel`."""
     done = report.total - report.open
     head = Table.grid(padding=(0, 1))
     head.add_row(
@@ -131,8 +132,8 @@ def panel(report: BatchReport, pace: Pace, endings: Sequence[Ending], currency: 
     counts = Text("  ").join(
         Text(f"{number:,} {state}", style=STATE_STYLES[state]) for state, number in report.counts.items() if number
     )
-    limit = f" of {amount(report.max_cost)}" if report.max_cost is not None else ""
-    facts = Text(f"{pace.rate:.1f} a second, {amount(report.spent)}{limit} {currency} spent", style=Style.QUIET)
+    limit = f" of {Money(report.max_cost, currency)}" if report.max_cost is not None else ""
+    facts = Text(f"{pace.rate:.1f} jobs per second, {Money(report.spent, currency)}{limit} spent", style=Style.QUIET)
     errors = [
         Text(f"{ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=Style.BAD, overflow="ellipsis")
         for ending in endings

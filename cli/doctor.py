@@ -1,4 +1,4 @@
-"""`recast doctor`: looks at everything a deployment needs, and says of each thing that is wrong what to do."""
+"""`recast doctor`: checks of everything a deployment needs, with advice for each problem."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
 
-import httpx
 import typer
 from redis import Redis
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import migrations
-from cli.accounts import credentials
-from cli.environment import JsonOption, SandboxOption, looking
-from cli.output import Code, Style, duration, emit, say
+from cli.accounts import credentials, statuses_of
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.exit_codes import ExitCode
+from cli.output import Style, duration, emit, say, waiting_for_decision
+from models.connection import server
 from models.states import JobState
+from providers import http
 from workers.config.accounts import AccountsError, load
 from workers.engine.runtime import Runtime
 from workers.failures import describe
@@ -29,16 +29,14 @@ from workers.messaging.app import QUEUES
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
 
-CLOCK_SECONDS = 5.0  # apart: links expire and tokens are renewed by the local clock, leases by the database's
-LAG_SECONDS = 60.0  # a pump this late has nobody who wakes or runs it
+CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
+LAG_SECONDS = 60.0  # a pump this late is not woken, or no worker runs it
 CROWDED = 1_000  # messages in one queue; there are a few for each account
 PROBE_SECONDS = 5.0
 
-LASTING = frozenset({"auth", "credit", "budget", "paused"})
-
 
 class State(StrEnum):
-    """How one thing stands."""
+    """The result of one check."""
 
     OK = "ok"
     WARN = "warn"
@@ -50,23 +48,23 @@ _STYLES = {State.OK: Style.GOOD, State.WARN: Style.WAITING, State.BAD: Style.BAD
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One check and its result."""
 
     name: str
     state: State
     message: str
-    #: What to do; empty when all is well.
+    #: How to fix it; empty if nothing is wrong.
     advice: str = ""
-    #: The exit code that it asks for where it is bad.
-    code: Code = Code.INFRASTRUCTURE
+    #: The exit code of the command if the state is bad.
+    code: ExitCode = ExitCode.INFRASTRUCTURE
 
 
 def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Look at everything this deployment needs: ok, warn or bad, and what to do.
+    """Check what this deployment needs and say how to fix it.
 
-    Exit codes: 0 nothing is bad, 2 a setting or a credential is, 4 something does not answer.
+    Exit codes: 0 nothing is bad; 2 a setting or a credential is wrong; 4 a service does not answer.
     """
-    with looking(sandbox=sandbox, with_sandbox=True) as runtime:
+    with open_deployment(sandbox=sandbox, with_sandbox=True) as runtime:
         found = list(examine(runtime))
     if as_json:
         emit({"ok": not any(item.state is State.BAD for item in found), "findings": [asdict(item) for item in found]})
@@ -82,7 +80,7 @@ def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
 
 
 def examine(runtime: Runtime) -> Iterator[Finding]:
-    """Look at one thing after the other; what depends on something that is bad is left out."""
+    """Run one check after another; checks that depend on a failed one are left out."""
     yield Finding("versions", State.OK, f"Recast {version('recast')}, Python {platform.python_version()}")
     yield from _settings(runtime)
     yield from _storage(runtime)
@@ -97,13 +95,19 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     seen = runtime.db(collect)
     yield from _work(seen)
     if accounts_file.state is State.OK and runtime.settings.secret_key is not None:
-        yield from _accounts(runtime, seen)
+        yield from _accounts(runtime)
 
 
 def _settings(runtime: Runtime) -> Iterator[Finding]:
     if runtime.settings.secret_key is None:
         advice = "set RECAST_SECRET_KEY to 32 random characters, the same for every process"
-        yield Finding("secret key", State.BAD, "not set: no worker starts", advice, Code.USAGE)
+        yield Finding(
+            "secret key",
+            State.BAD,
+            "RECAST_SECRET_KEY is not set; workers do not start without it",
+            advice,
+            ExitCode.USAGE,
+        )
     else:
         yield Finding("secret key", State.OK, "set")
 
@@ -112,7 +116,7 @@ def _storage(runtime: Runtime) -> Iterable[Finding]:
     def write() -> None:
         runtime.storage.check_writable()
 
-    return _guarded("storage", write, f"{runtime.settings.storage} is writable", "correct RECAST_STORAGE_URL")
+    return _finding_of("storage", write, f"{runtime.settings.storage} is writable", "correct RECAST_STORAGE_URL")
 
 
 def _accounts_file(runtime: Runtime) -> Finding:
@@ -120,21 +124,28 @@ def _accounts_file(runtime: Runtime) -> Finding:
     try:
         found = load(path)
     except AccountsError as error:
-        return Finding("accounts file", State.BAD, str(error), "correct it; no worker starts with it", Code.USAGE)
+        return Finding(
+            "accounts file", State.BAD, str(error), "correct the file; workers do not start before that", ExitCode.USAGE
+        )
     return Finding("accounts file", State.OK, f"{path}: {', '.join(found)}")
 
 
 def _public_url(runtime: Runtime) -> Iterator[Finding]:
     url = runtime.settings.public_url
     if url is None:
-        advice = "set RECAST_PUBLIC_URL to where `recast web` is reached from outside, if a provider fetches by URL"
-        yield Finding("public url", State.WARN, "not set: local pictures cannot be fetched, nobody calls back", advice)
+        advice = "if a provider fetches pictures by URL, set RECAST_PUBLIC_URL to the public address of `recast web`"
+        yield Finding(
+            "public url",
+            State.WARN,
+            "RECAST_PUBLIC_URL is not set; providers cannot fetch local pictures or call back",
+            advice,
+        )
         return
 
     def ask() -> None:
-        httpx.get(f"{url}/healthz", timeout=PROBE_SECONDS).raise_for_status()
+        http.get(f"{url}/healthz", timeout=PROBE_SECONDS).raise_for_status()
 
-    yield from _guarded("public url", ask, f"{url} answers", f"is `recast web` running, and reached by {url}?")
+    yield from _finding_of("public url", ask, f"{url} answers", f"start `recast web`, and check that {url} leads to it")
 
 
 def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
@@ -145,21 +156,16 @@ def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
         if verdict.healthy:
             yield Finding(name, State.OK, f"{verdict.age or 0:.0f} s old")
         else:
-            advice = f"see its log; if it is gone for good, remove {path}"
+            advice = f"read the log of that process; if the process was removed for good, delete {path}"
             yield Finding(name, State.BAD, "; ".join(verdict.reasons), advice)
     if not files:
         yield Finding("heartbeats", State.WARN, "none on this machine", "start `recast worker` and `recast beat`")
 
 
 def _database(runtime: Runtime) -> Iterator[Finding]:
-    def look(session: Session) -> tuple[str, datetime]:
-        row = session.execute(text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now"))
-        found = row.one()
-        return found.version, found.now
-
     try:
-        number, now = runtime.db(look)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+        number, now = runtime.db(server)
+    except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("database", State.BAD, describe(error), "start PostgreSQL, or correct RECAST_DATABASE_URL")
         return
     yield Finding("database", State.OK, f"PostgreSQL {number}")
@@ -174,15 +180,21 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
 def _clock(name: str, now: datetime) -> Finding:
     apart = abs((datetime.now(UTC) - now).total_seconds())
     if apart > CLOCK_SECONDS:
-        advice = "have both machines keep their time by NTP"
-        return Finding(name, State.WARN, f"{duration(apart)} apart from this machine's", advice)
-    return Finding(name, State.OK, f"{apart:.1f} s apart from this machine's")
+        advice = "synchronize the clocks of both machines with NTP"
+        return Finding(name, State.WARN, f"differs by {duration(apart)} from this machine's clock", advice)
+    return Finding(name, State.OK, f"differs by {apart:.1f} s from this machine's clock")
 
 
 def _broker(runtime: Runtime) -> Iterator[Finding]:
     url = runtime.settings.broker_url
     if url is None:
-        yield Finding("broker", State.BAD, "RECAST_BROKER_URL is not set", "set it", Code.USAGE)
+        yield Finding(
+            "broker",
+            State.BAD,
+            "RECAST_BROKER_URL is not set",
+            "set it, for example to redis://127.0.0.1:6379/0",
+            ExitCode.USAGE,
+        )
         return
     client: Any = None
     try:
@@ -191,7 +203,7 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         seconds, micros = client.time()
         lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
         unacked = int(client.hlen("unacked"))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
         return
     finally:
@@ -201,50 +213,57 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     number = info.get("valkey_version") or info.get("redis_version")
     yield Finding("broker", State.OK, f"{info.get('server_name', 'redis').capitalize()} {number}")
     yield _clock("broker clock", datetime.fromtimestamp(seconds + micros / 1e6, UTC))
-    told = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
+    counted = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
     crowded = [queue for queue, number in lengths.items() if number > CROWDED]
-    advice = f"{', '.join(crowded)}: are workers running that consume it?" if crowded else ""
-    yield Finding("queues", State.WARN if crowded else State.OK, f"{told}; being worked on {unacked:,}", advice)
+    advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
+    yield Finding("queues", State.WARN if crowded else State.OK, f"{counted}; in progress {unacked:,}", advice)
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:
     late = {pump: seconds for pump, seconds in seen.lag.items() if seconds > LAG_SECONDS}
     if late:
-        told = ", ".join(f"{pump} {duration(seconds)}" for pump, seconds in sorted(late.items()))
+        listed = ", ".join(f"{pump} by {duration(seconds)}" for pump, seconds in sorted(late.items()))
         yield Finding(
-            "pumps", State.WARN, f"late: {told}", "start `recast worker` and `recast beat`, or see their logs"
+            "pumps", State.WARN, f"late: {listed}", "start `recast worker` and `recast beat`, or read their logs"
         )
     else:
         yield Finding("pumps", State.OK, "none is late")
     if seen.unannounced:
-        advice = "the sweep sends them again; is `recast beat` running?"
-        yield Finding("announcements", State.WARN, f"{seen.unannounced:,} ends not announced yet", advice)
+        advice = "the sweep sends them again; check that `recast beat` is running"
+        yield Finding("completion notices", State.WARN, f"{seen.unannounced:,} not sent yet", advice)
     held = sum(number for (_, state), number in seen.jobs.items() if state == JobState.HELD)
     if held:
-        yield Finding("held jobs", State.WARN, f"{held:,} wait for a person", "`recast resolve` lists them")
+        yield Finding("held jobs", State.WARN, waiting_for_decision(held), "`recast resolve` lists and resolves them")
 
 
-def _accounts(runtime: Runtime, seen: Snapshot) -> Iterator[Finding]:
-    gates = {gate.account: gate for gate in seen.gates}
-    for account in runtime.accounts.values():
-        gate = gates.get(account.name)
-        if gate is not None and gate.closed is not None:
-            lasting = gate.closed in LASTING
-            advice = f"`recast accounts open {account.name}` once that is settled" if lasting else "it opens by itself"
-            yield Finding(f"gate {account.name}", State.WARN, f"closed: {gate.closed}", advice)
+def _accounts(runtime: Runtime) -> Iterator[Finding]:
+    for status in statuses_of(runtime, tuple(runtime.accounts.values())):
+        account = status.account
+        if status.gate.closed_for is not None:
+            fix = f"settle the cause, then run `recast accounts start {account.name}`"
+            advice = fix if status.gate.until is None else "wait; it starts by itself"
+            yield Finding(f"account {account.name}", State.WARN, status.state, advice)
         verdict, message = credentials(runtime, account)
         name = f"credentials {account.name}"
         if verdict == "refused":
-            yield Finding(name, State.BAD, message, "correct them in the accounts file's sources", Code.USAGE)
+            yield Finding(
+                name,
+                State.BAD,
+                message,
+                "correct them, in the environment if the accounts file names a variable",
+                ExitCode.USAGE,
+            )
         elif verdict == "silent":
-            yield Finding(name, State.BAD, message, f"is {account.base_url} right, and reachable from here?")
+            yield Finding(
+                name, State.BAD, message, f"check that {account.base_url} is right and can be reached from this machine"
+            )
         else:
             yield Finding(name, State.OK, message)
 
 
-def _guarded(name: str, work: Callable[[], object], well: str, advice: str) -> Iterable[Finding]:
+def _finding_of(name: str, work: Callable[[], object], well: str, advice: str) -> Iterable[Finding]:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error is the finding
         return [Finding(name, State.BAD, describe(error), advice)]
     return [Finding(name, State.OK, well)]

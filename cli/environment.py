@@ -1,4 +1,4 @@
-"""What a command works with: the deployment that the settings name, or the embedded stack of this machine."""
+"""The deployment that a command uses: the configured one, or the embedded stack of this machine."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from workers.jobs.routing import Reach
 from workers.messaging.app import app
 
 SANDBOX_HOME = "sandbox"
-#: What the sandbox's stack decides itself, whatever is configured.
-REAL = ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL")
+#: Settings that the sandbox's stack makes itself, whatever is configured.
+OVERRIDDEN = ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL")
 
 SandboxOption = Annotated[
-    bool, typer.Option("--sandbox", help="Use the sandbox: providers made of paper, in a home of their own.")
+    bool, typer.Option("--sandbox", help="Use the local provider sandbox (no keys, no cost, separate data).")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def choose(*, sandbox: bool) -> Settings:
-    """The settings of a command; with `sandbox` those of the sandbox's own home, whatever else is configured.
+    """The settings of a command; with `sandbox`, those of the sandbox's own home, whatever is configured.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -38,7 +38,7 @@ def choose(*, sandbox: bool) -> Settings:
     if not sandbox:
         return read()
     home = read().home.absolute() / SANDBOX_HOME
-    for name in REAL:
+    for name in OVERRIDDEN:
         os.environ.pop(f"RECAST_{name}", None)
     os.environ["RECAST_HOME"] = str(home)
     os.environ["RECAST_ACCOUNTS_FILE"] = str(home / "accounts.toml")
@@ -47,34 +47,34 @@ def choose(*, sandbox: bool) -> Settings:
 
 
 def is_external(*, sandbox: bool) -> bool:
-    """Whether the database and the broker are configured, so that no embedded servers are meant."""
+    """Whether the database and the broker are configured, so that no embedded servers are needed."""
     return not sandbox and Settings().database_url is not None
 
 
 def accounts_of(settings: Settings, *, sandbox: bool) -> Mapping[str, Account]:
-    """The accounts that a command's jobs can go to, known before anything is started.
+    """The accounts that a command's jobs can go to, before anything is started.
 
     Raises:
         AccountsError: the accounts file is missing or wrong.
     """
     if not sandbox:
         return load(settings.accounts_file)
-    # What an account can do does not depend on where the sandbox will listen.
+    # The operations of an account do not depend on the sandbox's address.
     return {name: parse(name, table) for name, table in sandbox_tables(f"http://{LOOPBACK}").items()}
 
 
 def reach_of(settings: Settings, *, sandbox: bool) -> Reach:
-    """How providers can fetch local pictures: the sandbox through a `web` process on this machine."""
+    """How providers can fetch local pictures; the sandbox fetches them from `web` on this machine."""
     return Reach(public_url=sandbox or bool(settings.public_url), presigned=Storage(settings.storage).can_sign)
 
 
 @contextmanager
-def working(
+def running_deployment(
     settings: Settings, parts: Parts, *, sandbox: bool, sends: bool = True
 ) -> Iterator[tuple[Runtime, Stack | None]]:
-    """A deployment in which jobs get done: the configured one as it is, or the embedded stack with `parts`.
+    """A deployment that processes jobs: the configured one, or the embedded stack with `parts`.
 
-    `sends` says that messages will be sent, so that a broker which is down is noticed before anything is stored.
+    With `sends`, the broker is checked first, so that nothing is stored while it cannot be reached.
 
     Raises:
         ServerError: the embedded stack did not start.
@@ -82,7 +82,7 @@ def working(
     """
     if is_external(sandbox=sandbox):
         if sends:
-            # Without it the jobs would wait for the next sweep, and nobody would say so.
+            # Otherwise jobs would wait for the next sweep, without any message.
             with app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1)
         with _running(settings) as runtime:
@@ -90,39 +90,39 @@ def working(
         return
     with Stack(settings, parts) as stack:
         if sandbox and not settings.accounts_file.exists():
-            # Whoever starts the sandbox writes where it listens; to enqueue, it is enough to know what it can do.
+            # The command that starts the sandbox writes its address; to enqueue, the operations are enough.
             write_sandbox_accounts(settings.accounts_file, f"http://{LOOPBACK}:1")
         with _running(read()) as runtime:
             yield runtime, stack
 
 
 @contextmanager
-def looking(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Runtime]:
-    """A deployment to look at; of the embedded stack only the servers are started, and joined where they run.
+def open_deployment(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Runtime]:
+    """A deployment to read and change; of the embedded stack only the servers are started, or joined if they run.
 
-    `with_sandbox` has the sandbox's providers answer too.
+    With `with_sandbox`, the sandbox's providers answer too.
 
     Raises:
-        SettingsError: nothing is configured and nothing ever ran here.
+        SettingsError: no database is configured, and no embedded stack has run here.
         ServerError: the embedded servers did not start.
     """
     settings = choose(sandbox=sandbox)
     if not is_external(sandbox=sandbox) and not _has_run(settings.home):
         advice = (
-            "add --sandbox to look at the sandbox's jobs"
+            "add --sandbox to see the sandbox's jobs"
             if _has_run(settings.home / SANDBOX_HOME)
-            else ("begin with `recast run`")
+            else ("start with `recast run`")
         )
         raise SettingsError(f"nothing has run in {settings.home} yet, and RECAST_DATABASE_URL is not set; {advice}")
-    # A sandbox takes up what it had accepted before, for which it fetches pictures from `web`.
+    # A sandbox continues the jobs that it had accepted, and fetches their pictures from `web`.
     answering = sandbox and with_sandbox
     parts = Parts(worker=False, web=answering, sandbox=answering)
-    with working(settings, parts, sandbox=sandbox, sends=False) as (runtime, _):
+    with running_deployment(settings, parts, sandbox=sandbox, sends=False) as (runtime, _):
         yield runtime
 
 
 def has_run(settings: Settings, *, sandbox: bool) -> bool:
-    """Whether there is a database to look into: a configured one, or that of an embedded stack that ran before."""
+    """Whether there is a database: a configured one, or that of an embedded stack that has run before."""
     return is_external(sandbox=sandbox) or _has_run(settings.home)
 
 

@@ -1,19 +1,18 @@
-"""How every command is told which jobs are meant: the same words and options for lists and levers."""
+"""Options that select jobs: the same for lists of jobs, bulk operations and `recast resolve`."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cli.parameters import shared
 from models.states import JobState, Reason
 from reports.batch import find
 from reports.job import job_id_of
-from workers.config.accounts import duration
+from workers.config.units import duration
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import EVERY, Filter
 
@@ -21,81 +20,83 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The jobs that a command line means."""
+class JobSelection:
+    """The jobs that a command line selects."""
 
     words: tuple[str, ...] = ()
     which: Filter = EVERY
     everything: bool = False
 
     def resolve(self, runtime: Runtime) -> Filter:
-        """The filter that is meant, with ids for words.
+        """The filter, with job ids in place of the words.
 
         Raises:
-            CatalogError: a word or a batch's name means nothing here.
+            CatalogError: there is no such job or batch.
         """
         if self.which.batch is not None:
-            runtime.db(find, self.which.batch)  # a misspelled name is not an empty list
+            runtime.db(find, self.which.batch)  # so that a misspelled name is an error, not an empty list
         if not self.words:
             return self.which
         return Filter(ids=[runtime.db(job_id_of, word) for word in self.words], **self.which.named)
 
-    def named(self) -> Choice:
-        """Itself, if anything is named: no lever is pulled for everything by a slip.
+    def named(self) -> JobSelection:
+        """Itself, if it names anything, so that a slip does not change every job.
 
         Raises:
-            typer.BadParameter: nothing is.
+            typer.BadParameter: it names nothing.
         """
         if not (self.words or self.which.named or self.everything):
-            raise typer.BadParameter("name jobs, or say which by --batch and the like, or --all")
+            raise typer.BadParameter("no jobs are selected; name jobs, or use --batch, another filter, or --all")
         return self
 
 
 _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "words": (
-        Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids, beginnings of ids, keys or B/KEY.")],
+        Annotated[
+            list[str] | None, typer.Argument(metavar="[JOB]...", help="Job ids, beginnings of ids, keys, or BATCH/KEY.")
+        ],
         None,
     ),
-    "batch": (Annotated[str | None, typer.Option(help="Of this batch.")], None),
-    "label": (Annotated[str | None, typer.Option(help="Of batches with this label.")], None),
-    "state": (Annotated[list[JobState] | None, typer.Option(help="In this state; may be repeated.")], None),
-    "account": (Annotated[str | None, typer.Option(help="Last sent to, or pinned to, this account.")], None),
-    "operation": (Annotated[str | None, typer.Option(help="With this operation, such as zhiqite.swap.")], None),
-    "reason": (Annotated[Reason | None, typer.Option(help="Ended, or queued again, for this reason.")], None),
-    "older": (Annotated[str | None, typer.Option(metavar="AGE", help='Came in longer ago, such as "2h".')], None),
-    "newer": (Annotated[str | None, typer.Option(metavar="AGE", help='Came in since, such as "2h".')], None),
-    "everything": (Annotated[bool, typer.Option("--all", help="Every job there is.")], False),
+    "batch": (Annotated[str | None, typer.Option(help="Only jobs of this batch.")], None),
+    "label": (Annotated[str | None, typer.Option(help="Only jobs of batches with this label.")], None),
+    "state": (
+        Annotated[list[JobState] | None, typer.Option(help="Only jobs in this state; can be given more than once.")],
+        None,
+    ),
+    "account": (Annotated[str | None, typer.Option(help="Only jobs last sent to, or pinned to, this account.")], None),
+    "operation": (
+        Annotated[str | None, typer.Option(help="Only jobs with this operation, for example zhiqite.swap.")],
+        None,
+    ),
+    "reason": (
+        Annotated[Reason | None, typer.Option(help="Only jobs that ended or were queued again for this reason.")],
+        None,
+    ),
+    "older": (
+        Annotated[
+            str | None, typer.Option(metavar="AGE", help="Only jobs created longer ago than this, for example 2h.")
+        ],
+        None,
+    ),
+    "newer": (
+        Annotated[str | None, typer.Option(metavar="AGE", help="Only jobs created since, for example 2h.")],
+        None,
+    ),
+    "everything": (Annotated[bool, typer.Option("--all", help="All jobs.")], False),
 }
 
 
-def chooses(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Give a command, whose first parameter is a `Choice`, the options that make it, but for those `left_out`."""
-    offered = {name: how for name, how in _PARAMETERS.items() if name not in left_out}
-
-    def wrap(command: Callable[..., R]) -> Callable[..., R]:
-        @wraps(command)
-        def run(**given: Any) -> R:
-            return command(_choice({name: given.pop(name) for name in offered}), **given)
-
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in offered.items()
-        ]
-        # What typer reads the options from.
-        run.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*added, *own]}
-        return run
-
-    return wrap
+def takes_selection(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a command the options that select jobs, except those `left_out`; its first parameter is the selection."""
+    return shared({name: how for name, how in _PARAMETERS.items() if name not in left_out}, _selection)
 
 
-def _choice(given: dict[str, Any]) -> Choice:
+def _selection(given: dict[str, Any]) -> JobSelection:
     words, everything = given.pop("words", None), given.pop("everything", False)
     states = given.pop("state", None)
     for name in ("older", "newer"):
         given[name] = _age(name, given.get(name))
-    return Choice(tuple(words or ()), Filter(states=states or None, **given), everything)
+    return JobSelection(tuple(words or ()), Filter(states=states or None, **given), everything)
 
 
 def _age(name: str, value: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The `recast` command: its commands, and the one place where exceptions become messages and exit codes."""
+"""The `recast` command: the tree of its commands, and the messages and exit codes for exceptions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from catalog.errors import CatalogError
 from cli import accounts, batches, bulk, housekeeping, services, spend
 from cli.database import db
 from cli.doctor import doctor
-from cli.output import Code, Style, complain
+from cli.exit_codes import ExitCode
+from cli.output import Style, complain
+from cli.providers import providers
 from cli.resolve import resolve
 from cli.run import run
 from cli.schedules import schedules
+from cli.show import show
 from cli.webhooks import webhooks
 from devstack.errors import ServerError
 from models.transactions import is_connection_trouble
@@ -33,15 +36,19 @@ from recast.errors import InvalidJobError
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.images.storage import StorageError
-from workers.operations.paid_check import TrialError
+from workers.observability.logs import are_configured
+from workers.operations.paid_check import PaidCheckError
 from workers.schedules.cron import ScheduleError
+from workers.webhooks.service import UnknownWebhookError
 
 TERMINATED = 128 + signal.SIGTERM
+log = structlog.get_logger()
+
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such column
 
 app = typer.Typer(
     name="recast",
-    help="Bulk face swaps and portraits through slow, paid image APIs.",
+    help="Bulk face swaps and portraits through image APIs that are slow, rate-limited and billed per call.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -49,16 +56,17 @@ app = typer.Typer(
 app.command()(run)
 app.command()(batches.status)
 app.command()(batches.jobs)
-app.command()(batches.show)
+app.command()(show)
 app.command()(batches.export)
 app.command()(resolve)
-for lever in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.reprioritise):
-    app.command()(lever)
+for operation in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.set_priority):
+    app.command()(operation)
+app.command("reprioritise", hidden=True)(bulk.set_priority)
 app.command()(housekeeping.forget)
 app.command()(housekeeping.prune)
 app.command()(spend.books)
 app.command()(spend.reconcile)
-app.command()(accounts.providers)
+app.command()(providers)
 app.add_typer(accounts.accounts, name="accounts")
 app.add_typer(schedules, name="schedule")
 app.add_typer(webhooks, name="webhooks")
@@ -81,37 +89,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     _log_to_standard_error()
     try:
-        return app(args=arguments, standalone_mode=False) or Code.OK
+        return app(args=arguments, standalone_mode=False) or ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
-        return Code.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output (`| head`) has seen enough; the interpreter must not complain of it at exit.
+        # The reader of our output (`| head`) has ended; without this the interpreter prints an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Code.OK
+        return ExitCode.OK
     except Exception as error:
         code, message = explain(error)
         if code is None:
             raise
-        complain(message, style=Style.BAD)
+        _report(message)
         return code
 
 
-def explain(error: Exception) -> tuple[Code | None, str]:
-    """The exit code and the message for an error that is expected to happen; no code for a defect of ours."""
+def _report(message: str) -> None:
+    """Report why a command failed: in the log of a service, on standard error for any other command."""
+    if are_configured():
+        log.critical("not_started", error=message)
+    else:
+        complain(message, style=Style.BAD)
+
+
+def explain(error: Exception) -> tuple[ExitCode | None, str]:
+    """The exit code and the message for an expected error; the code is None for a bug."""
     for kinds, code, describe in _EXPECTED:
         if isinstance(error, kinds):
             return code, describe(error)
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     if isinstance(error, ProgrammingError) and state in UNDEFINED:
-        return Code.INFRASTRUCTURE, "the database lacks tables that this version needs: run `recast db upgrade`"
+        return (
+            ExitCode.INFRASTRUCTURE,
+            "the database lacks tables or columns that this version needs; run `recast db upgrade`",
+        )
     if isinstance(error, DBAPIError) and is_connection_trouble(error):
         where = _address(read().database_url)
         advice = "start it, or correct RECAST_DATABASE_URL"
-        return Code.INFRASTRUCTURE, f"the database{where} does not answer: {_first_line(error.orig)}; {advice}"
+        return ExitCode.INFRASTRUCTURE, f"the database{where} does not answer: {_first_line(error.orig)}; {advice}"
     if isinstance(error, BrokerError | RedisError):
         where = _address(read().broker_url)
         advice = "start it, or correct RECAST_BROKER_URL"
-        return Code.INFRASTRUCTURE, f"the broker{where} does not answer: {_first_line(error)}; {advice}"
+        return ExitCode.INFRASTRUCTURE, f"the broker{where} does not answer: {_first_line(error)}; {advice}"
     return None, ""
 
 
@@ -121,17 +140,26 @@ def _usage(error: Exception) -> str:
     return f"{error.format_message()}{advice}" if isinstance(error, TyperException) else str(error)
 
 
-_EXPECTED: Sequence[tuple[tuple[type[Exception], ...], Code, Callable[[Exception], str]]] = (
-    ((TyperException,), Code.USAGE, _usage),
-    ((SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError), Code.USAGE, str),
-    ((TrialError,), Code.PERSON, str),
-    ((ServerError,), Code.INFRASTRUCTURE, str),
-    ((StorageError,), Code.INFRASTRUCTURE, "the storage cannot be used: {}".format),
+_EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Exception], str]]] = (
+    ((TyperException,), ExitCode.USAGE, _usage),
+    (
+        (SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError),
+        ExitCode.USAGE,
+        str,
+    ),
+    ((UnknownWebhookError,), ExitCode.USAGE, str),
+    ((PaidCheckError,), ExitCode.PERSON, str),
+    ((ServerError,), ExitCode.INFRASTRUCTURE, str),
+    (
+        (StorageError,),
+        ExitCode.INFRASTRUCTURE,
+        "the storage cannot be used: {}; correct RECAST_STORAGE_URL or its credentials".format,
+    ),
 )
 
 
 def _log_to_standard_error() -> None:
-    """Warnings of what the commands call go where errors go; standard output belongs to the answer."""
+    """Log warnings to standard error, because standard output is for the command's result."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
@@ -140,14 +168,14 @@ def _log_to_standard_error() -> None:
 
 
 def _terminate(_: int, __: FrameType | None) -> None:
-    """End in good order, so that the embedded stack is stopped on the way."""
+    """Exit through exceptions, so that the embedded stack is stopped."""
     raise SystemExit(TERMINATED)
 
 
 def _address(url: str | None) -> str:
-    """`` at HOST:PORT``, without the credentials beside it."""
+    """`` at HOST:PORT``, without credentials."""
     parsed = make_url(url) if url else None
-    return f" at {parsed.host}:{parsed.port or 'its usual port'}" if parsed is not None and parsed.host else ""
+    return f" at {parsed.host}:{parsed.port or 'the default port'}" if parsed is not None and parsed.host else ""
 
 
 def _first_line(error: object) -> str:

@@ -1,4 +1,4 @@
-"""How the commands write: text for people on the terminal, JSON for programs, errors on standard error."""
+"""Output of the commands: text for people, JSON for programs, errors and hints on standard error."""
 
 from __future__ import annotations
 
@@ -7,36 +7,26 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from models.states import JobState
-from reports.text import REASONS, amount, duration, moment, why
+from recast.money import Money
+from reports.text import REASONS, duration, moment, paused, stopped, waiting_for_decision, why
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Code", "Style", "amount", "complain", "console", "duration", "emit", "moment", "say",
-    "table", "why",
+    "REASONS", "STATE_STYLES", "Style", "complain", "console", "duration", "emit", "moment", "paused", "priced", "say",
+    "stopped", "table", "waiting_for_decision", "why",
 ]  # fmt: skip
 
-PIPE_WIDTH = 240  # characters of a table's line where no terminal says how wide it is
-
-
-class Code(IntEnum):
-    """The exit codes; see the package's docstring."""
-
-    OK = 0
-    JOBS_FAILED = 1
-    USAGE = 2
-    PERSON = 3
-    INFRASTRUCTURE = 4
-    INTERRUPTED = 130
+PIPE_WIDTH = 240  # characters in a table's line where standard output is not a terminal
 
 
 class Style(StrEnum):
-    """Colours by what they mean."""
+    """Colors by what they mean."""
 
     GOOD = "green"
     BAD = "red"
@@ -57,29 +47,38 @@ STATE_STYLES: Mapping[str, Style] = {
 
 
 def console(*, errors: bool = False) -> Console:
-    """A console for standard output or standard error as they are now; nothing is taken for markup."""
+    """A console for standard output or standard error as they are now; text is printed as it is, without markup."""
     stream = sys.stderr if errors else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(*words: object, style: str | None = None) -> None:
-    """A line for people."""
+    """Print a line on standard output."""
     console().print(*words, style=style)
 
 
 def complain(*words: object, style: str | None = None) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     console(errors=True).print(*words, style=style)
 
 
 def emit(value: Any) -> None:
-    """A JSON document for a program."""
+    """Print a JSON document; amounts in it must be `Money`."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
+def priced(value: Any, currency: str) -> Any:
+    """A copy of a document in which every `Decimal` is `Money` in `currency`."""
+    if isinstance(value, Decimal):
+        return Money(value, currency)
+    if isinstance(value, Mapping):
+        return {name: priced(item, currency) for name, item in value.items()}
+    return [priced(item, currency) for item in value] if isinstance(value, list | tuple) else value
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; `right` names the columns of numbers."""
+    """Print a table; `right` names the columns to align right."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -91,6 +90,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Money):
+        return value.document()
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        raise TypeError("an amount has no currency; use Money or priced()")
     return str(value)

@@ -1,4 +1,4 @@
-"""`recast accounts check --paid`: one job at one account, paid for, and written down."""
+"""`recast accounts check --paid`: one paid job at one account, with its requests and answers recorded."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from typing import Any
 
 import typer
 
-from cli.environment import choose, working
-from cli.output import Code, amount, say, why
+from cli.environment import choose, running_deployment
+from cli.exit_codes import ExitCode
+from cli.output import say, why
 from cli.stack import Parts
 from models.states import JobState
-from reports.job import Story, tell
+from recast.money import Money
+from reports.job import JobDetail, find_detail
 from workers.engine.runner import run as run_pump
 from workers.engine.runtime import Runtime
 from workers.engine.store import StorePump
-from workers.jobs.request import Ask
-from workers.operations.paid_check import plan, trial
+from workers.jobs.request import JobRequest
+from workers.operations.paid_check import plan, submit
 
 
 def options_of(given: str) -> dict[str, Any]:
-    """An operation's options from the command line."""
+    """The options of an operation, from JSON.
+
+    Raises:
+        typer.BadParameter: they are not a JSON object.
+    """
     try:
         options = json.loads(given)
     except ValueError as error:
@@ -31,31 +37,34 @@ def options_of(given: str) -> dict[str, Any]:
     return options
 
 
-def try_account(ask: Ask, to: Path, *, yes: bool, sandbox: bool) -> None:
-    """Make one job after asking, tell how it went, and write the exchange to `to`."""
-    with working(choose(sandbox=sandbox), Parts(worker=False, sandbox=sandbox), sandbox=sandbox) as (runtime, _):
+def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -> None:
+    """Ask, make one paid job, report its result, and write its requests and answers to `to`."""
+    with running_deployment(choose(sandbox=sandbox), Parts(worker=False, sandbox=sandbox), sandbox=sandbox) as (
+        runtime,
+        _,
+    ):
         account = runtime.account(str(ask.account))
         _, operation = plan(runtime, account, ask)
         cost = account.cost(account.operations[operation], ask.options)
-        price = f"{amount(cost)} {runtime.settings.currency}" if cost else "at a price the accounts file does not tell"
+        price = str(Money(cost, runtime.settings.currency)) if cost else "the accounts file has no price for it"
         if not yes:
-            typer.confirm(f"{operation} at {account.name} will be paid for: {price}. Go on?", abort=True)
-        done = runtime.on_loop(trial(runtime, account, ask, say))
+            typer.confirm(f"{operation} at {account.name} will be billed ({price}). Continue?", abort=True)
+        done = runtime.on_loop(submit(runtime, account, ask, say))
         to.write_text(json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
-        story = _saved(runtime, done.job_id)
-    state = story.job["state"]
-    say(state if state == JobState.SUCCEEDED else f"{state}: {why(story.job['reason'], story.job['error'])}")
-    for result in story.results:
-        say(f"picture: {result['uri']}")
-    say(f"{len(done.exchanges)} exchanges, without secrets: {to}")
+        detail = _saved(runtime, done.job_id)
+    state = detail.job.state
+    say(state if state == JobState.SUCCEEDED else f"{state}: {why(detail.job.reason, detail.job.error)}")
+    for result in detail.results:
+        say(f"picture: {result.uri}")
+    say(f"{len(done.exchanges)} requests and answers, without secrets: {to}")
     if state != JobState.SUCCEEDED:
-        raise typer.Exit(Code.PERSON if state == JobState.HELD else Code.JOBS_FAILED)
+        raise typer.Exit(ExitCode.PERSON if state == JobState.HELD else ExitCode.JOBS_FAILED)
 
 
-def _saved(runtime: Runtime, job_id: str) -> Story:
+def _saved(runtime: Runtime, job_id: str) -> JobDetail:
     """Save the job's pictures here, whether or not a worker runs."""
     while True:
         run_pump(runtime, StorePump(runtime, 0), None)
-        story = runtime.db(tell, job_id, runtime.storage)
-        if story.job["state"] != JobState.SAVING:
-            return story
+        detail = runtime.db(find_detail, job_id, runtime.storage)
+        if detail.job.state != JobState.SAVING:
+            return detail

@@ -1,4 +1,4 @@
-"""What a run would do and cost, told before anything is paid; and the question that a dear one asks."""
+"""The plan that `recast run --dry-run` prints, and the confirmation before an expensive run."""
 
 from __future__ import annotations
 
@@ -13,65 +13,69 @@ from catalog.enqueue import QUEUED
 from catalog.errors import Mistake
 from catalog.intake import Intake
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight
-from cli.environment import accounts_of, has_run, working
-from cli.output import Code, Style, amount, complain, duration, emit, say
+from cli.environment import accounts_of, has_run, running_deployment
+from cli.exit_codes import ExitCode
+from cli.output import Style, complain, duration, emit, say, stopped
 from cli.stack import Parts
-from cli.summary import Words, rows_of
+from cli.summary import CommandLine, rows_of
+from recast.money import Money
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage
+from workers.jobs.run_options import RunOptions
 
-LISTED_REFUSALS = 20
+LISTED_REJECTIONS = 20
 
-#: What becomes of rows, in words.
+#: What a run does with rows.
 WORDS: Mapping[str, str] = {
-    "new": "new", "changed": "changed", "retried": "failed before, tried again", "unchanged": "done or on their way",
-    "left": "ended before, left so", "in_work": "changed while in work, left so", "left_out": "left out by --only",
+    "new": "new", "changed": "changed", "retried": "failed before, queued again",
+    "unchanged": "done or in progress", "left": "not retried (already ended)",
+    "in_work": "changed, but their jobs are in progress; not queued", "left_out": "left out by --only",
 }  # fmt: skip
 
 
-def tell_plan(settings: Settings, intake: Intake, narrowed: Mapping[str, Any], *, sandbox: bool, as_json: bool) -> None:
-    """Say what a run would do now; where nothing has run yet, nothing is started for it."""
+def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandbox: bool, as_json: bool) -> None:
+    """Print what a run would do now. Where no database exists yet, none is started for this."""
     accounts = accounts_of(settings, sandbox=sandbox)
     if has_run(settings, sandbox=sandbox):
-        with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
-            found = plan(runtime, intake, **narrowed)
+        with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
+            found = plan(runtime, intake, options)
     else:
-        found = plan_of_new(intake, accounts, only=narrowed["only"], max_in_flight=narrowed["max_in_flight"])
+        found = plan_of_new(intake, accounts, options)
     refused = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts) if found.queued else iter(())
     if as_json:
         emit(_document(intake, found, refused, settings.currency))
         return
-    say(f"{intake.name}: all {rows_of(intake.rows)} are in order; nothing was enqueued")
-    _say_plan(found, settings.currency)
-    _say_refusals(refused, intake)
+    say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
+    _print_plan(found, settings.currency)
+    _print_rejections(refused, intake)
 
 
-def confirm(runtime: Runtime, intake: Intake, narrowed: Mapping[str, Any], words: Words) -> None:
-    """Ask whether to go on, where the run may cost more than RECAST_CONFIRM_ABOVE, or nobody knows how much.
+def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: CommandLine) -> None:
+    """Ask before a run that may cost more than RECAST_CONFIRM_ABOVE, or whose cost is not known.
 
     Raises:
-        typer.Exit: the answer is no, or nobody is there to ask.
+        typer.Exit: the answer is no, or standard input is not a terminal.
     """
     limit = runtime.settings.confirm_above
-    estimate = intake.estimate
+    estimate = intake.costs
     if limit is None or (estimate.dearest <= limit and not estimate.unpriced):
         return
-    found = plan(runtime, intake, **narrowed)
+    found = plan(runtime, intake, options)
     if not found.queued or (found.dearest <= limit and not found.unpriced):
         return
     currency = runtime.settings.currency
-    _say_plan(found, currency, say=complain)
-    least = f"{amount(found.dearest)} {currency}" + (" and what has no price" if found.unpriced else "")
-    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={amount(limit)}"
-    if sys.stdin.isatty() and typer.confirm(f"{question}. Go on?", err=True):
+    _print_plan(found, currency, say=complain)
+    least = str(Money(found.dearest, currency)) + (" plus operations without a price" if found.unpriced else "")
+    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
+    if sys.stdin.isatty() and typer.confirm(f"{question}. Continue?", err=True):
         return
-    complain(f"{question}; nothing was enqueued: `{words.again('--yes')}` goes on", style=Style.BAD)
-    raise typer.Exit(Code.PERSON)
+    complain(f"{question}; nothing was enqueued; to continue, run `{command.again('--yes')}`", style=Style.BAD)
+    raise typer.Exit(ExitCode.PERSON)
 
 
-def _say_plan(found: Plan, currency: str, say: Any = say) -> None:
+def _print_plan(found: Plan, currency: str, say: Any = say) -> None:
     for verdict, number in found.verdicts.items():
         say(f"  {number:>9,}  {WORDS[verdict]}", style=None if verdict in QUEUED else Style.QUIET)
     if not found.queued:
@@ -82,35 +86,32 @@ def _say_plan(found: Plan, currency: str, say: Any = say) -> None:
     about = "about " if len(shared) < len(found.forecast.shares) else ""
     for operation, account, jobs in found.parts:
         bound = found.forecast.bounds.get(account)
-        say(
-            f"  {about}{round(jobs):>9,}  {operation} at {account}"
-            + (f", as fast as its {bound} allows" if bound else "")
-        )
-    least, most = amount(found.cheapest), amount(found.dearest)
-    cost = most if least == most else f"{least} to {most}, depending on the account"
-    say(f"  cost if each is done once: {cost} {currency}")
+        say(f"  {about}{round(jobs):>9,}  {operation} at {account}" + (f", limited by {bound}" if bound else ""))
+    least, most = Money(found.cheapest, currency), Money(found.dearest, currency)
+    cost = str(most) if least == most else f"{least} to {most}, depending on the account"
+    say(f"  cost if each job is done once: {cost}")
     if found.unpriced:
-        say(f"  without a price, and counted as nothing: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
+        say(f"  without a price, counted as 0: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
     if found.forecast.seconds is not None:
-        say(f"  time, if nothing else waits and nothing fails: about {duration(found.forecast.seconds)}")
+        say(f"  time, if no other jobs wait and none fail: about {duration(found.forecast.seconds)}")
     for lane in found.forecast.stranded:
-        closed = ", ".join(f"{name} ({each.closed})" for name, each in found.standings.items() if each.closed)
-        say(f"  waiting: no open account takes {lane}; closed: {closed or 'none'}", style=Style.WAITING)
+        states = "; ".join(f"{name} {stopped(each.closed)}" for name, each in found.statuses.items() if each.closed)
+        say(f"  waiting: no account accepts {lane} now: {states or 'none is configured'}", style=Style.WAITING)
 
 
-def _say_refusals(refused: Iterable[Mistake], intake: Intake) -> None:
-    looked = iter(refused)
-    shown = list(islice(looked, LISTED_REFUSALS))
+def _print_rejections(refused: Iterable[Mistake], intake: Intake) -> None:
+    rejections = iter(refused)
+    shown = list(islice(rejections, LISTED_REJECTIONS))
     for mistake in shown:
         say(
-            f"  would be refused: line {mistake.line}: {mistake.key}: {mistake.column}: {mistake.message}",
+            f"  would be rejected: line {mistake.line}: {mistake.key}: {mistake.column}: {mistake.message}",
             style=Style.BAD,
         )
-    more = sum(1 for _ in looked)
+    more = sum(1 for _ in rejections)
     if more:
         say(f"  ... and {more:,} more")
     if intake.rows > LOOKED_AT:
-        say(f"  the pictures of the first {LOOKED_AT:,} rows were decoded; the workers look at all, before they pay")
+        say(f"  only the pictures of the first {LOOKED_AT:,} rows were checked; workers check all before paying")
 
 
 def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency: str) -> dict[str, Any]:
@@ -124,13 +125,12 @@ def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency:
             {"operation": operation, "account": account, "jobs": round(jobs, 1)}
             for operation, account, jobs in found.parts
         ],
-        "currency": currency,
-        "cost": {"cheapest": found.cheapest, "dearest": found.dearest},
+        "cost": {"cheapest": Money(found.cheapest, currency), "dearest": Money(found.dearest, currency)},
         "unpriced": sorted(found.unpriced),
         "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
         "bounds": dict(found.forecast.bounds),
         "waiting": sorted(found.forecast.stranded),
-        "closed": {name: each.closed for name, each in found.standings.items() if each.closed},
+        "closed": {name: each.closed for name, each in found.statuses.items() if each.closed},
         "refused": [
             {"line": each.line, "key": each.key, "column": each.column, "message": each.message} for each in refused
         ],

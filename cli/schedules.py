@@ -1,106 +1,110 @@
-"""`recast schedule`: catalogs that are run again and again, at planned times."""
+"""`recast schedule`: catalogs that run at planned times."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from catalog.checks import Defaults
-from catalog.errors import CatalogError
-from catalog.intake import Intake, take_in
-from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, looking, reach_of, working
-from cli.output import Style, amount, complain, duration, emit, moment, say, table
-from cli.run import label_of, money
+from catalog.intake import take_in
+from cli.environment import (
+    JsonOption,
+    SandboxOption,
+    accounts_of,
+    choose,
+    is_external,
+    open_deployment,
+    reach_of,
+    running_deployment,
+)
+from cli.output import Style, complain, duration, emit, moment, priced, say, table
+from cli.run_options import GivenOptions, option_of, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
-from workers.config.accounts import duration as seconds_of
-from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
+from recast.money import Money
+from workers.config.units import duration as seconds_of
 from workers.schedules import service
-from workers.schedules.cron import Timetable
-from workers.schedules.runs import Options
-from workers.schedules.service import Agreement, Run, Standing
+from workers.schedules.cron import CronSchedule
+from workers.schedules.service import Agreement, Run, ScheduleStatus
 from workers.schedules.tick import database_clock, start
 
-TIMES = 5  # planned times that are told ahead
+TIMES = 5  # planned times to show
 LISTED_RUNS = 10
 
-schedules = typer.Typer(help="Run catalogs again and again, at planned times.", no_args_is_help=True)
+schedules = typer.Typer(help="Run catalogs at planned times.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name in `recast schedule list`.")]
-TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the next planned times to tell.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="SCHEDULE", help="Name of the schedule, as in `recast schedule list`.")
+]
+TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the next planned times to show.")]
 
 
 @schedules.command()
+@takes_run_options("each run")
 def add(
-    name: Annotated[str, typer.Argument(help="The schedule's name, and its batch's.")],
-    catalog: Annotated[str, typer.Argument(help="A catalog as `recast run` takes it; read anew by each run.")],
+    given: GivenOptions,
+    name: Annotated[str, typer.Argument(help="Name of the schedule and of its batch.")],
+    catalog: Annotated[str, typer.Argument(help="Catalog, as for `recast run`; each run reads it again.")],
     *,
-    cron: Annotated[str, typer.Option(help="Minute, hour, day of month, month, day of week: '30 2 * * MON-FRI'.")],
-    zone: Annotated[str, typer.Option(help="Whose clocks are meant: Europe/Berlin.")] = "UTC",
+    cron: Annotated[
+        str, typer.Option(help="Minute, hour, day of month, month, day of week, for example '30 2 * * MON-FRI'.")
+    ],
+    zone: Annotated[str, typer.Option(help="Time zone of --cron, for example Europe/Berlin.")] = "UTC",
     overlap: Annotated[
-        Overlap, typer.Option(help="When the run before is not over: skip, wait for it, or cancel what it has queued.")
+        Overlap, typer.Option(help="If the previous run has not ended: skip, wait for it, or cancel its queued jobs.")
     ] = Overlap.SKIP,
     catch_up: Annotated[
-        CatchUp, typer.Option(help="Of times that passed while nothing ticked, make up for: none, the latest, or all.")
+        CatchUp,
+        typer.Option(help="Which times to run later if they passed while no beat ran: none, the latest, or all."),
     ] = CatchUp.LATEST,
-    window: Annotated[str, typer.Option(help="How late a time may be for --catch-up all.")] = "1day",
-    account: Annotated[str | None, typer.Option(help="Account of rows that name neither account nor provider.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Provider of rows that name neither.")] = None,
-    max_cost: Annotated[str | None, typer.Option(metavar="MONEY", help="Most money each run may spend.")] = None,
-    max_in_flight: Annotated[int | None, typer.Option(min=1, help="Most jobs at providers at the same time.")] = None,
-    require_consent: Annotated[bool, typer.Option(help="Refuse rows without a consent.")] = False,
-    label: Annotated[str | None, typer.Option(help="A word of yours for the batch.")] = None,
-    priority: Annotated[int | None, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="0 by default.")] = None,
-    retry_rejected: Annotated[bool, typer.Option(help="Try rows again that a provider refused.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Every run does all rows again, in a batch of its own.")] = False,
+    window: Annotated[str, typer.Option(help="Oldest time that --catch-up all runs later.")] = "1day",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Change a schedule of this name; it keeps its runs.")
+        bool, typer.Option("--replace", help="Change the schedule of this name; it keeps its history.")
     ] = False,
-    check: Annotated[bool, typer.Option(help="Check the catalog now; not for one that is yet to come.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, tell the next times, add nothing.")] = False,
+    check: Annotated[bool, typer.Option(help="Check the catalog now; --no-check if it does not exist yet.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and show the next times; add nothing.")
+    ] = False,
     times: TimesOption = TIMES,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a schedule. Each run does what is new, changed or failed since the last, as `recast run` does."""
-    options = Options(
-        account, provider, require_consent, money(max_cost), max_in_flight, label_of(label), priority, retry_rejected,
-        fresh,
-    )  # fmt: skip
-    place = catalog if "://" in catalog else str(Path(catalog).absolute())
-    wanted = Agreement(name, place, Timetable(cron, zone), overlap, catch_up, _window(window), options)
+    """Add a schedule. Each run queues new, changed and failed rows, as `recast run` does."""
     settings = choose(sandbox=sandbox)
+    options = given.resolve(settings)
+    place = catalog if "://" in catalog else str(Path(catalog).absolute())
+    wanted = Agreement(name, place, CronSchedule(cron, zone), overlap, catch_up, _window(window), options)
     if check:
         accounts, reach = accounts_of(settings, sandbox=sandbox), reach_of(settings, sandbox=sandbox)
-        defaults = Defaults(account, provider, require_consent)
-        with take_in(place, accounts, reach, name=name, defaults=defaults) as intake:
-            _refuse_unpriced(intake, options)
+        with take_in(place, accounts, reach, name=name, options=options) as intake:
+            intake.require_prices(options)
     if dry_run:
-        _tell_times(wanted.timetable, datetime.now(UTC), times, as_json=as_json)
+        _print_times(wanted.cron_schedule, datetime.now(UTC), times, as_json=as_json)
         return
-    with working(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
-        standing = runtime.db(service.add, wanted, replace=replace)
-    _tell(standing, "added", as_json=as_json)
+    with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
+        status = runtime.db(service.add, wanted, replace=replace)
+    _print(status, "added", settings.currency, as_json=as_json)
     if not as_json and not is_external(sandbox=sandbox):
-        complain(f"it fires while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+        complain(f"it runs while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
 
 
 @schedules.command(name="list")
 def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List all schedules, with their next and latest runs."""
-    with looking(sandbox=sandbox) as runtime:
+    with open_deployment(sandbox=sandbox) as runtime:
         found = runtime.db(service.everything)
+        currency = runtime.settings.currency
     if as_json:
-        emit([asdict(standing) for standing in found])
+        emit([_document(status, currency) for status in found])
         return
     table(
-        ("schedule", "cron", "zone", "next (UTC)", "latest (UTC)", "which", "catalog"),
+        ("schedule", "cron", "zone", "next (UTC)", "latest (UTC)", "latest run", "catalog"),
         [
             (
                 each.name, each.cron, each.zone, moment(each.next_at) or "paused",
@@ -115,85 +119,89 @@ def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
 def show(
     name: NameArgument, *, times: TimesOption = TIMES, sandbox: SandboxOption = False, as_json: JsonOption = False
 ) -> None:
-    """Tell all of one schedule: what it runs and how, its next times, and its latest runs."""
-    with looking(sandbox=sandbox) as runtime:
+    """Show one schedule: its catalog and options, its next times, and its latest runs."""
+    with open_deployment(sandbox=sandbox) as runtime:
         found = runtime.db(service.find, name)
         now = runtime.db(database_clock)
         runs = runtime.db(service.history, name, LISTED_RUNS)
         currency = runtime.settings.currency
-    planned = list(islice(Timetable(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
+    planned = list(islice(CronSchedule(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
     if as_json:
-        emit({**asdict(found), "next_times": planned, "runs": [asdict(run) for run in runs], "currency": currency})
+        more = {"next_times": planned, "runs": priced([asdict(run) for run in runs], currency)}
+        emit({**_document(found, currency), **more})
         return
     say(f"{found.name}: {found.catalog}", style="bold")
     say(f"  {found.cron} in {found.zone}; overlap: {found.overlap}; catch-up: {_catch_up(found)}")
-    if found.options:
-        said = (f"{option.replace('_', '-')}: {value}" for option, value in found.options.items())
-        say(f"  {', '.join(said)}")
+    if options := [
+        _option_text(option, getattr(found.options, option), currency) for option in found.options.document()
+    ]:
+        say(f"  {', '.join(options)}")
     if found.paused_at is not None:
-        say(f"  paused since {moment(found.paused_at)} UTC; `recast schedule resume {name}`", style=Style.WAITING)
-    _tell_moments(planned, found.zone)
-    _tell_runs(runs, currency)
+        say(f"  paused since {moment(found.paused_at)} UTC; next: `recast schedule resume {name}`", style=Style.WAITING)
+    _print_moments(planned, found.zone)
+    _print_runs(runs, currency)
 
 
 @schedules.command()
 def history(
     name: NameArgument,
     *,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list.")] = 50,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List a schedule's runs, newest first, with what came of them and what they cost."""
-    with looking(sandbox=sandbox) as runtime:
+    """List a schedule's runs, newest first, with their results and costs."""
+    with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.find, name)
         runs = runtime.db(service.history, name, limit)
         currency = runtime.settings.currency
     if as_json:
-        emit([{**asdict(run), "currency": currency} for run in runs])
+        emit(priced([asdict(run) for run in runs], currency))
     else:
-        _tell_runs(runs, currency)
+        _print_runs(runs, currency)
 
 
 @schedules.command()
 def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Let a schedule fire no more; times that pass meanwhile are not made up for. Its jobs go on."""
-    with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(service.pause, name)
-    _tell(standing, "paused", as_json=as_json)
+    """Pause a schedule. Times that pass meanwhile are not run later; jobs that are queued continue."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        status = runtime.db(service.pause, name)
+        currency = runtime.settings.currency
+    _print(status, "paused", currency, as_json=as_json)
 
 
 @schedules.command()
 def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Let a paused schedule fire again, from its next planned time on."""
-    with looking(sandbox=sandbox) as runtime:
-        standing = runtime.db(service.resume, name)
-    _tell(standing, "goes on", as_json=as_json)
+    """Resume a paused schedule, from its next planned time."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        status = runtime.db(service.resume, name)
+        currency = runtime.settings.currency
+    _print(status, "resumed", currency, as_json=as_json)
 
 
 @schedules.command()
 def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Run a schedule now, paused or not; when a run is not over yet, its overlap says what happens."""
-    with looking(sandbox=sandbox) as runtime:
+    """Run a schedule now, even if it is paused. If a run has not ended, --overlap decides."""
+    with open_deployment(sandbox=sandbox) as runtime:
         run_id = runtime.db(service.run_now, name)
         start(run_id)
     if as_json:
         emit({"schedule": name, "run": run_id})
         return
-    say(f"{name}: a run is due now; `recast schedule history {name}` tells what comes of it")
+    say(f"{name}: a run is due now; `recast schedule history {name}` shows its result")
     if not is_external(sandbox=sandbox):
-        complain(f"it begins while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+        complain(f"it starts while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
 
 
 @schedules.command()
 def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Remove a schedule and its history; its batches stay, and their jobs go on."""
-    with looking(sandbox=sandbox) as runtime:
+    """Remove a schedule and its history. Its batches stay, and their jobs continue."""
+    with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.remove, name)
     if as_json:
         emit({"removed": name})
     else:
-        say(f"{name}: removed; its batches stay, and their jobs go on (`recast cancel` stops those)")
+        say(f"{name}: removed; its batches stay, and their jobs continue (`recast cancel` cancels them)")
 
 
 def _window(text: str) -> int:
@@ -203,49 +211,61 @@ def _window(text: str) -> int:
         raise typer.BadParameter(str(error), param_hint="--window") from None
 
 
-def _refuse_unpriced(intake: Intake, options: Options) -> None:
-    if options.max_cost is not None and intake.estimate.unpriced:
-        named = ", ".join(sorted(intake.estimate.unpriced))
-        raise CatalogError(f"--max-cost: there is no price for {named}; money that is not counted cannot be limited")
+def _option_text(option: str, value: object, currency: str) -> str:
+    name = option_of(option).removeprefix("--")
+    if value is True:
+        return name
+    if isinstance(value, Decimal):
+        return f"{name}: {Money(value, currency)}"
+    if isinstance(value, timedelta):
+        return f"{name}: {duration(value.total_seconds())}"
+    return f"{name}: {' and '.join(value) if isinstance(value, tuple) else value}"
 
 
-def _catch_up(found: Standing) -> str:
+def _catch_up(found: ScheduleStatus) -> str:
     return f"all within {duration(found.catch_up_seconds)}" if found.catch_up == CatchUp.ALL else found.catch_up
 
 
-def _tell(standing: Standing, what: str, *, as_json: bool) -> None:
+def _document(status: ScheduleStatus, currency: str) -> dict[str, Any]:
+    options = status.options.document()
+    if status.options.max_cost is not None:
+        options["max_cost"] = Money(status.options.max_cost, currency)
+    return {**priced(asdict(status), currency), "options": options}
+
+
+def _print(status: ScheduleStatus, what: str, currency: str, *, as_json: bool) -> None:
     if as_json:
-        emit(asdict(standing))
-    elif standing.next_at is None:
-        say(f"{standing.name}: {what}; `recast schedule resume {standing.name}` lets it go on")
+        emit(_document(status, currency))
+    elif status.next_at is None:
+        say(f"{status.name}: {what}; next: `recast schedule resume {status.name}`")
     else:
-        local = standing.next_at.astimezone(Timetable(standing.cron, standing.zone).local)
-        say(f"{standing.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(standing.next_at)} UTC)")
+        local = status.next_at.astimezone(CronSchedule(status.cron, status.zone).local)
+        say(f"{status.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(status.next_at)} UTC)")
 
 
-def _tell_times(timetable: Timetable, now: datetime, times: int, *, as_json: bool) -> None:
-    planned = list(islice(timetable.after(now), times))
+def _print_times(cron_schedule: CronSchedule, now: datetime, times: int, *, as_json: bool) -> None:
+    planned = list(islice(cron_schedule.after(now), times))
     if as_json:
-        emit([{"utc": each, "local": each.astimezone(timetable.local)} for each in planned])
+        emit([{"utc": each, "local": each.astimezone(cron_schedule.local)} for each in planned])
         return
-    say("all is in order; nothing was added. It would fire at")
-    _tell_moments(planned, timetable.zone)
+    say("the schedule is valid; nothing was added; it would run at")
+    _print_moments(planned, cron_schedule.zone)
 
 
-def _tell_moments(planned: Sequence[datetime], zone: str) -> None:
-    local = Timetable("* * * * *", zone).local
+def _print_moments(planned: Sequence[datetime], zone: str) -> None:
+    local = CronSchedule("* * * * *", zone).local
     for each in planned:
         say(f"  {each.astimezone(local):%a %Y-%m-%d %H:%M %Z}   {moment(each)} UTC")
 
 
-def _tell_runs(runs: Sequence[Run], currency: str) -> None:
+def _print_runs(runs: Sequence[Run], currency: str) -> None:
     table(
         ("planned (UTC)", "run", "took", "rows", "jobs", "cost", "note"),
         [
             (
                 moment(run.planned_at) + (" by hand" if run.by_hand else ""), run.state, _took(run),
                 _counted(run.enqueued), _counted(run.outcome),
-                f"{amount(run.cost)} {currency}" if run.cost is not None else "", _note(run),
+                Money(run.cost, currency) if run.cost is not None else "", _note(run),
             )
             for run in runs
         ],

@@ -1,8 +1,8 @@
-"""The embedded stack: servers and processes that run on this machine for as long as one command wants them.
+"""The embedded stack: servers and processes that run on this machine while a command needs them.
 
 The first command that starts it in a home owns it; others join it through ``stack.json``, and one that had joined
-takes over when the owner has gone. With ``--sandbox`` the stack has a home of its own, ``HOME/sandbox``, so that its
-data never mix with real ones:
+becomes the owner when the owner has ended. With ``--sandbox`` the stack has a separate home, ``HOME/sandbox``, so that
+its data never mix with real data:
 
     HOME/            servers' data, logs/, stack.json, secret_key, pictures/
     HOME/sandbox/    the same for the sandbox, and: accounts.toml (points at it), providers/ (its bill and pictures)
@@ -34,24 +34,25 @@ from models.connection import make_engine
 from providers import PROVIDERS
 from sandbox import sandbox_accounts
 from workers.config.settings import Settings
+from workers.observability.logs import LogLevel
 
-READY_SECONDS = 60.0  # for web and sandbox to listen: they import for a second, on a slow machine for many
-JOIN_SECONDS = 120.0  # for an owner that is starting to say where its stack is
-POLL_SECONDS = 0.02  # between looks at what starts
+READY_SECONDS = 60.0  # for web and sandbox to listen: imports take a second, on a slow machine many
+JOIN_SECONDS = 120.0  # for an owner that is starting to write its stack file
+POLL_SECONDS = 0.02  # between two checks while a stack starts
 STOP_SECONDS = 15.0  # for a worker to record its submissions in flight; then it is killed, and loses nothing
 SECRET_BYTES = 32
 
-ROOT = Path(__file__).parents[1]  # where our packages lie
-#: Our modules and not those of the working folder, whose own ``tasks.py`` may hide ours.
+ROOT = Path(__file__).parents[1]  # the folder of our packages
+#: Without the current folder on the path, because its own ``tasks.py`` would hide ours.
 PYTHON = (sys.executable, "-P", "-m")
 SANDBOX_FOLDER = "providers"  # in the sandbox's home
-#: What of a stack file is a setting, which the environment can say.
+#: Fields of a stack file that are settings and can be set by the environment.
 SETTINGS = ("database_url", "broker_url", "result_url", "secret_key", "public_url")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Which processes a stack has besides its servers."""
+    """The processes that a stack has besides its servers."""
 
     worker: bool = True
     web: bool = True
@@ -61,12 +62,12 @@ class Parts:
 
 
 class Stack:
-    """The embedded stack of one home, started or joined; what it finds out becomes this process's environment.
+    """The embedded stack of one home, started or joined. Its addresses become this process's environment.
 
     Args:
-        settings: of this command; `home` is the stack's.
+        settings: the settings of this command; `home` is the stack's.
         parts: the processes to start, where this command becomes the owner.
-        external: whether the database and the broker are configured ones, and only processes are started here.
+        external: whether database and broker are configured, so that only processes are started.
     """
 
     def __init__(self, settings: Settings, parts: Parts, *, external: bool = False) -> None:
@@ -75,7 +76,7 @@ class Stack:
         self._home = Home(settings.home)
         self._servers = None if external else Servers(settings.home)
         self._processes: dict[str, ServerProcess] = {}
-        #: Where this command's sandbox listens.
+        #: The address of this command's sandbox.
         self.sandbox_url: str | None = None
 
     @property
@@ -93,7 +94,7 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Start the stack or join it; return when jobs can be enqueued. One who had joined may take over with this.
+        """Start the stack or join it; return when jobs can be enqueued. A command that had joined becomes the owner.
 
         Raises:
             ServerError: something did not start; the message quotes its log.
@@ -107,17 +108,17 @@ class Stack:
             raise
 
     def check(self) -> None:
-        """Look whether every process of ours still runs.
+        """Check that every process of this command is running.
 
         Raises:
-            ServerError: one has ended; the message quotes its log.
+            ServerError: one exited; the message quotes its log.
         """
         for process in self._processes.values():
             if process.pid is None:
-                raise ServerError(f"{process.name} has ended although nobody told it to. {process.log_tail()}")
+                raise ServerError(f"the {process.name} exited unexpectedly. {process.log_tail()}")
 
     def stop(self) -> None:
-        """Stop what this command started: first those who take work, then those they need."""
+        """Stop what this command started: first the processes that accept work, then those that they need."""
         if self._servers is not None and self._servers.owned:
             self._settings.stack_file.unlink(missing_ok=True)
         groups = (("beat", "flower", "worker"), ("sandbox",), ("web",))
@@ -131,7 +132,7 @@ class Stack:
             self._servers.stop()
 
     def _own_or_join(self, servers: Servers) -> bool:
-        """Become the owner (True), or join a stack that is complete (False)."""
+        """Become the owner (True), or join a complete stack (False)."""
         deadline = time.monotonic() + JOIN_SECONDS
         servers.start()
         if not servers.owned and not self._parts.worker:
@@ -139,14 +140,14 @@ class Stack:
             return False
         while not servers.owned:
             written = self._read_stack_file()
-            # The owner may also be a command that only looks something up, or one whose stack is not complete yet.
+            # The owner may also be a command that only reads, or one whose stack is not complete yet.
             if written is not None and written.get("postgres_pid") == servers.pids.postgres:
                 publish(written)
                 return False
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"Another command owns {self._home.folder} and has not started its stack after "
-                    f"{JOIN_SECONDS:.0f} s. Read the logs in {self._home.logs}."
+                    f"another command owns {self._home.folder} and has not started its stack within "
+                    f"{JOIN_SECONDS:.0f} s; read the logs in {self._home.logs}"
                 )
             time.sleep(POLL_SECONDS)
             servers.start()
@@ -154,25 +155,30 @@ class Stack:
 
     def _start_as_owner(self) -> None:
         self._home.prepare()
-        stack: dict[str, Any] = {"secret_key": self._secret_key(), "public_url": self._settings.public_url}
+        # Everything that a program in another folder needs, which sets only RECAST_HOME.
+        stack: dict[str, Any] = {
+            "secret_key": self._secret_key(), "public_url": self._settings.public_url,
+            "accounts_file": str(self._settings.accounts_file.absolute()), "storage_url": self._settings.storage,
+            "currency": self._settings.currency,
+        }  # fmt: skip
         if self._servers is not None:
-            # An owner that was killed has left its own behind.
+            # An owner that was killed has left its file behind.
             self._settings.stack_file.unlink(missing_ok=True)
             stack |= _addresses(self._servers) | {"postgres_pid": self._servers.pids.postgres}
         self._start_processes(stack)
-        # Servers alone are not a stack that another command's jobs could be done by.
+        # Servers without a worker are not a stack that could process another command's jobs.
         if self._servers is not None and self._parts.worker:
             _write_private(self._settings.stack_file, json.dumps(stack))
 
     def _start_processes(self, stack: dict[str, Any]) -> None:
-        """Start them side by side, and wait for those that others need."""
+        """Start the processes at the same time, and wait for those that others need."""
         web: socket.socket | int = self._settings.web_port
         sandbox: socket.socket | None = None
         if self._parts.sandbox:
             sandbox = self._kept_socket("sandbox_port")
             self.sandbox_url = _url(sandbox)
             write_sandbox_accounts(self._settings.accounts_file, self.sandbox_url)
-            # Beside a real deployment, whose web has the configured port.
+            # Not the configured port, which the web of a real deployment on this machine may use.
             web = self._kept_socket("web_port")
             stack["public_url"] = _url(web) if self._parts.web else None
         publish(stack)
@@ -186,7 +192,7 @@ class Stack:
         if self._parts.web:
             self._wait_for_port("web", web)
         if sandbox is not None:
-            # Last, because at its start it takes up what it had accepted before, and fetches pictures from `web`.
+            # Last, because it continues earlier jobs when it starts, and fetches their pictures from `web`.
             self._spawn("sandbox", sandbox_command(self._home.folder / SANDBOX_FOLDER, sandbox), sandbox)
             self._wait_for_port("sandbox", sandbox)
 
@@ -198,7 +204,7 @@ class Stack:
             engine.dispose()
 
     def _kept_socket(self, name: str) -> socket.socket:
-        """A bound socket whose port stays the same where it can: URLs with it wait at providers and in our tables."""
+        """A bound socket with the same port as before, if it is free: providers and our tables store URLs with it."""
         kept = self._home.folder / name
         bound = bind(int(kept.read_text()) if kept.exists() else None)
         kept.write_text(str(_port(bound)))
@@ -208,7 +214,7 @@ class Stack:
         process = ServerProcess(
             name, self._home.log(name), self._home.folder / f"{name}.lock", death_signal=signal.SIGTERM
         )
-        # Registered first: a process whose start is interrupted half-way is stopped like any other.
+        # Registered first, so that a process whose start is interrupted is stopped like any other.
         self._processes[name] = process
         handed_over = [listener.fileno()] if isinstance(listener, socket.socket) else []
         process.start(command, folder=Path.cwd(), descriptors=handed_over)
@@ -216,7 +222,7 @@ class Stack:
     def _wait_for_port(self, name: str, listener: socket.socket | int) -> None:
         port = _port(listener)
         if isinstance(listener, socket.socket):
-            listener.close()  # ours; the process has its own
+            listener.close()  # our copy; the process has its own
         self._processes[name].wait_until(lambda: _listens(port), READY_SECONDS)
 
     def _secret_key(self) -> str:
@@ -241,24 +247,22 @@ def _addresses(servers: Servers) -> dict[str, Any]:
 
 
 def publish(stack: Mapping[str, Any]) -> None:
-    """Make what is known of the stack this process's environment: Celery's app and every child read it from there."""
+    """Write a stack's settings to this process's environment, from which Celery's app and all children read them."""
     os.environ.update({f"RECAST_{name.upper()}": str(stack[name]) for name in SETTINGS if stack.get(name)})
     if str(ROOT) != sysconfig.get_path("purelib"):
         known = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{known}" if known else str(ROOT)
 
 
-def web_command(settings: Settings, listener: socket.socket | int) -> list[str]:
-    """The command line of a `web` process that listens on a port, or a bound socket it inherits."""
+def web_command(settings: Settings, listener: socket.socket | int, loglevel: LogLevel = LogLevel.INFO) -> list[str]:
+    """The command line of a `web` process that listens on a port, or on a bound socket that it inherits."""
     return [
-        *PYTHON, "uvicorn", "web.app:build", "--factory", f"--host={settings.web_host}", _listen_option(listener),
-        "--log-level=warning", "--no-access-log", "--no-server-header",
-        f"--app-dir={ROOT}",  # else uvicorn looks in the working folder first
+        *PYTHON, "web", f"--host={settings.web_host}", _listen_option(listener), f"--loglevel={loglevel}",
     ]  # fmt: skip
 
 
 def sandbox_command(folder: Path, listener: socket.socket | int, *, child: bool = True) -> list[str]:
-    """The command line of a sandbox process; a `child` is killed with this process, in the middle of what it does."""
+    """The command line of a sandbox process; a `child` is killed together with this process."""
     parent = [f"--parent={os.getpid()}"] if child else []
     return [*PYTHON, "sandbox", f"--home={folder}", _listen_option(listener), *parent]
 
@@ -276,27 +280,27 @@ def _url(listener: socket.socket) -> str:
 
 
 def sandbox_tables(url: str) -> dict[str, dict[str, Any]]:
-    """The accounts of a sandbox at `url`, for the providers that there are adapters for."""
+    """The accounts of a sandbox at `url`, for the providers that have adapters."""
     return {name: table for name, table in sandbox_accounts(url).items() if table["provider"] in PROVIDERS}
 
 
 def write_sandbox_accounts(path: Path, url: str) -> None:
     """Write an accounts file that points at the sandbox at `url`."""
-    lines = ["# Written by `recast --sandbox` at every start: these accounts cost nothing."]
+    lines = ["# `recast --sandbox` writes this file at every start; these accounts cost nothing."]
     for name, table in sandbox_tables(url).items():
         lines += ["", f"[accounts.{name}]", *(f"{field} = {_toml(value)}" for field, value in table.items())]
     path.write_text("\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:
-    """A TOML value: JSON is one already, but for tables."""
+    """A TOML value: the same as JSON, except for tables."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + " }"
     return json.dumps(value)
 
 
 def _write_private(path: Path, content: str) -> None:
-    """Replace a file that only its owner may read; readers see the old content or the new."""
+    """Replace a file that only its owner may read. Readers see the old or the new content."""
     partial = path.with_name(f"{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

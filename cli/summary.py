@@ -1,4 +1,4 @@
-"""What `recast run` says of its rows and at its end."""
+"""Messages of `recast run` about its rows and its end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from catalog.enqueue import Enqueued
-from cli.output import STATE_STYLES, Code, Style, amount, complain, emit, say, why
+from cli.exit_codes import ExitCode
+from cli.output import STATE_STYLES, Style, complain, emit, say, waiting_for_decision, why
 from cli.watch import Watched
 from models.states import JobState
+from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings
 from reports.export import jobs_of
 from reports.pictures import Pictures, safe_name, write_pictures
@@ -27,18 +29,18 @@ LISTED_ENDINGS = 50  # bad rows in the summary; `recast jobs` lists them all
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """How this very command would be called again."""
+class CommandLine:
+    """The command that is running, for hints on what to type next."""
 
     catalog: str
     sandbox: bool
 
     def again(self, *more: str) -> str:
-        """The same command again."""
+        """The same command with more arguments."""
         return " ".join(["recast run", shlex.quote(self.catalog), *self._sandbox(), *more])
 
     def other(self, *words: str) -> str:
-        """Another command on the same deployment."""
+        """Another command for the same deployment."""
         return " ".join(["recast", *words, *self._sandbox()])
 
     def _sandbox(self) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that is said at the end."""
+    """Everything that is printed at the end of a run."""
 
     enqueued: Enqueued
     report: BatchReport
@@ -57,22 +59,22 @@ class Summary:
     storage: str
 
     @property
-    def code(self) -> Code:
+    def code(self) -> ExitCode:
         """The exit code."""
         counts = self.report.counts
         if self.stuck is not None or counts[JobState.HELD]:
-            return Code.PERSON
-        return Code.JOBS_FAILED if any(counts[state] for state in BAD_STATES) else Code.OK
+            return ExitCode.PERSON
+        return ExitCode.JOBS_FAILED if any(counts[state] for state in BAD_STATES) else ExitCode.OK
 
 
-def summarise(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary:
-    """Look at how the batch ended, and put its pictures where people find them."""
+def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary:
+    """Read how the batch ended, and write its pictures to `recast-pictures`."""
 
     def read(session: Session) -> tuple[list[Ending], Pictures | None]:
         bad = endings(session, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS)
         if not _is_local(runtime.settings.storage):
             return bad, None
-        with closing(jobs_of(session, enqueued.batch_id, runtime.storage)) as jobs:
+        with closing(jobs_of(session, enqueued.batch_id, runtime.storage, runtime.settings.currency)) as jobs:
             return bad, write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
 
     bad, pictures = runtime.db(read)
@@ -83,77 +85,78 @@ def _is_local(storage: str) -> bool:
     return "://" not in storage or storage.startswith("file://")
 
 
-def tell_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
-    """Say what became of the rows."""
+def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
+    """Print what was done with the rows."""
     parts = [
-        (enqueued.new, "new"), (enqueued.retried, "tried again"), (enqueued.changed, "changed"),
-        (enqueued.unchanged, "unchanged"), (enqueued.left, "left as they ended"),
+        (enqueued.new, "new"), (enqueued.retried, "queued again"), (enqueued.changed, "changed"),
+        (enqueued.unchanged, "unchanged"), (enqueued.left, "not retried (already ended)"),
         (enqueued.left_out, "left out"),
     ]  # fmt: skip
-    told = ", ".join(f"{number:,} {word}" for number, word in parts if number)
-    cost = f"; at most {amount(enqueued.cost)} {currency}" if enqueued.cost else ""
-    say(f"{enqueued.name}: {rows_of(rows)}{': ' if told else ''}{told}{cost}")
+    counts = ", ".join(f"{number:,} {word}" for number, word in parts if number)
+    cost = f"; at most {Money(enqueued.cost, currency)}" if enqueued.cost else ""
+    say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
     if enqueued.held:
         say(
-            f"  {rows_of(enqueued.held)} held first: a restored database may not know that they were sent;"
-            " `recast resolve` lists those of which only a person can tell",
+            f"  {rows_of(enqueued.held)} held: after a restore the database may not know that they were sent;"
+            " `recast resolve` lists those that wait for a decision",
             style=Style.WAITING,
         )
     if enqueued.in_work:
         say(
-            f"  {rows_of(enqueued.in_work)} changed while in work, and were not touched: run it again afterwards",
+            f"  {rows_of(enqueued.in_work)} changed, but the jobs are in progress; run the catalog again when they end",
             style=Style.WAITING,
         )
 
 
-def tell_no_wait(enqueued: Enqueued, words: Words, *, embedded: bool, as_json: bool) -> None:
-    """Say how to go on without waiting."""
+def print_not_waiting(
+    enqueued: Enqueued, command: CommandLine, currency: str, *, embedded: bool, as_json: bool
+) -> None:
+    """Print how to continue after --no-wait."""
     if as_json:
-        emit({"batch": enqueued.name, **_numbers(enqueued)})
+        emit({"batch": enqueued.name, **_numbers(enqueued, currency)})
         return
-    say(f"{rows_of(enqueued.queued)} queued; `{words.other('status', enqueued.name)}` tells how they stand")
+    say(f"{rows_of(enqueued.queued)} queued; `{command.other('status', enqueued.name)}` shows their progress")
     if embedded:
-        say(f"they are done while `{words.other('up')}` runs, or by `{words.again()}`")
+        say(f"next: `{command.other('up')}` or `{command.again()}` processes them")
 
 
-def tell_summary(summary: Summary, settings: Settings, words: Words, *, as_json: bool) -> None:
-    """Say how the batch ended, and what to do next."""
+def print_summary(summary: Summary, settings: Settings, command: CommandLine, *, as_json: bool) -> None:
+    """Print how the batch ended, and what to do next."""
     report, pictures = summary.report, summary.pictures
     if as_json:
         emit(_document(summary, settings.currency))
         return
     counts = ", ".join(f"{number:,} {state}" for state, number in report.counts.items() if number)
-    say(f"{report.name}: {counts}; {amount(report.spent)} {settings.currency} spent", style="bold")
+    say(f"{report.name}: {counts}; {Money(report.spent, settings.currency)} spent", style="bold")
     for ending in summary.bad:
         say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=STATE_STYLES[ending.state])
     listed, bad = len(summary.bad), sum(report.counts[state] for state in BAD_STATES)
     if bad > listed:
-        say(f"  ... and {bad - listed:,} more: {words.other('jobs', '--batch', report.name)}")
+        say(f"  ... and {bad - listed:,} more: {command.other('jobs', '--batch', report.name)}")
     if pictures is not None and pictures.files:
         say(f"pictures: {pictures.folder}{os.sep} ({pictures.files:,} files)")
     elif pictures is None:
-        fetch = words.other("export", report.name, "--pictures", "FOLDER")
+        fetch = command.other("export", report.name, "--pictures", "FOLDER")
         say(f"pictures: in {summary.storage}; `{fetch}` fetches them")
     if summary.stuck is not None:
-        complain(f"cannot go on: {summary.stuck}", style=Style.BAD)
+        complain(f"cannot continue: {summary.stuck}", style=Style.BAD)
     if report.counts[JobState.HELD]:
-        complain(
-            "held jobs may have been paid for, and wait for a person: `recast show JOB` tells why", style=Style.BAD
-        )
+        held = waiting_for_decision(report.counts[JobState.HELD])
+        resolve = command.other("resolve", "--batch", report.name)
+        complain(f"{held} and may have been billed: `{resolve}` lists and resolves them", style=Style.BAD)
     if report.counts[JobState.FAILED]:
-        say(f"next: `{words.again()}` tries the failed rows again")
+        say(f"next: `{command.again()}` queues the failed rows again")
     if report.counts[JobState.REJECTED]:
-        say(f"next: correct the rejected rows in {words.catalog} and run it again (unchanged: --retry-rejected)")
+        say(f"next: correct the rejected rows in {command.catalog} and run it again (unchanged: --retry-rejected)")
 
 
 def _document(summary: Summary, currency: str) -> dict[str, Any]:
     report, pictures = summary.report, summary.pictures
     return {
         "batch": report.name,
-        **_numbers(summary.enqueued),
+        **_numbers(summary.enqueued, currency),
         "states": dict(report.counts),
-        "spent": report.spent,
-        "currency": currency,
+        "spent": Money(report.spent, currency),
         "stuck": summary.stuck,
         "bad": [
             {
@@ -170,7 +173,7 @@ def _document(summary: Summary, currency: str) -> dict[str, Any]:
     }
 
 
-def _numbers(enqueued: Enqueued) -> dict[str, Any]:
+def _numbers(enqueued: Enqueued, currency: str) -> dict[str, Any]:
     return {
         "new": enqueued.new,
         "retried": enqueued.retried,
@@ -180,17 +183,18 @@ def _numbers(enqueued: Enqueued) -> dict[str, Any]:
         "in_work": enqueued.in_work,
         "held": enqueued.held,
         "left_out": enqueued.left_out,
-        "cost": enqueued.cost,
+        "cost": Money(enqueued.cost, currency),
     }
 
 
-def interrupted(name: str, words: Words, *, goes_on: bool) -> str:
-    """What to say when watching was interrupted."""
-    if goes_on:
-        return f"stopped watching; the jobs go on: `{words.other('status', name)}`"
-    return f"stopping the workers; nothing is lost: `{words.again()}` goes on, `{words.other('status', name)}` tells"
+def interrupted(name: str, command: CommandLine, *, continues: bool) -> str:
+    """The message after Ctrl-C while a batch is watched."""
+    if continues:
+        return f"stopped watching; the jobs continue: `{command.other('status', name)}`"
+    status = command.other("status", name)
+    return f"stopping the workers; nothing is lost: `{command.again()}` continues, `{status}` shows progress"
 
 
 def rows_of(number: int) -> str:
-    """Rows, counted."""
+    """A number of rows, as text."""
     return "1 row" if number == 1 else f"{number:,} rows"

@@ -1,4 +1,4 @@
-"""Watching a batch until nothing of it needs a worker any more, or nothing can go on without a person."""
+"""The watch over a batch, until it needs no worker or cannot continue without a person."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, 
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 
-LOOK_SECONDS = 0.2  # between looks: one row by its index
-JUDGE_SECONDS = 1.0  # between looks at what may keep a batch from going on
-STILL_SECONDS = 20.0  # without any change before it is said that perhaps no worker runs
+POLL_SECONDS = 0.2  # between two reads of one row by its index
+JUDGE_SECONDS = 1.0  # between two checks of whether the batch can continue
+IDLE_SECONDS = 20.0  # without any change, before the hint that no worker may be running
 SHOWN_ENDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How a batch stood when watching ended; `stuck` says what a person has to do, if the batch is not over."""
+    """The state of a batch when watching ended; `stuck` says what a person has to do, if the batch has not ended."""
 
     report: BatchReport
     stuck: str | None = None
@@ -38,7 +38,7 @@ class Watch:
         runtime: the deployment.
         name: of the batch.
         display: where progress is shown.
-        stack: the embedded stack, which is looked after meanwhile, or None for a configured deployment.
+        stack: the embedded stack, which is maintained meanwhile, or None for a configured deployment.
     """
 
     def __init__(self, runtime: Runtime, name: str, display: Display, stack: Stack | None) -> None:
@@ -55,11 +55,11 @@ class Watch:
         self._judge_at = 0.0
 
     def run(self) -> Watched:
-        """Watch until the end.
+        """Watch until the batch ends or is stuck.
 
         Raises:
-            OperationalError: a configured database is gone; the jobs go on without us.
-            ServerError: a process of our own stack has ended.
+            OperationalError: a configured database is gone; its workers continue the jobs.
+            ServerError: a process of this command's stack exited.
         """
         last: BatchReport | None = None
         while True:
@@ -75,8 +75,8 @@ class Watch:
                 if self._stack is None or self._stack.owned:
                     raise
                 self._take_over(self._stack)
-            self._look_after_stack()
-            time.sleep(LOOK_SECONDS)
+            self._maintain_stack()
+            time.sleep(POLL_SECONDS)
 
     def _show(self, report: BatchReport, last: BatchReport | None) -> None:
         now = time.monotonic()
@@ -89,11 +89,11 @@ class Watch:
             self._moved_at = now
         self._display.show(report, self._pace, self._endings)
         idle = report.counts[JobState.QUEUED] == report.open
-        if idle and now - self._moved_at > STILL_SECONDS and not self._warned:
+        if idle and now - self._moved_at > IDLE_SECONDS and not self._warned:
             self._warned = True
             self._display.note(
-                f"nothing has moved for {duration(STILL_SECONDS)}: is a worker running (`recast worker`), "
-                "and is an account open (`recast accounts list`)?"
+                f"no progress for {duration(IDLE_SECONDS)}; check that a worker is running (`recast worker`) "
+                "and that an account accepts jobs (`recast accounts list`)"
             )
 
     def _stuck(self, report: BatchReport) -> str | None:
@@ -101,16 +101,17 @@ class Watch:
         if now < self._judge_at:
             return None
         self._judge_at = now + JUDGE_SECONDS
-        return self._runtime.db(needs_person, report, self._runtime.accounts)
+        runtime = self._runtime
+        return runtime.db(needs_person, report, runtime.accounts, runtime.settings.currency)
 
     def _take_over(self, stack: Stack) -> None:
-        """Go on as the owner of the stack that we had joined: its owner has ended, and its servers with it."""
+        """Become the owner of the joined stack, because its owner has ended, and its servers with it."""
         self._runtime.engine.dispose()
         stack.start()
-        self._display.note("the command that ran the workers has ended; going on with workers of our own")
+        self._display.note("the command that ran the workers has ended; this command continues with its own workers")
 
-    def _look_after_stack(self) -> None:
-        """Do the beat's work for a stack of our own, which has none: it would be one more process to wait for."""
+    def _maintain_stack(self) -> None:
+        """Send sweeps for this command's own stack, which runs no beat, to have one process less to start."""
         if self._stack is None or not self._stack.owned:
             return
         self._stack.check()
@@ -121,4 +122,4 @@ class Watch:
             try:
                 app.send_task("sweep", retry=False, ignore_result=True, expires=2 * every)
             except BrokerError:
-                return  # `check` tells of a server that is gone, and the next sweep is soon
+                return  # `check` reports a server that is gone, and the next sweep is soon

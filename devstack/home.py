@@ -58,7 +58,7 @@ class Home:
         """Make the folder, for its owner alone.
 
         Raises:
-            ServerError: it cannot be made, or belongs to somebody else.
+            ServerError: the folder cannot be created, or belongs to another user.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether anyone holds the lock on `path`; asked with a shared lock, so that two who ask see the same."""
+    """Whether a process holds the lock on `path`; a shared lock tests it, so that two tests can run at once."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

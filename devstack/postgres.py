@@ -27,7 +27,7 @@ DATABASE = "recast"
 
 INITDB_SECONDS = 120.0  # 0.4 s on an idle SSD
 READY_SECONDS = 60.0  # recovery after a kill replays at most `max_wal_size`
-CONNECT_SECONDS = 5  # to a server on this machine that has said it is ready
+CONNECT_SECONDS = 30  # to a server on this machine that has said it is ready; a crowded machine takes seconds
 
 # For a queue on one machine shared with workers, a browser and an editor.
 SETTINGS = {
@@ -54,10 +54,10 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """One PostgreSQL server and its life in a home.
+    """One PostgreSQL server with its data in a home.
 
     Args:
-        home: where it lives.
+        home: the folder with its data.
         password: of the role `recast`.
         durable: False never waits for the disk, for tests.
     """
@@ -160,7 +160,7 @@ class Postgres:
 
 
 def _server_user() -> User:
-    """Whom PostgreSQL runs as: ourselves, unless that is root."""
+    """The user that PostgreSQL runs as: the present one, unless that is root."""
     if os.geteuid() != 0:
         return "same"
     return "namespace" if namespace_works() else _nobody()
@@ -199,7 +199,7 @@ def _let_through(home: Home, programs: Path) -> None:
 
 
 def _give(path: Path, user: User) -> None:
-    """As root: let `path`, with what is in it, belong to the one PostgreSQL runs as now."""
+    """As root: give `path` and its contents to the user that PostgreSQL runs as."""
     uid, gid = user if isinstance(user, tuple) else (os.geteuid(), os.getegid())
     if path.exists() and path.stat().st_uid != uid:
         for entry in [path, *path.rglob("*")]:

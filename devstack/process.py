@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
+from typing import IO, Literal
 
 from devstack import launch, locks
 from devstack.errors import ServerError
 
 User = Literal["same", "namespace"] | tuple[int, int]  # as in `devstack.launch`; the tuple is (uid, gid)
 
-POLL_SECONDS = 0.01  # between looks at a server that starts or stops; it adds at most this to either
+POLL_SECONDS = 0.01  # between checks of a server that starts or stops; it adds at most this to either
 STOP_SECONDS = 20.0  # PostgreSQL writes a checkpoint first, on a slow disk a matter of seconds; then it is killed
 LEFTOVER_SECONDS = 30.0  # for a server of an owner that was killed to finish: the same checkpoint, and some more
 LOG_LINES = 12  # of a server's log in an error: enough for PostgreSQL's FATAL with its detail and hint
@@ -41,7 +41,7 @@ def _serve(starts: SimpleQueue[_Start]) -> None:
         future, start = starts.get()
         try:
             future.set_result(start())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+        except Exception as error:  # noqa: BLE001 - the thread that called `start` raises it
             future.set_exception(error)
 
 
@@ -86,14 +86,30 @@ def launcher_command(
     return [sys.executable, "-I", "-S", launch.__file__, json.dumps(order)]
 
 
-class ServerProcess:
-    """A server that is started again and again under one name, with one log and one lock.
+def _spawn(command: Sequence[str], folder: Path, log: IO[bytes], pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment["LC_ALL"] = "C"  # an unset or unknown locale stops PostgreSQL on macOS
+    return subprocess.Popen(  # noqa: S603 - our own words and the programs we looked up
+        command,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        cwd=folder,
+        env=environment,
+        pass_fds=pass_fds,
+        # A Ctrl-C at the terminal is for the workers: their servers must outlast them.
+        start_new_session=True,
+    )
 
-    The lock is held by the server itself and its children. It is free exactly when none of them is left, which is
-    asked before each start: neither server survives a second one in its folder.
+
+class ServerProcess:
+    """A server that can be restarted under one name, with one log and one lock.
+
+    The server itself and its children hold the lock. It is free exactly when none of them is left, which is checked
+    before each start: two servers in one folder would destroy its data.
 
     Args:
-        name: what to call it in errors.
+        name: its name in errors.
         log: the file its output is appended to.
         lock: the file whose lock it holds.
         death_signal: the signal it gets when this process is gone, and that `stop` sends first.
@@ -126,7 +142,7 @@ class ServerProcess:
 
         Args:
             command: the program and its arguments.
-            user: whom to run it as.
+            user: the user to run it as.
             folder: its working directory.
             config: what it reads from standard input.
             descriptors: what it inherits under the same numbers, a bound socket for instance.
@@ -135,37 +151,20 @@ class ServerProcess:
             ServerError: a server of an earlier run is still there, or the process could not be started.
         """
         lock = self._wait_for_lock()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        environment["LC_ALL"] = "C"  # an unset or unknown locale stops PostgreSQL on macOS
-        watch: list[int | str] | None = None
-        pass_fds = [lock, *descriptors]
-        if USE_WATCHDOG:
-            read, self._pipe = os.pipe()
-            locks.keep_from_children(self._pipe)
-            watch = [read, lock, str(self.lock)]
-            pass_fds.append(read)
+        read = self._open_pipe() if USE_WATCHDOG else None
+        watch = None if read is None else (read, lock, str(self.lock))
+        pass_fds = [lock, *descriptors] if read is None else [lock, *descriptors, read]
         try:
             with self.log.open("ab") as log:
                 self._log_start = log.tell()
-                self._process = _starter.start(
-                    lambda: subprocess.Popen(  # noqa: S603 - our own words and the programs we looked up
-                        launcher_command(command, user, self._death_signal, watch),
-                        stdin=subprocess.PIPE,
-                        stdout=log,
-                        stderr=log,
-                        cwd=folder,
-                        env=environment,
-                        pass_fds=pass_fds,
-                        # A Ctrl-C at the terminal is for the workers: their servers must outlast them.
-                        start_new_session=True,
-                    )
-                )
+                launcher = launcher_command(command, user, self._death_signal, watch)
+                self._process = _starter.start(lambda: _spawn(launcher, folder, log, pass_fds))
         except OSError as error:
             self._close_pipe()
             raise ServerError(f"{self.name} could not be started: {error}") from error
         finally:
             locks.close(lock)
-            if USE_WATCHDOG:
+            if read is not None:
                 os.close(read)
         self._feed(config)
 
@@ -173,7 +172,7 @@ class ServerProcess:
         """Write the few lines of the configuration; a pipe holds far more, so this does not wait."""
         if self._process is None or self._process.stdin is None:
             return
-        # Whether the server ended before it read them is for `wait_until` to say, with the log.
+        # If the server ended before it read them, `wait_until` reports it, with the log.
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(config)
 
@@ -186,7 +185,7 @@ class ServerProcess:
         deadline = time.monotonic() + seconds
         while not ready():
             if self.pid is None:
-                raise ServerError(f"{self.name} ended while it started. {self.log_tail()}")
+                raise ServerError(f"{self.name} exited while it started. {self.log_tail()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} was not ready after {seconds:.0f} s. {self.log_tail()}")
             time.sleep(POLL_SECONDS)
@@ -214,7 +213,7 @@ class ServerProcess:
     def request_stop(self) -> None:
         """Ask the server to stop, so that several can stop at the same time; `finish_stop` waits for it."""
         self.signal(self._death_signal)
-        # One that a test has frozen must wake up to hear it.
+        # A server that a test has frozen must continue to receive the signal.
         self.signal(signal.SIGCONT)
 
     def stop(self) -> None:
@@ -240,6 +239,12 @@ class ServerProcess:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join([f"Its log, {self.log}, ends with:", *lines[-LOG_LINES:]])
+
+    def _open_pipe(self) -> int:
+        """Open the pipe whose end tells the watchdog that this process is gone; the watchdog's end of it."""
+        read, self._pipe = os.pipe()
+        locks.keep_from_children(self._pipe)
+        return read
 
     def _close_pipe(self) -> None:
         if self._pipe is not None:

@@ -1,11 +1,11 @@
-"""PostgreSQL and Valkey in one folder, for as long as one process wants them.
+"""The embedded servers: PostgreSQL and Valkey in one folder, for the life of one process.
 
     with Servers(Path(".recast")) as servers:
         create_engine(servers.urls.database)
 
 The first process to start a home owns its servers; others that start the same home join them. The servers stop with
 their owner, however it ends, and keep their data. Ports stay the same from run to run where nobody took them, so a
-process that had joined may call `start` again to take over when the owner has gone, and its URLs go on working.
+process that had joined may call `start` again to take over when the owner has gone, and its URLs keep working.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from devstack.postgres import DATABASE, ROLE, Postgres
 from devstack.valkey import Valkey
 
 JOIN_SECONDS = 120.0  # an owner may be in the middle of its first start, which includes initdb, on a slow disk
-POLL_SECONDS = 0.02  # between looks at an owner that is starting
+POLL_SECONDS = 0.02  # between checks of an owner that is starting
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Servers:
         self._record()
 
     def kill_postgres(self, number: int) -> None:
-        """Send PostgreSQL a signal, whatever it may do to it, and return at once.
+        """Send PostgreSQL any signal, and return at once.
 
         Raises:
             ServerError: not ours.
@@ -179,7 +179,7 @@ class Servers:
         self._ours()[0].process.signal(number)
 
     def kill_valkey(self, number: int) -> None:
-        """Send Valkey a signal, whatever it may do to it, and return at once.
+        """Send Valkey any signal, and return at once.
 
         Raises:
             ServerError: not ours.
@@ -214,7 +214,7 @@ class Servers:
         self._record()
 
     def _record(self) -> None:
-        """Tell those who want to join that the servers are there."""
+        """Record for processes that want to join that the servers are running."""
         run, pids = self._started(), self.pids
         self._run = Run(run.postgres_port, run.valkey_port, pids.postgres or 0, pids.valkey or 0)
         self._home.write_run(self._run)

@@ -30,11 +30,11 @@ NOT_DURABLE = {"appendonly": "no"}
 
 
 class Valkey:
-    """One Valkey server and its life in a home.
+    """One Valkey server with its data in a home.
 
     Args:
-        home: where it lives.
-        password: what clients must say.
+        home: the folder with its data.
+        password: the clients' password.
         durable: False keeps nothing on disk, for tests.
     """
 

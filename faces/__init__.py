@@ -1,10 +1,10 @@
 """The face engine: finds faces, swaps them, makes portraits and cutouts, on this machine and without a provider.
 
-The provider sandbox answers with it, and preflight checks may ask it whether a picture shows a face. It is not meant
-to rival what is bought: a swap is a geometric and photometric transfer, not a generated picture.
+The provider sandbox uses it, and the check of input pictures uses it to find faces. It does not compete with paid
+providers: a swap is a geometric and photometric transfer, not a generated picture.
 
-Needs the optional extra `local` (NumPy and OpenCV 5). Every function may be called from any thread; how many threads
-OpenCV itself uses is the caller's affair (`cv2.setNumThreads`).
+Needs the optional extra `local` (NumPy and OpenCV 5). Every function can be called from any thread; the caller decides
+how many threads OpenCV itself uses (`cv2.setNumThreads`).
 
     detect(picture) -> faces from left to right             swap(source, target) -> picture
     head_box(face) -> what a swap may touch                 portrait(reference, prompt=...) -> picture
@@ -18,7 +18,7 @@ try:
     import numpy as np  # noqa: F401
 except ImportError as missing:
     raise ImportError(
-        f"the face engine needs OpenCV and NumPy ({missing}); install them with: pip install 'recast[local]'"
+        f"the face engine needs OpenCV and NumPy ({missing}); install them with: pip install 'recast-server[local]'"
     ) from missing
 
 from faces.errors import NoFaceError, NotAPictureError

@@ -1,4 +1,4 @@
-"""BlazeFace: where faces may be.
+"""The BlazeFace detector: candidates for faces in a picture.
 
 The network sees 128 x 128 pixels and finds faces from roughly a seventh of that side up. Larger pictures are therefore
 read several times: once whole, then in overlapping square tiles, so that the small faces of a group are found too.
@@ -108,7 +108,7 @@ def _read_tile(picture: Picture, left: int, top: int, side: int) -> list[Candida
 
 
 def _is_cut(box: Points, origin: tuple[int, int], side: int, size: tuple[int, int]) -> bool:
-    """Tell whether `box` (in tile units, 0..1) touches a tile edge beyond which the picture goes on."""
+    """Return whether `box` (in tile units, 0..1) touches a tile edge beyond which the picture continues."""
     for axis in (0, 1):
         if box[0, axis] < CUT_MARGIN and origin[axis] > 0:
             return True

@@ -1,4 +1,4 @@
-"""Why the face engine could not do what it was asked.
+"""Errors of the face engine.
 
 ValueError
 ├── NoFaceError       the picture shows no face, or fewer than asked for

@@ -1,4 +1,4 @@
-"""Telling a person, or a head with its hair, from what is behind: GrabCut, told by the face where to begin."""
+"""The separation of a person, or a head with its hair, from the background: GrabCut, started from the face."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Draft:
 def cutout(picture: Picture) -> Picture:
     """Return `picture` as (height, width, 4) RGBA with everything transparent but the person with the largest face.
 
-    Raises NoFaceError where there is no face to tell the person by.
+    Raises NoFaceError if there is no face that locates the person.
     """
     matte = person_matte(picture, pick(picture, None, "given"))
     return np.dstack([picture, as_picture(matte * 255)])

@@ -1,4 +1,4 @@
-"""Putting one person's face, or whole head, on another's picture."""
+"""The swap of one person's face, or whole head, onto another's picture."""
 
 from __future__ import annotations
 

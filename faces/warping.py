@@ -1,4 +1,4 @@
-"""Carrying one face's pixels onto another face's shape, triangle by triangle, in a single remap."""
+"""The warp of one face's pixels onto another face's shape, triangle by triangle, in a single remap."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _reference() -> Points:
 def triangles() -> NDArray[np.intp]:
     """Return (n, 3) indices into the face mesh: the Delaunay triangles of a face that looks straight ahead.
 
-    The same for every face, so that corresponding triangles exist whatever way a face is turned.
+    The same for every face, so that corresponding triangles exist however a face is turned.
     """
     points = _reference()
     right, bottom = np.ceil(points.max(axis=0)).astype(int) + 1

@@ -1,4 +1,4 @@
-"""Alembic's migrations, and the two functions by which everything else runs them."""
+"""Alembic's migrations, and the two functions that everything else runs them with."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from models.tables import metadata
 from workers.config.settings import read
 
 STATEMENT_MINUTES = 15  # an index on a large table takes its time
-LOCK_KEY = 0x0EC457  # advisory lock: whoever comes second waits, and then finds the work done
+LOCK_KEY = 0x0EC457  # advisory lock: a second process waits, and then finds the migrations done
 ASK_AGAIN_SECONDS = 0.1
 
 

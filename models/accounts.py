@@ -1,21 +1,20 @@
-"""What is known of an account at run time: its gate, its spend, its uploads. The accounts file defines the rest."""
+"""Accounts at run time: admission, overrides and uploads. The accounts file has the rest."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Document, Timestamp, one_of
+from models.states import Closure
 
 
 class Account(Base):
-    """The gate of one account and the overrides people gave it; the row is locked by whoever wants to submit."""
+    """The admission and the overrides of one account; every submission locks the row."""
 
     __tablename__ = "accounts"
-    __table_args__ = (one_of("closed_reason", ("throttled", "outage", "credit", "auth", "budget", "paused")),)
+    __table_args__ = (one_of("closed_reason", Closure),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     provider: Mapped[str]
@@ -25,7 +24,7 @@ class Account(Base):
     closed_note: Mapped[str | None]
     #: How many attempts were ever begun; between two counts of the open ones it gives an upper bound of them.
     begun: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    #: Consecutive failures; above zero an open gate lets one probe through at a time.
+    #: Consecutive failures; above zero, an account that is not stopped accepts one probe at a time.
     failures: Mapped[int] = mapped_column(server_default="0")
     #: The rate's token bucket: how many tokens there were at `rate_at`.
     rate_tokens: Mapped[float | None]
@@ -55,8 +54,3 @@ class Upload(Base):
     handle: Mapped[str]
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Timestamp | None]
-
-
-def is_closed(account: Account, now: datetime) -> bool:
-    """Whether the gate lets nothing through at `now`."""
-    return account.closed_until is not None and account.closed_until > now

@@ -1,4 +1,4 @@
-"""Tasks of Celery that wait for the end of a job."""
+"""Completion notices: Celery tasks that wait for the end of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, CreatedAt, Timestamp
 
 
-class Announcement(Base):
+class CompletionNotice(Base):
     """A Celery task id that waits for a job's end, with the canvas that Celery would have acted on."""
 
     __tablename__ = "announcements"

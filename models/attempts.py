@@ -1,4 +1,4 @@
-"""What was tried and paid."""
+"""Attempts: paid submissions of jobs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Money, Timestamp, one_of
 from models.states import AttemptState
+
+#: Columns that may repeat something of a person: `recast forget` empties them.
+PERSONAL = ("error", "locator", "outputs", "raw")
+#: The others that hold text.
+IMPERSONAL = ("job_id", "account", "operation", "state", "reason", "handle", "callback_token", "passed_over")
 
 
 class Attempt(Base):
@@ -65,12 +70,3 @@ class Attempt(Base):
     outputs: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
     #: The provider's last answer, as bytes: JSONB would refuse NUL and NaN.
     raw: Mapped[bytes | None] = mapped_column(BYTEA)
-
-
-#: Namespace of client references and bulk job ids; changing it would make every retry a new payment.
-NAMESPACE = uuid.UUID("6ad3b5f0-6a1e-4f0e-9d0b-7c0f6f1f2a55")
-
-
-def client_reference(job_id: str, number: int) -> uuid.UUID:
-    """The attempt's id: the same job and number always give the same reference, on any machine."""
-    return uuid.uuid5(NAMESPACE, f"{job_id}#{number}")

@@ -1,4 +1,4 @@
-"""Batches, and how many of their jobs stand where."""
+"""Batches, with the number of their jobs in each state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.base import Base, CreatedAt, Money, Timestamp
 
 
 class Batch(Base):
-    """The jobs of one catalog, and how many of them stand where.
+    """The jobs of one catalog, and how many of them are in each state.
 
     The counts are kept by the transactions that move the jobs and verified by the sweep. Batch 0 holds the jobs that
     producers send one by one; its counts are not kept, because every producer would queue for that one row.
@@ -23,10 +23,10 @@ class Batch(Base):
     label: Mapped[str | None]
     schedule: Mapped[str | None] = mapped_column(ForeignKey("schedules.name", ondelete="SET NULL"))
     planned_at: Mapped[Timestamp | None]
-    #: Most money this batch may spend, in the deployment's currency.
+    #: Spending limit of this batch, in the deployment's currency.
     max_cost: Mapped[Money | None]
     paused_at: Mapped[Timestamp | None]
-    #: `budget` when its `max_cost` is spent, `person` when somebody paused it.
+    #: A `PauseReason`.
     paused_reason: Mapped[str | None]
     #: Most jobs of this batch that may be at providers at the same time, over all accounts; NULL for no limit.
     max_in_flight: Mapped[int | None]

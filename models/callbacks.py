@@ -1,4 +1,4 @@
-"""Callbacks of providers as they came."""
+"""Callbacks of providers, as they were received."""
 
 from __future__ import annotations
 

@@ -7,11 +7,12 @@ function would buy nothing.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
@@ -38,6 +39,10 @@ SERVER_OPTIONS = {
     "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
     "timezone": "UTC",
 }
+
+
+_PING = text("SELECT 1")
+_SERVER = text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now")
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -70,7 +75,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise ValueError(
-            f"DATABASE_URL must be a postgresql:// URL, not {parsed.drivername!r}: jobs need SKIP LOCKED and COPY"
+            f"DATABASE_URL must be a postgresql:// URL, not {parsed.drivername!r}: Recast uses SKIP LOCKED and COPY"
         )
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
@@ -93,10 +98,21 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     return engine
 
 
+def ping(connection: Connection) -> None:
+    """Run the smallest statement; it raises when the database does not answer."""
+    connection.execute(_PING)
+
+
+def server(session: Session) -> tuple[str, datetime]:
+    """The server's version, and what its clock says."""
+    row = session.execute(_SERVER).one()
+    return row.version, row.now
+
+
 def be_patient(connection: Connection, seconds: float) -> None:
     """Wait this long for each answer, until the connection goes back to its pool.
 
-    Whoever gives a statement more time than usual at the server (``SET statement_timeout``) says so here too.
+    A caller that gives a statement more time at the server (``SET statement_timeout``) must pass the same time here.
     """
     driver: Any = connection.connection.driver_connection
     driver.patience = seconds

@@ -1,4 +1,4 @@
-"""Numbers that only grow, for metrics."""
+"""Counters: numbers that only grow, for metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that jobs named, as they were handed to providers."""
+"""Input pictures of jobs, as providers received them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from models.base import Base, CreatedAt
 
 
 class InputPicture(Base):
-    """A picture by where it came from and what it was; `key` says where it lies in our storage, if it had to.
+    """An input picture: its URI and digest, and its `key` in our storage if it was copied there.
 
-    By these rows a person's pictures are found again, and files in the storage are told from ones that nobody needs.
+    By these rows a person's pictures are found again, and used files in the storage are distinguished from unused ones.
     """
 
     __tablename__ = "inputs"
     __table_args__ = (Index("ix_inputs_sha256", "sha256"),)
 
     uri: Mapped[str] = mapped_column(primary_key=True)
-    #: Of the bytes that were handed over.
+    #: Of the bytes that a provider received.
     sha256: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str | None]
     #: Within an hour.

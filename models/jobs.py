@@ -1,16 +1,30 @@
-"""What was asked (jobs), who waits (announcements), what was tried and paid (attempts), what came out (results)."""
+"""Jobs, the former versions of changed ones, and the kind of data in each of their columns."""
 
 from __future__ import annotations
-
-import hashlib
-from decimal import Decimal
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.attempts import NAMESPACE
 from models.base import Base, CreatedAt, Document, Timestamp, one_of
 from models.states import JobState
+
+#: The input pictures of a job, each in the column of its role.
+ROLES = ("source", "target", "image")
+#: All that is put into a job.
+INPUTS = (*ROLES, "prompt", "options")
+#: What the request pins, if anything.
+PINS = ("account", "provider", "operation")
+#: What a job asks for; a `Version` keeps it when a catalog's row is changed.
+ASKED = ("kind", *INPUTS, *PINS, "fingerprint", "extra")
+#: How a job, or a former version of it, ended.
+ENDING = ("state", "reason", "error", "started_at", "finished_at")
+
+#: Columns of jobs and versions that hold, name or may repeat something of a person: `recast forget` empties them.
+PERSONAL = (*INPUTS, "extra", "error")
+#: The others that hold text: they name rows, say how a job continues, or are digests.
+IMPERSONAL = (
+    "id", "job_id", "key", "dedupe_key", "kind", *PINS, "lane", "fingerprint", "state", "reason",
+)  # fmt: skip
 
 
 class Job(Base):
@@ -45,7 +59,7 @@ class Job(Base):
     image: Mapped[str | None]
     prompt: Mapped[str | None]
     options: Mapped[Document] = mapped_column(server_default="{}")
-    #: What the asker pinned, if anything.
+    #: What the request pins, if anything.
     account: Mapped[str | None]
     provider: Mapped[str | None]
     operation: Mapped[str | None]
@@ -62,7 +76,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(server_default=JobState.QUEUED.value)
     reason: Mapped[str | None]
     error: Mapped[str | None]
-    #: A worker is preparing or saving the job until then; later anybody may.
+    #: A worker is preparing or saving the job until then; later any worker may.
     claimed_until: Mapped[Timestamp | None]
     #: Not sent anywhere before then.
     not_before: Mapped[Timestamp | None]
@@ -105,16 +119,3 @@ class Version(Base):
     started_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
     replaced_at: Mapped[CreatedAt]
-
-
-def bulk_job_id(batch: str, key: str) -> str:
-    """The id of a catalog's row: the same row of the same catalog is the same job."""
-    # `uuid.uuid5` by hand: it makes an object on the way, which a million rows feel.
-    digest = hashlib.sha1(NAMESPACE.bytes + f"{batch}/{key}".encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-
-
-def money(value: Decimal, currency: str) -> str:
-    """An amount as people write it, e.g. ``0.02 USD``."""
-    return f"{value.normalize():f} {currency}"

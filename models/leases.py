@@ -1,4 +1,4 @@
-"""Who may run a pump, and when it wants to run next."""
+"""Leases: which worker may run a pump, and when it is due next."""
 
 from __future__ import annotations
 

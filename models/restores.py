@@ -1,4 +1,4 @@
-"""What a restored database does not know: submissions that may have been made after its backup was taken."""
+"""Restores, and submissions that may have been made after the backup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Restore(Base):
 
     id: Mapped[Serial]
     restored_at: Mapped[CreatedAt]
-    #: Jobs that come in until then may be ones that the backup missed, so they are searched for before they are sent.
+    #: New jobs until then may be ones that the backup missed, so they are searched for before they are sent.
     watch_until: Mapped[Timestamp]
 
 

@@ -1,4 +1,4 @@
-"""What came out: files in our storage."""
+"""Results: stored files that jobs produced."""
 
 from __future__ import annotations
 

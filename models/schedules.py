@@ -1,4 +1,4 @@
-"""Batches that recur, and each run of them, with the state machine of a run as data.
+"""Schedules: catalogs that run repeatedly, and their runs, with the state machine of a run as data.
 
 run:      due -> running -> done
           due -> skipped | failed | canceled
@@ -35,7 +35,7 @@ class CatchUp(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run stands; the last four are ends."""
+    """The state of a run; the last four are ends."""
 
     #: Planned for a time that has come; nothing is enqueued yet.
     DUE = "due"
@@ -97,15 +97,15 @@ class ScheduleRun(Base):
     id: Mapped[Serial]
     schedule: Mapped[str] = mapped_column(ForeignKey("schedules.name", ondelete="CASCADE"))
     planned_at: Mapped[Timestamp]
-    #: Somebody asked for it; no planned time.
+    #: A person asked for it; no planned time.
     by_hand: Mapped[bool] = mapped_column(server_default="false")
-    #: Planned times before this one that nobody made up for.
+    #: Planned times before this one that were not made up for.
     missed: Mapped[int] = mapped_column(server_default="0")
     overlap: Mapped[str]
     state: Mapped[str] = mapped_column(server_default=RunState.DUE.value)
     #: Why it was skipped or canceled, or what was wrong.
     note: Mapped[str | None]
-    #: A worker is reading the catalog until then; later anybody may.
+    #: A worker is reading the catalog until then; later any worker may.
     claimed_until: Mapped[Timestamp | None]
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id", ondelete="SET NULL"))

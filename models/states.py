@@ -1,4 +1,4 @@
-"""The state machines of a job and of an attempt, as data.
+"""The state machines of a job and of an attempt as data, and the reasons for ends, closures and pauses.
 
     job:      queued -> running -> saving -> succeeded
               and from there, or on the way: failed, rejected, canceled, held
@@ -8,10 +8,10 @@
               unknown -> running | not_sent | expired          (found, proven absent, given up)
               running -> expired -> done                       (past its deadline, a late answer)
 
-Only `workers.restore.hold` and `workers.restore.reconcile` write what the machines do not know: what went on after a
+Only `workers.restore.hold` and `workers.restore.reconcile` write what the machines do not know: what happened after a
 backup.
 
-Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair stands in `JOB_MOVES` or `ATTEMPT_MOVES`;
+Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair is in `JOB_MOVES` or `ATTEMPT_MOVES`;
 the database's check constraints are made from the same enums.
 """
 
@@ -22,7 +22,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands; the last five are ends, although a person or a late answer may move some of them again."""
+    """The state of a job; the last five are ends, although a person or a late answer may move some of them again."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -35,7 +35,7 @@ class JobState(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where one paid submission stands."""
+    """The state of one paid submission."""
 
     SENDING = "sending"
     RUNNING = "running"
@@ -70,6 +70,24 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Closure(StrEnum):
+    """Why an account takes no submissions."""
+
+    THROTTLED = "throttled"
+    OUTAGE = "outage"
+    CREDIT = "credit"
+    AUTH = "auth"
+    BUDGET = "budget"
+    PAUSED = "paused"
+
+
+class PauseReason(StrEnum):
+    """Why a batch is paused: its money is spent, or a person paused it."""
+
+    BUDGET = "budget"
+    PERSON = "person"
+
+
 J, A = JobState, AttemptState
 
 JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
@@ -99,14 +117,23 @@ FINAL_JOB_STATES = frozenset({J.SUCCEEDED, J.FAILED, J.REJECTED, J.CANCELED, J.H
 #: The others: a batch is done when it has no job in them.
 OPEN_JOB_STATES = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
 
-#: Final states that are announced to waiting producers; a held job is not over, its producer goes on waiting.
+#: Final states that are announced to waiting producers; a held job has not ended, so its producer still waits.
 ANNOUNCED_JOB_STATES = FINAL_JOB_STATES - {J.HELD}
 
 #: Attempts that hold one of the account's in-flight places.
 OPEN_ATTEMPT_STATES = frozenset({A.SENDING, A.RUNNING, A.UNKNOWN})
 
+#: Attempts that the provider did not take: they cost nothing.
+UNPAID_ATTEMPT_STATES = frozenset({A.REFUSED, A.NOT_SENT})
+
 #: Reasons that say the picture or the request is at fault: the job is rejected; sending it elsewhere would not help.
 REJECTING_REASONS = frozenset({Reason.BAD_INPUT, Reason.NO_FACE, Reason.CONTENT})
 
-#: Reasons that say the account is at fault: its gate closes and the job is queued again.
+#: Reasons that say the account is at fault: it stops and the job is queued again.
 ACCOUNT_REASONS = frozenset({Reason.AUTH, Reason.CREDIT})
+
+#: Closures that end by themselves, soon, or with the next submission that gets through.
+PASSING_CLOSURES = frozenset({Closure.THROTTLED, Closure.OUTAGE})
+
+#: Closures that a person must end, or that last too long to wait for.
+LASTING_CLOSURES = frozenset(Closure) - PASSING_CLOSURES

@@ -1,7 +1,7 @@
 """Every table in one place, for migrations and tests."""
 
 from models.accounts import Account, Upload
-from models.announcements import Announcement
+from models.announcements import CompletionNotice
 from models.attempts import Attempt
 from models.base import Base
 from models.batches import Batch
@@ -20,10 +20,10 @@ metadata = Base.metadata
 
 __all__ = [
     "Account",
-    "Announcement",
     "Attempt",
     "Batch",
     "Callback",
+    "CompletionNotice",
     "Delivery",
     "InputPicture",
     "Job",

@@ -1,4 +1,4 @@
-"""The database as pumps use it: short transactions, tried again after a deadlock, in threads beside the event loop."""
+"""The database for pumps: short transactions, repeated after a deadlock, in threads beside the event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from typing import Any, Concatenate, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from models.connection import make_engine, make_sessions
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 12  # statements of all pumps at once; each is short
@@ -26,15 +27,21 @@ log = structlog.get_logger()
 
 
 class Database:
-    """One process's way to PostgreSQL."""
+    """One process's way to PostgreSQL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database.
+        connections: open at a time, and threads for blocking work.
+    """
+
+    def __init__(self, url: str, connections: int = THREADS) -> None:
         self._url = url
+        self._connections = connections
 
     @cached_property
     def engine(self) -> Engine:
         """The pool of connections."""
-        return make_engine(self._url, pool_size=THREADS)
+        return make_engine(self._url, pool_size=self._connections)
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
@@ -44,9 +51,9 @@ class Database:
     @cached_property
     def threads(self) -> ThreadPoolExecutor:
         """Threads for blocking work of pumps."""
-        return ThreadPoolExecutor(THREADS, thread_name_prefix="recast-db")
+        return ThreadPoolExecutor(self._connections, thread_name_prefix="recast-db")
 
-    def db(self, work: Callable[Concatenate[Session, ...], T], *args: Any, **kwargs: Any) -> T:
+    def db(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, ...)` in one transaction; a deadlock or a lock time-out is tried again."""
         for tries_left in reversed(range(DEADLOCK_TRIES)):
             try:
@@ -58,11 +65,11 @@ class Database:
                 log.info("transaction_retried", sqlstate=getattr(error.orig, "sqlstate", None))
         raise AssertionError("unreachable")
 
-    async def adb(self, work: Callable[Concatenate[Session, ...], T], *args: Any, **kwargs: Any) -> T:
+    async def adb(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`db` from the event loop, in one of the threads."""
-        return await self.in_thread(self.db, work, *args, **kwargs)
+        return await self.in_thread(partial(self.db, work, *args, **kwargs))
 
-    async def in_thread(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `work` in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(work, *args, **kwargs))
 

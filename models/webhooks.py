@@ -1,4 +1,4 @@
-"""Who is told of ends over HTTP (webhooks), and what they are still to be told (deliveries)."""
+"""Webhooks, and deliveries: the messages they have still to receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.base import Base, CreatedAt, Document, Timestamp
 
 
 class Webhook(Base):
-    """An address that is told of events, until somebody, or the address itself (410 Gone), ends that."""
+    """An address that receives events until a person removes it or it answers 410 Gone."""
 
     __tablename__ = "webhooks"
 

@@ -33,7 +33,7 @@ def operation(name: str) -> Operation:
     try:
         return _OPERATIONS[name]
     except KeyError:
-        raise KeyError(f"{name!r} is no operation; there are {', '.join(_OPERATIONS)}") from None
+        raise KeyError(f"{name!r} is not a valid operation; allowed: {', '.join(_OPERATIONS)}") from None
 
 
 def operations_of(kind: Literal["swap", "generate"]) -> tuple[Operation, ...]:

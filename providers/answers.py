@@ -1,4 +1,4 @@
-"""Reading what a provider answered, whatever that is.
+"""Readers of providers' answers, whatever their form.
 
 `read` turns bytes into an `Answer`, and an `Answer` is walked without a single check: a key that is missing, a value of
 another type, an answer that was no JSON at all lead to an empty `Answer`, whose getters all give None.
@@ -149,10 +149,10 @@ def read(body: bytes) -> Answer:
     """`body` as JSON; an answer that is none is empty and says why in its `problem`. Never raises.
 
     A byte that is not UTF-8 is replaced and NaN or Infinity read as null: neither may cost a handle that was paid for
-    and stands in the same answer.
+    and is in the same answer.
     """
     if len(body) > MAX_ANSWER_BYTES:
-        return Answer(problem=f"the answer has {len(body)} bytes, more than any honest one")
+        return Answer(problem=f"the answer has {len(body)} bytes, more than any valid one")
     try:
         value = json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _name: None)
     except RecursionError:
@@ -160,7 +160,7 @@ def read(body: bytes) -> Answer:
     except ValueError:
         return Answer(problem=f"the answer is not JSON but {_glimpse(body)}")
     if not isinstance(value, dict | list):
-        return Answer(problem="the answer is JSON but no object")
+        return Answer(problem="the answer is JSON but not an object")
     return Answer(value)
 
 
@@ -171,7 +171,7 @@ def clean(text: str) -> str:
 
 
 def facts(**values: str | float | bool | list[bool] | None) -> Mapping[str, object]:
-    """What a provider said of an output, without what it left open."""
+    """A provider's facts about an output, without the missing ones."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -183,5 +183,5 @@ def _glimpse(body: bytes) -> str:
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "a page of HTML"
     if start.startswith((b"{", b"[")):
-        return "JSON cut off or damaged"
+        return "truncated or damaged JSON"
     return "something else"

@@ -1,4 +1,4 @@
-"""What operations take, in words: for the command line and for documents, which so cannot differ from the code."""
+"""Descriptions of operations in words, for the command line and for documents, made from the code."""
 
 from __future__ import annotations
 

@@ -20,13 +20,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, ClassVar, Final, Literal, Self
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import URL, Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -48,9 +49,9 @@ _SUCCESS: Final = 1
 #: What ends a sub task without a picture, the plainer reason first.
 _FAILURES: Final[Mapping[int, tuple[Reason, str]]] = {
     4: (Reason.CONTENT, "the safety review rejected the picture"),
-    1004: (Reason.BAD_INPUT, "the algorithm found nothing to work on: change the picture"),
-    1005: (Reason.BAD_INPUT, "the algorithm found nothing to work on: change the picture"),
-    1006: (Reason.BAD_INPUT, "the algorithm found nothing to work on: change the picture"),
+    1004: (Reason.BAD_INPUT, "the algorithm found no usable subject; use another picture"),
+    1005: (Reason.BAD_INPUT, "the algorithm found no usable subject; use another picture"),
+    1006: (Reason.BAD_INPUT, "the algorithm found no usable subject; use another picture"),
     3: (Reason.PROVIDER_ERROR, "the generation failed"),
 }
 _CODES: Final[Mapping[int, Reason]] = {1051: Reason.BAD_INPUT}  # "ref_image is invalid", on the commercial page
@@ -78,13 +79,13 @@ class HidreamSettings(BaseModel):
     submit_path: str = Field(default="/api-pub/ec/v3/image/variation/async", pattern="^/")
     results_path: str = Field(default="/api-pub/ec/v3/image/variation/async/results", pattern="^/")
     templates_path: str = Field(default="/api-pub/ec/v3/template/variation", pattern="^/")
-    #: Where a picture lies that is answered as a bare id.
+    #: The address of a picture that is answered as a bare id.
     image_url: str = Field(default="https://storage.vivago.ai/image/{id}.jpg", pattern=r"^https?://.*\{id\}")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
         if (self.token is None) == (self.api_key is None):
-            raise ValueError("set token or api_key, one of them")
+            raise ValueError("set exactly one of token and api_key")
         return self
 
 
@@ -129,30 +130,30 @@ class Hidream(TokenAdapter, OneByOne):
         }
         url = self.endpoint.base_url + self.settings.submit_path
         reply = await self.call(
-            lambda token: httpx.Request("POST", url, headers=_bearer(token), json=body), write_before=write_before
+            lambda token: Request("POST", url, headers=_bearer(token), json=body), write_before=write_before
         )
         return _read_submission(reply)
 
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
         """Ask for the results of the task."""
         if attempt.handle is None:
-            return Unanswered("HiDream can be asked only for tasks whose id is known")
-        url = httpx.URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
-        reply = await self.call(lambda token: httpx.Request("GET", url, headers=_bearer(token)))
+            return Unanswered("HiDream's tasks can be polled only by id, and the id is not known")
+        url = URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
+        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         return self._read_results(reply)
 
     async def check(self) -> Credentials:
         """Ask for one template, which costs nothing."""
         params: dict[str, str | int] = {"gender": "woman", "page_size": 1, "page_index": 1}
-        url = httpx.URL(self.endpoint.base_url + self.settings.templates_path, params=params)
-        reply = await self.call(lambda token: httpx.Request("GET", url, headers=_bearer(token)))
+        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
+        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
         if reply.status in BAD_CREDENTIALS or reason_in(answer["message"].text) is Reason.AUTH:
             return Credentials(ok=False, message=f"HiDream refused the credentials: {message}")
         if reply.ok and answer["code"].integer == 0:
-            return Credentials(ok=True, message="HiDream took the credentials")
-        return Credentials(ok=None, message=f"HiDream's answer does not tell whether they are good: {message}")
+            return Credentials(ok=True, message="HiDream accepted the credentials")
+        return Credentials(ok=None, message=f"HiDream's answer does not show whether they are valid: {message}")
 
     def callback_handle(self, body: bytes) -> str | None:
         """The task's id, where the body has one: it is "consistent with the task result", whose page is not public."""
@@ -165,7 +166,7 @@ class Hidream(TokenAdapter, OneByOne):
             token = self.settings.token.get_secret_value()
             if token != rejected:
                 return token
-            return Reply(httpx.codes.UNAUTHORIZED, {}, b"")
+            return Reply(HTTPStatus.UNAUTHORIZED, {}, b"")
         current = _usable(await self.endpoint.sessions.load(), rejected)
         if current is not None:
             return current
@@ -175,13 +176,13 @@ class Hidream(TokenAdapter, OneByOne):
                 return current  # another worker was faster
             key = self.settings.api_key.get_secret_value() if self.settings.api_key else ""
             headers: dict[str, str] = {self.settings.api_key_header: key}
-            reply = await self.ask(httpx.Request("GET", self.settings.token_url, headers=headers))
+            reply = await self.ask(Request("GET", self.settings.token_url, headers=headers))
             answer = read(reply.body)
             fresh = answer["result"]["token"].secret if reply.ok and answer["code"].integer == 0 else None
             if fresh is None:
                 # Business errors come with HTTP 200 here: a code that is not 0 says that the key is not taken.
                 refused = reply.ok and answer["code"].integer not in (None, 0)
-                return refused_login(Reply(httpx.codes.UNAUTHORIZED, reply.headers, reply.body) if refused else reply)
+                return refused_login(Reply(HTTPStatus.UNAUTHORIZED, reply.headers, reply.body) if refused else reply)
             until = datetime.now(UTC) + TOKEN_LIFE - RENEW_BEFORE
             await renewal.save(json.dumps({"token": fresh, "until": until.timestamp()}).encode())
             return fresh
@@ -201,7 +202,7 @@ class Hidream(TokenAdapter, OneByOne):
             if (url := self._picture(task["image"])) is not None
         )
         if len(outputs) < len(successes):
-            return Unanswered("HiDream says success without a readable picture", raw=reply.body)
+            return Unanswered("HiDream reported success without a readable picture", raw=reply.body)
         if outputs:
             failed = len(tasks) - len(successes)
             return Done(outputs, reply.body, facts(failed_pictures=failed or None))

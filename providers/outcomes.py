@@ -1,4 +1,7 @@
-"""What may come back from a provider: a closed set of outcomes for each question."""
+"""Outcomes: what a provider answered to a submission, a poll or a search, as closed sets of types.
+
+`workers.engine.outcomes` has what each of them changes in our tables.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from models.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file the provider made: where it lies, and what was said of it."""
+    """One file that the provider made: its URL and facts."""
 
     url: str
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +54,7 @@ class Throttled:
     """Not now: nothing was taken. `retry_after` in seconds, where the provider said so."""
 
     retry_after: float | None = None
-    message: str = "the provider asked us to slow down"
+    message: str = "the provider asked for fewer requests"
     raw: bytes = b""
 
 
@@ -64,7 +67,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """Whether the provider took the job cannot be told from what came back."""
+    """The answer does not show whether the provider accepted the job."""
 
     message: str
     raw: bytes = b""
@@ -82,7 +85,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider took the job and could not do it; `again` tells whether a new attempt may help."""
+    """The provider accepted the job and could not do it; `again` says whether a new attempt may help."""
 
     reason: Reason
     message: str
@@ -106,7 +109,7 @@ PollOutcome = Pending | Done | Failed | Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The provider has it, under this handle; how it stands is the next poll's business."""
+    """The provider has it, under this handle; the next poll reports its state."""
 
     handle: str
 

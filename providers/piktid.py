@@ -4,11 +4,11 @@ From PiktID's pages "Swap generate v2", "Swap", "Notification read", "Download h
 "Authentication", and, where they differ or stop, from PiktID's own client (github.com/piktid/swapid).
 
 A swap takes two uploads: the face becomes an identity that may serve any number of jobs, the target an image. The
-target is uploaded for each job, because its `id_image` is all that tells one job from another: a submission has no job
+target is uploaded for each job, because its `id_image` is all that distinguishes jobs: a submission has no job
 id, and results arrive as events in one inbox for the whole account, mixed, for ten minutes. An attempt's handle is
 therefore ``id_image/face``. An event is acknowledged only after its outcome is committed; one that was lost is made up
-for by the history of the image. `error` events name no image in the pages, and one that names none fails nobody: the
-job that it was about runs into its deadline.
+for by the history of the image. `error` events name no image in the pages, and an event without an image fails no
+attempt: its job runs into its deadline.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from models.states import Reason
-from providers.answers import Answer, facts, read
+from providers.answers import facts, read
+from providers.http import BasicAuth, Request
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -39,21 +38,26 @@ from providers.outcomes import (
     Output,
     Pending,
     PollOutcome,
-    Refused,
     SubmitOutcome,
-    Throttled,
     Unanswered,
-    Unclear,
 )
-from providers.protocol import Endpoint, NotSentError, Reply, UnclearError, UploadError
+from providers.piktid_answers import (
+    Event,
+    Tokens,
+    first_link,
+    image_and_face,
+    is_error,
+    message_of,
+    require_face,
+    uploaded_handle,
+    verdict,
+)
+from providers.protocol import Endpoint, NotSentError, Reply, UnclearError
 from providers.replies import (
     BAD_CREDENTIALS,
-    DECIDING,
     locate_verdict,
     poll_verdict,
-    refusal,
     settings_of,
-    submit_verdict,
 )
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.tokens import TokenAdapter, refused_login
@@ -99,37 +103,6 @@ class SwapOptions(Options):
     watermark_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """One notification; `image` and `face` are None where it does not say which job it is about."""
-
-    id: str | None
-    name: str | None
-    image: str | None
-    face: int | None
-    data: Answer
-
-    @classmethod
-    def read(cls, item: Answer) -> _Event:
-        data = item["data"]
-        return cls(
-            item["id"].handle,
-            item["name"].text,
-            data.first("id_image", "address", "image_id").handle,
-            data.first("f", "id_face").integer,
-            data,
-        )
-
-    def output(self) -> Output | None:
-        """The final picture, in its best form."""
-        best = _link(self.data["link_hd"])
-        if best:
-            return Output(best, facts(quality="hd"))
-        others = (self.data["link"], *self.data["links"])
-        url = next((url for item in others if (url := _link(item))), None)
-        return Output(url) if url else None
-
-
 class Piktid(TokenAdapter):
     """PiktID's wire format, bound to one account."""
 
@@ -161,12 +134,12 @@ class Piktid(TokenAdapter):
         file = (f"{role}.{_SUFFIXES.get(media_type, 'jpg')}", data, media_type or "image/jpeg")
         if role == "source":
             reply = await self._upload("/consistent_identities/upload_face", {self.settings.face_field: file}, {})
-            return _uploaded(reply, "identity_name")
+            return uploaded_handle(reply, "identity_name")
         options = _swap_options(order)
         form = {"options": json.dumps({"flag_hair": True} if options.flag_hair else {})}
         reply = await self._upload("/consistent_identities/upload_target", {"file": file}, form)
-        handle = _uploaded(reply, "image_id")
-        _require_face(reply, options.face)
+        handle = uploaded_handle(reply, "image_id")
+        require_face(reply, options.face)
         return handle
 
     def locator(self, order: Order) -> str | None:
@@ -177,7 +150,7 @@ class Piktid(TokenAdapter):
     async def submit(self, order: Order, *, write_before: float) -> SubmitOutcome:
         """Start one swap. Nothing in the answer is needed: a failure comes as an event, even after HTTP 200."""
         options = _swap_options(order)
-        wishes: dict[str, Any] = {
+        wanted: dict[str, Any] = {
             "flag_replace_and_download": True,
             **({"watermark_url": options.watermark_url} if options.watermark_url else {}),
             "prompt_strength": options.prompt_strength,
@@ -188,14 +161,14 @@ class Piktid(TokenAdapter):
             "identity_name": order.inputs["source"].handle,
             "id_image": order.inputs["target"].handle,
             "id_face": options.face,
-            "options": json.dumps(wishes),
+            "options": json.dumps(wanted),
         }
         reply = await self.call(self._json("POST", self.settings.generate_path, body), write_before=write_before)
         answer = read(reply.body)
         handle = self.locator(order)
-        if handle and reply.ok and answer.is_object and not _says_no(answer):
+        if handle and reply.ok and answer.is_object and not is_error(answer):
             return Accepted(handle, reply.body)
-        return _verdict(reply, answer)
+        return verdict(reply, answer)
 
     # --- The inbox and the history -----------------------------------------------------------------------------------
 
@@ -206,19 +179,19 @@ class Piktid(TokenAdapter):
         answer = read(reply.body)
         inbox = answer["notifications_list"]
         if not reply.ok or not inbox.is_list:
-            unanswered = poll_verdict(reply, _message(answer))
+            unanswered = poll_verdict(reply, message_of(answer))
             return {attempt.reference: unanswered for attempt in attempts}
-        events: defaultdict[str, list[_Event]] = defaultdict(list)
-        for event in map(_Event.read, inbox):
+        events: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in map(Event.read, inbox):
             if event.image is not None:
                 events[event.image].append(event)
         outcomes = {attempt.reference: self._outcome(attempt, events) for attempt in attempts}
         await self._make_up_for_a_lost_event(attempts, outcomes)
         return outcomes
 
-    def _outcome(self, attempt: OpenAttempt, events: Mapping[str, Sequence[_Event]]) -> PollOutcome:
+    def _outcome(self, attempt: OpenAttempt, events: Mapping[str, Sequence[Event]]) -> PollOutcome:
         """What the events of one attempt's image and face say."""
-        image, face = _key(attempt)
+        image, face = image_and_face(attempt)
         if image is None:
             return Unanswered("PiktID's events can be matched only by the image that was uploaded")
         ours = [event for event in events.get(image, ()) if event.face in (None, face)]
@@ -239,7 +212,7 @@ class Piktid(TokenAdapter):
     async def _make_up_for_a_lost_event(
         self, attempts: Sequence[OpenAttempt], outcomes: dict[uuid.UUID, PollOutcome]
     ) -> None:
-        """Look one overdue attempt up: PiktID asks for few calls, and any of them comes up sooner or later."""
+        """Look up one overdue attempt at random: PiktID asks for few calls, and each gets its turn."""
         overdue = [
             attempt
             for attempt in attempts
@@ -248,10 +221,10 @@ class Piktid(TokenAdapter):
         if not overdue:
             return
         attempt = random.choice(overdue)  # noqa: S311 - fairness without state, not secrecy
-        image, face = _key(attempt)
+        image, face = image_and_face(attempt)
         with suppress(NotSentError, UnclearError):  # what the inbox said must not be lost with this call
             reply = await self._history(image)
-            url = _first_link(read(reply.body)["history"]) if reply.ok else None
+            url = first_link(read(reply.body)["history"]) if reply.ok else None
             if url:
                 output = Output(url, facts(from_history=True))
                 outcomes[attempt.reference] = Done((output,), reply.body, handle=f"{image}/{face}")
@@ -263,13 +236,13 @@ class Piktid(TokenAdapter):
             await self.call(self._json("DELETE", self.settings.delete_path, body))
 
     async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
-        """Look the image up: a finished swap stands in the history, one that is under way or failed with the image."""
-        image, face = _key(attempt)
+        """Look the image up: the history has a finished swap, the image one that is under way or failed."""
+        image, face = image_and_face(attempt)
         if image is None:
             return NotYetKnown("no image was uploaded for this attempt")
         reply = await self._history(image)
         answer = read(reply.body)
-        if reply.ok and _first_link(answer["history"]):
+        if reply.ok and first_link(answer["history"]):
             return Found(f"{image}/{face}")
         if reply.ok and answer["history"].value == []:
             reply = await self.call(self._json("POST", self.settings.image_path, {"id_image": image}))
@@ -278,7 +251,7 @@ class Piktid(TokenAdapter):
             if reply.ok and generations.is_list:
                 taken = answer["status"].text == _PROCESSING or any(item.integer for item in generations)
                 return Found(f"{image}/{face}") if taken else Absent()
-        return locate_verdict(reply, _message(answer))
+        return locate_verdict(reply, message_of(answer))
 
     async def _history(self, image: str | None) -> Reply:
         return await self.call(self._json("POST", self.settings.history_path, {"id_image": image, "app": "swap"}))
@@ -287,20 +260,20 @@ class Piktid(TokenAdapter):
 
     async def token(self, *, rejected: str | None) -> str | Reply:
         """The access token of the shared session, renewed by one worker when it was rejected."""
-        current = _Tokens.load(await self.endpoint.sessions.load())
+        current = Tokens.load(await self.endpoint.sessions.load())
         if current and current.access != rejected:
             return current.access
         async with self.endpoint.sessions.renewal() as renewal:
-            current = _Tokens.load(renewal.session)
+            current = Tokens.load(renewal.session)
             if current and current.access != rejected:
                 return current.access  # another worker was faster
             fresh = None
             if current and not renewal.interrupted:
                 await renewal.begin()
-                fresh = _Tokens.load((await self.ask(self._refresh(current))).body)
+                fresh = Tokens.load((await self.ask(self._refresh(current))).body)
             if fresh is None:
                 reply = await self.ask(self._login())
-                fresh = _Tokens.load(reply.body) if reply.ok else None
+                fresh = Tokens.load(reply.body) if reply.ok else None
                 if fresh is None:
                     return refused_login(reply)
             await renewal.save(fresh.dump())
@@ -309,51 +282,34 @@ class Piktid(TokenAdapter):
     async def check(self) -> Credentials:
         """Log in; the session that this gives is thrown away."""
         reply = await self.ask(self._login())
-        if reply.ok and _Tokens.load(reply.body):
-            return Credentials(ok=True, message="PiktID took email and password")
-        message = f"HTTP {reply.status}, {_message(read(reply.body))}"
+        if reply.ok and Tokens.load(reply.body):
+            return Credentials(ok=True, message="PiktID accepted email and password")
+        message = f"HTTP {reply.status}, {message_of(read(reply.body))}"
         if reply.status in BAD_CREDENTIALS:
             return Credentials(ok=False, message=f"PiktID refused email and password: {message}")
-        return Credentials(ok=None, message=f"PiktID's answer does not tell whether the login is good: {message}")
+        return Credentials(ok=None, message=f"PiktID's answer does not show whether the login is valid: {message}")
 
-    def _login(self) -> httpx.Request:
-        login = httpx.BasicAuth(self.settings.email, self.settings.password.get_secret_value())
-        return next(login.auth_flow(httpx.Request("POST", f"{self.endpoint.base_url}/tokens")))
+    def _login(self) -> Request:
+        login = BasicAuth(self.settings.email, self.settings.password.get_secret_value())
+        return next(login.auth_flow(Request("POST", f"{self.endpoint.base_url}/tokens")))
 
-    def _refresh(self, tokens: _Tokens) -> httpx.Request:
-        return httpx.Request("PUT", f"{self.endpoint.base_url}/tokens", content=tokens.dump(), headers=_JSON)
+    def _refresh(self, tokens: Tokens) -> Request:
+        return Request("PUT", f"{self.endpoint.base_url}/tokens", content=tokens.dump(), headers=_JSON)
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any]) -> Callable[[str], httpx.Request]:
+    def _json(self, method: str, path: str, body: Mapping[str, Any]) -> Callable[[str], Request]:
         url = self.endpoint.base_url + path
-        return lambda token: httpx.Request(method, url, headers=_bearer(token), json=body)
+        return lambda token: Request(method, url, headers=_bearer(token), json=body)
 
     async def _upload(self, path: str, files: Mapping[str, tuple[str, bytes, str]], form: Mapping[str, str]) -> Reply:
-        def build(token: str) -> httpx.Request:
+        def build(token: str) -> Request:
             url = self.endpoint.base_url + path
-            request = httpx.Request("POST", url, headers=_bearer(token), files=files, data=form)
+            request = Request("POST", url, headers=_bearer(token), files=files, data=form)
             request.read()  # the multipart stream as plain bytes, which any transport can send
             return request
 
         return await self.call(build)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """The pair that a login or a refresh gives; both live for 30 days, and the refresh token is for one use."""
-
-    access: str
-    refresh: str
-
-    @classmethod
-    def load(cls, stored: bytes | None) -> _Tokens | None:
-        answer = read(stored or b"")
-        access, refresh = answer["access_token"].secret, answer["refresh_token"].secret
-        return cls(access, refresh) if access and refresh else None
-
-    def dump(self) -> bytes:
-        return json.dumps({"access_token": self.access, "refresh_token": self.refresh}).encode()
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -362,57 +318,3 @@ def _bearer(token: str) -> dict[str, str]:
 
 def _swap_options(order: Order) -> SwapOptions:
     return SwapOptions.model_validate(order.options.model_dump())
-
-
-def _key(attempt: OpenAttempt) -> tuple[str | None, int | None]:
-    """The image and the face that an attempt is about, from its handle or what was written down before the send."""
-    image, _, face = (attempt.handle or attempt.locator or "").rpartition("/")
-    return (image, int(face)) if image and face.isdigit() else (None, None)
-
-
-def _link(item: Answer) -> str | None:
-    """A link is a text, or an object with the URL in `l`; one that is not to be had is "" or {}."""
-    return item.url or item["l"].url
-
-
-def _first_link(items: Answer) -> str | None:
-    return next((url for item in items if (url := _link(item))), None)
-
-
-def _uploaded(reply: Reply, name: str) -> str:
-    answer = read(reply.body)
-    handle = answer[name].handle
-    if not reply.ok or handle is None:
-        raise UploadError(_verdict(reply, answer))
-    return handle
-
-
-def _require_face(reply: Reply, face: int) -> None:
-    """Refuse a target without a usable face before money is spent; an answer that says nothing of faces may pass."""
-    approved = read(reply.body)["faces"]["approved_faces"]
-    if not approved.is_list:
-        return
-    usable = [item.integer for item in approved]
-    if face < len(usable) and usable[face] != 0:
-        return
-    found = "which it cannot edit" if face < len(usable) else f"but found {len(usable)}"
-    message = f"PiktID was asked for face {face} of the target, {found}"
-    raise UploadError(Refused(Reason.NO_FACE, message, reply.body))
-
-
-def _says_no(answer: Answer) -> bool:
-    """Whether an answer has the form of PiktID's errors, ``{code, message, description}`` with a code that is one."""
-    code = answer["code"].integer
-    return code is not None and code >= 400  # noqa: PLR2004 - their codes are those of HTTP
-
-
-def _verdict(reply: Reply, answer: Answer) -> Refused | Throttled | Unclear:
-    """A request that was not taken, or nobody knows."""
-    if reply.status not in DECIDING and reply.ok and _says_no(answer):
-        return refusal(reply, f"PiktID: {_message(answer)}")
-    return submit_verdict(reply, _message(answer))
-
-
-def _message(answer: Answer) -> str:
-    said = [text for name in ("message", "description", "msg") if (text := answer[name].text)]
-    return ": ".join(said) or answer.problem or "an answer without a message"

@@ -1,4 +1,4 @@
-"""What the engine and a provider's adapter say to each other.
+"""The protocol between the engine and the adapters of providers.
 
 An adapter turns an `Order` into HTTP requests and the answers into one of a closed set of outcomes. It knows the wire
 format and nothing of jobs, money, retries or the database. The exceptions it may let through:
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import ClassVar, Protocol
 
-import httpx
 from pydantic import BaseModel
 
+from providers.http import Request
 from providers.outcomes import Credentials, LocateOutcome, PollOutcome, Refused, SubmitOutcome, Throttled, Unclear
 from providers.sessions import MemorySessions, Sessions
 from providers.spec import OpenAttempt, Operation, Order
@@ -71,7 +71,7 @@ class Http(Protocol):
 
     async def send(
         self,
-        request: httpx.Request,
+        request: Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
@@ -129,7 +129,7 @@ class Provider(Protocol):
         ...
 
     async def poll(self, attempts: Sequence[OpenAttempt]) -> Mapping[uuid.UUID, PollOutcome]:
-        """Ask how up to `POLL_MANY` attempts stand; an attempt left out of the answer is pending."""
+        """Poll up to `POLL_MANY` attempts; an attempt left out of the answer is pending."""
         ...
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:

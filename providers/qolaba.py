@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -45,7 +45,7 @@ SIDE_STEP: Final = 8
 
 _FAILED: Final = frozenset({"FAILED", "FAILURE", "REVOKED"})  # Celery's own words leak through the backend
 
-_NOTHING_PASSED: Final = "Qolaba made no picture that passed its content check"
+_NOTHING_PASSED: Final = "no picture passed Qolaba's content check"
 
 #: The backend's `error` texts (its source) and what they mean; with "Image Generation Error" the second text decides.
 _ERRORS: Final[Mapping[str, Reason]] = {
@@ -188,7 +188,7 @@ class Qolaba(OneByOne):
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
         """Query the task by the id that its submission gave."""
         if attempt.handle is None:
-            return Unanswered("Qolaba can be asked only for tasks whose id is known")
+            return Unanswered("Qolaba's tasks can be polled only by id, and the id is not known")
         return _read_query(await self.ask(self._request(self.settings.status_path, {"id": attempt.handle})))
 
     async def check(self) -> Credentials:
@@ -199,8 +199,8 @@ class Qolaba(OneByOne):
         if reply.status in BAD_CREDENTIALS or reason_in(_message(answer)) is Reason.AUTH:
             return Credentials(ok=False, message=f"Qolaba refused the token: {message}")
         if reply.ok and _status(answer) == "PENDING":
-            return Credentials(ok=True, message="Qolaba took the token")
-        return Credentials(ok=None, message=f"Qolaba's answer does not tell whether the token is good: {message}")
+            return Credentials(ok=True, message="Qolaba accepted the token")
+        return Credentials(ok=None, message=f"Qolaba's answer does not show whether the token is valid: {message}")
 
     def _body(self, order: Order, *, avatar: bool) -> dict[str, Any]:
         url = order.inputs["image"].url
@@ -214,8 +214,8 @@ class Qolaba(OneByOne):
             "celery": True,
         }
 
-    def _request(self, path: str, body: Mapping[str, Any]) -> httpx.Request:
-        return httpx.Request(
+    def _request(self, path: str, body: Mapping[str, Any]) -> Request:
+        return Request(
             "POST",
             self.endpoint.base_url + path,
             headers={"Authorization": f"Bearer {self.settings.token.get_secret_value()}"},
@@ -232,7 +232,7 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     if outputs:
         return Done(outputs, reply.body, _flags(answer["output"]), handle)
     if handle and status is not None:
-        # Queued, under way or even over: a task with an id was taken, and the poll tells how it stands.
+        # Queued, under way or even over: a task with an id was accepted, and the poll reports its state.
         return Accepted(handle, reply.body)
     if status == "SUCCESS" and answer["output"]["result"].value == []:
         return Refused(Reason.CONTENT, _NOTHING_PASSED, reply.body)
@@ -255,7 +255,7 @@ def _read_query(reply: Reply) -> PollOutcome:
         if answer["output"]["result"].value == []:
             # Pictures that did not pass the checks for nudity and copyright are left out: here, all of them.
             return Failed(Reason.CONTENT, _NOTHING_PASSED, raw=reply.body)
-        return Unanswered("Qolaba says SUCCESS without a readable result", raw=reply.body)
+        return Unanswered("Qolaba reported SUCCESS without a readable result", raw=reply.body)
     if status in _FAILED:
         reason, again = _failure(answer)
         return Failed(reason, f"Qolaba: {_message(answer)}", again, reply.body)

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Accepted,
     Credentials,
@@ -44,7 +44,7 @@ GENERATE: Final = "replicate.generate"
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).
 WEBHOOK_WINDOW_SECONDS: Final = 300.0
 
-#: "Your rate limit resets in ~30s.", which stands in the body and in no header.
+#: "Your rate limit resets in ~30s.", which is in the body and in no header.
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d{1,5})s")
 
 
@@ -71,7 +71,7 @@ class ReplicateSettings(BaseModel):
     @classmethod
     def _is_a_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _signing_key(value.get_secret_value()) is None:
-            raise ValueError("is no signing secret: those begin with whsec_ and go on in base64")
+            raise ValueError("is not a valid signing secret; use whsec_ followed by base64")
         return value
 
 
@@ -95,7 +95,7 @@ class Replicate(OneByOne):
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
             typical_seconds=15.0,
             callback=True,
-            summary="puts the face of source onto target, by a model of your choice",
+            summary="puts the face of source onto target, by a model that you choose",
         ),
         GENERATE: Operation(
             name=GENERATE,
@@ -105,7 +105,7 @@ class Replicate(OneByOne):
             prompt="required",
             typical_seconds=30.0,
             callback=True,
-            summary="makes pictures of the person on image, by a model of your choice",
+            summary="makes pictures of the person on image, by a model that you choose",
         ),
     }
     SETTINGS: ClassVar[type[BaseModel]] = ReplicateSettings
@@ -128,7 +128,7 @@ class Replicate(OneByOne):
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
         """Get the prediction."""
         if attempt.handle is None:
-            return Unanswered("Replicate can be asked only for predictions whose id is known")
+            return Unanswered("Replicate's predictions can be polled only by id, and the id is not known")
         return _read_prediction(
             await self.ask(self._request("GET", f"/v1/predictions/{quote(attempt.handle, safe='')}"))
         )
@@ -138,14 +138,14 @@ class Replicate(OneByOne):
         reply = await self.ask(self._request("GET", "/v1/account"))
         answer = read(reply.body)
         if reply.ok and answer["username"].text:
-            return Credentials(ok=True, message=f"Replicate knows the token as {answer['username'].text}")
+            return Credentials(ok=True, message=f"the token belongs to the Replicate account {answer['username'].text}")
         message = f"HTTP {reply.status}, {_message(answer)}"
         if reply.status in BAD_CREDENTIALS:
             return Credentials(ok=False, message=f"Replicate refused the token: {message}")
-        return Credentials(ok=None, message=f"Replicate's answer does not tell whether the token is good: {message}")
+        return Credentials(ok=None, message=f"Replicate's answer does not show whether the token is valid: {message}")
 
     def verify_callback(self, headers: Mapping[str, str], body: bytes, *, now: float) -> bool | None:
-        """Check a webhook's signature as Standard Webhooks describes it, and that it is no replay."""
+        """Check a webhook's signature as Standard Webhooks describes it, and that it is not a replay."""
         if self.settings.webhook_secret is None:
             return None
         key = _signing_key(self.settings.webhook_secret.get_secret_value()) or b""
@@ -173,9 +173,9 @@ class Replicate(OneByOne):
             }
         return {settings.generate_image: order.inputs["image"].url, settings.generate_prompt: order.prompt}
 
-    def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Request:
+    def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Request:
         headers = {"Authorization": f"Bearer {self.settings.token.get_secret_value()}"}
-        return httpx.Request(method, self.endpoint.base_url + path, headers=headers, json=body)
+        return Request(method, self.endpoint.base_url + path, headers=headers, json=body)
 
 
 def _signing_key(secret: str) -> bytes | None:
@@ -192,7 +192,7 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     handle, status = answer["id"].handle, answer["status"].text
     if reply.ok and handle and status:
         outputs = _outputs(answer) if status == "succeeded" else ()
-        # One that failed at once was taken all the same; the poll tells how it ended.
+        # One that failed at once was accepted all the same; the poll reports how it ended.
         return Done(outputs, reply.body, _facts(answer), handle) if outputs else Accepted(handle, reply.body)
     verdict = submit_verdict(reply, _message(answer))
     if isinstance(verdict, Throttled) and verdict.retry_after is None:
@@ -213,7 +213,7 @@ def _read_prediction(reply: Reply) -> PollOutcome:
             return Done(outputs, reply.body, _facts(answer))
         if answer["data_removed"].flag:
             return Failed(Reason.LOST, "Replicate has removed the output, as it does after an hour", raw=reply.body)
-        return Failed(Reason.BAD_OUTPUT, "the model succeeded without a picture: check its version", raw=reply.body)
+        return Failed(Reason.BAD_OUTPUT, "the model succeeded without a picture; check its version", raw=reply.body)
     if status == "failed":
         message = answer["error"].text or "no error was given"
         reason = reason_in(message) or Reason.PROVIDER_ERROR

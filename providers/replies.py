@@ -1,4 +1,4 @@
-"""What every adapter shares: the meaning of HTTP statuses, Retry-After, and defaults.
+"""Shared parts of the adapters: the meaning of HTTP statuses, Retry-After, and defaults.
 
 An adapter first decides by the body. Only where the body decides nothing it asks here what the status alone proves.
 """
@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import ClassVar, Final, TypeVar
 
-import httpx
 from pydantic import BaseModel
 
 from models.states import Reason
+from providers.http import Request
 from providers.outcomes import LocateOutcome, NotYetKnown, PollOutcome, Refused, Throttled, Unanswered, Unclear
 from providers.protocol import CredentialsError, Endpoint, Reply
 from providers.spec import OpenAttempt, Order
@@ -78,7 +78,7 @@ def _http_date(value: str) -> datetime | None:
 
 
 def submit_verdict(reply: Reply, why: str = "") -> Refused | Throttled | Unclear:
-    """What the status alone says of a submission; `why` tells what was wrong with the body.
+    """What the status alone says of a submission; `why` says what was wrong with the body.
 
     Only answers that by their meaning were given instead of taking the job are refusals. 5xx, 408 and any success may
     follow on an acceptance; 302 and 303 are how some servers answer a POST that they carried out, and 409 may say that
@@ -95,12 +95,12 @@ def submit_verdict(reply: Reply, why: str = "") -> Refused | Throttled | Unclear
         message = f"the provider refused the request (HTTP {status}){detail}"
         return refusal(reply, message, reason_in(why) or Reason.BAD_INPUT)
     if status in _MOVED:
-        message = f"the provider sent us elsewhere (HTTP {status}): check the account's base_url"
+        message = f"the provider redirected the request (HTTP {status}): check the account's base_url"
         return Refused(Reason.PROVIDER_ERROR, message, reply.body)
     if status in _REFUSALS:
         message = f"the provider answered HTTP {status}{detail}: check the account's base_url and paths"
         return refusal(reply, message, reason_in(why) or Reason.PROVIDER_ERROR)
-    return Unclear(f"HTTP {status} does not tell whether the provider took the job{detail}", reply.body)
+    return Unclear(f"HTTP {status} does not show whether the provider accepted the job{detail}", reply.body)
 
 
 def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
@@ -117,14 +117,14 @@ def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:
 def refusal(reply: Reply, message: str, reason: Reason | None = None) -> Refused | Throttled | Unclear:
     """A body that says no in words, which name the reason unless it is given.
 
-    Words that nobody knows are the provider's fault. Inside a 5xx they may be any crash's, also one after the job was
+    Unknown words count as the provider's fault. Inside a 5xx they may be any crash's, also one after the job was
     taken.
     """
     found = reason or reason_in(message)
     if found is Reason.THROTTLED:
         return Throttled(retry_after(reply), message, reply.body)
     if found is None and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unclear(f"HTTP {reply.status} does not tell whether the job was taken ({message})", reply.body)
+        return Unclear(f"HTTP {reply.status} does not show whether the job was accepted ({message})", reply.body)
     return Refused(found or Reason.PROVIDER_ERROR, message, reply.body)
 
 
@@ -157,7 +157,7 @@ class Adapter:
     async def upload(self, role: str, order: Order, data: bytes) -> str:
         """No need of this provider is met by an upload."""
         del data
-        raise NotImplementedError(f"{order.operation} takes its {role} without an upload")
+        raise NotImplementedError(f"{order.operation} does not upload its {role}")
 
     def locator(self, order: Order) -> str | None:
         """Nothing beyond the reference is needed to find a submission."""
@@ -166,7 +166,7 @@ class Adapter:
 
     async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
         """Nothing can be asked about a submission whose handle is not known."""
-        return NotYetKnown(f"{attempt.operation} offers no way to find a submission again")
+        return NotYetKnown(f"{attempt.operation} has no search for submissions")
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """No inbox is kept for us."""
@@ -182,11 +182,11 @@ class Adapter:
         del body
         return None
 
-    async def ask(self, request: httpx.Request) -> Reply:
+    async def ask(self, request: Request) -> Reply:
         """Send a request that costs nothing."""
         return await self.endpoint.http.send(request, timeout=self.endpoint.poll_timeout)
 
-    async def pay(self, request: httpx.Request, write_before: float) -> Reply:
+    async def pay(self, request: Request, write_before: float) -> Reply:
         """Send a request that the provider bills."""
         return await self.endpoint.http.send(request, timeout=self.endpoint.submit_timeout, write_before=write_before)
 
@@ -195,9 +195,9 @@ class OneByOne(Adapter, ABC):
     """A provider that is asked for each attempt by itself."""
 
     async def poll(self, attempts: Sequence[OpenAttempt]) -> Mapping[uuid.UUID, PollOutcome]:
-        """Ask how each of `attempts` stands."""
+        """Poll each of `attempts`."""
         return {attempt.reference: await self.poll_one(attempt) for attempt in attempts}
 
     @abstractmethod
     async def poll_one(self, attempt: OpenAttempt) -> PollOutcome:
-        """Ask how one attempt stands."""
+        """Poll one attempt."""

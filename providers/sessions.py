@@ -1,8 +1,9 @@
-"""Where the tokens lie that a provider gives for a while, and how workers agree on who renews them.
+"""Sessions of providers: where workers keep temporary tokens, and which worker renews them.
 
-A single-use refresh token must never be sent twice: PiktID takes that for an attack and revokes every token of the user
-(PiktID's refresh page). So a worker that is about to spend one first commits that it will (`Renewal.begin`). Whoever
-finds such a mark without the session that should have followed it logs in anew and leaves the old token alone.
+A single-use refresh token must never be sent twice: PiktID treats that as an attack and revokes every token of the
+user (PiktID's refresh page). So a worker that is about to spend one first commits that it will (`Renewal.begin`). A
+worker that finds such a mark without the session that should have followed logs in again and does not use the old
+token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an operation takes, and one order for it."""
+"""The specification of an operation, and an order for it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Need:
 
     @property
     def exact(self) -> bool:
-        """Whether the provider insists on a shape, so that a picture must be looked at before it is passed on."""
+        """Whether the provider insists on a shape, so that a picture must be checked before it is passed on."""
         return self.ratio is not None or self.max_side is not None
 
 

@@ -1,4 +1,4 @@
-"""What providers' words for failures mean: most describe them in English or Chinese sentences, without a code."""
+"""The meaning of providers' error texts: most have English or Chinese sentences and no code."""
 
 from __future__ import annotations
 

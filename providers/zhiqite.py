@@ -21,11 +21,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.http import Request
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -105,7 +105,7 @@ class ZhiqiteSettings(BaseModel):
         known = [name.partition(".")[2] for name in _TOOLS]
         unknown = [name for name in value if name not in known]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no operation; allowed: {', '.join(known)}")
+            raise ValueError(f"{unknown[0]!r} is not a valid operation; allowed: {', '.join(known)}")
         return value
 
 
@@ -149,7 +149,7 @@ class Zhiqite(OneByOne):
             options=SwapV2Options,
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
             typical_seconds=10.0,
-            summary="puts the face of source onto target, restored by codeformer",
+            summary="puts the face of source onto target, then restores it with codeformer",
         ),
         SWAP_FACES: Operation(
             name=SWAP_FACES,
@@ -200,15 +200,15 @@ class Zhiqite(OneByOne):
         if reply.status in BAD_CREDENTIALS or _reason(answer) is Reason.AUTH:
             return Credentials(ok=False, message=f"Zhiqite refused the key pair: {message}")
         if _understood(answer) or _says(answer, _UNKNOWN_TASK):
-            return Credentials(ok=True, message="Zhiqite took the key pair")
-        return Credentials(ok=None, message=f"Zhiqite's answer does not tell whether the key pair is good: {message}")
+            return Credentials(ok=True, message="Zhiqite accepted the key pair")
+        return Credentials(ok=None, message=f"Zhiqite's answer does not show whether the key pair is valid: {message}")
 
     async def _query(self, operation: str, reference: uuid.UUID) -> Reply:
         tool = self.settings.query_tools.get(operation.partition(".")[2], _TOOLS[operation])
         return await self.ask(self._request(f"{tool}/queryTask", {"businessTaskId": str(reference)}))
 
-    def _request(self, tool: str, body: Mapping[str, Any]) -> httpx.Request:
-        return httpx.Request(
+    def _request(self, tool: str, body: Mapping[str, Any]) -> Request:
+        return Request(
             "POST",
             f"{self.endpoint.base_url}{self.settings.tool_path}/{tool}",
             headers={
@@ -243,11 +243,11 @@ def _read_submission(reply: Reply, reference: str) -> SubmitOutcome:
         return submit_verdict(reply, _message(answer))
     if _understood(answer):
         if not reply.ok:
-            return Unclear(f"HTTP {reply.status} around a body that says 200", reply.body)
+            return Unclear(f"HTTP {reply.status} with a body that says 200", reply.body)
         output = _output(answer)
         if output:
             return Done((output,), reply.body, handle=reference)
-        # A task that failed at once was taken all the same, so it counts as accepted; the poll tells how it ended.
+        # A task that failed at once was accepted all the same, so it counts as such; the poll reports how it ended.
         return Accepted(reference, reply.body)
     if _says(answer, _KNOWN_ALREADY):
         # The reference is ours alone: if it is known, an earlier send of this very attempt arrived.
@@ -271,7 +271,7 @@ def _read_query(reply: Reply) -> PollOutcome:
             failure = reason or Reason.PROVIDER_ERROR
             return Failed(failure, f"Zhiqite: {message}", failure is Reason.PROVIDER_ERROR, reply.body)
         return Pending(reply.body)
-    # Words about the account or the query say nothing of the task, which may still be at work and is paid for.
+    # Words about the account or the query do not concern the task, which may still be running and is paid for.
     about_the_query = reason in {Reason.AUTH, Reason.CREDIT, Reason.THROTTLED} or _says(answer, _UNKNOWN_TASK, _BUSY)
     if about_the_query or answer["msg"].text is None or not reply.ok:
         return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
@@ -280,7 +280,7 @@ def _read_query(reply: Reply) -> PollOutcome:
 
 
 def _understood(answer: Answer) -> bool:
-    """Whether the request was carried out. `code` is the text "200"; a number is taken for it as well."""
+    """Whether the request was carried out. `code` is the text "200"; a number is accepted as well."""
     return answer["code"].code == "200"
 
 

@@ -1,29 +1,32 @@
-"""Recast's public face for producers.
+"""The producers' package of Recast, a task queue for face swaps and portraits.
 
     from recast import swap
     result = swap.delay(source="face.jpg", target="photo.jpg").get()
-    result["results"][0]["uri"]
+    result.results[0].uri
 
     from recast import run
     batch = run(frame, name="spring")      # a table: see `recast.runs`
     batch.wait()
 
 `swap` and `generate` are Celery tasks: `delay`, `apply_async`, `group`, `chord`, `chain`, `link`, `link_error` and
-`revoke` work as with any other. Nothing here imports the `tasks` package, so a producer's own ``tasks.py`` may take
-that name.
+`revoke` work as with any other task. Importing this package imports no other Recast package, so a producer's own
+modules can have any name.
 """
 
-from importlib import import_module
-from typing import Any
-
+from recast.client import app
 from recast.errors import (
     DirectCallError,
     InvalidJobError,
     JobError,
     JobFailedError,
     JobRejectedError,
+    NotConfiguredError,
     RecastError,
+    UnreachableError,
 )
+from recast.jobs import JobAsyncResult, generate, swap
+from recast.money import Money
+from recast.results import GenerateResult, JobResult, Picture, SwapResult
 from recast.runs import Batch, BatchError, BatchStuckError, BatchWaitError, Outcome, Result, batch, run
 
 __all__ = [
@@ -32,24 +35,24 @@ __all__ = [
     "BatchStuckError",
     "BatchWaitError",
     "DirectCallError",
+    "GenerateResult",
     "InvalidJobError",
+    "JobAsyncResult",
     "JobError",
     "JobFailedError",
     "JobRejectedError",
+    "JobResult",
+    "Money",
+    "NotConfiguredError",
     "Outcome",
+    "Picture",
     "RecastError",
     "Result",
+    "SwapResult",
+    "UnreachableError",
     "app",
     "batch",
     "generate",
     "run",
     "swap",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        return import_module("workers.messaging.app").app
-    if name in {"swap", "generate"}:
-        return getattr(import_module("workers.producers.deferred"), name)
-    raise AttributeError(name)

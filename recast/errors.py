@@ -1,14 +1,16 @@
 """The errors that reach producers; re-exported by `recast`.
 
     RecastError
-    +-- InvalidJobError      the job's arguments are wrong; nothing was stored, nothing will be charged
+    +-- NotConfiguredError   no broker is configured for this process
+    +-- UnreachableError     the broker, or the result store, does not answer
+    +-- InvalidJobError      the job's arguments are not valid; nothing was stored, and nothing is charged
     +-- DirectCallError      a job was called like a function, or eagerly; only workers can run it
     +-- JobError             the job ended without a result
-        +-- JobFailedError       the provider or the way to it failed
-        +-- JobRejectedError     the provider, or our own check, refuses the picture or the text
+        +-- JobFailedError       the provider or the connection to it failed
+        +-- JobRejectedError     the provider, or our own check, rejects the picture or the text
 
-They travel through Celery's result backend, which keeps only the class and the positional arguments: so every one of
-them is built from positional strings.
+Some travel through Celery's result store, which keeps only the class, by this module's name, and the positional
+arguments: so every one of them is built from positional strings, and the module's path is a wire format.
 """
 
 from __future__ import annotations
@@ -18,8 +20,16 @@ class RecastError(Exception):
     """Base of every error Recast raises on purpose."""
 
 
+class NotConfiguredError(RecastError):
+    """No broker is configured; the message names the settings to use."""
+
+
+class UnreachableError(RecastError):
+    """The broker, or the result store, does not answer; the message names the setting and the address."""
+
+
 class InvalidJobError(RecastError):
-    """An argument of a job is wrong; the message names the field, the value and what is allowed."""
+    """An argument of a job is not valid; the message names the field, the value and what is allowed."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(field, message)
@@ -35,7 +45,7 @@ class DirectCallError(RecastError):
 
 
 class JobError(RecastError):
-    """The job ended without a result; `reason` is one of `models.states.Reason`."""
+    """The job ended without a result; `reason` is a short code, such as ``no_face`` or ``timed_out``."""
 
     def __init__(self, reason: str, message: str, job_id: str = "") -> None:
         super().__init__(reason, message, job_id)
@@ -48,8 +58,8 @@ class JobError(RecastError):
 
 
 class JobFailedError(JobError):
-    """The provider, or the way to it, failed."""
+    """The provider, or the connection to it, failed."""
 
 
 class JobRejectedError(JobError):
-    """The picture, the text or an option is refused; sending the same again would be refused again."""
+    """The picture, the text or an option was rejected; sending the same again would be rejected again."""

@@ -1,4 +1,4 @@
-"""Running a table of jobs from a program, as `recast run` runs a catalog.
+"""Runs of tables from a program, as `recast run` runs a catalog.
 
     from recast import run
     batch = run(frame, name="spring")          # mappings, a pandas or polars frame, or a catalog's path
@@ -6,28 +6,36 @@
     for row in batch.results():
         print(row["key"], row["state"], [each["uri"] for each in row["results"]])
 
-The machinery behind it is loaded by the first call, so that `import recast` stays light.
+Sending jobs needs only this package. Running a table needs the server's packages, database and accounts file: the first
+call loads them, by name.
 """
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
-from recast.errors import InvalidJobError, RecastError
+from recast.errors import RecastError
+from recast.money import Money
 
-LOOK_SECONDS = 0.5  # between two looks at one row of the database
-JUDGE_SECONDS = 5.0  # between looks at what may keep a batch from ever going on
+SERVER_DISTRIBUTION = "recast-server"
+#: Its packages that are loaded here; a producer's own module with such a name would hide them.
+SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports")
+
+
+class ServerPackagesError(RecastError):
+    """The server's packages cannot be loaded in this program; the message says what to do."""
 
 
 class BatchError(RecastError):
-    """What is to be said of a batch, by its name."""
+    """Base of the errors of a batch."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(name, message)
@@ -39,11 +47,20 @@ class BatchError(RecastError):
 
 
 class BatchWaitError(BatchError):
-    """A batch took longer than somebody wanted to wait; its jobs go on."""
+    """A batch took longer than the timeout; its jobs continue."""
 
 
 class BatchStuckError(BatchError):
-    """A batch cannot go on without a person; the message says what to do."""
+    """A batch cannot continue without a person; the message says what to do."""
+
+
+class Frame(Protocol):
+    """A pandas or polars frame."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+        ...
 
 
 class Result(TypedDict):
@@ -59,7 +76,7 @@ class Result(TypedDict):
 
 
 class Outcome(TypedDict):
-    """A job of a batch, as it stands."""
+    """A job of a batch and its present state; `cost` is the cost of all its attempts."""
 
     key: str
     state: str
@@ -67,7 +84,7 @@ class Outcome(TypedDict):
     error: str | None
     account: str | None
     operation: str | None
-    cost: Decimal
+    cost: Money
     attempts: int
     results: list[Result]
     metadata: dict[str, Any]
@@ -75,176 +92,131 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch in the database: what a call of `run` did, and how its jobs stand."""
+    """A batch in the database: what a call of `run` did, and the progress of its jobs."""
 
     name: str
-    #: What this call queued: rows that are new, tried again after a failure, and changed.
+    #: Rows that this call queued: new, retried after a failure, and changed.
     new: int = 0
     retried: int = 0
     changed: int = 0
-    #: Rows that were done, or on their way.
+    #: Rows that are done or in progress.
     unchanged: int = 0
-    #: What the queued rows cost at most, each submitted once.
-    cost: Decimal = Decimal(0)
+    #: The highest cost of the queued rows, each submitted once; None for a batch from `recast.batch`.
+    cost: Money | None = None
 
     def counts(self) -> dict[str, int]:
-        """How many jobs of the batch, from this call and former ones, stand in each state."""
-        find = import_module("reports.batch").find
-
-        return dict(_runtime().db(find, self.name).counts)
+        """The number of the batch's jobs in each state, from this call and earlier ones."""
+        counts: dict[str, int] = _server("reports.progress").counts(self.name)
+        return counts
 
     def wait(self, timeout: float | None = None) -> dict[str, int]:
-        """Wait until no job needs a worker any more, and return the counts.
+        """Wait until no job needs a worker, and return the counts.
 
         Args:
-            timeout: seconds; None waits for as long as it takes.
+            timeout: seconds; None waits without limit.
 
         Raises:
-            BatchWaitError: the time is over; the jobs go on.
-            BatchStuckError: the batch cannot go on without a person; the message says what to do.
+            BatchWaitError: the timeout is over; the jobs continue.
+            BatchStuckError: the batch cannot continue without a person; the message says what to do.
         """
-        find = import_module("reports.batch").find
-        needs_person = import_module("reports.batch").needs_person
-
-        runtime = _runtime()
-        ends = None if timeout is None else time.monotonic() + timeout
-        judge_at = 0.0
-        while True:
-            report = runtime.db(find, self.name)
-            if report.settled:
-                return dict(report.counts)
-            now = time.monotonic()
-            if now >= judge_at:
-                judge_at = now + JUDGE_SECONDS
-                if stuck := runtime.db(needs_person, report, runtime.accounts):
-                    raise BatchStuckError(self.name, stuck)
-            if ends is not None and now >= ends:
-                raise BatchWaitError(self.name, f"{report.open} of {report.total} jobs are not over")
-            time.sleep(LOOK_SECONDS if ends is None else min(LOOK_SECONDS, ends - now))
+        counts: dict[str, int] = _server("reports.progress").wait(self.name, timeout)
+        return counts
 
     def results(self) -> Iterator[Outcome]:
         """The jobs in the order of the table, with their pictures and metadata; read in portions."""
-        find = import_module("reports.batch").find
-        jobs_of = import_module("reports.export").jobs_of
-
-        runtime = _runtime()
-        batch_id = runtime.db(find, self.name).id
-        with runtime.sessions.begin() as session:
-            for job in jobs_of(session, batch_id, runtime.storage):
-                yield {
-                    "key": job.key, "state": job.state, "reason": job.reason, "error": job.error,
-                    "account": job.account, "operation": job.operation, "cost": job.cost, "attempts": job.attempts,
-                    "results": [_result(each) for each in job.results], "metadata": dict(job.extra),
-                }  # fmt: skip
+        outcomes: Iterator[Outcome] = _server("reports.progress").outcomes(self.name)
+        return outcomes
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | str | Path | Any,
-    *,
-    name: str | None = None,
-    folder: str | Path | None = None,
-    account: str | None = None,
-    provider: str | None = None,
-    max_cost: Decimal | str | None = None,
-    max_in_flight: int | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (),
-    retry_rejected: bool = False,
-    label: str | None = None,
-    priority: int | None = None,
-    deadline: datetime | None = None,
-) -> Batch:
+    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
+    folder: str | Path | None = None, account: str | None = None, provider: str | None = None,
+    require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
+    max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
+    priority: int | None = None, deadline: datetime | timedelta | None = None,
+    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False,
+) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
     Args:
         table: mappings with the columns of a catalog (``key``, ``kind``, ``source``, ``target``, ...; others are
             metadata), a pandas or polars frame of them, or the path or address of a catalog.
-        name: of the batch, by which its rows are found again; a catalog's is its file's name by default.
+        name: the batch's name, which identifies its rows in later runs; for a catalog, by default its file's name.
         folder: what relative paths of a table are relative to; the working folder by default.
-        account: of rows that name neither account nor provider.
-        provider: of rows that name neither.
-        max_cost: most money the batch may spend over its life, in the deployment's currency.
-        max_in_flight: most of its jobs at providers at the same time.
-        only: which rows are queued; all that need it by default.
-        retry_rejected: whether rows that a provider refused are tried again.
-        label: a word of yours for the batch.
+        account: the account of rows that name neither account nor provider.
+        provider: the provider of rows that name neither.
+        require_consent: whether each row needs the reference of a model release in its column ``consent``.
+        max_cost: spending limit for the whole batch: ``"12.50"``, in the deployment's currency, or `Money`.
+        max_in_flight: maximum number of its jobs at providers at the same time.
+        keep_days: days after which the pictures of ended jobs are removed.
+        label: label for the batch, for filters and sums.
         priority: from -100 to 100; higher ones go first.
-        deadline: a moment, with a time zone, after which nothing is sent any more.
+        deadline: a time with a time zone, or a duration from now, after which no job is sent.
+        only: which rows to queue; by default all that are new, changed or failed.
+        retry_rejected: whether to retry rejected rows.
 
     Raises:
-        catalog.errors.BadRowsError: rows are wrong; its `mistakes` name line, column and reason. Nothing was enqueued.
-        catalog.errors.CatalogError: the table cannot be used at all.
-        InvalidJobError: one of the other arguments is wrong.
+        catalog.errors.CatalogError: the table cannot be used, or its rows are wrong: then it is a `BadRowsError`, whose
+            `mistakes` name line, column and reason. Nothing was enqueued.
+        InvalidJobError: another argument is not valid.
+        RecastError: no deployment is configured, its accounts file cannot be used, or this program has only the
+            producers' package, or hides one of the others (`ServerPackagesError`).
     """
-    Defaults = import_module("catalog.checks").Defaults  # noqa: N806 - a class
-    Only = import_module("catalog.enqueue").Only  # noqa: N806 - a class
-    enqueue = import_module("catalog.enqueue").enqueue
-    take_in = import_module("catalog.intake").take_in
-    open_rows = import_module("catalog.rows").open_rows
-    TableRows = import_module("catalog.tables").TableRows  # noqa: N806 - a class
-
-    terms = _terms(max_cost, max_in_flight, only, label, priority, deadline)
-    runtime = _runtime()
-    if isinstance(table, str | Path):
-        rows = open_rows(table)
-    elif name is None:
-        raise InvalidJobError("name", "is missing; a table's rows are found again by it")
-    else:
-        rows = TableRows(table, name, Path(folder) if folder is not None else None)
-    with take_in(rows, runtime.accounts, runtime.reach, name=name, defaults=Defaults(account, provider)) as intake:
-        terms["only"] = [Only(each) for each in only]
-        done = enqueue(runtime, intake, retry_rejected=retry_rejected, **terms)
-    return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, done.cost)
+    batch: Batch = _server("catalog.runs").run(
+        table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,
+        max_cost=max_cost, max_in_flight=max_in_flight, keep_days=keep_days, label=label, priority=priority,
+        deadline=deadline, only=only, retry_rejected=retry_rejected,
+    )  # fmt: skip
+    return batch
 
 
 def batch(name: str) -> Batch:
-    """The batch called `name`, to look at.
+    """The batch called `name`.
 
     Raises:
-        catalog.errors.UnknownBatchError: there is none.
+        catalog.errors.UnknownBatchError: there is no such batch.
+        ServerPackagesError: this program has only the producers' package, or hides one of the others.
+        RecastError: no deployment is configured.
     """
-    find = import_module("reports.batch").find
-
-    return Batch(_runtime().db(find, name).name)
-
-
-def _runtime() -> Any:
-    runtime = import_module("workers.engine.runtime").runtime
-
-    return runtime()
+    found: Batch = _server("reports.progress").find_batch(name)
+    return found
 
 
-def _result(each: Mapping[str, Any]) -> Result:
-    return {
-        "index": each["index"], "uri": each["uri"], "sha256": each["sha256"], "size": each["size"],
-        "media_type": each["media_type"], "width": each["width"], "height": each["height"],
-    }  # fmt: skip
-
-
-def _terms(
-    max_cost: Decimal | str | None,
-    max_in_flight: int | None,
-    only: Collection[str],
-    label: str | None,
-    priority: int | None,
-    deadline: datetime | None,
-) -> dict[str, Any]:
-    MAX_PRIORITY = import_module("workers.jobs.request").MAX_PRIORITY  # noqa: N806 - a class
-    MIN_PRIORITY = import_module("workers.jobs.request").MIN_PRIORITY  # noqa: N806 - a class
-
+def _server(module: str) -> Any:
+    """A module of the server's distribution."""
+    advice = f"recast.run needs the {SERVER_DISTRIBUTION} distribution: pip install {SERVER_DISTRIBUTION}"
+    home = _home()
+    if home is None:
+        raise ServerPackagesError(advice)
+    for package in SERVER_PACKAGES:
+        place = _place(package)
+        if place is not None and not place.is_relative_to(home / package):
+            raise ServerPackagesError(
+                f"recast.run needs the server's package {package!r}, but {place} hides it: rename that, or start "
+                "Python with -P, so that the program's own folder is not searched first"
+            )
     try:
-        cost = None if max_cost is None else Decimal(max_cost)
-    except ArithmeticError:
-        cost = Decimal("NaN")
-    if cost is not None and not (cost.is_finite() and cost > 0):
-        raise InvalidJobError("max_cost", f"{max_cost!r} is no sum of money")
-    if max_in_flight is not None and max_in_flight < 1:
-        raise InvalidJobError("max_in_flight", f"{max_in_flight!r} is not allowed; allowed: 1 or more")
-    if unknown := [each for each in only if each not in {"new", "changed", "failed"}]:
-        raise InvalidJobError("only", f"{unknown[0]!r} is unknown; allowed: new, changed, failed")
-    if priority is not None and not MIN_PRIORITY <= priority <= MAX_PRIORITY:
-        raise InvalidJobError("priority", f"{priority!r} is not allowed; allowed: {MIN_PRIORITY} to {MAX_PRIORITY}")
-    if deadline is not None and deadline.tzinfo is None:
-        raise InvalidJobError("deadline", f"{deadline!r} has no time zone")
-    return {
-        "max_cost": cost, "max_in_flight": max_in_flight, "label": label, "priority": priority, "deadline": deadline,
-    }  # fmt: skip
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ServerPackagesError(f"{advice} ({error})") from error
+
+
+def _home() -> Path | None:
+    """The folder of the server's packages: next to this package, or anywhere on Python's path."""
+    for folder in (Path(__file__).parents[1], *map(Path, sys.path)):
+        if (folder / "catalog" / "runs.py").is_file():
+            return folder.resolve()
+    return None
+
+
+def _place(package: str) -> Path | None:
+    """The file or folder from which Python imports `package`; None if it finds nothing."""
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        return Path(loaded.__file__).resolve() if loaded.__file__ else None
+    spec = find_spec(package)
+    if spec is None:
+        return None
+    # A namespace package has no file of its own; Python prefers any regular package to it.
+    place = spec.origin or next(iter(spec.submodule_search_locations or ()), None)
+    return Path(place).resolve() if place else None

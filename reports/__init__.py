@@ -1,1 +1,1 @@
-"""What became of jobs: batches, single jobs, spending, invoices, exports."""
+"""Reports of batches, jobs, spend, invoices and exports."""

@@ -1,4 +1,4 @@
-"""How a batch stands: counts, spend, what went wrong, and whether it can go on without a person."""
+"""A batch's progress: counts, spend, jobs that ended badly, and whether it can continue without a person."""
 
 from __future__ import annotations
 
@@ -14,41 +14,60 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownBatchError
-from models.states import JobState
+from models.fragments import columns
+from models.spend import spent_by
+from models.states import LASTING_CLOSURES, OPEN_JOB_STATES, JobState, PauseReason
+from recast.money import Money
+from reports.text import stopped
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.jobs.lanes import PARKED, lane_operation
 
-#: States in which a job still needs a worker.
-OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING)
-#: States that a batch should not end in, in the order in which people want to hear of them.
+#: States in which a job should not end, in the order in which reports list them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
-#: Reasons for a closed gate that only a person can remove, or that last so long that nobody waits for them.
-LASTING_CLOSURES = frozenset({"auth", "credit", "budget", "paused"})
-PACE_SECONDS = 30.0  # the rate is that of the last half minute: long enough to be steady, short enough to notice a stop
+PACE_SECONDS = 30.0  # the period of the rate: long enough to be steady, short enough to notice a stop
 
-_BATCH = """
-    SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at, {states},
-        coalesce((SELECT amount FROM spend WHERE scope = 'batch:' || b.id AND period = 'all'), 0) AS spent
-    FROM batches b WHERE b.id > 0 {condition} ORDER BY b.id DESC LIMIT :limit
-"""
-_STATES = ", ".join(f"b.{state}" for state in JobState)
+
+def _batches(condition: str = "true") -> str:
+    return f"""
+        SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at,
+            {columns(JobState, "b")}, {spent_by("b.id")} AS spent
+        FROM batches b WHERE b.id > 0 AND {condition} ORDER BY b.id DESC LIMIT :limit
+    """
+
+
+_FIND = text(_batches("b.name = :name"))
+_RECENT = text(_batches())
+_RECENT_LABELLED = text(_batches("b.label = :label"))
+_NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
+
+
+def _endings(order: str) -> str:
+    return f"""
+        SELECT id, key, state, reason, error, finished_at FROM jobs
+        WHERE batch_id = :batch_id AND state = ANY(:states) ORDER BY {order} LIMIT :limit
+    """
+
+
+_FIRST_ENDINGS = text(_endings("seq"))
+_LATEST_ENDINGS = text(_endings("finished_at DESC NULLS LAST, seq DESC"))
+_QUEUED_LANES = text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """A batch and how many of its jobs stand where."""
+    """A batch and the number of its jobs in each state."""
 
     id: int
     name: str
     counts: Mapping[str, int]
     spent: Decimal
     max_cost: Decimal | None
-    paused_reason: str | None
+    paused_reason: PauseReason | None
     created_at: datetime
-    #: A word of the asker's.
+    #: The label that its owner gave it.
     label: str | None = None
-    #: Most of its jobs at providers at the same time.
+    #: Maximum number of its jobs at providers at the same time.
     max_in_flight: int | None = None
 
     @property
@@ -59,17 +78,17 @@ class BatchReport:
     @property
     def open(self) -> int:
         """Jobs that still need a worker."""
-        return sum(self.counts[state] for state in OPEN_STATES)
+        return sum(self.counts[state] for state in OPEN_JOB_STATES)
 
     @property
     def settled(self) -> bool:
-        """Whether no job needs a worker any more."""
+        """Whether no job needs a worker anymore."""
         return self.open == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A job that ended in a way its asker should hear of."""
+    """A job that ended badly or waits for a decision."""
 
     id: str
     key: str
@@ -83,72 +102,66 @@ def find(session: Session, name: str) -> BatchReport:
     """The batch called `name`.
 
     Raises:
-        UnknownBatchError: there is none; it names the closest ones.
+        UnknownBatchError: there is no such batch; the error names similar ones.
     """
-    query = text(_BATCH.format(states=_STATES, condition="AND b.name = :name"))
-    found = session.execute(query, {"name": name, "limit": 1}).first()
+    found = session.execute(_FIND, {"name": name, "limit": 1}).first()
     if found is None:
-        names = session.execute(text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")).scalars()
+        names = session.execute(_NAMES).scalars()
         raise UnknownBatchError(name, difflib.get_close_matches(name, list(names)))
     return _report(found)
 
 
 def recent(session: Session, limit: int, label: str | None = None) -> list[BatchReport]:
-    """The latest batches, newest first; those with `label`, where one is given."""
-    condition = "" if label is None else "AND b.label = :label"
-    rows = session.execute(text(_BATCH.format(states=_STATES, condition=condition)), {"limit": limit, "label": label})
+    """The latest batches, newest first; only those with `label`, if given."""
+    if label is None:
+        rows = session.execute(_RECENT, {"limit": limit})
+    else:
+        rows = session.execute(_RECENT_LABELLED, {"limit": limit, "label": label})
     return [_report(row) for row in rows]
 
 
 def endings(
     session: Session, batch_id: int, states: Sequence[str], limit: int, *, latest: bool = False
 ) -> list[Ending]:
-    """Jobs of a batch that stand in `states`: the first ones of the catalog, or those that ended last."""
-    order = "finished_at DESC NULLS LAST, seq DESC" if latest else "seq"
+    """Jobs of a batch in `states`: the first ones of the catalog, or with `latest` those that ended last."""
     rows = session.execute(
-        text(
-            "SELECT id, key, state, reason, error, finished_at FROM jobs"  # noqa: S608 - `order` is one of our two
-            f" WHERE batch_id = :batch_id AND state = ANY(:states) ORDER BY {order} LIMIT :limit"
-        ),
-        {"batch_id": batch_id, "states": list(states), "limit": limit},
+        _LATEST_ENDINGS if latest else _FIRST_ENDINGS, {"batch_id": batch_id, "states": list(states), "limit": limit}
     )
     return [Ending(**row._mapping) for row in rows]
 
 
-def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, Account]) -> str | None:
-    """What keeps the batch's queued jobs from ever going on by themselves, and what to do; None when nothing does.
+def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, Account], currency: str) -> str | None:
+    """Why the batch's queued jobs cannot continue without a person, and what to do; None if they can.
 
-    Jobs at a provider or being saved are waited for first.
+    While jobs are running or being saved, the answer is None: they can end first.
     """
     if not report.counts[JobState.QUEUED] or report.counts[JobState.RUNNING] or report.counts[JobState.SAVING]:
         return None
-    if report.paused_reason == "budget":
+    if report.paused_reason is PauseReason.BUDGET:
         return (
-            f"the batch has spent {report.spent:f} of its limit of {report.max_cost or 0:f}; "
+            f"the batch has spent {Money(report.spent, currency)} of its limit of "
+            f"{Money(report.max_cost or Decimal(0), currency)}; "
             "run the catalog again with a higher --max-cost"
         )
     if report.paused_reason is not None:
-        return f"the batch is paused; `recast resume --batch {report.name}` lets it go on"
-    lanes = session.execute(
-        text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'"), {"id": report.id}
-    ).scalars()
+        return f"the batch is paused; resume it with `recast resume --batch {report.name}`"
+    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars()
     served = [lane for lane in lanes if not lane.startswith(PARKED)]
     if not served:
-        return f"its queued jobs are paused; `recast resume --batch {report.name}` lets them go on"
+        return f"its queued jobs are paused; resume them with `recast resume --batch {report.name}`"
     servers = {
         account.name for lane in served for account in accounts.values() if lane_operation(lane, account) is not None
     }
-    closed = {name: admission.read(session, name) for name in sorted(servers)}
-    if not all(_lasts(found) for found in closed.values()):
+    states = {name: admission.read(session, name) for name in sorted(servers)}
+    if not all(_lasts(found) for found in states.values()):
         return None
-    if not closed:
-        return "no account in the accounts file can take the queued jobs"
-    return "; ".join(f"account {name} is closed: {found.closed_reason}" for name, found in closed.items()) + (
-        " (`recast accounts list` says why, `recast accounts open NAME` opens one)"
-    )
+    if not states:
+        return "no account in the accounts file can take the queued jobs; add one, or reroute the jobs"
+    stops = "; ".join(f"account {name}: {stopped(found.closed_reason, found.until)}" for name, found in states.items())
+    return f"{stops} (see `recast accounts list`; settle the cause, then run `recast accounts start NAME`)"
 
 
-def _lasts(found: admission.Gate) -> bool:
+def _lasts(found: admission.AdmissionState) -> bool:
     return found.closed_for is not None and found.closed_reason in LASTING_CLOSURES
 
 
@@ -159,7 +172,7 @@ def _report(row: Row[Any]) -> BatchReport:
         counts={state.value: row._mapping[state.value] for state in JobState},
         spent=row.spent,
         max_cost=row.max_cost,
-        paused_reason=row.paused_reason if row.paused_at is not None else None,
+        paused_reason=PauseReason(row.paused_reason) if row.paused_at is not None else None,
         created_at=row.created_at,
         label=row.label,
         max_in_flight=row.max_in_flight,
@@ -167,7 +180,7 @@ def _report(row: Row[Any]) -> BatchReport:
 
 
 class Pace:
-    """How fast jobs end, by what was seen during the last half minute."""
+    """The rate at which jobs end, measured over the last half minute."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
@@ -175,18 +188,18 @@ class Pace:
     def see(self, now: float, ended: int) -> None:
         """Note that `ended` jobs had ended at `now` (seconds of any one clock)."""
         self._seen.append((now, ended))
-        # The last look before the half minute began stays: the rate is taken from there.
+        # The last count before the half minute stays: the rate is measured from there.
         while len(self._seen) > 1 and self._seen[1][0] <= now - PACE_SECONDS:
             self._seen.popleft()
 
     @property
     def rate(self) -> float:
-        """Jobs a second."""
+        """Jobs per second."""
         if not self._seen:
             return 0.0
         (start, before), (end, after) = self._seen[0], self._seen[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
     def seconds_for(self, jobs: int) -> float | None:
-        """How long `jobs` more will take at this pace; None while nothing moves."""
+        """Seconds that `jobs` more will take at this rate; None while no job ends."""
         return jobs / self.rate if self.rate > 0 else None

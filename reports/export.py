@@ -1,48 +1,53 @@
-"""A batch as a table, CSV or JSON Lines, with its metadata back; `reports.writing` puts it into files."""
+"""The export of a batch as CSV or JSON Lines, with the catalog's metadata; `reports.writing` writes the files."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import IO, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
+from models.fragments import finished_attempt, is_paid, last_attempt
+from recast.money import Money, plain
 from workers.images.storage import Storage
 
-FIXED = ("key", "state", "reason", "error", "account", "operation", "cost", "attempts", "uris", "sizes", "sha256")
-FETCHED_AT_ONCE = 1_000  # rows; the rest waits in the database's cursor
+FIXED = (
+    "key",
+    "state",
+    "reason",
+    "error",
+    "account",
+    "operation",
+    "cost",
+    "currency",
+    "attempts",
+    "uris",
+    "sizes",
+    "sha256",
+)
+FETCHED_AT_ONCE = 1_000  # rows; the rest stays in the database's cursor
 
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
-
-_SELECT = text("""
+_SELECT = text(f"""
     SELECT j.key, j.state, j.reason, j.error, j.extra, j.seq, coalesce(last.account, j.account) AS account,
         coalesce(last.operation, j.operation) AS operation, coalesce(paid.cost, 0) AS cost,
         coalesce(paid.number, 0) AS attempts, coalesce(found.results, '[]'::jsonb) AS results
     FROM jobs j
     LEFT JOIN LATERAL (
-        SELECT sum(cost) FILTER (WHERE state NOT IN ('refused', 'not_sent')) AS cost, count(*) AS number
+        SELECT sum(cost) FILTER (WHERE {is_paid("attempts")}) AS cost, count(*) AS number
         FROM attempts WHERE job_id = j.id
     ) paid ON true
-    LEFT JOIN LATERAL (
-        SELECT account, operation FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
-    -- Of a job that was begun anew, the pictures are those of its latest finished attempt at the present version.
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256,
             'original_sha256', r.original_sha256, 'size', r.size, 'media_type', r.media_type, 'width', r.width,
             'height', r.height, 'facts', r.facts) ORDER BY r.index
         ) AS results
-        FROM results r WHERE j.state = 'succeeded' AND r.attempt_id = (
-            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' AND number > j.former_attempts
-            ORDER BY number DESC LIMIT 1
-        )
+        FROM results r WHERE j.state = 'succeeded' AND r.attempt_id = {finished_attempt("j.id")}
     ) found ON true
     WHERE j.batch_id = :batch_id ORDER BY j.seq
 """)
@@ -60,7 +65,7 @@ _METADATA = text("""
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One job as it is exported."""
+    """One exported job."""
 
     key: str
     state: str
@@ -68,60 +73,58 @@ class Exported:
     error: str | None
     account: str | None
     operation: str | None
-    cost: Decimal
+    cost: Money
     attempts: int
     results: tuple[Mapping[str, Any], ...]
     extra: Mapping[str, Any]
 
 
-def jobs_of(session: Session, batch_id: int, storage: Storage) -> Generator[Exported]:
-    """The jobs of a batch in the order of its catalog, read in portions."""
+def jobs_of(session: Session, batch_id: int, storage: Storage, currency: str) -> Generator[Exported]:
+    """The jobs of a batch in the order of its catalog, read in portions; their cost is in the deployment's currency."""
     rows = session.execute(_SELECT, {"batch_id": batch_id}, execution_options={"yield_per": FETCHED_AT_ONCE})
     for row in rows:
         results = tuple({**result, "uri": storage.url(result["key"])} for result in row.results)
         yield Exported(
-            row.key, row.state, row.reason, row.error, row.account, row.operation, row.cost, row.attempts, results,
-            row.extra,
+            row.key, row.state, row.reason, row.error, row.account, row.operation, Money(row.cost, currency),
+            row.attempts, results, row.extra,
         )  # fmt: skip
 
 
 def metadata_of(session: Session, batch_id: int) -> dict[str, str]:
-    """A batch's metadata columns, and what all their values are: text, integer, number, boolean, or anything."""
+    """A batch's metadata columns and the type of all their values: text, integer, number, boolean, or anything."""
     return {row.name: row.kind for row in session.execute(_METADATA, {"batch_id": batch_id})}
 
 
 def column_of(name: str) -> str:
-    """A metadata column's name in a table: one called like one of ours, "cost" above all, must not be taken for it."""
+    """A metadata column's name in the export; a prefix separates it from a fixed column with the same name."""
     return f"catalog.{name}" if name in FIXED else name
 
 
 def write_csv(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) -> None:
-    """A header and one row a job; a job's several pictures stand in one cell, one a line.
+    """A header and one row per job; the pictures of a job are in one cell, one per line.
 
-    Cells that a spreadsheet would run as a formula are made text by a leading apostrophe.
+    The cost is in two cells, the amount and the currency. A leading apostrophe keeps spreadsheets from running cells as
+    formulas.
     """
     names = list(metadata)
     writer = csv.writer(file)
     writer.writerow([*FIXED, *(cell(column_of(name)) for name in names)])
     for job in jobs:
         values = [
-            job.key, job.state, job.reason, job.error, job.account, job.operation, _amount(job.cost), job.attempts,
+            job.key, job.state, job.reason, job.error, job.account, job.operation, plain(job.cost.amount),
+            job.cost.currency, job.attempts,
             *("\n".join(str(result[name]) for result in job.results) for name in ("uri", "size", "sha256")),
         ]  # fmt: skip
         writer.writerow([cell(value) for value in [*values, *(job.extra.get(name) for name in names)]])
 
 
 def write_json_lines(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) -> None:
-    """One object a line; `metadata` as its own object, `results` as a list."""
+    """One object per line; `metadata` as its own object, `results` as a list."""
     del metadata  # every object carries its own
     for job in jobs:
         line = {
             "key": job.key, "state": job.state, "reason": job.reason, "error": job.error, "account": job.account,
-            "operation": job.operation, "cost": _amount(job.cost), "attempts": job.attempts,
+            "operation": job.operation, "cost": job.cost.document(), "attempts": job.attempts,
             "results": job.results, "metadata": job.extra,
         }  # fmt: skip
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _amount(cost: Decimal) -> str:
-    return f"{cost.normalize():f}"

@@ -1,14 +1,14 @@
-"""A provider's invoice held against our attempts: each line by the provider's handle or our client reference.
+"""The comparison of a provider's invoice with recorded attempts, by the provider's handle or our client reference.
 
-What differs is one of:
+Each difference is one of:
 
-    unknown       billed, but no attempt of this account
-    not_taken     billed, but we recorded that the provider did not take it, and count no cost
-    unclear       billed, and of this submission we knew nothing: `recast resolve` it as accepted
-    amount        billed at another price than ours
+    unknown       billed, but not an attempt of this account
+    not_taken     billed, but recorded as not accepted, so it has no cost in the books
+    unclear       billed, but its acceptance was not known: resolve it as accepted with `recast resolve`
+    amount        billed at a price that differs from the books
     double        billed more than once
-    not_billed    taken in the invoice's time, but not on it
-    never_taken   not on it, and we knew nothing of it either: the provider probably never got it
+    not_billed    accepted in the invoice's period, but not on the invoice
+    never_taken   not on the invoice, and its acceptance was not known: the provider probably never received it
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from models.states import UNPAID_ATTEMPT_STATES
+from recast.money import Money
 
-_AMOUNT = re.compile(r"(?P<before>[A-Z]{3}|[$€£])?\s*(?P<number>-?\d+(\.\d+)?)\s*(?P<after>[A-Z]{3})?")
 _OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FINEST = 12  # decimals of an amount: providers can bill smaller fractions than the books keep
 _DELIMITERS = ",;\t|"
-FETCHED_AT_ONCE = 5_000  # attempts; the rest waits in the database's cursor
+FETCHED_AT_ONCE = 5_000  # attempts; the rest stays in the database's cursor
 
 
 class Kind(StrEnum):
@@ -47,7 +49,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the invoice calls its columns; amount and date may be left out."""
+    """The invoice's column names; amount and date are optional."""
 
     reference: str = "reference"
     amount: str | None = "amount"
@@ -66,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that differs; `line` is the invoice's, and `job` ours."""
+    """One difference; `line` is the invoice's line, `job` the id of our job."""
 
     kind: Kind
     reference: str
@@ -77,13 +79,13 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What came of holding an invoice against the books."""
+class Comparison:
+    """An invoice compared with the books."""
 
     lines: int
     agreeing: int
     billed: Decimal
-    #: What the attempts of the period that count cost by our books.
+    #: The cost in the books of the period's paid attempts.
     ours: Decimal
     since: date
     until: date
@@ -94,7 +96,7 @@ def read_invoice(path: Path, columns: Columns, currency: str) -> list[Line]:
     """The lines of a CSV file.
 
     Raises:
-        CatalogError: naming the line, the column and what is allowed.
+        CatalogError: a line is wrong; the message names the line, the column and what is allowed.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -105,12 +107,12 @@ def read_invoice(path: Path, columns: Columns, currency: str) -> list[Line]:
             header = rows.fieldnames or []
             for column in filter(None, (columns.reference, columns.amount, columns.date)):
                 if column not in header:
-                    raise CatalogError(f"{path}:1: there is no column {column!r}; there are {', '.join(header)}")
+                    raise CatalogError(f"{path}:1: there is no column {column!r}; columns: {', '.join(header)}")
             return [_line(path, rows.line_num, row, columns, currency) for row in rows]
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CatalogError(f"{path}: is no CSV file in UTF-8: {error}") from None
+        raise CatalogError(f"{path}: is not a valid CSV file in UTF-8: {error}") from None
 
 
 def _line(path: Path, number: int, row: Mapping[str, str | None], columns: Columns, currency: str) -> Line:
@@ -119,40 +121,39 @@ def _line(path: Path, number: int, row: Mapping[str, str | None], columns: Colum
 
     reference = cell(columns.reference)
     if not reference:
-        raise CatalogError(f"{path}:{number}: {columns.reference}: is empty; it holds the provider's id or ours")
+        raise CatalogError(
+            f"{path}:{number}: {columns.reference}: is empty; give the provider's id or our client reference"
+        )
     if _OURS.fullmatch(reference.lower()):
         reference = reference.lower()
     amount = day = None
     if columns.amount is not None:
-        match = _AMOUNT.fullmatch(cell(columns.amount))
-        said = match and (match["before"] or match["after"] or currency)
-        if match is None or (said not in {"$", "€", "£", currency}):
-            raise CatalogError(
-                f"{path}:{number}: {columns.amount}: {cell(columns.amount)!r} is no sum in {currency}; write 0.02"
-            )
-        amount = Decimal(match["number"])
+        try:
+            amount = Money.parse(cell(columns.amount), currency, decimals=_FINEST, negative=True).amount
+        except ValueError as error:
+            raise CatalogError(f"{path}:{number}: {columns.amount}: {error}") from None
     if columns.date is not None:
         try:
             day = date.fromisoformat(cell(columns.date)[:10])
         except ValueError:
             raise CatalogError(
-                f"{path}:{number}: {columns.date}: {cell(columns.date)!r} is no date; write 2026-01-31"
+                f"{path}:{number}: {columns.date}: {cell(columns.date)!r} is not a valid date; use 2026-01-31"
             ) from None
     return Line(number, reference, amount, day)
 
 
 def period_of(lines: Sequence[Line], month: str | None) -> tuple[date, date]:
-    """The first day that an invoice is about, and the first that it is not.
+    """The first day of an invoice's period, and the first day after it.
 
     Raises:
-        CatalogError: neither its lines nor a month say so.
+        CatalogError: neither the lines nor `month` give the period.
     """
     if month is not None:
         first = date.fromisoformat(f"{month}-01")
         return first, (first + timedelta(days=31)).replace(day=1)
     days = [line.date for line in lines if line.date is not None]
     if not days:
-        raise CatalogError("what is the invoice about? Name its --date column, or the --month, such as 2026-01")
+        raise CatalogError("the invoice's period is missing; give its --date column, or a --month such as 2026-01")
     return min(days), max(days) + timedelta(days=1)
 
 
@@ -164,11 +165,10 @@ _ATTEMPTS = text("""
       AND (a.sent_at >= :since AND a.sent_at < :until OR a.handle = ANY(:references) OR a.id = ANY(:ids))
     ORDER BY a.sent_at
 """)
-_NOT_TAKEN = frozenset({"refused", "not_sent"})
 
 
-def hold_against(session: Session, account: str, lines: Sequence[Line], since: date, until: date) -> Held:
-    """Compare an invoice about the days from `since` to before `until` (UTC) with the attempts of `account`."""
+def compare(session: Session, account: str, lines: Sequence[Line], since: date, until: date) -> Comparison:
+    """Compare an invoice for the days from `since` to before `until` (UTC) with the attempts of `account`."""
     waiting: dict[str, list[Line]] = {}
     for line in lines:
         waiting.setdefault(line.reference, []).append(line)
@@ -178,7 +178,7 @@ def hold_against(session: Session, account: str, lines: Sequence[Line], since: d
         billed = waiting.pop(str(attempt.id), [])
         if attempt.handle is not None:
             billed = [*billed, *waiting.pop(attempt.handle, [])]
-        if attempt.within and attempt.state not in _NOT_TAKEN:
+        if attempt.within and attempt.state not in UNPAID_ATTEMPT_STATES:
             ours += attempt.cost
         found += _compared(attempt, billed)
     for rest in waiting.values():
@@ -187,7 +187,7 @@ def hold_against(session: Session, account: str, lines: Sequence[Line], since: d
     wrong = {difference.line for difference in found if difference.line is not None}
     total = sum((line.amount or Decimal(0) for line in lines), Decimal(0))
     last = until - timedelta(days=1)
-    return Held(len(lines), len(lines) - len(wrong), total, ours, since, last, tuple(found))
+    return Comparison(len(lines), len(lines) - len(wrong), total, ours, since, last, tuple(found))
 
 
 def _attempts(
@@ -208,12 +208,12 @@ def _compared(attempt: Row[tuple[object, ...]], billed: Sequence[Line]) -> Itera
     reference = attempt.handle or str(attempt.id)
     known = attempt.accepted_at is not None
     if not billed:
-        if attempt.within and attempt.state not in _NOT_TAKEN:
+        if attempt.within and attempt.state not in UNPAID_ATTEMPT_STATES:
             kind = Kind.NOT_BILLED if known else Kind.NEVER_TAKEN
             yield Difference(kind, reference, job=attempt.job_id, ours=attempt.cost)
         return
     first = billed[0]
-    if attempt.state in _NOT_TAKEN:
+    if attempt.state in UNPAID_ATTEMPT_STATES:
         yield Difference(Kind.NOT_TAKEN, reference, first.number, attempt.job_id, first.amount)
     elif not known:
         yield Difference(Kind.UNCLEAR, reference, first.number, attempt.job_id, first.amount, attempt.cost)

@@ -1,6 +1,6 @@
-"""A batch's pictures as files: linked or copied, under names made from a template, into a folder or object storage.
+"""The export of a batch's pictures: linked or copied to a folder or object storage, with names from a template.
 
-A run that broke off is gone on with: what is there already, whole and the same, is left alone.
+An interrupted export can be repeated: pictures that are already there, complete and identical, are skipped.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from reports.places import Folder, Objects, Picture
 from workers.images.storage import Storage
 
 TEMPLATE = "{key}_{index}.{ext}"
-MAX_VALUE = 150  # bytes of a value in a file's name: file systems allow 255, and index and ending follow
-PORTION = 500  # pictures copied side by side; so many at most are copied again after a kill
+MAX_VALUE = 150  # bytes of a value in a file's name: file systems allow 255, and index and extension follow
+PORTION = 500  # pictures copied as one portion; after a kill, at most one portion is copied again
 
 _UNSAFE = re.compile(r"[^\w.@+-]")
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # names that Windows reserves
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Where the pictures of a batch are: all of them, and how many of them were not there before."""
+    """The folder of a batch's pictures, the number of files there, and how many of them are new."""
 
     folder: Path | str
     files: int
@@ -41,18 +41,17 @@ def write_pictures(
 ) -> Pictures:
     """Put every picture into `folder`, a path or an address such as ``s3://bucket/prefix``.
 
-    Of pictures in local storage the files are hard links, read-only, where the file system allows it: they take no
-    room.
+    Pictures in local storage become read-only hard links where the file system supports it, so they take no space.
 
     Args:
-        jobs: whose pictures are meant.
-        storage: where they are kept.
-        folder: where they go.
-        template: what they are called, as `names_of` reads it.
-        batch: what ``{batch}`` stands for.
+        jobs: the jobs whose pictures are exported.
+        storage: the storage that has them.
+        folder: the destination.
+        template: the template of their names, as `names_of` reads it.
+        batch: the value of ``{batch}``.
 
     Raises:
-        CatalogError: the template makes no safe names, or one name for two pictures, or the folder cannot be written.
+        CatalogError: the template is not safe or gives two pictures the same name, or the folder cannot be written.
         StorageError: a picture cannot be read.
     """
     place = Objects(str(folder), storage) if "://" in str(folder) else Folder(Path(folder), storage)
@@ -69,14 +68,14 @@ def write_pictures(
 
 
 def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Picture]:
-    """The pictures of `jobs` under their names.
+    """The pictures of `jobs` with their names.
 
     ``{key}``, ``{index}``, ``{ext}``, ``{batch}``, ``{account}``, ``{operation}``, ``{sha256}`` and the names of
-    metadata columns stand for what they say; a ``/`` between them makes folders. No value can leave its place: what
-    is no letter, digit or one of ``_.@+-`` in it becomes ``_``, and a digest tells such values apart.
+    metadata columns are replaced by their values; a ``/`` between them creates folders. No value can leave the folder:
+    characters other than letters, digits and ``_.@+-`` become ``_``, and a digest keeps such values distinct.
 
     Raises:
-        CatalogError: the template is none, or makes one name for two pictures.
+        CatalogError: the template is not valid, or gives two pictures the same name.
     """
     parts = _parts(template)
     taken: set[int] = set()
@@ -90,7 +89,7 @@ def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Pi
             hashed = hash(name)
             if hashed in taken:
                 raise CatalogError(
-                    f"--template: {template!r} makes the name {name!r} for several pictures, one of them of "
+                    f"--template: {template!r} gives the name {name!r} to several pictures, one of them of row "
                     f"{job.key!r}; add {{key}} and {{index}}"
                 )
             taken.add(hashed)
@@ -98,7 +97,7 @@ def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Pi
 
 
 def safe_name(value: str) -> str:
-    """`value` as a part of a file's name: itself where that is harmless, else changed and told apart by a digest."""
+    """`value` as a part of a file's name: unchanged if safe, otherwise changed and made distinct by a digest."""
     name = _UNSAFE.sub("_", value).lstrip(".")
     if _DEVICE.match(name):
         name = f"_{name}"
@@ -111,13 +110,17 @@ def _parts(template: str) -> list[tuple[str, str | None]]:
     try:
         parsed = list(Formatter().parse(template))
     except ValueError as error:
-        raise CatalogError(f"--template: {template!r}: {error}") from None
+        raise CatalogError(f"--template: {template!r} is not a valid template: {error}") from None
     if any(spec or conversion or field == "" for _, field, spec, conversion in parsed):
-        raise CatalogError(f"--template: {template!r}: write plain names in braces, such as {TEMPLATE}")
+        raise CatalogError(
+            f"--template: {template!r} is not a valid template; use plain names in braces, such as {TEMPLATE}"
+        )
     shape = "".join(literal + ("x" if field is not None else "") for literal, field, *_ in parsed)
     steps = shape.split("/")
     if "\x00" in shape or "\\" in shape or any(step in {"", ".", ".."} for step in steps):
-        raise CatalogError(f"--template: {template!r} leads out of the folder, or names none in it")
+        raise CatalogError(
+            f"--template: {template!r} names no file in the folder; use a relative path such as {TEMPLATE}"
+        )
     return [(literal, field) for literal, field, *_ in parsed]
 
 
@@ -126,6 +129,6 @@ def _value(values: dict[str, object], field: str | None, key: str) -> str:
         return ""
     if field not in values:
         known = ", ".join(sorted(values))
-        raise CatalogError(f"--template: {{{field}}}: row {key!r} has no such column; it has {known}")
+        raise CatalogError(f"--template: {{{field}}} is not a column of row {key!r}; allowed: {known}")
     value = values[field]
     return safe_name(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Where exported pictures go: a folder of this machine, or a prefix in object storage."""
+"""Destinations of exported pictures: a local folder, or a prefix in object storage."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import fsspec
 from catalog.errors import CatalogError
 from workers.images.storage import Storage, StorageError
 
-NOTES = ".recast-export.json"  # beside the pictures in object storage: the digest of each
-COPIES_AT_ONCE = 16  # to object storage, where a copy waits more than it works
+NOTES = ".recast-export.json"  # next to the pictures in object storage: the digest of each
+COPIES_AT_ONCE = 16  # to object storage, where a copy mostly waits for the network
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A result, and the name it gets below the folder."""
+    """A result and its name below the folder."""
 
     name: str
     key: str
@@ -32,18 +32,18 @@ class Picture:
 
 
 class Folder:
-    """A folder of this machine; the pictures of local storage are linked into it."""
+    """A local folder; pictures of local storage are linked into it."""
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         self._folder = folder
         self._storage = storage
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Create the folder."""
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, pictures: Sequence[Picture]) -> int:
-        """Put those there that are not there yet, each in one step; how many they were."""
+        """Put the missing pictures there, each in one step; returns their number."""
         return sum(self._put(picture) for picture in pictures)
 
     def _put(self, picture: Picture) -> bool:
@@ -65,7 +65,7 @@ class Folder:
 
 
 class Objects:
-    """A prefix in object storage. The digest of each picture is noted beside them: a size alone proves nothing."""
+    """A prefix in object storage. A file next to the pictures has their digests: equal sizes do not prove equality."""
 
     def __init__(self, place: str, storage: Storage) -> None:
         self._place = place
@@ -75,13 +75,13 @@ class Objects:
         try:
             self._files, root = fsspec.url_to_fs(place)
         except ImportError:
-            raise CatalogError(f"{place}: a package is missing: pip install 'recast[s3]'") from None
+            raise CatalogError(f"{place}: a package is missing: pip install 'recast-server[s3]'") from None
         except ValueError as error:
             raise CatalogError(f"{place}: cannot be written: {error}") from None
         self._root = root.rstrip("/")
 
     def prepare(self) -> None:
-        """Look what is there, all at once."""
+        """List what is there, in one pass."""
         with self._explained():
             self._files.invalidate_cache()
             found = self._files.find(self._root, detail=True)
@@ -90,7 +90,7 @@ class Objects:
                 self._digests = json.loads(self._files.cat_file(f"{self._root}/{NOTES}"))
 
     def put(self, pictures: Sequence[Picture]) -> int:
-        """Put those there that are not there yet, side by side, and note them; how many they were."""
+        """Put the missing pictures there in parallel, and record their digests; returns their number."""
         missing = [each for each in pictures if not self._has(each)]
         if missing:
             with self._explained(), ThreadPoolExecutor(COPIES_AT_ONCE) as threads:
@@ -111,12 +111,12 @@ class Objects:
             yield
         except StorageError:
             raise
-        except Exception as error:  # every file system raises exceptions of its vendor's own making
+        except Exception as error:  # each file system raises its vendor's own exceptions
             raise CatalogError(f"{self._place}: cannot be used: {type(error).__name__}: {error}") from error
 
 
 def _is_there(target: Path, source: Path | None, picture: Picture) -> bool:
-    """Whether `target` is the picture already, linked or copied."""
+    """Whether `target` already is the picture, linked or copied."""
     if target.is_symlink() or not target.exists():
         return False
     if source is not None and source.exists() and target.samefile(source):
@@ -128,12 +128,12 @@ def _is_there(target: Path, source: Path | None, picture: Picture) -> bool:
 
 
 def _linked(source: Path, target: Path) -> bool:
-    """Whether a hard link could be made; not so across file systems, or where there are none."""
+    """Whether a hard link was created; not possible across file systems, or where links are not supported."""
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:
         return False
-    # It is the stored file itself: whoever wants to edit it shall edit a copy.
+    # It is the stored file itself: read-only, so that people edit a copy.
     target.chmod(0o444)
     return True

@@ -1,7 +1,7 @@
-"""What was spent, as the engine books it: promised when a submission began, given back when it was not taken.
+"""Committed spend: booked when a submission begins, returned when the provider did not accept it.
 
-An account's spend is kept by day and month, in UTC; a batch's over its whole life. Jobs that came one by one belong to
-no batch: theirs is the rest.
+An account's spend is kept by day and month, in UTC; a batch's over its whole life. Single jobs belong to no batch, so
+their spend is the remainder.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from models.spend import ACCOUNT_NAME, OF_AN_ACCOUNT, of_batch
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 class By(StrEnum):
-    """What spend is added up by."""
+    """What spend is summed by."""
 
     ACCOUNT = "account"
     BATCH = "batch"
@@ -36,47 +37,55 @@ class Spent:
     amount: Decimal
 
 
-_BY_PERIOD = """
-    SELECT {name} AS name, sum(amount) AS amount FROM spend
-    WHERE scope LIKE 'account:%' AND period LIKE :period GROUP BY 1 ORDER BY 1
-"""
-_NAMES = {By.ACCOUNT: "substr(scope, 9)", By.MONTH: "substr(period, 7)"}
-_BY_BATCH = """
-    WITH batched AS (
-        SELECT b.id, b.{name} AS name, s.amount FROM spend s JOIN batches b ON s.scope = 'batch:' || b.id
-        WHERE s.period = 'all'
-    ), singles AS (
-        SELECT coalesce(sum(amount), 0) - (SELECT coalesce(sum(amount), 0) FROM batched) AS amount
-        FROM spend WHERE scope LIKE 'account:%' AND period LIKE 'month:%'
-    )
-    SELECT name, sum(amount) AS amount FROM (
-        SELECT id, name, amount FROM batched UNION ALL SELECT 0, NULL, amount FROM singles WHERE amount <> 0
-    ) found GROUP BY name ORDER BY max(id) DESC
-"""
+def _by_period(name: str) -> str:
+    return f"""
+        SELECT {name} AS name, sum(amount) AS amount FROM spend
+        WHERE {OF_AN_ACCOUNT} AND period LIKE :period GROUP BY 1 ORDER BY 1
+    """
+
+
+def _by_batch(name: str) -> str:
+    return f"""
+        WITH batched AS (
+            SELECT b.id, b.{name} AS name, s.amount FROM spend s JOIN batches b ON {of_batch("b.id", "s")}
+        ), singles AS (
+            SELECT coalesce(sum(amount), 0) - (SELECT coalesce(sum(amount), 0) FROM batched) AS amount
+            FROM spend WHERE {OF_AN_ACCOUNT} AND period LIKE 'month:%'
+        )
+        SELECT name, sum(amount) AS amount FROM (
+            SELECT id, name, amount FROM batched UNION ALL SELECT 0, NULL, amount FROM singles WHERE amount <> 0
+        ) found GROUP BY name ORDER BY max(id) DESC
+    """
+
+
+_BY = {
+    By.ACCOUNT: text(_by_period(ACCOUNT_NAME)),
+    By.MONTH: text(_by_period("substr(period, 7)")),
+    By.BATCH: text(_by_batch("name")),
+    By.LABEL: text(_by_batch("label")),
+}
 
 
 def spent(session: Session, by: By, month: str | None = None) -> list[Spent]:
     """Spend by account, batch (the latest first), label or month; for one `month`, ``2026-01``, by account only.
 
     Raises:
-        CatalogError: `month` is none, or batches are asked for by month.
+        CatalogError: `month` is not valid, or given with another sum than by account.
     """
     if month is not None and by is not By.ACCOUNT:
-        raise CatalogError(f"--month: a {by}'s spend is not kept by month; allowed with --by account")
-    if by in _NAMES:
-        period = f"month:{'%' if month is None else checked_month(month)}"
-        query, parameters = _BY_PERIOD.format(name=_NAMES[by]), {"period": period}
-    else:
-        query, parameters = _BY_BATCH.format(name="name" if by is By.BATCH else "label"), {}
-    return [Spent(row.name, row.amount) for row in session.execute(text(query), parameters)]
+        raise CatalogError(f"--month: not allowed with --by {by}, whose spend is not kept by month; use --by account")
+    parameters = {}
+    if by in (By.ACCOUNT, By.MONTH):
+        parameters = {"period": f"month:{'%' if month is None else checked_month(month)}"}
+    return [Spent(row.name, row.amount) for row in session.execute(_BY[by], parameters)]
 
 
 def checked_month(month: str) -> str:
-    """`month`, if it is one.
+    """`month`, checked.
 
     Raises:
-        CatalogError: it is not.
+        CatalogError: it is not a valid month.
     """
     if not _MONTH.fullmatch(month):
-        raise CatalogError(f"--month: {month!r} is no month; write 2026-01")
+        raise CatalogError(f"--month: {month!r} is not a valid month; use 2026-01")
     return month

@@ -1,46 +1,56 @@
-"""Sums, times and reasons in plain words, for the command line and the web pages alike."""
+"""Texts for times, reasons and states, shared by the command line and the web pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 
-from models.states import Reason
+from models.states import Closure, PauseReason, Reason
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 
-#: Reasons in words that say what to do about them where that is known.
+#: Why a job or an attempt ended as it did.
 REASONS: Mapping[str, str] = {
-    Reason.BAD_INPUT: "the picture or an option is not accepted",
+    Reason.BAD_INPUT: "the picture or an option is not valid",
     Reason.NO_FACE: "no usable face in the picture",
-    Reason.CONTENT: "refused by the provider's content rules",
+    Reason.CONTENT: "rejected by the provider's content rules",
     Reason.PROVIDER_ERROR: "the provider failed",
     Reason.TIMED_OUT: "no result before the deadline",
-    Reason.LOST: "the result could not be fetched any more",
+    Reason.LOST: "the result can no longer be fetched",
     Reason.BUDGET: "the budget is spent",
-    Reason.AUTH: "the provider refuses the credentials",
+    Reason.AUTH: "the provider rejects the credentials",
     Reason.CREDIT: "the account at the provider is out of credit",
     Reason.THROTTLED: "the provider asked us to slow down",
     Reason.OUTAGE: "the provider cannot be reached",
-    Reason.BAD_OUTPUT: "the provider's result is no usable picture",
-    Reason.UNCLEAR_SUBMIT: "whether the provider took the job is not known",
+    Reason.BAD_OUTPUT: "the provider's result is not a usable picture",
+    Reason.UNCLEAR_SUBMIT: "it is not known whether the provider accepted the job",
     Reason.CANCELED: "canceled",
-    Reason.EXPIRED: "its time had run out before it could be sent",
-    Reason.NO_ACCOUNT: "no account can take it",
+    Reason.EXPIRED: "its deadline passed before it could be sent",
+    Reason.NO_ACCOUNT: "no account can accept it",
     Reason.PAUSED: "paused",
-    Reason.SUPERSEDED: "the schedule's next run took over",
-    Reason.RESTORED: "it may have been sent after the backup that was restored",
+    Reason.SUPERSEDED: "replaced by the schedule's next run",
+    Reason.RESTORED: "it may have been sent after the restored backup was taken",
+}
+
+#: Why an account accepts no jobs.
+CLOSURES: Mapping[str, str] = {
+    Closure.THROTTLED: "provider asked to wait",
+    Closure.OUTAGE: "provider cannot be reached",
+    Closure.CREDIT: "account at the provider is out of credit",
+    Closure.AUTH: "provider rejects the credentials",
+    Closure.BUDGET: "budget is spent",
+    Closure.PAUSED: "by an operator",
+}
+
+#: Why a batch is paused.
+PAUSES: Mapping[str, str] = {
+    PauseReason.BUDGET: "spending limit reached",
+    PauseReason.PERSON: "by an operator",
 }
 
 
-def amount(value: Decimal) -> str:
-    """A sum of money as a plain number without trailing zeros, two decimals at least."""
-    return f"{value:.2f}" if value == value.quantize(Decimal("0.01")) else f"{value.normalize():f}"
-
-
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Seconds in a readable form: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < MINUTE:
         return f"{whole} s"
@@ -57,8 +67,36 @@ def moment(value: datetime | None) -> str:
 
 
 def why(reason: str | None, error: str | None) -> str:
-    """A reason in plain words, with what the provider said."""
+    """A reason in plain words, with the provider's answer."""
     if reason is None:
         return error or "no reason was recorded"
     plain = REASONS.get(reason, reason)
     return f"{plain} ({error})" if error else plain
+
+
+def stopped(reason: str | None, until: datetime | None = None, note: str | None = None) -> str:
+    """The state of an account that accepts no jobs: ``stopped: provider asked to wait until 12:04 UTC``.
+
+    Args:
+        reason: why, one of `Closure`.
+        until: when it accepts jobs again by itself; None where only a person can start it.
+        note: what the provider answered, or what the person who stopped it wrote.
+    """
+    plain = CLOSURES.get(reason or "", reason or "no reason was recorded")
+    return f"stopped: {plain} until {_clock(until) if until else 'it is started'}{f' ({note})' if note else ''}"
+
+
+def paused(reason: str) -> str:
+    """The state of a paused batch: ``paused: spending limit reached``; `reason` is one of `PauseReason`."""
+    return f"paused: {PAUSES.get(reason, reason)}"
+
+
+def waiting_for_decision(number: int) -> str:
+    """How many jobs are held, and what that means: ``12 jobs are waiting for a decision (held)``."""
+    return f"{'1 job is' if number == 1 else f'{number:,} jobs are'} waiting for a decision (held)"
+
+
+def _clock(value: datetime) -> str:
+    """A time within the next day without its date."""
+    soon = abs(value - datetime.now(UTC)) < timedelta(days=1)
+    return f"{value.astimezone(UTC):{'%H:%M' if soon else '%Y-%m-%d %H:%M'}} UTC"

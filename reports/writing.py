@@ -1,6 +1,6 @@
-"""A batch's table as a file: CSV, JSON Lines (both also gzipped) or Parquet, on disk or at an ``s3://`` address.
+"""The writers of exported tables: CSV, JSON Lines (both also gzipped) or Parquet, on disk or at an ``s3://`` address.
 
-A file of this machine is moved into its place when it is whole.
+A local file gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ Writer = Callable[[BinaryIO, Iterable[Exported], Mapping[str, str]], None]
 
 
 def writer_for(place: str | Path) -> Writer:
-    """The writer for `place`, by the end of its name.
+    """The writer for `place`, chosen by its extension.
 
     Raises:
-        CatalogError: there is none for it.
+        CatalogError: the format is not supported.
     """
     file = catalog_file(place)
     writer = _WRITERS.get(file.ending)
     if writer is None or (file.packed and writer is write_parquet):
         given = file.ending + (PACKED if file.packed else "")
         allowed = ", ".join([*_WRITERS, ".csv.gz", ".jsonl.gz"])
-        raise CatalogError(f"{file.where}: {given or 'no ending'!r} is unknown; allowed: {allowed}")
+        raise CatalogError(f"{file.where}: cannot write {given or 'no extension'!r} files; supported: {allowed}")
     return writer
 
 
 def write_table(place: str | Path, jobs: Iterable[Exported], metadata: Mapping[str, str]) -> None:
-    """Write `jobs` to `place`, a path or an address, in the format of its ending.
+    """Write `jobs` to `place`, a path or an address, in the format of its extension.
 
     Raises:
-        CatalogError: there is no such format, or `place` cannot be written.
+        CatalogError: the format is not supported, or `place` cannot be written.
     """
     writer = writer_for(place)
     with _created(place) as file:
@@ -53,12 +53,12 @@ def write_table(place: str | Path, jobs: Iterable[Exported], metadata: Mapping[s
 
 
 def write_parquet(file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[str, str]) -> None:
-    """One row a job. Metadata keep their type where all of a column's values have one, and are JSON elsewhere."""
+    """Write one row per job. A metadata column whose values all have one type keeps it; others become JSON."""
     try:
-        import pyarrow as pa  # noqa: PLC0415 - takes a while to load and is not always there
+        import pyarrow as pa  # noqa: PLC0415 - loads slowly and is optional
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise CatalogError("to write Parquet, a package is missing: pip install 'recast[parquet]'") from None
+        raise CatalogError("a package for writing Parquet is missing: pip install 'recast-server[parquet]'") from None
     types = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
     ours = {
         **dict.fromkeys(FIXED, pa.string()), "cost": pa.decimal128(14, 4), "attempts": pa.int64(),
@@ -75,7 +75,7 @@ def write_parquet(file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[st
 def _record(job: Exported, metadata: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "key": job.key, "state": job.state, "reason": job.reason, "error": job.error, "account": job.account,
-        "operation": job.operation, "cost": job.cost, "attempts": job.attempts,
+        "operation": job.operation, "cost": job.cost.amount, "currency": job.cost.currency, "attempts": job.attempts,
         "uris": [result["uri"] for result in job.results], "sizes": [result["size"] for result in job.results],
         "sha256": [result["sha256"] for result in job.results],
     }  # fmt: skip
@@ -114,23 +114,23 @@ def _created(place: str | Path) -> Iterator[BinaryIO]:
     described = catalog_file(place)
     try:
         with ExitStack() as stack:
-            file = stack.enter_context(_elsewhere(str(place)) if "://" in str(place) else _here(Path(place)))
+            file = stack.enter_context(_remote_file(str(place)) if "://" in str(place) else _local_file(Path(place)))
             yield cast("BinaryIO", stack.enter_context(gzip.open(file, "wb"))) if described.packed else file
     except ImportError:
-        raise CatalogError(f"{described.where}: a package is missing: pip install 'recast[s3]'") from None
+        raise CatalogError(f"{described.where}: a package is missing: pip install 'recast-server[s3]'") from None
     except OSError as error:
         raise CatalogError(f"{described.where}: cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager
-def _elsewhere(place: str) -> Iterator[BinaryIO]:
+def _remote_file(place: str) -> Iterator[BinaryIO]:
     # Object stores publish an object when its upload is complete.
     with fsspec.open(place, "wb") as file:
         yield file
 
 
 @contextmanager
-def _here(path: Path) -> Iterator[BinaryIO]:
+def _local_file(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Runs the sandbox: ``python -m sandbox --home FOLDER``. Once ready it prints its address, and nothing else."""
+"""The sandbox as a program: ``python -m sandbox --home FOLDER``. When ready, it prints its address, nothing else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sandbox.app import build
 from sandbox.config import SandboxConfig
 from sandbox.wire import ResettableProtocol
 
-STOP_SECONDS = 1  # given to requests in flight when told to stop; those left in silence would wait for ever
+STOP_SECONDS = 1  # for requests in flight at a stop; those that a fault leaves without an answer would wait forever
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """A server that prints its address once it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -29,10 +29,12 @@ class _Server(uvicorn.Server):
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Every provider, made of paper.")
-    parser.add_argument("--home", type=Path, required=True, help="keeps the bill, the jobs and the pictures")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--fd", type=int, help="a bound socket to listen on, in place of a port")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="A local simulator of every provider's API, with faults and a bill."
+    )
+    parser.add_argument("--home", type=Path, required=True, help="folder for the bill, the jobs and the pictures")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
+    parser.add_argument("--fd", type=int, help="descriptor of a bound socket to listen on, instead of --port")
     parser.add_argument("--pictures", choices=("real", "cheap"), default="real")
     parser.add_argument("--latency", type=float, default=1.0, metavar="SECONDS")
     parser.add_argument(
@@ -47,7 +49,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--inbox-expire", type=float, default=600.0, metavar="SECONDS")
     parser.add_argument("--inbox-gap", type=float, default=3.0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parent", type=int, metavar="PID", help="die with this process, which must have started it")
+    parser.add_argument("--parent", type=int, metavar="PID", help="exit with this process, which must be the parent")
     return parser.parse_args(arguments)
 
 
@@ -70,7 +72,7 @@ def _config(asked: argparse.Namespace) -> SandboxConfig:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve on loopback until told to stop."""
+    """Serve on loopback until a stop signal arrives."""
     asked = _arguments(arguments)
     if asked.parent and sys.platform == "linux":
         die_with(asked.parent, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The sandbox as one ASGI application: every provider under its own prefix, and the sandbox's own pages beside them."""
+"""The sandbox as one ASGI application: every provider under its own prefix, plus the sandbox's own pages."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def build(config: SandboxConfig) -> Starlette:
 
 
 class _Control:
-    """What a test asks the sandbox itself; no provider has any of it."""
+    """The sandbox's own pages, for tests; no provider has them."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

@@ -1,4 +1,4 @@
-"""What several providers read from a request in the same way."""
+"""Request parts that several providers read in the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of JPEG and PNG
 
 
 async def json_object(request: Request) -> dict[str, Any] | None:
-    """Return the JSON object in the body of a request, or None where there is another thing or nothing."""
+    """Return the JSON object in the body of a request, or None if there is none."""
     try:
         body = json.loads(await request.body())
     except ValueError:
@@ -42,12 +42,12 @@ def basic(request: Request) -> tuple[str, str]:
 
 
 def lasting(token: str) -> str | None:
-    """Return `token`, which is the account's name as well, where it is one that the sandbox takes for good."""
+    """Return `token`, which is also the account's name, if the sandbox accepts it as a permanent token."""
     return token if token.startswith(CREDENTIAL) else None
 
 
 def base_of(request: Request) -> str:
-    """Return the address under which the client has asked, for links that must lead back here."""
+    """Return the address that the client used, for links that lead back here."""
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
@@ -60,7 +60,7 @@ async def picture(request: Request, *names: str) -> tuple[bytes, dict[str, str]]
     """Return the picture in a multipart form, under the first of `names` that there is, and the form's texts.
 
     Raises:
-        UnusableInputError: there is none, or it is no JPEG, PNG or WebP.
+        UnusableInputError: there is no picture, or it is not a JPEG, PNG or WebP.
     """
     async with request.form() as form:
         texts = {name: value for name, value in form.items() if isinstance(value, str)}

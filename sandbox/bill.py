@@ -1,4 +1,4 @@
-"""The bill: who was charged for what. One line for each submission the sandbox accepted, whatever became of it."""
+"""The bill: one line for each submission that the sandbox accepted, however it ended."""
 
 from __future__ import annotations
 

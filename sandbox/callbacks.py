@@ -1,8 +1,8 @@
-"""Callbacks: what a provider posts to the address that a submission gave, with the provider's own repetitions.
+"""Callbacks: what a provider posts to the address in a submission, with the provider's own repetitions.
 
-What is due waits in a bounded queue for a few background senders; where that is full, a callback is dropped, as on a
-bad day at a provider. A restart forgets repetitions, and the callbacks of jobs whose results could be had before it;
-the address, and the fault that is to happen, stand with the job and are kept.
+Due callbacks wait in a bounded queue for a few background senders; if the queue is full, a callback is dropped, as at
+an overloaded provider. A restart loses repetitions, and the callbacks of jobs whose results were ready before it; the
+address and the planned fault are stored with the job.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import httpx
-
+from providers.http import AsyncClient, HTTPError, InvalidURL
 from sandbox.faults import Call, Faults
 from sandbox.jobs import Job, Jobs
 from sandbox.stats import Stats
+from sandbox.wire import trusted
 
-SENDERS = 16  # callbacks under way at once: enough that one slow receiver does not keep the others waiting
-QUEUE = 10_000  # callbacks that are due and not under way: some seconds' worth of a load test
+SENDERS = 16  # callbacks sent at the same time: enough that one slow receiver does not delay the others
+QUEUE = 10_000  # callbacks that are due but not being sent: some seconds' worth of a load test
 
 START = "start"  # the event that comes before the job's end
 COMPLETED = "completed"  # the job's end, which alone is repeated until it is taken
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a submission asked for: where to call back, and at which events."""
+class CallbackRequest:
+    """A submission's request for callbacks: the address and the events."""
 
     url: str
     events: tuple[str, ...] = (COMPLETED,)
@@ -43,7 +43,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class CallbackStyle:
     """How one provider calls back."""
 
     #: Given a job, an event and whether to forge it.
@@ -68,27 +68,27 @@ class Callbacks:
     """The callbacks of all providers."""
 
     def __init__(self, jobs: Jobs, faults: Faults, stats: Stats, scale: float) -> None:
-        self.manners: dict[str, Manner] = {}
+        self.manners: dict[str, CallbackStyle] = {}
         self._jobs = jobs
         self._faults = faults
         self._stats = stats
         self._scale = scale
         self._queue: asyncio.Queue[_Due] = asyncio.Queue(QUEUE)
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 (each is timed as a whole)
+        self._http = AsyncClient(timeout=None, trust_env=False, verify=trusted())  # each is timed as a whole
         self._senders: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._senders = [asyncio.create_task(self._send_on()) for _ in range(SENDERS)]
 
     async def close(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         for sender in self._senders:
             sender.cancel()
         await asyncio.gather(*self._senders, return_exceptions=True)
         await self._http.aclose()
 
-    def note(self, call: Call, wish: Wish) -> dict[str, Any]:
+    def note(self, call: Call, wish: CallbackRequest) -> dict[str, Any]:
         """Return what is kept with a job that wishes a callback, having drawn the fault that will happen to it."""
         rule = self._faults.draw(replace(call, kind="callback"))
         if rule is not None:
@@ -148,7 +148,7 @@ class Callbacks:
             async with asyncio.timeout(manner.timeout):
                 answer = await self._http.post(job.notes["callback"]["url"], content=notice.body, headers=headers)
             taken = manner.taken(answer.status_code, answer.content)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+        except (HTTPError, InvalidURL, TimeoutError):
             taken = False
         final = due.event == COMPLETED and not due.forged
         if not taken and final and due.repeated < len(manner.delays):

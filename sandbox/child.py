@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
+from providers.http import Client
 from sandbox.config import CREDENTIAL, CURRENCY, PER_CALL, PRICES, WEBHOOK_SECRET, SandboxConfig
 
 STOP_SECONDS = 10.0  # a picture being made is finished first
@@ -23,10 +22,10 @@ class SandboxError(RuntimeError):
 
 
 class Sandbox:
-    """A running sandbox; leaving the context stops it, and it dies with the thread that started it.
+    """A running sandbox; leaving the context stops it, and it exits with the thread that started it.
 
-    (On Linux, where the kernel sees to that: start it in a thread that lives long enough.) Its log is `sandbox.log` in
-    its home.
+    (On Linux, where the kernel does this: start it in a thread that lives long enough.) Its log is `sandbox.log` in its
+    home.
     """
 
     def __init__(self, config: SandboxConfig, *, port: int = 0) -> None:
@@ -71,7 +70,7 @@ class Sandbox:
         self._port = int(self.url.rpartition(":")[2])
 
     def stop(self) -> None:
-        """End it in good order; by force if it does not end."""
+        """Stop it cleanly; kill it if it does not end."""
         self.kill(signal.SIGTERM)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -128,7 +127,7 @@ class Sandbox:
         return self._process
 
     def _ask(self, method: str, page: str, **more: Any) -> Any:
-        with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as client:
+        with Client(timeout=ASK_SECONDS, trust_env=False) as client:
             answer = client.request(method, f"{self.url}/_sandbox/{page}", **more)
         if answer.is_client_error:
             raise ValueError(answer.text)
@@ -140,47 +139,30 @@ def sandbox_accounts(url: str) -> dict[str, dict[str, Any]]:
     """Return the tables of an accounts file for accounts at the sandbox at `url`, one for each provider."""
     common = {"allow_hosts": ["127.0.0.1"], "poll_every": "0.5s", "max_in_flight": 32, "deadline": "5min"}
     return {
-        "sandbox-zhiqite": {
-            "provider": "zhiqite",
-            "base_url": f"{url}/zhiqite",
-            "access_key_id": CREDENTIAL,
-            "access_key_secret": CREDENTIAL,
-            "prices": _prices("zhiqite"),
+        f"sandbox-{provider}": {
+            "provider": provider,
+            "base_url": f"{url}/{provider}",
+            "prices": _prices(provider),
             **common,
-        },
-        "sandbox-qolaba": {
-            "provider": "qolaba",
-            "base_url": f"{url}/qolaba",
-            "token": CREDENTIAL,
-            "prices": _prices("qolaba"),
-            **common,
-        },
-        "sandbox-piktid": {
-            "provider": "piktid",
-            "base_url": f"{url}/piktid",
-            "email": f"{CREDENTIAL}@example.org",
-            "password": CREDENTIAL,
-            "prices": _prices("piktid"),
-            # Two calls of the inbox less than 3 s apart are one too many, and requests overtake each other a little.
-            **common | {"poll_every": "3.2s"},
-        },
-        "sandbox-hidream": {
-            "provider": "hidream",
-            "base_url": f"{url}/hidream",
+            **own,
+        }
+        for provider, own in _own_settings(url).items()
+    }
+
+
+def _own_settings(url: str) -> dict[str, dict[str, Any]]:
+    """Return the settings that only one provider has, by provider: its credentials and addresses."""
+    return {
+        "zhiqite": {"access_key_id": CREDENTIAL, "access_key_secret": CREDENTIAL},
+        "qolaba": {"token": CREDENTIAL},
+        # Two inbox calls less than 3 s apart are rejected, and requests can overtake each other a little.
+        "piktid": {"email": f"{CREDENTIAL}@example.org", "password": CREDENTIAL, "poll_every": "3.2s"},
+        "hidream": {
             "api_key": CREDENTIAL,
             "token_url": f"{url}/hidream/prod-api/user/apikey2token",
             "image_url": f"{url}/hidream/image/{{id}}.jpg",
-            "prices": _prices("hidream"),
-            **common,
         },
-        "sandbox-replicate": {
-            "provider": "replicate",
-            "base_url": f"{url}/replicate",
-            "token": CREDENTIAL,
-            "webhook_secret": WEBHOOK_SECRET,
-            "prices": _prices("replicate"),
-            **common,
-        },
+        "replicate": {"token": CREDENTIAL, "webhook_secret": WEBHOOK_SECRET},
     }
 
 

@@ -1,4 +1,4 @@
-"""How a sandbox is set up, and the constants its providers share."""
+"""The configuration of a sandbox, and the constants that its providers share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def charge(operation: str, pictures: int) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
-    """Everything a sandbox is started with; what changes while it runs are its fault rules.
+    """Everything a sandbox is started with; only its fault rules change while it runs.
 
     `home` holds the bill, the jobs and the pictures, and survives restarts and SIGKILL.
     """

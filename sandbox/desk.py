@@ -1,4 +1,4 @@
-"""The core every provider stands on: takes submissions, bills them, and lets faults happen to requests."""
+"""The core of every provider: it accepts submissions, bills them, and applies faults to requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from sandbox import recipes
-from sandbox.callbacks import Callbacks, Wish
+from sandbox.callbacks import CallbackRequest, Callbacks
 from sandbox.config import SandboxConfig, charge
 from sandbox.faults import Call, Faults, Rule
 from sandbox.jobs import Job, Jobs, Submission
@@ -26,7 +26,7 @@ from sandbox.wire import Reset, Silence
 logger = logging.getLogger(__name__)
 
 GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
-LOOK_AGAIN_SECONDS = 0.02  # between two looks of a call that waits for its result
+LOOK_AGAIN_SECONDS = 0.02  # between two checks of a call that waits for its result
 
 #: Why a job fails that was accepted, when a fault rule says so.
 DETAILS = {
@@ -49,13 +49,13 @@ class Desk:
         self.stats = Stats()
         self.callbacks = Callbacks(self.jobs, self.faults, self.stats, config.callback_scale)
         self.studio = Studio(config.home, keep=config.pictures == "real")
-        #: What a provider wants to be told of its jobs once it is known how they end, by provider.
+        #: By provider: called with each of its jobs as soon as it is known how the job ends.
         self.on_end: dict[str, Callable[[Job], None]] = {}
         self._random = random.Random(config.seed)  # noqa: S311 (repeatable, not secret)
         self._making: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Take up what the last sandbox in this home left unfinished."""
+        """Continue the jobs that the last sandbox in this home left unfinished."""
         self.callbacks.open()
         now = time.time()
         for job in (*self.jobs.ready_after(now), *self.jobs.unfinished()):
@@ -117,43 +117,41 @@ class Desk:
         rule: Rule | None,
         notes: dict[str, Any],
         error: str | None = None,
-        callback: Wish | None = None,
+        callback: CallbackRequest | None = None,
     ) -> Job:
         """Bill a submission, commit it, and begin with its pictures.
 
-        `error` makes it a job that will fail for a reason the provider knows already but tells only later. A lost job
-        calls nobody back.
+        `error` makes the job fail later for a reason that the provider already knows. A lost job sends no callbacks.
         """
-        fault = rule.fault if rule else None
-        if rule and fault == "fail":
-            error, notes = rule.error, notes | {"form": rule.form}
-        if rule and fault == "withhold":
-            notes = notes | {"withheld": rule.pictures}
-        if callback is not None and fault != "lost":
+        if callback is not None and (rule is None or rule.fault != "lost"):
             notes = notes | {"callback": self.callbacks.note(call, callback)}
-        now = time.time()
-        job = await self.jobs.add(
-            Submission(
-                provider=call.provider,
-                operation=call.operation,
-                account=call.account,
-                reference=call.reference or None,
-                handle=handle,
-                pictures=recipe.pictures,
-                amount=str(charge(f"{call.provider}.{call.operation}", recipe.pictures)),
-                accepted_at=now,
-                ready_at=now + self._latency(call.provider) + (rule.seconds if rule and fault == "late" else 0.0),
-                recipe=recipes.dump(recipe),
-                notes=notes,
-                finished=error is not None or self.config.pictures == "cheap",
-                lost=fault == "lost",
-                error=error,
-                detail=error and DETAILS.get(error, error),
-            )
-        )
+        job = await self.jobs.add(self._submission(call, handle, recipe, rule, *_with_fault(rule, error, notes)))
         self.callbacks.accepted(job)
-        self._take(now, job)
+        self._take(job.accepted_at, job)
         return job
+
+    def _submission(
+        self, call: Call, handle: str, recipe: Recipe, rule: Rule | None, error: str | None, notes: dict[str, Any]
+    ) -> Submission:
+        now = time.time()
+        late = rule.seconds if rule and rule.fault == "late" else 0.0
+        return Submission(
+            provider=call.provider,
+            operation=call.operation,
+            account=call.account,
+            reference=call.reference or None,
+            handle=handle,
+            pictures=recipe.pictures,
+            amount=str(charge(f"{call.provider}.{call.operation}", recipe.pictures)),
+            accepted_at=now,
+            ready_at=now + self._latency(call.provider) + late,
+            recipe=recipes.dump(recipe),
+            notes=notes,
+            finished=error is not None or self.config.pictures == "cheap",
+            lost=rule is not None and rule.fault == "lost",
+            error=error,
+            detail=error and DETAILS.get(error, error),
+        )
 
     async def finished(self, job: Job) -> Job:
         """Wait until `job` is failed or done, and return it as it is then."""
@@ -193,9 +191,18 @@ class Desk:
 
     def _ended(self, job: Job) -> None:
         self.callbacks.ended(job)
-        tell = self.on_end.get(job.provider)
-        if tell is not None:
-            tell(job)
+        notify = self.on_end.get(job.provider)
+        if notify is not None:
+            notify(job)
+
+
+def _with_fault(rule: Rule | None, error: str | None, notes: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return a job's error and notes, as a fault rule changes them."""
+    if rule and rule.fault == "fail":
+        return rule.error, notes | {"form": rule.form}
+    if rule and rule.fault == "withhold":
+        return error, notes | {"withheld": rule.pictures}
+    return error, notes
 
 
 def _instead(rule: Rule) -> Response:

@@ -80,7 +80,7 @@ class Where(BaseModel):
     reference: str = "*"
 
     def matches(self, call: Call) -> bool:
-        """Tell whether `call` is meant."""
+        """Return whether the rule is for `call`."""
         return (
             self.call in (None, call.kind)
             and fnmatchcase(call.provider, self.provider)
@@ -107,7 +107,7 @@ class Rule(BaseModel):
     retry_after: float = Field(default=1.0, ge=0)
     retry_after_form: Literal["seconds", "http-date"] = "seconds"
     error: Literal["no_face", "unreadable", "content", "internal"] = "internal"
-    #: How a failed job is told, where a provider has two ways: its module says which there are.
+    #: How a failed job is reported, for providers with two forms: see the provider's module.
     form: Literal["status", "code", "http-200", "http-500", "canceled"] | None = None
     pictures: int = Field(default=1, ge=1)
 
@@ -152,7 +152,7 @@ class Faults:
         self._armed.append(_Armed(rule, generator=random.Random(rule.seed)))  # noqa: S311 (repeatable, not secret)
 
     def clear(self) -> None:
-        """Behave well again."""
+        """Drop all rules."""
         self._armed.clear()
 
     def draw(self, call: Call) -> Rule | None:

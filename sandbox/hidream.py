@@ -36,7 +36,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.asking import base_of, bearer, json_object, lasting, web_address
-from sandbox.callbacks import Manner, Notice, Wish
+from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.desk import Desk
 from sandbox.faults import Call, CallKind, Rule
 from sandbox.files import Files, gone, urls
@@ -72,7 +72,7 @@ class Hidream:
         self._files = Files(desk)
         life = desk.config.tokens_expire
         self._token_seconds = TOKEN_SECONDS if life is None else life
-        desk.callbacks.manners[NAME] = Manner(_callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
+        desk.callbacks.manners[NAME] = CallbackStyle(_callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the endpoints, relative to the provider's base address."""
@@ -151,7 +151,7 @@ class Hidream:
             count = template % 3 + 1
             recipe = Portraits(picture, f"template {template}", width, height, count, template, ending="jpg")
             notes = {"base": base_of(request), "request_id": request_id}
-            wish = Wish(url) if url else None
+            wish = CallbackRequest(url) if url else None
             await self._desk.accept(call, str(task), recipe, rule=rule, notes=notes, callback=wish)
             ids = [_sub_task(str(task), index) for index in range(count)]
             return _success({"sub_task_ids": ids, "task_id": str(task)}, request_id)
@@ -159,7 +159,7 @@ class Hidream:
         return await self._desk.serve(call, work, _refuse)
 
     async def results(self, request: Request) -> Response:
-        """Tell how the sub tasks of a task stand."""
+        """Return the state of a task's sub tasks."""
         account, task = _account(request), request.query_params.get("task_id", "")
 
         async def work(_: Rule | None) -> Response:

@@ -294,7 +294,7 @@ class Piktid:
         return await self._about(request, "history", answer)
 
     async def image(self, request: Request) -> Response:
-        """Return how an image stands."""
+        """Return the state of an image."""
 
         def answer(jobs: list[Job]) -> dict[str, Any]:
             now = time.time()

@@ -1,4 +1,4 @@
-"""What PiktID's answers look like; which endpoint gives them when is told in `sandbox.piktid`."""
+"""The form of PiktID's answers; `sandbox.piktid` decides which endpoint gives them when."""
 
 from __future__ import annotations
 

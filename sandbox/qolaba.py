@@ -126,7 +126,7 @@ class Avatar(_Common):
         )
 
     def fault(self) -> str | None:
-        """Return why the task will fail although the request is in order: a background that is no colour."""
+        """Return why the task will fail although the request is in order: a background that is not a valid colour."""
         digits = (self.bg_color or "000").removeprefix("#")
         hexadecimal = len(digits) in (3, 6) and all(digit in "0123456789abcdefABCDEF" for digit in digits)
         return None if hexadecimal else "bad_colour"

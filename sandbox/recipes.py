@@ -1,4 +1,4 @@
-"""What is to be made for a job, in words no provider owns; kept with the job, so that a restart can go on."""
+"""Recipes: what to make for a job, in provider-neutral terms; stored with the job, for a restart to continue it."""
 
 from __future__ import annotations
 

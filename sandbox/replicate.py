@@ -35,7 +35,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.asking import base_of, bearer, json_object, lasting, web_address
-from sandbox.callbacks import COMPLETED, START, Manner, Notice, Wish
+from sandbox.callbacks import COMPLETED, START, CallbackRequest, CallbackStyle, Notice
 from sandbox.config import WEBHOOK_SECRET
 from sandbox.desk import Desk
 from sandbox.faults import Call, CallKind, Rule
@@ -126,7 +126,7 @@ class Replicate:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        desk.callbacks.manners[NAME] = Manner(self._callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
+        desk.callbacks.manners[NAME] = CallbackStyle(self._callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the endpoints, relative to the provider's base address."""
@@ -163,14 +163,14 @@ class Replicate:
             ):
                 return _problem(422, "Input validation failed", "- webhook or webhook_events_filter is invalid")
             notes = {"base": base_of(request), "version": version, "input": body["input"]}
-            wish = Wish(url, tuple(event for event in events if event != "logs")) if url else None
+            wish = CallbackRequest(url, tuple(event for event in events if event != "logs")) if url else None
             job = await self._desk.accept(call, handle, recipe, rule=rule, notes=notes, callback=wish)
             return JSONResponse(self._prediction(job, base_of(request)), 201)
 
         return await self._desk.serve(call, work, _refuse, _throttle)
 
     async def get(self, request: Request) -> Response:
-        """Tell how a prediction stands."""
+        """Return a prediction."""
         account, handle = lasting(bearer(request)), request.path_params["id"]
         job = await self._desk.jobs.find(NAME, handle, account=account or "")
         call = _call("poll", job.operation if job else UNKNOWN, account, handle)
@@ -185,7 +185,7 @@ class Replicate:
         return await self._desk.serve(call, work, _refuse, _throttle)
 
     async def account(self, request: Request) -> Response:
-        """Tell whose token it is."""
+        """Return the account of the token."""
         account = lasting(bearer(request))
 
         async def work(_: Rule | None) -> Response:
@@ -196,7 +196,7 @@ class Replicate:
         return await self._desk.serve(_call("poll", "account", account), work, _refuse, _throttle)
 
     async def secret(self, request: Request) -> Response:
-        """Tell what webhooks are signed with."""
+        """Return the key that signs webhooks."""
         account = lasting(bearer(request))
 
         async def work(_: Rule | None) -> Response:

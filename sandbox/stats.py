@@ -1,4 +1,4 @@
-"""What the sandbox counts while it runs; the bill, which must not be lost, is kept elsewhere."""
+"""Counters of the running sandbox, which a restart resets; the durable bill is kept elsewhere."""
 
 from __future__ import annotations
 

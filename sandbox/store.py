@@ -1,7 +1,7 @@
 """The sandbox's durable memory: one SQLite file whose writes are committed in groups.
 
-WAL mode keeps it through a SIGKILL at any instant. Rows are written at once and committed in groups: whoever wrote
-waits for the commit, so no answer, not even to a poll, speaks of a row that a kill could still take away.
+WAL mode keeps it through a SIGKILL at any instant. Rows are written at once and committed in groups: a writer waits
+for the commit, so no answer, not even to a poll, reports a row that a kill could still remove.
 """
 
 from __future__ import annotations

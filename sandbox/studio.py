@@ -1,4 +1,4 @@
-"""Where real pictures are made: fetches the inputs and runs the face engine, in two threads.
+"""The maker of real pictures: it fetches the inputs and runs the face engine, in two threads.
 
 An input's address is a URL, a `data:` URL (RFC 2397, in base64), or the `kept:` name of bytes that came with a request.
 """
@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
-
+from providers.http import Client, HTTPError, InvalidURL
 from sandbox.cartoon import cartoon
 from sandbox.pictures import encode
 from sandbox.recipes import Portraits, Recipe, Swap
+from sandbox.wire import trusted
 
 if TYPE_CHECKING:
     from faces.pictures import Picture
@@ -58,7 +58,7 @@ class Studio:
             folder.mkdir(parents=True, exist_ok=True)
         self._keep = keep
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="studio")
-        self._http = httpx.Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False)
+        self._http = Client(timeout=FETCH_SECONDS, follow_redirects=True, trust_env=False, verify=trusted())
 
     def close(self) -> None:
         """Drop the jobs not begun, which a restart takes up again, and finish the others."""
@@ -121,7 +121,7 @@ class Studio:
                     data += block
                     if len(data) > MAX_INPUT_BYTES:
                         raise UnusableInputError("unreadable", f"the {role} picture is over {MAX_INPUT_BYTES} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (HTTPError, InvalidURL) as error:
             raise UnusableInputError("unreadable", f"the {role} picture cannot be fetched: {error}") from error
         return bytes(data)
 

@@ -1,4 +1,4 @@
-"""Answers no ordinary server gives: a reset connection, and silence.
+"""Answers that no ordinary server gives (a reset connection, silence), and the sandbox's own trusted TLS authorities.
 
 ASGI knows nothing of connections, so the sandbox runs uvicorn with a protocol that puts a `reset` function for its own
 connection into each request's ASGI state.
@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
-from functools import partial
+from functools import cache, partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from providers.http import create_ssl_context
+
 LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST and drops what is unsent
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return the authorities that are trusted; reading them takes as long as everything else a sandbox opens."""
+    return create_ssl_context(trust_env=False)
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.asking import base_of, json_object, web_address
-from sandbox.callbacks import Manner, Notice, Wish
+from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.config import CREDENTIAL
 from sandbox.desk import Desk
 from sandbox.faults import Call, Rule
@@ -69,7 +69,7 @@ class Zhiqite:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        desk.callbacks.manners[NAME] = Manner(_callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
+        desk.callbacks.manners[NAME] = CallbackStyle(_callback, _taken, REPEAT_AFTER, CALLBACK_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the endpoints, relative to the provider's base address."""
@@ -96,7 +96,7 @@ class Zhiqite:
             if self._desk.config.duplicates == "refuse" and await self._find(account, call.reference, call.operation):
                 return _refusal("409", "businessTaskId already exists")
             url, notes = body.get("callbackUrl"), {"base": base_of(request), "tool": tool}
-            wish = Wish(url) if tool == FUSION and url else None
+            wish = CallbackRequest(url) if tool == FUSION and url else None
             job = await self._desk.accept(call, call.reference, _recipe(body), rule=rule, notes=notes, callback=wish)
             return JSONResponse(_result(job, tool, ACCEPTED))
 

@@ -1,12 +1,13 @@
-"""What a worker process does at its start and end: logs, checks, the first sweep, and an orderly stop."""
+"""The start and the end of a worker process: logs, checks, the first sweep, and an orderly shutdown."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
+import structlog
 from celery import signals
+from celery.apps import worker as celery_worker
 from celery.concurrency.thread import TaskPool
 
 from workers.config.accounts import AccountsError, load
@@ -17,10 +18,12 @@ from workers.messaging.broker import repair
 from workers.messaging.heartbeat import Heartbeat, file_of
 from workers.observability import checks
 from workers.observability.health import Pulse
-from workers.observability.logs import configure_logs
+from workers.observability.logs import configure_logs, say_at_once
 
 BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
-SPARE_SLOTS = 4  # for producers' tasks, announcements and the sweep beside the pumps
+SPARE_SLOTS = 4  # for producers' tasks, completion notices and the sweep beside the pumps
+
+log = structlog.get_logger()
 
 _pulse: list[Pulse] = []
 
@@ -41,9 +44,14 @@ def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
 
 @signals.setup_logging.connect
 def _logs(loglevel: int | str | None = None, **_: Any) -> None:
-    level = loglevel if isinstance(loglevel, int) else logging.INFO
-    logging.basicConfig(level=level, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(message)s"}')
-    configure_logs(level)
+    configure_logs(loglevel if isinstance(loglevel, int) else logging.INFO)
+
+
+@signals.celeryd_init.connect
+def _say_nothing_else(instance: Any, **_: Any) -> None:
+    """Have Celery's worker print nothing: no banner, and what it says when a signal comes as a line of the log."""
+    instance.quiet = True
+    celery_worker.safe_say = say_at_once
 
 
 def check(chosen: Settings, accounts: int) -> None:
@@ -61,7 +69,7 @@ def check(chosen: Settings, accounts: int) -> None:
 
 
 def _leave_alone(*_: Any, **__: Any) -> None:
-    """What a second Ctrl-C does to running tasks: nothing, for their slices have heard the first and end by themselves.
+    """A second Ctrl-C does nothing to running tasks: their slices noticed the first one and end by themselves.
 
     Celery's pool of threads cannot end one, raises, and leaves the worker half stopped and alive.
     """
@@ -72,11 +80,11 @@ def _prepare(sender: Any, **_: Any) -> None:
     repair()
     TaskPool.terminate_job = _leave_alone
     try:
-        # The file alone is asked: a worker may start before its database.
+        # Only the file is read: a worker may start before its database.
         check(settings(), len(load(settings().accounts_file)))
         own = runtime()
     except (SettingsError, AccountsError) as error:
-        sys.stderr.write(f"recast: {error}\n")
+        log.critical("not_started", service="worker", error=str(error))
         # Celery logs and passes over what a signal's handler raises, unless it is this.
         raise SystemExit(BAD_SETTINGS) from error
     heartbeat = Heartbeat(file_of(own.settings.home, sender.hostname), own.settings.heartbeat_every)

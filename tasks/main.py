@@ -1,4 +1,4 @@
-"""The app as workers run it (``celery -A tasks.main worker``): tasks registered, the process's lifecycle attached."""
+"""The Celery app of workers (``celery -A tasks.main worker``), with tasks registered and the lifecycle attached."""
 
 from tasks import jobs, lifecycle, pumps, upkeep
 from workers.messaging.app import app

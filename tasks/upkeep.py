@@ -1,4 +1,4 @@
-"""The tasks around the pumps: announcing ends, sweeping up, schedules, and revoking."""
+"""The tasks beside the pumps: completion notices, the sweep, schedules, retention and revocation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker.control import control_command
 from celery.worker.control import revoke as celery_revoke
 
-from catalog.scheduled import fire as fire_run
+from catalog.fire import fire as fire_run
 from tasks.base import RecastTask
 from workers.engine.runtime import runtime
 from workers.maintenance.sweep import sweep as sweep_up
@@ -20,19 +20,19 @@ from workers.schedules.tick import tick as look_at_schedules
 
 @app.task(bind=True, base=RecastTask, name="announce")
 def announce(self: Any, job_ids: list[str]) -> None:
-    """Tell waiting producers how these jobs ended."""
+    """Send the completion notices of these jobs."""
     announce_jobs(runtime(), job_ids, self.request.hostname)
 
 
 @app.task(base=RecastTask, name="sweep")
 def sweep() -> None:
-    """Set going again what was left behind."""
+    """Continue what a crash or a lost message left behind."""
     sweep_up(runtime())
 
 
 @app.task(base=RecastTask, name="tick")
 def tick() -> None:
-    """See which schedules are due."""
+    """Create, start and end the runs of schedules."""
     look_at_schedules(runtime())
 
 
@@ -44,7 +44,7 @@ def fire(run_id: int) -> None:
 
 @app.task(base=RecastTask, name="prune")
 def prune() -> None:
-    """Remove the pictures of batches that were told how long to keep them."""
+    """Remove the pictures of batches whose `--keep` time has passed."""
     prune_jobs(runtime())
 
 

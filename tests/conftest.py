@@ -7,31 +7,50 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
+
+# Neither the load of the machine nor chance decides whether a property holds: no example has a deadline, and every run
+# tries the same ones.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("steady")
 
 #: Modules whose tests share something that takes seconds to make: one process runs all of each.
 TOGETHER = {
     f"tests/{name}.py"
     for name in (
         "integration/providers/test_callbacks", "integration/observability/test_canaries", "integration/cli/test_demo",
-        "integration/catalog/test_estimate", "integration/messaging/test_flower", "integration/web/test_gallery",
+        "integration/catalog/test_forecast_times", "integration/messaging/test_flower", "integration/web/test_gallery",
         "integration/producers/test_producers", "integration/providers/test_providers", "integration/catalog/test_s3",
         "integration/webhooks/test_webhooks", "web/test_gallery_in_a_browser",
     )
 }  # fmt: skip
+UNIT = "tests/unit/"
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """One test at a time, in the order of the tree, but for what stays together."""
+    """One test at a time, but for what stays together; of the unit tests, which are short, one module at a time."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return module if module in TOGETHER else nodeid
+        return module if module in TOGETHER or module.startswith(UNIT) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    # Handed out in the order of the collection, which `pytest_collection_modifyitems` has made.
+    config.option.loadscopereorder = False
     return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left with it at the end."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    module = item.nodeid.partition("::")[0]
+    return 0 if module in TOGETHER else 2 if module.startswith(UNIT) else 1
 
 
 @pytest.fixture(autouse=True)

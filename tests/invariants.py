@@ -133,7 +133,7 @@ def busy_slots(stack: Stack) -> list[str]:
         configuration(Settings(broker_url=stack.env["RECAST_BROKER_URL"], database_url="postgresql://unused"))
     )
     with app.connection_for_write() as connection:
-        said = app.control.inspect(destination=names, timeout=3.0, connection=connection).active() or {}
+        said = app.control.inspect(destination=names, timeout=5.0, connection=connection).active() or {}
     app.close()
     tasks = [f"{task['name']}{task['args']}" for active in said.values() for task in active]
     return tasks + [f"{name} does not answer" for name in names if name not in said]

@@ -1,1 +1,1 @@
-"""What Recast serves over HTTP: health, and signed pictures for providers that fetch their inputs by URL."""
+"""The web application: health, metrics, provider callbacks, signed pictures and the gallery."""

@@ -1,4 +1,4 @@
-"""Who may look: HTTP Basic, with the user and the password of RECAST_WEB_AUTH; and what every page tells browsers."""
+"""Access to the gallery: HTTP Basic with the user and password of RECAST_WEB_AUTH, and security headers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-WRONG_SECONDS = 0.3  # before a wrong password is refused: guessing is slow, mistyping is not felt
+WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-#: Nothing from anywhere else, no scripts or styles in the page itself: text that escapes its place can do nothing.
+#: Nothing from other origins, and no inline scripts or styles: text that escapes its place can do nothing.
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
@@ -30,21 +30,21 @@ HEADERS: Mapping[str, str] = {
 
 
 class Access:
-    """Lets requests through that bring the right user and password."""
+    """Accepts requests with the right user and password."""
 
     def __init__(self, auth: SecretStr) -> None:
         self._expected = auth.get_secret_value().encode()
 
     def guarded(self, handler: Handler) -> Handler:
-        """`handler` behind the password; its answers carry `HEADERS`, and are kept by nobody unless it says so."""
+        """`handler` behind the password; responses carry `HEADERS` and are not cached unless `handler` says so."""
 
-        async def ask(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             if self._knows(request.headers.get("authorization", "")):
                 response = await handler(request)
             else:
                 await asyncio.sleep(WRONG_SECONDS)
                 response = PlainTextResponse(
-                    "the user and the password of RECAST_WEB_AUTH are needed\n",
+                    "log in with the user and password of RECAST_WEB_AUTH\n",
                     401,
                     {"WWW-Authenticate": 'Basic realm="Recast", charset="UTF-8"'},
                 )
@@ -53,7 +53,7 @@ class Access:
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
-        return ask
+        return respond
 
     def _knows(self, header: str) -> bool:
         scheme, _, value = header.partition(" ")

@@ -1,4 +1,4 @@
-"""The ASGI application: ``uvicorn web.app:build --factory``, or `recast web`."""
+"""The ASGI application that `recast web` serves."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from models.connection import make_engine, make_sessions
+from models.transactions import Database
 from web.access import Access
-from web.before import Before
 from web.callbacks import Callbacks
 from web.gallery import Gallery
 from web.health import Health
+from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
 from workers.config.settings import Settings, SettingsError, settings
-from workers.http.client import build_client
+from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
 from workers.images.inputs import Inputs
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
 
-FETCHES = 8  # inputs fetched side by side for the gallery
-POOL_SIZE = 5  # connections to the database: every request here holds one for milliseconds
+FETCHES = 8  # input pictures fetched at the same time for the gallery
+POOL_SIZE = 5  # database connections: each request here holds one for milliseconds
 
 
 def build(chosen: Settings | None = None) -> Starlette:
@@ -38,34 +38,38 @@ def build(chosen: Settings | None = None) -> Starlette:
     configured = chosen or settings()
     if configured.database_url is None:
         raise SettingsError("no database: set RECAST_DATABASE_URL, or start the embedded stack with `recast up`")
-    engine = make_engine(configured.database_url, pool_size=POOL_SIZE)
-    health = Health(engine)
-    sessions = make_sessions(engine)
-    callbacks = Callbacks(sessions, configured.accounts_file, configured.public_url)
+    database = Database(configured.database_url, POOL_SIZE)
     storage = Storage(configured.storage)
     media = Media(MediaSigner(configured), storage)
-    metrics = Metrics(sessions, configured.metrics_token, configured.currency)
-
-    # No account's `allow_hosts` counts here: what a job names by URL must be public to be shown.
+    # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
-    pages: list[Route] = []
-    if configured.web_auth is not None:
-        before = Before(Inputs(configured, storage), client)
-        pages = Gallery(sessions, media, before, configured.currency).routes(Access(configured.web_auth))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await client.aclose()
-        engine.dispose()
+        database.close()
 
-    return Starlette(
-        routes=[
-            Route("/healthz", health.show),
-            Route("/metrics", metrics.show),
-            Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
-            Route(f"{MEDIA}/{{expires}}/{{signature}}/{{key:path}}", media.show),
-            *pages,
-        ],
-        lifespan=lifespan,
-    )
+    routes = [*_service_routes(configured, database, media), *_gallery_routes(configured, database, media, client)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _service_routes(configured: Settings, database: Database, media: Media) -> list[Route]:
+    """What load balancers, Prometheus and providers request."""
+    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency)
+    callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
+    return [
+        Route("/healthz", Health(database.engine).show),
+        Route("/metrics", metrics.show),
+        Route("/callbacks/{token}", callbacks.take, methods=["POST"]),
+        Route(f"{MEDIA}/{{expires}}/{{signature}}/{{key:path}}", media.show),
+    ]
+
+
+def _gallery_routes(configured: Settings, database: Database, media: Media, client: HttpClient) -> list[Route]:
+    """The gallery's pages; none without a password to protect them."""
+    if configured.web_auth is None:
+        return []
+    thumbnails = InputThumbnails(Inputs(configured, media.storage), client)
+    gallery = Gallery(database.sessions, media, thumbnails, configured.currency)
+    return gallery.routes(Access(configured.web_auth))

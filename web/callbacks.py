@@ -1,7 +1,7 @@
-"""Where providers say that a job is done.
+"""Callbacks: where providers report that a job is done.
 
-Nothing they say of a job is believed: a callback only makes the poll due now. A provider that signs its callbacks, and
-whose key the account has, is asked for a good signature besides; what is forged, or too old, changes nothing.
+A callback's content is not trusted: it only makes the poll due now. If the provider signs its callbacks and the account
+has the key, the signature must also be valid; a forged or old callback changes nothing.
 """
 
 from __future__ import annotations
@@ -9,36 +9,37 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 
-import httpx
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from models.states import AttemptState
+from models.transactions import Database
+from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from workers.config.accounts import Account, AccountsError, load
-from workers.engine.leases import want
-from workers.engine.wake import poll_pump
-from workers.http.redaction import links_of, without_links
+from workers.engine.wake import poll_pump, wake
+from workers.http.redaction import Redactor
 from workers.http.urls import digest
-from workers.messaging.publish import publish
 
-MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and a signature does not fit it any more
+MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and its signature then fails
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
 
-#: Zhiqite wants a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
+#: Zhiqite requires a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
 TAKEN = {"code": "200", "msg": "success"}
 
 log = structlog.get_logger()
 
 _KEEP = text("INSERT INTO callbacks (token, body) VALUES (:token, :body)")
-# A callback may overtake the answer to the submission, so `sending` attempts note it too, without a poll.
+# A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
 _MARK = text("""
     UPDATE attempts SET callback_at = clock_timestamp(),
         next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
@@ -49,24 +50,24 @@ _ACCOUNT = text("SELECT account FROM attempts WHERE callback_token = :token")
 
 
 class Callbacks:
-    """Answers ``POST /callbacks/<token>``; a token is as good as a password, and belongs to one attempt.
+    """Answers ``POST /callbacks/<token>``; a token is a secret, like a password, and belongs to one attempt.
 
     Args:
-        sessions: of the database.
-        accounts_file: read when the first callback of a known token comes, for the keys that signatures are checked by.
-        public_url: what our links begin with; what is unguessable in them is not kept, should a body repeat them.
+        database: where bodies are stored and polls become due.
+        accounts_file: read at the first callback with a known token, for the keys that verify signatures.
+        public_url: the prefix of our links; their secret parts are redacted if a body repeats them.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], accounts_file: Path, public_url: str | None = None) -> None:
-        self._sessions = sessions
-        self._links = links_of(public_url)
+    def __init__(self, database: Database, accounts_file: Path, public_url: str | None = None) -> None:
+        self._database = database
+        self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
 
     async def take(self, request: Request) -> Response:
-        """Keep the body as it came and have the attempt polled.
+        """Store the redacted body and make the attempt's poll due.
 
-        401 for a body that the provider did not sign, 404 for a token nobody has, 503 where the database or the
-        accounts file cannot be read.
+        401 for a body without the provider's signature, 404 for an unknown token, 503 if the database or the accounts
+        file cannot be read.
         """
         token = request.path_params["token"]
         body = bytearray()
@@ -78,44 +79,46 @@ class Callbacks:
         try:
             status = await run_in_threadpool(self._take, token, dict(request.headers), bytes(body))
         except (DBAPIError, AccountsError) as error:
-            # The provider tries again; should it not, the attempt is polled all the same.
+            # The provider tries again; if it does not, the attempt is polled as usual.
             log.warning(
                 "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__
             )
             return Response(status_code=503)
-        return JSONResponse(TAKEN) if status == httpx.codes.OK else Response(status_code=status)
+        return JSONResponse(TAKEN) if status == HTTPStatus.OK else Response(status_code=status)
 
     def _take(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         known_as = digest(token)
         account = self._account(known_as) if _TOKEN.fullmatch(token) else None
         if account is None:
-            return httpx.codes.NOT_FOUND
+            return HTTPStatus.NOT_FOUND
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
             log.warning("callback_forged", account=account)
-            return httpx.codes.UNAUTHORIZED
-        self._keep(known_as, without_links(body, self._links))
-        return httpx.codes.OK
+            return HTTPStatus.UNAUTHORIZED
+        self._keep(known_as, self._redactor.body(body))
+        return HTTPStatus.OK
 
     def _keep(self, token: str, body: bytes) -> None:
-        with self._sessions.begin() as session:
-            session.execute(_KEEP, {"token": token, "body": body})
-            marked = session.execute(_MARK, {"token": token}).first()
-        if marked is not None and marked.state != "sending":
-            self._wake(poll_pump(marked.account))
+        account = self._database.db(_keep, token, body)
+        if account is not None:
+            wake(self._database, poll_pump(account))
 
     def _account(self, token: str) -> str | None:
-        with self._sessions() as session:
-            return session.execute(_ACCOUNT, {"token": token}).scalars().first()
+        return self._database.db(_account, token)
 
-    def _wake(self, pump: str) -> None:
-        with self._sessions.begin() as session:
-            wanted = want(session, pump)
-        if wanted:
-            publish(pump)
+
+def _keep(session: Session, token: str, body: bytes) -> str | None:
+    """Store a body; returns the account whose attempt is now due for a poll, if any."""
+    session.execute(_KEEP, {"token": token, "body": body})
+    marked = session.execute(_MARK, {"token": token}).first()
+    return marked.account if marked is not None and marked.state != AttemptState.SENDING else None
+
+
+def _account(session: Session, token: str) -> str | None:
+    return session.execute(_ACCOUNT, {"token": token}).scalars().first()
 
 
 class Verifiers:
-    """The adapters of the accounts, to ask about signatures only; safe to use from many threads."""
+    """The accounts' adapters, used only to verify signatures; safe to use from several threads."""
 
     def __init__(self, accounts_file: Path) -> None:
         self._path = accounts_file
@@ -126,7 +129,7 @@ class Verifiers:
         """The adapter of the account `name`.
 
         Raises:
-            AccountsError: the accounts file cannot be used, or the account has left it.
+            AccountsError: the accounts file cannot be used, or no longer has the account.
         """
         with self._lock:
             if self._accounts is None:
@@ -138,16 +141,16 @@ class Verifiers:
 
 
 class _NoHttp:
-    """Nothing is ever sent to look at a signature."""
+    """An HTTP client that sends nothing: verifying a signature needs no request."""
 
     async def send(
         self,
-        request: httpx.Request,
+        request: http.Request,
         *,
-        timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
+        timeout: float,  # noqa: ASYNC109 - part of the protocol: it runs from the hand-over, not from the call
         write_before: float | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Reply:
-        """Send nothing."""
+        """Reject every request."""
         del timeout, write_before, max_bytes
-        raise NotSentError(f"{request.url.host} is not asked from here")
+        raise NotSentError(f"the web process sends no requests to {request.url.host}")

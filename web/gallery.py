@@ -1,16 +1,16 @@
-"""The gallery: batches, the pictures of one before and after, the whole story of a job. Nothing here changes anything.
+"""The gallery: read-only pages of batches, of a batch's pictures before and after, and of a job's details.
 
-Keys, names, prompts and what providers say are hostile text: the templates escape all of it, and no page runs scripts
-or loads styles but those of `web/static`.
+Keys, names, prompts and providers' answers are hostile text: the templates escape all of it, and pages run only the
+scripts and load only the styles of `web/static`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,21 +22,26 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from catalog.errors import UnknownBatchError
+from models.jobs import ROLES
 from models.states import JobState
+from recast.money import Money
+from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
-from reports.text import REASONS, amount, duration, moment
-from web import cards, charts
+from reports.job import input_uri, job_detail
+from reports.text import REASONS, duration, moment
+from web import charts
 from web.access import Access, Handler
-from web.before import Before, NoPictureError
+from web.input_thumbnails import InputThumbnails, NoPictureError
 from web.media import Media
+from workers.cache import Cache
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LISTED = 50  # batches on the first page
-ROLES = ("source", "target", "image")
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
-INPUT_CACHE = "private, max-age=600"  # a local file may
-CHART_SECONDS = 15.0  # that the figures of a batch's charts are kept
+INPUT_CACHE = "private, max-age=600"  # a local file can change
+CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
 
 STATIC = {"recast.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -46,15 +51,17 @@ class Gallery:
     """Pages and pictures for people, behind a password.
 
     Args:
-        sessions: of the database.
-        media: serves files of the storage.
-        before: makes small copies of inputs.
-        currency: of the deployment.
+        sessions: sessions of the database.
+        media: serves the storage's files.
+        thumbnails: makes thumbnails of input pictures.
+        currency: the deployment's currency.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], media: Media, before: Before, currency: str) -> None:
-        self._sessions, self._media, self._before = sessions, media, before
-        self._charts: dict[int, tuple[float, list[charts.Point] | None]] = {}
+    def __init__(
+        self, sessions: sessionmaker[Session], media: Media, thumbnails: InputThumbnails, currency: str
+    ) -> None:
+        self._sessions, self._media, self._thumbnails = sessions, media, thumbnails
+        self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
         self._templates = Environment(
             loader=PackageLoader("web"),
             autoescape=True,
@@ -62,8 +69,10 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(currency=currency, reasons=REASONS, states=list(JobState), link=_link)
-        self._templates.filters.update(amount=amount, duration=duration, moment=moment)
+        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link)
+        self._templates.filters.update(
+            money=lambda value: str(Money(Decimal(str(value)), currency)), duration=duration, moment=moment
+        )
 
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
@@ -79,7 +88,7 @@ class Gallery:
         return [Route(path, access.guarded(self._surely(handler))) for path, handler in handlers.items()]
 
     async def home(self, _: Request) -> Response:
-        """The batches are the first page."""
+        """Redirect to the batches, which are the first page."""
         return RedirectResponse("/batches")
 
     async def batches(self, _: Request) -> Response:
@@ -87,7 +96,7 @@ class Gallery:
         return self._render("batches.html", batches=await self._read(recent, LISTED))
 
     async def batch(self, request: Request) -> Response:
-        """A batch's progress, money and pictures; ``?state=failed`` narrows those, ``?after=SEQ`` turns the page."""
+        """A batch's progress, spend and pictures; ``?state=failed`` filters these, ``?after=SEQ`` selects the page."""
         batch_id = request.path_params["batch_id"]
         chosen = [state for state in JobState if state == request.query_params.get("state")]
         after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
@@ -101,7 +110,7 @@ class Gallery:
 
         found = await self._read(read)
         if found is None:
-            return self._missing("There is no such batch.")
+            return self._missing("This batch does not exist.")
         report, page = found
         points = await self._points(batch_id)
         return self._render(
@@ -116,44 +125,45 @@ class Gallery:
         )
 
     async def job(self, request: Request) -> Response:
-        """One job: what was asked, each attempt, and what came out."""
-        story = await self._read(cards.story, request.path_params["job_id"])
-        if story is None:
-            return self._missing("There is no such job.")
-        return self._render("job.html", story=story, roles=[role for role in ROLES if story.job[role]])
+        """One job: its request, attempts, former versions and results."""
+        detail = await self._read(job_detail, request.path_params["job_id"], self._media.storage)
+        if detail is None:
+            return self._missing("This job does not exist.")
+        return self._render("job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
-        """A picture that came out (``full``), or its small copy (``small``)."""
+        """A result (``full``) or its thumbnail (``small``)."""
         size = request.path_params["size"]
         if size not in {"full", "small"}:
-            return self._missing("There is no such picture.")
+            return self._missing("This picture does not exist or was removed.")
 
         def read(session: Session) -> str | None:
             return cards.result_key(session, request.path_params["result_id"], small=size == "small")
 
         key = await self._read(read)
         if key is None:
-            return self._missing("There is no such picture.")
+            return self._missing("This picture does not exist or was removed.")
         return await self._media.serve(key, PICTURE_CACHE)
 
     async def input(self, request: Request) -> Response:
-        """The small copy of a picture that a job names."""
-        role = request.path_params["role"]
-        uri = await self._read(cards.input_uri, request.path_params["job_id"], role) if role in ROLES else None
+        """The thumbnail of an input picture; ``?version=2`` selects a former version of the job."""
+        role, version = request.path_params["role"], _number(request.query_params.get("version"))
+        job_id = request.path_params["job_id"]
+        uri = await self._read(input_uri, job_id, role, version) if role in ROLES else None
         if uri is None:
-            return self._missing("There is no such picture.")
+            return self._missing("This picture does not exist or was removed.")
         try:
-            small = await self._before.small(role, uri)
+            thumbnail = await self._thumbnails.thumbnail(role, uri)
         except NoPictureError as error:
             return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
-        media_type = "image/webp" if small.startswith(b"RIFF") else "image/jpeg"
-        return Response(small, media_type=media_type, headers={"Cache-Control": INPUT_CACHE})
+        media_type = "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"
+        return Response(thumbnail, media_type=media_type, headers={"Cache-Control": INPUT_CACHE})
 
     async def static(self, request: Request) -> Response:
         """The stylesheet and the one script."""
         name = request.path_params["name"]
         if name not in STATIC:
-            return self._missing("There is no such file.")
+            return self._missing("This file does not exist.")
         content = files("web").joinpath("static", name).read_bytes()
         return Response(content, media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"})
 
@@ -162,25 +172,21 @@ class Gallery:
             try:
                 return await handler(request)
             except (DBAPIError, UnknownBatchError):
-                return self._missing("The database does not answer just now.", HTTPStatus.SERVICE_UNAVAILABLE)
+                return self._missing(
+                    "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
+                )
 
         return answer
 
-    async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def _read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def run() -> T:
             with self._sessions() as session:
-                return work(session, *arguments)
+                return work(session, *args, **kwargs)
 
         return await run_in_threadpool(run)
 
-    async def _points(self, batch_id: int) -> list[charts.Point] | None:
-        known = self._charts.get(batch_id)
-        if known is None or known[0] < time.monotonic():
-            known = (time.monotonic() + CHART_SECONDS, await self._read(charts.series, batch_id))
-            self._charts[batch_id] = known
-            while len(self._charts) > CHARTS_KEPT:
-                self._charts.pop(next(iter(self._charts)))
-        return known[1]
+    async def _points(self, batch_id: int) -> list[timeline.Point] | None:
+        return await self._charts.get_or_await(batch_id, lambda: self._read(timeline.series, batch_id))
 
     def _render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(values), status)
@@ -190,11 +196,11 @@ class Gallery:
 
 
 def _line(
-    points: list[charts.Point] | None,
-    value: Callable[[charts.Point], float | None],
-    beside: Callable[[charts.Point], float | None] | None = None,
+    points: list[timeline.Point] | None,
+    value: Callable[[timeline.Point], float | None],
+    beside: Callable[[timeline.Point], float | None] | None = None,
 ) -> charts.Line | None:
-    """A line of one figure, on the scale of another one beside it where there is one."""
+    """A line of one figure, on the scale of another figure if `beside` is given."""
     if not points:
         return None
     most = max((beside(point) or 0.0 for point in points), default=0.0) if beside else None
@@ -202,7 +208,7 @@ def _line(
 
 
 def _link(*parts: object, **query: object) -> str:
-    """A path of ours, every part and parameter quoted; parameters that are None are left out."""
+    """A path of this application with quoted parts and parameters; parameters that are None are left out."""
     path = "/" + "/".join(quote(str(part), safe="") for part in parts)
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

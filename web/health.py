@@ -1,12 +1,14 @@
-"""Whether this process can do its work, for load balancers and people."""
+"""The health check, for load balancers and people."""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from models.connection import ping
 
 
 class Health:
@@ -16,7 +18,7 @@ class Health:
         self._engine = engine
 
     async def show(self, _: Request) -> Response:
-        """200 while the database answers; 503 names what does not."""
+        """200 while the database answers; 503 names what is missing."""
         if await run_in_threadpool(self._database_answers):
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable", "missing": ["database"]}, 503)
@@ -24,7 +26,7 @@ class Health:
     def _database_answers(self) -> bool:
         try:
             with self._engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
+                ping(connection)
         except SQLAlchemyError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""Pictures in our storage at signed links, ``/media/<expires>/<signature>/<key>``; see `workers.images.signed_urls`."""
+"""Stored pictures at signed links, ``/media/<expires>/<signature>/<key>``; see `workers.images.signed_urls`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.images.storage import Storage, StorageError
 
 CHUNK_BYTES = 1 << 18  # read and sent at once
 
-#: By the endings that our storage gives its files after looking at their bytes.
+#: By the extensions that our storage gives its files after it checked their bytes.
 MEDIA_TYPES: Mapping[str, str] = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -26,16 +26,16 @@ MEDIA_TYPES: Mapping[str, str] = {
 
 
 class Media:
-    """Serves the files that links of ours name."""
+    """Serves the files that signed links name."""
 
     def __init__(self, signer: MediaSigner, storage: Storage) -> None:
         self._signer = signer
-        self._storage = storage
+        self.storage = storage
 
     async def show(self, request: Request) -> Response:
-        """Stream the file; 403 for a forged or expired link, 404 for a file that is gone, 503 for silent storage.
+        """Stream the file; 403 for a forged or expired link, 404 for a removed file, 503 if the storage is down.
 
-        The signature covers the key, so that no key but one of ours ever reaches the storage.
+        The signature covers the key, so only keys that we signed reach the storage.
         """
         expires, key = request.path_params["expires"], request.path_params["key"]
         try:
@@ -46,13 +46,13 @@ class Media:
         return await self.serve(key, f"private, max-age={left}, immutable", with_body=request.method != "HEAD")
 
     async def serve(self, key: str, cache: str, *, with_body: bool = True) -> Response:
-        """Stream the file `key` to somebody who may read it, with `cache` as its Cache-Control."""
+        """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read."""
         try:
             size = await run_in_threadpool(self._size, key)
         except StorageError:
             return PlainTextResponse("the storage does not answer\n", 503, _plain())
         if size is None:
-            return PlainTextResponse("there is no such file\n", 404, _plain())
+            return PlainTextResponse("this file does not exist\n", 404, _plain())
         headers = {
             "Cache-Control": cache,
             "Content-Length": str(size),
@@ -64,13 +64,13 @@ class Media:
         return StreamingResponse(self._chunks(key), headers=headers, media_type=media_type)
 
     def _size(self, key: str) -> int | None:
-        if not self._storage.exists(key):
+        if not self.storage.exists(key):
             return None
-        with self._storage.open(key) as file:
+        with self.storage.open(key) as file:
             return file.seek(0, io.SEEK_END)
 
     def _chunks(self, key: str) -> Iterator[bytes]:
-        with self._storage.open(key) as file:
+        with self.storage.open(key) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 

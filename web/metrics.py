@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus; docs/metrics.md lists what it tells."""
+"""The metrics for Prometheus at ``/metrics``; docs/metrics.md lists them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from starlette.responses import PlainTextResponse, Response
 
 from models.states import AttemptState
 from workers.jobs import counters
-from workers.observability.metrics import Snapshot, Tally, collect
+from workers.observability.metrics import Counter, Snapshot, collect
 
-FRESH_SECONDS = 5.0  # an answer serves every scraper for so long, so that many of them cost no more than one
+FRESH_SECONDS = 5.0  # for which one answer serves all scrapers, so that many cost no more than one
 
 _PLACE = ("account", "operation")
 _Place = tuple[str, ...]
 
 
 class Metrics:
-    """Answers ``/metrics`` to whoever has the token; without one it is not there, since it tells what is spent."""
+    """Answers ``/metrics`` for holders of the token; without a token in the settings it is off, as it shows spend."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Metrics:
 
 
 class _Exposition(Collector):
-    """A snapshot in Prometheus' words."""
+    """A snapshot as Prometheus metrics."""
 
     def __init__(self, snapshot: Snapshot, currency: str) -> None:
         self._seen = snapshot
@@ -89,27 +89,36 @@ class _Exposition(Collector):
         seen = self._seen
         yield _gauge("recast_jobs", "Jobs by state.", ("kind", "state"), seen.jobs.items())
         age = {(): seen.oldest_queued or 0.0}
-        yield _gauge("recast_oldest_queued_seconds", "Age of the queued job that came in first.", (), age.items())
+        yield _gauge("recast_oldest_queued_seconds", "Age of the oldest queued job.", (), age.items())
         yield _gauge("recast_in_flight", "Attempts at providers.", ("account", "state"), seen.in_flight.items())
-        open_ = {(gate.account,): float(gate.closed is None) for gate in seen.gates}
-        yield _gauge("recast_gate_open", "Whether an account takes submissions.", ("account",), open_.items())
-        closed = {(gate.account, gate.closed): 1.0 for gate in seen.gates if gate.closed is not None}
-        yield _gauge("recast_gate_closed", "Why an account takes none.", ("account", "reason"), closed.items())
-        failures = {(gate.account,): gate.failures for gate in seen.gates}
-        yield _gauge("recast_gate_failures", "Failures since a submission got through.", ("account",), failures.items())
+        yield from self._accounts()
         spend = {(*place, self._currency): float(amount) for place, amount in seen.spend.items()}
         yield _gauge(
-            "recast_spend", "Money promised in this period (UTC).", ("account", "period", "currency"), spend.items()
+            "recast_spend", "Committed spend in this period (UTC).", ("account", "period", "currency"), spend.items()
         )
-        yield _gauge("recast_unannounced", "Ends that waiting tasks have not heard of.", (), [((), seen.unannounced)])
+        yield _gauge(
+            "recast_unannounced", "Ended jobs whose completion notices were not sent yet.", (), [((), seen.unannounced)]
+        )
         lag = {(name,): seconds for name, seconds in seen.lag.items()}
         yield _gauge("recast_pump_lag_seconds", "How long ago a pump should have run.", ("pump",), lag.items())
-        yield from self._tallied()
+        yield from self._counted()
 
-    def _tallied(self) -> Iterator[Metric]:
-        found: dict[str, list[Tally]] = defaultdict(list)
-        for tally in self._seen.tallies:
-            found[tally.name].append(tally)
+    def _accounts(self) -> Iterator[Metric]:
+        """Whether accounts accept submissions; `recast_gate_*` are the former names, which dashboards may use."""
+        accounts = self._seen.accounts
+        accepting = {(item.account,): float(item.closed is None) for item in accounts}
+        yield _gauge("recast_gate_open", "Whether an account accepts submissions.", ("account",), accepting.items())
+        stopped = {(item.account, item.closed): 1.0 for item in accounts if item.closed is not None}
+        failures = {(item.account,): item.failures for item in accounts}
+        for name in ("recast_account_stopped", "recast_gate_closed"):
+            yield _gauge(name, "Why an account is stopped.", ("account", "reason"), stopped.items())
+        for name in ("recast_account_failures", "recast_gate_failures"):
+            yield _gauge(name, "Failures since the last successful submission.", ("account",), failures.items())
+
+    def _counted(self) -> Iterator[Metric]:
+        found: dict[str, list[Counter]] = defaultdict(list)
+        for counter in self._seen.counters:
+            found[counter.name].append(counter)
         ended, attempts = found[counters.JOBS_ENDED], found[counters.ATTEMPTS_ENDED]
         yield _counter("recast_jobs_ended", "Jobs by how they ended.", ("state", "reason"), ended)
         labels = (*_PLACE, "state", "reason")
@@ -117,41 +126,48 @@ class _Exposition(Collector):
         yield _polls(found[counters.POLLS], attempts)
         yield _latency(found[counters.LATENCY], found[counters.LATENCY_SECONDS])
         rules = found[counters.SWEEP_FOUND]
-        yield _counter("recast_sweep_found", "What the sweep set going again.", ("rule",), rules)
-        last = {(tally.labels["rule"],): tally.last_at.timestamp() for tally in rules}
-        yield _gauge("recast_sweep_last_found_timestamp_seconds", "When it last did.", ("rule",), last.items())
+        yield _counter("recast_sweep_found", "Jobs and pumps that the sweep continued.", ("rule",), rules)
+        last = {(counter.labels["rule"],): counter.last_at.timestamp() for counter in rules}
+        yield _gauge(
+            "recast_sweep_last_found_timestamp_seconds",
+            "When the sweep last continued something.",
+            ("rule",),
+            last.items(),
+        )
 
 
-def _gauge(name: str, told: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family = GaugeMetricFamily(name, told, labels=labels)
+def _gauge(
+    name: str, help_text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
     for place, value in sorted(values):
         family.add_metric(place, value)
     return family
 
 
-def _counter(name: str, told: str, labels: tuple[str, ...], values: list[Tally]) -> Metric:
-    family = CounterMetricFamily(name, told, labels=labels)
-    for tally in values:
-        family.add_metric([tally.labels[label] for label in labels], tally.value)
+def _counter(name: str, help_text: str, labels: tuple[str, ...], values: list[Counter]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for counter in values:
+        family.add_metric([counter.labels[label] for label in labels], counter.value)
     return family
 
 
-def _polls(polls: list[Tally], attempts: list[Tally]) -> Metric:
+def _polls(polls: list[Counter], attempts: list[Counter]) -> Metric:
     done: dict[_Place, float] = defaultdict(float)
-    for tally in attempts:
-        if tally.labels["state"] == AttemptState.DONE:
-            done[_place(tally)] += tally.value
+    for counter in attempts:
+        if counter.labels["state"] == AttemptState.DONE:
+            done[_place(counter)] += counter.value
     family = SummaryMetricFamily("recast_polls", "Polls of finished attempts.", labels=_PLACE)
-    for tally in polls:
-        family.add_metric(_place(tally), count_value=int(done[_place(tally)]), sum_value=tally.value)
+    for counter in polls:
+        family.add_metric(_place(counter), count_value=int(done[_place(counter)]), sum_value=counter.value)
     return family
 
 
-def _latency(buckets: list[Tally], sums: list[Tally]) -> Metric:
+def _latency(buckets: list[Counter], sums: list[Counter]) -> Metric:
     found: dict[_Place, dict[float, float]] = defaultdict(dict)
-    for tally in buckets:
-        found[_place(tally)][float(tally.labels["le"])] = tally.value
-    total = {_place(tally): tally.value for tally in sums}
+    for counter in buckets:
+        found[_place(counter)][float(counter.labels["le"])] = counter.value
+    total = {_place(counter): counter.value for counter in sums}
     family = HistogramMetricFamily(
         "recast_provider_latency_seconds", "From a provider's acceptance to its result.", labels=_PLACE
     )
@@ -164,5 +180,5 @@ def _latency(buckets: list[Tally], sums: list[Tally]) -> Metric:
     return family
 
 
-def _place(tally: Tally) -> _Place:
-    return tuple(tally.labels[label] for label in _PLACE)
+def _place(counter: Counter) -> _Place:
+    return tuple(counter.labels[label] for label in _PLACE)

@@ -1,1 +1,1 @@
-"""What runs behind a task: the Celery app and its settings, the pumps, the gate, leases, HTTP, inputs and storage."""
+"""The worker service: the Celery app and its settings, the pumps, admission, leases, HTTP, inputs and storage."""

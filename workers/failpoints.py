@@ -1,8 +1,8 @@
-"""Named moments at which a fault test can hold a worker still, to kill it or what it talks to right there.
+"""Failpoints: named moments at which a fault test can stop a worker, to kill it or its peers right there.
 
 Off unless ``RECAST_FAILPOINT`` names a moment and ``RECAST_FAILPOINT_FILE`` a file. The first time the moment is
-reached, the file is made; until somebody removes it, or ends the process, whoever reaches the moment waits there.
-After that the process goes on as if it had never been armed.
+reached, the file is made; every thread that reaches the moment waits until the file is removed or the process ends.
+After that the process continues as if it had never been armed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MOMENTS: Final = (
     "claimed",  # jobs are claimed; nothing is prepared or written
     "committed",  # attempts are committed; no byte is sent
     "answered",  # the provider has answered; nothing is recorded
-    "recorded",  # the answer is recorded; nobody was woken
+    "recorded",  # the answer is recorded; no pump was woken
     "found",  # a poll found the result; nothing is recorded
     "stored",  # the pictures are in storage; no row says so
-    "ended",  # the end of a job that somebody waits for is committed; nothing is announced
+    "ended",  # the end of a job that a producer waits for is committed; nothing is announced
     "announced",  # the end is announced; no row says so
 )
 
@@ -33,13 +33,13 @@ _fired: list[str] = []
 
 
 def hold(moment: str) -> None:
-    """Wait here if a test has armed `moment` and not let go of it."""
+    """Wait here if a test has armed `moment` and not released it."""
     while _held(moment):
         time.sleep(_LOOK_SECONDS)
 
 
 async def hold_here(moment: str) -> None:
-    """`hold` from the event loop, which goes on meanwhile."""
+    """`hold` from the event loop, which continues meanwhile."""
     while _held(moment):  # noqa: ASYNC110 - the one who lets go is another process
         await asyncio.sleep(_LOOK_SECONDS)
 

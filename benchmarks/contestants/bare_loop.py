@@ -14,10 +14,9 @@ import os
 import signal
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-import httpx
-from httpx_aiohttp import AiohttpTransport
 from sqlalchemy import Engine, create_engine, func, insert
 
 from benchmarks.contestants import (
@@ -30,6 +29,8 @@ from benchmarks.contestants import (
     TARGET,
 )
 from benchmarks.table import jobs
+from providers.http import AsyncBaseTransport, Limits, Request, Timeout
+from workers.http.transport import AiohttpTransport
 
 CONNECTIONS = 64  # Recast's default for one account
 HTTP_SECONDS = 300.0  # includes the wait for a connection, behind everything that is in flight
@@ -39,26 +40,26 @@ GROUP_SECONDS = 0.05  # between two inserts; longer makes no measurable differen
 class Provider:
     """The stub's two calls."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, url: str) -> None:
+    def __init__(self, transport: AsyncBaseTransport, url: str) -> None:
         self._transport = transport
         self._url = url
-        self._extensions = {"timeout": httpx.Timeout(HTTP_SECONDS).as_dict()}
+        self._extensions = {"timeout": Timeout(HTTP_SECONDS).as_dict()}
 
     async def submit(self, job_id: str) -> str:
         """Submit a job and return its handle."""
         body = {"reference": job_id, "source": SOURCE, "target": TARGET}
-        answer = await self._call(httpx.Request("POST", f"{self._url}/jobs", json=body, extensions=self._extensions))
+        answer = await self._call(Request("POST", f"{self._url}/jobs", json=body, extensions=self._extensions))
         return str(answer["id"])
 
     async def poll(self, handle: str) -> str | None:
         """The result's URL, once there is one."""
-        answer = await self._call(httpx.Request("GET", f"{self._url}/jobs/{handle}", extensions=self._extensions))
+        answer = await self._call(Request("GET", f"{self._url}/jobs/{handle}", extensions=self._extensions))
         return answer["url"] if answer["status"] == "done" else None
 
-    async def _call(self, request: httpx.Request) -> dict[str, Any]:
+    async def _call(self, request: Request) -> dict[str, Any]:
         response = await self._transport.handle_async_request(request)
         body = await response.aread()
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != HTTPStatus.OK:
             raise RuntimeError(f"the stub answered {response.status_code}: {body!r}")
         answer: dict[str, Any] = json.loads(body)
         return answer
@@ -94,7 +95,7 @@ async def main() -> None:
     """Make jobs until terminated."""
     finished: list[dict[str, Any]] = []
     places = asyncio.Semaphore(IN_FLIGHT)
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    limits = Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     async with (
         AiohttpTransport(limits=limits) as transport,
         asyncio.TaskGroup() as tasks,

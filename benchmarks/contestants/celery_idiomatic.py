@@ -11,12 +11,12 @@ import os
 from functools import lru_cache
 from typing import Any
 
-import httpx
 from celery import Celery
 from sqlalchemy import Engine, create_engine, func, insert, update
 
 from benchmarks.contestants import BROKER_URL, DATABASE_URL, LATENCY_SECONDS, POLL_SECONDS, PROVIDER_URL
 from benchmarks.table import jobs
+from providers.http import Client, Limits
 
 HTTP_SECONDS = 30.0
 CONNECTIONS = 20  # HTTP and database connections of one process: one for each slot of the threads pool
@@ -44,10 +44,10 @@ app.add_defaults(
 
 
 @lru_cache(maxsize=1)
-def provider() -> httpx.Client:
+def provider() -> Client:
     """This process's HTTP client, made after the fork."""
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    return httpx.Client(base_url=os.environ[PROVIDER_URL], limits=limits, timeout=HTTP_SECONDS)
+    limits = Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    return Client(base_url=os.environ[PROVIDER_URL], limits=limits, timeout=HTTP_SECONDS)
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.chaos.plan import Plan
 from tests.stack import Stack
 from workers.config.settings import Settings
-from workers.jobs.request import Ask
+from workers.jobs.request import JobRequest
 from workers.messaging.app import configuration
 
 CHUNK_SECONDS = 5.0  # a batch's worth of jobs comes every so often
@@ -34,7 +34,7 @@ class Load:
         self._tasks = round(plan.jobs * TASK_SHARE)
         self._chunks = max(1, round(plan.seconds / CHUNK_SECONDS))
         self._next_chunk, self._next_task = 0, 0
-        self._waiting: tuple[str, list[Ask]] | None = None
+        self._waiting: tuple[str, list[JobRequest]] | None = None
         self._app = Celery("chaos", set_as_current=False)
         self._app.conf.update(
             configuration(Settings(broker_url=stack.env["RECAST_BROKER_URL"], database_url="postgresql://unused"))
@@ -65,7 +65,7 @@ class Load:
         """Let go of the broker."""
         self._app.close()
 
-    def _insert(self, batch: str, asks: list[Ask]) -> None:
+    def _insert(self, batch: str, asks: list[JobRequest]) -> None:
         try:
             self._stack.insert(asks, batch=batch)
         except IntegrityError:
@@ -95,7 +95,7 @@ class _Asks:
         self.picture = str(folder / "picture.jpg")
         Image.new("RGB", (SIDE, HEIGHT), "grey").save(self.picture)
 
-    def one(self) -> Ask:
+    def one(self) -> JobRequest:
         """The next job."""
         self._number += 1
         name = self._chance.choice(sorted(OPERATIONS))
@@ -103,8 +103,8 @@ class _Asks:
         options = given.pop("options", {})
         pinned = None if name.startswith("any") else name
         if "prompt" in given or name == "hidream.variation":
-            return Ask("generate", image=self.picture, operation=pinned, options=options, **given)
-        return Ask("swap", source=self.picture, target=self.picture, operation=pinned, options=options, **given)
+            return JobRequest("generate", image=self.picture, operation=pinned, options=options, **given)
+        return JobRequest("swap", source=self.picture, target=self.picture, operation=pinned, options=options, **given)
 
 
 _Given = Callable[[str, str], dict[str, Any]]

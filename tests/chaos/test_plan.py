@@ -16,7 +16,7 @@ from tests.chaos import load, plan
 from tests.chaos.plan import GAP_SECONDS, MANNERS, RULES, make_plan
 
 SEEDS = st.integers(0, 2**32)
-some = settings(max_examples=15, deadline=None)
+some = settings(max_examples=15)
 
 
 @some

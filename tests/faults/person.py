@@ -41,9 +41,9 @@ def _resolved(database: Database, stack: Stack) -> Counter[Verdict]:
 
 
 def open_accounts(stack: Stack) -> Counter[str]:
-    """Open every account that waits for a person; returns what they were closed for. As `recast accounts open` does."""
+    """Start every account that waits for a person, as `recast accounts start` does; returns the reasons."""
     closed = stack.sql("SELECT name, closed_reason FROM accounts WHERE closed_until = 'infinity'")
     with closing(Database(stack.env["RECAST_DATABASE_URL"])) as database:
         for row in closed:
-            database.db(admission.reopen, row.name)
+            database.db(admission.resume, row.name)
     return Counter(row.closed_reason for row in closed)

@@ -11,7 +11,7 @@ from tests.stack import Stack
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 
-GET_SECONDS = 30  # until a result that is announced must have been got
+GET_SECONDS = 120  # until a result that is announced must have been got
 
 
 class Producers:

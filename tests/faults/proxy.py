@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import ParamSpec, Self
 from urllib.parse import urlsplit, urlunsplit
+
+P = ParamSpec("P")
 
 CHUNK = 64 * 1024
 
@@ -85,9 +87,9 @@ class Proxy:
         """Everything passes again, but for connections made before, where `forget`: their state was lost."""
         self._call(self._flow, forget)
 
-    def _call(self, work: Callable[..., None], *arguments: Any) -> None:
+    def _call(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         async def run() -> None:
-            work(*arguments)
+            work(*args, **kwargs)
 
         asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 

@@ -23,7 +23,7 @@ from tests.faults.test_network import ACCOUNTS, START_SECONDS, ask
 from tests.invariants import check_all, check_idle
 from tests.stack import Stack, wait_for
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(1200)]
 
 JOBS = 12
 MORE = 4

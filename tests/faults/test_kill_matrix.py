@@ -112,11 +112,11 @@ def test_kill(deploy: Deploy, tmp_path: Any, moment: Moment, name: str) -> None:
             assert producers.get(job_id)["job"] == job_id
 
 
-def ask(number: int) -> request.Ask:
+def ask(number: int) -> request.JobRequest:
     if number % 2:
-        return request.Ask("swap", source=SOURCE, target=TARGET)
+        return request.JobRequest("swap", source=SOURCE, target=TARGET)
     options = {"width": 256, "height": 256}
-    return request.Ask("generate", image=SOURCE, prompt=f"portrait {uuid.uuid4()}", options=options)
+    return request.JobRequest("generate", image=SOURCE, prompt=f"portrait {uuid.uuid4()}", options=options)
 
 
 def done(stack: Stack, batch: str) -> int:

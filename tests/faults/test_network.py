@@ -32,7 +32,7 @@ from workers.jobs import request
 from workers.messaging.heartbeat import file_of
 from workers.observability.health import Verdict, judge
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 T = TypeVar("T")
 
@@ -254,10 +254,12 @@ def dead_and_back(
     check_all(stack)
 
 
-def ask(number: int) -> request.Ask:
+def ask(number: int) -> request.JobRequest:
     if number % 2:
-        return request.Ask("swap", source=SOURCE, target=TARGET)
-    return request.Ask("generate", image=SOURCE, prompt=f"portrait {number}", options={"width": 256, "height": 256})
+        return request.JobRequest("swap", source=SOURCE, target=TARGET)
+    return request.JobRequest(
+        "generate", image=SOURCE, prompt=f"portrait {number}", options={"width": 256, "height": 256}
+    )
 
 
 def home(stack: Stack) -> Path:

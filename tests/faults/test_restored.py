@@ -18,15 +18,15 @@ from models.tables import metadata
 from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
-from workers.jobs.request import Ask
+from workers.jobs.request import JobRequest
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
-SWAP = Ask(
+SWAP = JobRequest(
     kind="swap", source=str(PORTRAITS / "grace_hopper.jpg"), target=str(PORTRAITS / "together.jpg"),
     account="sandbox-zhiqite",
 )  # fmt: skip
-PORTRAIT = Ask(
+PORTRAIT = JobRequest(
     kind="generate", image=str(PORTRAITS / "grace_hopper.jpg"), prompt="x", operation="qolaba.consistency",
     options={"width": 256, "height": 256},
 )  # fmt: skip
@@ -56,7 +56,7 @@ def bring_back(engine: Engine, kept: Mapping[str, bytes]) -> None:
 def recast(stack: Stack, *arguments: str) -> tuple[int, Any, str]:
     """A command's exit code, its JSON, and what it said on standard error."""
     command = [sys.executable, "-m", "cli", *arguments, "--json"]
-    ended = subprocess.run(command, cwd=ROOT, env=stack.env, capture_output=True, text=True, timeout=150, check=False)
+    ended = subprocess.run(command, cwd=ROOT, env=stack.env, capture_output=True, text=True, timeout=300, check=False)
     return ended.returncode, json.loads(ended.stdout) if ended.stdout else None, ended.stderr
 
 

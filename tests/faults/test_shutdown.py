@@ -13,9 +13,9 @@ from sandbox import SandboxConfig
 from tests.faults.conftest import Deploy
 from tests.faults.test_network import ACCOUNTS, START_SECONDS, ask
 from tests.invariants import check_all, check_idle
-from tests.stack import Stack, Worker, wait_for
+from tests.stack import Stack, Worker, crowding, wait_for
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 SHUTDOWN_SECONDS = 10.0
 ANSWER_SECONDS = 0.8  # of each call to a provider
@@ -75,7 +75,7 @@ def test_asked_twice(stack: Stack, record_property: Any, number: signal.Signals)
     worker.process.wait(60)
     record_property("ended_after", round(time.monotonic() - began, 1))
     # Then it ends no later than when asked once, and nothing is lost
-    assert time.monotonic() - began < SHUTDOWN_SECONDS
+    assert time.monotonic() - began < SHUTDOWN_SECONDS * crowding()
     stack.worker("next")
     finish(stack)
 

@@ -12,7 +12,7 @@ from tests.chaos.soak import soak
 
 @pytest.mark.faults
 @pytest.mark.matrix
-@pytest.mark.timeout(900)  # the last looks at lost jobs come four deadlines after they were sent
+@pytest.mark.timeout(1800)  # the last looks at lost jobs come four deadlines after they were sent
 def test_everything_breaks_for_a_while_and_nothing_is_wrong(tmp_path: Path) -> None:
     told: list[str] = []
     report = soak(make_plan(seed=7, jobs=300, seconds=25.0), tmp_path, told.append)

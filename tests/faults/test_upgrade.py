@@ -16,10 +16,10 @@ import pytest
 from sandbox import SandboxConfig
 from tests.invariants import check_all, check_idle
 from tests.stack import PORTRAITS, ROOT, Stack, Worker, running, wait_for
-from workers.jobs.request import Ask
+from workers.jobs.request import JobRequest
 from workers.messaging.app import QUEUES
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 SOURCE, TARGET = str(PORTRAITS / "grace_hopper.jpg"), str(PORTRAITS / "together.jpg")
 FOLDER = "migrations/versions"
@@ -89,8 +89,8 @@ def test_old_and_new_workers_share_the_work(stack: Stack, tmp_path: Path, releas
 
     # When there is work of every kind
     swap, portrait = (
-        Ask("swap", source=SOURCE, target=TARGET),
-        Ask(
+        JobRequest("swap", source=SOURCE, target=TARGET),
+        JobRequest(
             "generate", image=SOURCE, prompt="x", operation="qolaba.consistency", options={"width": 256, "height": 256}
         ),
     )

@@ -24,9 +24,9 @@ def test_sigkill_in_the_middle_of_a_run(tmp_path: Path) -> None:
         stack.sandbox.add_fault("latency", where={"call": "submit"}, seconds=0.5)
         stack.insert(
             [
-                request.Ask("swap", source=SOURCE, target=TARGET)
+                request.JobRequest("swap", source=SOURCE, target=TARGET)
                 if number % 2
-                else request.Ask("generate", image=SOURCE, prompt="a pilot", options={"batch": 2})
+                else request.JobRequest("generate", image=SOURCE, prompt="a pilot", options={"batch": 2})
                 for number in range(JOBS)
             ]
         )

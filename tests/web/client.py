@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 from starlette.applications import Starlette
+
+from tests.http import ASGITransport, AsyncClient, Response
 
 
 class Client:
@@ -18,8 +19,8 @@ class Client:
         user, _, password = (auth or "").partition(":")
         self._runner = asyncio.Runner()
         self._life = app.router.lifespan_context(app)
-        self._client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        self._client = AsyncClient(
+            transport=ASGITransport(app, raise_app_exceptions=False),
             base_url="http://recast",
             auth=(user, password) if auth else None,
         )
@@ -37,6 +38,6 @@ class Client:
 
     def get(
         self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, Any] | None = None
-    ) -> httpx.Response:
+    ) -> Response:
         """What is answered, behind redirects."""
         return self._runner.run(self._client.get(path, params=params, headers=headers, follow_redirects=True))

@@ -10,7 +10,7 @@ from models.states import JobState
 from tests.stack import PORTRAITS
 from workers.config.settings import Settings
 from workers.images.storage import Storage
-from workers.images.verify import thumbnail
+from workers.images.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

@@ -1,4 +1,4 @@
-// Keeps a page up to date: fetches it again and puts in only the parts that differ, so that nothing flickers.
+// Refreshes a page: fetches it again and replaces only the parts that differ, so that nothing flickers.
 "use strict";
 
 const EVERY = 4000; // milliseconds; a page costs the database a few short queries
@@ -30,7 +30,7 @@ async function refresh() {
     }
     document.documentElement.dataset.refreshed = String(Date.now());
   } catch {
-    // The server is away; the next turn asks again.
+    // The server does not answer; the next turn tries again.
   }
 }
 

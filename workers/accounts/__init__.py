@@ -1,1 +1,1 @@
-"""Accounts at work: whether one may take another submission, what it may spend, and what it has learned."""
+"""Accounts at run time: admission, budgets, overrides, latencies and tokens."""

@@ -1,7 +1,7 @@
-"""What submissions cost and whether they may still be paid.
+"""Budgets: what submissions cost and whether they may still be paid.
 
-Money is promised in the transaction that inserts the attempt, with the spend rows locked, and given back in the one
-that records a refusal: so a budget is exact however many workers submit.
+A cost is booked in the transaction that inserts the attempt, with the spend rows locked, and returned in the one
+that records a refusal. So a budget is exact however many workers submit.
 """
 
 from __future__ import annotations
@@ -16,11 +16,34 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
+from models.bulk import Bulk
+from models.spend import ALL, account_scope, batch_scope
 from workers.config.accounts import Account
 
-ALL = "all"
-
 Period = Literal["day", "month"]
+
+#: A row of `spend`: its scope and its period.
+Key = tuple[str, str]
+
+_ROWS = Bulk[Key](scope=("text", lambda key: key[0]), period=("text", lambda key: key[1]))
+_AMOUNTS = Bulk[tuple[Key, Decimal]](
+    scope=("text", lambda row: row[0][0]),
+    period=("text", lambda row: row[0][1]),
+    amount=("numeric", lambda row: row[1]),
+)
+_LIMITS = text("SELECT id, max_cost FROM batches WHERE id = ANY(:ids) AND max_cost IS NOT NULL")
+_MAKE_ROWS = text(f"""
+    INSERT INTO spend ({_ROWS.names}) SELECT {_ROWS.names} FROM {_ROWS.table} ORDER BY {_ROWS.names}
+    ON CONFLICT DO NOTHING
+""")
+_LOCK_ROWS = text(f"""
+    SELECT {_ROWS.names}, amount FROM spend JOIN {_ROWS.table} USING ({_ROWS.names})
+    ORDER BY {_ROWS.names} FOR UPDATE OF spend
+""")
+_ADD = text(f"""
+    INSERT INTO spend ({_AMOUNTS.names}) SELECT {_AMOUNTS.names} FROM {_AMOUNTS.table} ORDER BY {_ROWS.names}
+    ON CONFLICT ({_ROWS.names}) DO UPDATE SET amount = spend.amount + excluded.amount
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,82 +109,42 @@ def seconds_left(period: str, at: datetime) -> float:
     return (first_of_next - utc).total_seconds()
 
 
-def keys(account: str, batch_id: int, at: datetime) -> list[tuple[str, str]]:
+def keys(account: str, batch_id: int, at: datetime) -> list[Key]:
     """The spend rows that an attempt of `account` in `batch_id` counts into."""
-    found = [(f"account:{account}", period) for period in periods(at).values()]
+    found = [(account_scope(account), period) for period in periods(at).values()]
     if batch_id != SINGLES:
-        found.append((f"batch:{batch_id}", ALL))
+        found.append((batch_scope(batch_id), ALL))
     return found
 
 
 def budgets(session: Session, account: Account, batch_ids: Iterable[int], at: datetime) -> Budgets:
     """Lock and read what is left; the caller holds the account's row, so only batches can be contended."""
     wanted = sorted({batch_id for batch_id in batch_ids if batch_id != SINGLES})
-    limits = (
-        {
-            row.id: row.max_cost
-            for row in session.execute(
-                text("SELECT id, max_cost FROM batches WHERE id = ANY(:ids) AND max_cost IS NOT NULL"), {"ids": wanted}
-            )
-        }
-        if wanted
-        else {}
-    )
+    limits = {row.id: row.max_cost for row in session.execute(_LIMITS, {"ids": wanted})} if wanted else {}
     if not account.budget and not limits:
         return Budgets({}, {})
     names = periods(at)
-    rows = [(f"account:{account.name}", names[period]) for period in account.budget]
-    rows += [(f"batch:{batch_id}", ALL) for batch_id in limits]
-    spent = _locked(session, rows)
-    left = {
-        period: limit.amount - spent.get((f"account:{account.name}", names[period]), Decimal(0))
-        for period, limit in account.budget.items()
-    }
+    of_account: dict[Period, Key] = {period: (account_scope(account.name), names[period]) for period in account.budget}
+    of_batches = {batch_id: (batch_scope(batch_id), ALL) for batch_id in limits}
+    spent = _locked(session, [*of_account.values(), *of_batches.values()])
     return Budgets(
-        left,
-        {batch_id: limit - spent.get((f"batch:{batch_id}", ALL), Decimal(0)) for batch_id, limit in limits.items()},
+        {period: account.budget[period].amount - spent.get(key, Decimal(0)) for period, key in of_account.items()},
+        {batch_id: limits[batch_id] - spent.get(key, Decimal(0)) for batch_id, key in of_batches.items()},
     )
 
 
-def _locked(session: Session, rows: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Decimal]:
-    parameters = {"scopes": [scope for scope, _ in rows], "periods": [period for _, period in rows]}
-    session.execute(
-        text(
-            "INSERT INTO spend (scope, period)"
-            " SELECT s, p FROM unnest(cast(:scopes AS text[]), cast(:periods AS text[])) AS w(s, p)"
-            " ORDER BY s, p ON CONFLICT DO NOTHING"
-        ),
-        parameters,
-    )
-    found = session.execute(
-        text(
-            "SELECT scope, period, amount FROM spend JOIN unnest(cast(:scopes AS text[]), cast(:periods AS text[]))"
-            " AS w(scope, period) USING (scope, period) ORDER BY scope, period FOR UPDATE OF spend"
-        ),
-        parameters,
-    )
-    return {(row.scope, row.period): row.amount for row in found}
+def _locked(session: Session, rows: Sequence[Key]) -> dict[Key, Decimal]:
+    parameters = _ROWS.of(rows)
+    session.execute(_MAKE_ROWS, parameters)
+    return {(row.scope, row.period): row.amount for row in session.execute(_LOCK_ROWS, parameters)}
 
 
 def book(session: Session, bookings: Iterable[Booking], sign: int = 1) -> None:
-    """Add the costs to every spend row they count into; `sign` -1 gives them back."""
-    amounts: dict[tuple[str, str], Decimal] = {}
+    """Add the costs to every spend row they count into; `sign` -1 returns them."""
+    amounts: dict[Key, Decimal] = {}
     for booking in bookings:
         if booking.cost:
             for key in keys(booking.account, booking.batch_id, booking.at):
                 amounts[key] = amounts.get(key, Decimal(0)) + sign * booking.cost
-    if not amounts:
-        return
-    ordered = sorted(amounts)
-    session.execute(
-        text(
-            "INSERT INTO spend (scope, period, amount) SELECT * FROM unnest(cast(:scopes AS text[]),"
-            " cast(:periods AS text[]), cast(:amounts AS numeric[])) AS w(scope, period, amount)"
-            " ORDER BY scope, period ON CONFLICT (scope, period) DO UPDATE SET amount = spend.amount + excluded.amount"
-        ),
-        {
-            "scopes": [scope for scope, _ in ordered],
-            "periods": [period for _, period in ordered],
-            "amounts": [amounts[key] for key in ordered],
-        },
-    )
+    if amounts:
+        session.execute(_ADD, _AMOUNTS.of(amounts.items()))

@@ -1,6 +1,6 @@
-"""Limits, prices and budgets that people change while the workers run: kept in the account's row, over the file's.
+"""Overrides: limits, prices and budgets that people change while workers run, kept in the account's row.
 
-Every slice of a pump reads them anew, and `begin` does so under the account's lock: workers obey within a slice.
+Every slice of a pump reads them anew, and `begin` does so under the account's lock: workers apply them within a slice.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from workers.accounts import admission
 from workers.config.accounts import Account, AccountsError, Limits, explain, one_currency
 
 NOTHING = "none"  # as a value: no rate, no budget, no price
-#: Settings that have parts of their own, such as `budget.day`.
+#: Settings that have parts, such as `budget.day`.
 PARTED = ("prices", "budget")
 
 _READ = text("SELECT overrides FROM accounts WHERE name = :name FOR UPDATE")
@@ -25,28 +26,24 @@ _WRITE = text("""
         overridden_at = CASE WHEN cast(:who AS text) IS NOT NULL THEN clock_timestamp() END
     WHERE name = :name
 """)
-# What was spent may be affordable now; where it is not, the next submission closes the account again.
-_ASK_AGAIN = text("""
-    UPDATE accounts SET closed_until = NULL, closed_reason = NULL, closed_note = NULL
-    WHERE name = :name AND closed_reason = 'budget'
-""")
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
     """``["rate=30/min", "budget.day=20 USD", "rate=none"]`` as a document like the accounts file's.
 
     Raises:
-        AccountsError: a word is no ``SETTING=VALUE``, or names no setting that can be changed live.
+        AccountsError: a word is not ``SETTING=VALUE``, or its setting cannot be changed while workers run.
     """
     found: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         setting, _, part = name.strip().partition(".")
         if not equals or not value.strip():
-            raise AccountsError(f"{word!r} is no SETTING=VALUE, such as rate=30/min or 'budget.day=20 USD'")
+            form = "write SETTING=VALUE, such as rate=30/min or 'budget.day=20 USD'"
+            raise AccountsError(f"{word!r} is not a valid setting; {form}")
         if setting not in Limits.model_fields:
             allowed = ", ".join(f"{field}.NAME" if field in PARTED else field for field in Limits.model_fields)
-            raise AccountsError(f"{setting}: cannot be changed live; allowed: {allowed}")
+            raise AccountsError(f"{setting}: cannot be changed while workers run; allowed: {allowed}")
         if bool(part) is not (setting in PARTED):
             example = "budget.day or prices.swap" if setting in PARTED else setting
             raise AccountsError(f"{name}: write {example}")
@@ -90,11 +87,11 @@ def drop(session: Session, name: str) -> list[str]:
 
 def _write(session: Session, name: str, overrides: Mapping[str, Any], who: str | None) -> None:
     session.execute(_WRITE, {"name": name, "overrides": json.dumps(overrides), "who": who})
-    session.execute(_ASK_AGAIN, {"name": name})
+    admission.resume_for_budget(session, name)
 
 
-def told(overrides: Mapping[str, Any]) -> str:
-    """Overrides as they were said: ``rate=30/min, budget.day=20 USD``."""
+def described(overrides: Mapping[str, Any]) -> str:
+    """Overrides as people write them: ``rate=30/min, budget.day=20 USD``."""
     words = []
     for setting, value in overrides.items():
         parts = value.items() if isinstance(value, Mapping) else [("", value)]

@@ -15,6 +15,11 @@ from models.transactions import Database
 from providers.sessions import Renewal
 from workers.http.encryption import box
 
+_READ = text("SELECT session, session_refresh_at FROM accounts WHERE name = :name")
+_NOTE_RENEWAL = text("UPDATE accounts SET session_refresh_at = clock_timestamp() WHERE name = :name")
+_SAVE = text("UPDATE accounts SET session = :session, session_refresh_at = NULL WHERE name = :name")
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('session:' || :name, 0))")
+
 RETRY_SECONDS = 0.1  # between two tries to get the right to renew; a renewal is one or two calls
 
 
@@ -57,20 +62,12 @@ class StoredSessions:
 
     def _write(self, session: Session, saved: bytes | None) -> None:
         if saved is None:
-            session.execute(
-                text("UPDATE accounts SET session_refresh_at = clock_timestamp() WHERE name = :name"),
-                {"name": self._account},
-            )
-            return
-        session.execute(
-            text("UPDATE accounts SET session = :session, session_refresh_at = NULL WHERE name = :name"),
-            {"name": self._account, "session": self._box.encrypt(saved)},
-        )
+            session.execute(_NOTE_RENEWAL, {"name": self._account})
+        else:
+            session.execute(_SAVE, {"name": self._account, "session": self._box.encrypt(saved)})
 
     def _read(self, session: Session) -> tuple[bytes | None, bool]:
-        row = session.execute(
-            text("SELECT session, session_refresh_at FROM accounts WHERE name = :name"), {"name": self._account}
-        ).one()
+        row = session.execute(_READ, {"name": self._account}).one()
         try:
             stored = self._box.decrypt(bytes(row.session)) if row.session is not None else None
         except InvalidToken:
@@ -78,9 +75,7 @@ class StoredSessions:
         return stored, row.session_refresh_at is not None
 
     def _try_lock(self, connection: Connection) -> bool:
-        granted: bool = connection.execute(
-            text("SELECT pg_try_advisory_lock(hashtextextended('session:' || :name, 0))"), {"name": self._account}
-        ).scalar_one()
+        granted: bool = connection.execute(_TRY_LOCK, {"name": self._account}).scalar_one()
         connection.rollback()
         return granted
 

@@ -1,1 +1,1 @@
-"""What a deployment is told: its settings and its accounts file."""
+"""Configuration of a deployment: settings and the accounts file."""

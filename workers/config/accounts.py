@@ -5,21 +5,18 @@ Errors name the file, the account, the field, the value and what is allowed; sec
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -34,72 +31,14 @@ from pydantic import (
 from providers import PROVIDERS
 from providers.protocol import Provider
 from providers.spec import Operation
+from workers.config.units import MoneyField, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$")
-_RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*$")
-_PRICE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+([A-Z]{3})(/picture)?\s*$")
-
-
-PRICE_DECIMALS = 4  # as the books keep them; a finer price would make the sum of costs differ from the spend
-
 
 class AccountsError(Exception):
     """The accounts file cannot be used; the message says where and what is allowed."""
-
-
-def duration(value: object) -> float:
-    """``"3s"``, ``"10min"``, ``"2h"`` or a number of seconds, as seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    match = _DURATION.match(str(value))
-    if not match or match[2] not in _UNITS:
-        raise ValueError(f'{value!r} is not a duration: write "3s", "10min" or "2h"')
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def rate(value: object) -> float:
-    """``"60/min"`` as submissions a second."""
-    match = _RATE.match(str(value))
-    if not match or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise ValueError(f'{value!r} is not a rate: write "60/min", "5/s" or "1000/day"')
-    return float(match[1]) / _UNITS[match[2]]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one call, or one picture, costs."""
-
-    amount: Decimal
-    currency: str
-    per_picture: bool = False
-
-    def for_pictures(self, pictures: int) -> Decimal:
-        """The price of one submission that asks for `pictures` pictures."""
-        return self.amount * pictures if self.per_picture else self.amount
-
-
-def price(value: object) -> Price:
-    """``"0.02 USD"`` or ``"0.02 USD/picture"``."""
-    if isinstance(value, Price):
-        return value
-    match = _PRICE.match(str(value))
-    try:
-        if match and -Decimal(match[1]).normalize().as_tuple().exponent <= PRICE_DECIMALS:  # type: ignore[operator]
-            return Price(Decimal(match[1]), match[2], match[3] is not None)
-    except InvalidOperation:
-        pass
-    raise ValueError(
-        f'{value!r} is not a price: write "0.02 USD" or "0.02 USD/picture", with {PRICE_DECIMALS} decimals at most'
-    )
-
-
-Seconds = Annotated[float, BeforeValidator(duration)]
-Rate = Annotated[float, BeforeValidator(rate)]
-PriceField = Annotated[Price, BeforeValidator(price)]
 
 
 class Limits(BaseModel):
@@ -113,7 +52,7 @@ class Limits(BaseModel):
     poll_every: Seconds = Field(default=3.0, gt=0)
     deadline: Seconds = Field(default=600.0, gt=0)
     prices: dict[str, PriceField] = Field(default_factory=dict)
-    budget: dict[Literal["day", "month"], PriceField] = Field(default_factory=dict)
+    budget: dict[Literal["day", "month"], MoneyField] = Field(default_factory=dict)
 
 
 class Account(Limits):
@@ -124,9 +63,9 @@ class Account(Limits):
     name: str
     provider: str
     base_url: str
-    #: Not among the limits: the sweep judges by it what a worker sent, so all processes must have the same one.
+    #: Not among the limits: the sweep judges with it what a worker sent, so all processes must have the same one.
     submit_timeout: Seconds = Field(default=30.0, gt=0, le=300)
-    #: Accounts of a lower order are used first; the others take over while none of those is open.
+    #: Accounts of a lower order are used first; the others take over while all of those are stopped.
     order: int = Field(default=0, ge=0, le=1000)
     on_unknown: Literal["hold", "resubmit"] = "hold"
     allow_hosts: tuple[str, ...] = ()
@@ -144,7 +83,7 @@ class Account(Limits):
     @classmethod
     def _face_engine_is_there(cls, value: bool) -> bool:
         if value and not all(map(find_spec, ("cv2", "numpy"))):
-            raise ValueError("needs the face engine: pip install 'recast[local]', or leave it out")
+            raise ValueError("needs the face engine: pip install 'recast-server[local]', or remove this setting")
         return value
 
     @field_validator("allow_hosts")
@@ -167,7 +106,7 @@ class Account(Limits):
         return self.sound()
 
     def sound(self) -> Self:
-        """This account, if its prices and budget fit together, which `with_overrides` does not look at.
+        """This account, if its prices and budget fit together, which `with_overrides` does not check.
 
         Raises:
             ValueError: they do not.
@@ -175,7 +114,9 @@ class Account(Limits):
         known = [_short(name) for name in self.adapter.OPERATIONS]
         for name in self.prices:
             if name not in known:
-                raise ValueError(f"prices has {name!r}, which {self.provider} cannot do; allowed: {', '.join(known)}")
+                raise ValueError(
+                    f"prices has {name!r}, which is not an operation of {self.provider}; allowed: {', '.join(known)}"
+                )
         currencies = {item.currency for item in [*self.prices.values(), *self.budget.values()]}
         if len(currencies) > 1:
             raise ValueError(f"prices and budget mix the currencies {', '.join(sorted(currencies))}: use one")
@@ -184,7 +125,8 @@ class Account(Limits):
             if unpriced:
                 raise ValueError(
                     f"budget is set but prices has no entry for {', '.join(unpriced)}: "
-                    "money that is not counted cannot be limited; `operations` names those that are used, if not all"
+                    "a budget needs a price for each operation; add the price, "
+                    "or list the operations that you use in `operations`"
                 )
         return self
 
@@ -205,7 +147,7 @@ class Account(Limits):
     def with_overrides(self, overrides: Mapping[str, Any]) -> Account:
         """This account with limits that people changed while it ran.
 
-        A price or a budget that is overridden stands beside the others of the file; None takes one away.
+        A price or a budget that is overridden is merged with the others of the file; None removes one.
 
         Raises:
             ValueError: an override is none of `Limits`.
@@ -234,7 +176,8 @@ def load(path: Path) -> dict[str, Account]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise AccountsError(
-            f"{path}: there is no accounts file; copy accounts.example.toml, or use --sandbox to try without keys"
+            f"{path}: the accounts file does not exist; "
+            "copy accounts.example.toml, or use --sandbox to try without keys"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise AccountsError(f"{path}: cannot be read: {error}") from None
@@ -256,26 +199,26 @@ def load(path: Path) -> dict[str, Account]:
 
 
 def ahead_of(account: Account, accounts: Iterable[Account]) -> tuple[Account, ...]:
-    """Those of `accounts` that are used before `account`, while one of them is open."""
+    """Those of `accounts` that are used before `account`, while one of them accepts."""
     return tuple(other for other in accounts if other.order < account.order)
 
 
 def one_currency(accounts: Iterable[Account]) -> None:
-    """Hold that all prices and budgets are in one currency.
+    """Check that all prices and budgets are in one currency.
 
     Raises:
         ValueError: they are not.
     """
     found = {item.currency for account in accounts for item in [*account.prices.values(), *account.budget.values()]}
     if len(found) > 1:
-        raise ValueError(f"prices in {', '.join(sorted(found))}: a deployment has one currency")
+        raise ValueError(f"prices in {', '.join(sorted(found))}: use one currency in all accounts")
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Account:
     """One account from its table."""
     where = f"accounts.{name}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-        raise AccountsError(f"{where}: the name may have lower-case letters, digits, - and _, 63 at most")
+        raise AccountsError(f"{where}: the name is not valid; use at most 63 lower-case letters, digits, - and _")
     rest = dict(table)
     provider = rest.pop("provider", None)
     adapter = PROVIDERS.get(str(provider))
@@ -283,9 +226,9 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
         raise AccountsError(f"{where}.provider: {provider!r} is unknown; allowed: {', '.join(sorted(PROVIDERS))}")
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
-        raise AccountsError(f"{where}.base_url: {provider} publishes no address, so the account must name it")
+        raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
     if "@" in urlsplit(str(base_url)).netloc:
-        raise AccountsError(f"{where}.base_url: carries a user name or password, which is never sent; leave them out")
+        raise AccountsError(f"{where}.base_url: contains a user name or password, which is never sent; remove them")
     if urlsplit(str(base_url)).scheme not in {"http", "https"}:
         raise AccountsError(f"{where}.base_url: {base_url!r} must begin with http:// or https://")
     loopback = urlsplit(str(base_url)).hostname in LOOPBACK
@@ -327,7 +270,7 @@ def _secret(where: str, value: object, *, literal_allowed: bool) -> str:
             raise AccountsError(f"{where}: cannot read the credential from {rest}: {error}") from None
     if literal_allowed:
         return str(value)
-    raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; a secret itself does not belong into the file')
+    raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; the file must not contain the secret itself')
 
 
 def explain(where: str, error: ValidationError, allowed: list[str]) -> str:

@@ -1,20 +1,23 @@
 """Typed settings, read once from the environment (prefix ``RECAST_``) and checked at start.
 
-`DATABASE_URL` and `BROKER_URL` unset mean the embedded stack: whoever starts it writes where it listens to
+`DATABASE_URL` and `BROKER_URL` unset mean the embedded stack: the process that starts it writes its addresses to
 ``HOME/stack.json``, and every other process of this machine joins it from there.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from recast.money import Money
 
 STACK_FILE = "stack.json"
 
@@ -29,15 +32,15 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Everything a process of Recast is told from outside, except the accounts."""
+    """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(env_prefix="RECAST_", env_file=".env", extra="ignore", frozen=True)
 
     database_url: str | None = None
     broker_url: str | None = None
-    #: Where results of tasks wait for `.get()`; the broker unless told otherwise.
+    #: Where results of tasks wait for `.get()`; the broker unless set.
     result_url: str | None = None
-    #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless told otherwise.
+    #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
     accounts_file: Path = Path("accounts.toml")
     home: Path = Path(".recast")
@@ -68,11 +71,11 @@ class Settings(BaseSettings):
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)
-    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
-    confirm_above: Decimal | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    #: `recast run` asks before it enqueues what may cost more than this; None never asks.
+    confirm_above: Decimal | None = None
     flower_auth: SecretStr | None = None
-    #: Whoever asks `web` for /metrics must bring it; without one there are none.
+    #: The bearer token of requests for /metrics; without one the page does not exist.
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     #: ``user:password`` for the gallery's pages; without it there are none.
     web_auth: SecretStr | None = None
@@ -84,6 +87,11 @@ class Settings(BaseSettings):
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=1, le=65535)
+
+    @field_validator("confirm_above", mode="before")
+    @classmethod
+    def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
+        return None if value is None else Money.parse(value, info.data.get("currency")).amount
 
     @field_validator("web_auth")
     @classmethod
@@ -114,7 +122,7 @@ class Settings(BaseSettings):
         try:
             scheme = urlsplit(value).scheme if value else ""
         except ValueError:
-            raise ValueError("is no URL that can be read") from None
+            raise ValueError("is not a valid URL") from None
         if value and info.field_name == "database_url" and not scheme.startswith("postgres"):
             raise ValueError("must begin with postgresql://")
         return value
@@ -125,7 +133,7 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("PUBLIC_URL must begin with http:// or https://")
         if value is not None and "@" in urlsplit(value).netloc:
-            raise ValueError("PUBLIC_URL carries a user name or password, and is given to providers; leave them out")
+            raise ValueError("PUBLIC_URL contains a user name or password, and providers receive it; remove them")
         return value.rstrip("/") if value else None
 
     @model_validator(mode="after")
@@ -133,7 +141,7 @@ class Settings(BaseSettings):
         if (self.database_url is None) != (self.broker_url is None):
             missing = "DATABASE_URL" if self.database_url is None else "BROKER_URL"
             raise ValueError(
-                f"RECAST_{missing} is not set although its partner is: set both, or neither for the embedded stack"
+                f"RECAST_{missing} is not set, but the other URL is; set both, or neither to use the embedded stack"
             )
         longest = MAX_COUNTDOWN_SECONDS + self.slice_seconds
         if self.visibility_timeout < 2 * longest:
@@ -170,12 +178,21 @@ def read(**overrides: object) -> Settings:
     except ValueError as error:
         raise SettingsError(_explain(error)) from None
     if settings.embedded and settings.stack_file.is_file():
-        stack = json.loads(settings.stack_file.read_text())
-        known = {name: value for name, value in stack.items() if getattr(settings, name, value) is None}
-        settings = settings.model_copy(
-            update={name: SecretStr(value) if name == "secret_key" else value for name, value in known.items()}
-        )
+        settings = settings.model_copy(update=_joined(settings, json.loads(settings.stack_file.read_text())))
     return settings
+
+
+def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a running embedded stack for settings that are not set."""
+    given = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
+    if settings.accounts_file.exists():
+        given.add("accounts_file")
+    types: Mapping[str, Callable[[Any], Any]] = {"secret_key": SecretStr, "accounts_file": Path}
+    return {
+        name: types.get(name, str)(value)
+        for name, value in stack.items()
+        if name in Settings.model_fields and name not in given and value is not None
+    }
 
 
 @lru_cache(maxsize=1)

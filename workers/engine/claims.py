@@ -1,4 +1,4 @@
-"""Claiming queued jobs for an account, fairly over batches; and turning prepared jobs into attempts, exactly.
+"""Claims of queued jobs for an account, fairly over batches.
 
 A claim only keeps others from preparing the same job. What may be paid is decided in `begin`, under the lock of the
 account's row, in the transaction that inserts the attempts.
@@ -6,6 +6,7 @@ account's row, in the transaction that inserts the attempts.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,16 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.bulk import Bulk
+from models.fragments import claimable, columns, last_attempt, seconds_from_now, until
+from models.identity import client_reference
+from models.jobs import INPUTS, ROLES
+from models.states import AttemptState
 from workers.config.accounts import Account
 from workers.engine.leases import LEASE_SECONDS
 from workers.jobs.lanes import lane_operation
 
-FULL_RETRY_SECONDS = 2.0  # a batch with all the jobs in flight that it may have is looked at again this often
+FULL_RETRY_SECONDS = 2.0  # a batch at its in-flight limit is checked again this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,26 @@ class Claim:
     #: The latest attempt: its number, account and state.
     last_number: int
     last_account: str | None
-    last_state: str | None
+    last_state: AttemptState | None
     #: Of the job, as its inputs were read.
     version: int
     #: Why no account that is used before this one takes it; None where this one comes first.
     passed_over: str | None = None
+
+    @property
+    def resend(self) -> bool:
+        """Whether the last attempt is sent again: it was provably never received, by this same account."""
+        return self.last_state is AttemptState.NOT_SENT
+
+    @property
+    def number(self) -> int:
+        """The next attempt's number: the last one's again if that is sent again."""
+        return self.last_number if self.resend else self.last_number + 1
+
+    @property
+    def reference(self) -> uuid.UUID:
+        """The next attempt's id."""
+        return client_reference(self.job_id, self.number)
 
 
 _HEADS = text("""
@@ -56,83 +77,102 @@ _HEADS = text("""
     WHERE batches.paused_at IS NULL
 """)
 
-_FREE = """
-    j.state = 'queued' AND (j.claimed_until IS NULL OR j.claimed_until < clock_timestamp())
-    AND (j.not_before IS NULL OR j.not_before <= clock_timestamp())
-"""
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A (lane, batch) pair that has queued jobs."""
+
+    lane: str
+    batch_id: int
+    #: How many more jobs of the batch may be in flight; None where it has no limit of its own.
+    room: int | None
+
+
+_PAIRS = Bulk[_Head](
+    lane=("text", lambda head: head.lane), batch_id=("int", lambda head: head.batch_id),
+    room=("int", lambda head: head.room),
+)  # fmt: skip
 _CLAIM = text(f"""
-    WITH wanted AS (
-        SELECT * FROM unnest(cast(:lanes AS text[]), cast(:batches AS int[]), cast(:rooms AS int[]))
-            AS w(lane, batch_id, room)
-    ), heads AS (
+    WITH heads AS (
         SELECT c.id, c.priority, c.seq, w.batch_id,
             row_number() OVER (PARTITION BY w.batch_id ORDER BY c.priority DESC, c.seq) AS turn
-        FROM wanted w CROSS JOIN LATERAL (
+        FROM {_PAIRS.table} CROSS JOIN LATERAL (
             SELECT id, priority, seq FROM jobs j
-            WHERE {_FREE} AND j.lane = w.lane AND j.batch_id = w.batch_id
+            WHERE {claimable("j")} AND j.lane = w.lane AND j.batch_id = w.batch_id
             ORDER BY priority DESC, seq LIMIT least(:number, w.room)
         ) c
     ), chosen AS (
         SELECT id FROM heads ORDER BY (batch_id <> 0), priority DESC, turn, seq LIMIT :number
     ), locked AS (
         SELECT j.id FROM jobs j JOIN chosen USING (id)
-        WHERE {_FREE} AND j.lane = ANY(cast(:lanes AS text[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+        WHERE {claimable("j")} AND j.lane = ANY(cast(:lanes AS text[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
     ), claimed AS (
-        UPDATE jobs SET claimed_until = clock_timestamp() + {LEASE_SECONDS} * interval '1 second'
+        UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM locked WHERE jobs.id = locked.id
-        RETURNING jobs.id, seq, batch_id, priority, lane, source, target, image, prompt, options, version,
+        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version,
             coalesce(expires_at < clock_timestamp(), false) AS expired
     )
     SELECT claimed.*, coalesce(last.number, 0) AS last_number, last.account AS last_account, last.state AS last_state
-    FROM claimed LEFT JOIN LATERAL (
-        SELECT number, account, state FROM attempts WHERE job_id = claimed.id ORDER BY number DESC LIMIT 1
-    ) last ON true
+    FROM claimed LEFT JOIN LATERAL {last_attempt("claimed.id", "number, account, state")} last ON true
     ORDER BY (batch_id <> 0), priority DESC, seq
-""")  # noqa: S608 - the only thing put in is our own text above
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """The (lane, batch) pairs that an account may claim from now."""
-
-    lanes: list[str]
-    batches: list[int]
-    #: How many more jobs of the batch may be in flight; None where it has no limit of its own.
-    rooms: list[int | None]
-    #: Whether others were left out because their batches have as many jobs in flight as they may.
-    full: bool
-    #: By lane: why the accounts that are used first do not take it.
-    passed_over: Mapping[str, str]
-
-
-_GATES = text("""
+""")
+_LEAST_WAIT = text(f"""
+    SELECT min(least_wait) FROM {_PAIRS.table}, LATERAL (
+        SELECT min(coalesce(greatest(0, {until("greatest(claimed_until, not_before)")}), 0)) AS least_wait
+        FROM (
+            SELECT claimed_until, not_before FROM jobs j
+            WHERE j.state = 'queued' AND j.lane = w.lane AND j.batch_id = w.batch_id
+            ORDER BY priority DESC, seq LIMIT 1000
+        ) first
+    ) c
+""")
+_UNCLAIM = text("""
+    UPDATE jobs SET claimed_until = NULL WHERE id IN (
+        SELECT id FROM jobs WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE)
+""")
+_WAITS = Bulk[tuple[str, float, str | None]](
+    id=("text", lambda wait: wait[0]), second=("float8", lambda wait: wait[1]), why=("text", lambda wait: wait[2])
+)
+_POSTPONE = text(f"""
+    WITH locked AS (
+        SELECT j.id, w.second, w.why FROM jobs j JOIN {_WAITS.table} ON w.id = j.id
+        WHERE j.state = 'queued' ORDER BY j.id FOR UPDATE OF j
+    )
+    UPDATE jobs SET claimed_until = NULL, error = locked.why, not_before = {seconds_from_now("locked.second")}
+    FROM locked WHERE jobs.id = locked.id
+""")
+_AHEAD = text("""
     SELECT name, coalesce(closed_reason, 'outage') || coalesce(': ' || closed_note, '') AS why,
         failures = 0 AND (closed_until IS NULL OR closed_until <= clock_timestamp()) AS open
     FROM accounts WHERE name = ANY(:names) ORDER BY name
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """What an account may claim from now."""
+
+    pairs: list[_Head]
+    #: Whether others were left out because their batches have as many jobs in flight as they may.
+    full: bool
+    #: By lane: why the accounts that are used first do not take it.
+    passed_over: Mapping[str, str]
+
+
 def _heads(session: Session, account: Account, ahead: Sequence[Account]) -> _Heads:
-    pairs = [pair for pair in session.execute(_HEADS) if lane_operation(pair.lane, account) is not None]
+    pairs = [_Head(**row._mapping) for row in session.execute(_HEADS) if lane_operation(row.lane, account) is not None]
     full = any(pair.room is not None and pair.room <= 0 for pair in pairs)
     pairs = [pair for pair in pairs if pair.room is None or pair.room > 0]
     passed_over: dict[str, str] = {}
     if pairs and ahead:
-        gates = {row.name: row for row in session.execute(_GATES, {"names": [other.name for other in ahead]})}
+        rows = {row.name: row for row in session.execute(_AHEAD, {"names": [other.name for other in ahead]})}
         for lane in {pair.lane for pair in pairs}:
-            first = [gates[other.name] for other in ahead if other.name in gates and lane_operation(lane, other)]
+            first = [rows[other.name] for other in ahead if other.name in rows and lane_operation(lane, other)]
             if any(found.open for found in first):
                 pairs = [pair for pair in pairs if pair.lane != lane]
             elif first:
-                passed_over[lane] = "; ".join(f"{found.name} is closed ({found.why})" for found in first)
-    return _Heads(
-        [pair.lane for pair in pairs],
-        [pair.batch_id for pair in pairs],
-        [pair.room for pair in pairs],
-        full,
-        passed_over,
-    )
+                passed_over[lane] = "; ".join(f"{found.name} is stopped ({found.why})" for found in first)
+    return _Heads(pairs, full, passed_over)
 
 
 def claim(session: Session, account: Account, number: int, ahead: Sequence[Account] = ()) -> list[Claim]:
@@ -141,23 +181,21 @@ def claim(session: Session, account: Account, number: int, ahead: Sequence[Accou
     Jobs that one of the accounts `ahead` could do are left to those while one of them is open.
     """
     heads = _heads(session, account, ahead)
-    if not heads.lanes:
+    if not heads.pairs:
         return []
-    rows = session.execute(
-        _CLAIM, {"lanes": heads.lanes, "batches": heads.batches, "rooms": heads.rooms, "number": number}
-    )
+    rows = session.execute(_CLAIM, {**_PAIRS.of(heads.pairs), "number": number})
     return [
         Claim(
             job_id=row.id,
             batch_id=row.batch_id,
             operation=lane_operation(row.lane, account) or "",
-            pictures={role: uri for role in ("source", "target", "image") if (uri := getattr(row, role))},
+            pictures={role: uri for role in ROLES if (uri := getattr(row, role))},
             prompt=row.prompt,
             options=row.options,
             expired=row.expired,
             last_number=row.last_number,
             last_account=row.last_account,
-            last_state=row.last_state if row.last_account == account.name else None,
+            last_state=AttemptState(row.last_state) if row.last_account == account.name else None,
             version=row.version,
             passed_over=heads.passed_over.get(row.lane),
         )
@@ -168,54 +206,20 @@ def claim(session: Session, account: Account, number: int, ahead: Sequence[Accou
 def next_claim_in(session: Session, account: Account, ahead: Sequence[Account] = ()) -> float | None:
     """Seconds until a job of `account` can be claimed (0: now), or None when none is queued that is left to it."""
     heads = _heads(session, account, ahead)
-    if not heads.lanes:
+    if not heads.pairs:
         # Its jobs may end at other accounts, whose pumps do not know of this one's.
         return FULL_RETRY_SECONDS if heads.full else None
-    seconds = session.execute(
-        text("""
-            SELECT min(least_wait) FROM unnest(cast(:lanes AS text[]), cast(:batches AS int[])) AS w(lane, batch_id),
-            LATERAL (
-                SELECT min(coalesce(greatest(0, extract(epoch FROM greatest(claimed_until, not_before)
-                                                        - clock_timestamp())), 0)) AS least_wait
-                FROM (
-                    SELECT claimed_until, not_before FROM jobs j
-                    WHERE j.state = 'queued' AND j.lane = w.lane AND j.batch_id = w.batch_id
-                    ORDER BY priority DESC, seq LIMIT 1000
-                ) first
-            ) c
-        """),
-        {"lanes": heads.lanes, "batches": heads.batches},
-    ).scalar_one_or_none()
+    seconds = session.execute(_LEAST_WAIT, _PAIRS.of(heads.pairs)).scalar_one_or_none()
     return float(seconds) if seconds is not None else 0.0
 
 
 def unclaim(session: Session, job_ids: Sequence[str]) -> None:
     """Let others claim these jobs at once."""
     if job_ids:
-        session.execute(
-            text(
-                "UPDATE jobs SET claimed_until = NULL WHERE id IN"
-                " (SELECT id FROM jobs WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE)"
-            ),
-            {"ids": sorted(job_ids)},
-        )
-
-
-_POSTPONE = text("""
-    WITH locked AS (
-        SELECT j.id, w.seconds, w.why
-        FROM jobs j JOIN unnest(cast(:ids AS text[]), cast(:seconds AS float8[]), cast(:reasons AS text[]))
-            AS w(id, seconds, why) ON w.id = j.id
-        WHERE j.state = 'queued' ORDER BY j.id FOR UPDATE OF j
-    )
-    UPDATE jobs SET claimed_until = NULL, error = locked.why,
-        not_before = clock_timestamp() + locked.seconds * interval '1 second'
-    FROM locked WHERE jobs.id = locked.id
-""")
+        session.execute(_UNCLAIM, {"ids": sorted(job_ids)})
 
 
 def postpone(session: Session, waits: Sequence[tuple[str, float, str | None]]) -> None:
     """Let these claimed jobs (id, seconds, why) wait before they are claimed again."""
     if waits:
-        ids, seconds, reasons = zip(*waits, strict=True)
-        session.execute(_POSTPONE, {"ids": list(ids), "seconds": list(seconds), "reasons": list(reasons)})
+        session.execute(_POSTPONE, _WAITS.of(waits))

@@ -1,4 +1,4 @@
-"""After a group is written: wake the pumps it made work for, and announce the jobs it ended."""
+"""Notifications after a group is written: wake the pumps that have new work, and announce the jobs that ended."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import structlog
 
 from workers.engine.record import Recorded
 from workers.engine.runtime import Runtime
-from workers.engine.wake import DELIVER_PUMP, poll_pump, store_pump, submit_pump, wake_from_pump
+from workers.engine.wake import DELIVER_PUMP, awake, poll_pump, store_pump, submit_pump
 from workers.failpoints import hold_here
-from workers.messaging.events import show
 from workers.messaging.publish import announce
+from workers.messaging.task_events import show
 
 log = structlog.get_logger()
 
 
-async def tell(runtime: Runtime, account: str, recorded: Recorded) -> None:
-    """Pass on what a written group means for others; whatever gets lost here, the sweep finds."""
+async def notify(runtime: Runtime, account: str, recorded: Recorded) -> None:
+    """Wake pumps and announce ended jobs; the sweep finds whatever is lost here."""
     await hold_here("ended" if recorded.announce else "recorded")
     if recorded.poll_in is not None:
-        await wake_from_pump(runtime, poll_pump(account), recorded.poll_in)
-    if recorded.saving:
-        await wake_from_pump(runtime, store_pump())
-    if recorded.freed or recorded.requeued:
-        await wake_from_pump(runtime, submit_pump(account))
+        await awake(runtime, poll_pump(account), wake_in=recorded.poll_in)
+    now = {
+        store_pump(): recorded.saving,
+        submit_pump(account): recorded.freed or recorded.requeued,
+        DELIVER_PUMP: any(move.heard for move in recorded.ended),
+    }
+    await awake(runtime, *(pump for pump, needed in now.items() if needed))
     if shown := runtime.sampler.choose(recorded.ended):
-        await runtime.adb(show, shown)
-    if any(move.heard for move in recorded.ended):
-        await wake_from_pump(runtime, DELIVER_PUMP)
+        await runtime.adb(show, shown, runtime.settings.currency)
     if recorded.announce:
         await runtime.in_thread(announce, recorded.announce)

@@ -1,14 +1,16 @@
-"""What each outcome of a submission or a poll means for the attempt, the job, the gate and the money. Pure.
+"""The effects of each outcome of a submission or a poll on the attempt, the job, the account and the money. Pure.
 
-submission                        attempt     job                                gate
-Accepted                          running     running                            opens
-Done                              done        saving (succeeded without files)   opens
-Refused: picture or text          refused     rejected                           opens
-Refused: credentials or credit    refused     queued                             closes until changed
-Refused: anything else            refused     queued, after max_attempts failed  opens
-Throttled                         not_sent    queued                             closes for Retry-After or back-off
-NotSent                           not_sent    queued                             closes for back-off
-Unclear                           unknown     running                            closes for back-off
+It decides on what providers answered; `providers.outcomes` has the types of the answers.
+
+submission                        attempt     job                                account
+Accepted                          running     running                            accepts
+Done                              done        saving (succeeded without files)   accepts
+Refused: picture or text          refused     rejected                           accepts
+Refused: credentials or credit    refused     queued                             stops until resumed
+Refused: anything else            refused     queued, after max_attempts failed  accepts
+Throttled                         not_sent    queued                             stops for Retry-After or back-off
+NotSent                           not_sent    queued                             stops for back-off
+Unclear                           unknown     running                            stops for back-off
 
 poll                              attempt     job
 Pending, Unanswered               running     running; past the deadline expired and failed (timed_out)
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, JobState, Reason
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, Closure, JobState, Reason
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -44,23 +46,24 @@ from providers.outcomes import (
 )
 from providers.spec import Operation
 from workers.accounts.latency import LATE_LOOKS, next_look
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.config.accounts import Account
+from workers.engine.due import Due
+from workers.engine.saving import Postponed, Stored
 from workers.jobs.moves import AttemptMove, JobMove
 
-AGAIN_FIRST_SECONDS = 5.0
-AGAIN_CAP_SECONDS = 300.0
-WRITE_SECONDS = 5.0  # bytes of a submission are written within this of its commit, or never
-JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before anybody but its sender judges a submission
+AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; longer faults seldom end by themselves
+WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of its commit, or never
+JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission
 LOCATE_FIRST_SECONDS = 2.0
 ABSENCES_THAT_COUNT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why the gate closes: for `seconds`, for a back-off of its own (None), or until changed (`lasting`)."""
+    """Why an account stops: for `seconds`, for a back-off (None), or until the reason is gone (`lasting`)."""
 
-    reason: str
+    reason: Closure
     note: str
     seconds: float | None = None
     lasting: bool = False
@@ -72,15 +75,19 @@ class Trouble:
 class Effects:
     """Everything one outcome changes."""
 
-    attempt: AttemptMove
+    attempt: AttemptMove | None = None
     job: JobMove | None = None
     release: bool = False
     trouble: Trouble | None = None
+    #: Pictures of the job that were stored.
+    stored: tuple[Stored, ...] = ()
+    #: That the job is not saved yet.
+    postponed: Postponed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A submission that was made."""
+    """A submission that was sent."""
 
     reference: uuid.UUID
     job_id: str
@@ -89,34 +96,13 @@ class Sent:
     sent_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An attempt whose poll, or whose search at the provider, is due. Times in seconds of the database's clock."""
-
-    id: uuid.UUID
-    job_id: str
-    number: int
-    operation: str
-    state: AttemptState
-    handle: str | None
-    locator: str | None
-    polls: int
-    absences: int
-    callback_token: str | None
-    #: Since the provider took it (since it was sent, where that is unknown).
-    age: float
-    #: Until its deadline; negative once passed.
-    left: float
-    asked_at: datetime
-
-
-def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
+def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
     """What a submission's outcome changes."""
     if isinstance(outcome, Accepted):
         return Effects(
             AttemptMove(
                 sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, accepted=True,
-                poll_in=first_look, raw=outcome.raw, asked_at=sent.sent_at,
+                poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
             )
         )  # fmt: skip
     if isinstance(outcome, Done):
@@ -130,14 +116,14 @@ def of_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempt
     return Effects(
         AttemptMove(
             sent.reference, AttemptState.UNKNOWN, _WAS_SENDING, Reason.UNCLEAR_SUBMIT, outcome.message,
-            poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, asked_at=sent.sent_at,
+            poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, requested_at=sent.sent_at,
         ),
-        trouble=Trouble("outage", outcome.message, sent_at=sent.sent_at),
+        trouble=Trouble(Closure.OUTAGE, outcome.message, sent_at=sent.sent_at),
     )  # fmt: skip
 
 
 _WAS_SENDING = frozenset({AttemptState.SENDING})
-# The sender's own late word about a submission that the sweep has judged unknown meanwhile is welcome.
+# The sender may still record the outcome of a submission that the sweep has set to unknown meanwhile.
 _WAS_SENT = frozenset({AttemptState.SENDING, AttemptState.UNKNOWN})
 
 
@@ -147,7 +133,7 @@ def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
     )
     if outcome.reason in ACCOUNT_REASONS:
         job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
-        trouble = Trouble(outcome.reason.value, outcome.message, lasting=True)
+        trouble = Trouble(Closure(outcome.reason), outcome.message, lasting=True)
         return Effects(attempt, job, release=True, trouble=trouble)
     return Effects(
         attempt,
@@ -161,7 +147,7 @@ def _not_sent(sent: Sent, reason: Reason, message: str, retry_after: float | Non
         AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, reason, message),
         JobMove(sent.job_id, JobState.QUEUED, reason, message, _OPEN),
         release=True,
-        trouble=Trouble(reason.value, message, retry_after, sent_at=sent.sent_at),
+        trouble=Trouble(Closure(reason), message, retry_after, sent_at=sent.sent_at),
     )
 
 
@@ -169,7 +155,7 @@ def _unsuccessful(job_id: str, number: int, reason: Reason, message: str, again:
     if reason in REJECTING_REASONS:
         return JobMove(job_id, JobState.REJECTED, reason, message, _SENT_OR_HELD)
     if again and number < max_attempts:
-        wait = jittered(growing(number - 1, first=AGAIN_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+        wait = AGAIN.delay(number - 1)
         return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait)
     return JobMove(job_id, JobState.FAILED, reason, message, _SENT_OR_HELD)
 
@@ -187,7 +173,7 @@ def _done(
         reference, AttemptState.DONE, accepted=True, handle=outcome.handle, polled=polled, raw=outcome.raw,
         outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message,
     )  # fmt: skip
-    # A job that was given up may have another attempt at work; a late result counts only where none has.
+    # A job that was given up may have another attempt in flight; a late result counts only if it has none.
     expected = _GIVEN_UP if late else None
     if message:
         return Effects(attempt, JobMove(job_id, JobState.FAILED, Reason.BAD_OUTPUT, message, _IN_WORK))
@@ -210,10 +196,10 @@ def _plain(facts: Any) -> Any:
     return facts
 
 
-def of_poll(
+def after_poll(
     due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
 ) -> Effects:
-    """What a poll's outcome changes; `interval` in seconds is what waits for the next poll grow from."""
+    """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
     if isinstance(outcome, Done):
         return _done(due.id, due.job_id, operation, outcome, polled=True, late=due.state is AttemptState.EXPIRED)
     if isinstance(outcome, Failed):
@@ -233,18 +219,18 @@ def of_poll(
         return Effects(
             AttemptMove(
                 due.id, due.state, error=message, poll_in=wait, polled=True, pending=pending, raw=outcome.raw,
-                asked_at=due.asked_at,
+                requested_at=due.requested_at,
             )
         )  # fmt: skip
     return _timed_out(due, account, message, outcome.raw)
 
 
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:
-    # A result that was paid for may still come: a few late looks are cheap.
+    # A result that was paid for may still come, and a few late polls are cheap.
     late = int(-due.left // account.deadline)
     attempt = AttemptMove(
         due.id, AttemptState.EXPIRED, _LATE, Reason.TIMED_OUT, message, polled=True, raw=raw,
-        poll_in=account.deadline if late < LATE_LOOKS else None, asked_at=due.asked_at,
+        poll_in=account.deadline if late < LATE_LOOKS else None, requested_at=due.requested_at,
     )  # fmt: skip
     if due.state is AttemptState.EXPIRED:
         return Effects(attempt)
@@ -255,32 +241,33 @@ def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> E
 _LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
 
 
-def of_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
-    """What a search for an unclear submission changes; `provable`: word may still come, by a search or a callback."""
+def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
+    """What a search for an unclear submission changes; `provable`: a search or a callback may still find it."""
     if isinstance(outcome, Found):
         return Effects(
             AttemptMove(
                 due.id, AttemptState.RUNNING, _UNKNOWN, handle=outcome.handle, accepted=True, polled=True,
-                poll_in=account.poll_every, asked_at=due.asked_at,
+                poll_in=account.poll_every, requested_at=due.requested_at,
             ),
             JobMove(due.job_id, JobState.RUNNING, expected=frozenset({JobState.HELD})),
         )  # fmt: skip
     judged = due.age > WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS
     absent = isinstance(outcome, Absent) and judged
     if absent and due.absences + 1 >= ABSENCES_THAT_COUNT:
+        note = "the provider never received it"
         return Effects(
-            AttemptMove(due.id, AttemptState.NOT_SENT, _UNKNOWN, Reason.LOST, "the provider never got it", absent=True),
-            JobMove(due.job_id, JobState.QUEUED, Reason.LOST, "the provider never got it", _OPEN),
+            AttemptMove(due.id, AttemptState.NOT_SENT, _UNKNOWN, Reason.LOST, note, absent=True),
+            JobMove(due.job_id, JobState.QUEUED, Reason.LOST, note, _OPEN),
             release=True,
         )
-    message = outcome.message if isinstance(outcome, NotYetKnown) else "the provider does not know it (yet)"
+    message = outcome.message if isinstance(outcome, NotYetKnown) else "the provider does not know the submission (yet)"
     if provable and due.left > 0:
         pace = max(account.poll_every, LOCATE_FIRST_SECONDS)
         wait = next_look(due.polls, interval=pace, poll_every=pace, left=due.left)
         return Effects(
             AttemptMove(
                 due.id, AttemptState.UNKNOWN, _UNKNOWN, error=message, poll_in=wait, polled=True, absent=absent,
-                asked_at=due.asked_at,
+                requested_at=due.requested_at,
             )
         )  # fmt: skip
     return _unlocatable(due, account, message)
@@ -292,16 +279,18 @@ _OPEN = frozenset({JobState.RUNNING, JobState.HELD})
 
 def _unlocatable(due: Due, account: Account, message: str) -> Effects:
     if account.on_unknown == "resubmit":
-        note = f"{message}; submitted again as the account's on_unknown says: possibly charged twice"
+        note = f"{message}; submitted again (on_unknown = resubmit); it may be charged twice"
         return Effects(
             AttemptMove(due.id, AttemptState.EXPIRED, _UNKNOWN, Reason.UNCLEAR_SUBMIT, note, polled=True),
             JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK),
         )
-    held = "it is not known whether the provider took the job, and its API cannot tell; see `recast resolve`"
-    # The in-flight place is kept until the deadline: if the provider did take it, it is busy with it.
+    held = (
+        "it is not known whether the provider accepted the job, and its API has no search; decide with `recast resolve`"
+    )
+    # The in-flight place is kept until the deadline: if the provider accepted it, it is working on it.
     state = AttemptState.UNKNOWN if due.left > 0 else AttemptState.EXPIRED
     attempt = AttemptMove(
         due.id, state, _UNKNOWN, Reason.UNCLEAR_SUBMIT, message, polled=True,
-        poll_in=due.left if due.left > 0 else None, asked_at=due.asked_at,
+        poll_in=due.left if due.left > 0 else None, requested_at=due.requested_at,
     )  # fmt: skip
     return Effects(attempt, JobMove(due.job_id, JobState.HELD, Reason.UNCLEAR_SUBMIT, held, _IN_WORK))

@@ -1,4 +1,4 @@
-"""The poll pump: asks an account's provider about the attempts that are due, and searches for unclear ones."""
+"""The poll pump: polls the due attempts of an account, and searches for unclear ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_ago, until
 from models.states import AttemptState
 from providers.outcomes import Done, Failed, LocateOutcome, Pending, PollOutcome
 from providers.protocol import NotSentError, Provider, UnclearError
@@ -20,20 +21,23 @@ from providers.spec import OpenAttempt
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.engine import provider_calls
-from workers.engine.notify import tell
-from workers.engine.outcomes import Due, Effects, of_locate, of_poll
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.due import DUE, Due
+from workers.engine.in_flight import InFlight
+from workers.engine.notify import notify
+from workers.engine.outcomes import Effects, after_locate, after_poll
 from workers.engine.record import Recorded, record
-from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import poll_pump
 from workers.failpoints import hold_here
 from workers.failures import describe
 from workers.jobs.moves import AttemptMove
 
 TICK_SECONDS = 0.25  # how soon a running slice notices an attempt that a callback made due
-AHEAD = 2  # due attempts in hand for each connection
+AHEAD = 2  # due attempts claimed for each connection
 GATHER_SECONDS = 0.05  # due attempts are claimed at most this often, so that a claim brings many
-IDLE_SECONDS = 1.0  # with nothing due for longer than this the slot is handed back
+IDLE_SECONDS = 1.0  # with nothing due for longer than this the slot is released
 SPOILED_RETRY_SECONDS = 60.0
 INBOX_MARGIN_SECONDS = 0.1  # on top of `poll_every`, for the way of a call to the provider
 
@@ -43,30 +47,21 @@ log = structlog.get_logger()
 
 _BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC LIMIT :number")
 
-_ATTEMPTS = """
-    SELECT id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-        clock_timestamp() AS asked_at,
-        extract(epoch FROM clock_timestamp() - coalesce(accepted_at, sent_at))::float8 AS age,
-        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS left
-    FROM attempts
-    WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[])) AND {which}
-    ORDER BY next_poll_at LIMIT :number
-"""
-_DUE = text(_ATTEMPTS.format(which="next_poll_at <= clock_timestamp()"))
-# An inbox is read for all attempts of the account at once, whoever of them is due.
-_OPEN = text(
-    _ATTEMPTS.format(which="next_poll_at IS NOT NULL AND (state <> 'unknown' OR next_poll_at <= clock_timestamp())")
-)
-_INBOX_TURN = text("""
+_OF_ACCOUNT = "FROM attempts WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[]))"
+_FIRST = "ORDER BY next_poll_at LIMIT :number"
+_DUE = text(f"SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp() {_FIRST}")
+# An inbox is read for all attempts of the account at once, whichever of them is due.
+_OPEN = text(f"""
+    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL
+        AND (state <> 'unknown' OR next_poll_at <= clock_timestamp()) {_FIRST}
+""")
+_INBOX_TURN = text(f"""
     UPDATE accounts SET inbox_at = clock_timestamp()
-    WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= clock_timestamp() - :every * interval '1 second')
+    WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= {seconds_ago(":every")})
     RETURNING name
 """)
 _INBOX_READ = text("UPDATE accounts SET inbox_at = clock_timestamp() WHERE name = :account")
-_NEXT = text("""
-    SELECT extract(epoch FROM min(next_poll_at) - clock_timestamp())::float8 FROM attempts
-    WHERE account = :account AND next_poll_at IS NOT NULL AND NOT id = ANY(cast(:busy AS uuid[]))
-""")
+_NEXT = text(f"SELECT {until('min(next_poll_at)')} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,36 +89,35 @@ class PollPump:
         self._runtime.latencies[self._account.name] = self._latencies
         self._account = self._account.with_overrides(overrides)
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
+        writer: BatchWriter[_Answered] = BatchWriter(
             self._runtime,
             self._write,
-            after=partial(tell, self._runtime, self._account.name),
-            spoiled=self._spoiled,
+            after=partial(notify, self._runtime, self._account.name),
+            fallback=self._write_fallback,
             done=self._written,
         )
-        calls: set[asyncio.Task[None]] = set()
         try:
-            while not turn.over:
-                calls = {call for call in calls if not call.done()}
-                if self._receipts:
-                    calls.add(asyncio.ensure_future(self._acknowledge(provider)))
-                due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
-                for chunk in self._chunks(due, provider.POLL_MANY):
-                    calls.add(asyncio.ensure_future(self._call(provider, chunk, group)))
-                if self._busy:
-                    await turn.wait(set(), GATHER_SECONDS if due else TICK_SECONDS)
-                    continue
-                soon = await turn.db(self.next_in)
-                if soon is None or soon > IDLE_SECONDS:
-                    break
-                await turn.wait(set(), min(soon, TICK_SECONDS))
+            async with writer, InFlight() as calls:
+                await self._work(turn, provider, writer, calls)
         finally:
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
             await self._acknowledge(provider)
             del self._runtime.latencies[self._account.name]
             await turn.db(self._end_slice)
+
+    async def _work(self, turn: Slice, provider: Provider, writer: BatchWriter[_Answered], calls: InFlight) -> None:
+        while not turn.over:
+            if self._receipts:
+                calls.start(self._acknowledge(provider))
+            due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
+            for chunk in self._chunks(due, provider.POLL_MANY):
+                calls.start(self._call(provider, chunk, writer))
+            if self._busy:
+                await turn.wait(GATHER_SECONDS if due else TICK_SECONDS)
+                continue
+            soon = await turn.db(self.next_in)
+            if soon is None or soon > IDLE_SECONDS:
+                break
+            await turn.wait(min(soon, TICK_SECONDS))
 
     def next_in(self, session: Session) -> float | None:
         """When the next attempt is due."""
@@ -131,7 +125,7 @@ class PollPump:
         return None if seconds is None else max(0.0, float(seconds))
 
     def _room(self, provider: Provider) -> int:
-        # Asking twice costs nothing, so due attempts are taken ahead of the connections that they will wait for.
+        # A second poll costs nothing, so due attempts are taken ahead of the connections that they will wait for.
         return max(0, AHEAD * self._runtime.settings.connections * provider.POLL_MANY - len(self._busy))
 
     def _begin_slice(self, session: Session) -> tuple[dict[str, object], Latencies]:
@@ -154,8 +148,7 @@ class PollPump:
 
     def _take(self, session: Session, statement: TextClause, number: int) -> list[Due]:
         parameters = {"account": self._account.name, "number": number, "busy": list(self._busy)}
-        rows = session.execute(statement, parameters).mappings()
-        due = [Due(**{**row, "state": AttemptState(row["state"])}) for row in rows]
+        due = [Due.read(row) for row in session.execute(statement, parameters)]
         self._busy.update(item.id for item in due)
         return due
 
@@ -165,18 +158,20 @@ class PollPump:
         known = [item for item in due if item.state is not AttemptState.UNKNOWN]
         return lost + [known[start : start + size] for start in range(0, len(known), size)]
 
-    async def _call(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+    async def _call(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         try:
             async with self._connections:
-                await self._ask(provider, chunk, group)
+                await self._ask(provider, chunk, writer)
         except SQLAlchemyError as error:
-            # What is due stays due: whoever has a database asks for it again.
+            # What is due stays due: a worker with a working database reads it again.
             log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=describe(error))
             self._busy.difference_update(item.id for item in chunk)
 
-    async def _ask(self, provider: Provider, chunk: Sequence[Due], group: Group[_Answered]) -> None:
+    async def _ask(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         if chunk[0].state is AttemptState.UNKNOWN:
-            group.put(_Answered(chunk[0], await self._locate(provider, chunk[0])))
+            answer = await self._locate(provider, chunk[0])
+            self._say("located", chunk[0], answer)
+            writer.put(_Answered(chunk[0], answer))
             return
         answers = await provider_calls.poll(provider, [_open(item) for item in chunk])
         if any(isinstance(outcome, Done) for outcome in answers.values()):
@@ -187,7 +182,8 @@ class PollPump:
         for item in chunk:
             outcome = answers.get(item.id, Pending())
             self._learn(item, outcome)
-            group.put(_Answered(item, outcome))
+            self._say("polled", item, outcome)
+            writer.put(_Answered(item, outcome))
 
     def _inbox_read(self, session: Session) -> None:
         session.execute(_INBOX_READ, {"account": self._account.name})
@@ -197,7 +193,7 @@ class PollPump:
         self._receipts += getattr(item.outcome, "receipts", ())
 
     async def _acknowledge(self, provider: Provider) -> None:
-        """Tell the provider what is committed; what fails here is told again, or vanishes at the provider by itself."""
+        """Acknowledge what is committed; a failed call is repeated, or the message expires at the provider."""
         receipts, self._receipts = self._receipts, []
         try:
             if receipts:
@@ -209,6 +205,12 @@ class PollPump:
         token = item.callback_token
         bodies = [] if token is None else await self._runtime.adb(_called_back, token)
         return await provider_calls.locate(provider, _open(item), bodies)
+
+    def _say(self, what: str, item: Due, outcome: PollOutcome | LocateOutcome) -> None:
+        log.debug(
+            what, job=item.job_id, attempt=item.number, account=self._account.name, polls=item.polls,
+            outcome=type(outcome).__name__,
+        )  # fmt: skip
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         if isinstance(outcome, Done | Failed | Pending):
@@ -222,12 +224,12 @@ class PollPump:
         if item.due.state is AttemptState.UNKNOWN:
             assert not isinstance(item.outcome, PollOutcome)
             provable = self._account.adapter.CAN_LOCATE or item.due.callback_token is not None
-            return of_locate(item.due, self._account, item.outcome, provable=provable)
+            return after_locate(item.due, self._account, item.outcome, provable=provable)
         assert isinstance(item.outcome, PollOutcome)
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
         interval = self._latencies.interval(operation.name, operation.typical_seconds, self._account.poll_every)
-        return of_poll(
+        return after_poll(
             item.due,
             operation,
             self._account,
@@ -236,7 +238,7 @@ class PollPump:
             max_attempts=self._runtime.settings.max_attempts,
         )
 
-    def _spoiled(self, session: Session, item: _Answered, error: Exception) -> None:
+    def _write_fallback(self, session: Session, item: _Answered, error: Exception) -> None:
         """An answer the database refuses to store counts as none."""
         message = f"the answer could not be stored: {type(error).__name__}"
         move = AttemptMove(item.due.id, item.due.state, error=message, polled=True, poll_in=SPOILED_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""From a claimed job to an order that can be sent: inputs brought to the provider, options typed, cost known."""
+"""Preparation of claimed jobs: inputs uploaded or linked, options validated, cost computed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
-from models.states import ACCOUNT_REASONS, REJECTING_REASONS, JobState, Reason
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, Closure, JobState, Reason
 from providers.outcomes import Refused, Throttled, Unclear
 from providers.protocol import NotSentError, Provider, UnclearError, UploadError
 from providers.spec import Fit, FittedOptions, Input, Need, Order, Via
@@ -24,13 +23,34 @@ from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.http.urls import new_address
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
-from workers.images.inputs import MAX_INPUT_BYTES, BadInputError, Held, InputTroubleError, NoFaceInputError, Wish, hold
+from workers.images.inputs import (
+    MAX_INPUT_BYTES,
+    BadInputError,
+    ImageSpec,
+    InputTroubleError,
+    LoadedImage,
+    NoFaceInputError,
+    load_image,
+)
 from workers.images.uris import is_remote
 from workers.jobs.moves import JobMove
 
 TROUBLE_WAIT_SECONDS = 15.0  # before a job whose input could not be read just now is claimed again
 
 log = structlog.get_logger()
+
+_NOTE_INPUT = text("""
+    INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key)
+    ON CONFLICT (uri, sha256) DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)
+""")
+_KNOWN_UPLOAD = text("""
+    SELECT handle FROM uploads WHERE account = :account AND role = :role AND sha256 = :sha256
+        AND (expires_at IS NULL OR expires_at > clock_timestamp())
+""")
+_REMEMBER_UPLOAD = text("""
+    INSERT INTO uploads (account, role, sha256, handle) VALUES (:account, :role, :sha256, :handle)
+    ON CONFLICT (account, role, sha256) DO UPDATE SET handle = excluded.handle, created_at = clock_timestamp()
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +63,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Unready:
-    """A job that cannot be sent (now): what becomes of it, and what that says of the account."""
+    """A job that cannot be sent now: its next state, and the trouble of the account, if any."""
 
     job: JobMove
     trouble: Trouble | None = None
@@ -57,7 +77,7 @@ async def prepare(
     return (
         [item for item in results if isinstance(item, Prepared)],
         [
-            # What is wrong with the inputs of a former version says nothing of the job as it is now.
+            # A fault in the inputs of a former version does not concern the job's current version.
             replace(item, job=replace(item.job, version=claim.version))
             for item, claim in zip(results, claims, strict=True)
             if isinstance(item, Unready)
@@ -83,18 +103,18 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
 
 
 def _not_uploaded(claim: Claim, outcome: Refused | Throttled | Unclear) -> Unready:
-    """An upload that the provider did not take; uploads cost nothing, so all but a bad picture is tried again."""
+    """An upload that the provider did not accept. Uploads cost nothing, so all but a bad picture is tried again."""
     if isinstance(outcome, Throttled):
-        return _later(claim, outcome.message, Trouble("throttled", outcome.message, outcome.retry_after))
+        return _later(claim, outcome.message, Trouble(Closure.THROTTLED, outcome.message, outcome.retry_after))
     if isinstance(outcome, Refused) and outcome.reason in REJECTING_REASONS:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, outcome.reason, outcome.message, _QUEUED))
     if isinstance(outcome, Refused) and outcome.reason in ACCOUNT_REASONS:
-        return _later(claim, outcome.message, Trouble(outcome.reason.value, outcome.message, lasting=True))
+        return _later(claim, outcome.message, Trouble(Closure(outcome.reason), outcome.message, lasting=True))
     return _later(claim, outcome.message)
 
 
 def _later(claim: Claim, message: str, trouble: Trouble | None = None) -> Unready:
-    wait = 0.0 if trouble else TROUBLE_WAIT_SECONDS  # a closed gate is wait enough
+    wait = 0.0 if trouble else TROUBLE_WAIT_SECONDS  # a stopped account waits already
     return Unready(JobMove(claim.job_id, JobState.QUEUED, None, message, _QUEUED, wait=wait), trouble)
 
 
@@ -103,11 +123,10 @@ _QUEUED = frozenset({JobState.QUEUED})
 
 async def _prepared(runtime: Runtime, account: Account, provider: Provider, claim: Claim) -> Prepared:
     operation = account.operations[claim.operation]
-    number = claim.last_number + (claim.last_state != "not_sent")
     public_url = runtime.settings.public_url
     address, token = new_address(public_url) if operation.callback and public_url else (None, None)
     order = Order(
-        reference=client_reference(claim.job_id, number),
+        reference=claim.reference,
         operation=claim.operation,
         options=operation.options.model_validate(dict(claim.options)),
         inputs={},
@@ -137,67 +156,49 @@ async def _input(
     runtime: Runtime, account: Account, provider: Provider, order: Order, role: str, need: Need, uri: str
 ) -> Input:
     fit = order.options.fit if isinstance(order.options, FittedOptions) else Fit.REJECT
-    wish = Wish(need, fit, account.check_face)
+    spec = ImageSpec(need, fit, account.check_face)
     if need.via is Via.URL:
         if not is_remote(uri):
-            return await runtime.in_thread(runtime.inputs.link, role, uri, wish)
+            return await runtime.in_thread(runtime.inputs.link, role, uri, spec)
         if need.exact:
-            return await runtime.in_thread(runtime.inputs.offer, await _held(runtime, account, role, uri, wish))
+            return await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
         if account.check_face:
-            await _held(runtime, account, role, uri, wish)
+            await _load(runtime, account, role, uri, spec)
         return Input(url=uri)
-    held = await _held(runtime, account, role, uri, wish)
-    known = held.known
+    loaded = await _load(runtime, account, role, uri, spec)
+    known = loaded.known
     if need.via is Via.BYTES:
-        return replace(known, data=held.data)
+        return replace(known, data=loaded.data)
     if not need.shared:
-        return replace(known, handle=await provider.upload(role, replace(order, inputs={role: known}), held.data))
+        return replace(known, handle=await provider.upload(role, replace(order, inputs={role: known}), loaded.data))
     # One of the jobs that need the same upload makes it; the others wait for it.
-    async with runtime.one_at_a_time(f"upload:{account.name}:{role}:{held.sha256}"):
-        handle = await runtime.adb(_known_upload, account.name, role, held.sha256)
+    async with runtime.one_at_a_time(f"upload:{account.name}:{role}:{loaded.sha256}"):
+        handle = await runtime.adb(_known_upload, account.name, role, loaded.sha256)
         if handle is None:
-            handle = await provider.upload(role, replace(order, inputs={role: known}), held.data)
-            await runtime.adb(_remember_upload, account.name, role, held.sha256, handle)
+            handle = await provider.upload(role, replace(order, inputs={role: known}), loaded.data)
+            await runtime.adb(_remember_upload, account.name, role, loaded.sha256, handle)
     return replace(known, handle=handle)
 
 
-async def _held(runtime: Runtime, account: Account, role: str, uri: str, wish: Wish) -> Held:
+async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: ImageSpec) -> LoadedImage:
     data = await fetch(runtime.downloads(account), uri, max_bytes=MAX_INPUT_BYTES) if is_remote(uri) else None
 
-    def made_ready() -> Held:
-        held = runtime.inputs.read(role, uri) if data is None else hold(role, uri, data)
-        return runtime.inputs.ready(role, uri, held, wish)
+    def made_ready() -> LoadedImage:
+        loaded = runtime.inputs.read(role, uri) if data is None else load_image(role, uri, data)
+        return runtime.inputs.ready(role, uri, loaded, spec)
 
     return await runtime.in_thread(made_ready)
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:
-    session.execute(
-        text(
-            "INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key) ON CONFLICT (uri, sha256)"
-            " DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)"
-        ),
-        {"uri": uri, "sha256": sha256, "key": key},
-    )
+    session.execute(_NOTE_INPUT, {"uri": uri, "sha256": sha256, "key": key})
 
 
 def _known_upload(session: Session, account: str, role: str, sha256: str) -> str | None:
-    handle: str | None = session.execute(
-        text(
-            "SELECT handle FROM uploads WHERE account = :account AND role = :role AND sha256 = :sha256"
-            " AND (expires_at IS NULL OR expires_at > clock_timestamp())"
-        ),
-        {"account": account, "role": role, "sha256": sha256},
-    ).scalar_one_or_none()
+    upload = {"account": account, "role": role, "sha256": sha256}
+    handle: str | None = session.execute(_KNOWN_UPLOAD, upload).scalar_one_or_none()
     return handle
 
 
 def _remember_upload(session: Session, account: str, role: str, sha256: str, handle: str) -> None:
-    session.execute(
-        text(
-            "INSERT INTO uploads (account, role, sha256, handle) VALUES (:account, :role, :sha256, :handle)"
-            " ON CONFLICT (account, role, sha256)"
-            " DO UPDATE SET handle = excluded.handle, created_at = clock_timestamp()"
-        ),
-        {"account": account, "role": role, "sha256": sha256, "handle": handle},
-    )
+    session.execute(_REMEMBER_UPLOAD, {"account": account, "role": role, "sha256": sha256, "handle": handle})

@@ -1,4 +1,4 @@
-"""Asking a provider: whatever an adapter raises becomes the outcome that the protocol has for it.
+"""Calls of adapters: every exception of an adapter becomes the outcome that the protocol has for it.
 
 A mistake in an adapter counts as an answer that did not come: it may have happened after the bytes went out.
 """
@@ -42,7 +42,7 @@ async def submit(provider: Provider, order: Order, *, write_before: float) -> Su
 
 
 async def poll(provider: Provider, attempts: Sequence[OpenAttempt]) -> dict[uuid.UUID, PollOutcome]:
-    """Ask how attempts stand; those left out of the answer are pending."""
+    """Poll attempts; those left out of the answer are pending."""
     references = [attempt.reference for attempt in attempts]
 
     async def asked() -> dict[uuid.UUID, PollOutcome]:
@@ -63,7 +63,7 @@ async def locate(provider: Provider, attempt: OpenAttempt, bodies: Sequence[byte
         if handle is not None:
             return Found(handle)
         if not provider.CAN_LOCATE:
-            return NotYetKnown("the provider's API cannot tell")
+            return NotYetKnown("the provider's API has no search for it")
         return await provider.locate(attempt)
 
     return await _answer(sought(), NotYetKnown, provider, [attempt.reference])

@@ -1,24 +1,34 @@
-"""Writing groups of outcomes: gate, attempts, jobs, batches and money in one transaction, in the order of locks."""
+"""Groups of outcomes, written in one transaction: admission, attempts, jobs, batches, money, in the order of locks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, AttemptState, JobState
 from workers.accounts import admission, budget
+from workers.commit_log import on_commit
+from workers.engine import saving
 from workers.engine.outcomes import Effects, Trouble
-from workers.jobs.moves import AttemptMove, Moved
+from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 from workers.jobs.transitions import move_attempts, move_jobs
+
+_WAITED_FOR = text("""
+    SELECT DISTINCT job_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NULL
+""")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a written group means for others: whom to wake, whom to tell."""
+    """What must happen after a group is written: pumps to wake, jobs to announce."""
 
     saving: bool
     requeued: bool
@@ -29,36 +39,56 @@ class Recorded:
     ended: tuple[Moved, ...]
 
 
-def record(session: Session, account: str, effects: Sequence[Effects], *, opened: bool = False) -> Recorded:
-    """Write what outcomes change at `account`; an attempt in another state than expected keeps it, and so does its job.
+def record(session: Session, account: str | None, effects: Sequence[Effects], *, opened: bool = False) -> Recorded:
+    """Write what outcomes change; an attempt in another state than expected keeps it, and so does its job.
 
-    `opened` says that a submission got through although the gate was half open.
+    Args:
+        session: a transaction.
+        account: whose admission is settled; None where the outcomes do not concern one.
+        effects: of the outcomes.
+        opened: a submission succeeded while the account was half open.
     """
-    settle_gate(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
-    moved = move_attempts(session, [effect.attempt for effect in effects])
-    valid = [effect for effect in effects if effect.attempt.id in moved]
-    # Of a former version's attempt only the books hear: what came of it is not this version's picture.
-    jobs = move_jobs(
-        session, [replace(effect.job, attempt=moved[effect.attempt.id].number) for effect in valid if effect.job]
-    )
-    released = [moved[effect.attempt.id] for effect in valid if effect.release]
+    if account is not None:
+        settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+    moved = move_attempts(session, [effect.attempt for effect in effects if effect.attempt])
+    _keep(session, effects)
+    valid = [effect for effect in effects if effect.attempt is None or effect.attempt.id in moved]
+    jobs = move_jobs(session, [_job_move(effect.job, effect.attempt, moved) for effect in valid if effect.job])
+    for held in (job for job in jobs if job.now is JobState.HELD):
+        on_commit(session, log.warning, "job_held", job=held.job_id, account=account, reason=held.reason)
+    released = [moved[effect.attempt.id] for effect in valid if effect.attempt and effect.release]
     budget.book(
         session,
-        [budget.Booking(account, attempt.batch_id, attempt.cost, attempt.sent_at) for attempt in released],
+        [budget.Booking(attempt.account, attempt.batch_id, attempt.cost, attempt.sent_at) for attempt in released],
         sign=-1,
     )
-    return recorded(session, [effect.attempt for effect in valid], jobs)
+    return recorded(session, [effect.attempt for effect in valid if effect.attempt], jobs)
 
 
-def settle_gate(session: Session, account: str, troubles: Sequence[Trouble], *, opened: bool = False) -> None:
-    """Close the gate for these troubles, or open it wholly when a probe got through."""
+def _job_move(move: JobMove, attempt: AttemptMove | None, moved: Mapping[uuid.UUID, AttemptMoved]) -> JobMove:
+    # Of a former version's attempt only the books hear: what came of it is not this version's picture.
+    return replace(move, attempt=moved[attempt.id].number) if attempt else move
+
+
+def _keep(session: Session, effects: Sequence[Effects]) -> None:
+    """Keep what was stored of jobs before they are moved: the move writes the events that webhooks receive."""
+    stored = [stored for effect in effects for stored in effect.stored]
+    postponed = [effect.postponed for effect in effects if effect.postponed]
+    if stored or postponed:
+        moving = {effect.job.job_id for effect in effects if effect.job}
+        waiting = {wait.job_id for wait in postponed}
+        saving.write(session, stored, postponed, sorted(moving | waiting))
+
+
+def settle_admission(session: Session, account: str, troubles: Sequence[Trouble], *, opened: bool = False) -> None:
+    """Stop the account for these troubles, or let it accept again after a successful probe."""
     if not troubles:
         if opened:
             admission.succeeded(session, account)
         return
     lasting = next((trouble for trouble in troubles if trouble.lasting), None)
     if lasting:
-        admission.close(session, account, lasting.reason, lasting.note)
+        admission.stop(session, account, lasting.reason, lasting.note)
         return
     # A group's troubles have one cause: they count as one failure, with the longest wait that was asked for.
     worst = max(troubles, key=lambda trouble: trouble.seconds or 0.0)
@@ -85,8 +115,4 @@ def waiting_for(session: Session, ended: Sequence[Moved]) -> tuple[str, ...]:
     ids = [move.job_id for move in ended if move.batch_id == SINGLES]
     if not ids:
         return ()
-    rows = session.execute(
-        text("SELECT DISTINCT job_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NULL"),
-        {"ids": ids},
-    )
-    return tuple(row.job_id for row in rows)
+    return tuple(session.execute(_WAITED_FOR, {"ids": ids}).scalars())

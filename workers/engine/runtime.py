@@ -1,4 +1,4 @@
-"""What one worker process has: settings, database, accounts with their adapters, storage, one event loop in a thread.
+"""The runtime of a worker process: settings, database, accounts with adapters, storage, one event loop in a thread.
 
 Celery's task slots are threads. A pump's slot hands its slice to the loop and waits; HTTP runs on the loop, SQL in a
 small pool of threads beside it.
@@ -26,13 +26,13 @@ from workers.config.accounts import Account, AccountsError, load
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
 from workers.http.client import HttpClient, build_client
-from workers.http.recorder import Recorder, secrets_of
-from workers.http.redaction import Redacted
+from workers.http.recorder import Recorder
+from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
-from workers.messaging.events import Sampler
+from workers.messaging.task_events import Sampler
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Runtime(Database):
         super().__init__(settings.database_url)
         self.settings = settings
         self.stopping = threading.Event()
-        #: Pumps that claim work in this process now: they look again before they end, so nobody needs to wake them.
+        #: Pumps that claim work in this process now: they check again before they end, so they need no wake-up.
         self.active: dict[str, asyncio.Event] = {}
         #: What the poll pumps that run in this process learn, for its submit pumps to use at once.
         self.latencies: dict[str, Latencies] = {}
@@ -60,12 +60,12 @@ class Runtime(Database):
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._providers: dict[str, Provider] = {}
         self._downloads: dict[str, HttpClient] = {}
-        self._teller: HttpClient | None = None
+        self._webhook_client: HttpClient | None = None
         self._clients: list[HttpClient] = []
 
     @cached_property
     def accounts(self) -> Mapping[str, Account]:
-        """The accounts of the accounts file, each with its gate in the database.
+        """The accounts of the accounts file, each with its row in the database.
 
         Raises:
             AccountsError: the file is missing or wrong.
@@ -142,11 +142,11 @@ class Runtime(Database):
         return self._downloads[account.name]
 
     @property
-    def teller(self) -> HttpClient:
-        """The client that tells webhooks; call on the loop."""
-        if self._teller is None:
-            self._teller = self._client(Guard(self.settings.webhook_hosts))
-        return self._teller
+    def webhook_client(self) -> HttpClient:
+        """The HTTP client for webhooks; call on the loop."""
+        if self._webhook_client is None:
+            self._webhook_client = self._client(Guard(self.settings.webhook_hosts))
+        return self._webhook_client
 
     def _client(self, guard: Guard) -> HttpClient:
         client = build_client(guard, max_connections=self.settings.connections)

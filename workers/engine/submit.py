@@ -1,6 +1,6 @@
 """The submit pump: claims an account's queued jobs, prepares them, commits their attempts and sends them.
 
-gate --> claim --> prepare --> begin (attempts committed, money promised) --> send --> outcomes written in groups
+admission --> claim --> prepare --> begin (attempts committed, cost booked) --> send --> outcomes written in groups
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+import structlog
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
@@ -20,20 +21,24 @@ from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.config.accounts import Account, ahead_of
 from workers.engine import begin, claims, provider_calls
-from workers.engine.notify import tell
-from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, of_submit
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
+from workers.engine.notify import notify
+from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, after_submit
 from workers.engine.prepare import Prepared, Unready, prepare
-from workers.engine.record import Recorded, record, recorded, settle_gate
-from workers.engine.runner import PATIENCE_SECONDS, Group, Slice
+from workers.engine.record import Recorded, record, recorded, settle_admission
 from workers.engine.runtime import Runtime
+from workers.engine.slice import PATIENCE_SECONDS, Slice
 from workers.engine.wake import submit_pump
 from workers.failpoints import hold_here
-from workers.http.client import clock
+from workers.http.exchange import clock
 from workers.jobs.moves import AttemptMove
 from workers.jobs.transitions import move_jobs
 
-BLOCKED_RETRY_SECONDS = 5.0  # a full account is looked at again at least this often, should no poll wake us
+BLOCKED_RETRY_SECONDS = 5.0  # a full account is checked again at least this often, in case no poll wakes the pump
 MIN_CLAIM_SHARE = 4  # claim again when a quarter of the connections is free, not for every single one
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +62,30 @@ class SubmitPump:
         self._retry_in: float | None = None
 
     async def run(self, turn: Slice) -> None:
-        """Submit until the slice is over or nothing may be, or is left to be, submitted."""
+        """Submit until the slice ends, no job is left, or none may be submitted."""
         self._account, self._latencies = await turn.db(self._begin_slice)
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
-            self._runtime, self._write, after=partial(tell, self._runtime, self._account.name), spoiled=_spoiled
+        writer: BatchWriter[_Answered] = BatchWriter(
+            self._runtime,
+            self._write,
+            after=partial(notify, self._runtime, self._account.name),
+            fallback=_write_fallback,
         )
-        sending: set[asyncio.Task[None]] = set()
-        try:
+        async with writer, InFlight(self._connections) as sending:
             while not turn.over:
-                sending = {call for call in sending if not call.done()}
-                free = self._connections - len(sending)
-                if free < self._connections // MIN_CLAIM_SHARE:
-                    sending = await turn.wait(sending, turn.left)
+                if sending.free < self._connections // MIN_CLAIM_SHARE:
+                    await turn.wait(turn.left, sending)
                     continue
-                begun = await self._next(turn, provider, free)
+                begun = await self._next(turn, provider, sending.free)
                 if begun is None:
                     if not await self._patient(turn, sending):
                         break
                     continue
                 for item, sent_at, write_before in begun:
-                    sending.add(asyncio.ensure_future(self._send(provider, item, sent_at, write_before, group)))
-        finally:
-            if sending:
-                await asyncio.wait(sending)
-            await group.close()
+                    sending.start(self._send(provider, item, sent_at, write_before, writer))
 
     def next_in(self, session: Session) -> float | None:
-        """When the next job can be claimed, or the gate opens."""
+        """Seconds until the next job can be claimed and the account accepts; None when neither is known."""
         seen = admission.read(session, self._account.name)
         waiting = claims.next_claim_in(session, self._account, self._ahead)
         if waiting is None:
@@ -106,10 +107,11 @@ class SubmitPump:
         return self._base.with_overrides(seen.overrides), admission.latencies(session, self._base.name)
 
     async def _next(self, turn: Slice, provider: Provider, free: int) -> list[tuple[Prepared, datetime, float]] | None:
-        """Claim and commit up to `free` submissions; None when there is nothing to claim or no place."""
+        """Claim and commit up to `free` submissions; None when there is no job or no place."""
         claimed = await turn.db(self._claim, free)
         if not claimed:
             return None
+        log.debug("claimed", account=self._account.name, jobs=len(claimed))
         ids = {claim.job_id for claim in claimed}
         turn.in_hand |= ids
         await hold_here("claimed")
@@ -127,13 +129,18 @@ class SubmitPump:
             await self._turn_away(turn, unusable)
         if not prepared:
             return []
-        by_reference = {item.ready.reference: item for item in prepared}
+        by_reference = {item.ready.claim.reference: item for item in prepared}
         begun, write_before = await turn.db(self._begin, [item.ready for item in prepared])
         if not begun.started:
             self._retry_in = begun.ask_in
+            self._say_why_not(begun.blocked_by, begun.ask_in)
             return None
         await hold_here("committed")
         return [(by_reference[reference], begun.sent_at, write_before) for reference in begun.started]
+
+    def _say_why_not(self, because: str | None, ask_in: float | None) -> None:
+        """Log why nothing may be submitted now: a stop, a limit, a budget, or paused batches."""
+        log.debug("not_submitted", account=self._account.name, because=because or "jobs_not_free", ask_in=ask_in)
 
     def _claim(self, session: Session, free: int) -> list[claims.Claim]:
         room_for = self._account.max_in_flight - free
@@ -142,25 +149,32 @@ class SubmitPump:
         allowed = admission.allowance(seen, self._account, free)
         self._half_open = seen.failures > 0
         self._retry_in = None if allowed.number else allowed.ask_in
+        if not allowed.number:
+            self._say_why_not(allowed.blocked_by, allowed.ask_in)
         return claims.claim(session, self._account, allowed.number, self._ahead) if allowed.number else []
 
     def _begin(self, session: Session, ready: Sequence[begin.Ready]) -> tuple[begin.Begun, float]:
-        # The time to write runs from before the rows are written, so a commit that takes long is charged to it.
+        # The time to write runs from before the rows are written, so a slow commit counts against it.
         write_before = clock() + WRITE_SECONDS
         return begin.begin(session, self._account, ready, self._count), write_before
 
     async def _turn_away(self, turn: Slice, unready: Sequence[Unready]) -> None:
+        for item in unready:
+            log.debug(
+                "not_ready", job=item.job.job_id, account=self._account.name, to=item.job.to, error=item.job.error
+            )
+
         def write(session: Session) -> Recorded:
-            settle_gate(session, self._account.name, [item.trouble for item in unready if item.trouble])
+            settle_admission(session, self._account.name, [item.trouble for item in unready if item.trouble])
             waiting = [item.job for item in unready if item.job.to is JobState.QUEUED]
             claims.postpone(session, [(move.job_id, move.wait, move.error) for move in waiting])
             ending = [item.job for item in unready if item.job.to is not JobState.QUEUED]
             return recorded(session, (), move_jobs(session, ending))
 
-        await tell(self._runtime, self._account.name, await turn.db(write))
+        await notify(self._runtime, self._account.name, await turn.db(write))
 
-    async def _patient(self, turn: Slice, sending: set[asyncio.Task[None]]) -> bool:
-        """Wait a little for a place, an answer or a job; False when it is time to hand the slot back."""
+    async def _patient(self, turn: Slice, sending: InFlight) -> bool:
+        """Wait a little for a place, an answer or a job; False when the slot should be released."""
         if self._retry_in is None:
             return await turn.patience(sending)
         if self._retry_in > PATIENCE_SECONDS:
@@ -169,13 +183,17 @@ class SubmitPump:
         return True
 
     async def _send(
-        self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, group: Group[_Answered]
+        self, provider: Provider, item: Prepared, sent_at: datetime, write_before: float, writer: BatchWriter[_Answered]
     ) -> None:
         claim = item.ready.claim
         outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
+        log.debug(
+            "submitted", job=claim.job_id, attempt=claim.number, account=self._account.name,
+            operation=claim.operation, outcome=type(outcome).__name__,
+        )  # fmt: skip
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
-        group.put(_Answered(Sent(item.ready.reference, claim.job_id, item.ready.number, operation, sent_at), outcome))
+        writer.put(_Answered(Sent(claim.reference, claim.job_id, claim.number, operation, sent_at), outcome))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)
@@ -184,11 +202,11 @@ class SubmitPump:
         operation = item.sent.operation
         latencies = self._runtime.latencies.get(self._account.name, self._latencies)
         first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
-        return of_submit(item.sent, item.outcome, first_look, self._runtime.settings.max_attempts)
+        return after_submit(item.sent, item.outcome, first_look, self._runtime.settings.max_attempts)
 
 
-def _spoiled(session: Session, item: _Answered, error: Exception) -> None:
-    """An outcome the database refuses to store: what is certain is only that something was sent."""
+def _write_fallback(session: Session, item: _Answered, error: Exception) -> None:
+    """Record an outcome that the database refuses: it is only certain that something was sent."""
     message = f"the answer could not be stored: {type(error).__name__}"
     attempt = AttemptMove(
         item.sent.reference, AttemptState.UNKNOWN, reason=Reason.UNCLEAR_SUBMIT, error=message,

@@ -1,17 +1,18 @@
-"""Waking pumps, which are named by their task and what it works for: ``submit:zhiqite-main``, ``store:0``."""
+"""Wake-ups of pumps, which are named by task and subject: ``submit:zhiqite-main``, ``store:0``."""
 
 from __future__ import annotations
 
 import structlog
 
+from models.transactions import Database
 from workers.engine.leases import want
 from workers.engine.runtime import Runtime
 from workers.messaging.publish import publish
 
+log = structlog.get_logger()
+
 #: The pump that sends webhooks' messages; its lease keeps it one, and it serves each webhook beside the others.
 DELIVER_PUMP = "deliver:0"
-
-log = structlog.get_logger()
 
 
 def submit_pump(account: str) -> str:
@@ -34,16 +35,27 @@ def store_pump(number: int = 0) -> str:
     return f"store:{number}"
 
 
-def wake(runtime: Runtime, name: str, wake_in: float = 0.0) -> None:
-    """Have the pump run within `wake_in` seconds, unless it runs now or a message for an earlier time is out."""
-    if runtime.db(want, name, wake_in):
+def wake(database: Database, *pumps: str, wake_in: float = 0.0) -> int:
+    """Have pumps run within `wake_in` seconds; how many had to be sent a message for that.
+
+    None is sent to a pump that runs now, for it looks again before it ends, nor where one for an earlier time is out.
+    """
+    wanted = database.db(want, pumps, wake_in) if pumps else []
+    if pumps:
+        log.debug("woken", pumps=pumps, published=wanted, wake_in=wake_in)
+    for name in wanted:
         publish(name, wake_in)
+    return len(wanted)
 
 
-async def wake_from_pump(runtime: Runtime, name: str, wake_in: float = 0.0) -> None:
+async def awake(runtime: Runtime, *pumps: str, wake_in: float = 0.0) -> None:
     """`wake` from the loop; a pump of this very process that is still claiming only needs a nudge."""
-    active = runtime.active.get(name)
-    if active is not None:
-        active.set()
-    else:
-        await runtime.in_thread(wake, runtime, name, wake_in)
+    others = []
+    for name in pumps:
+        active = runtime.active.get(name)
+        if active is None:
+            others.append(name)
+        else:
+            active.set()
+    if others:
+        await runtime.in_thread(wake, runtime, *others, wake_in=wake_in)

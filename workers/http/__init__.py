@@ -1,1 +1,1 @@
-"""What goes over the network to providers, and the secrets that go with it."""
+"""The HTTP client for providers and receivers, and the protection of secrets."""

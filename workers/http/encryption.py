@@ -1,4 +1,4 @@
-"""What must not lie in the database in clear, encrypted by the secret key: a key of its own for each use."""
+"""Encryption of what the database must not contain in plain text, with a key derived from the secret key per use."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which addresses a worker may speak to.
+"""The guard of addresses: which hosts a worker may connect to.
 
-Result URLs, redirects and callback-supplied URLs are text from outside. Whoever writes one must not be able to make a
+Result URLs, redirects and callback-supplied URLs are text from outside. Their author must not be able to make a
 worker read the cloud's metadata service, a database on the local network or the worker's own machine (server-side
-request forgery). A URL is looked at twice: `Guard.check_url` refuses what can be told from its text, and
+request forgery). A URL is checked twice: `Guard.check_url` refuses what its text shows, and
 `Guard.check_address` judges the address a socket is about to connect to, which is the truth: it sees what DNS answered
 for this very connection, and what a decimal, hexadecimal or shortened notation came to mean.
 
@@ -18,8 +18,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-import httpx
-
+from providers.http import URL, InvalidURL
 from providers.protocol import NotSentError
 
 _V4_NOT_PUBLIC = tuple(
@@ -66,7 +65,7 @@ class ForbiddenAddressError(NotSentError):
 
 
 class BadUrlError(ForbiddenAddressError):
-    """The URL cannot be used, whoever it points to."""
+    """The URL cannot be used, whatever host it names."""
 
 
 class Guard:
@@ -74,7 +73,7 @@ class Guard:
 
     Args:
         allow_hosts: hosts that may be private, as ``host`` (every port) or ``host:port``; IPv6 as ``[::1]:8080``. A
-            name here stands for whatever it resolves to, an address only for URLs that spell that address.
+            name here allows whatever it resolves to, an address only for URLs that spell that address.
 
     Raises:
         ValueError: an entry is not a host or host:port.
@@ -83,7 +82,7 @@ class Guard:
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
         self._allowed = frozenset(_endpoint(entry) for entry in allow_hosts)
 
-    def check_url(self, url: httpx.URL) -> None:
+    def check_url(self, url: URL) -> None:
         """Refuse what the text of `url` gives away; every address is checked again when it is connected to.
 
         Raises:
@@ -97,11 +96,11 @@ class Guard:
         if not host:
             raise BadUrlError("the URL names no host")
         if "%" in host:
-            raise BadUrlError(f"the host {host} has a %: a zone means nothing elsewhere, and a name is not escaped")
+            raise BadUrlError(f"the host {host} has a %: addresses with a zone and escaped names are not allowed")
         if url.userinfo:
-            raise BadUrlError(f"the URL of {host} carries a user name or password, which is never sent")
+            raise BadUrlError(f"the URL of {host} contains a user name or password, which is never sent; remove them")
         if url.port is not None and not 0 < url.port <= _MAX_PORT:
-            raise BadUrlError(f"the URL of {host} names port {url.port}, which does not exist")
+            raise BadUrlError(f"the URL of {host} has port {url.port}; allowed: 1 to 65535")
         port = url.port or (443 if url.scheme == "https" else 80)
         address = _literal(host)
         if address is not None and not _is_public(address) and not self._names(host, port):
@@ -140,7 +139,7 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         socket.inet_aton(host)
     except (OSError, UnicodeError):
         return None
-    raise BadUrlError(f"the host {host} is an IPv4 address in disguise; write it as four decimal numbers")
+    raise BadUrlError(f"the host {host} is an IPv4 address in an unusual form; write it as four decimal numbers")
 
 
 def _canonical(host: str) -> str:
@@ -156,15 +155,15 @@ def _canonical(host: str) -> str:
 
 def _endpoint(entry: str) -> tuple[str, int | None]:
     if "@" in entry:
-        raise ValueError("allow_hosts: an entry carries a user name or password; write the host alone")
+        raise ValueError("allow_hosts: an entry contains a user name or password; write only the host")
     text = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
     try:
         # A scheme without a default port, so that ":443" is not taken for "no port".
-        url = httpx.URL(f"endpoint://{text}")
-    except httpx.InvalidURL as error:
+        url = URL(f"endpoint://{text}")
+    except InvalidURL as error:
         raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port ({error})") from error
     if not url.raw_host or url.path != "/" or url.query or "#" in entry:
-        raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port; write it without scheme and path")
+        raise ValueError(f"allow_hosts: {entry!r} is not a host or host:port; remove the scheme and the path")
     return _canonical(url.raw_host.decode("ascii")), url.port
 
 
@@ -172,5 +171,5 @@ def _forbidden(host: str, port: int, address: object) -> ForbiddenAddressError:
     named = f"{host} is {address}" if str(address) != host else host
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return ForbiddenAddressError(
-        f"{named}, which is not a public address; if it is yours, add {entry!r} to the account's allow_hosts"
+        f"{named}, which is not a public address; if the host is yours, add {entry!r} to the account's allow_hosts"
     )

@@ -1,4 +1,4 @@
-"""Our own addresses that providers are given: media links, and callbacks with a token of one attempt each."""
+"""Our own addresses for providers: media links, and callbacks with a token for one attempt each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOKEN_BYTES = 24
 
 
 def new_address(public_url: str) -> tuple[str, str]:
-    """An address that nobody can guess, and the digest by which its attempt is found again."""
+    """An unguessable address, and the digest with which its attempt is found again."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     return f"{public_url}{CALLBACKS}/{token}", digest(token)
 

@@ -1,1 +1,1 @@
-"""Pictures: what jobs name, what providers get, and what is stored."""
+"""Image processing and storage: inputs, results, their checks and their storage."""

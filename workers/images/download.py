@@ -1,13 +1,13 @@
-"""Fetching a finished picture from the URL a provider gave.
+"""Downloads of finished pictures from the URLs that providers give.
 
     Exception
     +-- DownloadError
-    |   +-- DeadUrlError             the server says no: the URL expired or never was; a fresh one may work
+    |   +-- DeadUrlError             the server refused: the URL expired or never existed; a fresh one may work
     |   +-- TransientDownloadError   the same URL may work later
     +-- TooLargeError                (of `workers.http.client`) the file is over the cap
     +-- ForbiddenAddressError        (of `workers.http.ssrf`) the URL, or a redirect, leads to a private address
 
-The bytes are handed on unjudged: neither the URL's extension nor the Content-Type is looked at, since providers are
+The bytes are returned unchecked: neither the URL's extension nor the Content-Type is used, since providers are
 wrong about both (Qolaba's published backend stores JPEG bytes under ``.webp``). See `workers.images.verify`.
 """
 
@@ -18,10 +18,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-import httpx
-
+from providers.http import InvalidURL, Request, Response
 from providers.protocol import NotSentError, UnclearError
-from workers.http.client import HttpClient, TooLargeError, clock, read_body
+from workers.http.client import HttpClient, TooLargeError, read_body
+from workers.http.exchange import clock
 from workers.http.ssrf import BadUrlError, ForbiddenAddressError
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # a 20-megapixel photo as PNG takes about 40; each download is in memory
@@ -48,7 +48,7 @@ class DownloadError(Exception):
 
 
 class DeadUrlError(DownloadError):
-    """The URL does not work and will not: ask the provider for a fresh one."""
+    """The URL will not work again: request a fresh one from the provider."""
 
 
 class TransientDownloadError(DownloadError):
@@ -68,44 +68,52 @@ async def fetch(
         client: its guard decides which addresses may be read.
         url: absolute http or https URL.
         max_bytes: the longest file that is read.
-        timeout: seconds for all of it; 15 s in which nothing comes end it too.
+        timeout: seconds for all of it; 15 s without data end it too.
 
     Raises:
-        DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as drawn above.
+        DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as listed above.
     """
     deadline = clock() + timeout
     try:
-        request = httpx.Request("GET", url)
-    except httpx.InvalidURL as error:
+        request = Request("GET", url)
+    except InvalidURL as error:
         raise BadUrlError(f"the result's URL cannot be read: {error}") from None
     for _ in range(MAX_REDIRECTS + 1):
         left = deadline - clock()
         if left <= 0:
             raise TransientDownloadError(f"{request.url.host}: not finished within {timeout:g} s")
-        try:
-            async with (
-                asyncio.timeout(SILENCE_SECONDS) as silence,
-                client.stream(request, timeout=left) as response,
-            ):
-                if response.status_code not in _REDIRECTS:
-                    _require_ok(response)
-                    return await read_body(response, max_bytes, heard=partial(_heard, silence))
-        except TimeoutError as error:
-            message = f"{request.url.host}: nothing came for {SILENCE_SECONDS:g} s"
-            raise TransientDownloadError(message) from error
-        except (ForbiddenAddressError, TooLargeError):
-            raise
-        except (NotSentError, UnclearError) as error:
-            raise TransientDownloadError(str(error)) from error
-        request = _redirected(response)
+        answer = await _file_or_redirect(client, request, max_bytes, left)
+        if isinstance(answer, bytes):
+            return answer
+        request = answer
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
+
+
+async def _file_or_redirect(client: HttpClient, request: Request, max_bytes: int, left: float) -> bytes | Request:
+    """The file, or the request that the server redirects to, within `left` seconds."""
+    try:
+        async with (
+            asyncio.timeout(SILENCE_SECONDS) as silence,
+            client.stream(request, timeout=left) as response,
+        ):
+            if response.status_code not in _REDIRECTS:
+                _require_ok(response)
+                return await read_body(response, max_bytes, heard=partial(_heard, silence))
+    except TimeoutError as error:
+        message = f"{request.url.host}: no data for {SILENCE_SECONDS:g} s"
+        raise TransientDownloadError(message) from error
+    except (ForbiddenAddressError, TooLargeError):
+        raise
+    except (NotSentError, UnclearError) as error:
+        raise TransientDownloadError(str(error)) from error
+    return _redirected(response)
 
 
 def _heard(silence: asyncio.Timeout) -> None:
     silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
 
 
-def _require_ok(response: httpx.Response) -> None:
+def _require_ok(response: Response) -> None:
     status, host = response.status_code, response.request.url.host
     if status == HTTPStatus.OK:
         return
@@ -114,12 +122,12 @@ def _require_ok(response: httpx.Response) -> None:
     raise TransientDownloadError(f"{host} answered {status} instead of the file")
 
 
-def _redirected(response: httpx.Response) -> httpx.Request:
+def _redirected(response: Response) -> Request:
     host = response.request.url.host
     location = response.headers.get("location")
     if not location:
-        raise TransientDownloadError(f"{host} answered {response.status_code} without saying where to")
+        raise TransientDownloadError(f"{host} answered {response.status_code} without a Location header")
     try:
-        return httpx.Request("GET", response.request.url.join(location))
-    except httpx.InvalidURL as error:
+        return Request("GET", response.request.url.join(location))
+    except InvalidURL as error:
         raise BadUrlError(f"{host} redirects to a URL that cannot be read: {error}") from None

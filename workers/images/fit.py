@@ -1,4 +1,4 @@
-"""Bringing a picture into the form that a provider takes, before money is spent on one that it does not take.
+"""Fitting of pictures into the form that an operation accepts, before money is spent.
 
 A picture that fits already is handed on byte by byte. Any other is turned upright as its EXIF asks, and made 8-bit RGB;
 where its shape is wrong, the job's `fit` decides: it is refused, cropped, or padded.
@@ -50,7 +50,7 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
         if known_type and plain and turned == 1 and problem is None:
             return data
         if problem and fit is Fit.REJECT:
-            raise BadPictureError(f"{problem}; set the option fit to crop or pad to have it changed")
+            raise BadPictureError(f"{problem}; set the option fit to crop or pad to change it")
         media_type = picture.media_type if known_type else need.media_types[0]
         whole = _rgb(upright(image, turned), transparent=media_type != "image/jpeg" and not need.exact)
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
@@ -59,9 +59,9 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
 def shape_problem(width: int, height: int, need: Need) -> str | None:
     """What is wrong with an upright picture of this size in pixels, in words, or None."""
     if need.ratio and width * need.ratio[1] != height * need.ratio[0]:
-        return f"it has {width} x {height} pixels, and exactly {need.ratio[0]}:{need.ratio[1]} is taken"
+        return f"it has {width} x {height} pixels; the aspect ratio must be exactly {need.ratio[0]}:{need.ratio[1]}"
     if need.max_side and max(width, height) > need.max_side:
-        return f"it has {width} x {height} pixels, and at most {need.max_side} on the longer side are taken"
+        return f"it has {width} x {height} pixels; at most {need.max_side} on the longer side are allowed"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Bringing the pictures that a job names to the provider: by link, as bytes, or uploaded once per content.
+"""Input pictures: given to the provider by link, as bytes, or uploaded once per content.
 
 A picture is decoded in full before it is paid for. Then it is brought into the form that the provider takes, and, where
 the account asks for it, must show a face. A local file that is offered by link is read once for as long as its size and
@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -20,6 +17,7 @@ from pathlib import Path
 import fsspec
 
 from providers.spec import Fit, Input, Need
+from workers.cache import Cache
 from workers.config.settings import Settings
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
@@ -48,8 +46,8 @@ class InputTroubleError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A picture that we hold in memory."""
+class LoadedImage:
+    """A picture in memory."""
 
     data: bytes
     sha256: str
@@ -63,18 +61,12 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a picture is to be like before it is handed over."""
+class ImageSpec:
+    """The form that a picture must have before it is given to a provider."""
 
     need: Need
     fit: Fit = Fit.REJECT
     face: bool = False
-
-
-@dataclass(slots=True)
-class _Link:
-    input: Input
-    renew_at: float
 
 
 class Inputs:
@@ -83,90 +75,77 @@ class Inputs:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self._storage = storage
-        self._links: OrderedDict[tuple[str, object, object, Wish | None], _Link] = OrderedDict()
-        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+        # Half its life is left for the provider, which may fetch the picture long after it took the job.
+        self._links: Cache[tuple[object, ...], Input] = Cache(REMEMBERED, settings.media_seconds / 2)
+        self._noted: Cache[tuple[str, str], bool] = Cache(REMEMBERED, NOTED_SECONDS)
         self._faces = FaceCheck()
-        self._lock = threading.Lock()
 
     @cached_property
     def _signer(self) -> MediaSigner:
         return MediaSigner(self._settings)
 
-    def link(self, role: str, uri: str, wish: Wish | None = None) -> Input:
+    def link(self, role: str, uri: str, spec: ImageSpec | None = None) -> Input:
         """A picture of ours as an expiring URL, made ready as `ready` does.
 
         Raises:
             BadInputError: there is no usable picture.
             InputTroubleError: it could not be read, or the storage does not answer.
         """
-        identity = (*_identity(role, uri), wish)
-        with self._lock:
-            known = self._links.get(identity)
-        if known is not None and known.renew_at > time.monotonic():
-            return known.input
-        held = self.read(role, uri)
-        prepared = self.offer(held if wish is None else self.ready(role, uri, held, wish))
-        with self._lock:
-            # Half its life is left for the provider, which may fetch the picture long after it took the job.
-            self._links[identity] = _Link(prepared, time.monotonic() + self._settings.media_seconds / 2)
-            while len(self._links) > REMEMBERED:
-                self._links.popitem(last=False)
-        return prepared
 
-    def offer(self, held: Held) -> Input:
+        def prepared() -> Input:
+            loaded = self.read(role, uri)
+            return self.offer(loaded if spec is None else self.ready(role, uri, loaded, spec))
+
+        return self._links.get_or_make((*_identity(role, uri), spec), prepared)
+
+    def offer(self, loaded: LoadedImage) -> Input:
         """Put a picture into the storage and return it as an expiring URL.
 
         Raises:
             InputTroubleError: the storage does not answer.
         """
         try:
-            key = self._storage.put(held.data, sha256=held.sha256, suffix=_SUFFIXES[held.picture.media_type])
+            key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=_SUFFIXES[loaded.picture.media_type])
             url = self._storage.signed_url(key, timedelta(seconds=self._settings.media_seconds))
         except StorageError as error:
             raise InputTroubleError(str(error)) from error
-        return replace(held.known, url=url or self._signer.link(key, self._settings.media_seconds))
+        return replace(loaded.known, url=url or self._signer.link(key, self._settings.media_seconds))
 
-    def ready(self, role: str, uri: str, held: Held, wish: Wish) -> Held:
-        """A picture as `wish` has it: `held` itself where it is like that already.
+    def ready(self, role: str, uri: str, loaded: LoadedImage, spec: ImageSpec) -> LoadedImage:
+        """A picture as `spec` has it: `loaded` itself where it is like that already.
 
         Raises:
             BadInputError: it cannot be brought into that form.
             NoFaceInputError: it shows no face, and should.
         """
         try:
-            data = fitted(held.data, held.picture, wish.need, wish.fit)
+            data = fitted(loaded.data, loaded.picture, spec.need, spec.fit)
         except BadPictureError as error:
             raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
-        made = held if data is held.data else hold(role, uri, data)
-        if wish.face and not self._faces.shows_face(made.data, made.sha256):
-            raise NoFaceInputError(f"{role}: {uri!r} shows no face, which this account checks before it pays")
+        made = loaded if data is loaded.data else load_image(role, uri, data)
+        if spec.face and not self._faces.shows_face(made.data, made.sha256):
+            raise NoFaceInputError(f"{role}: {uri!r} shows no face, and this account requires one (check_face)")
         return made
 
     def to_note(self, uri: str, made: Input) -> tuple[str, str, str | None] | None:
-        """The row of `models.inputs` that says that this picture was handed over; None where it was noted lately."""
-        if not made.sha256:
+        """The row of `models.inputs` for this picture, which a provider received; None if written recently."""
+        if not made.sha256 or (uri, made.sha256) in self._noted:
             return None
-        with self._lock:
-            noted = self._noted.get((uri, made.sha256))
-            if noted is not None and noted > time.monotonic() - NOTED_SECONDS:
-                return None
-            self._noted[uri, made.sha256] = time.monotonic()
-            while len(self._noted) > REMEMBERED:
-                self._noted.popitem(last=False)
+        self._noted.put((uri, made.sha256), value=True)
         return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
 
-    def read(self, role: str, uri: str) -> Held:
+    def read(self, role: str, uri: str) -> LoadedImage:
         """A picture's bytes, from this machine or object storage; errors as in `link`."""
         path = local_path(uri)
         data = _read_file(role, path) if path is not None else _read_object(role, uri)
-        return hold(role, uri, data)
+        return load_image(role, uri, data)
 
 
-def hold(role: str, uri: str, data: bytes) -> Held:
+def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
     """Decode a picture in full and digest it.
 
     Raises:
-        BadInputError: it is no picture that a provider takes.
+        BadInputError: it is not a picture that providers accept.
     """
     try:
         if inspect(data).animated:
@@ -174,7 +153,7 @@ def hold(role: str, uri: str, data: bytes) -> Held:
         picture = verify(data)
     except BadPictureError as error:
         raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
-    return Held(data, hashlib.sha256(data).hexdigest(), picture)
+    return LoadedImage(data, hashlib.sha256(data).hexdigest(), picture)
 
 
 def _identity(role: str, uri: str) -> tuple[str, object, object]:
@@ -202,15 +181,15 @@ def _object_version(role: str, uri: str) -> tuple[object, object]:
 
 def _read_file(role: str, path: Path) -> bytes:
     try:
-        # A pipe would hold up whoever opens it, and some devices have no end.
+        # Opening a pipe would block, and some devices have no end.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInputError(f"{role}: {str(path)!r} is no regular file")
+            raise BadInputError(f"{role}: {str(path)!r} is not a regular file")
         with path.open("rb") as file:
             data = file.read(MAX_INPUT_BYTES + 1)
     except OSError as error:
         raise BadInputError(f"{role}: {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise BadInputError(f"{role}: {str(path)!r} is no path: {error}") from error
+        raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
     if len(data) > MAX_INPUT_BYTES:
         raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
     return data

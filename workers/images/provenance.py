@@ -1,4 +1,4 @@
-"""Saying in a picture's own metadata that it was made by a model: IPTC's Digital Source Type, as an XMP packet.
+"""Provenance: metadata that says that a model made a picture, as IPTC's Digital Source Type in an XMP packet.
 
 Only metadata are written: a segment of a JPEG, a chunk of a PNG or WebP. No pixel is decoded or encoded again. The same
 bytes always become the same bytes, so that storing a picture twice changes nothing.
@@ -22,7 +22,7 @@ from xml.parsers import expat
 from workers.images.verify import JPEG_MARKER
 
 _VOCABULARY: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-#: By kind of job: a face in somebody's photo, or a picture that is the model's altogether.
+#: By kind of job: a face in a person's photo, or a picture that is the model's altogether.
 SOURCE_TYPES: Final[Mapping[str, str]] = {
     "swap": f"{_VOCABULARY}compositeWithTrainedAlgorithmicMedia",
     "generate": f"{_VOCABULARY}trainedAlgorithmicMedia",

@@ -1,6 +1,6 @@
 """Signed, expiring links to pictures in our storage, for providers that fetch their inputs by URL.
 
-A link is ``PUBLIC_URL/media/<expires>/<signature>/<key>``: whoever has it may read that one file until then.
+A link is ``PUBLIC_URL/media/<expires>/<signature>/<key>``: anyone who has it may read that one file until then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from workers.config.settings import Settings, SettingsError
 from workers.http.urls import MEDIA
 
-EXPIRES_DIGITS = 12  # of a Unix time in seconds; more is no time, and a costly number to read
+EXPIRES_DIGITS = 12  # of a Unix time in seconds; a longer number is not a time, and costly to parse
 
 
 class BadLinkError(Exception):
@@ -45,7 +45,7 @@ class MediaSigner:
         if not expires.isascii() or not expires.isdigit() or len(expires) > EXPIRES_DIGITS:
             raise BadLinkError("malformed")
         if not hmac.compare_digest(self._sign(int(expires), key).encode(), signature.encode()):
-            raise BadLinkError("the signature does not fit")
+            raise BadLinkError("the signature does not match")
         if int(expires) < time.time():
             raise BadLinkError("the link has expired")
 

@@ -1,4 +1,4 @@
-"""Where results live: any fsspec file system, under keys made of their content.
+"""The storage of results: any fsspec file system, under keys made from their content.
 
 A key is ``ab/cd/<sha256>.<ext>``, so the same bytes have the same key, a repeated `put` changes nothing, and a file
 never changes once it is there. Nobody ever sees half a file: local files are written beside their place, flushed to
@@ -17,14 +17,15 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from workers.http.redaction import shown_url
+
 # S3 clients still sign links in the old way by default, which newer regions refuse.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
-_PACKAGES = {"s3": "'recast[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_PACKAGES = {"s3": "'recast-server[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
@@ -51,12 +52,12 @@ class Storage:
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._name = _without_secrets(url)
+        self._name = shown_url(url)
         protocol = url.partition("://")[0] if "://" in url else "file"
         try:
             self._fs, self._root = fsspec.url_to_fs(url, **{**_DEFAULTS.get(protocol, {}), **options})
         except ImportError as error:
-            package = {"s3": "'recast[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(
+            package = {"s3": "'recast-server[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(
                 protocol
             )
             advice = f"pip install {package}" if package else str(error)
@@ -82,7 +83,7 @@ class Storage:
         key = key_of(sha256, suffix)
         path = self._path(key)
         with self._explained("write", key):
-            # The size tells a file that something else left incomplete from one of ours.
+            # The size distinguishes a complete file of ours from an incomplete one.
             if not (self._fs.exists(path) and self._fs.size(path) == len(data)):
                 self._write(path, data)
         return key
@@ -153,11 +154,11 @@ class Storage:
                         yield key, self._fs.modified(path)
 
     def url(self, key: str) -> str:
-        """The file's full URL in this storage, such as ``s3://bucket/ab/cd/….jpg``. It grants nobody access."""
+        """The file's full URL in this storage, such as ``s3://bucket/ab/cd/….jpg``. It grants no access."""
         return str(self._fs.unstrip_protocol(self._path(key)))
 
     def signed_url(self, key: str, expires: timedelta) -> str | None:
-        """An https URL that lets whoever has it read the file for a while, or None where the storage cannot make one.
+        """An https URL with which anyone can read the file for a while, or None where the storage cannot make one.
 
         Raises:
             StorageError: the storage can make such URLs and failed.
@@ -187,7 +188,7 @@ class Storage:
             self._write(path, probe)
         with self._explained("read back", name):
             if self._fs.cat_file(path) != probe:
-                raise StorageError(f"{self._name}: what was written came back different; do not use this storage")
+                raise StorageError(f"{self._name}: the bytes read differ from those written; do not use this storage")
         with self._explained("remove", name):
             self._fs.rm_file(path)
 
@@ -233,7 +234,7 @@ def key_of(sha256: str, suffix: str) -> str:
     """
     extension = _SUFFIX.fullmatch(suffix)
     if extension is None or not _SHA256.fullmatch(sha256):
-        raise ValueError(f"no key can be made of sha256 {sha256!r} and suffix {suffix!r}")
+        raise ValueError(f"sha256 {sha256!r} and suffix {suffix!r} do not make a valid key")
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
 
 
@@ -263,11 +264,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _without_secrets(url: str) -> str:
-    """The URL for messages: no user, password or query."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,4 +1,4 @@
-"""What the URI of a picture names: an address elsewhere, or a file of this machine."""
+"""URIs of pictures: a remote address, or a file of this machine."""
 
 from __future__ import annotations
 

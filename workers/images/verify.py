@@ -1,11 +1,11 @@
-"""What a file is, by its bytes alone: names, extensions and Content-Type headers are never believed.
+"""Checks of pictures by their bytes alone; names, extensions and Content-Type headers are never trusted.
 
-`inspect` reads the header of what is meant to be a picture, `header` does the same for a file on disk (a catalog's
-validation), `verify` decodes all of it (a provider's result, before it counts as one) and `thumbnail` shrinks it. All
-are safe to call from several threads at once, and all say `BadPictureError` for what is no usable picture.
+`inspect` reads a picture's header, `header` does the same for a file on disk (a catalog's
+validation), `verify` decodes all of it (a provider's result, before it counts as one). All
+are safe to call from several threads at once, and raise `BadPictureError` for anything that is not a usable picture.
 
-JPEG, PNG and WebP are taken: what providers produce, and what PiktID's face swap guide says may be uploaded. A picture
-that moves is refused, since the swap of its first frame is not what anybody ordered.
+JPEG, PNG and WebP are supported: what providers produce, and what PiktID's face swap guide says may be uploaded. An
+animated picture is refused, since a swap of its first frame only is not what was ordered.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from typing import IO, Final
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS: Final = 100_000_000  # the largest cameras make 100 megapixels; decoded that is 300 to 400 MB
-THUMBNAIL_SIDE: Final = 320  # pixels; a gallery's tile on a dense display
 
-# A picture larger than this must not unfold to more than so many bytes per byte of the file. Photos unfold to 5 to 60;
-# PNG and WebP made to exhaust memory unfold to 1,000 and more.
+# A picture larger than this must not decompress to more than `_MAX_EXPANSION` bytes per byte of the file. Photos have
+# 5 to 60; PNG and WebP made to exhaust memory have 1,000 and more.
 _FREE_PIXELS = 20_000_000
 _MAX_EXPANSION = 400
 
@@ -46,7 +45,7 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What people and servers hand out instead of a picture, to be told by name.
+# Content that people and servers often give instead of a picture, with its name for the message.
 _STRANGERS: Final = (
     (re.compile(rb"GIF8[79]a"), "a GIF"),
     (re.compile(rb"BM.{12}", re.DOTALL), "a BMP"),
@@ -62,9 +61,9 @@ _STRANGERS: Final = (
     (re.compile(rb'\s*[\[{]\s*["\]}]'), "a JSON document, often an error message"),
     (re.compile(rb"[\t\n\r\x20-\x7e]+\Z"), "text"),
 )
-_LONGEST_PROLOGUE = 1024  # bytes looked at for the patterns above
+_LONGEST_PROLOGUE = 1024  # bytes checked for the patterns above
 
-# Behind a picture's end: markup that a browser might run, a document that a reader might open. (An archive is told by
+# Behind a picture's end: markup that a browser might run, a document that a reader might open. (An archive is found by
 # `zipfile`.) Other trailers are common and harmless: phones append depth maps, second pictures and short films.
 _HIDDEN = re.compile(rb"%PDF-|<\s*(?:!doctype|html|script|svg|iframe|body|\?php)", re.IGNORECASE)
 # A JPEG marker that is neither an escaped 0xFF, a restart marker nor a fill byte: the end of entropy-coded data.
@@ -78,7 +77,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 class BadPictureError(Exception):
-    """The bytes are no picture that can be used; the message says what they are instead."""
+    """The bytes are not a usable picture; the message says what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,9 @@ def header(source: bytes | Path) -> Picture:
     try:
         if source.is_dir():
             raise BadPictureError("this is a folder, not a file")
-        # A pipe would hold up whoever opens it, and some devices have no end.
+        # Opening a pipe would block, and some devices have no end.
         if source.exists() and not source.is_file():
-            raise BadPictureError("this is no regular file")
+            raise BadPictureError("this is not a regular file")
         with source.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
@@ -128,7 +127,7 @@ def header(source: bytes | Path) -> Picture:
             file.seek(0)
             return _read_header(file, size)
     except FileNotFoundError as error:
-        raise BadPictureError("there is no such file") from error
+        raise BadPictureError("the file does not exist") from error
     except OSError as error:
         raise BadPictureError(f"the file cannot be read: {error.strerror or error}") from error
 
@@ -145,40 +144,17 @@ def verify(data: bytes) -> Picture:
         raise BadPictureError(f"this is an animated {picture.format}; a still picture is needed")
     trailer = data[_end(picture.format, data) :]
     if zipfile.is_zipfile(io.BytesIO(trailer)):
-        raise BadPictureError("there is a ZIP archive behind the picture's end")
+        raise BadPictureError("a ZIP archive follows the end of the picture")
     if hidden := _HIDDEN.search(trailer):
-        raise BadPictureError(f"there is something else behind the picture's end: {hidden.group()[:12]!r}")
+        raise BadPictureError(f"other content follows the end of the picture: {hidden.group()[:12]!r}")
     with opened(io.BytesIO(data)) as image:
         image.load()
     return picture
 
 
-def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
-    """A picture's small copy, turned upright, at most `side` pixels wide and high, without metadata.
-
-    JPEG; WebP where the picture has transparency.
-
-    Raises:
-        BadPictureError: as `inspect`, and for a picture that cannot be decoded.
-    """
-    inspect(data)
-    with opened(io.BytesIO(data)) as image:
-        small = resizable(image)
-        # In place; a JPEG is decoded at a fraction of its size to begin with.
-        small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
-        small.info.clear()
-        out = io.BytesIO()
-        if small.mode == "RGBA":
-            small.save(out, "WEBP", quality=80)
-        else:
-            small.save(out, "JPEG", quality=82, optimize=True)
-    return out.getvalue()
-
-
 @contextmanager
 def opened(file: IO[bytes]) -> Iterator[Image.Image]:
-    """Pillow's image, with whatever its decoders raise on damaged data told as `BadPictureError`."""
+    """Pillow's image, with every exception of its decoders on damaged data as `BadPictureError`."""
     try:
         with Image.open(file, formats=tuple(_MEDIA_TYPES)) as image:
             yield image
@@ -204,7 +180,9 @@ def _read_header(file: IO[bytes], size: int) -> Picture:
         raise BadPictureError(f"the picture has {pixels:,} pixels, more than {MAX_PIXELS:,}")
     expansion = pixels * Image.getmodebands(picture.mode) / size
     if pixels > _FREE_PIXELS and expansion > _MAX_EXPANSION:
-        raise BadPictureError(f"the picture would unfold to {expansion:,.0f} times its size, as no photo does")
+        raise BadPictureError(
+            f"the picture would decompress to {expansion:,.0f} times its size; at most {_MAX_EXPANSION} is allowed"
+        )
     return picture
 
 
@@ -216,8 +194,8 @@ def _require_known(beginning: bytes) -> None:
     text = beginning.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
     for pattern, name in _STRANGERS:
         if pattern.match(text):
-            raise BadPictureError(f"this is {name}; JPEG, PNG and WebP are taken")
-    raise BadPictureError("this is no picture; JPEG, PNG and WebP are taken")
+            raise BadPictureError(f"this is {name}; supported: JPEG, PNG, WebP")
+    raise BadPictureError("this is not a picture; supported: JPEG, PNG, WebP")
 
 
 def resizable(image: Image.Image) -> Image.Image:
@@ -248,12 +226,12 @@ def _end(name: str, data: bytes) -> int:
     """Offset of the first byte behind the picture.
 
     Raises:
-        BadPictureError: the end is missing, or a PNG's checksum is wrong (Pillow does not look at all of them).
+        BadPictureError: the end is missing, or a PNG's checksum is wrong (Pillow does not check all of them).
     """
     try:
         return {"JPEG": _end_of_jpeg, "PNG": _end_of_png, "WEBP": _end_of_webp}[name](data)
     except (IndexError, struct.error) as error:
-        raise BadPictureError(f"the {name} is cut off") from error
+        raise BadPictureError(f"the {name} is truncated") from error
 
 
 def _end_of_jpeg(data: bytes) -> int:

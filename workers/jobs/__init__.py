@@ -1,1 +1,1 @@
-"""Jobs as rows: what is asked, who can do it, and every move of a job or an attempt."""
+"""Jobs as rows: requests, routing, and every transition of a job or an attempt."""

@@ -1,4 +1,4 @@
-"""Numbers that only grow, for metrics: added to by the transactions that they count, so that none is lost or invented.
+"""Counters for metrics: updated by the transactions that they count, so that no end is lost or counted twice.
 
 A scrape reads a few hundred rows, however many jobs have ended. The rows are locked in the order of their keys, those
 of attempts before and those of jobs after the rows that they count.
@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.bulk import Bulk
 from models.states import FINAL_JOB_STATES, AttemptState
-
-if TYPE_CHECKING:
-    from workers.jobs.moves import AttemptMoved, Moved
+from workers.jobs.moves import AttemptMoved, Moved
 
 JOBS_ENDED = "jobs_ended"
 ATTEMPTS_ENDED = "attempts_ended"
@@ -32,15 +30,18 @@ BUCKETS = (1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, float("in
 
 _ENDS = frozenset({AttemptState.DONE, AttemptState.REFUSED, AttemptState.NOT_SENT, AttemptState.EXPIRED})
 
-_ADD = text("""
-    INSERT INTO tallies AS t (name, labels, value, last_at)
-    SELECT name, labels, value, clock_timestamp()
-    FROM unnest(cast(:names AS text[]), cast(:labels AS text[]), cast(:numbers AS float8[])) AS w(name, labels, value)
-    ORDER BY name, labels
+Key = tuple[str, str]
+
+_NUMBERS = Bulk[tuple[Key, float]](
+    name=("text", lambda number: number[0][0]),
+    labels=("text", lambda number: number[0][1]),
+    value=("float8", lambda number: float(number[1])),
+)
+_ADD = text(f"""
+    INSERT INTO tallies AS t ({_NUMBERS.names}, last_at)
+    SELECT {_NUMBERS.names}, clock_timestamp() FROM {_NUMBERS.table} ORDER BY name, labels
     ON CONFLICT (name, labels) DO UPDATE SET value = t.value + excluded.value, last_at = excluded.last_at
 """)
-
-Key = tuple[str, str]
 
 
 def key(name: str, **labels: str) -> Key:
@@ -51,14 +52,7 @@ def key(name: str, **labels: str) -> Key:
 def add(session: Session, numbers: Mapping[Key, float]) -> None:
     """Add to these numbers."""
     if numbers:
-        session.execute(
-            _ADD,
-            {
-                "names": [name for name, _ in numbers],
-                "labels": [labels for _, labels in numbers],
-                "numbers": [float(number) for number in numbers.values()],
-            },
-        )
+        session.execute(_ADD, _NUMBERS.of(numbers.items()))
 
 
 def jobs_ended(session: Session, moved: Iterable[Moved]) -> None:
@@ -71,7 +65,7 @@ def attempts_ended(session: Session, moved: Iterable[AttemptMoved]) -> None:
     """Count the attempts that ended, what they were polled, and how long their providers took."""
     numbers: dict[Key, float] = {}
     for attempt in moved:
-        # A result that is asked for again was counted when it came first; a late look at an expired one is no end.
+        # A result requested again was counted the first time; a late poll of an expired attempt does not end it.
         if attempt.state not in _ENDS or attempt.state == attempt.was or attempt.refetches:
             continue
         place = {"account": attempt.account, "operation": attempt.operation}

@@ -1,20 +1,20 @@
-"""Which jobs are meant: the one way in which lists and levers say so."""
+"""The filter of jobs that lists and bulk operations share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
+
+from models.fragments import last_attempt, seconds_ago
 
 #: What every query with a filter selects from.
 JOBS = "jobs j JOIN batches b ON b.id = j.batch_id"
-#: The job's latest attempt, for queries that look at it.
-LAST = """
-    LEFT JOIN LATERAL (SELECT * FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1) last ON true
-"""
+#: The job's latest attempt, for queries that need it.
+LAST = f"LEFT JOIN LATERAL {last_attempt('j.id', '*')} last ON true"
 
 _CONDITIONS = {
     "ids": "j.id = ANY(:ids)",
@@ -24,21 +24,24 @@ _CONDITIONS = {
     "account": "coalesce(last.account, j.account) = :account",
     "operation": "coalesce(last.operation, j.operation) = :operation",
     "reason": "j.reason = :reason",
-    "older": "j.created_at < clock_timestamp() - :older * interval '1 second'",
-    "newer": "j.created_at > clock_timestamp() - :newer * interval '1 second'",
+    "older": f"j.created_at < {seconds_ago(':older')}",
+    "newer": f"j.created_at > {seconds_ago(':newer')}",
 }
+
+#: Conditions that whole batches can be chosen by.
+OF_BATCHES = ("batch", "label")
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs are meant; None means no condition. Ages are seconds since a job came in."""
+    """Which jobs are meant; None means no condition. Ages are seconds since a job was created."""
 
     ids: Sequence[str] | None = None
     batch: str | None = None
     #: Of the job's batch.
     label: str | None = None
     states: Sequence[str] | None = None
-    #: Of the latest attempt, or what the asker pinned.
+    #: Of the latest attempt, or what the request pinned.
     account: str | None = None
     operation: str | None = None
     #: Why it ended, or was queued again.
@@ -58,8 +61,8 @@ class Filter:
 
     @property
     def whole_batches(self) -> bool:
-        """Whether whole batches are meant, with what will come into them yet."""
-        return bool(self.named) and not self.named.keys() - {"batch", "label"}
+        """Whether whole batches are meant, including jobs that are added later."""
+        return bool(self.named) and self.named.keys() <= set(OF_BATCHES)
 
     @property
     def jobs(self) -> str:
@@ -74,9 +77,39 @@ class Filter:
 
 #: No condition at all.
 EVERY = Filter()
+_EACH = Filter(ids=(), batch="", label="", states=(), account="", operation="", reason="", older=0.0, newer=0.0)
 
 
-def ids_of(session: Session, which: Filter, further: str = "true") -> list[str]:
-    """The ids of the jobs that fit, in the order in which jobs are locked; `further` is a condition of our own."""
-    query = text(f"SELECT j.id FROM {which.jobs} WHERE {which.where} AND {further} ORDER BY j.id")  # noqa: S608
-    return list(session.execute(query, which.named).scalars())
+class Filtered:
+    """A statement that looks for jobs by any filter: its text depends on which conditions the filter names.
+
+    Args:
+        make: gives the SQL for a filter, of the filter's `jobs` and `where` and our own words.
+        names: the conditions that it may be asked for.
+    """
+
+    def __init__(self, make: Callable[[Filter], str], names: Sequence[str] = tuple(_CONDITIONS)) -> None:
+        self._make = make
+        self._names = names
+
+    def execute(self, session: Session, which: Filter, **parameters: object) -> Result[Any]:
+        """Run it for `which`, with further parameters of its own."""
+        return session.execute(text(self._make(which)), {**which.named, **parameters})
+
+    def variants(self) -> Iterator[str]:
+        """Its SQL without a condition, with each one alone, and with all of them."""
+        for names in ((), *((name,) for name in self._names), self._names):
+            yield self._make(replace(EVERY, **{name: getattr(_EACH, name) for name in names}))
+
+
+def ids_statement(condition: str = "true") -> Filtered:
+    """Looks for the ids of jobs that meet a condition of ours besides, in the order in which jobs are locked."""
+    return Filtered(lambda which: f"SELECT j.id FROM {which.jobs} WHERE {which.where} AND {condition} ORDER BY j.id")
+
+
+_IDS = ids_statement()
+
+
+def ids_of(session: Session, which: Filter, statement: Filtered = _IDS) -> list[str]:
+    """The ids of the jobs that fit; `statement` is an `ids_statement`, for a further condition of ours."""
+    return list(statement.execute(session, which).scalars())

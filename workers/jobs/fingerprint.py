@@ -1,4 +1,4 @@
-"""The digest of everything that decides a picture."""
+"""The fingerprint: a digest of everything that decides a picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
-from workers.jobs.request import ROLES, Ask
+from models.jobs import ROLES
+from workers.jobs.request import JobRequest
 
 
 def canonical(options: Mapping[str, Any]) -> str:
@@ -16,7 +17,7 @@ def canonical(options: Mapping[str, Any]) -> str:
     return _CANONICAL.encode(options) if options else "{}"
 
 
-def fingerprint(ask: Ask, options: str | None = None) -> str:
+def fingerprint(ask: JobRequest, options: str | None = None) -> str:
     """A digest of everything that decides the picture. Made otherwise, it would have every job paid for again.
 
     Args:

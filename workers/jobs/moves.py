@@ -1,4 +1,4 @@
-"""Moves of jobs and attempts, as they are asked for and as they happened."""
+"""Moves of jobs and attempts, as requested and as they happened."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class AttemptMove:
     outputs: str | None = None
     raw: bytes | None = None
     #: When the question was asked that `poll_in` answers; a callback since then makes the poll due at once.
-    asked_at: datetime | None = None
+    requested_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

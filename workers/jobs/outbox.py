@@ -1,11 +1,11 @@
-"""Events for webhooks, written by the transaction that makes them true: none is lost, and none is invented.
+"""The outbox: events for webhooks, written by the transaction that makes them true, so that none is lost or invented.
 
     job.succeeded  job.failed  job.rejected  job.canceled  job.held     a job ended so
     batch.done                                                          no job of the batch is open any more
 
 An event is a row for each webhook that wants it; `workers.webhooks.deliver` sends them. What a row says is what was
-true when it was written. A job whose end is revised (a late answer, a retry) ends again, and a batch that was opened
-again is done again: then there is another event.
+true when it was written; its cost is a bare amount, to which the message adds the currency. A job whose end is revised
+(a late answer, a retry) ends again, and a batch that was opened again is done again: then there is another event.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import finished_attempt, last_attempt, paid_for
 from models.states import FINAL_JOB_STATES, JobState
 
 BATCH_DONE = "batch.done"
 EVENTS = (*(f"job.{state}" for state in JobState if state in FINAL_JOB_STATES), BATCH_DONE)
 
-#: Whether anybody is told of anything; a subquery for a statement that runs anyway, so that it costs no round trip.
+#: Whether any webhook exists; a subquery for a statement that runs anyway, so that it costs no round trip.
 HEARD = "EXISTS (SELECT 1 FROM webhooks WHERE disabled_at IS NULL)"
 
-_JOBS_ENDED = text("""
+# Whether a webhook receives events of a batch.
+_WANTED = "w.disabled_at IS NULL AND (w.batches = '{}' OR b.name = ANY(w.batches))"
+_JOBS_ENDED = text(f"""
     INSERT INTO deliveries (webhook_id, event, data)
     SELECT w.id, 'job.' || j.state, jsonb_build_object(
         'job', j.id, 'batch', nullif(b.name, ''), 'key', j.key, 'kind', j.kind, 'state', j.state, 'reason', j.reason,
@@ -31,20 +34,14 @@ _JOBS_ENDED = text("""
         'cost', coalesce(paid.cost, 0)::text, 'created_at', j.created_at, 'finished_at', j.finished_at,
         'results', CASE WHEN j.state = 'succeeded' THEN found.results ELSE '[]' END, 'metadata', j.extra)
     FROM jobs j JOIN batches b ON b.id = j.batch_id JOIN webhooks w ON ('job.' || j.state) = ANY(w.events)
-    LEFT JOIN LATERAL (
-        SELECT account, operation, number FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
-    LEFT JOIN LATERAL (
-        SELECT sum(cost) AS cost FROM attempts WHERE job_id = j.id AND state NOT IN ('refused', 'not_sent')
-    ) paid ON true
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation, number")} last ON true
+    LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
     LEFT JOIN LATERAL (
         SELECT coalesce(jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256, 'size', r.size,
             'media_type', r.media_type, 'width', r.width, 'height', r.height) ORDER BY r.index), '[]') AS results
-        FROM results r WHERE r.attempt_id = (
-            SELECT id FROM attempts WHERE job_id = j.id AND state = 'done' ORDER BY number DESC LIMIT 1
-        )
+        FROM results r WHERE r.attempt_id = {finished_attempt("j.id")}
     ) found ON true
-    WHERE j.id = ANY(:ids) AND w.disabled_at IS NULL AND (w.batches = '{}' OR b.name = ANY(w.batches))
+    WHERE j.id = ANY(:ids) AND {_WANTED}
 """)
 
 _COUNTS = ", ".join(f"'{state}', b.{state}" for state in JobState if state in FINAL_JOB_STATES)
@@ -54,9 +51,8 @@ _BATCH_DONE = text(f"""
         'batch', b.name, 'counts', jsonb_build_object({_COUNTS}), 'created_at', b.created_at,
         'finished_at', clock_timestamp())
     FROM batches b CROSS JOIN webhooks w
-    WHERE b.id = :id AND '{BATCH_DONE}' = ANY(w.events) AND w.disabled_at IS NULL
-      AND (w.batches = '{{}}' OR b.name = ANY(w.batches))
-""")  # noqa: S608 - the only thing put in is our own text above
+    WHERE b.id = :id AND '{BATCH_DONE}' = ANY(w.events) AND {_WANTED}
+""")
 
 
 def jobs_ended(session: Session, job_ids: Sequence[str]) -> None:

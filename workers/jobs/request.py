@@ -1,4 +1,4 @@
-"""What a job asks for, before any check, and the limits of each part."""
+"""The request of a job, before any check, and the limits of each part."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.jobs import ROLES
+
 KINDS: Mapping[str, tuple[str, ...]] = {"swap": ("source", "target"), "generate": ("image",)}
-ROLES = ("source", "target", "image")
+CONSENT = "consent"  # the column for the reference of a model's release
 MAX_PROMPT = 10_000  # characters; no provider takes more, and a pasted file is a mistake
 MAX_CONSENT = 500  # characters
 MAX_URI = 4096  # characters: as long as a path may be, and longer than URLs that servers take
@@ -20,8 +22,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)  # not frozen, as catalogs have millions: making one would take five times as long
-class Ask:
-    """What somebody wants made, before any check."""
+class JobRequest:
+    """A requested job, before any check."""
 
     kind: str
     source: str | None = None

@@ -1,4 +1,4 @@
-"""Which operations, and so which accounts, can serve a job; every rule about a job's arguments stands here.
+"""Routing: which operations, and so which accounts, can serve a job, with every rule about a job's arguments.
 
 The answer is written into the job as its lane: the operations that could serve it, behind the pinned account if there
 is one (``zhiqite-main@zhiqite.swap``, ``piktid.swap|zhiqite.swap``). A pump claims from the lanes that name its account
@@ -13,18 +13,19 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from models.jobs import ROLES
 from providers import PROVIDERS
 from providers.spec import Operation, Via
 from recast.errors import InvalidJobError
 from workers.config.accounts import Account
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_of, lane_operation
-from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, ROLES, Ask, is_storable
+from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, JobRequest, is_storable
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How our own pictures can reach a provider that fetches by URL."""
+    """The ways in which our own pictures can reach a provider that fetches by URL."""
 
     public_url: bool
     presigned: bool
@@ -35,7 +36,7 @@ class Reach:
         return self.public_url or self.presigned
 
 
-def route(ask: Ask, accounts: Mapping[str, Account], reach: Reach) -> str:
+def route(ask: JobRequest, accounts: Mapping[str, Account], reach: Reach) -> str:
     """Check `ask` and return its lane.
 
     Raises:
@@ -47,7 +48,7 @@ def route(ask: Ask, accounts: Mapping[str, Account], reach: Reach) -> str:
     for role, uri in ask.pictures().items():
         _check_uri(role, uri)
     if not is_storable(ask.options):
-        raise InvalidJobError("options", "hold a NUL character, half a character or a number that is none")
+        raise InvalidJobError("options", "contain a NUL character, an incomplete character or NaN; remove it")
     candidates = _candidates(ask, accounts)
     problems: list[InvalidJobError] = []
     fitting = []
@@ -65,7 +66,7 @@ def route(ask: Ask, accounts: Mapping[str, Account], reach: Reach) -> str:
     return lane
 
 
-def _check_kind(ask: Ask) -> None:
+def _check_kind(ask: JobRequest) -> None:
     if ask.kind not in KINDS:
         raise InvalidJobError("kind", f"{ask.kind!r} is unknown; allowed: {', '.join(KINDS)}")
     wanted = KINDS[ask.kind]
@@ -76,10 +77,10 @@ def _check_kind(ask: Ask) -> None:
         if role in wanted and not value:
             raise InvalidJobError(role, f"is missing; a {ask.kind} needs {' and '.join(wanted)}")
         if role not in wanted and value:
-            raise InvalidJobError(role, f"{value!r} has no use here; a {ask.kind} takes {' and '.join(wanted)}")
+            raise InvalidJobError(role, f"{value!r} is not used; a {ask.kind} takes {' and '.join(wanted)}")
 
 
-def _check_prompt(ask: Ask) -> None:
+def _check_prompt(ask: JobRequest) -> None:
     if ask.prompt is None:
         return
     if not isinstance(ask.prompt, str):
@@ -88,7 +89,7 @@ def _check_prompt(ask: Ask) -> None:
         raise InvalidJobError("prompt", f"must be text of at most {MAX_PROMPT} characters without NUL")
 
 
-def _check_consent(ask: Ask) -> None:
+def _check_consent(ask: JobRequest) -> None:
     if ask.consent is None:
         return
     if not isinstance(ask.consent, str):
@@ -99,12 +100,14 @@ def _check_consent(ask: Ask) -> None:
 
 
 def _refuse_without_consent(lane: str, accounts: Mapping[str, Account]) -> None:
-    """Whoever may claim the job must not ask for what it does not have."""
-    asking = [name for name, account in accounts.items() if account.require_consent and lane_operation(lane, account)]
-    if asking:
+    """No account that may claim the job may require a consent that the job does not have."""
+    requiring = [
+        name for name, account in accounts.items() if account.require_consent and lane_operation(lane, account)
+    ]
+    if requiring:
         raise InvalidJobError(
             "consent",
-            f"is missing; account {', '.join(asking)} takes no job without the reference of the model's release"
+            f"is missing; account {', '.join(requiring)} requires the reference of the model's release"
             " (require_consent): add it, or name another account",
         )
 
@@ -117,8 +120,8 @@ def _check_uri(role: str, uri: str) -> None:
         raise InvalidJobError(role, f"{uri!r} has the scheme {scheme!r}; allowed: a path, https:// or s3://")
 
 
-def _candidates(ask: Ask, accounts: Mapping[str, Account]) -> list[Operation]:
-    """The operations the asker leaves open, among those that some account can do."""
+def _candidates(ask: JobRequest, accounts: Mapping[str, Account]) -> list[Operation]:
+    """The operations that the request allows, among those that some account has."""
     if ask.account is not None and ask.account not in accounts:
         raise InvalidJobError("account", f"{ask.account!r} is unknown; allowed: {_names(accounts)}")
     if ask.provider is not None and ask.provider not in PROVIDERS:
@@ -127,15 +130,15 @@ def _candidates(ask: Ask, accounts: Mapping[str, Account]) -> list[Operation]:
     if ask.provider is not None:
         usable = [account for account in usable if account.provider == ask.provider]
         if not usable:
-            raise InvalidJobError("provider", f"{ask.provider!r} has no account here{_pinned(ask)}; {_has(accounts)}")
-    # In the provider's order, whatever the accounts' is: its first operation of a kind is the one meant by default.
+            raise InvalidJobError("provider", f"{ask.provider!r} has no account{_pinned(ask)}; {_has(accounts)}")
+    # In the provider's order, whatever the accounts' order is: the first operation of a kind is the default.
     offered = {name for account in usable for name in account.operations}
     everything = {name: operation for account in usable for name, operation in account.adapter.OPERATIONS.items()}
     operations = {name: operation for name, operation in everything.items() if name in offered}
     if ask.operation is not None:
         if ask.operation not in operations:
             raise InvalidJobError(
-                "operation", f"{ask.operation!r} is not to be had here; allowed: {_names(operations)}"
+                "operation", f"{ask.operation!r} is not an operation of the accounts; allowed: {_names(operations)}"
             )
         operations = {ask.operation: operations[ask.operation]}
     found = [operation for operation in operations.values() if operation.kind == ask.kind]
@@ -143,7 +146,7 @@ def _candidates(ask: Ask, accounts: Mapping[str, Account]) -> list[Operation]:
         field = "operation" if ask.operation else "account" if ask.account else "kind"
         value = getattr(ask, field)
         raise InvalidJobError(field, f"{value!r} cannot {ask.kind}; {_has(accounts)}")
-    # Without a word from the asker, a provider's first operation of the kind is meant, not each of its variants.
+    # A request that names no operation means a provider's first operation of the kind, not each of its variants.
     if ask.operation is None:
         firsts: dict[str, Operation] = {}
         for operation in found:
@@ -152,7 +155,7 @@ def _candidates(ask: Ask, accounts: Mapping[str, Account]) -> list[Operation]:
     return found
 
 
-def _problem(ask: Ask, operation: Operation, reach: Reach) -> InvalidJobError | None:
+def _problem(ask: JobRequest, operation: Operation, reach: Reach) -> InvalidJobError | None:
     try:
         operation.options.model_validate(dict(ask.options))
     except ValidationError as error:
@@ -165,7 +168,7 @@ def _problem(ask: Ask, operation: Operation, reach: Reach) -> InvalidJobError | 
         message = first["msg"].removeprefix("Value error, ")
         return InvalidJobError(name, f"{first['input']!r} is not allowed for {operation.name}: {message}")
     if operation.prompt == "required" and not (ask.prompt or "").strip():
-        return InvalidJobError("prompt", f"is missing; {operation.name} needs one")
+        return InvalidJobError("prompt", f"is missing; {operation.name} needs a prompt")
     if operation.prompt == "unused" and ask.prompt:
         return InvalidJobError("prompt", f"{operation.name} takes no prompt")
     pictures = ask.pictures()
@@ -181,9 +184,9 @@ def _problem(ask: Ask, operation: Operation, reach: Reach) -> InvalidJobError | 
         if uri and need.via is Via.URL and not passed_on and not reach.ok:
             return InvalidJobError(
                 f"options.{need.option}" if need.option else role,
-                f"{uri!r} is {'looked at first' if is_remote(uri) else 'a local file'} and {operation.name} fetches"
-                " its pictures by URL: set RECAST_PUBLIC_URL to where this machine's `recast web` is reached from"
-                " outside",
+                f"{uri!r} is {'checked before it is sent' if is_remote(uri) else 'a local file'}, and"
+                f" {operation.name} fetches its pictures by URL: set RECAST_PUBLIC_URL to the address of `recast web`"
+                " as seen from outside",
             )
     return None
 
@@ -192,7 +195,7 @@ def _names(items: Iterable[str]) -> str:
     return ", ".join(sorted(items)) or "none"
 
 
-def _pinned(ask: Ask) -> str:
+def _pinned(ask: JobRequest) -> str:
     return f" under account {ask.account!r}" if ask.account else ""
 
 

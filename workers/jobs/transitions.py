@@ -14,7 +14,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models import fragments
 from models.batches import SINGLES
+from models.bulk import Bulk
 from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
 from workers.jobs import counters, outbox
 from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
@@ -22,51 +24,71 @@ from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 MAX_ERROR_CHARS = 2_000  # a provider's message for people; anything longer is a page of HTML
 MAX_RAW_BYTES = 64 * 1024  # of an answer kept for later inspection
 
-
-_OPEN = " + ".join(OPEN_JOB_STATES)
 _FINISHED_ATTEMPTS = frozenset({AttemptState.DONE, AttemptState.REFUSED, AttemptState.EXPIRED})
 
-_EACH = """
-    SELECT * FROM unnest(
-        cast(:ids AS text[]), cast(:states AS text[]), cast(:expected AS text[]), cast(:reasons AS text[]),
-        cast(:errors AS text[]), cast(:waits AS float8[]), cast(:attempts AS int[]), cast(:versions AS int[])
-    ) AS w(id, state, expected, reason, error, wait, attempt, version)
-"""
+_FINAL = [state for state in JobState if state in FINAL_JOB_STATES]
+
+_JOB_MOVES = Bulk[JobMove](
+    id=("text", lambda move: move.job_id),
+    state=("text", lambda move: move.to),
+    expected=("text", lambda move: ",".join(move.expected or _origins(move.to))),
+    reason=("text", lambda move: move.reason),
+    error=("text", lambda move: clip(move.error)),
+    wait=("float8", lambda move: move.wait),
+    attempt=("int", lambda move: move.attempt),
+    version=("int", lambda move: move.version),
+)
 # An array is written value by value: with one for each column, a hundred thousand jobs take seconds to be named.
 _ALIKE = """
     SELECT id, cast(:state AS text) AS state, cast(:expected AS text) AS expected, cast(:reason AS text) AS reason,
         cast(:error AS text) AS error, 0.0 AS wait, NULL::int AS attempt, NULL::int AS version
     FROM unnest(cast(:ids AS text[])) AS w(id)
 """
-_MOVE_JOBS = f"""
-    WITH wanted AS ({{wanted}}), locked AS (
-        SELECT id, state, version, former_attempts FROM jobs WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
-    )
-    UPDATE jobs SET
-        state = w.state, reason = w.reason, error = w.error, claimed_until = NULL,
-        not_before = CASE WHEN w.wait > 0 THEN clock_timestamp() + w.wait * interval '1 second' END,
-        started_at = CASE WHEN w.state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-        finished_at = CASE WHEN w.state = ANY(cast(:final AS text[])) THEN clock_timestamp() END
-    FROM wanted w JOIN locked USING (id)
-    WHERE jobs.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
-      AND (w.attempt IS NULL OR w.attempt > locked.former_attempts)
-      AND (w.version IS NULL OR w.version = locked.version)
-    RETURNING jobs.id, jobs.batch_id, locked.state AS was, jobs.state AS now, jobs.reason,
-        {outbox.HEARD} AS heard
-"""  # noqa: S608 - only our own words are put in
-_MOVE_EACH, _MOVE_ALIKE = (text(_MOVE_JOBS.format(wanted=wanted)) for wanted in (_EACH, _ALIKE))
-_FINAL = [state.value for state in FINAL_JOB_STATES]
 
-_MOVE_ATTEMPTS = text("""
-    WITH wanted AS (
-        SELECT * FROM unnest(
-            cast(:ids AS uuid[]), cast(:states AS text[]), cast(:expected AS text[]), cast(:reasons AS text[]),
-            cast(:errors AS text[]), cast(:handles AS text[]), cast(:accepted AS bool[]), cast(:finished AS bool[]),
-            cast(:poll_in AS float8[]), cast(:polled AS int[]), cast(:pending AS bool[]), cast(:absent AS int[]),
-            cast(:refetch AS int[]), cast(:outputs AS text[]), cast(:raw AS bytea[]), cast(:asked_at AS timestamptz[])
-        ) AS w(id, state, expected, reason, error, handle, accepted, finished, poll_in, polled, pending, absent,
-               refetch, outputs, raw, asked_at)
-    ), locked AS (
+
+def _moving(wanted: str) -> str:
+    return f"""
+        WITH wanted AS ({wanted}), locked AS (
+            SELECT id, state, version, former_attempts FROM jobs
+            WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
+        )
+        UPDATE jobs SET
+            state = w.state, reason = w.reason, error = w.error, claimed_until = NULL,
+            not_before = CASE WHEN w.wait > 0 THEN {fragments.seconds_from_now("w.wait")} END,
+            started_at = CASE WHEN w.state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+            finished_at = CASE WHEN w.state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END
+        FROM wanted w JOIN locked USING (id)
+        WHERE jobs.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
+          AND (w.attempt IS NULL OR w.attempt > locked.former_attempts)
+          AND (w.version IS NULL OR w.version = locked.version)
+        RETURNING jobs.id, jobs.batch_id, locked.state AS was, jobs.state AS now, jobs.reason,
+            {outbox.HEARD} AS heard
+    """
+
+
+_MOVE_EACH = text(_moving(f"SELECT * FROM {_JOB_MOVES.table}"))
+_MOVE_ALIKE = text(_moving(_ALIKE))
+
+_ATTEMPT_MOVES = Bulk[AttemptMove](
+    id=("uuid", lambda move: move.id),
+    state=("text", lambda move: move.to),
+    expected=("text", lambda move: ",".join(move.expected or _attempt_origins(move.to))),
+    reason=("text", lambda move: move.reason),
+    error=("text", lambda move: clip(move.error)),
+    handle=("text", lambda move: move.handle),
+    accepted=("bool", lambda move: move.accepted),
+    finished=("bool", lambda move: move.to in _FINISHED_ATTEMPTS),
+    poll_in=("float8", lambda move: move.poll_in),
+    polled=("int", lambda move: int(move.polled)),
+    pending=("bool", lambda move: move.pending),
+    absent=("int", lambda move: int(move.absent)),
+    refetch=("int", lambda move: int(move.refetch)),
+    outputs=("text", lambda move: move.outputs),
+    raw=("bytea", lambda move: move.raw[:MAX_RAW_BYTES] if move.raw else None),
+    requested_at=("timestamptz", lambda move: move.requested_at),
+)
+_MOVE_ATTEMPTS = text(f"""
+    WITH locked AS (
         SELECT id, state FROM attempts WHERE id = ANY(cast(:ids AS uuid[])) ORDER BY id FOR UPDATE
     )
     UPDATE attempts SET
@@ -77,38 +99,31 @@ _MOVE_ATTEMPTS = text("""
         pending_at = CASE WHEN w.pending THEN clock_timestamp() ELSE pending_at END,
         next_poll_at = CASE
             WHEN w.poll_in IS NULL THEN NULL
-            WHEN callback_at > w.asked_at THEN clock_timestamp()
-            ELSE clock_timestamp() + w.poll_in * interval '1 second' END,
+            WHEN callback_at > w.requested_at THEN clock_timestamp()
+            ELSE {fragments.seconds_from_now("w.poll_in")} END,
         polls = polls + w.polled, absences = absences + w.absent, refetches = refetches + w.refetch,
         outputs = coalesce(cast(w.outputs AS jsonb), attempts.outputs), raw = coalesce(w.raw, attempts.raw)
-    FROM wanted w JOIN locked USING (id)
+    FROM {_ATTEMPT_MOVES.table} JOIN locked USING (id)
     WHERE attempts.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
     RETURNING attempts.id, job_id, number, batch_id, account, cost, sent_at, accepted_at, operation,
         locked.state AS was, attempts.state, attempts.reason, finished_at, polls, refetches
+""")
+
+# All counts, whatever moved: so it is one statement, for the database to plan and for a test to prepare.
+_ADD_TO_BATCH = text(f"""
+    UPDATE batches SET {", ".join(f"{state} = {state} + :{state}" for state in JobState)}
+    WHERE id = :id RETURNING {" + ".join(OPEN_JOB_STATES)}
 """)
 
 
 def move_jobs(session: Session, moves: Sequence[JobMove]) -> list[Moved]:
     """Move jobs, keep their batches' counts and note the ends for webhooks.
 
-    Jobs in another state than expected are left as they are. Each job may stand in `moves` once.
+    Jobs in another state than expected are left as they are. Each job may occur in `moves` once.
     """
     if not moves:
         return []
-    rows = session.execute(
-        _MOVE_EACH,
-        {
-            "ids": [move.job_id for move in moves],
-            "states": [move.to.value for move in moves],
-            "expected": [",".join(move.expected or _origins(move.to)) for move in moves],
-            "reasons": [move.reason for move in moves],
-            "errors": [clip(move.error) for move in moves],
-            "waits": [move.wait for move in moves],
-            "attempts": [move.attempt for move in moves],
-            "versions": [move.version for move in moves],
-            "final": _FINAL,
-        },
-    )
+    rows = session.execute(_MOVE_EACH, _JOB_MOVES.of(moves))
     return _moved(session, rows)
 
 
@@ -122,13 +137,8 @@ def move_alike(
     expected: Iterable[JobState],
 ) -> list[Moved]:
     """`move_jobs` for many jobs that all move alike, from one of the `expected` states."""
-    rows = session.execute(
-        _MOVE_ALIKE,
-        {
-            "ids": list(ids), "state": to.value, "expected": ",".join(expected), "reason": reason, "error": clip(error),
-            "final": _FINAL,
-        },
-    )  # fmt: skip
+    alike = {"state": to, "expected": ",".join(expected), "reason": reason, "error": clip(error)}
+    rows = session.execute(_MOVE_ALIKE, {"ids": list(ids), **alike})
     return _moved(session, rows)
 
 
@@ -147,27 +157,7 @@ def move_attempts(session: Session, moves: Sequence[AttemptMove]) -> dict[uuid.U
     """Move attempts; those in another state than expected are left as they are and missing from the answer."""
     if not moves:
         return {}
-    rows = session.execute(
-        _MOVE_ATTEMPTS,
-        {
-            "ids": [move.id for move in moves],
-            "states": [move.to.value for move in moves],
-            "expected": [",".join(move.expected or _attempt_origins(move.to)) for move in moves],
-            "reasons": [move.reason for move in moves],
-            "errors": [clip(move.error) for move in moves],
-            "handles": [move.handle for move in moves],
-            "accepted": [move.accepted for move in moves],
-            "finished": [move.to in _FINISHED_ATTEMPTS for move in moves],
-            "poll_in": [move.poll_in for move in moves],
-            "polled": [int(move.polled) for move in moves],
-            "pending": [move.pending for move in moves],
-            "absent": [int(move.absent) for move in moves],
-            "refetch": [int(move.refetch) for move in moves],
-            "outputs": [move.outputs for move in moves],
-            "raw": [move.raw[:MAX_RAW_BYTES] if move.raw else None for move in moves],
-            "asked_at": [move.asked_at for move in moves],
-        },
-    )
+    rows = session.execute(_MOVE_ATTEMPTS, _ATTEMPT_MOVES.of(moves))
     moved = {row.id: AttemptMoved(**row._mapping) for row in rows}
     counters.attempts_ended(session, moved.values())
     return moved
@@ -187,14 +177,10 @@ def count(session: Session, moved: Iterable[Moved]) -> None:
 
 def add_to_batch(session: Session, batch_id: int, change: Counter[str]) -> None:
     """Add `change` (by job state) to one batch's counts; the change that leaves no job open is an event."""
-    columns = {state: number for state, number in change.items() if number}
-    if not columns:
+    if not any(change.values()):
         return
-    assignments = ", ".join(f"{JobState(state).value} = {JobState(state).value} + :{state}" for state in columns)
-    still_open = session.execute(
-        text(f"UPDATE batches SET {assignments} WHERE id = :id RETURNING {_OPEN}"),  # noqa: S608
-        {"id": batch_id, **columns},
-    ).scalar_one()
+    numbers = {state.value: change[state] for state in JobState}
+    still_open = session.execute(_ADD_TO_BATCH, {"id": batch_id, **numbers}).scalar_one()
     if not still_open and sum(change[state] for state in OPEN_JOB_STATES) < 0:
         outbox.batch_done(session, batch_id)
 
@@ -209,5 +195,5 @@ def _origins(to: JobState) -> list[str]:
 
 
 def _attempt_origins(to: AttemptState) -> list[str]:
-    # Learning more about an attempt without moving it (a poll that says "not yet") is no move of the machine.
+    # Learning more about an attempt without moving it (a poll that says "not yet") is not a transition.
     return [state.value for state, nexts in ATTEMPT_MOVES.items() if to in nexts or state is to]

@@ -1,1 +1,1 @@
-"""The reaper: sets going again what a crash or a lost message left behind."""
+"""The reaper: continues what a crash or a lost message left behind."""

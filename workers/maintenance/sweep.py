@@ -1,4 +1,4 @@
-"""The sweep: finds what a crash, a flushed broker or a lost message left behind, and sets it going again.
+"""The sweep: finds what a crash, a flushed broker or a lost message left behind, and continues it.
 
 Every rule is a statement that does nothing when all is well, so any number of sweeps may run side by side.
 """
@@ -6,20 +6,21 @@ Every rule is a statement that does nothing when all is well, so any number of s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import columns, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from workers.accounts import admission
 from workers.config.accounts import Account, ahead_of
-from workers.engine import claims, leases
+from workers.engine import claims, leases, saving
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
-from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump
+from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake
 from workers.jobs import counters
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
@@ -34,6 +35,37 @@ COUNT_LOCK = 0x5EC0  # advisory lock of the one sweep that verifies counts
 
 log = structlog.get_logger()
 
+_JUDGE = text(f"""
+    UPDATE attempts SET state = 'unknown', reason = :reason, error = :error, next_poll_at = clock_timestamp()
+    WHERE id IN (
+        SELECT id FROM attempts WHERE state = 'sending' AND account = :account AND sent_at < {seconds_ago(":seconds")}
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    ) AND state = 'sending' RETURNING id
+""")
+_POLLS_WAIT = text("""
+    SELECT EXISTS (SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp())
+""")
+_EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit")
+_UNANNOUNCED = text(f"""
+    SELECT DISTINCT a.job_id FROM announcements a JOIN jobs j ON j.id = a.job_id
+    WHERE a.announced_at IS NULL AND j.state = ANY(:states)
+        AND greatest(j.finished_at, a.created_at) < {seconds_ago(":seconds")}
+    LIMIT :limit
+""")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
+# A batch is verified at its end: counting a million waiting rows every few seconds would cost more than it is worth.
+_ENDED_BATCHES = text("""
+    SELECT id FROM batches WHERE id > 0 AND queued + running + saving = 0
+        AND created_at > clock_timestamp() - interval '1 day' ORDER BY id
+""")
+_LOCK_BATCH = text("SELECT 1 FROM batches WHERE id = :id FOR UPDATE")
+_TRUE_COUNTS = text(f"""
+    SELECT {", ".join(f"count(*) FILTER (WHERE state = '{state}') AS {state}" for state in JobState)}
+    FROM jobs WHERE batch_id = :id
+""")
+_KEPT_COUNTS = text(f"SELECT {columns(JobState)} FROM batches WHERE id = :id")
+_CORRECT = text(f"UPDATE batches SET {', '.join(f'{state} = :{state}' for state in JobState)} WHERE id = :id")
+
 
 def sweep(runtime: Runtime) -> Counter[str]:
     """Apply every rule once; how often each found something."""
@@ -41,15 +73,15 @@ def sweep(runtime: Runtime) -> Counter[str]:
     for account in runtime.accounts.values():
         found["judged_unknown"] += runtime.db(_judge_sending, account)
         if runtime.db(_work_waits, account, ahead_of(account, runtime.accounts.values())):
-            found["submit_woken"] += _woken(runtime, submit_pump(account.name))
+            found["submit_woken"] += wake(runtime, submit_pump(account.name))
         if runtime.db(_polls_wait, account):
-            found["poll_woken"] += _woken(runtime, poll_pump(account.name))
+            found["poll_woken"] += wake(runtime, poll_pump(account.name))
         if runtime.db(search.waits, account.name):
-            found["search_woken"] += _woken(runtime, search_pump(account.name))
-    if runtime.db(_saves_wait):
-        found["store_woken"] += _woken(runtime, store_pump())
+            found["search_woken"] += wake(runtime, search_pump(account.name))
+    if runtime.db(saving.waits):
+        found["store_woken"] += wake(runtime, store_pump())
     if runtime.db(deliver.is_due):
-        found["deliver_woken"] += _woken(runtime, DELIVER_PUMP)
+        found["deliver_woken"] += wake(runtime, DELIVER_PUMP)
     for name in runtime.db(leases.overdue, OVERDUE_SECONDS):
         publish(name)
         found["overdue"] += 1
@@ -71,30 +103,15 @@ def _keep(session: Session, found: Counter[str]) -> None:
     counters.add(session, {counters.key(counters.SWEEP_FOUND, rule=rule): number for rule, number in numbers.items()})
 
 
-def _woken(runtime: Runtime, name: str) -> int:
-    if runtime.db(leases.want, name, 0.0):
-        publish(name)
-        return 1
-    return 0
-
-
 def _judge_sending(session: Session, account: Account) -> int:
-    """Submissions whose sender must be dead become unknown; nobody judges one before its sender has had its time."""
-    rows = session.execute(
-        text(
-            "UPDATE attempts SET state = 'unknown', reason = :reason, error = :error, next_poll_at = clock_timestamp()"
-            " WHERE id IN (SELECT id FROM attempts WHERE state = 'sending' AND account = :account"
-            "   AND sent_at < clock_timestamp() - :seconds * interval '1 second' ORDER BY id FOR UPDATE SKIP LOCKED)"
-            " AND state = 'sending' RETURNING id"
-        ),
-        {
-            "account": account.name,
-            "seconds": WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS,
-            "reason": Reason.UNCLEAR_SUBMIT.value,
-            "error": "the worker that sent it died before the answer was recorded",
-        },
-    ).all()
-    return len(rows)
+    """Submissions whose sender must be dead become unknown; none is moved before its sender's deadline."""
+    values = {
+        "account": account.name,
+        "seconds": WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS,
+        "reason": Reason.UNCLEAR_SUBMIT,
+        "error": "the worker that sent it died before the answer was recorded",
+    }
+    return len(session.execute(_JUDGE, values).all())
 
 
 def _work_waits(session: Session, account: Account, ahead: Sequence[Account]) -> bool:
@@ -106,31 +123,12 @@ def _work_waits(session: Session, account: Account, ahead: Sequence[Account]) ->
 
 
 def _polls_wait(session: Session, account: Account) -> bool:
-    return bool(
-        session.execute(
-            text("SELECT EXISTS (SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp())"),
-            {"name": account.name},
-        ).scalar_one()
-    )
-
-
-def _saves_wait(session: Session) -> bool:
-    return bool(
-        session.execute(
-            text(
-                "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'saving'"
-                " AND (claimed_until IS NULL OR claimed_until < clock_timestamp()))"
-            )
-        ).scalar_one()
-    )
+    return bool(session.execute(_POLLS_WAIT, {"name": account.name}).scalar_one())
 
 
 def _expire(session: Session) -> tuple[int, tuple[str, ...]]:
     """Cancel queued jobs whose time ran out, whether or not an account could take them: how many, and who waits."""
-    ids = session.execute(
-        text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit"),
-        {"limit": CHUNK},
-    ).scalars()
+    ids = session.execute(_EXPIRED, {"limit": CHUNK}).scalars()
     expected = frozenset({JobState.QUEUED})
     message = "the job expired before it could be sent"
     moves = [JobMove(job_id, JobState.CANCELED, Reason.EXPIRED, message, expected) for job_id in ids]
@@ -139,51 +137,23 @@ def _expire(session: Session) -> tuple[int, tuple[str, ...]]:
 
 
 def _unannounced(session: Session) -> Sequence[str]:
-    return (
-        session.execute(
-            text(
-                "SELECT DISTINCT a.job_id FROM announcements a JOIN jobs j ON j.id = a.job_id"
-                " WHERE a.announced_at IS NULL AND j.state = ANY(:states)"
-                " AND greatest(j.finished_at, a.created_at) < clock_timestamp() - :seconds * interval '1 second'"
-                " LIMIT :limit"
-            ),
-            {
-                "states": [state.value for state in ANNOUNCED_JOB_STATES],
-                "seconds": UNANNOUNCED_SECONDS,
-                "limit": CHUNK,
-            },
-        )
-        .scalars()
-        .all()
-    )
+    wanted = {"states": list(ANNOUNCED_JOB_STATES), "seconds": UNANNOUNCED_SECONDS, "limit": CHUNK}
+    return session.execute(_UNANNOUNCED, wanted).scalars().all()
 
 
 def _verify_counts(session: Session) -> int:
     """Hold the counts of batches in work against their jobs; a difference is a defect, so it is logged and mended."""
-    if not session.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": COUNT_LOCK}).scalar_one():
+    if not session.execute(_TRY_LOCK, {"key": COUNT_LOCK}).scalar_one():
         return 0
-    return sum(_recount(session, batch_id) for batch_id in _batches_in_work(session))
-
-
-def _batches_in_work(session: Session) -> Iterator[int]:
-    # A batch is verified at its end: counting a million waiting rows every few seconds would cost more than it tells.
-    yield from session.execute(
-        text(
-            "SELECT id FROM batches WHERE id > 0 AND queued + running + saving = 0"
-            " AND created_at > clock_timestamp() - interval '1 day' ORDER BY id"
-        )
-    ).scalars()
+    return sum(_recount(session, batch_id) for batch_id in session.execute(_ENDED_BATCHES).scalars().all())
 
 
 def _recount(session: Session, batch_id: int) -> int:
-    names = ", ".join(JobState)
-    columns = ", ".join(f"count(*) FILTER (WHERE state = '{state}') AS {state}" for state in JobState)
-    session.execute(text("SELECT 1 FROM batches WHERE id = :id FOR UPDATE"), {"id": batch_id})
-    true = session.execute(text(f"SELECT {columns} FROM jobs WHERE batch_id = :id"), {"id": batch_id}).one()  # noqa: S608
-    kept = session.execute(text(f"SELECT {names} FROM batches WHERE id = :id"), {"id": batch_id}).one()  # noqa: S608
+    session.execute(_LOCK_BATCH, {"id": batch_id})
+    true = session.execute(_TRUE_COUNTS, {"id": batch_id}).one()
+    kept = session.execute(_KEPT_COUNTS, {"id": batch_id}).one()
     if tuple(true) == tuple(kept):
         return 0
     log.error("batch_counts_differ", batch=batch_id, kept=tuple(kept), true=tuple(true))
-    assignments = ", ".join(f"{state} = :{state}" for state in JobState)
-    session.execute(text(f"UPDATE batches SET {assignments} WHERE id = :id"), {"id": batch_id, **true._mapping})  # noqa: S608
+    session.execute(_CORRECT, {"id": batch_id, **true._mapping})
     return 1

@@ -3,7 +3,7 @@
 The repair: when Redis goes away under a worker that has unacknowledged messages, Celery 5.7 closes the connection
 twice. The first time the channel's pending read raises, so the channel stays open although its transport has let go of
 the connection; the second time the channel wants to give its messages back, finds no address to connect to, and raises
-an AttributeError, which nobody expects: "Unrecoverable error", and the worker ends. So do acknowledgements of tasks
+an AttributeError, which no caller expects: "Unrecoverable error", and the worker ends. So do acknowledgements of tasks
 that outlive the connection. Told by the transport's own kind of error, both are passed over, and the worker connects
 again.
 """
@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as BrokerConnectionError
 
 
 class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
-    """kombu's channel, which says in the transport's words that its connection was closed."""
+    """kombu's channel, which raises the transport's own error when its connection was closed."""
 
     #: When the broker last answered a request for messages, with or without one; on `time.monotonic`.
     answered_at = 0.0
@@ -41,5 +41,5 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
 
 
 def repair() -> None:
-    """Have every channel that this process opens from now on be ours."""
+    """Use our channel for every connection that this process opens from now on."""
     transport.Transport.Channel = Channel

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
-FORGET_AFTER = timedelta(days=1)  # files of hosts that are gone, as containers are
+FORGET_AFTER = timedelta(days=1)  # files of hosts that no longer exist, such as containers
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Heartbeat:
         self._parts: dict[str, dict[str, Any]] = {}
 
     def write(self, errors: Mapping[str, str | None]) -> None:
-        """Note what each part answered: None, or what is wrong with it. A file that cannot be written becomes old."""
+        """Write each part's answer: None, or what is wrong with it. A file that cannot be written becomes old."""
         now = datetime.now(UTC).isoformat()
         for name, error in errors.items():
             before = self._parts.get(name)
@@ -49,10 +49,10 @@ class Heartbeat:
             draft.write_text(json.dumps(document))
             draft.replace(self._path)
         except OSError as error:
-            log.error("heartbeat_not_written", path=str(self._path), error=str(error))  # noqa: TRY400 - the path tells
+            log.error("heartbeat_not_written", path=str(self._path), error=str(error))  # noqa: TRY400 - the path is enough
 
     def remove(self) -> None:
-        """Leave no file of a process that has ended in good order, nor of those nobody has heard of for long."""
+        """Remove the file of a process that ended normally, and those of processes silent for long."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             for path in self._path.parent.glob("*.json"):

@@ -1,4 +1,4 @@
-"""Messages that set tasks going; a broker that is away is no error here."""
+"""Messages that start tasks; an unavailable broker is not an error here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ log = structlog.get_logger()
 def publish(name: str, wake_in: float = 0.0) -> None:
     """Send a pump's wake-up.
 
-    A broker that is down is no error here: the lease's `wake_at` says what is due, and the sweep sends what was lost.
+    An unavailable broker is not an error here: the lease's `wake_at` says what is due, and the sweep repeats lost
+    messages.
     """
     task, _, subject = name.partition(":")
     try:
@@ -25,7 +26,7 @@ def publish(name: str, wake_in: float = 0.0) -> None:
             kwargs={"version": PUMP_VERSION},
             countdown=wake_in or None,
             retry=False,
-            ignore_result=True,  # else every wake-up subscribes to a result that never comes
+            ignore_result=True,  # otherwise every wake-up subscribes to a result that never arrives
         )
     except OperationalError as error:
         log.warning("wake_up_not_published", pump=name, error=str(error))

@@ -1,1 +1,1 @@
-"""Whether processes can do their work, what they log, and what a scrape tells."""
+"""Health, logs and metrics."""

@@ -1,6 +1,6 @@
 """The parts a worker needs, each with a small piece of real work that fails when the part does.
 
-The consumer is the one that `inspect ping` gets wrong: a worker whose link swallows packets answers nobody and yet is
+The consumer is the one that `inspect ping` gets wrong: a worker whose link swallows packets answers no ping and yet is
 no dead process, and one that has lost its consumer may answer. Here Celery's own loop has to come round, and the
 broker has to have answered its last request for messages.
 """
@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import bootsteps
-from sqlalchemy import text
 
-from models.connection import be_patient
+from models.connection import be_patient, ping
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 from workers.messaging.broker import Channel
@@ -75,7 +74,7 @@ def parts(runtime: Runtime) -> Mapping[str, Callable[[], object]]:
 def _database(runtime: Runtime) -> None:
     with runtime.engine.connect() as connection:
         be_patient(connection, ANSWER_SECONDS)
-        connection.execute(text("SELECT 1"))
+        ping(connection)
 
 
 def _broker() -> None:
@@ -95,6 +94,6 @@ def _results() -> None:
 
 def _consumer(runtime: Runtime) -> None:
     silent = time.monotonic() - Consumer.well_at
-    # An orderly stop ends the consumer first, and the work in hand later.
+    # An orderly stop ends the consumer first, and the work in flight later.
     if silent > SILENT_SECONDS and not runtime.stopping.is_set():
-        raise SilentError(f"it takes no messages and has not come round for {silent:.0f} s")
+        raise SilentError(f"it has received no message and has not looped for {silent:.0f} s")

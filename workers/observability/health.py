@@ -1,4 +1,4 @@
-"""Whether a process can do its work: a small file that it writes after real work, and how that file is judged.
+"""Health of a process: a small file that it writes after real work, and the rules that check this file.
 
 A worker and a beat each keep ``HOME/health/NAME@HOST.json``. It says of every part the process needs whether it
 answered and since when that is so. A process that is frozen, stuck or dead writes nothing, so a file that has become
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Pulse:
-    """Asks every part of a process at once, every few seconds, and writes down what they answer.
+    """Checks every part of a process every few seconds, and writes what they answer.
 
     A part that does not answer in time is bad until it does, and is not asked again meanwhile. The threads are daemons:
     one that hangs keeps no process from ending.
@@ -51,7 +51,7 @@ class Pulse:
         self._heartbeat.remove()
 
     def beat(self) -> None:
-        """Ask all parts and write what they answer."""
+        """Check all parts and write what they answer."""
         for name, work in self._parts.items():
             if name not in self._asked:
                 self._asked[name] = _ask(work)
@@ -72,7 +72,7 @@ def _ask(work: Callable[[], object]) -> Future[None]:
     def run() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is to be told
+        except Exception as error:  # noqa: BLE001 - any error is the one to report
             answer.set_exception(error)
         else:
             answer.set_result(None)
@@ -116,11 +116,11 @@ def judge(path: Path, now: datetime | None = None) -> Verdict:
         reasons = [f"{name}: {part['error']} (since {part['since']})" for name, part in parts.items() if not part["ok"]]
     except FileNotFoundError:
         return Verdict(
-            False, (f"no heartbeat at {path}: it has not started, has ended, or has another name",), None, {}
+            False, (f"no heartbeat at {path}: it has not started, has exited, or has another name",), None, {}
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Verdict(False, (f"the heartbeat at {path} cannot be read: {describe(error)}",), None, {})
-    # A clock that was set back makes it as little believable as a long silence.
+    # A clock that was set back makes it as unreliable as a long silence.
     if abs(age) > limit:
-        reasons.insert(0, f"silent: its last heartbeat is {age:.0f} s old, and {limit:.0f} s are allowed")
+        reasons.insert(0, f"no recent heartbeat: the last one is {age:.0f} s old; the limit is {limit:.0f} s")
     return Verdict(not reasons, tuple(reasons), age, parts)

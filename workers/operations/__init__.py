@@ -1,1 +1,1 @@
-"""What people do: to many jobs at once, to held jobs, to pictures, at a first contact."""
+"""Admin operations: on many jobs at once, on held jobs, on pictures, and the paid check."""

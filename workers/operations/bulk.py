@@ -1,9 +1,9 @@
-"""What people do to many jobs at once: cancel, retry, pause, resume, reroute, reprioritise.
+"""Bulk operations: cancel, retry, pause, resume, reroute and set the priority of many jobs at once.
 
 Jobs are moved in chunks, each a transaction fenced by the state that is expected, so that the pumps beside it never
-wait long. Paused is a job whose lane nobody serves (`routing.PARKED`), or whose batch is paused: `claims.begin` looks
-at both under the locks of those very rows. So once the pausing is committed, only what was `sending` by then can still
-go out, and `sending` tells when that is over.
+wait long. A job is paused when its lane is parked (`lanes.PARKED`), which no account serves, or when its batch is
+paused: `begin.begin` checks both under the locks of those very rows. So once the pausing is committed, only what was
+`sending` by then can still be sent, and `sending` shows when that has ended.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
+from models.bulk import Bulk
+from models.fragments import columns, is_open, quoted
+from models.jobs import INPUTS
 from models.states import JobState, Reason
 from recast.errors import InvalidJobError
 from workers.config.accounts import Account
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.filters import Filter, ids_of
+from workers.jobs.filters import OF_BATCHES, Filter, Filtered, ids_of, ids_statement
 from workers.jobs.lanes import PARKED, lane_of, lane_operation
-from workers.jobs.request import Ask
+from workers.jobs.request import JobRequest
 from workers.jobs.routing import Reach, route
 from workers.jobs.transitions import move_alike
 from workers.messaging.publish import announce
@@ -37,7 +40,7 @@ T = TypeVar("T")
 
 CHUNK = 2_000  # jobs moved in one transaction: a tenth of a second
 SIDE_BY_SIDE = 4  # transactions; more would only wait for the batch's row
-LOOK_SECONDS = 0.1  # between two looks at what is still being sent
+LOOK_SECONDS = 0.1  # between two checks of what is still being sent
 
 CANCELABLE = (JobState.QUEUED,)
 #: At a provider, or held for a person: paid, or possibly so.
@@ -46,12 +49,51 @@ RETRYABLE = (JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
 #: States of a job that may be sent (again).
 PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
 
-_NOT_AT_A_PROVIDER = """
-    NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND o.state IN ('sending', 'running', 'unknown'))
-"""
-
-
 _PARKED = f"starts_with(j.lane, '{PARKED}')"
+_RETRYABLE = ids_statement(f"NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND {is_open('o')})")
+_PARKED_ONES = ids_statement(_PARKED)
+_PAUSED = ids_statement(f"({_PARKED} OR b.paused_at IS NOT NULL)")
+
+_PROLONG = text("""
+    UPDATE jobs SET expires_at = NULL WHERE id IN (
+        SELECT id FROM jobs WHERE id = ANY(:ids) AND state = ANY(:states) AND expires_at < clock_timestamp()
+        ORDER BY id FOR UPDATE)
+""")
+_SENDING = text(f"""
+    SELECT a.account, count(*) AS number FROM attempts a JOIN jobs j ON j.id = a.job_id
+    WHERE a.state = 'sending' AND (a.batch_id = ANY(:batches) OR {_PARKED})
+    GROUP BY a.account
+""")
+
+
+def _updating(assignments: str, condition: str) -> str:
+    """SQL: rows of jobs are written, locked in the order of their ids."""
+    return f"""
+        UPDATE jobs j SET {assignments}
+        WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {condition}
+    """
+
+
+_SET_PRIORITY = text(_updating("priority = :priority", "j.state = 'queued'"))
+_PARK = text(_updating(f"lane = '{PARKED}' || j.lane", f"NOT {_PARKED} AND j.state IN ({quoted(PAUSABLE)})"))
+_UNPARK = text(_updating(f"lane = substr(j.lane, {len(PARKED) + 1})", _PARKED))
+
+
+def _writing_batches(assignments: str, condition: str) -> Filtered:
+    return Filtered(
+        lambda which: (
+            f"""
+            UPDATE batches SET {assignments} WHERE id IN (
+                SELECT b.id FROM batches b WHERE b.id > 0 AND {which.where} ORDER BY b.id FOR UPDATE
+            ) AND {condition} RETURNING id
+        """
+        ),
+        OF_BATCHES,
+    )
+
+
+_PAUSE_BATCHES = _writing_batches("paused_at = clock_timestamp(), paused_reason = 'person'", "true")
+_RESUME_BATCHES = _writing_batches("paused_at = NULL, paused_reason = NULL", "paused_at IS NOT NULL")
 
 
 def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> int:
@@ -71,20 +113,14 @@ def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> in
 
 def retryable(session: Session, which: Filter) -> list[str]:
     """Jobs that can be queued again; one that is still at a provider would be paid for twice."""
-    return ids_of(session, which, _NOT_AT_A_PROVIDER)
+    return ids_of(session, which, _RETRYABLE)
 
 
 def retry(runtime: Runtime, ids: Sequence[str]) -> int:
     """Queue jobs again that did not succeed; each gets at least one more attempt, and keeps those it had."""
 
     def work(session: Session, chunk: Sequence[str]) -> int:
-        session.execute(
-            text(
-                "UPDATE jobs SET expires_at = NULL WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids)"
-                " AND state = ANY(:states) AND expires_at < clock_timestamp() ORDER BY id FOR UPDATE)"
-            ),
-            {"ids": chunk, "states": list(RETRYABLE)},
-        )
+        session.execute(_PROLONG, {"ids": chunk, "states": list(RETRYABLE)})
         return len(move_alike(session, chunk, JobState.QUEUED, expected=RETRYABLE))
 
     retried = sum(_in_chunks(runtime, ids, work))
@@ -103,35 +139,28 @@ class Paused:
 def pause(runtime: Runtime, which: Filter) -> Paused:
     """Let no job that fits be sent any more; returns at once, while what is being sent goes out (see `sending`)."""
     if which.whole_batches:
-        return Paused(runtime.db(_pause_batches, which), 0)
+        return Paused(runtime.db(_write_batches, _PAUSE_BATCHES, which), 0)
     ids = runtime.db(ids_of, replace(which, states=PAUSABLE))
-    return Paused((), sum(_in_chunks(runtime, ids, _park)))
+    return Paused((), sum(_in_chunks(runtime, ids, partial(_update, statement=_PARK))))
 
 
 def resume(runtime: Runtime, which: Filter) -> Paused:
     """Let jobs that fit be sent again, however they were paused; a filter of whole batches resumes those too."""
-    batches = runtime.db(_resume_batches, which) if which.whole_batches or not which.named else ()
-    ids = runtime.db(ids_of, which, _PARKED)
-    resumed = sum(_in_chunks(runtime, ids, _unpark))
+    batches = runtime.db(_write_batches, _RESUME_BATCHES, which) if which.whole_batches or not which.named else ()
+    ids = runtime.db(ids_of, which, _PARKED_ONES)
+    resumed = sum(_in_chunks(runtime, ids, partial(_update, statement=_UNPARK)))
     _wake_all(runtime)
     return Paused(batches, resumed)
 
 
 def paused(session: Session, which: Filter) -> list[str]:
     """Jobs that fit and are paused, by themselves or with their batch."""
-    return ids_of(session, replace(which, states=PAUSABLE), f"({_PARKED} OR b.paused_at IS NOT NULL)")
+    return ids_of(session, replace(which, states=PAUSABLE), _PAUSED)
 
 
 def sending(session: Session, batches: Sequence[int]) -> Counter[str]:
     """How many submissions of paused jobs, or of these batches, are on their way, by account."""
-    rows = session.execute(
-        text(
-            "SELECT a.account, count(*) AS number FROM attempts a JOIN jobs j ON j.id = a.job_id"
-            " WHERE a.state = 'sending' AND (a.batch_id = ANY(:batches) OR starts_with(j.lane, :parked))"
-            " GROUP BY a.account"
-        ),
-        {"batches": list(batches), "parked": PARKED},
-    )
+    rows = session.execute(_SENDING, {"batches": list(batches)})
     return Counter({row.account: row.number for row in rows})
 
 
@@ -148,13 +177,9 @@ def settle(
     return still
 
 
-def reprioritise(runtime: Runtime, ids: Sequence[str], priority: int) -> int:
+def set_priority(runtime: Runtime, ids: Sequence[str], priority: int) -> int:
     """Give queued jobs another priority; the higher goes first within its batch, and single jobs before batches."""
-
-    def work(session: Session, chunk: Sequence[str]) -> int:
-        return _update(session, chunk, "priority = :priority", "state = 'queued'", priority=priority)
-
-    return sum(_in_chunks(runtime, ids, work))
+    return sum(_in_chunks(runtime, ids, partial(_update, statement=_SET_PRIORITY, priority=priority)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +217,18 @@ class _Way:
     parked: bool
 
 
-_ASKED = text("""
-    SELECT id, kind, source, target, image, prompt, options, operation, lane FROM jobs
+_ASKED = text(f"""
+    SELECT id, kind, {columns(INPUTS)}, operation, lane FROM jobs
     WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE
 """)
-_REROUTE = text("""
+_WAYS = Bulk[_Way](
+    id=("text", lambda way: way.job_id),
+    lane=("text", lambda way: f"{PARKED if way.parked else ''}{way.lane}"),
+    operation=("text", lambda way: way.operation),
+)
+_REROUTE = text(f"""
     UPDATE jobs SET lane = w.lane, account = :account, provider = NULL, operation = w.operation
-    FROM unnest(cast(:ids AS text[]), cast(:lanes AS text[]), cast(:operations AS text[])) AS w(id, lane, operation)
-    WHERE jobs.id = w.id
+    FROM {_WAYS.table} WHERE jobs.id = w.id
 """)
 
 
@@ -214,24 +243,15 @@ def _reroute(
         except InvalidJobError as error:
             problems[str(error)] += 1
     if ways and not dry_run:
-        session.execute(
-            _REROUTE,
-            {
-                "account": to.name,
-                "ids": [way.job_id for way in ways],
-                "lanes": [f"{PARKED if way.parked else ''}{way.lane}" for way in ways],
-                "operations": [way.operation for way in ways],
-            },
-        )
+        session.execute(_REROUTE, {**_WAYS.of(ways), "account": to.name})
     return ways, problems
 
 
 def _way(job: Row[Any], to: Account, reach: Reach) -> _Way:
     # An operation that the account has stays the one that is meant, pinned or not.
     operation = lane_operation(lane_of(None, _operations(job.lane)), to)
-    ask = Ask(
-        kind=job.kind, source=job.source, target=job.target, image=job.image, prompt=job.prompt, options=job.options,
-        account=to.name, operation=operation,
+    ask = JobRequest(
+        kind=job.kind, **{name: job._mapping[name] for name in INPUTS}, account=to.name, operation=operation,
     )  # fmt: skip
     pinned = operation if job.operation else None
     return _Way(job.id, route(ask, {to.name: to}, reach), job.options, pinned, job.lane.startswith(PARKED))
@@ -241,38 +261,13 @@ def _operations(lane: str) -> list[str]:
     return lane.rpartition("@")[2].split("|")
 
 
-def _pause_batches(session: Session, which: Filter) -> tuple[int, ...]:
-    return _write_batches(session, which, "paused_at = clock_timestamp(), paused_reason = 'person'", "true")
+def _write_batches(session: Session, statement: Filtered, which: Filter) -> tuple[int, ...]:
+    return tuple(statement.execute(session, which).scalars())
 
 
-def _resume_batches(session: Session, which: Filter) -> tuple[int, ...]:
-    return _write_batches(session, which, "paused_at = NULL, paused_reason = NULL", "paused_at IS NOT NULL")
-
-
-def _write_batches(session: Session, which: Filter, assignments: str, condition: str) -> tuple[int, ...]:
-    query = (
-        f"UPDATE batches SET {assignments} WHERE id IN (SELECT b.id FROM batches b"  # noqa: S608 - only our own text
-        f" WHERE b.id > 0 AND {which.where} ORDER BY b.id FOR UPDATE) AND {condition} RETURNING id"
-    )
-    return tuple(session.execute(text(query), which.named).scalars())
-
-
-def _park(session: Session, ids: Sequence[str]) -> int:
-    condition = "NOT starts_with(lane, :parked) AND state = ANY(:states)"
-    return _update(session, ids, "lane = :parked || lane", condition, parked=PARKED, states=list(PAUSABLE))
-
-
-def _unpark(session: Session, ids: Sequence[str]) -> int:
-    return _update(session, ids, f"lane = substr(lane, {len(PARKED) + 1})", "starts_with(lane, :parked)", parked=PARKED)
-
-
-def _update(session: Session, ids: Sequence[str], assignments: str, condition: str, **values: object) -> int:
-    """Write rows of jobs, locked in the order of their ids; how many were written."""
-    query = (
-        f"UPDATE jobs SET {assignments} WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids)"  # noqa: S608
-        f" ORDER BY id FOR UPDATE) AND {condition}"
-    )
-    result = session.execute(text(query), {"ids": list(ids), **values})
+def _update(session: Session, ids: Sequence[str], *, statement: TextClause, **values: object) -> int:
+    """Write rows of jobs; how many were written."""
+    result = session.execute(statement, {"ids": list(ids), **values})
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
@@ -280,9 +275,8 @@ def _in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Se
     """What `work` answers for each chunk, a few transactions at a time."""
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        yield from pool.map(partial(runtime.db, work), chunks)
+        yield from pool.map(lambda chunk: runtime.db(work, chunk), chunks)
 
 
 def _wake_all(runtime: Runtime) -> None:
-    for name in runtime.accounts:
-        wake(runtime, submit_pump(name))
+    wake(runtime, *map(submit_pump, runtime.accounts))

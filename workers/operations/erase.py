@@ -1,7 +1,7 @@
-"""Removing pictures from the storage: the rows that claim a file go first, then the file, if nobody else claims it.
+"""Removal of pictures from the storage: first the rows of a file, then the file, if no other row has it.
 
 Files are named by their content, so one file may be the picture of several jobs. A crash between rows and file leaves a
-file that nobody claims, which `recast prune --orphans` finds.
+file without a row, which `recast prune --orphans` finds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What jobs may cost at most, and what was paid for those that are at providers: asked before a lever is pulled."""
+"""The most that jobs may cost, and what was paid for those at providers: shown before a bulk operation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import is_paid
 from workers.config.accounts import Account
-from workers.jobs.filters import JOBS, LAST, Filter
+from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.lanes import PARKED, lane_operation
 
 NOWHERE = "(no account)"
+
+_LANES = Filtered(
+    lambda which: (
+        f"""
+        SELECT j.lane, j.options, count(*) AS number FROM {which.jobs} WHERE {which.where} GROUP BY j.lane, j.options
+    """
+    )
+)
+_PROMISED = Filtered(
+    lambda which: (
+        f"""
+        SELECT last.account, last.operation, count(*) AS jobs, sum(last.cost) AS cost FROM {JOBS} {LAST}
+        WHERE {which.where} AND {is_paid("last")} GROUP BY 1, 2 ORDER BY 1, 2
+    """
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +46,8 @@ class Line:
 
 
 def at_most(session: Session, which: Filter, accounts: Mapping[str, Account]) -> list[Line]:
-    """What it costs if each job that fits is submitted once, at the dearest account that could take it."""
-    rows = session.execute(
-        text(
-            f"SELECT j.lane, j.options, count(*) AS number FROM {which.jobs} WHERE {which.where}"  # noqa: S608
-            " GROUP BY j.lane, j.options"
-        ),
-        which.named,
-    )
+    """The cost if each job that matches is submitted once, at the most expensive account that can serve it."""
+    rows = _LANES.execute(session, which)
     return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts)
 
 
@@ -67,11 +77,4 @@ def _dearest(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Accou
 
 def promised(session: Session, which: Filter) -> list[Line]:
     """What the open attempts of the jobs that fit cost, which is paid whatever becomes of the jobs."""
-    rows = session.execute(
-        text(
-            f"SELECT last.account, last.operation, count(*) AS jobs, sum(last.cost) AS cost FROM {JOBS} {LAST}"  # noqa: S608
-            f" WHERE {which.where} AND last.state NOT IN ('refused', 'not_sent') GROUP BY 1, 2 ORDER BY 1, 2"
-        ),
-        which.named,
-    )
-    return [Line(**row._mapping) for row in rows]
+    return [Line(**row._mapping) for row in _PROMISED.execute(session, which)]

@@ -1,13 +1,13 @@
-"""Forgetting a person: their pictures leave the storage and the rows; the books, which name no picture, stay.
+"""Erasure of a person's data: pictures leave the storage and the rows; the books, which name no picture, stay.
 
-What a provider holds is another's: nothing documented lets a program remove it, so the report says what lies where.
+Providers' copies are not removed: no documented API does that, so the report lists what each provider has.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models import attempts, jobs
+from models.attempts import Attempt
+from models.base import Base
 from models.connection import be_patient
+from models.fragments import columns, is_paid
+from models.jobs import ROLES, Job, Version
 from models.states import JobState, Reason
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
@@ -26,51 +31,65 @@ from workers.messaging.app import app
 from workers.messaging.publish import announce
 from workers.operations.erase import Removed, expect, remove_files, take_results
 
-PATIENCE_SECONDS = 600  # no index leads from a picture to its jobs: all rows are read
-
-_ASKS = """
-    source = ANY(:uris) OR target = ANY(:uris) OR image = ANY(:uris)
+_ASKS = f"""
+    {" OR ".join(f"{role} = ANY(:uris)" for role in ROLES)}
     OR EXISTS (SELECT 1 FROM jsonb_each_text(options) AS option WHERE option.value = ANY(:uris))
     OR extra @> ANY(cast(:metadata AS jsonb[]))
 """
 _JOBS = text(f"""
     SELECT id, state FROM jobs WHERE {_ASKS} OR id IN (SELECT job_id FROM versions WHERE {_ASKS})
     ORDER BY id FOR UPDATE
-""")  # noqa: S608 - the only thing put in is our own text above
+""")
 _SAME = text("SELECT DISTINCT uri FROM inputs WHERE sha256 = ANY(:digests)")
-_URIS = """
-    SELECT unnest(ARRAY[source, target, image]) AS uri FROM {table} WHERE {which}
-    UNION SELECT option.value FROM {table}, jsonb_each_text(options) AS option WHERE {which}
-"""
+
+
+def _uris(table: str, which: str) -> str:
+    """SQL: every picture that rows of jobs or versions name."""
+    return f"""
+        SELECT unnest(ARRAY[{columns(ROLES)}]) AS uri FROM {table} WHERE {which}
+        UNION SELECT option.value FROM {table}, jsonb_each_text(options) AS option WHERE {which}
+    """
+
+
 # Of a job's pictures, those that no other job names: a coat that all models wear is not the person's.
-_OWN_URIS = text(
-    f"SELECT uri FROM ({_URIS.format(table='jobs', which='id = ANY(:ids)')}"  # noqa: S608 - our own text
-    f" UNION {_URIS.format(table='versions', which='job_id = ANY(:ids)')}) ours WHERE uri IS NOT NULL"
-    f" EXCEPT ({_URIS.format(table='jobs', which='NOT id = ANY(:ids)')})"
-)
+_OWN_URIS = text(f"""
+    SELECT uri FROM ({_uris("jobs", "id = ANY(:ids)")} UNION {_uris("versions", "job_id = ANY(:ids)")}) ours
+    WHERE uri IS NOT NULL EXCEPT ({_uris("jobs", "NOT id = ANY(:ids)")})
+""")
 _INPUTS = text("DELETE FROM inputs WHERE uri = ANY(:uris) OR sha256 = ANY(:digests) RETURNING key, sha256")
 _UPLOADS = text("DELETE FROM uploads WHERE sha256 = ANY(:digests) RETURNING account, role, handle")
-_SENT = text("""
+_SENT = text(f"""
     SELECT account, count(*) AS n FROM attempts
-    WHERE job_id = ANY(:ids) AND state NOT IN ('refused', 'not_sent') GROUP BY account ORDER BY account
+    WHERE job_id = ANY(:ids) AND {is_paid("attempts")} GROUP BY account ORDER BY account
 """)
-_NOTHING = "source = NULL, target = NULL, image = NULL, prompt = NULL, options = '{}', extra = '{}', error = NULL"
-_TOKENS = "SELECT callback_token FROM attempts WHERE job_id = ANY(:ids) AND callback_token IS NOT NULL"
-# A late look must not bring a picture back.
-_REDACT_ATTEMPTS = """
-    UPDATE attempts SET locator = NULL, outputs = NULL, raw = NULL, error = NULL,
-        next_poll_at = CASE WHEN state <> 'expired' THEN next_poll_at END
-    WHERE job_id = ANY(:ids)
-"""
-_REDACT = (
-    f"DELETE FROM callbacks WHERE token IN ({_TOKENS})",  # noqa: S608 - our own text
-    _REDACT_ATTEMPTS,
-    "UPDATE announcements SET canvas = '{}' WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL",
-    "UPDATE deliveries SET data = data - '{metadata,results,error}'::text[] WHERE data ->> 'job' = ANY(:ids)",
-    f"UPDATE versions SET {_NOTHING} WHERE job_id = ANY(:ids)",  # noqa: S608 - our own text
-    f"UPDATE jobs SET {_NOTHING} WHERE id = ANY(:ids)",  # noqa: S608 - our own text
-)
 _TASKS = text("SELECT task_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL")
+
+
+def _emptied(table: type[Base], personal: Iterable[str]) -> str:
+    """SQL: assignments that leave nothing in columns; a document that must be one becomes an empty one."""
+    nullable = {name: table.__table__.c[name].nullable for name in personal}
+    return ", ".join(f"{name} = NULL" if null else f"{name} = '{{}}'" for name, null in nullable.items())
+
+
+_REDACT = (
+    text("""
+        DELETE FROM callbacks WHERE token IN (
+            SELECT callback_token FROM attempts WHERE job_id = ANY(:ids) AND callback_token IS NOT NULL)
+    """),
+    # A late look must not bring a picture back.
+    text(f"""
+        UPDATE attempts SET {_emptied(Attempt, attempts.PERSONAL)},
+            next_poll_at = CASE WHEN state <> 'expired' THEN next_poll_at END
+        WHERE job_id = ANY(:ids)
+    """),
+    text("UPDATE announcements SET canvas = '{}' WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL"),
+    text("UPDATE deliveries SET data = data - '{metadata,results,error}'::text[] WHERE data ->> 'job' = ANY(:ids)"),
+    text(f"UPDATE versions SET {_emptied(Version, jobs.PERSONAL)} WHERE job_id = ANY(:ids)"),
+    text(f"UPDATE jobs SET {_emptied(Job, jobs.PERSONAL)} WHERE id = ANY(:ids)"),
+)
+
+PATIENCE_SECONDS = 600  # no index leads from a picture to its jobs: all rows are read
+_PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")
 
 _AT_WORK = frozenset({JobState.RUNNING, JobState.SAVING})
 _WAITING = frozenset({JobState.QUEUED, JobState.HELD})
@@ -104,7 +123,7 @@ class Forgotten:
     sent: dict[str, int] = field(default_factory=dict)
     #: Results of tasks that were removed from the result backend.
     results: int = 0
-    #: Jobs whose end their producers are to be told.
+    #: Jobs whose end is still to be announced to their producers.
     announce: tuple[str, ...] = ()
 
 
@@ -128,14 +147,14 @@ def forget(runtime: Runtime, person: Person, *, dry_run: bool = False) -> Forgot
 
 
 def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[str]]:
-    session.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'"))
+    session.execute(_PATIENCE)
     be_patient(session.connection(), PATIENCE_SECONDS)
     digests = list(person.digests)
     uris = list({*person.uris, *session.execute(_SAME, {"digests": digests}).scalars()})
     found = session.execute(_JOBS, {"uris": uris, "metadata": [json.dumps(each) for each in person.metadata]}).all()
     done = Forgotten(at_work=[row.id for row in found if row.state in _AT_WORK])
     ids = [row.id for row in found if row.state not in _AT_WORK]
-    note = "a person asked that its pictures be forgotten"
+    note = "a person requested the erasure of its pictures (recast forget)"
     moves = [JobMove(id_, JobState.CANCELED, Reason.CANCELED, note, _WAITING) for id_ in ids]
     canceled = move_jobs(session, moves)
     done.canceled, done.jobs = len(canceled), len(ids)
@@ -152,7 +171,7 @@ def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[s
     tasks = list(session.execute(_TASKS, {"ids": ids}).scalars())
     done.announce = waiting_for(session, canceled)
     for statement in _REDACT:
-        session.execute(text(statement), {"ids": ids})
+        session.execute(statement, {"ids": ids})
     return done, keys, tasks
 
 

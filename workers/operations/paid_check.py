@@ -1,7 +1,7 @@
-"""One paid job, run in this process and written down: the first contact with a real provider.
+"""The paid check: one paid job at one account, run in this process, with every request and response recorded.
 
-It goes through the same gate, books and tables as any other job, so it is counted, and found again should this process
-die. Only its claims and polls are kept to this process, so that every word of the exchange is recorded.
+It uses the same admission, budgets and tables as any other job. So it is counted, and other workers continue it if this
+process dies. Until then only this process claims and polls it, so that the recording is complete.
 """
 
 from __future__ import annotations
@@ -16,33 +16,35 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.jobs import bulk_job_id
-from models.states import AttemptState
+from models.fragments import columns, parameters, seconds_from_now
+from models.identity import bulk_job_id
+from models.jobs import INPUTS, ROLES
 from providers.outcomes import Accepted, Pending, PollOutcome, SubmitOutcome, Unanswered
 from providers.protocol import Provider
 from providers.spec import OpenAttempt
 from workers.config.accounts import Account
 from workers.engine import begin, claims, provider_calls
-from workers.engine.notify import tell
-from workers.engine.outcomes import WRITE_SECONDS, Due, Sent, of_poll, of_submit
+from workers.engine.due import DUE, Due
+from workers.engine.notify import notify
+from workers.engine.outcomes import WRITE_SECONDS, Sent, after_poll, after_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
 from workers.engine.runtime import Runtime
-from workers.http.client import clock
+from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import ROLES, Ask
+from workers.jobs.request import JobRequest
 from workers.jobs.routing import route
 
-KEEP_SECONDS = 3600  # other workers leave the trial's job and attempt alone for as long
+KEEP_SECONDS = 3600  # for this long other workers leave the job and its attempt alone
 
 
-class TrialError(Exception):
-    """The trial could not be made; the message says why. Nothing was paid."""
+class PaidCheckError(Exception):
+    """The check was not started; the message says why. Nothing was paid."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What a trial did."""
+class PaidCheck:
+    """The result of a paid check."""
 
     job_id: str
     operation: str
@@ -50,24 +52,18 @@ class Trial:
     exchanges: tuple[dict[str, Any], ...]
 
 
-_INSERT = text("""
+_INSERT = text(f"""
     WITH made AS (INSERT INTO batches (name, queued) VALUES (:batch, 1) RETURNING id)
-    INSERT INTO jobs (id, kind, source, target, image, prompt, options, account, operation, lane, batch_id, key,
-                      claimed_until)
-    SELECT :id, :kind, :source, :target, :image, :prompt, cast(:options AS jsonb), :account, :operation, :lane, made.id,
-        'trial', clock_timestamp() + :seconds * interval '1 second' FROM made
+    INSERT INTO jobs (id, kind, {columns(INPUTS)}, account, operation, lane, batch_id, key, claimed_until)
+    SELECT :id, :kind, {parameters((*ROLES, "prompt"))}, cast(:options AS jsonb), :account, :operation, :lane, made.id,
+        'paid check', {seconds_from_now(":seconds")} FROM made
     RETURNING batch_id
 """)
-_DUE = text("""
-    SELECT id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-        clock_timestamp() AS asked_at, 0.0::float8 AS age,
-        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS left
-    FROM attempts WHERE id = :id
-""")
+_DUE = text(f"SELECT {DUE} FROM attempts WHERE id = :id")
 
 
-def plan(runtime: Runtime, account: Account, ask: Ask) -> tuple[str, str]:
-    """The lane and the operation a trial of `ask` at `account` would use.
+def plan(runtime: Runtime, account: Account, ask: JobRequest) -> tuple[str, str]:
+    """The lane and the operation a paid check of `ask` at `account` would use.
 
     Raises:
         InvalidJobError: as for any job.
@@ -75,31 +71,31 @@ def plan(runtime: Runtime, account: Account, ask: Ask) -> tuple[str, str]:
     lane = route(ask, {account.name: account}, runtime.reach)
     operation = lane_operation(lane, account)
     if operation is None:
-        raise TrialError(f"{account.name} cannot do this")
+        raise PaidCheckError(f"account {account.name} has no operation for this job")
     return lane, operation
 
 
-async def trial(runtime: Runtime, account: Account, ask: Ask, say: Callable[[str], None]) -> Trial:
-    """Run one job of `account` to the provider's last word; its pictures are then saved as any job's are.
+async def submit(runtime: Runtime, account: Account, ask: JobRequest, say: Callable[[str], None]) -> PaidCheck:
+    """Submit one job to `account` and poll until it ends; its pictures are then saved like those of any job.
 
     Raises:
-        TrialError: the input, the gate or the budget does not allow it; nothing was sent.
+        PaidCheckError: the input, the account's admission or a budget does not allow it; nothing was sent.
     """
     lane, operation = plan(runtime, account, ask)
     recorder, provider = runtime.recorded(account)
     claim = await runtime.adb(_insert, account, ask, lane, operation)
     ready, unready = await prepare(runtime, account, provider, [claim])
     if unready:
-        raise TrialError(unready[0].job.error or "the job cannot be prepared")
+        raise PaidCheckError(unready[0].job.error or "the job cannot be prepared")
     outcomes = [await _submit(runtime, account, provider, ready[0], say)]
     if outcomes[0] == Accepted.__name__:
         outcomes += await _poll(runtime, account, provider, ready[0], say)
-    return Trial(claim.job_id, operation, tuple(outcomes), tuple(recorder.exchanges))
+    return PaidCheck(claim.job_id, operation, tuple(outcomes), tuple(recorder.exchanges))
 
 
-def _insert(session: Session, account: Account, ask: Ask, lane: str, operation: str) -> claims.Claim:
-    batch = f"trial of {account.name} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
-    job_id = bulk_job_id(batch, "trial")
+def _insert(session: Session, account: Account, ask: JobRequest, lane: str, operation: str) -> claims.Claim:
+    batch = f"paid check of {account.name} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    job_id = bulk_job_id(batch, "paid check")
     values = {
         "id": job_id,
         "batch": batch,
@@ -125,13 +121,13 @@ async def _submit(
     write_before = clock() + WRITE_SECONDS
     begun = await runtime.adb(begin.begin, account, [item.ready])
     if not begun.started:
-        raise TrialError(f"the account takes nothing now: {begun.blocked_by or 'its budget is spent'}")
+        raise PaidCheckError(f"the account accepts no submission now: {begun.blocked_by or 'its budget is spent'}")
     outcome = await provider_calls.submit(provider, item.order, write_before=write_before)
     say(f"submitted: {_words(outcome)}")
     operation = account.operations[item.ready.claim.operation]
-    sent = Sent(item.ready.reference, item.ready.claim.job_id, item.ready.number, operation, begun.sent_at)
-    # No other worker polls before this time; after it, should this process have died, all do.
-    effects = of_submit(sent, outcome, KEEP_SECONDS, max_attempts=1)
+    sent = Sent(item.ready.claim.reference, item.ready.claim.job_id, item.ready.claim.number, operation, begun.sent_at)
+    # No other worker polls before this time. After it any worker may, in case this process died.
+    effects = after_submit(sent, outcome, KEEP_SECONDS, max_attempts=1)
     await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
     return type(outcome).__name__
 
@@ -150,7 +146,7 @@ async def _poll(
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)
         ended = not isinstance(outcome, Pending | Unanswered) or due.left <= 0
-        effects = of_poll(due, operation, account, outcome, interval=KEEP_SECONDS, max_attempts=1)
+        effects = after_poll(due, operation, account, outcome, interval=KEEP_SECONDS, max_attempts=1)
         if ended:
             await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
             receipts = getattr(outcome, "receipts", ())
@@ -160,12 +156,11 @@ async def _poll(
 
 
 async def _written(runtime: Runtime, account: Account, recorded: Recorded) -> None:
-    await tell(runtime, account.name, recorded)
+    await notify(runtime, account.name, recorded)
 
 
 def _due(session: Session, item: Prepared) -> Due:
-    row = session.execute(_DUE, {"id": item.ready.reference}).mappings().one()
-    return Due(**{**row, "state": AttemptState(row["state"])})
+    return Due.read(session.execute(_DUE, {"id": item.ready.claim.reference}).one())
 
 
 def _words(outcome: SubmitOutcome | PollOutcome) -> str:

@@ -1,4 +1,4 @@
-"""Retention: pictures of jobs that ended long ago, inputs that nobody uses, and files that no row names.
+"""Retention: pictures of jobs that ended long ago, unused inputs, and files that no row names.
 
 The jobs' rows stay, and with them the books; `erased_at` says that their pictures are gone.
 """
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from models.fragments import seconds_ago
 from models.states import ANNOUNCED_JOB_STATES
 from workers.engine.runtime import Runtime
 from workers.operations.erase import Removed, expect, remove_files, take_results, unclaimed
@@ -26,9 +27,9 @@ _OLD = text("""
         AND EXISTS (SELECT 1 FROM results WHERE job_id = j.id)
     ORDER BY j.id LIMIT :limit FOR UPDATE OF j SKIP LOCKED
 """)
-_UNUSED = text("""
+_UNUSED = text(f"""
     DELETE FROM inputs WHERE (uri, sha256) IN (
-        SELECT uri, sha256 FROM inputs WHERE used_at < clock_timestamp() - :seconds * interval '1 second' LIMIT :limit
+        SELECT uri, sha256 FROM inputs WHERE used_at < {seconds_ago(":seconds")} LIMIT :limit
     ) RETURNING key
 """)
 
@@ -53,7 +54,7 @@ def prune(
 
     Args:
         runtime: the deployment.
-        seconds: since their end; None is what each batch was told to keep (`recast run --keep`), if anything.
+        seconds: since their end; None means what each batch's `recast run --keep` says, if anything.
         states: in which they ended.
         batch: only of this one.
         dry_run: only count.
@@ -74,7 +75,7 @@ def prune(
 
 
 def prune_orphans(runtime: Runtime, *, dry_run: bool = False) -> Removed:
-    """Remove copies of inputs that nobody has used for long, and files older than a day that no row names."""
+    """Remove copies of inputs that have been unused for long, and files older than a day that no row names."""
     removed = Removed()
     # A link that was made from a note an hour old lasts for `media_seconds`.
     unused = ORPHAN_SECONDS + runtime.settings.media_seconds

@@ -1,4 +1,4 @@
-"""What a person says of held jobs: the provider took them, did not take them, or nobody will ever know.
+"""Decisions of people about held jobs: accepted by the provider, not accepted, or given up.
 
 A held job's attempt was sent and no answer came, at a provider that cannot be asked. Each verdict moves the attempt,
 the job and the money in one transaction, fenced by the states they were held in.
@@ -13,14 +13,14 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import quoted
 from models.states import AttemptState, JobState, Reason
 from workers.accounts import admission
 from workers.engine.outcomes import Effects
 from workers.engine.record import Recorded, record
-from workers.jobs.filters import EVERY, JOBS, LAST, Filter
+from workers.jobs.filters import EVERY, JOBS, LAST, Filter, Filtered
 from workers.jobs.moves import AttemptMove, JobMove
 
 
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A held job with the submission that nobody knows the fate of."""
+    """A held job with its submission, whose outcome is unknown."""
 
     id: uuid.UUID
     job_id: str
@@ -48,19 +48,27 @@ class Held:
     error: str | None
 
 
-def held(session: Session, which: Filter = EVERY) -> list[Held]:
-    """Held jobs that fit, and whose submission nobody knows the fate of."""
-    rows = session.execute(
-        text(
-            "SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost,"  # noqa: S608
-            f" last.sent_at, last.state, last.error FROM {JOBS} {LAST}"
-            f" WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'"  # those are `conclude.waiting`'s
-            f" AND last.state IN ('unknown', 'expired') AND {which.where}"
-            " ORDER BY last.account, last.sent_at"
-        ),
-        which.named,
+_OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
+_HELD_ONLY = frozenset({JobState.HELD})
+
+# Those that a restore held are `reconcile.waiting`'s.
+_HELD = Filtered(
+    lambda which: (
+        f"""
+        SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost, last.sent_at,
+            last.state, last.error
+        FROM {JOBS} {LAST}
+        WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'
+            AND last.state IN ({quoted(sorted(_OPEN))}) AND {which.where}
+        ORDER BY last.account, last.sent_at
+    """
     )
-    return [Held(**row._mapping) for row in rows]
+)
+
+
+def held(session: Session, which: Filter = EVERY) -> list[Held]:
+    """Held jobs that match the filter and whose submission has an unknown outcome."""
+    return [Held(**row._mapping) for row in _HELD.execute(session, which)]
 
 
 def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdict, handle: str | None) -> Recorded:
@@ -77,14 +85,10 @@ def resolve(session: Session, account: str, jobs: Sequence[Held], verdict: Verdi
         ValueError: a handle is missing, or meant for several jobs.
     """
     if verdict is Verdict.ACCEPTED and (not handle or len(jobs) != 1):
-        raise ValueError("an accepted job needs the provider's handle for it, so it is resolved alone")
+        raise ValueError("an accepted job needs the provider's handle for it, so resolve each such job by itself")
     if verdict is Verdict.ACCEPTED:
-        admission.taken_up_again(session, account, len(jobs))
+        admission.count_reopened(session, account, len(jobs))
     return record(session, account, [_effects(job, verdict, handle) for job in jobs])
-
-
-_OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
-_HELD_ONLY = frozenset({JobState.HELD})
 
 
 def _effects(job: Held, verdict: Verdict, handle: str | None) -> Effects:
@@ -94,13 +98,13 @@ def _effects(job: Held, verdict: Verdict, handle: str | None) -> Effects:
             JobMove(job.job_id, JobState.RUNNING, expected=_HELD_ONLY),
         )
     if verdict is Verdict.NOT_ACCEPTED:
-        note = "a person says that the provider did not take it"
+        note = "a person recorded that the provider did not accept it"
         return Effects(
             AttemptMove(job.id, AttemptState.NOT_SENT, _OPEN, Reason.LOST, note),
             JobMove(job.job_id, JobState.QUEUED, Reason.LOST, note, _HELD_ONLY),
             release=True,
         )
-    note = "a person gave it up; it may have been paid for"
+    note = "given up by a person; it may have been paid for"
     return Effects(
         AttemptMove(job.id, AttemptState.EXPIRED, _OPEN, Reason.UNCLEAR_SUBMIT, note),
         JobMove(job.job_id, JobState.FAILED, Reason.UNCLEAR_SUBMIT, note, _HELD_ONLY),

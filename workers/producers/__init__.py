@@ -1,1 +1,1 @@
-"""Jobs of producers' tasks: how they come in, how their ends are told, and how they are revoked."""
+"""Jobs of producers' tasks: acceptance, completion notices and revocation."""

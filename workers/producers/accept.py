@@ -1,9 +1,9 @@
-"""Putting jobs into the queue one by one, for producers; catalogs come in by COPY, see `catalog`."""
+"""Acceptance of single jobs from producers; catalogs use COPY, see `catalog`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,37 +11,56 @@ from celery.app.task import Context
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import columns, parameters
+from models.jobs import ASKED, ROLES
 from models.states import ANNOUNCED_JOB_STATES
 from recast.errors import InvalidJobError
+from recast.names import ARGUMENTS
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, ROLES, Ask, is_storable
+from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, JobRequest, is_storable
 from workers.jobs.routing import route
 from workers.messaging.publish import announce
 from workers.producers.canvas import keep
 from workers.restore import hold
 
-_INSERT = text("""
-    INSERT INTO jobs (id, kind, source, target, image, prompt, options, account, provider, operation, lane, priority,
-                      dedupe_key, fingerprint, expires_at, extra)
-    VALUES (:id, :kind, :source, :target, :image, :prompt, cast(:options AS jsonb), :account, :provider, :operation,
-            :lane, :priority, :dedupe_key, :fingerprint, :expires_at, cast(:extra AS jsonb))
-    ON CONFLICT DO NOTHING RETURNING id
+_COLUMNS = ("id", *ASKED, "lane", "priority", "dedupe_key", "expires_at")
+_INSERT = text(f"""
+    INSERT INTO jobs ({columns(_COLUMNS)}) VALUES ({parameters(_COLUMNS)}) ON CONFLICT DO NOTHING RETURNING id
 """)
 _EXISTING = text(
     "SELECT id, fingerprint, state FROM jobs WHERE id = :id OR dedupe_key = :dedupe_key ORDER BY id = :id DESC LIMIT 1"
 )
-# A redelivered task whose job has ended has just been set back to STARTED by Celery: its end is announced once more.
+# Celery has just set a redelivered task back to STARTED: if its job has ended, the end is announced once more.
 _ANNOUNCE = text("""
     INSERT INTO announcements (task_id, job_id, canvas) VALUES (:task_id, :job_id, :canvas)
     ON CONFLICT (task_id) DO UPDATE SET announced_at = NULL
 """)
 
 
+def arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a message gave to a producer's task, by name.
+
+    Raises:
+        InvalidJobError: they are too many, unknown, or given twice.
+    """
+    fields = ARGUMENTS[task]
+    if len(args) > len(fields):
+        raise InvalidJobError("arguments", f"{len(args)} positional arguments; {task} takes {', '.join(fields)}")
+    named = dict(zip(fields, args, strict=False))
+    for name, value in kwargs.items():
+        if name in named:
+            raise InvalidJobError(name, "is given twice, by position and by name")
+        if name not in fields:
+            raise InvalidJobError(name, f"is not an argument of {task}; allowed: {', '.join(fields)}")
+        named[name] = value
+    return named
+
+
 def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: Context) -> str:
-    """Commit a producer's job with the announcement that its task waits for, and wake who can do it.
+    """Commit a producer's job with the completion notice that its task waits for, and wake pumps that can submit it.
 
     Returns:
         The job's id: the task's own, or that of the job that shares its `dedupe_key`.
@@ -74,9 +93,8 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
     if ended:
         announce((job_id,))
         return job_id
-    for account in runtime.accounts.values():
-        if lane_operation(lane, account):
-            wake(runtime, submit_pump(account.name))
+    serving = (account.name for account in runtime.accounts.values() if lane_operation(lane, account))
+    wake(runtime, *map(submit_pump, serving))
     return job_id
 
 
@@ -98,29 +116,31 @@ def _insert(session: Session, runtime: Runtime, values: Mapping[str, Any], reque
 
 
 def _comes_again(request: Context) -> bool:
-    """Whether this task may have been here before: redelivered, or sent once more by another one's repeated end."""
+    """Whether this task may repeat an earlier one: redelivered, or sent again by a repeated completion notice."""
     return bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
 
 
-def _ask(kind: str, arguments: Mapping[str, Any]) -> Ask:
+def _ask(kind: str, arguments: Mapping[str, Any]) -> JobRequest:
     options = arguments.get("options")
     if options is not None and not isinstance(options, Mapping):
         raise InvalidJobError("options", f"{options!r} is not a mapping of option names to values")
     named = {name: arguments.get(name) for name in ("prompt", "account", "provider", "operation")}
     for name in ("account", "provider", "operation"):
         if named[name] is not None and not isinstance(named[name], str):
-            raise InvalidJobError(name, f"{named[name]!r} is not a name")
+            raise InvalidJobError(name, f"{named[name]!r} is not text; use a name")
     pictures = {role: _picture(role, arguments.get(role)) for role in ROLES}
-    return Ask(kind=kind, **pictures, **named, options=dict(options or {}), consent=arguments.get("consent"))
+    return JobRequest(kind=kind, **pictures, **named, options=dict(options or {}), consent=arguments.get("consent"))
 
 
 def _picture(role: str, value: Any) -> str | None:
-    """A picture's URI; another job's result stands for its first picture, so that jobs can be chained."""
+    """A picture's URI; another job's result means its first picture, so that jobs can be chained."""
     if isinstance(value, Mapping):
         results = value.get("results")
         if isinstance(results, list) and results and isinstance(results[0], Mapping) and "uri" in results[0]:
             return str(results[0]["uri"])
-        raise InvalidJobError(role, "is a mapping but not the result of a job with a picture")
+        raise InvalidJobError(
+            role, "is a mapping without a picture; use a path, a URL, or the result of a job that has pictures"
+        )
     if value is not None and not isinstance(value, str):
         raise InvalidJobError(role, f"{value!r} is not a path or URL")
     return value

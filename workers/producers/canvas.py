@@ -1,4 +1,4 @@
-"""A task's request, kept as text while its job is out, and rebuilt when the job ends."""
+"""A task's request as text, kept while its job is open, and rebuilt when the job ends."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _KEPT = (
 def keep(request: Context) -> str:
     """The request as JSON text; what it links to has fixed task ids from here on.
 
-    A repeated announcement runs the links again; with the same ids a link that is a job of ours is recognised and not
-    paid twice.
+    A repeated completion notice runs the links again; with the same ids, a link that is a job of ours is recognized
+    and not paid twice.
     """
     kept = {name: getattr(request, name, None) for name in _KEPT}
     for name in ("callbacks", "errbacks", "chain"):

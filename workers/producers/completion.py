@@ -1,7 +1,7 @@
-"""Telling waiting producers how their jobs ended: what Celery's tracer does after a task's body, in its order.
+"""Completion notices to waiting producers: what Celery's tracer does after a task's body, in its order.
 
-Links, then the chain, then the result (and with it the chord), then the task events. An announcement may be repeated
-when a worker dies in between; everything it sends has fixed ids.
+Links, then the chain, then the result (and with it the chord), then the task events. A notice may be repeated when
+a worker dies in between; everything it sends has fixed ids.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from celery.canvas import maybe_signature
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.jobs import money
-from models.states import ANNOUNCED_JOB_STATES, JobState
+from models.fragments import finished_attempt
+from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from recast.errors import JobError, JobFailedError, JobRejectedError
+from recast.money import Money
 from workers.engine.runtime import Runtime
 from workers.failpoints import hold
 from workers.messaging.app import app
@@ -37,6 +38,12 @@ _TAKE = text("""
     WHERE a.job_id = :job_id AND a.announced_at IS NULL AND j.state = ANY(:states)
     ORDER BY a.task_id LIMIT 1 FOR UPDATE OF a SKIP LOCKED
 """)
+_MARK = text("UPDATE announcements SET announced_at = clock_timestamp() WHERE task_id = :id")
+_ATTEMPT = text(finished_attempt(":id", "id, account, operation, cost, accepted_at, finished_at"))
+_RESULTS = text("""
+    SELECT index, key, thumbnail_key, sha256, original_sha256, size, media_type, width, height, facts
+    FROM results WHERE attempt_id = :id ORDER BY index
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class _Ended:
 
 
 def announce_jobs(runtime: Runtime, job_ids: Sequence[str], hostname: str) -> int:
-    """Announce the ends of these jobs to everybody who waits; returns how many announcements were made."""
+    """Announce the ends of these jobs to all waiting tasks; returns how many notices were sent."""
     made = 0
     for job_id in job_ids:
         while runtime.db(_announce_one, runtime, job_id, hostname):
@@ -70,13 +77,11 @@ def _announce_one(session: Session, runtime: Runtime, job_id: str, hostname: str
         _succeed(ended, request, describe(session, runtime, job_id), hostname)
     elif ended.state == JobState.CANCELED:
         app.backend.mark_as_revoked(ended.task_id, ended.error or "canceled", request=request)
-        _event("task-revoked", ended, hostname, terminated=False, signum=None, expired=ended.reason == "expired")
+        _event("task-revoked", ended, hostname, terminated=False, signum=None, expired=ended.reason == Reason.EXPIRED)
     else:
         _fail(ended, request, hostname)
     hold("announced")
-    session.execute(
-        text("UPDATE announcements SET announced_at = clock_timestamp() WHERE task_id = :id"), {"id": ended.task_id}
-    )
+    session.execute(_MARK, {"id": ended.task_id})
     log.info("job_announced", job=job_id, task=ended.task_id, state=ended.state)
     return True
 
@@ -110,27 +115,15 @@ def _event(kind: str, ended: _Ended, hostname: str, **fields: Any) -> None:
 
 
 def describe(session: Session, runtime: Runtime, job_id: str) -> dict[str, Any]:
-    """What a producer gets for a job that succeeded: plain JSON."""
-    attempt = session.execute(
-        text(
-            "SELECT id, account, operation, cost, accepted_at, finished_at FROM attempts"
-            " WHERE job_id = :id AND state = 'done' ORDER BY number DESC LIMIT 1"
-        ),
-        {"id": job_id},
-    ).one()
-    results = session.execute(
-        text(
-            "SELECT index, key, thumbnail_key, sha256, original_sha256, size, media_type, width, height, facts"
-            " FROM results WHERE attempt_id = :id ORDER BY index"
-        ),
-        {"id": attempt.id},
-    )
+    """What a producer gets for a job that succeeded: plain JSON, which `recast.results` reads."""
+    attempt = session.execute(_ATTEMPT, {"id": job_id}).one()
+    results = session.execute(_RESULTS, {"id": attempt.id})
     return {
         "job": job_id,
         "state": JobState.SUCCEEDED.value,
         "account": attempt.account,
         "operation": attempt.operation,
-        "cost": money(attempt.cost, runtime.settings.currency),
+        "cost": Money(attempt.cost, runtime.settings.currency).document(),
         "seconds": _seconds(attempt.accepted_at, attempt.finished_at),
         "results": [{**row._mapping, "uri": runtime.storage.url(row.key)} for row in results],
     }

@@ -1,7 +1,7 @@
-"""Revoking a job: `app.control.revoke(id)` reaches jobs that are already out of the broker.
+"""Revocation of jobs: `app.control.revoke(id)` also reaches jobs that have left the broker.
 
-Queued: canceled, and its task marked as revoked. Paid and running: left to finish, unless `terminate` is asked for;
-then it is canceled and its attempt is still polled, for the books. A job that other tasks wait for, too, goes on for
+Queued: canceled, and its task marked as revoked. Paid and running: left to finish, unless `terminate` is requested;
+then it is canceled and its attempt is still polled, for the books. A job that other tasks also wait for continues for
 them.
 """
 

@@ -1,1 +1,1 @@
-"""After the database was restored from a backup: nothing is paid a second time."""
+"""Recovery after a restore of the database from a backup: nothing is paid a second time."""

@@ -1,4 +1,4 @@
-"""How a job goes on that a restore held: once every search has its answer, or a person has said what they know."""
+"""The decision how a job continues that a restore held: after every search, or after a person's decision."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
-from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
+from models.fragments import last_attempt, seconds_from_now
+from models.identity import client_reference
+from models.states import ANNOUNCED_JOB_STATES, AttemptState, JobState, Reason
 from workers.accounts import budget
 from workers.config.accounts import Account
 from workers.engine.record import waiting_for
-from workers.jobs.filters import EVERY, Filter
+from workers.jobs.filters import EVERY, Filter, Filtered
 from workers.jobs.moves import JobMove, Moved
 from workers.jobs.transitions import move_jobs
 from workers.operations.resolve import Held, Verdict
@@ -30,12 +31,12 @@ _READY = text("""
     GROUP BY j.id HAVING count(*) FILTER (WHERE s.next_at IS NOT NULL) = 0
         AND (count(s.handle) > 0 OR count(s.number) = 0)
 """)
-_WRITE_DOWN = text("""
+_WRITE_DOWN = text(f"""
     INSERT INTO attempts AS a (id, job_id, number, batch_id, account, operation, state, reason, error, handle, cost,
                                sent_at, accepted_at, finished_at, next_poll_at, deadline_at)
     SELECT :id, :job_id, :number, :batch_id, :account, :operation, cast(:state AS text), 'restored', :note, :handle,
         :cost, now, now, CASE WHEN cast(:state AS text) = 'done' THEN now END,
-        CASE WHEN cast(:state AS text) = 'running' THEN now END, now + :deadline * interval '1 second'
+        CASE WHEN cast(:state AS text) = 'running' THEN now END, {seconds_from_now(":deadline")}
     FROM clock_timestamp() AS now
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, error = excluded.error,
         handle = excluded.handle, account = excluded.account, operation = excluded.operation, cost = excluded.cost,
@@ -45,7 +46,7 @@ _WRITE_DOWN = text("""
     RETURNING sent_at
 """)
 _GIVE_BACK = text("""
-    UPDATE attempts SET state = 'not_sent', error = 'the provider never got it'
+    UPDATE attempts SET state = 'not_sent', error = 'the provider never received it'
     WHERE job_id = :id AND state = 'expired' AND reason = 'restored' AND accepted_at IS NULL
     RETURNING batch_id, account, cost, sent_at
 """)
@@ -54,27 +55,25 @@ _CLOSE_EARLIER = text("""
         error = 'another attempt followed it after the backup'
     WHERE job_id = :id AND number < :number AND state = 'running'
 """)
-_LAST = text("""
-    SELECT state, finished_at >= cast(:held_at AS timestamptz) AS since FROM attempts
-    WHERE job_id = :id ORDER BY number DESC LIMIT 1
-""")
+_LAST = text(last_attempt(":id", "state, finished_at >= cast(:held_at AS timestamptz) AS since"))
+_FORGET = text("DELETE FROM searches WHERE job_id = ANY(:ids)")
 
 _HELD = frozenset({JobState.HELD})
 
 
 def lock(session: Session, job_ids: Sequence[str]) -> None:
-    """Let nobody else conclude these jobs before the transaction ends: the last search of a job must see the others."""
+    """Lock these jobs until the transaction ends: the last search of a job must see the others."""
     session.execute(_LOCK, {"ids": sorted(job_ids)})
 
 
-def conclude(session: Session, accounts: Mapping[str, Account], job_ids: Sequence[str]) -> list[Moved]:
-    """Let those jobs go on of which all is known; the caller holds their `lock`."""
+def reconcile_jobs(session: Session, accounts: Mapping[str, Account], job_ids: Sequence[str]) -> list[Moved]:
+    """Continue the jobs whose searches are all answered; the caller holds their `lock`."""
     moves = []
     for row in session.execute(_READY, {"ids": list(job_ids)}).all():
         # What the restore set aside is settled first; of it, what was found is booked again.
         _give_back(session, row.id)
         moves.append(_found(session, accounts, row) if row.found else _released(session, row))
-    session.execute(text("DELETE FROM searches WHERE job_id = ANY(:ids)"), {"ids": [move.job_id for move in moves]})
+    session.execute(_FORGET, {"ids": [move.job_id for move in moves]})
     return move_jobs(session, moves)
 
 
@@ -83,13 +82,18 @@ def _found(session: Session, accounts: Mapping[str, Account], row: Row[Any]) -> 
     *earlier, last = row.found
     session.execute(_CLOSE_EARLIER, {"id": row.id, "number": last["number"]})
     for found in earlier:
-        _write_down(session, accounts, row, found, "done", "found after a restore; another attempt followed it")
-    _write_down(session, accounts, row, last, "running", "found after a restore")
+        _write_down(session, accounts, row, found, AttemptState.DONE, "found after a restore; another attempt followed")
+    _write_down(session, accounts, row, last, AttemptState.RUNNING, "found after a restore")
     return JobMove(row.id, JobState.RUNNING, expected=_HELD)
 
 
 def _write_down(
-    session: Session, accounts: Mapping[str, Account], row: Row[Any], found: Mapping[str, Any], state: str, note: str
+    session: Session,
+    accounts: Mapping[str, Account],
+    row: Row[Any],
+    found: Mapping[str, Any],
+    state: AttemptState,
+    note: str,
 ) -> None:
     account = accounts[found["account"]]
     operation = account.adapter.OPERATIONS[found["operation"]]
@@ -107,11 +111,11 @@ def _write_down(
 
 
 def _released(session: Session, row: Row[Any]) -> JobMove:
-    """How a job goes on that was not sent after the backup: where the backup, or a poll since then, had it."""
+    """How a job continues that was not sent after the backup: in the state of the backup, or of a later poll."""
     last = session.execute(_LAST, {"id": row.id, "held_at": row.held_at}).first()
-    if last is not None and last.state == "running":
+    if last is not None and last.state == AttemptState.RUNNING:
         return JobMove(row.id, JobState.RUNNING, expected=_HELD)
-    if last is not None and last.state == "expired" and last.since:
+    if last is not None and last.state == AttemptState.EXPIRED and last.since:
         return JobMove(row.id, JobState.FAILED, Reason.TIMED_OUT, "no result after the restore", _HELD)
     return JobMove(row.id, JobState.QUEUED, expected=_HELD)
 
@@ -126,26 +130,29 @@ def _give_back(session: Session, job_id: str) -> None:
 # --- What a person says ------------------------------------------------------------------------------------------
 
 _DROP = text("DELETE FROM searches WHERE job_id = ANY(:ids) AND account = :account AND next_at IS NULL")
+_NUMBERS = text("SELECT number FROM searches WHERE job_id = :id")
 _TOLD = text("UPDATE searches SET handle = :handle WHERE job_id = :id AND number = :number AND account = :account")
+_WAITING = Filtered(
+    lambda which: (
+        f"""
+        SELECT s.job_id, s.number, b.name AS batch, j.key, s.account, s.operation, j.options, s.created_at AS sent_at,
+            s.note
+        FROM {which.jobs} JOIN searches s ON s.job_id = j.id
+        WHERE s.next_at IS NULL AND s.handle IS NULL AND j.state = 'held' AND j.reason = 'restored' AND {which.where}
+        ORDER BY s.account, j.id, s.number
+    """
+    )
+)
 
 
 def waiting(session: Session, accounts: Mapping[str, Account], which: Filter = EVERY) -> list[Held]:
-    """Submissions that may have been made after the backup, of which only a person can tell.
+    """Submissions that may have been made after the backup, which only a person can decide.
 
     The account and the operation that `which` names are those of the submission that may have been made.
     """
     jobs = replace(which, account=None, operation=None)
-    rows = session.execute(
-        text(
-            "SELECT s.job_id, s.number, b.name AS batch, j.key, s.account, s.operation, j.options,"  # noqa: S608
-            f" s.created_at AS sent_at, s.note FROM {jobs.jobs} JOIN searches s ON s.job_id = j.id"
-            " WHERE s.next_at IS NULL AND s.handle IS NULL AND j.state = 'held' AND j.reason = 'restored'"
-            f" AND {jobs.where} ORDER BY s.account, j.id, s.number"
-        ),
-        jobs.named,
-    )
     found = []
-    for row in rows:
+    for row in _WAITING.execute(session, jobs):
         if which.account not in (None, row.account) or which.operation not in (None, row.operation):
             continue
         at = accounts.get(row.account)
@@ -159,7 +166,7 @@ def waiting(session: Session, accounts: Mapping[str, Account], which: Filter = E
     return found
 
 
-def told(
+def record_decision(
     session: Session,
     accounts: Mapping[str, Account],
     account: str,
@@ -174,24 +181,25 @@ def told(
     """
     if verdict is Verdict.ACCEPTED and (not handle or len(jobs) != 1 or account not in accounts):
         raise ValueError(
-            "an accepted job needs the provider's handle and an account of the accounts file, for it alone"
+            "an accepted job needs the provider's handle and an account of the accounts file; "
+            "resolve each such job by itself"
         )
     ids = sorted({job.job_id for job in jobs})
     lock(session, ids)
     if verdict is Verdict.GIVE_UP:
-        note = "a person gave it up; it may have been paid for after the backup"
+        note = "given up by a person; it may have been paid for after the backup"
         moves = [JobMove(job_id, JobState.FAILED, Reason.RESTORED, note, _HELD) for job_id in ids]
-        session.execute(text("DELETE FROM searches WHERE job_id = ANY(:ids)"), {"ids": ids})
+        session.execute(_FORGET, {"ids": ids})
         return waiting_for(session, move_jobs(session, moves))
     if verdict is Verdict.ACCEPTED:
         number = _number(session, jobs[0])
         session.execute(_TOLD, {"id": ids[0], "number": number, "account": account, "handle": handle})
     else:
         session.execute(_DROP, {"ids": ids, "account": account})
-    ended = [move for move in conclude(session, accounts, ids) if move.now in ANNOUNCED_JOB_STATES]
+    ended = [move for move in reconcile_jobs(session, accounts, ids) if move.now in ANNOUNCED_JOB_STATES]
     return waiting_for(session, ended)
 
 
 def _number(session: Session, job: Held) -> int:
-    rows = session.execute(text("SELECT number FROM searches WHERE job_id = :id"), {"id": job.job_id})
+    rows = session.execute(_NUMBERS, {"id": job.job_id})
     return next(int(row.number) for row in rows if client_reference(job.job_id, row.number) == job.id)

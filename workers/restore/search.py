@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
+from models.bulk import Bulk
+from models.fragments import seconds_from_now, since, until
+from models.identity import client_reference
 from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import Provider
 from providers.spec import OpenAttempt
-from workers.backoff import growing, jittered
+from workers.backoff import Backoff
 from workers.engine import provider_calls
-from workers.engine.notify import tell
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
+from workers.engine.notify import notify
 from workers.engine.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
 from workers.engine.record import Recorded, recorded
-from workers.engine.runner import Group, Slice
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import search_pump
 from workers.jobs.moves import Moved
 from workers.jobs.transitions import clip
 from workers.restore import reconcile
 
-AGAIN_CAP_SECONDS = 60.0  # between two questions to a provider that does not answer
+AGAIN = Backoff(first=LOCATE_FIRST_SECONDS, cap=60.0)  # between questions to a provider that does not answer
 
-_DUE = text("""
+log = structlog.get_logger()
+
+_DUE = text(f"""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
-        extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age
+        {since("s.created_at")} AS age
     FROM searches s LEFT JOIN attempts a ON a.job_id = s.job_id AND a.number = s.number
     WHERE s.account = :account AND s.next_at <= clock_timestamp() AND NOT (s.job_id || '#' || s.number) = ANY(:busy)
     ORDER BY s.next_at LIMIT :number
 """)
-_NEXT = text("""
-    SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8 FROM searches
-    WHERE account = :account AND next_at IS NOT NULL
-""")
-_KEEP = text("""
-    UPDATE searches s SET handle = w.handle, absences = w.absences, looks = looks + 1, note = w.note,
-        next_at = clock_timestamp() + w.wait * interval '1 second'
-    FROM unnest(cast(:jobs AS text[]), cast(:numbers AS int[]), cast(:handles AS text[]), cast(:absences AS int[]),
-                cast(:waits AS float8[]), cast(:notes AS text[])) AS w(job_id, number, handle, absences, wait, note)
-    WHERE s.account = :account AND s.job_id = w.job_id AND s.number = w.number
-""")
+_NEXT = text(f"SELECT {until('min(next_at)')} FROM searches WHERE account = :account AND next_at IS NOT NULL")
 _GONE = text("""
     DELETE FROM searches WHERE account = :account AND absences >= :enough AND job_id = ANY(:ids) AND handle IS NULL
         AND next_at IS NOT NULL
@@ -70,7 +66,7 @@ class Sought:
 
     @property
     def name(self) -> str:
-        """By which it is told from the others."""
+        """What distinguishes it from the others."""
         return f"{self.job_id}#{self.number}"
 
 
@@ -78,6 +74,22 @@ class Sought:
 class _Answered:
     sought: Sought
     outcome: LocateOutcome
+
+
+#: Answers, each with the seconds until the next look.
+_ANSWERS = Bulk[tuple[_Answered, float | None]](
+    job_id=("text", lambda row: row[0].sought.job_id),
+    number=("int", lambda row: row[0].sought.number),
+    handle=("text", lambda row: row[0].outcome.handle if isinstance(row[0].outcome, Found) else None),
+    absence=("int", lambda row: row[0].sought.absences + isinstance(row[0].outcome, Absent)),
+    wait=("float8", lambda row: row[1]),
+    note=("text", lambda row: clip(row[0].outcome.message) if isinstance(row[0].outcome, NotYetKnown) else None),
+)
+_KEEP = text(f"""
+    UPDATE searches s SET handle = w.handle, absences = w.absence, looks = looks + 1, note = w.note,
+        next_at = {seconds_from_now("w.wait")}
+    FROM {_ANSWERS.table} WHERE s.account = :account AND s.job_id = w.job_id AND s.number = w.number
+""")
 
 
 def waits(session: Session, account: str) -> bool:
@@ -99,28 +111,23 @@ class SearchPump:
     async def run(self, turn: Slice) -> None:
         """Search until the slice is over or nothing is due."""
         provider = self._runtime.provider(self._account)
-        group: Group[_Answered] = Group(
+        writer: BatchWriter[_Answered] = BatchWriter(
             self._runtime,
             self._write,
-            after=partial(tell, self._runtime, self._account.name),
-            spoiled=self._spoiled,
+            after=partial(notify, self._runtime, self._account.name),
+            fallback=self._write_fallback,
             done=lambda item: self._busy.discard(item.sought.name),
         )
-        calls: set[asyncio.Task[None]] = set()
-        await turn.db(_drop_over)
-        try:
+        async with writer, InFlight(self._connections) as calls:
+            await turn.db(_drop_over)
             while not turn.over:
-                calls = {call for call in calls if not call.done()}
-                for sought in await turn.db(self._due, self._connections - len(calls)):
+                for sought in await turn.db(self._due, calls.free):
                     self._busy.add(sought.name)
-                    calls.add(asyncio.ensure_future(self._ask(provider, sought, group)))
-                if not calls and not await turn.patience():
+                    calls.start(self._ask(provider, sought, writer))
+                if calls:
+                    await turn.wait(turn.left, calls)
+                elif not await turn.patience():
                     break
-                calls = await turn.wait(calls, turn.left) if calls else calls
-        finally:
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
 
     def next_in(self, session: Session) -> float | None:
         """When the next search is due."""
@@ -131,31 +138,22 @@ class SearchPump:
         parameters = {"account": self._account.name, "busy": sorted(self._busy), "number": number}
         return [Sought(**row._mapping) for row in session.execute(_DUE, parameters)]
 
-    async def _ask(self, provider: Provider, sought: Sought, group: Group[_Answered]) -> None:
+    async def _ask(self, provider: Provider, sought: Sought, writer: BatchWriter[_Answered]) -> None:
         attempt = OpenAttempt(
             client_reference(sought.job_id, sought.number), sought.operation, None, sought.locator, sought.age
         )
-        group.put(_Answered(sought, await provider_calls.locate(provider, attempt)))
+        answer = await provider_calls.locate(provider, attempt)
+        log.debug("searched", job=sought.job_id, attempt=sought.number, outcome=type(answer).__name__)
+        writer.put(_Answered(sought, answer))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         ids = sorted({item.sought.job_id for item in answered})
         reconcile.lock(session, ids)
         session.execute(
-            _KEEP,
-            {
-                "account": self._account.name,
-                "jobs": [item.sought.job_id for item in answered],
-                "numbers": [item.sought.number for item in answered],
-                "handles": [item.outcome.handle if isinstance(item.outcome, Found) else None for item in answered],
-                "absences": [item.sought.absences + isinstance(item.outcome, Absent) for item in answered],
-                "waits": [self._wait(item) for item in answered],
-                "notes": [
-                    clip(item.outcome.message) if isinstance(item.outcome, NotYetKnown) else None for item in answered
-                ],
-            },
+            _KEEP, {**_ANSWERS.of((item, self._wait(item)) for item in answered), "account": self._account.name}
         )
         session.execute(_GONE, {"account": self._account.name, "ids": ids, "enough": ABSENCES_THAT_COUNT})
-        return _recorded(session, reconcile.conclude(session, self._runtime.accounts, ids))
+        return _recorded(session, reconcile.reconcile_jobs(session, self._runtime.accounts, ids))
 
     def _wait(self, item: _Answered) -> float | None:
         """Seconds until the next look; none for one that was found, or that is left to a person."""
@@ -165,9 +163,9 @@ class SearchPump:
             return LOCATE_FIRST_SECONDS
         if item.sought.age > self._account.deadline:
             return None
-        return jittered(growing(item.sought.looks, first=LOCATE_FIRST_SECONDS, cap=AGAIN_CAP_SECONDS))
+        return AGAIN.delay(item.sought.looks)
 
-    def _spoiled(self, session: Session, item: _Answered, error: Exception) -> None:
+    def _write_fallback(self, session: Session, item: _Answered, error: Exception) -> None:
         """An answer the database refuses to store counts as none."""
         outcome = NotYetKnown(f"the answer could not be stored: {type(error).__name__}")
         self._write(session, [_Answered(item.sought, outcome)])

@@ -1,1 +1,1 @@
-"""Schedules: when they fire, and what becomes of each run."""
+"""Schedules: when they fire, and the runs that they start."""

@@ -1,4 +1,4 @@
-"""When a schedule fires: five-field cron in a time zone, and what is made up for after an outage. All of it is pure.
+"""Cron schedules: five-field cron in a time zone, and the planned times made up for after an outage. Pure.
 
 cronsim reads the expression and walks the wall clock, which knows no time zones; here each reading of the clock is
 turned into the moments at which the zone's clocks show it:
@@ -24,7 +24,7 @@ from cronsim import CronSim, CronSimError
 
 from models.schedules import CatchUp
 
-#: A planned time that is found no later than this fires whatever the catch-up says: a restart is no outage.
+#: A planned time that is found no later than this fires whatever the catch-up says: a restart is not an outage.
 ON_TIME = timedelta(minutes=5)
 #: Clocks were never set back by more. From so far back the wall clock is walked, to see what it shows again.
 LONGEST_STEP_BACK = timedelta(days=1)
@@ -37,7 +37,7 @@ class ScheduleError(Exception):
 
 
 @dataclass(frozen=True)
-class Timetable:
+class CronSchedule:
     """A cron expression in a time zone.
 
     Raises:
@@ -62,7 +62,7 @@ class Timetable:
         except CronSimError as error:
             raise ScheduleError(f"cron: {self.cron!r}: {str(error).lower()}; {form}") from None
         except StopIteration:
-            raise ScheduleError(f"cron: {self.cron!r} fits no day of any year; {form}") from None
+            raise ScheduleError(f"cron: {self.cron!r} never matches a date; {form}") from None
 
     @property
     def intervals(self) -> bool:
@@ -84,7 +84,7 @@ class Timetable:
             shown = self._moments(wall)
             for found in shown:
                 heapq.heappush(held, found)
-            # First showings come in the order of the wall clock: what is not later than this one has none before it.
+            # First occurrences are in the order of the wall clock: what is not later than this one has none before it.
             while shown and held and held[0] <= shown[0]:
                 found = heapq.heappop(held)
                 if found > last:
@@ -133,19 +133,19 @@ class Due:
     next_at: datetime
 
 
-def due(timetable: Timetable, next_at: datetime, now: datetime, catch_up: CatchUp, window: timedelta) -> Due:
+def due(cron: CronSchedule, next_at: datetime, now: datetime, catch_up: CatchUp, window: timedelta) -> Due:
     """What fires at `now` of a schedule whose next planned time was to be `next_at`.
 
     Args:
-        timetable: the schedule's.
-        next_at: the first planned time that nobody has looked at.
+        cron: the schedule's.
+        next_at: the first planned time not handled yet.
         now: the present.
         catch_up: of the times later than `ON_TIME`: none of them, the latest unless a later one is on time, or all.
         window: how late a time may be for `all` to make up for it.
     """
     passed = []
     following = next_at
-    for following in timetable.after(next_at - MINUTE):
+    for following in cron.after(next_at - MINUTE):
         if following > now:
             break
         passed.append(following)

@@ -1,6 +1,6 @@
-"""Starting a run: who may, what becomes of an earlier one, and the one transaction in which it happens.
+"""The start of a run: which worker may, what happens to an earlier run, and the one transaction that starts it.
 
-    claim    under the lock of the schedule's row: the overlap is decided, and for a while nobody else reads the catalog
+    claim    under the lock of the schedule's row: the overlap is decided, and no other worker reads the catalog
     begin    in the transaction that enqueues the catalog, and before it: due -> running, or the whole is rolled back
 
 So a worker that is killed while it reads has done nothing, and a run that two workers read by chance is enqueued once.
@@ -9,21 +9,25 @@ Locks: the schedule, its runs, and then jobs and batches as everywhere.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_from_now, unclaimed
 from models.schedules import Overlap, RunState
+from models.spend import spent_by
 from models.states import JobState, Reason
 from workers.jobs.moves import JobMove
+from workers.jobs.run_options import RunOptions
 from workers.jobs.transitions import clip, move_jobs
 from workers.schedules.tick import end, end_settled
 
-CLAIM_SECONDS = 180  # a million rows are read in a minute; a slower worker is overtaken, and the first to merge wins
+CLAIM_SECONDS = (
+    180  # a million rows are read in a minute; another worker then claims the run, and the first to merge wins
+)
 MAX_TRIES = 5  # of workers that claim a run and neither begin nor fail it: something about it kills them
 CHUNK = 2_000  # jobs canceled in one statement
 
@@ -33,45 +37,14 @@ class NotDueError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a schedule runs its catalog; what is not said is as with `recast run`."""
-
-    account: str | None = None
-    provider: str | None = None
-    require_consent: bool = False
-    #: Most money that one run may spend.
-    max_cost: Decimal | None = None
-    max_in_flight: int | None = None
-    label: str | None = None
-    priority: int | None = None
-    retry_rejected: bool = False
-    #: Each run is a batch of its own, and so does every row again.
-    fresh: bool = False
-
-    @classmethod
-    def read(cls, document: dict[str, Any]) -> Self:
-        """The options that `written` gave."""
-        known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
-        if known.get("max_cost") is not None:
-            known["max_cost"] = Decimal(known["max_cost"])
-        return cls(**known)
-
-    @property
-    def written(self) -> dict[str, Any]:
-        """As JSON has it, without what is not said."""
-        said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
-        return {name: str(value) if isinstance(value, Decimal) else value for name, value in said.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A run that this worker may start."""
+class RunClaim:
+    """A run that this worker has claimed, and may start."""
 
     run_id: int
     schedule: str
     planned_at: datetime
     catalog: str
-    options: Options
+    options: RunOptions
 
     @property
     def batch(self) -> str:
@@ -84,42 +57,43 @@ class Firing:
 _LOCK_SCHEDULE = text("""
     SELECT s.* FROM schedules s JOIN schedule_runs r ON r.schedule = s.name WHERE r.id = :id FOR NO KEY UPDATE OF s
 """)
-_LOCK_RUN = text("""
+_LOCK_RUN = text(f"""
     SELECT id, planned_at, by_hand, overlap, tries FROM schedule_runs
-    WHERE id = :id AND state = 'due' AND (claimed_until IS NULL OR claimed_until < clock_timestamp()) FOR UPDATE
+    WHERE id = :id AND state = 'due' AND {unclaimed("schedule_runs")} FOR UPDATE
 """)
-_EARLIER = """
+_EARLIER_RUNS = """
     SELECT id, planned_at, batch_id FROM schedule_runs
     WHERE schedule = :schedule AND state IN ('due', 'running') AND planned_at < :planned_at
     ORDER BY planned_at
 """
-_CLAIM = text("""
-    UPDATE schedule_runs SET claimed_until = clock_timestamp() + :seconds * interval '1 second', tries = tries + 1
-    WHERE id = :id
+_EARLIER = text(_EARLIER_RUNS)
+_LOCK_EARLIER = text(f"{_EARLIER_RUNS} FOR UPDATE")
+_CLAIM = text(f"""
+    UPDATE schedule_runs SET claimed_until = {seconds_from_now(":seconds")}, tries = tries + 1 WHERE id = :id
 """)
 
 
-def claim(session: Session, run_id: int) -> Firing | None:
+def claim(session: Session, run_id: int) -> RunClaim | None:
     """Take a due run, unless it is not its turn: then it stays due, or is skipped, by its overlap."""
     schedule = session.execute(_LOCK_SCHEDULE, {"id": run_id}).first()
     run = session.execute(_LOCK_RUN, {"id": run_id}).first()
     if schedule is None or run is None or (schedule.paused_at is not None and not run.by_hand):
         return None
     end_settled(session)
-    earlier = session.execute(text(_EARLIER), {"schedule": schedule.name, "planned_at": run.planned_at}).all()
+    earlier = session.execute(_EARLIER, {"schedule": schedule.name, "planned_at": run.planned_at}).all()
     if earlier and run.overlap == Overlap.QUEUE:
         return None
     if earlier and run.overlap == Overlap.SKIP:
-        end(session, [run_id], RunState.SKIPPED, f"{_named(earlier[-1])} was not over")
+        end(session, [run_id], RunState.SKIPPED, f"{_named(earlier[-1])} had not ended")
         return None
     if run.tries >= MAX_TRIES:
-        told = f"{MAX_TRIES} workers have begun to read the catalog and did not come to an end; their logs say why"
-        end(session, [run_id], RunState.FAILED, told)
+        note = f"{MAX_TRIES} workers started to read the catalog and did not finish; check their logs"
+        end(session, [run_id], RunState.FAILED, note)
         return None
     if earlier:
         _take_over(session, schedule.name, run)
     session.execute(_CLAIM, {"id": run_id, "seconds": CLAIM_SECONDS})
-    return Firing(run_id, schedule.name, run.planned_at, schedule.catalog, Options.read(schedule.options))
+    return RunClaim(run_id, schedule.name, run.planned_at, schedule.catalog, RunOptions.read(schedule.options))
 
 
 def _named(run: Row[Any]) -> str:
@@ -132,23 +106,21 @@ _QUEUED = text("SELECT id FROM jobs WHERE batch_id = :batch_id AND state = 'queu
 
 
 def _take_over(session: Session, schedule: str, run: Row[Any]) -> None:
-    """Cancel what earlier runs have queued, and end them; what is at a provider is paid, and goes on."""
-    told = f"{_named(run)} took over"
+    """Cancel what earlier runs have queued, and end them; jobs at a provider are paid for, and continue."""
+    note = f"replaced by {_named(run)}"
     # Locked first, which waits for one that is just being enqueued: its batch is known then.
-    earlier = session.execute(
-        text(f"{_EARLIER} FOR UPDATE"), {"schedule": schedule, "planned_at": run.planned_at}
-    ).all()
+    earlier = session.execute(_LOCK_EARLIER, {"schedule": schedule, "planned_at": run.planned_at}).all()
     for former in earlier:
         ids = session.execute(_QUEUED, {"batch_id": former.batch_id}).scalars().all()
         for first in range(0, len(ids), CHUNK):
-            move_jobs(session, [JobMove(id_, *_SUPERSEDED, told, _STILL_QUEUED) for id_ in ids[first : first + CHUNK]])
-    end(session, [former.id for former in earlier], RunState.CANCELED, told)
+            move_jobs(session, [JobMove(id_, *_SUPERSEDED, note, _STILL_QUEUED) for id_ in ids[first : first + CHUNK]])
+    end(session, [former.id for former in earlier], RunState.CANCELED, note)
 
 
-_BEGIN = text("""
+_BEGIN = text(f"""
     UPDATE schedule_runs SET
         state = 'running', batch_id = :batch_id, started_at = clock_timestamp(), claimed_until = NULL,
-        spent_before = coalesce((SELECT amount FROM spend WHERE scope = 'batch:' || :batch_id AND period = 'all'), 0)
+        spent_before = {spent_by("cast(:batch_id AS int)")}
     WHERE id = :id AND state = 'due'
 """)
 _NOTE = text("UPDATE schedule_runs SET enqueued = cast(:enqueued AS jsonb) WHERE id = :id")
@@ -168,10 +140,10 @@ def begin(session: Session, run_id: int, batch_id: int) -> None:
         raise NotDueError(run_id)
 
 
-def note(session: Session, firing: Firing, batch_id: int, enqueued: str) -> None:
+def note(session: Session, claimed: RunClaim, batch_id: int, enqueued: str) -> None:
     """Write down what became of the catalog's rows (JSON), and whose batch it is."""
-    session.execute(_NOTE, {"id": firing.run_id, "enqueued": enqueued})
-    mark = {"schedule": firing.schedule, "planned_at": firing.planned_at, "fresh": firing.options.fresh}
+    session.execute(_NOTE, {"id": claimed.run_id, "enqueued": enqueued})
+    mark = {"schedule": claimed.schedule, "planned_at": claimed.planned_at, "fresh": claimed.options.fresh}
     session.execute(_MARK, {**mark, "batch_id": batch_id})
 
 

@@ -1,11 +1,11 @@
-"""The schedules' rows: what people say of schedules, and what they see of them and their runs."""
+"""The schedules' rows: what people add, change and list."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self
@@ -14,15 +14,16 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.schedules import CatchUp, Overlap
-from workers.schedules.cron import ScheduleError, Timetable
-from workers.schedules.runs import Options
+from models.spend import spent_by
+from workers.jobs.run_options import DEFAULTS, RunOptions
+from workers.schedules.cron import CronSchedule, ScheduleError
 from workers.schedules.tick import Clock, database_clock, plan
 
 MAX_NAME = 150  # characters; a fresh batch's name has the planned time behind it
 
 
 class UnknownScheduleError(ScheduleError):
-    """There is no schedule of that name."""
+    """No schedule has that name."""
 
     def __init__(self, name: str, close: tuple[str, ...] = ()) -> None:
         super().__init__(name, close)
@@ -30,8 +31,10 @@ class UnknownScheduleError(ScheduleError):
         self.close = close
 
     def __str__(self) -> str:
-        hint = f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "`recast schedule list` has all"
-        return f"there is no schedule {self.name!r}; {hint}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "`recast schedule list` shows all"
+        )
+        return f"schedule {self.name!r} does not exist; {hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,12 @@ class Agreement:
 
     name: str
     catalog: str
-    timetable: Timetable
+    cron_schedule: CronSchedule
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.LATEST
     #: How late a planned time may be for `CatchUp.ALL` to make up for it.
     catch_up_seconds: int = 86_400
-    options: Options = field(default_factory=Options)
+    options: RunOptions = DEFAULTS
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip() or not self.name.isprintable() or len(self.name) > MAX_NAME:
@@ -53,12 +56,17 @@ class Agreement:
                 f"name: {self.name[:80]!r} is not allowed; allowed: 1 to {MAX_NAME} printable characters"
             )
         if not 0 < self.catch_up_seconds < 2**31:
-            raise ScheduleError(f"window: {self.catch_up_seconds} s is not allowed; allowed: a second to 68 years")
+            raise ScheduleError(f"window: {self.catch_up_seconds} s is not allowed; allowed: 1 second to 68 years")
+        if isinstance(self.options.deadline, datetime):
+            raise ScheduleError(
+                f"deadline: {self.options.deadline.isoformat()} is one moment, and a schedule runs again and again; "
+                "allowed: a time from each run's start, such as 2h or 3d"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, as the history tells it."""
+    """One run of the history."""
 
     planned_at: datetime
     state: str
@@ -74,7 +82,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ScheduleStatus:
     """A schedule, when it fires next, and its latest run."""
 
     name: str
@@ -84,7 +92,7 @@ class Standing:
     overlap: str
     catch_up: str
     catch_up_seconds: int
-    options: Mapping[str, Any]
+    options: RunOptions
     paused_at: datetime | None
     next_at: datetime | None
     last: Run | None
@@ -94,6 +102,7 @@ class Standing:
         """What a schedule's row says."""
         found = dict(row._mapping)
         found.pop("created_at")
+        found["options"] = RunOptions.read(row.options)
         if row.paused_at is not None:
             found["next_at"] = None
         latest = history(session, row.name, 1)
@@ -112,56 +121,65 @@ _ADD = text("""
 """)
 
 # What a run that is not over has cost and how its jobs do is looked up; of one that is over it is written down.
-_HISTORY = text("""
+_HISTORY = text(f"""
     SELECT r.planned_at, r.state, r.by_hand, r.missed, r.note, b.name AS batch, r.started_at, r.finished_at,
         r.enqueued, CASE WHEN r.state = 'running' THEN (
-            SELECT coalesce(jsonb_object_agg(state, number), '{}') FROM (
+            SELECT coalesce(jsonb_object_agg(state, number), '{{}}') FROM (
                 SELECT state, count(*) AS number FROM jobs
                 WHERE batch_id = r.batch_id AND (finished_at IS NULL OR finished_at >= r.started_at) GROUP BY state
             ) now) ELSE r.outcome END AS outcome,
-        CASE WHEN r.state = 'running' THEN coalesce((
-            SELECT amount FROM spend WHERE scope = 'batch:' || r.batch_id AND period = 'all'
-        ), 0) - r.spent_before ELSE r.cost END AS cost
+        CASE WHEN r.state = 'running' THEN {spent_by("r.batch_id")} - r.spent_before ELSE r.cost END AS cost
     FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch_id
     WHERE r.schedule = :name ORDER BY r.planned_at DESC LIMIT :limit
 """)
+_FIND = text("SELECT * FROM schedules WHERE name = :name")
+_NAMES = text("SELECT name FROM schedules")
+_ALL = text("SELECT * FROM schedules ORDER BY name")
+_PAUSE = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
+_RESUME = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE name = :name")
+_REMOVE = text("DELETE FROM schedules WHERE name = :name")
+_RUN_NOW = text("""
+    INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)
+    ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id
+""")
 
 
-def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> Standing:
+def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> ScheduleStatus:
     """Add a schedule, which fires from now on; with `replace` one of that name is changed, and keeps its runs.
 
     Raises:
         ScheduleError: there is one of that name, and it is not to be replaced.
     """
-    plan(session, clock, wanted.name)  # what the old timetable has planned until now stays planned
+    plan(session, clock, wanted.name)  # what the old cron expression planned until now stays planned
     row = {
-        "name": wanted.name, "catalog": wanted.catalog, "cron": wanted.timetable.cron, "zone": wanted.timetable.zone,
-        "options": json.dumps(wanted.options.written), "overlap": wanted.overlap.value,
+        "name": wanted.name, "catalog": wanted.catalog,
+        "cron": wanted.cron_schedule.cron, "zone": wanted.cron_schedule.zone,
+        "options": json.dumps(wanted.options.document()), "overlap": wanted.overlap.value,
         "catch_up": wanted.catch_up.value, "catch_up_seconds": wanted.catch_up_seconds,
-        "next_at": wanted.timetable.next_after(clock(session)), "replace": replace,
+        "next_at": wanted.cron_schedule.next_after(clock(session)), "replace": replace,
     }  # fmt: skip
     if session.execute(_ADD, row).first() is None:
-        raise ScheduleError(f"there is a schedule {wanted.name!r} already; --replace changes it")
+        raise ScheduleError(f"schedule {wanted.name!r} already exists; use --replace to change it")
     return find(session, wanted.name)
 
 
-def find(session: Session, name: str) -> Standing:
+def find(session: Session, name: str) -> ScheduleStatus:
     """The schedule called `name`.
 
     Raises:
         UnknownScheduleError: there is none.
     """
-    row = session.execute(text("SELECT * FROM schedules WHERE name = :name"), {"name": name}).first()
+    row = session.execute(_FIND, {"name": name}).first()
     if row is None:
-        names = list(session.execute(text("SELECT name FROM schedules")).scalars())
+        names = list(session.execute(_NAMES).scalars())
         raise UnknownScheduleError(name, tuple(difflib.get_close_matches(name, names)))
-    return Standing.read(session, row)
+    return ScheduleStatus.read(session, row)
 
 
-def everything(session: Session) -> list[Standing]:
+def everything(session: Session) -> list[ScheduleStatus]:
     """All schedules, by name."""
-    rows = session.execute(text("SELECT * FROM schedules ORDER BY name")).all()
-    return [Standing.read(session, row) for row in rows]
+    rows = session.execute(_ALL).all()
+    return [ScheduleStatus.read(session, row) for row in rows]
 
 
 def history(session: Session, name: str, limit: int) -> list[Run]:
@@ -169,37 +187,31 @@ def history(session: Session, name: str, limit: int) -> list[Run]:
     return [Run(**row._mapping) for row in session.execute(_HISTORY, {"name": name, "limit": limit})]
 
 
-def pause(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
-    """Let a schedule fire no more; its planned times pass, and are not made up for. Jobs go on."""
+def pause(session: Session, name: str, *, clock: Clock = database_clock) -> ScheduleStatus:
+    """Pause a schedule: its planned times pass and are not made up for. Its jobs continue."""
     find(session, name)
     plan(session, clock, name)
-    query = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
-    session.execute(query, {"name": name, "now": clock(session)})
+    session.execute(_PAUSE, {"name": name, "now": clock(session)})
     return find(session, name)
 
 
-def resume(session: Session, name: str, *, clock: Clock = database_clock) -> Standing:
+def resume(session: Session, name: str, *, clock: Clock = database_clock) -> ScheduleStatus:
     """Let a schedule fire again, from its next planned time on."""
     found = find(session, name)
     if found.paused_at is not None:
-        next_at = Timetable(found.cron, found.zone).next_after(clock(session))
-        query = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE name = :name")
-        session.execute(query, {"name": name, "next_at": next_at})
+        next_at = CronSchedule(found.cron, found.zone).next_after(clock(session))
+        session.execute(_RESUME, {"name": name, "next_at": next_at})
     return find(session, name)
 
 
 def remove(session: Session, name: str) -> None:
-    """Remove a schedule with its history; its batches stay, and their jobs go on."""
+    """Remove a schedule with its history; its batches stay, and their jobs continue."""
     find(session, name)
-    session.execute(text("DELETE FROM schedules WHERE name = :name"), {"name": name})
+    session.execute(_REMOVE, {"name": name})
 
 
 def run_now(session: Session, name: str, *, clock: Clock = database_clock) -> int:
     """Make a run for this second, paused or not; its id."""
     found = find(session, name)
-    query = text(
-        "INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)"
-        " ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id"
-    )
     now = clock(session).replace(microsecond=0)
-    return int(session.execute(query, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())
+    return int(session.execute(_RUN_NOW, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())

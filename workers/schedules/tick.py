@@ -1,4 +1,4 @@
-"""What beat's `tick` does: makes the runs of planned times that have come, starts runs, and ends those that are over.
+"""The tick: it creates the runs of planned times that have passed, starts runs, and ends those that are over.
 
 Any number of ticks may run at once. A schedule's row is locked while its planned times are turned into runs and its
 `next_at` moves on, in one transaction, and the pair of schedule and planned time is unique: no time is passed over, and
@@ -16,14 +16,17 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models.fragments import unclaimed
 from models.schedules import RUN_MOVES, CatchUp, Overlap, RunState
+from models.spend import spent_by
+from workers.engine import leases
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
-from workers.schedules.cron import ScheduleError, Timetable, due
+from workers.schedules.cron import CronSchedule, ScheduleError, due
 
 MESSAGE_SECONDS = 10  # a message to start a run that waited longer would only repeat the next tick's
 
-#: What the time is, asked within a transaction.
+#: The database's time, read within a transaction.
 Clock = Callable[[Session], datetime]
 
 log = structlog.get_logger()
@@ -31,8 +34,7 @@ log = structlog.get_logger()
 
 def database_clock(session: Session) -> datetime:
     """The database's time."""
-    now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return now
+    return leases.now(session)
 
 
 def tick(runtime: Runtime, clock: Clock = database_clock) -> None:
@@ -46,7 +48,7 @@ def tick(runtime: Runtime, clock: Clock = database_clock) -> None:
 
 
 def start(run_id: int) -> None:
-    """Have a worker start a run that is due; whatever gets lost here, the next tick finds."""
+    """Send the message that makes a worker start a due run; the next tick repeats a lost one."""
     try:
         app.send_task("fire", args=[run_id], retry=False, ignore_result=True, expires=MESSAGE_SECONDS)
     except OperationalError as error:
@@ -70,9 +72,9 @@ _MOVE_ON = text("UPDATE schedules SET next_at = :next_at WHERE name = :name")
 
 
 def plan(session: Session, clock: Clock, only: str | None = None) -> list[tuple[str, datetime, str]]:
-    """Make the runs of all planned times that have come, of every schedule or of `only` one; what was made.
+    """Create the runs of all planned times that have passed, of every schedule or of `only` one; what was made.
 
-    Schedules that somebody else is planning are left to them.
+    Schedules that another tick is planning are skipped.
     """
     now = clock(session)
     made: list[tuple[str, datetime, str]] = []
@@ -92,8 +94,8 @@ def plan(session: Session, clock: Clock, only: str | None = None) -> list[tuple[
 def _runs(schedule: Row[Any], now: datetime) -> tuple[list[dict[str, Any]], datetime]:
     """The runs to make of a schedule, and its next planned time."""
     policy = CatchUp(schedule.catch_up)
-    timetable = Timetable(schedule.cron, schedule.zone)
-    found = due(timetable, schedule.next_at, now, policy, timedelta(seconds=schedule.catch_up_seconds))
+    cron_schedule = CronSchedule(schedule.cron, schedule.zone)
+    found = due(cron_schedule, schedule.next_at, now, policy, timedelta(seconds=schedule.catch_up_seconds))
     # Runs that are all made up for wait for each other: else every one but the first would be skipped or canceled.
     late = Overlap.QUEUE.value if policy is CatchUp.ALL else schedule.overlap
     runs = [
@@ -110,7 +112,7 @@ def _runs(schedule: Row[Any], now: datetime) -> tuple[list[dict[str, Any]], date
             {
                 "planned_at": found.missed[-1], "overlap": schedule.overlap, "missed": len(found.missed) - 1,
                 "state": RunState.SKIPPED.value,
-                "note": f"nothing ticked at its time, and the schedule's catch-up is {policy}",
+                "note": f"no tick ran at its time, and the schedule's catch-up is {policy}",
             }
         )  # fmt: skip
     return runs, found.next_at
@@ -118,9 +120,9 @@ def _runs(schedule: Row[Any], now: datetime) -> tuple[list[dict[str, Any]], date
 
 # --- Starting and ending ------------------------------------------------------------------------------------------
 
-_STARTABLE = text("""
+_STARTABLE = text(f"""
     SELECT r.id FROM schedule_runs r JOIN schedules s ON s.name = r.schedule
-    WHERE r.state = 'due' AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
+    WHERE r.state = 'due' AND {unclaimed("r")}
       AND (s.paused_at IS NULL OR r.by_hand)
       AND (r.overlap <> 'queue' OR NOT EXISTS (
           SELECT 1 FROM schedule_runs f
@@ -128,20 +130,19 @@ _STARTABLE = text("""
     ORDER BY r.planned_at
 """)
 
-# Held jobs need a person and no worker: they keep no run open.
+# Held jobs wait for a decision, not for a worker, so they do not keep a run open.
 _SETTLED = text("""
     SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch_id
     WHERE r.state = 'running' AND coalesce(b.queued + b.running + b.saving, 0) = 0
     ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 """)
 
-_END = text("""
+_END = text(f"""
     UPDATE schedule_runs r SET
         state = :state, note = coalesce(:note, note), finished_at = clock_timestamp(), claimed_until = NULL,
-        cost = CASE WHEN r.batch_id IS NOT NULL THEN coalesce(
-            (SELECT amount FROM spend WHERE scope = 'batch:' || r.batch_id AND period = 'all'), 0) - r.spent_before END,
+        cost = CASE WHEN r.batch_id IS NOT NULL THEN {spent_by("r.batch_id")} - r.spent_before END,
         outcome = CASE WHEN r.batch_id IS NOT NULL THEN (
-            SELECT coalesce(jsonb_object_agg(state, number), '{}') FROM (
+            SELECT coalesce(jsonb_object_agg(state, number), '{{}}') FROM (
                 SELECT state, count(*) AS number FROM jobs
                 WHERE batch_id = r.batch_id AND finished_at >= r.started_at GROUP BY state
             ) ended) END

@@ -1,4 +1,4 @@
-"""The pump that sends webhooks' messages: at least once, in the order they were written as far as the receivers let it.
+"""The delivery pump: sends webhooks' messages at least once, in order as far as the receivers allow.
 
 A delivery that is claimed gets the time at which it may be claimed again, so a worker that dies between sending and
 noting it has the message sent again, under the same id. Every webhook has places of its own: one that is slow, or away,
@@ -7,8 +7,6 @@ keeps no other waiting.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,53 +14,49 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.bulk import Bulk
+from models.fragments import seconds_from_now, until
 from workers.backoff import jittered
 from workers.config.settings import SettingsError
-from workers.engine.runner import Group, Slice
+from workers.engine.batch_writer import BatchWriter
+from workers.engine.in_flight import InFlight
 from workers.engine.runtime import Runtime
+from workers.engine.slice import Slice
 from workers.engine.wake import DELIVER_PUMP
 from workers.jobs.transitions import clip
 from workers.webhooks.messages import TIMEOUT_SECONDS, Answer, Message, request, send, unseal
 
 #: Seconds between the tries, as Standard Webhooks proposes them; after the last a person must decide.
 PAUSES = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-AT_ONCE = 16  # messages on their way to one webhook
+AT_ONCE = 16  # messages in flight to one webhook
 CLAIM_SECONDS = TIMEOUT_SECONDS + 15.0  # a try ends within its time-out, and is noted soon after
-LOOK_SECONDS = 1.0  # between looks for due messages while others are on their way
-KEPT_DAYS = 30  # that what became of a delivery can be looked up
+LOOK_SECONDS = 1.0  # between checks for due messages while others are in flight
+KEPT_DAYS = 30  # in which the outcome of a delivery can be looked up
 PRUNED_AT_ONCE = 1_000
 
 log = structlog.get_logger()
 
-_CLAIM = text("""
+_PLACES = Bulk[tuple[int, int]]("b", webhook_id=("int", lambda place: place[0]), number=("int", lambda place: place[1]))
+_CLAIM = text(f"""
     WITH chosen AS (
         SELECT d.id, w.url, w.secrets FROM webhooks w
-        LEFT JOIN unnest(cast(:busy_ids AS int[]), cast(:busy AS int[])) AS b(id, places) ON b.id = w.id
+        LEFT JOIN {_PLACES.table} ON b.webhook_id = w.id
         CROSS JOIN LATERAL (
             SELECT id FROM deliveries WHERE webhook_id = w.id AND next_at <= clock_timestamp()
-            ORDER BY next_at LIMIT greatest(0, :at_once - coalesce(b.places, 0)) FOR UPDATE SKIP LOCKED
+            ORDER BY next_at LIMIT greatest(0, :at_once - coalesce(b.number, 0)) FOR UPDATE SKIP LOCKED
         ) d
         WHERE w.disabled_at IS NULL
     )
-    UPDATE deliveries d SET tries = tries + 1, next_at = clock_timestamp() + :seconds * interval '1 second'
+    UPDATE deliveries d SET tries = tries + 1, next_at = {seconds_from_now(":seconds")}
     FROM chosen c WHERE d.id = c.id
     RETURNING d.id, d.webhook_id, d.event, d.data, d.created_at, d.tries, c.url, c.secrets
 """)
-_DUE_IN = text("""
-    SELECT extract(epoch FROM min(d.next_at) - clock_timestamp())::float8 FROM webhooks w
+_DUE_IN = text(f"""
+    SELECT {until("min(d.next_at)")} FROM webhooks w
     CROSS JOIN LATERAL (
         SELECT next_at FROM deliveries WHERE webhook_id = w.id AND next_at IS NOT NULL ORDER BY next_at LIMIT 1
     ) d
     WHERE w.disabled_at IS NULL
-""")
-_NOTE = text("""
-    UPDATE deliveries d SET
-        delivered_at = CASE WHEN n.error IS NULL THEN clock_timestamp() END, error = n.error,
-        next_at = clock_timestamp() + n.pause * interval '1 second'
-    FROM unnest(
-        cast(:ids AS uuid[]), cast(:tries AS int[]), cast(:errors AS text[]), cast(:pauses AS float8[])
-    ) AS n(id, tries, error, pause)
-    WHERE d.id = n.id AND d.tries = n.tries AND d.delivered_at IS NULL
 """)
 _PRUNE = text("""
     DELETE FROM deliveries WHERE id IN (
@@ -86,6 +80,35 @@ class _Tried:
     claimed: _Claimed
     answer: Answer
 
+    @property
+    def pause(self) -> float | None:
+        """Seconds until the next try; None when there is none."""
+        if self.answer.error is None or self.claimed.tries > len(PAUSES):
+            return None
+        return max(jittered(PAUSES[self.claimed.tries - 1]), self.answer.wait or 0.0)
+
+
+_TRIES = Bulk[_Tried](
+    "n",
+    id=("uuid", lambda tried: tried.claimed.message.id),
+    tried=("int", lambda tried: tried.claimed.tries),
+    error=("text", lambda tried: clip(tried.answer.error)),
+    pause=("float8", lambda tried: tried.pause),
+)
+_NOTE = text(f"""
+    UPDATE deliveries d SET
+        delivered_at = CASE WHEN n.error IS NULL THEN clock_timestamp() END, error = n.error,
+        next_at = {seconds_from_now("n.pause")}
+    FROM {_TRIES.table} WHERE d.id = n.id AND d.tries = n.tried AND d.delivered_at IS NULL
+""")
+_DISABLE = text("""
+    UPDATE webhooks SET disabled_at = clock_timestamp(), disabled_note = :note WHERE id = :id AND disabled_at IS NULL
+""")
+_GIVE_UP = text("""
+    UPDATE deliveries SET next_at = NULL, error = coalesce(error, :note)
+    WHERE webhook_id = :id AND next_at IS NOT NULL
+""")
+
 
 class DeliverPump:
     """Sends what is due to all webhooks."""
@@ -97,27 +120,19 @@ class DeliverPump:
 
     async def run(self, turn: Slice) -> None:
         """Send until the slice is over or nothing is due."""
-        group: Group[_Tried] = Group(self._runtime, _note, after=_nothing_more, spoiled=_spoiled)
-        calls: dict[asyncio.Task[None], int] = {}
-        await turn.db(_prune)
-        try:
+        writer: BatchWriter[_Tried] = BatchWriter(self._runtime, _note, after=_nothing_more, fallback=_write_fallback)
+        async with writer, InFlight() as calls:
+            await turn.db(_prune)
             while not turn.over:
-                calls = {call: webhook_id for call, webhook_id in calls.items() if not call.done()}
-                claimed = await turn.db(self._claim, Counter(calls.values()))
-                for item in claimed:
-                    calls[asyncio.ensure_future(self._try(item, group))] = item.webhook_id
+                for item in await turn.db(self._claim, calls.by_key()):
+                    calls.start(self._try(item, writer), key=item.webhook_id)
                 if calls:
-                    await turn.wait(set(calls), min(LOOK_SECONDS, turn.left))
+                    await turn.wait(min(LOOK_SECONDS, turn.left), calls)
                 elif not await turn.patience():
                     break
-        finally:
             if self._runtime.stopping.is_set():
                 # A worker that shuts down does not wait for slow receivers: the claims run out, and it is sent again.
-                for call in calls:
-                    call.cancel()
-            if calls:
-                await asyncio.wait(calls)
-            await group.close()
+                calls.cancel()
 
     def next_in(self, session: Session) -> float | None:
         """When the next message is due."""
@@ -125,15 +140,7 @@ class DeliverPump:
         return None if seconds is None else max(0.0, float(seconds))
 
     def _claim(self, session: Session, busy: Mapping[int, int]) -> list[_Claimed]:
-        rows = session.execute(
-            _CLAIM,
-            {
-                "busy_ids": list(busy.keys()),
-                "busy": list(busy.values()),
-                "at_once": AT_ONCE,
-                "seconds": CLAIM_SECONDS,
-            },
-        )
+        rows = session.execute(_CLAIM, {**_PLACES.of(busy.items()), "at_once": AT_ONCE, "seconds": CLAIM_SECONDS})
         claimed = []
         for row in rows:
             error: str | None = None
@@ -146,29 +153,25 @@ class DeliverPump:
             claimed.append(_Claimed(message, row.webhook_id, row.tries, error))
         return claimed
 
-    async def _try(self, item: _Claimed, group: Group[_Tried]) -> None:
+    async def _try(self, item: _Claimed, writer: BatchWriter[_Tried]) -> None:
         answer = Answer(error=item.error)
         if item.error is None:
             try:
-                answer = await send(self._runtime.teller, request(self._runtime, item.message))
+                answer = await send(self._runtime.webhook_client, request(self._runtime, item.message))
             except Exception as error:
                 log.exception("webhook_failed", webhook=item.webhook_id, delivery=str(item.message.id))
-                answer = Answer(error=f"it could not be sent: {type(error).__name__}")
-        group.put(_Tried(item, answer))
+                answer = Answer(error=f"the message could not be sent: {type(error).__name__}")
+        log.debug(
+            "webhook_tried", webhook=item.webhook_id, delivery=str(item.message.id), tries=item.tries,
+            status=answer.status, error=answer.error,
+        )  # fmt: skip
+        writer.put(_Tried(item, answer))
 
 
 def _note(session: Session, tried: Sequence[_Tried]) -> None:
-    session.execute(
-        _NOTE,
-        {
-            "ids": [item.claimed.message.id for item in tried],
-            "tries": [item.claimed.tries for item in tried],
-            "errors": [clip(item.answer.error) for item in tried],
-            "pauses": [_pause(item) for item in tried],
-        },
-    )
+    session.execute(_NOTE, _TRIES.of(tried))
     for webhook_id in sorted({item.claimed.webhook_id for item in tried if item.answer.gone}):
-        disable(session, webhook_id, "it answered 410 Gone")
+        disable(session, webhook_id, "the receiver answered 410 Gone")
     for item in tried:
         if item.answer.error is not None:
             log.info(
@@ -177,33 +180,14 @@ def _note(session: Session, tried: Sequence[_Tried]) -> None:
             )  # fmt: skip
 
 
-def _pause(item: _Tried) -> float | None:
-    """Seconds until the next try; None when there is none."""
-    if item.answer.error is None or item.claimed.tries > len(PAUSES):
-        return None
-    return max(jittered(PAUSES[item.claimed.tries - 1]), item.answer.wait or 0.0)
-
-
 def disable(session: Session, webhook_id: int, note: str) -> None:
-    """Send a webhook nothing more, and give up what waits for it."""
-    session.execute(
-        text(
-            "UPDATE webhooks SET disabled_at = clock_timestamp(), disabled_note = :note"
-            " WHERE id = :id AND disabled_at IS NULL"
-        ),
-        {"id": webhook_id, "note": note},
-    )
-    session.execute(
-        text(
-            "UPDATE deliveries SET next_at = NULL, error = coalesce(error, :note)"
-            " WHERE webhook_id = :id AND next_at IS NOT NULL"
-        ),
-        {"id": webhook_id, "note": note},
-    )
+    """Disable a webhook, and give up its waiting deliveries."""
+    session.execute(_DISABLE, {"id": webhook_id, "note": note})
+    session.execute(_GIVE_UP, {"id": webhook_id, "note": note})
 
 
 def is_due(session: Session) -> bool:
-    """Whether a message should be on its way by now."""
+    """Whether a message is due."""
     seconds = session.execute(_DUE_IN).scalar_one()
     return seconds is not None and seconds <= 0
 
@@ -216,7 +200,7 @@ async def _nothing_more(_: None) -> None:
     return
 
 
-def _spoiled(session: Session, item: _Tried, error: Exception) -> None:
-    """What the database refuses of an answer is its text; without it, the try counts all the same."""
+def _write_fallback(session: Session, item: _Tried, error: Exception) -> None:
+    """Record the try without the answer's text, which is what the database refuses."""
     plain = Answer(item.answer.status, item.answer.error and f"not recorded: {type(error).__name__}", item.answer.wait)
     _note(session, [_Tried(item.claimed, plain)])

@@ -17,15 +17,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-import httpx
 from cryptography.fernet import InvalidToken
 from pydantic import SecretStr
 
+from providers.http import URL, Request
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import retry_after
+from recast.money import Money
 from workers.config.settings import Settings, SettingsError
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, TooLargeError, read_body
@@ -73,7 +75,7 @@ class Answer:
 
 
 def make_secret() -> str:
-    """A new signing secret, as its receiver is told it."""
+    """A new signing secret in the form for its receiver."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
@@ -97,7 +99,7 @@ def unseal(settings: Settings, sealed: bytes) -> Secrets:
         kept = json.loads(box(_key(settings), "webhooks").decrypt(sealed))
     except InvalidToken:
         raise UnsealedError(
-            "its secrets were encrypted with another RECAST_SECRET_KEY; `recast webhooks rotate` makes a new one"
+            "its secrets were encrypted with another RECAST_SECRET_KEY; create a new one with `recast webhooks rotate`"
         ) from None
     return [(secret, until) for secret, until in kept if until is None or until > time.time()]
 
@@ -109,11 +111,11 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def request(runtime: Runtime, message: Message) -> httpx.Request:
+def request(runtime: Runtime, message: Message) -> Request:
     """The message as it goes out now. Its body is the same at every try."""
     data = dict(message.data)
     if "cost" in data:
-        data["currency"] = runtime.settings.currency
+        data["cost"] = Money(Decimal(data["cost"]), runtime.settings.currency).document()
     if data.get("results"):
         data["results"] = [{**result, "uri": runtime.storage.url(result["key"])} for result in data["results"]]
     envelope = {"type": message.event, "timestamp": message.created_at.isoformat(), "data": data}
@@ -126,10 +128,10 @@ def request(runtime: Runtime, message: Message) -> httpx.Request:
         "webhook-timestamp": str(now),
         "webhook-signature": " ".join(signatures),
     }
-    return httpx.Request("POST", message.url, content=body, headers=headers)
+    return Request("POST", message.url, content=body, headers=headers)
 
 
-async def send(client: HttpClient, request: httpx.Request) -> Answer:
+async def send(client: HttpClient, request: Request) -> Answer:
     """Send a message once. Redirects are not followed: a webhook that has moved is added anew by a person."""
     try:
         async with client.stream(request, timeout=TIMEOUT_SECONDS) as response:
@@ -143,14 +145,14 @@ async def send(client: HttpClient, request: httpx.Request) -> Answer:
     if 200 <= status < 300:  # noqa: PLR2004 - the 2xx class
         return Answer(status)
     wait = retry_after(Reply(status=status, headers=dict(response.headers.items()), body=b""))
-    return Answer(status, f"it answered {status}", wait)
+    return Answer(status, f"the receiver answered {status}", wait)
 
 
-def forbidden(url: httpx.URL) -> str:
+def forbidden(url: URL) -> str:
     """Why nothing is sent to `url`, and what to do."""
     return (
         f"{url.host} is not a public address, or the URL cannot be used;"
-        f" if it is yours, name {url.netloc.decode('ascii', 'replace')!r} in RECAST_WEBHOOK_HOSTS"
+        f" if it is yours, add {url.netloc.decode('ascii', 'replace')!r} to RECAST_WEBHOOK_HOSTS"
     )
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from models.states import Reason
 from providers.outcomes import Refused
+from tests.words import unsaid
 from workers.accounts.budget import seconds_left
 from workers.engine import begin, claims
-from workers.engine.outcomes import Effects, Sent, of_submit
+from workers.engine.outcomes import Effects, Sent, after_submit
 from workers.engine.record import record
 from workers.jobs.transitions import move_jobs
 
@@ -31,7 +32,7 @@ def refused(database: Database) -> list[Effects]:
     """What it means that the provider refused every open attempt."""
     operation = database.account().operations["zhiqite.swap"]
     return [
-        of_submit(Sent(row.id, row.job_id, 1, operation, row.sent_at), Refused(Reason.NO_FACE, "no"), 1.0, 3)
+        after_submit(Sent(row.id, row.job_id, 1, operation, row.sent_at), Refused(Reason.NO_FACE, "no"), 1.0, 3)
         for row in database.sql("SELECT id, job_id, sent_at FROM attempts WHERE state = 'sending'")
     ]
 
@@ -51,14 +52,14 @@ def test_twenty_threads_and_a_budget_for_ten(database: Database) -> None:
 @pytest.mark.parametrize(
     ("budget", "spent", "until"),
     [
-        ({"day": "2 USD", "month": "50 USD"}, "2 USD a day", "day"),
-        ({"day": "50 USD", "month": "2 USD"}, "2 USD a month", "month"),
+        ({"day": "2 USD", "month": "50 USD"}, ("2.00 USD", "day"), "day"),
+        ({"day": "50 USD", "month": "2 USD"}, ("2.00 USD", "month"), "month"),
         # When a new day begins the month's is as spent as before.
-        ({"day": "2 USD", "month": "2 USD"}, "2 USD a day, 2 USD a month", "month"),
+        ({"day": "2 USD", "month": "2 USD"}, ("2.00 USD", "day", "month"), "month"),
     ],
 )
 def test_a_spent_budget_closes_its_account_until_the_last_of_the_spent_ones_ends(
-    database: Database, budget: dict[str, str], spent: str, until: str
+    database: Database, budget: dict[str, str], spent: tuple[str, ...], until: str
 ) -> None:
     account = database.account(**PRICED, budget=budget)
     database.jobs(5)
@@ -66,7 +67,7 @@ def test_a_spent_budget_closes_its_account_until_the_last_of_the_spent_ones_ends
     database.start(account, 5, "1")
 
     (gate,) = database.sql("SELECT *, extract(epoch FROM closed_until - clock_timestamp()) AS left FROM accounts")
-    assert (gate.closed_reason, gate.closed_note) == ("budget", f"the budget of {spent} is spent")
+    assert (gate.closed_reason, unsaid(gate.closed_note, *spent)) == ("budget", [])
     assert float(gate.left) == pytest.approx(seconds_left(until, database.one("SELECT now()")), abs=5)
     assert database.start(account, 5, "1").blocked_by == "budget"
 

@@ -10,7 +10,7 @@ from tests.stack import PORTRAITS, running
 from workers.jobs import request
 
 JOBS = 200
-SWAP = request.Ask("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
+SWAP = request.JobRequest("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
 
 
 def test_two_workers_share_an_inbox_and_a_single_use_token(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.words import names
 from workers.accounts.tokens import StoredSessions
 from workers.config.settings import SettingsError
 from workers.engine import leases
@@ -142,5 +143,5 @@ def test_without_a_secret_key_there_are_no_sessions(make_runtime: RuntimeFactory
     async def adapter() -> object:
         return runtime.provider(runtime.account("main"))
 
-    with pytest.raises(SettingsError, match="RECAST_SECRET_KEY is not set"):
+    with pytest.raises(SettingsError, match=names("RECAST_SECRET_KEY")):
         runtime.on_loop(adapter())

@@ -21,22 +21,24 @@ from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import CatalogError, UnknownBatchError, UnknownJobError
 from catalog.intake import Intake, take_in
 from devstack.servers import Servers
-from models.attempts import client_reference
-from models.states import AttemptState, JobState
+from models.identity import client_reference
+from models.states import AttemptState, Closure, JobState
 from reports.batch import endings, find, needs_person, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
-from reports.job import listed, tell
+from reports.job import find_detail, listed
 from tests.unit.catalog import catalogs
+from tests.words import names, unsaid
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.config.settings import Settings
-from workers.engine import begin, claims, store
+from workers.engine import begin, claims, saving
 from workers.engine.outcomes import Effects
 from workers.engine.record import record
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter
 from workers.jobs.moves import AttemptMove, JobMove
 from workers.jobs.routing import Reach
+from workers.jobs.run_options import RunOptions
 from workers.restore import hold
 
 REACH = Reach(public_url=True, presigned=False)
@@ -58,7 +60,7 @@ class Desk:
 
     def enqueue(self, rows: list[dict[str, Any]], **more: Any) -> Enqueued:
         with self.take(rows) as intake:
-            return enqueue(self.runtime, intake, **more)
+            return enqueue(self.runtime, intake, RunOptions(**more))
 
     def sql(self, statement: str, **parameters: Any) -> list[Any]:
         with self.runtime.engine.begin() as connection:
@@ -256,30 +258,30 @@ def test_a_changed_row_is_a_new_version_and_the_former_one_is_kept(desk: Desk) -
     desk.put("1", "succeeded")
     desk.enqueue([portrait("1", prompt="new")])
 
-    story = desk.runtime.db(tell, f"{desk.name}/1", desk.runtime.storage)
-    (former,) = story.versions
-    assert (story.job["version"], story.job["prompt"]) == (2, "new")
-    assert (former["version"], former["prompt"], former["state"], former["last_attempt"]) == (1, "old", "succeeded", 2)
-    assert [(item["number"], item["version"]) for item in story.attempts] == [(1, 1), (2, 1)]
-    assert [(item["key"], item["version"]) for item in story.results] == [(OLD, 1)]
+    detail = desk.runtime.db(find_detail, f"{desk.name}/1", desk.runtime.storage)
+    (former,) = detail.versions
+    assert (detail.job.version, detail.job.prompt) == (2, "new")
+    assert (former.version, former.prompt, former.state, former.last_attempt) == (1, "old", "succeeded", 2)
+    assert [(item.number, item.version) for item in detail.attempts] == [(1, 1), (2, 1)]
+    assert [(item.key, item.version) for item in detail.results] == [(OLD, 1)]
     assert exported(desk) == [], "the new version has no picture yet"
 
     desk.attempt("1", 3, "done", NEW, outputs="[]")
     desk.put("1", "succeeded")
     assert exported(desk) == [NEW]
-    story = desk.runtime.db(tell, f"{desk.name}/1", desk.runtime.storage)
-    assert [item["version"] for item in story.results] == [1, 2]
+    detail = desk.runtime.db(find_detail, f"{desk.name}/1", desk.runtime.storage)
+    assert [item.version for item in detail.results] == [1, 2]
 
     desk.enqueue([portrait("1", prompt="newer")])
-    story = desk.runtime.db(tell, f"{desk.name}/1", desk.runtime.storage)
-    assert [(item["version"], item["last_attempt"]) for item in story.versions] == [(1, 2), (2, 3)]
+    detail = desk.runtime.db(find_detail, f"{desk.name}/1", desk.runtime.storage)
+    assert [(item.version, item.last_attempt) for item in detail.versions] == [(1, 2), (2, 3)]
 
 
 def exported(desk: Desk) -> list[str]:
     """Keys of the pictures that the batch's export has."""
 
     def read(session: Session) -> list[str]:
-        found = list(jobs_of(session, find(session, desk.name).id, desk.runtime.storage))
+        found = list(jobs_of(session, find(session, desk.name).id, desk.runtime.storage, "USD"))
         return [result["key"] for job in found for result in job.results]
 
     return desk.runtime.db(read)
@@ -315,8 +317,8 @@ def test_a_late_result_of_a_former_version_is_not_the_present_ones(desk: Desk, s
     desk.put("1", "saving")
     new = client_reference(desk.job("1").id, 2)
     desk.sql("UPDATE attempts SET state = 'done', outputs = '[]' WHERE id = :id", id=new)
-    (saving,) = [item for item in desk.runtime.db(store._claim, 100) if item.job_id == desk.job("1").id]
-    assert saving.attempt_id == new
+    (claimed,) = [item for item in desk.runtime.db(saving.claim, 100) if item.job_id == desk.job("1").id]
+    assert claimed.attempt_id == new
 
 
 def test_inputs_that_were_read_before_the_change_are_not_sent(desk: Desk) -> None:
@@ -397,9 +399,9 @@ def test_money_that_is_not_counted_cannot_be_limited(desk: Desk) -> None:
     free = {"zhiqite-main": desk.runtime.accounts["zhiqite-main"].model_copy(update={"prices": {}})}
     with (
         desk.take([swap("1")], free) as intake,
-        pytest.raises(CatalogError, match=r"no price for zhiqite-main: zhiqite"),
+        pytest.raises(CatalogError, match=names("zhiqite-main")),
     ):
-        enqueue(desk.runtime, intake, max_cost=Decimal(1))
+        enqueue(desk.runtime, intake, RunOptions(max_cost=Decimal(1)))
     with pytest.raises(UnknownBatchError):
         desk.runtime.db(find, desk.name)
 
@@ -409,7 +411,7 @@ def test_money_that_is_not_counted_cannot_be_limited(desk: Desk) -> None:
 
 def test_an_unknown_batch_is_told_with_the_closest_names(desk: Desk) -> None:
     desk.enqueue([swap("1")])
-    with pytest.raises(UnknownBatchError, match=f"there is no batch 'x{desk.name}'; did you mean '{desk.name}'"):
+    with pytest.raises(UnknownBatchError, match=names(f"x{desk.name}", desk.name)):
         desk.runtime.db(find, f"x{desk.name}")
     assert desk.runtime.db(recent, 1)[0].name == desk.name
 
@@ -428,46 +430,46 @@ def test_endings_are_told_in_the_catalogs_order_or_latest_first(desk: Desk) -> N
 
 def stuck(desk: Desk) -> str | None:
     accounts = desk.runtime.accounts
-    return desk.runtime.db(needs_person, desk.runtime.db(find, desk.name), accounts)
+    return desk.runtime.db(needs_person, desk.runtime.db(find, desk.name), accounts, "USD")
 
 
 @pytest.mark.parametrize("reason", ["auth", "credit", "budget", "paused"])
 def test_a_batch_whose_accounts_are_closed_needs_a_person(desk: Desk, reason: str) -> None:
     desk.enqueue([swap("1")])
     assert stuck(desk) is None
-    desk.runtime.db(admission.close, "zhiqite-main", reason)
+    desk.runtime.db(admission.stop, "zhiqite-main", Closure(reason))
     try:
-        assert f"account zhiqite-main is closed: {reason}" in (stuck(desk) or "")
+        assert unsaid(stuck(desk) or "", "zhiqite-main", "stopped", reason) == []
         desk.put("1", "running")
         assert stuck(desk) is None
     finally:
-        desk.runtime.db(admission.reopen, "zhiqite-main")
+        desk.runtime.db(admission.resume, "zhiqite-main")
 
 
 def test_a_provider_that_asks_to_wait_needs_no_person(desk: Desk) -> None:
     desk.enqueue([swap("1")])
-    desk.runtime.db(admission.close_for, "zhiqite-main", "throttled", 60.0)
+    desk.runtime.db(admission.stop_for, "zhiqite-main", Closure.THROTTLED, 60.0)
     try:
         assert stuck(desk) is None
     finally:
-        desk.runtime.db(admission.reopen, "zhiqite-main")
+        desk.runtime.db(admission.resume, "zhiqite-main")
 
 
 def test_one_open_account_is_enough_unless_the_rows_are_other_accounts(desk: Desk) -> None:
     desk.enqueue([swap("1"), portrait("2")])
-    desk.runtime.db(admission.close, "zhiqite-main", "auth")
+    desk.runtime.db(admission.stop, "zhiqite-main", Closure.AUTH)
     try:
         assert stuck(desk) is None
         desk.put("2", "succeeded")
         assert stuck(desk) is not None
     finally:
-        desk.runtime.db(admission.reopen, "zhiqite-main")
+        desk.runtime.db(admission.resume, "zhiqite-main")
 
 
 def test_a_batch_that_spent_its_limit_says_how_to_go_on(desk: Desk) -> None:
     desk.enqueue([swap("1")], max_cost=Decimal("0.01"))
     desk.sql("UPDATE batches SET paused_at = now(), paused_reason = 'budget' WHERE name = :batch")
-    assert "run the catalog again with a higher --max-cost" in (stuck(desk) or "")
+    assert unsaid(stuck(desk) or "", "--max-cost") == []
 
 
 def test_a_job_is_found_by_id_prefix_key_or_batch_and_key(desk: Desk) -> None:
@@ -477,25 +479,25 @@ def test_a_job_is_found_by_id_prefix_key_or_batch_and_key(desk: Desk) -> None:
     desk.attempt(key, 1, "refused", reason="throttled")
     desk.attempt(key, 2, "done", "aa/bb/" + "aabb" + "0" * 60 + ".png")
     for word in (job.id, job.id[:8], key, f"{desk.name}/{key}"):
-        story = desk.runtime.db(tell, word, desk.runtime.storage)
-        assert story.job["id"] == job.id
-    assert [attempt["number"] for attempt in story.attempts] == [1, 2]
-    assert [result["attempt"] for result in story.results] == [2]
+        detail = desk.runtime.db(find_detail, word, desk.runtime.storage)
+        assert detail.job.id == job.id
+    assert [attempt.number for attempt in detail.attempts] == [1, 2]
+    assert [result.attempt for result in detail.results] == [2]
 
 
 @pytest.mark.parametrize("word", ["nothing-like-it", "%", "_" * 36, "x/y", ""])
 def test_a_word_that_means_no_job(desk: Desk, word: str) -> None:
     desk.enqueue([swap("1")])
-    with pytest.raises(UnknownJobError, match="there is no job"):
-        desk.runtime.db(tell, word, desk.runtime.storage)
+    with pytest.raises(UnknownJobError, match=names("job")):
+        desk.runtime.db(find_detail, word, desk.runtime.storage)
 
 
 def test_a_key_of_two_batches_means_several_jobs(desk: Desk) -> None:
     desk.enqueue([swap("twice")])
     desk.name += "-again"
     desk.enqueue([swap("twice")])
-    with pytest.raises(UnknownJobError, match="means several jobs; write BATCH/KEY"):
-        desk.runtime.db(tell, "twice", desk.runtime.storage)
+    with pytest.raises(UnknownJobError, match=names("BATCH/KEY")):
+        desk.runtime.db(find_detail, "twice", desk.runtime.storage)
 
 
 def test_jobs_are_listed_by_what_is_known_of_them(desk: Desk) -> None:
@@ -524,14 +526,23 @@ def test_an_export_has_every_job_its_money_its_latest_pictures_and_its_metadata(
 
     def export(session: Any) -> tuple[str, list[dict[str, Any]]]:
         table, lines = io.StringIO(), io.StringIO()
-        write_csv(table, jobs_of(session, batch, desk.runtime.storage), metadata_of(session, batch))
-        write_json_lines(lines, jobs_of(session, batch, desk.runtime.storage), [])
+        write_csv(table, jobs_of(session, batch, desk.runtime.storage, "USD"), metadata_of(session, batch))
+        write_json_lines(lines, jobs_of(session, batch, desk.runtime.storage, "USD"), [])
         return table.getvalue(), [json.loads(line) for line in lines.getvalue().splitlines()]
 
     table, (first, second, third) = desk.runtime.db(export)
     assert table.splitlines()[0].endswith("sha256,sku")
-    assert (first["key"], first["cost"], first["attempts"], first["metadata"]) == ("1", "0.04", 3, {"sku": "A"})
+    assert (first["key"], first["cost"]["amount"], first["attempts"], first["metadata"]) == (
+        "1",
+        "0.04",
+        3,
+        {"sku": "A"},
+    )
     assert [result["key"] for result in first["results"]] == [new]
     assert first["results"][0]["uri"].endswith(new)
-    assert (second["state"], second["results"], second["cost"]) == (JobState.QUEUED, [], "0.02")
-    assert (third["account"], third["cost"], third["attempts"]) == (None, "0", 0)
+    assert (second["state"], second["results"], second["cost"]) == (
+        JobState.QUEUED,
+        [],
+        {"amount": "0.02", "currency": "USD"},
+    )
+    assert (third["account"], third["cost"]["amount"], third["attempts"]) == (None, "0", 0)

@@ -56,7 +56,7 @@ KINDS: Mapping[str, tuple[Callable[[Record], Record], str]] = {
     "a key twice": (lambda row: {**row, "key": "sku-0000001"}, "is the key of line "),
     "an unknown kind": (lambda row: {**row, "kind": "paint"}, "'paint' is unknown; allowed: swap, generate"),
     "no target": (lambda row: {**row, "target": None}, "a swap needs source and target"),
-    "no such file": (lambda row: {**row, "target": "gone.png"}, "'gone.png': there is no such file"),
+    "no such file": (lambda row: {**row, "target": "gone.png"}, "'gone.png': the file does not exist"),
     "no picture": (lambda row: {**row, "target": "notes.txt"}, "'notes.txt': this is text"),
     "no JSON": (lambda row: {**row, "options": "{batch: 2}"}, "is not valid JSON"),
     "no such option": (lambda row: {**row, "options": '{"sharp": 1}'}, "has no such option"),

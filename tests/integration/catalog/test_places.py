@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workers.accounts import admission
-from workers.engine import store
+from workers.engine import saving, store
 from workers.operations.resolve import Verdict, held, resolve
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def asked_for_again(database: Database) -> None:
     """A result's URL turns out to be dead, and its attempt is asked for another one."""
     (job,) = database.jobs(1, state="saving")
     database.attempt(job, "done", outputs="'[]'", finished_at="clock_timestamp()")
-    (saving,) = database.run(store._claim, 1)
-    database.run(store._write, [store._dead(saving, "gone")])
+    (claimed,) = database.run(saving.claim, 1)
+    database.run(store._write, [store._Saved(claimed, store._dead(claimed, "gone"))])
 
 
 def accepted_after_all(database: Database) -> None:

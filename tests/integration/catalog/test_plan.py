@@ -30,13 +30,13 @@ def test_jobs_are_expected_to_take_what_the_latest_took_without_the_slowest(data
     held(database, *[3.0] * 19, 3_600.0)
     held(database, *[1.0] * 10, state="refused")
 
-    standing = database.run(plan._standings, {"main": account})["main"]
+    status = database.run(plan._statuses, {"main": account})["main"]
 
-    assert standing.held == {"zhiqite.swap": pytest.approx(3.0)}
+    assert status.held == {"zhiqite.swap": pytest.approx(3.0)}
 
 
 def test_a_few_jobs_tell_nothing(database: Database) -> None:
     account = database.account("main")
     held(database, *[3.0] * 9)
 
-    assert database.run(plan._standings, {"main": account})["main"].held == {}
+    assert database.run(plan._statuses, {"main": account})["main"].held == {}

@@ -13,17 +13,21 @@ import pytest
 from sqlalchemy.orm import Session
 
 import recast
-from catalog.enqueue import Enqueued, Only, enqueue
+from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError
 from catalog.intake import take_in
+from models.states import Closure
 from recast import BatchStuckError, BatchWaitError
 from recast.errors import InvalidJobError
+from recast.money import Money
 from reports.batch import recent
 from tests.unit.catalog import catalogs
+from tests.words import names
 from workers.accounts import admission
 from workers.engine import begin, claims
 from workers.engine.runtime import Runtime
 from workers.jobs.routing import Reach
+from workers.jobs.run_options import Only, RunOptions
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory
@@ -50,7 +54,7 @@ def run(runtime: Runtime, tmp_path: Path) -> Run:
         rows = [catalogs.swap(key, target=target, operation="zhiqite.swap") for key, target in targets.items()]
         path = catalogs.write_csv(tmp_path / "spring.csv", rows)
         with take_in(path, runtime.accounts, REACH) as intake:
-            return enqueue(runtime, intake, **terms)
+            return enqueue(runtime, intake, RunOptions(**terms))
 
     return run
 
@@ -167,11 +171,11 @@ ROWS = [catalogs.swap("1", sku=7, operation="zhiqite.swap"), catalogs.swap("2", 
 
 def test_a_table_is_run_like_a_catalog(database: Database, program: Path) -> None:
     batch = recast.run(ROWS, name="spring", max_cost="1.00")
-    assert (batch.new, batch.cost) == (2, Decimal("0.04"))
+    assert (batch.new, batch.cost) == (2, Money(Decimal("0.04"), "USD"))
     again = recast.run(iter(ROWS), name="spring", only=["new"])
     assert (again.new, again.unchanged) == (0, 2)
     assert batch.counts()["queued"] == 2
-    with pytest.raises(BatchWaitError, match="spring: 2 of 2 jobs are not over"):
+    with pytest.raises(BatchWaitError, match=names("spring", "2")):
         batch.wait(0.0)
     put(database, "1", "succeeded")
     put(database, "2", "failed")
@@ -181,11 +185,27 @@ def test_a_table_is_run_like_a_catalog(database: Database, program: Path) -> Non
     assert second["state"] == "failed"
 
 
+def test_every_option_reaches_the_batch(database: Database, program: Path) -> None:
+    consented = [{**row, "consent": "R-17"} for row in ROWS]
+    recast.run(
+        consented, name="spring", folder=program, account="main", require_consent=True,
+        max_cost=Money(Decimal(5), "USD"), max_in_flight=3, keep_days=30, label="shoes", priority=7,
+        deadline=timedelta(hours=2), only=["new"], retry_rejected=True,
+    )  # fmt: skip
+    (batch,) = database.sql("SELECT max_cost, max_in_flight, keep_days, label FROM batches WHERE id > 0")
+    assert tuple(batch) == (Decimal(5), 3, 30, "shoes")
+    jobs = database.sql("SELECT account, priority, expires_at - now() AS left FROM jobs")
+    assert {(job.account, job.priority) for job in jobs} == {("main", 7)}
+    assert all(timedelta(minutes=110) < job.left < timedelta(hours=2) for job in jobs)
+    with pytest.raises(BadRowsError, match=names("consent")):
+        recast.run(ROWS, name="autumn", require_consent=True)
+
+
 def test_a_batch_that_needs_a_person_says_so(database: Database, program: Path, runtime: Runtime) -> None:
     batch = recast.run(ROWS, name="spring")
     for name in ("main", "second"):
-        runtime.db(admission.close, name, "credit")
-    with pytest.raises(BatchStuckError, match="spring: account main is closed: credit"):
+        runtime.db(admission.stop, name, Closure.CREDIT)
+    with pytest.raises(BatchStuckError, match=names("spring", "main", "credit")):
         batch.wait(30)
 
 
@@ -202,13 +222,16 @@ def test_rows_that_are_wrong_are_told_all_at_once(database: Database, program: P
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"name": None}, "name: is missing"),
-        ({"max_cost": "much"}, "max_cost: 'much' is no sum of money"),
-        ({"max_cost": "-1"}, "max_cost: '-1' is no sum of money"),
-        ({"max_in_flight": 0}, "max_in_flight: 0 is not allowed; allowed: 1 or more"),
-        ({"only": ["old"]}, "only: 'old' is unknown; allowed: new, changed, failed"),
-        ({"priority": 101}, "priority: 101 is not allowed; allowed: -100 to 100"),
-        ({"deadline": datetime(2030, 1, 1)}, "deadline: .* has no time zone"),  # noqa: DTZ001 - that is the point
+        ({"name": None}, names("name")),
+        *(
+            ({"max_cost": wrong}, names("max_cost", wrong))
+            for wrong in ("much", "-1", "0", "1 EUR", float("inf"), float("nan"), Decimal("Infinity"), Decimal("NaN"))
+        ),
+        ({"max_in_flight": 0}, names("max_in_flight", "0", "1")),
+        ({"keep_days": 0}, names("keep_days", "0", "1")),
+        ({"only": ["old"]}, names("only", "old", "new", "changed", "failed")),
+        ({"priority": 101}, names("priority", "101", "-100", "100")),
+        ({"deadline": datetime(2030, 1, 1)}, names("deadline", "zone")),  # noqa: DTZ001 - that is the point
     ],
 )
 def test_terms_that_are_wrong(program: Path, terms: dict[str, Any], message: str) -> None:

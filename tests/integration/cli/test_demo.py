@@ -38,7 +38,7 @@ def recast(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -17,11 +17,11 @@ import pytest
 from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, running, wait_for
-from workers.jobs.request import Ask
+from workers.jobs.request import JobRequest
 
-SECONDS = 120.0  # for any one command, on a machine that does other things too
+SECONDS = 300.0  # for any one command, on a machine that does other things too
 ACCOUNT = "sandbox-zhiqite"
-SWAP = Ask(
+SWAP = JobRequest(
     "swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"),
     operation="zhiqite.swap",
 )  # fmt: skip
@@ -60,7 +60,7 @@ def in_flight(stack: Stack) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(1200)
 def test_a_burst_is_paused_widened_canceled_and_accounted_for(operator: Operator, tmp_path: Path) -> None:
     stack = operator.stack
     # Given a burst that an account takes four at a time, slowly.
@@ -101,14 +101,14 @@ def test_a_burst_is_paused_widened_canceled_and_accounted_for(operator: Operator
     # Then the books say what the sandbox billed, and its invoice agrees, until somebody meddles with it.
     total = Decimal("0.02") * (JOBS - 3)
     (row,) = operator.json("books", "--by", "batch")["rows"]
-    assert (row["batch"], Decimal(row["spent"])) == ("test", total)
+    assert (row["batch"], Decimal(row["spent"]["amount"])) == ("test", total)
     lines = [
         {"id": line["handle"], "price": line["amount"], "day": str(datetime.fromtimestamp(line["at"], UTC))}
         for line in stack.sandbox.bill()
     ]
     words = ("--account", ACCOUNT, "--reference", "id", "--amount", "price", "--date", "day")
     whole = operator.json("reconcile", str(invoice(tmp_path / "whole.csv", lines)), *words)
-    assert (whole["agreeing"], whole["differences"], Decimal(whole["billed"])) == (JOBS - 3, [], total)
+    assert (whole["agreeing"], whole["differences"], Decimal(whole["billed"]["amount"])) == (JOBS - 3, [], total)
     meddled = [*lines[1:], lines[1], {**lines[2], "id": "nobody's"}]
     meddled[5] = {**meddled[5], "price": "9.99"}
     found = operator.json("reconcile", str(invoice(tmp_path / "meddled.csv", meddled)), *words, code=1)

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import http
 from tests.stack import PORTRAITS, ROOT, wait_for
 from tests.unit.catalog.catalogs import write_csv
+from tests.words import unsaid
 
-SECONDS = 90.0  # for any one command, on a machine that does other things too
+SECONDS = 300.0  # for any one command, on a machine that does other things too
 
 SWAP = {
     "kind": "swap", "source": str(PORTRAITS / "grace_hopper.jpg"), "target": str(PORTRAITS / "astronaut.png"),
@@ -107,19 +108,48 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 def bill(desk: Desk) -> list[dict[str, Any]]:
     """What the sandbox has charged for, asked of a stack that is started for that."""
     up = desk.start("up")
-    url = re.search(r"its bill: (\S+)\)", read_until(up, "its bill"))
+    url = re.search(r"http://\S+/_sandbox/bill", read_until(up, "/_sandbox/bill"))
     assert url is not None
-    lines: list[dict[str, Any]] = httpx.get(url[1], timeout=20).json()["lines"]
+    lines: list[dict[str, Any]] = http.get(url[0], timeout=60).json()["lines"]
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=SECONDS)
     return lines
+
+
+PROGRAM = """
+import json, recast
+batch = recast.run([ROW], name="elsewhere", max_cost="1.00")
+states = batch.wait(90)
+(row,) = batch.results()
+print(json.dumps([str(batch.cost), states["succeeded"], str(row["cost"]), row["results"][0]["uri"]]))
+"""
+
+
+@pytest.mark.long
+def test_a_program_of_another_folder_runs_a_table_with_the_home_alone(desk: Desk, tmp_path: Path) -> None:
+    shop = tmp_path / "another shop"
+    shop.mkdir()
+    for name in ("models", "tasks", "catalog", "workers", "web"):
+        (shop / f"{name}.py").write_text("raise SystemExit('the shop is not ours')\n")
+    up = desk.start("up")
+    read_until(up, "commands with --sandbox")
+    home = desk.folder / ".recast" / "sandbox"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM.replace("[ROW]", repr([{"key": "1", **SWAP}]))],
+        cwd=shop, env={**desk.env, "RECAST_HOME": str(home)}, capture_output=True, text=True, timeout=SECONDS * 2,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    limit, succeeded, cost, uri = json.loads(done.stdout)
+    assert (limit, succeeded, cost) == ("0.02 USD", 1, "0.02 USD")
+    assert Path(uri.removeprefix("file://")).is_relative_to(home)
 
 
 @pytest.mark.long
 def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk) -> None:
     catalog = desk.catalog(SWAP, PORTRAIT)
     up = desk.start("up")
-    read_until(up, "commands with --sandbox")
+    read_until(up, "--sandbox")
     stack_file = desk.folder / ".recast" / "sandbox" / "stack.json"
     assert stack_file.stat().st_mode & 0o077 == 0
 
@@ -131,7 +161,7 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
     ]
     code, out = desk.recast("up")
     assert code == 2
-    assert "a stack runs in" in out
+    assert unsaid(out, ".recast") == []
 
     up.send_signal(signal.SIGINT)
     out, _ = up.communicate(timeout=SECONDS)
@@ -143,8 +173,8 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
     (batch,) = desk.json("status")
     assert (batch["batch"], batch["states"]["succeeded"], batch["settled"]) == ("shoes", 2, True)
     assert {job["key"] for job in desk.json("jobs", "--state", "succeeded")} == {"row-0", "row-1"}
-    story = desk.json("show", "row-0")
-    assert [attempt["state"] for attempt in story["attempts"]] == ["done"]
+    detail = desk.json("show", "row-0")
+    assert [attempt["state"] for attempt in detail["attempts"]] == ["done"]
     code, out = desk.recast("export", "shoes", "--to", "out.csv", "--pictures", "out")
     assert code == 0, out
     assert (desk.folder / "out" / "row-0_0.png").exists()
@@ -171,7 +201,7 @@ def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
     out, _ = run.communicate(timeout=SECONDS)
     assert run.returncode == code, out
     if number is signal.SIGINT:
-        assert f"`recast run {catalog} --sandbox` goes on" in out
+        assert unsaid(out, f"recast run {catalog} --sandbox") == []
     wait_for(lambda: not desk.left(), message="every process of the run to end")
 
     code, out = desk.recast("run", catalog)
@@ -183,15 +213,15 @@ def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(
 @pytest.mark.long
 def test_one_run_takes_over_from_another_that_ends(desk: Desk) -> None:
     first = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "first")
-    read_until(first, "first: 4 rows")
+    read_until(first, "first.* 4 ")
     second = desk.start("run", desk.catalog(SWAP, PORTRAIT, SWAP, PORTRAIT), "--name", "second")
-    read_until(second, "second: 4 rows")
+    read_until(second, "second.* 4 ")
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=SECONDS)
 
     out, _ = second.communicate(timeout=SECONDS)
     assert second.returncode == 0, out
-    assert "second: 4 succeeded" in out
+    assert "4 succeeded" in out
 
 
 @pytest.mark.long
@@ -209,8 +239,8 @@ def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT, PORTRAIT, PORTRAIT)
     code, out = desk.recast("run", catalog, "--max-cost", "0.07")
     assert code == 3, out
-    assert "cannot go on: the batch has spent 0.06" in out.replace("0.0600", "0.06")
-    assert "run the catalog again with a higher --max-cost" in out
+    assert unsaid(out.replace("0.0600", "0.06"), "0.06") == []
+    assert unsaid(out, "--max-cost") == []
 
     code, out = desk.recast("run", catalog, "--max-cost", "1")
     assert code == 0, out
@@ -218,19 +248,19 @@ def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
 
 
 @pytest.mark.long
-def test_a_closed_account_needs_a_person(desk: Desk) -> None:
+def test_a_stopped_account_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT)
     assert desk.json("run", catalog)["exit_code"] == 0
-    assert desk.recast("accounts", "close", "sandbox-qolaba", "--note", "holidays")[0] == 0
+    assert desk.recast("accounts", "stop", "sandbox-qolaba", "--note", "holidays")[0] == 0
     (closed,) = [account for account in desk.json("accounts", "list") if not account["open"]]
     assert (closed["account"], closed["closed_note"]) == ("sandbox-qolaba", "holidays")
 
     catalog = desk.catalog(PORTRAIT, PORTRAIT)
     code, out = desk.recast("run", catalog)
     assert code == 3, out
-    assert "account sandbox-qolaba is closed: paused" in out
+    assert unsaid(out, "sandbox-qolaba", "stopped", "by an operator") == []
 
-    assert desk.recast("accounts", "open", "sandbox-qolaba")[0] == 0
+    assert desk.recast("accounts", "start", "sandbox-qolaba")[0] == 0
     assert desk.json("run", catalog)["states"]["succeeded"] == 2
 
 

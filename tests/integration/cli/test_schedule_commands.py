@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
+from cli.exit_codes import ExitCode
 from cli.main import main
-from cli.output import Code
 from models.connection import make_sessions
 from tests.stack import PORTRAITS, Stack, wait_for, write_accounts
 from tests.unit.catalog.catalogs import picture, swap, write_csv
+from tests.words import unsaid
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 from workers.schedules import service
-from workers.schedules.cron import Timetable
+from workers.schedules.cron import CronSchedule
 from workers.schedules.service import Agreement
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def ask(desk: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Calls a command for its JSON."""
 
     def call(*words: str) -> Any:
-        assert main([*words, "--json"]) == Code.OK
+        assert main([*words, "--json"]) == ExitCode.OK
         return json.loads(capsys.readouterr().out)
 
     return call
@@ -67,7 +68,7 @@ def test_a_schedules_life(ask: Callable[..., Any], database: Database, desk: Pat
     added = ask(*NIGHTLY, "--overlap", "queue", "--catch-up", "all", "--window", "2h", "--max-cost", "5", "--fresh")
     assert added["catalog"] == str(desk / "shoes.csv"), "workers run elsewhere"
     assert (added["overlap"], added["catch_up"], added["catch_up_seconds"]) == ("queue", "all", 7_200)
-    assert added["options"] == {"max_cost": "5", "fresh": True}
+    assert added["options"] == {"max_cost": {"amount": "5", "currency": "USD"}, "fresh": True}
     assert [each["name"] for each in ask("schedule", "list")] == ["nightly"]
 
     shown = ask("schedule", "show", "nightly", "--times", "3")
@@ -100,40 +101,42 @@ def test_a_dry_run_tells_the_times_in_the_zone_and_in_utc(
         assert (local.hour, local.minute) in {(2, 30), (3, 0)}, "the night in which half past two is skipped"
         offsets.add(local.utcoffset())
     assert len(offsets) == 2
-    assert main([*NIGHTLY, "--dry-run"]) == Code.OK
+    assert main([*NIGHTLY, "--dry-run"]) == ExitCode.OK
     assert capsys.readouterr().out.count(" UTC") == 5
     assert database.sql("SELECT 1 FROM schedules") == []
 
 
 def test_what_people_read(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*NIGHTLY, "--label", "shoes", "--priority", "0"]) == Code.OK
-    assert main(["schedule", "run", "nightly"]) == Code.OK
+    assert main([*NIGHTLY, "--label", "shoes", "--priority", "0"]) == ExitCode.OK
+    assert main(["schedule", "run", "nightly"]) == ExitCode.OK
     capsys.readouterr()
-    assert main(["schedule", "show", "nightly"]) == Code.OK
+    assert main(["schedule", "show", "nightly"]) == ExitCode.OK
     shown = capsys.readouterr().out
-    assert "30 2 * * * in Europe/Berlin; overlap: skip; catch-up: latest" in shown
-    assert "label: shoes, priority: 0" in shown
-    assert " by hand  due" in shown
-    assert main(["schedule", "list"]) == Code.OK
+    assert unsaid(shown, "30 2 * * *", "Europe/Berlin", "skip", "latest") == []
+    assert unsaid(shown, "shoes", "priority", "0") == []
+    assert unsaid(shown, "due") == []
+    assert main(["schedule", "list"]) == ExitCode.OK
     assert "nightly" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "facts"),
     [
-        (("--cron", "61 * * * *"), "cron: '61 * * * *': bad minute; allowed: minute hour"),
-        (("--zone", "Mars/Base"), "zone: 'Mars/Base' is unknown; allowed: names such as Europe/Berlin"),
-        (("--window", "soon"), "'soon' is not a duration"),
-        (("--window", "0s"), "window: 0 s is not allowed"),
-        (("--max-cost", "much"), "'much' is no sum of money"),
-        (("--overlap", "wait"), "'wait' is not one of"),
+        (("--cron", "61 * * * *"), ("cron", "61 * * * *", "minute")),
+        (("--zone", "Mars/Base"), ("zone", "Mars/Base", "Europe/Berlin")),
+        (("--window", "soon"), ("soon",)),
+        (("--window", "0s"), ("window", "0 s")),
+        (("--max-cost", "much"), ("--max-cost", "much")),
+        (("--deadline", "2999-01-01"), ("deadline", "2999-01-01T00:00:00+00:00")),
+        (("--keep", "36h"), ("--keep", "36h", "30d")),
+        (("--overlap", "wait"), ("wait", "--overlap")),
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_added(
-    desk: Path, database: Database, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+    desk: Path, database: Database, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], facts: tuple[str, ...]
 ) -> None:
-    assert main([*NIGHTLY, *words]) == Code.USAGE
-    assert message in capsys.readouterr().err
+    assert main([*NIGHTLY, *words]) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, *facts) == []
     assert database.sql("SELECT 1 FROM schedules") == []
 
 
@@ -141,28 +144,28 @@ def test_a_catalog_is_checked_unless_it_is_yet_to_come(
     desk: Path, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_csv(desk / "shoes.csv", [swap("1", target="gone.png")])
-    assert main(NIGHTLY) == Code.USAGE
-    assert "shoes.csv:2: target: 'gone.png': there is no such file" in capsys.readouterr().err
+    assert main(NIGHTLY) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "shoes.csv:2", "target", "gone.png") == []
     (desk / "shoes.csv").unlink()
-    assert main(NIGHTLY) == Code.USAGE
+    assert main(NIGHTLY) == ExitCode.USAGE
     assert database.sql("SELECT 1 FROM schedules") == []
 
-    assert main([*NIGHTLY, "--no-check"]) == Code.OK
-    assert main(["schedule", "add", " ", "shoes.csv", "--cron", "* * * * *", "--no-check"]) == Code.USAGE
-    assert "name: ' ' is not allowed; allowed: 1 to" in capsys.readouterr().err
+    assert main([*NIGHTLY, "--no-check"]) == ExitCode.OK
+    assert main(["schedule", "add", " ", "shoes.csv", "--cron", "* * * * *", "--no-check"]) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "name", "1") == []
 
 
 def test_a_limit_needs_prices(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_accounts(desk / "accounts.toml", {"main": {**ACCOUNT, "prices": {}}})
-    assert main([*NIGHTLY, "--max-cost", "5"]) == Code.USAGE
-    assert "--max-cost: there is no price for main: zhiqite.swap" in capsys.readouterr().err
+    assert main([*NIGHTLY, "--max-cost", "5"]) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "--max-cost", "main", "zhiqite.swap") == []
 
 
 @pytest.mark.parametrize("command", ["show", "history", "pause", "resume", "run", "remove"])
 def test_a_misspelled_name(desk: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    assert main(NIGHTLY) == Code.OK
-    assert main(["schedule", command, "nightyl"]) == Code.USAGE
-    assert "there is no schedule 'nightyl'; did you mean 'nightly'?" in capsys.readouterr().err
+    assert main(NIGHTLY) == ExitCode.OK
+    assert main(["schedule", command, "nightyl"]) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "nightyl", "nightly") == []
 
 
 def test_a_schedule_in_a_whole_deployment(deployment: Stack, tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_a_schedule_in_a_whole_deployment(deployment: Stack, tmp_path: Path) -> 
     catalog = write_csv(tmp_path / "scheduled.csv", [{**swap(str(number)), **pictures} for number in range(3)])
     sessions = make_sessions(deployment.engine)
     with sessions.begin() as session:
-        service.add(session, Agreement("whole", str(catalog), Timetable("0 0 1 1 *")))
+        service.add(session, Agreement("whole", str(catalog), CronSchedule("0 0 1 1 *")))
         session.connection().exec_driver_sql(
             "UPDATE schedules SET next_at = date_trunc('year', now()), catch_up = 'latest' WHERE name = 'whole'"
         )

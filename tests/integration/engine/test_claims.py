@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.orm import Session
 
-from models.attempts import client_reference
+from models.identity import client_reference
+from models.states import Closure
+from tests.words import names
 from workers.accounts import admission
 from workers.config.accounts import Account, parse
 from workers.engine import begin, claims
@@ -259,7 +261,7 @@ def test_a_half_open_gate_lets_one_probe_through(database: Database, main: Accou
 def test_a_closed_gate_gives_the_jobs_back(database: Database, main: Account) -> None:
     database.jobs(2)
     ready = database.ready(database.run(claims.claim, main, 2))
-    database.run(admission.close_for, "main", "throttled", 30.0)
+    database.run(admission.stop_for, "main", Closure.THROTTLED, 30.0)
     begun = database.run(begin.begin, main, ready)
 
     assert not begun.started
@@ -363,7 +365,7 @@ def test_a_stale_claim_never_begins_what_others_began(database: Database, main: 
     # Given that the claim ran out, and another account made an attempt that came to nothing
     database.attempt(job, "not_sent", account="'other'")
 
-    with pytest.raises(RuntimeError, match="1 attempts of main exist already in another state"):
+    with pytest.raises(RuntimeError, match=names("1", "main")):
         database.run(begin.begin, main, ready)
     assert database.one("SELECT state FROM jobs") == "queued", "the whole transaction is taken back"
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from workers.engine import claims, store
+from workers.engine import claims, saving, store
 from workers.maintenance import sweep
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def give_back(database: Database) -> Callable[[Session], Any]:
 def save_one_and_postpone_one(database: Database) -> Callable[[Session], Any]:
     for job in database.jobs(2, state="saving"):
         database.attempt(job, "done", outputs="'[]'", finished_at="clock_timestamp()")
-    first, second = sorted(database.run(store._claim, 2), key=lambda saving: saving.job_id)
-    return lambda session: store._write(session, [store._Saved(second), store._Saved(first, postpone="later")])
+    first, second = sorted(database.run(saving.claim, 2), key=lambda item: item.job_id)
+    saved = [store._Saved(second, store._succeeded(second, ())), store._Saved(first, store._later(first, "later"))]
+    return lambda session: store._write(session, saved)
 
 
 @pytest.mark.parametrize("prepare", [give_back, save_one_and_postpone_one])
@@ -66,4 +67,4 @@ def test_counts_are_verified_in_the_order_of_ids(database: Database) -> None:
 
     with database.sessions() as session:
         as_they_lie(session)
-        assert list(sweep._batches_in_work(session)) == made
+        assert list(session.execute(sweep._ENDED_BATCHES).scalars()) == made

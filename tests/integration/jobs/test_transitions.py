@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, JobState, Reason
+from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, Closure, JobState, Reason
 from providers.outcomes import Accepted, Done, NotSent, Output, Refused, SubmitOutcome, Throttled, Unclear
 from workers.accounts import admission
-from workers.accounts.admission import OUTAGE_FIRST_SECONDS, THROTTLE_FIRST_SECONDS
-from workers.engine.outcomes import Effects, Sent, of_submit
+from workers.accounts.admission import OUTAGE, THROTTLE
+from workers.engine.outcomes import Effects, Sent, after_submit
 from workers.engine.record import Recorded, record
 from workers.jobs.moves import AttemptMove, JobMove
 from workers.jobs.transitions import MAX_ERROR_CHARS, MAX_RAW_BYTES, move_attempts, move_jobs
@@ -32,7 +32,7 @@ def effects_of(database: Database, *outcomes: SubmitOutcome, number: int = 1) ->
     operation = database.account().operations["zhiqite.swap"]
     rows = database.sql("SELECT id, job_id, sent_at FROM attempts WHERE state = 'sending' ORDER BY job_id")
     return [
-        of_submit(Sent(row.id, row.job_id, number, operation, row.sent_at), outcome, 5.0, 3)
+        after_submit(Sent(row.id, row.job_id, number, operation, row.sent_at), outcome, 5.0, 3)
         for row, outcome in zip(rows, outcomes, strict=True)
     ]
 
@@ -45,7 +45,7 @@ def answered(database: Database, *outcomes: SubmitOutcome, opened: bool = False,
     return database.run(record, "main", effects_of(database, *outcomes), opened=opened)
 
 
-def gate_row(database: Database) -> Any:
+def account_row(database: Database) -> Any:
     """The account's gate; `left` in seconds, None when open."""
     (row,) = database.sql(
         "SELECT failures, closed_reason AS reason, closed_note AS note, closed_until = 'infinity' AS lasting,"
@@ -169,8 +169,8 @@ def test_a_callback_that_overtook_the_answer_makes_the_poll_due(database: Databa
     reference = database.attempt(
         database.jobs(1, state="running")[0], "sending", callback_at="'2026-01-31 12:00:01+00'"
     )
-    asked_at = datetime.fromisoformat(f"2026-01-31T{asked}").replace(tzinfo=UTC)
-    database.run(move_attempts, [AttemptMove(reference, AttemptState.RUNNING, poll_in=60.0, asked_at=asked_at)])
+    requested_at = datetime.fromisoformat(f"2026-01-31T{asked}").replace(tzinfo=UTC)
+    database.run(move_attempts, [AttemptMove(reference, AttemptState.RUNNING, poll_in=60.0, requested_at=requested_at)])
 
     waits = database.one("SELECT extract(epoch FROM next_poll_at - clock_timestamp())::float8 FROM attempts")
     assert waits == pytest.approx(0 if at_once else 60, abs=5)
@@ -281,7 +281,7 @@ def test_an_attempt_that_did_not_move_leaves_its_job_alone(database: Database) -
 def test_retry_after_closes_the_gate_for_as_long(database: Database) -> None:
     answered(database, Throttled(42.0, "slow down"))
 
-    row = gate_row(database)
+    row = account_row(database)
     assert (row.reason, row.note, row.failures) == ("throttled", "slow down", 1)
     assert row.left == pytest.approx(42, abs=5)
 
@@ -289,16 +289,16 @@ def test_retry_after_closes_the_gate_for_as_long(database: Database) -> None:
 @pytest.mark.parametrize(
     ("outcome", "reason", "first"),
     [
-        (Throttled(), "throttled", THROTTLE_FIRST_SECONDS),
-        (NotSent("refused"), "outage", OUTAGE_FIRST_SECONDS),
-        (Unclear("time-out"), "outage", OUTAGE_FIRST_SECONDS),
+        (Throttled(), Closure.THROTTLED, THROTTLE.first),
+        (NotSent("refused"), Closure.OUTAGE, OUTAGE.first),
+        (Unclear("time-out"), Closure.OUTAGE, OUTAGE.first),
     ],
 )
 def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
-    database: Database, outcome: SubmitOutcome, reason: str, first: float
+    database: Database, outcome: SubmitOutcome, reason: Closure, first: float
 ) -> None:
     answered(database, *[outcome] * 5)
-    row = gate_row(database)
+    row = account_row(database)
     assert (row.reason, row.failures) == (reason, 1)
     assert row.left <= 1.25 * first
 
@@ -306,15 +306,15 @@ def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
     database.run(
         admission.failed, "main", reason, "went out before it closed", None, datetime.now(UTC) - timedelta(hours=1)
     )
-    assert gate_row(database).failures == 1
+    assert account_row(database).failures == 1
 
     for failures in (2, 3, 4, 5):
         # (what fails while the gate is closed was under way when it closed, and is the same failure)
         database.run(admission.failed, "main", reason, "under way")
-        assert gate_row(database).failures == failures - 1
+        assert account_row(database).failures == failures - 1
         database.sql("UPDATE accounts SET closed_until = clock_timestamp()")
         database.run(admission.failed, "main", reason, "again")
-        row = gate_row(database)
+        row = account_row(database)
         assert row.failures == failures
         assert row.left > 0.75 * first * 2 ** (failures - 1) - 2
 
@@ -322,21 +322,21 @@ def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
 def test_the_longest_wait_of_a_group_counts(database: Database) -> None:
     answered(database, Throttled(3.0), Unclear("reset"), Throttled(90.0), Throttled(None))
 
-    assert gate_row(database).left == pytest.approx(90, abs=5)
+    assert account_row(database).left == pytest.approx(90, abs=5)
 
 
 @pytest.mark.parametrize(("reason", "note"), [(Reason.AUTH, "bad key"), (Reason.CREDIT, "no credit")])
 def test_an_account_at_fault_is_closed_until_something_changes(database: Database, reason: Reason, note: str) -> None:
     answered(database, Throttled(5.0), Refused(reason, note), Throttled(5.0))
 
-    row = gate_row(database)
+    row = account_row(database)
     assert (row.lasting, row.reason, row.note) == (True, reason.value, note)
     assert database.run(admission.read, "main").closed_for == float("inf")
-    database.run(admission.failed, "main", "outage", "later")
-    assert gate_row(database).reason == reason.value, "a shorter closure does not replace a longer one"
-    assert database.run(admission.reopen, "main")
+    database.run(admission.failed, "main", Closure.OUTAGE, "later")
+    assert account_row(database).reason == reason.value, "a shorter closure does not replace a longer one"
+    assert database.run(admission.resume, "main")
     assert database.run(admission.read, "main").closed_for is None
-    assert not database.run(admission.reopen, "nobody")
+    assert not database.run(admission.resume, "nobody")
 
 
 def test_a_probe_that_got_through_opens_the_gate_wholly(database: Database) -> None:
@@ -344,20 +344,20 @@ def test_a_probe_that_got_through_opens_the_gate_wholly(database: Database) -> N
     database.sql("UPDATE accounts SET failures = 3, closed_reason = 'outage', closed_until = now() - interval '1 s'")
     answered(database, Accepted("another"), opened=True)
 
-    row = gate_row(database)
+    row = account_row(database)
     assert (row.failures, row.reason, row.left) == (0, None, None)
 
 
-@pytest.mark.parametrize("reason", ["paused", "budget"])
-def test_a_probe_does_not_open_what_a_person_or_a_budget_closed(database: Database, reason: str) -> None:
+@pytest.mark.parametrize("reason", [Closure.PAUSED, Closure.BUDGET])
+def test_a_probe_does_not_open_what_a_person_or_a_budget_closed(database: Database, reason: Closure) -> None:
     database.jobs(1)
     database.start(database.account())
     effects = effects_of(database, Accepted("handle"))
     database.sql("UPDATE accounts SET failures = 3")
-    database.run(admission.close, "main", reason)
+    database.run(admission.stop, "main", reason)
     database.run(record, "main", effects, opened=True)
 
-    assert gate_row(database).reason == reason
+    assert account_row(database).reason == reason
 
 
 def test_what_was_learned_is_kept_for_the_next_slice(database: Database) -> None:

@@ -20,6 +20,7 @@ import migrations
 from models.connection import make_engine
 from models.tables import metadata
 from tests.stack import ROOT
+from tests.words import unsaid
 
 if TYPE_CHECKING:
     from tests.integration.database import Cluster, Database
@@ -98,7 +99,8 @@ def test_down_to_nothing_and_up_again(empty: Engine) -> None:
 
 
 def test_an_older_schema_is_told(empty: Engine) -> None:
-    assert migrations.differences(empty)[0].startswith("the schema is at revision none, this version needs ")
+    head = ScriptDirectory.from_config(migrations.config(empty)).get_current_head()
+    assert unsaid(migrations.differences(empty)[0], "none", head) == []
 
 
 def test_four_processes_at_once_migrate_once(empty: Engine) -> None:
@@ -107,7 +109,7 @@ def test_four_processes_at_once_migrate_once(empty: Engine) -> None:
     command = [sys.executable, "-c", script, empty.url.render_as_string(hide_password=False)]
     processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(4)]
 
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in processes] == [(b"", 0)] * 4
+    assert [(process.communicate(timeout=300)[1], process.returncode) for process in processes] == [(b"", 0)] * 4
     assert migrations.differences(empty) == []
 
 

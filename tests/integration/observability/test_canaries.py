@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 from sqlalchemy import make_url
 
 from devstack.ports import pick_port
 from sandbox import SandboxConfig
+from tests import http
 from tests.integration.canaries import Canaries, EchoServer, of_database, of_files, of_processes, of_redis
 from tests.integration.producer import produce
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for, write_accounts
@@ -51,7 +51,7 @@ class Deployment:
         """Exit code and output of `recast WORDS`."""
         done = subprocess.run(
             [sys.executable, "-m", "cli", *words], cwd=self.stack.home, env={**self.stack.env, **env},
-            capture_output=True, text=True, check=False, timeout=150,
+            capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
@@ -171,7 +171,7 @@ def _lived(made: Deployment, home: Path) -> Deployment:
     stack = made.stack
     code, told = made.recast("run", str(catalog(home)), "--no-wait", "--json")
     assert code == 0, told
-    produce(stack, 'made = swap.delay(**PAIR, account="sandbox-replicate")\nmade.get(timeout=80)\nanswer(made.id)')
+    produce(stack, 'made = swap.delay(**PAIR, account="sandbox-replicate")\nmade.get(timeout=240)\nanswer(made.id)')
     produce(stack, 'made = swap.delay(**PAIR, account="echo-zhiqite")\nanswer(made.id)')
 
     def all_told() -> bool:
@@ -190,8 +190,8 @@ def _lived(made: Deployment, home: Path) -> Deployment:
 
 def _flower(made: Deployment, path: str) -> str:
     try:
-        return httpx.get(made.flower + path, auth=made.flower_auth, timeout=5, follow_redirects=True).text
-    except httpx.HTTPError:
+        return http.get(made.flower + path, auth=made.flower_auth, timeout=60, follow_redirects=True).text
+    except http.HTTPError:
         return ""
 
 
@@ -214,7 +214,7 @@ def test_no_secret_is_written_anywhere(deployment: Deployment) -> None:
     settings = Settings(_env_file=None, secret_key=stack.env["RECAST_SECRET_KEY"])
     (key,) = stack.sql("SELECT key FROM results LIMIT 1")[0]
     link = MediaSigner(settings.model_copy(update={"public_url": stack.env["RECAST_PUBLIC_URL"]})).link(key, 60)
-    assert httpx.get(link).status_code == 200
+    assert http.get(link).status_code == 200
     canaries.add("a link's signature", link.split("/")[5])
     for number, job in enumerate(stack.sandbox.jobs()):
         if wish := job["notes"].get("callback"):

@@ -6,7 +6,6 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -14,7 +13,8 @@ from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from models.states import AttemptState, JobState, Reason
+from models.states import AttemptState, Closure, JobState, Reason
+from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import ROOT
 from web.metrics import FRESH_SECONDS, Metrics
 from workers.accounts import admission
@@ -42,11 +42,11 @@ class Monitor:
         metrics = Metrics(database.sessions, secret, "USD", clock=lambda: self.now)
         self._app = Starlette(routes=[Route("/metrics", metrics.show)])
 
-    def ask(self, token: str | None = TOKEN) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app)
+    def ask(self, token: str | None = TOKEN) -> Response:
+        async def send() -> Response:
+            transport = ASGITransport(self._app)
             headers = {b"authorization": f"Bearer {token}".encode()} if token else {}
-            async with httpx.AsyncClient(transport=transport, base_url="http://recast") as client:
+            async with AsyncClient(transport=transport, base_url="http://recast") as client:
                 return await client.get("/metrics", headers=headers)
 
         return asyncio.run(send())
@@ -82,7 +82,7 @@ def test_jobs_gates_money_and_what_is_late(database: Database, monitor: Monitor)
     database.jobs(4)
     database.sql("UPDATE jobs SET created_at = now() - interval '1 h' WHERE id = :id", id=old)
     database.start(account, 2, "0.25")
-    database.run(admission.close, "other", "credit", "no money left")
+    database.run(admission.stop, "other", Closure.CREDIT, "no money left")
     database.sql("INSERT INTO leases (name, wake_at) VALUES ('poll:main', now() - interval '90 s'), ('store:0', NULL)")
     database.sql("INSERT INTO announcements (task_id, job_id, canvas) SELECT 't' || id, id, '' FROM jobs")
 
@@ -96,7 +96,9 @@ def test_jobs_gates_money_and_what_is_late(database: Database, monitor: Monitor)
     assert of(seen, "in_flight", account="other", state="running") == 0
     assert of(seen, "gate_open", account="main") == 1
     assert of(seen, "gate_open", account="other") == 0
-    assert of(seen, "gate_closed", account="other", reason="credit") == 1
+    assert of(seen, "account_stopped", account="other", reason="credit") == 1
+    assert of(seen, "gate_closed", account="other", reason="credit") == 1, "its former name"
+    assert of(seen, "account_failures", account="main") == of(seen, "gate_failures", account="main") == 0
     assert of(seen, "spend", account="main", period="day", currency="USD") == 0.5
     assert of(seen, "spend", account="main", period="month", currency="USD") == 0.5
     assert 90 <= of(seen, "pump_lag_seconds", pump="poll:main") < 150

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.states import AttemptState, JobState, Reason
+from tests.stack import crowding
+from tests.words import unsaid
 from workers.config.accounts import ahead_of
 from workers.engine import begin, claims
 from workers.jobs.filters import EVERY, Filter, ids_of
@@ -128,7 +130,7 @@ def test_a_canceled_job_that_is_being_prepared_is_not_sent(database: Database, r
     bulk.cancel(runtime, [ready[0].claim.job_id])
     begun = database.run(begin.begin, account, ready)
 
-    assert begun.started == {ready[1].reference}
+    assert begun.started == {ready[1].claim.reference}
 
 
 def test_a_retry_keeps_the_whole_story_and_gets_another_attempt(
@@ -176,7 +178,7 @@ def test_a_hundred_thousand_queued_jobs_are_canceled_at_once(database: Database,
     took = time.monotonic() - started
 
     assert canceled == 100_000
-    assert took < CANCELED_WITHIN
+    assert took < CANCELED_WITHIN * crowding()
     assert database.counts(batch) == {"canceled": 100_000}
 
 
@@ -272,7 +274,7 @@ def test_a_pause_and_a_begin_at_the_same_time(database: Database, runtime: Runti
     assert found[0]["main"] == database.one("SELECT count(*) FROM attempts")
 
 
-# --- Reroute, reprioritise, failover -------------------------------------------------------------------------------
+# --- Reroute, set priority, failover -------------------------------------------------------------------------------
 
 
 def test_jobs_go_to_another_account_as_far_as_it_can_do_them(database: Database, runtime: Runtime) -> None:
@@ -309,7 +311,8 @@ def test_a_job_that_an_account_cannot_do_stays_where_it_is(database: Database, r
     found = bulk.reroute(runtime, [job, strange], runtime.account("other"))
 
     assert found.ids == [job]
-    assert list(found.problems) == ["prompt: zhiqite.swap takes no prompt"]
+    (problem,) = found.problems
+    assert unsaid(problem, "prompt", "zhiqite.swap") == []
     assert database.one("SELECT lane FROM jobs WHERE id = :id", id=strange) == "zhiqite.swap"
 
 
@@ -329,7 +332,7 @@ def test_a_job_that_is_rerouted_while_it_is_prepared_is_not_sent_where_it_was(
 def test_a_higher_priority_goes_first(database: Database, runtime: Runtime) -> None:
     batch = database.batch()
     ids = database.jobs(5, batch=batch)
-    assert bulk.reprioritise(runtime, [ids[3], "no-such-job"], 10) == 1
+    assert bulk.set_priority(runtime, [ids[3], "no-such-job"], 10) == 1
     (first,) = database.run(claims.claim, runtime.account("main"), 1)
 
     assert first.job_id == ids[3]
@@ -358,11 +361,11 @@ def test_jobs_fail_over_in_the_accounts_order_and_the_attempt_says_why(
         " WHERE name = 'first'"
     )
     assert takes("third") == []
-    assert takes("second") == ["first is closed (credit: empty)"]
+    assert takes("second") == ["first is stopped (credit: empty)"]
     database.sql(
         "UPDATE accounts SET closed_until = NULL, failures = 2, closed_reason = 'outage' WHERE name = 'second'"
     )
-    why = "first is closed (credit: empty); second is closed (outage)"
+    why = "first is stopped (credit: empty); second is stopped (outage)"
     assert takes("third") == [why], "one that is probed is not relied on"
     assert database.one("SELECT passed_over FROM attempts WHERE account = 'third' AND passed_over IS NOT NULL") == why
     database.sql("UPDATE accounts SET closed_until = NULL, failures = 0")

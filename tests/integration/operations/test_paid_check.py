@@ -18,7 +18,7 @@ def test_a_paid_check_of_an_account_with_a_login(tmp_path: Path) -> None:
     done = recast(tmp_path, "accounts", "check", "sandbox-piktid", "--paid", "--yes", "--sandbox", *SWAP)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    recording = (tmp_path / "sandbox-piktid-trial.json").read_text()
+    recording = (tmp_path / "sandbox-piktid-paid-check.json").read_text()
     paths = [exchange["request"]["url"].partition("/piktid")[2] for exchange in json.loads(recording)["exchanges"]]
     assert paths[0] == "/tokens"
     assert "/consistent_identities/generate/v2" in paths

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recast.errors import InvalidJobError
+from tests.words import names
 from workers.jobs.fingerprint import fingerprint
-from workers.jobs.request import MAX_KEY, Ask
+from workers.jobs.request import MAX_KEY, JobRequest
 from workers.producers.accept import accept
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ def test_who_shares_an_ended_job_is_told_at_once(database: Database, runtime: Ru
 def test_a_key_or_an_id_of_another_job_is_refused(database: Database, runtime: Runtime) -> None:
     send(runtime, "task-1", dedupe_key="key")
 
-    with pytest.raises(InvalidJobError, match="dedupe_key: 'key' belongs to another job with other arguments: task-1"):
+    with pytest.raises(InvalidJobError, match=names("dedupe_key", "key", "task-1")):
         send(runtime, "task-2", dedupe_key="key", source="https://example.com/c.jpg")
-    with pytest.raises(InvalidJobError, match="task_id: 'task-1' belongs to another job"):
+    with pytest.raises(InvalidJobError, match=names("task_id", "task-1")):
         send(runtime, "task-1", source="https://example.com/c.jpg")
     assert database.one("SELECT count(*) FROM announcements") == 1
 
@@ -151,10 +152,10 @@ def test_a_key_or_an_id_of_another_job_is_refused(database: Database, runtime: R
 def test_a_fingerprint_does_not_depend_on_the_order_of_options(options: dict[str, Any], random: Any) -> None:
     shuffled = list(options.items())
     random.shuffle(shuffled)
-    ask = Ask("swap", **PAIR, options=options)
+    ask = JobRequest("swap", **PAIR, options=options)
 
-    assert fingerprint(ask) == fingerprint(Ask("swap", **PAIR, options=dict(shuffled)))
-    assert fingerprint(ask) != fingerprint(Ask("swap", **PAIR, options={**options, "more": 1}))
+    assert fingerprint(ask) == fingerprint(JobRequest("swap", **PAIR, options=dict(shuffled)))
+    assert fingerprint(ask) != fingerprint(JobRequest("swap", **PAIR, options={**options, "more": 1}))
 
 
 @pytest.mark.parametrize(
@@ -162,4 +163,4 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_options(options: dict[str
     [{"source": "x"}, {"prompt": "x"}, {"account": "x"}, {"provider": "x"}, {"operation": "x"}, {"options": {"x": 1}}],
 )
 def test_whatever_decides_the_picture_is_in_the_fingerprint(change: dict[str, Any]) -> None:
-    assert fingerprint(Ask("swap", **PAIR)) != fingerprint(Ask("swap", **{**PAIR, **change}))
+    assert fingerprint(JobRequest("swap", **PAIR)) != fingerprint(JobRequest("swap", **{**PAIR, **change}))

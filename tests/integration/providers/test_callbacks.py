@@ -8,14 +8,14 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from devstack.ports import pick_port
 from sandbox import SandboxConfig
+from tests import http
 from tests.invariants import check_all
-from tests.stack import PORTRAITS, Stack, running
+from tests.stack import PORTRAITS, Stack, crowding, running
 from workers.jobs import request
 
 ACCOUNT = "sandbox-hidream"
@@ -33,22 +33,22 @@ def deployment(home: Path, **limits: Any) -> Iterator[Stack]:
         yield stack
 
 
-def variation(folder: Path) -> request.Ask:
+def variation(folder: Path) -> request.JobRequest:
     """A job on a picture of exactly 3:4."""
     path = folder / "model.jpg"
     with Image.open(PORTRAITS / "grace_hopper.jpg") as portrait:
         portrait.crop((0, 0, 450, 600)).save(path)
-    return request.Ask("generate", image=str(path), options={"template_id": 3})
+    return request.JobRequest("generate", image=str(path), options={"template_id": 3})
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(1200)
 def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
     # Other work on a shared machine can only add to a delay: the best of three rounds says what Recast does.
     rounds: list[float] = []
     while len(rounds) < 3:
         rounds.append(_p95_of_a_round(tmp_path / str(len(rounds))))
-        if rounds[-1] <= 1.0:  # 0.35 s on two shared cores
+        if rounds[-1] <= 1.0 * crowding():  # 0.35 s on two shared cores
             return
     pytest.fail(f"p95 of each round, in seconds: {rounds}")
 
@@ -85,7 +85,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_a_token_nobody_has_is_told_nothing(called: Stack) -> None:
     before = called.sql("SELECT count(*) AS kept FROM callbacks")
-    answer = httpx.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
+    answer = http.post(f"{called.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}")
 
     assert answer.status_code == 404
     assert called.sql("SELECT count(*) AS kept FROM callbacks") == before

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery.app.task import Context
 
-from models.attempts import client_reference
+from models.identity import client_reference
 from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import UnclearError
@@ -231,7 +231,7 @@ def test_a_persons_word(
     accounts = restored.runtime.accounts
     waiting = restored.database.run(reconcile.waiting, accounts)
 
-    restored.database.run(reconcile.told, accounts, "main", waiting, verdict, handle)
+    restored.database.run(reconcile.record_decision, accounts, "main", waiting, verdict, handle)
 
     assert restored.job(job)[0] == state
     assert restored.attempts(job) == ([(1, "running", "task-7")] if handle else [])

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.orm import Session
 
-from catalog import scheduled
+from catalog import fire as fire_module
 from models.schedules import CatchUp, Overlap
 from tests.unit.catalog.catalogs import picture, swap, write_csv
 from tests.unit.workers.schedules.minute_walker import CHANGES, DAY, Cron, Field, walk
+from tests.words import names, unsaid
+from workers.jobs.run_options import Only, RunOptions
 from workers.schedules import runs, service
-from workers.schedules.cron import ON_TIME, ScheduleError, Timetable
-from workers.schedules.runs import Options
+from workers.schedules.cron import ON_TIME, CronSchedule, ScheduleError
 from workers.schedules.service import Agreement
 from workers.schedules.tick import database_clock, plan, tick
 
@@ -57,7 +58,7 @@ def add(database: Database, tmp_path: Path) -> Callable[..., str]:
     def make(name: str = "nightly", cron: str = "* * * * *", zone: str = "UTC", **more: Any) -> str:
         catalog = more.pop("catalog", None) or write_csv(tmp_path / "shoes.csv", [swap("1"), swap("2")])
         clock = more.pop("clock", database_clock)
-        database.run(service.add, Agreement(name, str(catalog), Timetable(cron, zone), **more), clock=clock)
+        database.run(service.add, Agreement(name, str(catalog), CronSchedule(cron, zone), **more), clock=clock)
         return name
 
     return make
@@ -195,7 +196,7 @@ def test_a_run_from_tick_to_its_books(
     tick(runtime, clock)
     ((task, (run_id,), _),) = messages
     assert task == "fire"
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
 
     run = run_of(database, run_id)
     assert (run.state, run.enqueued, run.tries) == ("running", {"new": 2}, 1)
@@ -218,12 +219,12 @@ def test_the_next_run_does_what_is_new_and_costs_only_that(
     database: Database, runtime: Runtime, add: Callable[..., str], tmp_path: Path
 ) -> None:
     add()
-    scheduled.fire(runtime, come_due(database))
+    fire_module.fire(runtime, come_due(database))
     finish(database)
     write_csv(tmp_path / "shoes.csv", [swap("1"), swap("2"), swap("3")])
     second = come_due(database)
     tick(runtime)
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, second)
     finish(database, state="failed")
     tick(runtime)
 
@@ -233,11 +234,11 @@ def test_the_next_run_does_what_is_new_and_costs_only_that(
 
 
 def test_fresh_runs_are_batches_of_their_own(database: Database, runtime: Runtime, add: Callable[..., str]) -> None:
-    add(options=Options(fresh=True))
+    add(options=RunOptions(fresh=True))
     runs = []
     for _ in range(2):
         runs.append(come_due(database))
-        scheduled.fire(runtime, runs[-1])
+        fire_module.fire(runtime, runs[-1])
         finish(database)
         tick(runtime)
 
@@ -250,13 +251,55 @@ def test_fresh_runs_are_batches_of_their_own(database: Database, runtime: Runtim
 
 
 def test_a_limit_is_for_each_run(database: Database, runtime: Runtime, add: Callable[..., str]) -> None:
-    add(options=Options(max_cost=Decimal("0.50"), account="main", label="shoes"))
-    scheduled.fire(runtime, come_due(database))
+    add(options=RunOptions(max_cost=Decimal("0.50"), account="main", label="shoes"))
+    fire_module.fire(runtime, come_due(database))
     finish(database)
     tick(runtime)
-    scheduled.fire(runtime, come_due(database))
+    fire_module.fire(runtime, come_due(database))
 
     assert database.sql("SELECT max_cost, label FROM batches WHERE id > 0") == [(Decimal("0.54"), "shoes")]
+
+
+def test_every_option_of_a_schedule_reaches_its_batch(
+    database: Database, runtime: Runtime, add: Callable[..., str]
+) -> None:
+    add(
+        options=RunOptions(
+            account="main", max_in_flight=3, keep_days=30, label="shoes", priority=7, deadline=2 * HOUR,
+            only=[Only.NEW], retry_rejected=True,
+        )
+    )  # fmt: skip
+    assert database.run(service.find, "nightly").options.only == (Only.NEW,)
+    fire_module.fire(runtime, come_due(database))
+    finish(database, state="failed")
+    tick(runtime)
+    again = come_due(database)
+    fire_module.fire(runtime, again)
+
+    assert run_of(database, again).enqueued == {"left_out": 2}, "a failed row is no new one"
+    (batch,) = database.sql("SELECT max_in_flight, keep_days, label FROM batches WHERE id > 0")
+    assert tuple(batch) == (3, 30, "shoes")
+    jobs = database.sql("SELECT account, priority, expires_at - now() AS left FROM jobs")
+    assert {(job.account, job.priority) for job in jobs} == {("main", 7)}
+    assert all(HOUR < job.left < 2 * HOUR for job in jobs)
+
+
+def test_a_schedule_of_the_version_before_is_run_as_it_was_meant(
+    database: Database, runtime: Runtime, add: Callable[..., str]
+) -> None:
+    add()
+    written = '{"max_cost": "0.50", "account": "main", "label": "shoes", "priority": 7, "fresh": true}'
+    database.sql("UPDATE schedules SET options = cast(:written AS jsonb)", written=written)
+    fire_module.fire(runtime, come_due(database))
+
+    (batch,) = database.sql("SELECT name, max_cost, label FROM batches WHERE id > 0")
+    assert batch.name.startswith("nightly@")
+    assert (batch.max_cost, batch.label) == (Decimal("0.50"), "shoes")
+
+
+def test_one_moment_is_no_deadline_of_a_schedule(add: Callable[..., str]) -> None:
+    with pytest.raises(ScheduleError, match=names("deadline", "2999-01-01T00:00:00+00:00")):
+        add(options=RunOptions(deadline=datetime(2999, 1, 1, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize("what", ["gone", "wrong", "no price"])
@@ -264,14 +307,14 @@ def test_a_catalog_that_cannot_be_used_fails_its_run_and_no_other(
     database: Database, make_runtime: RuntimeFactory, add: Callable[..., str], tmp_path: Path, what: str
 ) -> None:
     runtime = make_runtime(main={} if what == "no price" else PRICES)
-    add(options=Options(max_cost=Decimal(1)))
+    add(options=RunOptions(max_cost=Decimal(1)))
     path = tmp_path / "shoes.csv"
     if what == "gone":
         path.unlink()
     elif what == "wrong":
         write_csv(path, [swap(str(number), target="nothing.png") for number in range(20)])
     run_id = come_due(database)
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
 
     run = run_of(database, run_id)
     assert run.state == "failed"
@@ -282,7 +325,7 @@ def test_a_catalog_that_cannot_be_used_fails_its_run_and_no_other(
     if what != "no price":
         write_csv(path, [swap("1")])
         again = come_due(database)
-        scheduled.fire(runtime, again)
+        fire_module.fire(runtime, again)
         assert run_of(database, again).state == "running"
 
 
@@ -297,14 +340,14 @@ def test_a_worker_killed_while_it_reads_loses_and_doubles_nothing(
     assert database.run(runs.claim, run_id) is not None  # and then it is killed
     messages.clear()
     tick(runtime)
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
     assert (messages, run_of(database, run_id).state) == ([], "due"), "another waits until the claim has run out"
 
     database.sql("UPDATE schedule_runs SET claimed_until = now() - interval '1 second'")
     tick(runtime)
     assert [args for _, args, _ in messages] == [(run_id,)]
-    scheduled.fire(runtime, run_id)
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
     assert run_of(database, run_id).state == "running"
     assert database.one("SELECT count(*) FROM jobs") == 2
 
@@ -320,14 +363,14 @@ def test_a_worker_killed_while_it_enqueues_has_done_nothing(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduled, "begin", die)
+        patch.setattr(fire_module, "begin", die)
         with pytest.raises(SystemExit):
-            scheduled.fire(runtime, run_id)
+            fire_module.fire(runtime, run_id)
     assert run_of(database, run_id).state == "due"
     assert database.sql("SELECT 1 FROM jobs") == []
 
     database.sql("UPDATE schedule_runs SET claimed_until = NULL")
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
     assert run_of(database, run_id).enqueued == {"new": 2}
 
 
@@ -341,10 +384,10 @@ def test_a_run_that_two_workers_have_read_is_enqueued_once(
         claimed.append(database.run(runs.claim, run_id))
         database.sql("UPDATE schedule_runs SET claimed_until = NULL")
 
-    def read(found: runs.Firing | None) -> str:
+    def read(found: runs.RunClaim | None) -> str:
         assert found is not None
         try:
-            return f"{scheduled._enqueue(runtime, found).new} new"
+            return f"{fire_module._enqueue(runtime, found).new} new"
         except runs.NotDueError:
             return "too late"
 
@@ -364,7 +407,7 @@ def test_a_run_that_kills_its_workers_is_given_up(
     assert database.run(runs.claim, run_id) is None
     run = run_of(database, run_id)
     assert run.state == "failed"
-    assert "their logs say why" in run.note
+    assert unsaid(run.note, "logs") == []
 
 
 # --- Runs that meet -----------------------------------------------------------------------------------------------
@@ -380,7 +423,7 @@ def met(
         write_csv(tmp_path / "three.csv", [swap("1"), swap("2"), swap("3")])
         add(overlap=overlap, catalog=tmp_path / "three.csv")
         first = come_due(database)
-        scheduled.fire(runtime, first)
+        fire_module.fire(runtime, first)
         for key, state in (("1", "succeeded"), ("2", "running")):
             database.sql(
                 "UPDATE jobs SET state = :state, finished_at = CASE :state WHEN 'succeeded' THEN now() END"
@@ -397,12 +440,12 @@ def test_overlap_skip(
 ) -> None:
     first, second = met(Overlap.SKIP)
     tick(runtime)
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, second)
 
     assert run_of(database, first).state == "running"
     skipped = run_of(database, second)
     assert skipped.state == "skipped"
-    assert skipped.note == f"the run of {run_of(database, first).planned_at:%Y-%m-%d %H:%M:%S} UTC was not over"
+    assert f"{run_of(database, first).planned_at:%Y-%m-%d %H:%M:%S} UTC" in skipped.note
     assert database.one("SELECT count(*) FROM jobs") == 3
 
 
@@ -413,7 +456,7 @@ def test_overlap_queue(
     third = come_due(database)
     messages.clear()
     tick(runtime)
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, second)
     assert messages == []
     assert [run_of(database, run).state for run in (first, second, third)] == ["running", "due", "due"]
 
@@ -421,8 +464,8 @@ def test_overlap_queue(
     finish(database, only="running")
     tick(runtime)
     assert [args for _, args, _ in messages] == [(second,)], "in their order, one at a time"
-    scheduled.fire(runtime, third)
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, third)
+    fire_module.fire(runtime, second)
     assert [run_of(database, run).state for run in (first, second, third)] == ["done", "running", "due"]
 
 
@@ -439,7 +482,7 @@ def test_overlap_cancel(
     assert former.note.endswith(" UTC took over")
 
     database.sql("UPDATE schedule_runs SET claimed_until = NULL")
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, second)
     assert run_of(database, second).enqueued == {"new": 1, "retried": 1, "unchanged": 2}
     assert database.counts(former.batch_id) == {"succeeded": 1, "running": 1, "queued": 2}
 
@@ -452,10 +495,10 @@ def test_a_run_that_is_canceled_while_it_is_read_enqueues_nothing(
     reading = database.run(runs.claim, first)
     assert reading is not None
     second = come_due(database)
-    scheduled.fire(runtime, second)
+    fire_module.fire(runtime, second)
 
     with pytest.raises(runs.NotDueError):
-        scheduled._enqueue(runtime, reading)
+        fire_module._enqueue(runtime, reading)
     assert [run_of(database, run).state for run in (first, second)] == ["canceled", "running"]
 
 
@@ -465,8 +508,8 @@ def test_two_runs_that_meet_in_their_locks(
     """The later run waits for the one that is being enqueued, and then cancels what that has queued."""
     add(overlap=Overlap.CANCEL)
     first = come_due(database)
-    firing_first = database.run(runs.claim, first)
-    assert firing_first is not None
+    claimed_first = database.run(runs.claim, first)
+    assert claimed_first is not None
     second = come_due(database)
     waiting = []
 
@@ -476,8 +519,8 @@ def test_two_runs_that_meet_in_their_locks(
         database.wait_for_a_waiter()
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduled, "begin", begin)
-        scheduled._enqueue(runtime, firing_first)
+        patch.setattr(fire_module, "begin", begin)
+        fire_module._enqueue(runtime, claimed_first)
     assert waiting[0].result(30) is not None
 
     assert run_of(database, first).state == "canceled"
@@ -495,7 +538,7 @@ def test_runs_that_are_all_made_up_for_wait_for_each_other(
         messages.clear()
         tick(runtime, clock)
         (run_id,) = [args[0] for task, args, _ in messages if task == "fire"]
-        scheduled.fire(runtime, run_id)
+        fire_module.fire(runtime, run_id)
         finish(database)
         runs.append(run_of(database, run_id))
     tick(runtime, clock)
@@ -530,7 +573,7 @@ def test_run_now_even_when_paused(database: Database, runtime: Runtime, add: Cal
     add()
     database.run(service.pause, "nightly")
     run_id = database.run(service.run_now, "nightly")
-    scheduled.fire(runtime, run_id)
+    fire_module.fire(runtime, run_id)
 
     assert (run_of(database, run_id).state, run_of(database, run_id).by_hand) == ("running", True)
 
@@ -538,17 +581,17 @@ def test_run_now_even_when_paused(database: Database, runtime: Runtime, add: Cal
 def test_names_are_taken_once_and_replaced_on_demand(database: Database, add: Callable[..., str]) -> None:
     add()
     come_due(database)
-    with pytest.raises(ScheduleError, match="there is a schedule 'nightly' already; --replace changes it"):
+    with pytest.raises(ScheduleError, match=names("nightly", "--replace")):
         add()
     replaced = database.run(
-        service.add, Agreement("nightly", "other.csv", Timetable("0 3 * * *", "Europe/Berlin")), replace=True
+        service.add, Agreement("nightly", "other.csv", CronSchedule("0 3 * * *", "Europe/Berlin")), replace=True
     )
 
     assert (replaced.catalog, replaced.zone) == ("other.csv", "Europe/Berlin")
     assert replaced.last is not None
     assert replaced.next_at is not None
-    assert replaced.next_at.astimezone(Timetable("0 3 * * *", "Europe/Berlin").local).hour == 3
-    with pytest.raises(ScheduleError, match=r"there is no schedule 'nightyl'; did you mean 'nightly'\?"):
+    assert replaced.next_at.astimezone(CronSchedule("0 3 * * *", "Europe/Berlin").local).hour == 3
+    with pytest.raises(ScheduleError, match=names("nightyl", "nightly")):
         database.run(service.find, "nightyl")
 
 
@@ -556,10 +599,10 @@ def test_a_removed_schedule_leaves_its_batch_and_jobs(
     database: Database, runtime: Runtime, add: Callable[..., str]
 ) -> None:
     add()
-    scheduled.fire(runtime, come_due(database))
+    fire_module.fire(runtime, come_due(database))
     late = come_due(database)
     database.run(service.remove, "nightly")
-    scheduled.fire(runtime, late)
+    fire_module.fire(runtime, late)
 
     assert database.sql("SELECT 1 FROM schedule_runs") == []
     assert database.sql("SELECT name, schedule, queued FROM batches WHERE id > 0") == [("nightly", None, 2)]

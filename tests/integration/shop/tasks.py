@@ -22,6 +22,12 @@ def total(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @app.task
+def pick(path: str) -> str:
+    """A task before a job: it finds the picture that the job takes."""
+    return path
+
+
+@app.task
 def complain(task_id: str) -> None:
     """A link_error: Celery hands a task of another project the failed task's id."""
     app.backend.client.set(f"complaint:{task_id}", repr(app.AsyncResult(task_id).result))

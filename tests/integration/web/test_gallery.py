@@ -9,13 +9,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from sqlalchemy import text
 
+from models.states import Reason
+from reports import cards, timeline
+from reports.text import REASONS
+from tests.http import Response
 from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
-from web import access, cards, charts
+from tests.words import names, unsaid
+from web import access
 from web.app import build
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import read as read_settings
@@ -43,7 +47,7 @@ def batch(database: Database, chosen: Settings) -> int:
     return stock(database, Storage(chosen.storage))
 
 
-def links(page: httpx.Response) -> list[str]:
+def links(page: Response) -> list[str]:
     """Every address that a page names."""
     found: list[str] = []
 
@@ -55,7 +59,12 @@ def links(page: httpx.Response) -> list[str]:
     return found
 
 
-def keys(page: httpx.Response) -> list[str]:
+def plain(page: Response) -> str:
+    """What a person reads on the page."""
+    return unescape(re.sub(r"<[^>]*>", " ", page.text))
+
+
+def keys(page: Response) -> list[str]:
     """The keys of the jobs that a page shows."""
     return [unescape(key) for key in re.findall(r"<h3[^>]*>([^<]*)</h3>", page.text)]
 
@@ -87,7 +96,7 @@ def test_nothing_is_shown_without_the_password(chosen: Settings, batch: int, mon
 @pytest.mark.parametrize("value", ["recast-only", "recast:", ":a-long-one", "recast:short"])
 def test_a_password_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("RECAST_WEB_AUTH", value)
-    with pytest.raises(SettingsError, match="RECAST_WEB_AUTH: it must be user:password") as caught:
+    with pytest.raises(SettingsError, match=names("RECAST_WEB_AUTH", "user:password")) as caught:
         read_settings()
     assert value not in str(caught.value)
 
@@ -124,8 +133,7 @@ def test_hostile_text_stays_text(client: Client, batch: int) -> None:
 def test_the_first_page_lists_batches(client: Client, batch: int) -> None:
     page = client.get("/")
     assert page.url.path == "/batches"
-    assert "<b>7</b> of 10 done" in page.text
-    assert "1 failed" in page.text
+    assert unsaid(plain(page), 7, 10, "1 failed") == []
     assert f"/batches/{batch}" in links(page)
 
 
@@ -134,8 +142,8 @@ def test_a_batch_shows_progress_money_and_every_job(client: Client, database: Da
     page = client.get(f"/batches/{batch}")
     assert len(keys(page)) == 10
     assert keys(page)[:3] == ["row-0", "row-1", "row-2"]
-    assert "<b>0.26</b> of 5.00 USD spent" in page.text
-    assert "no result before the deadline" in page.text
+    assert unsaid(plain(page), "0.26 USD", "5.00 USD") == []
+    assert unsaid(plain(page), REASONS[Reason.TIMED_OUT]) == []
     assert page.text.count("<figure") == 2  # money and waiting over time
 
 
@@ -171,14 +179,49 @@ def test_a_query_that_is_none_is_passed_over(client: Client, batch: int) -> None
         assert len(keys(client.get(f"/batches/{batch}?{query}"))) == 10
 
 
-def test_a_job_tells_its_story(client: Client, batch: int) -> None:
+def test_a_job_is_shown_with_its_attempts(client: Client, batch: int) -> None:
     page = client.get("/jobs/job-00003")
-    assert "What was tried" in page.text
-    assert "no result before the deadline" in page.text
-    assert "0.05 USD" in page.text
+    assert 'id="attempts"' in page.text
+    assert unsaid(plain(page), "zhiqite.swap", "main", "failed", "0.05 USD") == []
+    assert unsaid(plain(page), REASONS[Reason.TIMED_OUT]) == []
     assert client.get("/jobs/no-such-job").status_code == 404
     assert client.get("/batches/99").status_code == 404
     assert client.get("/batches/0").status_code == 404
+
+
+def test_a_changed_job_shows_its_former_versions_with_their_pictures(
+    client: Client, database: Database, batch: int
+) -> None:
+    # Given a job that succeeded, whose row was then changed, and whose new attempt is under way
+    database.sql(
+        "INSERT INTO versions (job_id, version, last_attempt, kind, source, target, prompt, extra, state, error)"
+        " SELECT id, 1, 1, kind, source, source, :hostile, cast(:extra AS jsonb), 'succeeded', :hostile"
+        " FROM jobs WHERE id = 'job-00000'",
+        hostile=f"the first {HOSTILE}", extra='{"consent": "R-17"}',
+    )  # fmt: skip
+    database.sql("UPDATE jobs SET version = 2, former_attempts = 1, state = 'running' WHERE id = 'job-00000'")
+    attempt = database.attempt("job-00000", "running", number=2, cost="0.03")
+    database.sql(
+        "UPDATE attempts SET raw = :raw, callback_at = '2026-02-03T04:05:06Z' WHERE id = :id",
+        id=attempt, raw=b'{"told": "<b>\xff\x00' + HOSTILE.encode() + b'"}' + b"x" * 100_000,
+    )  # fmt: skip
+    # When the page is looked at
+    page = client.get("/jobs/job-00000")
+    # Then the former version is there with its request and pictures, and the sums are of both
+    assert page.status_code == 200
+    assert 'id="version-1"' in page.text
+    assert unsaid(page.text, "Version 1", "R-17", "0.05 USD", "2026-02-03 04:05:06") == []
+    assert len(page.content) < 50_000
+    assert HOSTILE not in page.text
+    assert "<b>" not in page.text
+    pictures = [link for link in links(page) if link.startswith(("/inputs", "/results"))]
+    inputs = {(client.get(link).status_code, link.partition("version=")[2]) for link in pictures if "inputs" in link}
+    assert inputs == {(200, "1"), (200, "2")}
+    assert {client.get(link).status_code for link in pictures} == {200}
+    assert [link for link in pictures if link.startswith("/results")] == ["/results/1/full", "/results/1/small"]
+    assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
+    assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
+    assert client.get("/inputs/target/job-00000?version=3").status_code == 404
 
 
 def test_any_job_id_can_be_linked_to(client: Client, database: Database, batch: int) -> None:
@@ -228,14 +271,14 @@ def test_a_database_that_is_away_is_told(client: Client, database: Database, bat
     database.sql("ALTER TABLE batches RENAME TO gone")
     page = client.get("/batches")
     assert page.status_code == 503
-    assert "does not answer" in page.text
+    assert unsaid(page.text, "answer") == []
 
 
 # --- Over time -----------------------------------------------------------------------------------------------------
 
 
 def test_the_series_adds_up(database: Database, batch: int) -> None:
-    points = database.run(charts.series, batch)
+    points = database.run(timeline.series, batch)
     assert points is not None
     assert [point.at for point in points] == sorted(point.at for point in points)
     assert str(points[-1].spent) == "0.2600"  # three at 0.02, four expired at 0.05: expired ones may have been paid
@@ -247,7 +290,7 @@ def test_the_series_adds_up(database: Database, batch: int) -> None:
 def test_a_series_that_takes_too_long_is_not_drawn(
     client: Client, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = charts._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
-    monkeypatch.setattr(charts, "_SERIES", text(slow))
-    monkeypatch.setattr(charts, "SECONDS", 1)
-    assert "too many attempts to draw" in client.get(f"/batches/{batch}").text
+    slow = timeline._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
+    monkeypatch.setattr(timeline, "_SERIES", text(slow))
+    monkeypatch.setattr(timeline, "_TIMEOUT", text("SET LOCAL statement_timeout = '1s'"))
+    assert unsaid(client.get(f"/batches/{batch}").text, "attempts") == []

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine, event, select
@@ -22,6 +21,7 @@ from benchmarks.table import jobs, metadata
 from providers.outcomes import Accepted, Done, Pending, Unanswered, Unclear
 from providers.protocol import Endpoint, Provider, Reply
 from providers.spec import Input, OpenAttempt, Order
+from tests.http import Client, MockTransport, Request, Response
 from tests.unit.providers.scripted import ScriptedHttp, always, run
 
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
@@ -38,13 +38,13 @@ def adapter(answer: Reply) -> tuple[Bench, ScriptedHttp]:
     return Bench(Endpoint("bench", "http://127.0.0.1:1", http, BenchSettings())), http
 
 
-def submit(answer: Reply) -> tuple[object, httpx.Request]:
+def submit(answer: Reply) -> tuple[object, Request]:
     bench, http = adapter(answer)
     order = Order(REFERENCE, "bench.make", BenchOptions(), {"source": Input(url=SOURCE), "target": Input(url=TARGET)})
     return run(bench.submit(order, write_before=1.0)), http.requests[0]
 
 
-def poll(answer: Reply) -> tuple[object, httpx.Request]:
+def poll(answer: Reply) -> tuple[object, Request]:
     bench, http = adapter(answer)
     found = run(bench.poll([OpenAttempt(REFERENCE, "bench.make", "17")]))
     return found[REFERENCE], http.requests[0]
@@ -108,15 +108,15 @@ class FakeProvider:
 
     def __init__(self, pending: int) -> None:
         self._pending = pending
-        self.requests: list[httpx.Request] = []
+        self.requests: list[Request] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: Request) -> Response:
         self.requests.append(request)
         if request.method == "POST":
-            return httpx.Response(200, json={"id": "17"})
+            return Response(200, json={"id": "17"})
         if len(self.requests) - 1 <= self._pending:
-            return httpx.Response(200, json={"status": "pending"})
-        return httpx.Response(200, json={"status": "done", "url": "https://results.example/17.png"})
+            return Response(200, json={"status": "pending"})
+        return Response(200, json={"status": "done", "url": "https://results.example/17.png"})
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_celery_task_submits_once_and_polls_until_it_is_done(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = FakeProvider(pending=2)
-    with httpx.Client(base_url="http://127.0.0.1:1", transport=httpx.MockTransport(provider)) as client:
+    with Client(base_url="http://127.0.0.1:1", transport=MockTransport(provider)) as client:
         monkeypatch.setattr(celery_idiomatic, "provider", lambda: client)
         celery_idiomatic.make.apply(args=("job-1", SOURCE, TARGET), task_id="job-1").get()
     assert [f"{request.method} {request.url.path}" for request in provider.requests] == [

@@ -12,6 +12,7 @@ from benchmarks import lineup, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
+from tests.words import names, unsaid
 
 FIGURES = Figures(
     jobs_per_s=100.0,
@@ -81,7 +82,7 @@ def test_the_table_names_everybody_and_the_ratio(
     assert len(ran) == 2 * len(command.lineup(short=False))
     for contestant in command.lineup(short=False):
         assert contestant.title in output
-    assert "1.0 times the work of idiomatic Celery" in output
+    assert unsaid(output, "1.0") == []
 
 
 @pytest.mark.parametrize(("load", "said"), [(0.2, False), (1.3, True)])
@@ -90,7 +91,7 @@ def test_a_disturbed_run_says_so(
 ) -> None:
     monkeypatch.setattr(command, "run", lambda *_: replace(FIGURES, other_load=load))
     command.main(["--short", "--json"])
-    assert ("kept 1.3 cores busy" in capsys.readouterr().err) is said
+    assert (unsaid(capsys.readouterr().err, "1.3") == []) is said
 
 
 @pytest.mark.parametrize("error", [runner.RunError("recast ended with status 1"), TooFewError("3 jobs were completed")])
@@ -107,5 +108,5 @@ def test_a_run_that_cannot_be_measured_fails_with_its_reason(
 def test_a_contestant_that_paid_twice_is_not_measured(tmp_path: Path) -> None:
     stage = lineup.Stage(tmp_path, Urls("postgresql://nowhere", "", ""), "http://127.0.0.1:1")
     bill = Bill(submits=10, repeats=1, polls=10, finished=10, polls_of_finished=10, cpu_seconds=0.0)
-    with pytest.raises(runner.RunError, match="sent 1 jobs twice"):
+    with pytest.raises(runner.RunError, match=names("1")):
         runner._read_out(lineup.BareLoop(), stage, [], bill)

@@ -6,13 +6,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.processes import Stub
 from benchmarks.stub import MAX_REQUEST_BYTES, Bill, Connection, Desk, content_length
+from tests import http
 
 LATENCY = 5.0
 
@@ -136,8 +136,8 @@ def test_the_length_is_found_however_it_is_written(head: bytes, length: int) -> 
 
 def test_the_process_serves_and_keeps_the_bill() -> None:
     with Stub(latency=0.0) as stub:
-        handle = httpx.post(f"{stub.url}/jobs", json={"reference": "a"}).json()["id"]
-        assert httpx.get(f"{stub.url}/jobs/{handle}").json()["status"] == "done"
+        handle = http.post(f"{stub.url}/jobs", json={"reference": "a"}).json()["id"]
+        assert http.get(f"{stub.url}/jobs/{handle}").json()["status"] == "done"
         bill = stub.bill()
     assert (bill.submits, bill.repeats, bill.polls, bill.finished) == (1, 0, 1, 1)
     assert bill.cpu_seconds > 0

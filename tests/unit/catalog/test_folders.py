@@ -8,6 +8,7 @@ import pytest
 from catalog.columns import Row
 from catalog.errors import CatalogError
 from catalog.folders import FoundRows, is_search
+from tests.words import names
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_folder_with_brackets_in_its_name_is_no_pattern(shop: Path) -> None:
 
 
 def test_several_sources_make_a_cross_only_when_asked_for(shop: Path) -> None:
-    with pytest.raises(CatalogError, match="2 sources x 2 targets = 4 rows would be made: add --cross"):
+    with pytest.raises(CatalogError, match=names("2", "4", "--cross")):
         FoundRows("photos", ["faces"], cross=False)
     found = rows("photos", "faces/anna.png", "faces/berta.png", cross=True)
     assert found == rows("photos", "faces", cross=True)
@@ -71,11 +72,11 @@ def test_the_batch_is_called_like_what_was_searched(shop: Path, place: str, name
 @pytest.mark.parametrize(
     ("place", "sources", "message"),
     [
-        ("photos", [], "--source is missing"),
-        ("photos/*.webp", ["faces/anna.png"], "no pictures were found there"),
-        ("gone/", ["faces/anna.png"], "no pictures were found there"),
-        ("photos", ["faces/clara.png"], r"faces/clara\.png: no pictures were found there"),
-        ("https://x/*.jpg", ["faces/anna.png"], "only folders and s3:// can be searched"),
+        ("photos", [], names("--source")),
+        ("photos/*.webp", ["faces/anna.png"], names("photos/*.webp")),
+        ("gone/", ["faces/anna.png"], names("gone")),
+        ("photos", ["faces/clara.png"], names("faces/clara.png")),
+        ("https://x/*.jpg", ["faces/anna.png"], names("s3://")),
     ],
 )
 def test_what_cannot_be_found(shop: Path, place: str, sources: list[str], message: str) -> None:

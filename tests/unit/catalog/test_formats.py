@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -23,6 +24,7 @@ from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
 from catalog.rows import open_rows
 from catalog.tables import TableRows
+from tests.words import names
 
 RECORDS: list[dict[str, Any]] = [
     {"key": "Größe-1", "kind": "swap", "source": "a.png", "target": "b.png", "sku": 7},
@@ -108,11 +110,11 @@ def test_options_of_parquet_hold_what_the_row_has_and_not_the_fields_of_others(t
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a\x00b", "holds a NUL character"),
-        ("\ud800", "half of a surrogate pair"),
-        ({"deep": ["\x00"]}, "holds a NUL character"),
-        (b"bytes", "is a bytes, which a catalog cannot hold"),
-        (object(), "is a object, which a catalog cannot hold"),
+        ("a\x00b", names("NUL")),
+        ("\ud800", names("surrogate")),
+        ({"deep": ["\x00"]}, names("NUL")),
+        (b"bytes", names("bytes")),
+        (object(), names("object")),
     ],
 )
 def test_values_that_no_catalog_holds_are_mistakes(value: Any, message: str) -> None:
@@ -120,42 +122,42 @@ def test_values_that_no_catalog_holds_are_mistakes(value: Any, message: str) -> 
     mistake, row = TableRows(rows, "t")
     assert isinstance(mistake, Mistake)
     assert (mistake.line, mistake.column) == (1, "note")
-    assert message in mistake.message
+    assert re.search(message, mistake.message)
     assert row == Row(2, rows[1])
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("text", "is a str, not a mapping"),
-        ({1: "x"}, "1 is not the name of a column"),
-        ({"Key": "1"}, "write this column 'key'"),
+        ("text", names("str", "mapping")),
+        ({1: "x"}, names("1")),
+        ({"Key": "1"}, names("key")),
     ],
 )
 def test_rows_that_are_none(row: Any, message: str) -> None:
     (mistake,) = TableRows([row], "t")
     assert isinstance(mistake, Mistake)
-    assert message in mistake.message
+    assert re.search(message, mistake.message)
 
 
 @pytest.mark.parametrize("table", ["path.csv", {"key": "1"}, 7])
 def test_tables_that_are_none(table: Any) -> None:
-    with pytest.raises(CatalogError, match=r"is no table; allowed: mappings"):
+    with pytest.raises(CatalogError, match=names("mappings")):
         TableRows(table, "t")
 
 
 def test_a_frame_without_our_columns() -> None:
-    with pytest.raises(CatalogError, match="missing in the header: kind"):
+    with pytest.raises(CatalogError, match=names("kind")):
         list(TableRows(pl.DataFrame({"key": ["1"]}), "t"))
 
 
 def test_files_that_are_damaged(tmp_path: Path) -> None:
     whole = gzip.compress(as_csv() * 100)
     for name, data, message in [
-        ("a.csv.gz", whole[:-20], "is not a whole gzip file"),
-        ("b.csv.gz", b"key,kind\n", "is not a whole gzip file"),
-        ("c.parquet", b"PAR1 and no more", "not readable as Parquet"),
-        ("d.csv", b"key,kind\n" + b"x" * (5 << 20), "is longer than 4 MiB"),
+        ("a.csv.gz", whole[:-20], names("gzip")),
+        ("b.csv.gz", b"key,kind\n", names("gzip")),
+        ("c.parquet", b"PAR1 and no more", names("Parquet")),
+        ("d.csv", b"key,kind\n" + b"x" * (5 << 20), names("4 MiB")),
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(CatalogError, match=message):
@@ -165,10 +167,10 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("c.xlsx", r"'\.xlsx' is no catalog; allowed: \.csv"),
-        ("c.parquet.gz", r"'\.parquet\.gz' is no catalog"),
-        ("ftp://x/c.csv", "ftp:// is unknown; allowed: a path, s3:// or https://"),
-        ("gone.csv", "there is no such file"),
+        ("c.xlsx", names(".xlsx", ".csv")),
+        ("c.parquet.gz", names(".parquet.gz")),
+        ("ftp://x/c.csv", names("ftp://", "s3://", "https://")),
+        ("gone.csv", names("gone.csv")),
     ],
 )
 def test_places_that_hold_no_catalog(place: str, message: str) -> None:
@@ -197,6 +199,6 @@ def test_a_catalog_at_an_address(tmp_path: Path, address: str) -> None:
     rows = open_rows(f"{address}/in/spring.csv.gz?token=secret")
     assert (rows.name, rows.base, rows.where) == ("spring", f"{address}/in", f"{address}/in/spring.csv.gz")
     assert [row["key"] for row in values(rows)] == ["Größe-1", "2"]
-    with pytest.raises(CatalogError, match=r"gone\.csv: there is no such file") as caught:
+    with pytest.raises(CatalogError, match=names("gone.csv")) as caught:
         list(open_rows(f"{address}/gone.csv?token=secret"))
     assert "secret" not in str(caught.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from tests.unit.catalog.catalogs import picture
+from workers.observability import logs
 
 
 @pytest.fixture
@@ -20,6 +22,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"RECAST_{name}", "x")
         monkeypatch.delenv(f"RECAST_{name}")
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logs._Handler)]:
+        root.removeHandler(handler)  # of a service that an earlier test began: its errors went to the log
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
     return tmp_path

@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 
 from cli.display import Lines, Silent, display_for, panel
-from cli.output import console
+from cli.output import console, why
 from models.states import JobState
 from reports.batch import BatchReport, Ending, Pace
+from tests.words import unsaid
 
 
 def report(**counts: int) -> BatchReport:
@@ -37,12 +38,11 @@ def test_lines_tell_changes_and_each_bad_end_once(
         lines.show(report(running=1, rejected=1), Pace(), [ENDING])
         lines.show(report(running=1, rejected=1), Pace(), [ENDING])  # nothing new
         lines.show(report(succeeded=1, rejected=1), Pace(), [ENDING])  # the end is told at once
-    assert capsys.readouterr().out.splitlines() == [
-        "2 queued; 0.04 USD spent",
-        "  boot: rejected: no usable face in the picture (Zhiqite: none)",
-        "1 running, 1 rejected; 0.04 USD spent",
-        "1 succeeded, 1 rejected; 0.04 USD spent",
-    ]
+    first, end, second, last = capsys.readouterr().out.splitlines()
+    assert unsaid(first, "2 queued", "0.04 USD") == []
+    assert unsaid(end, "boot", "rejected", why("no_face", "Zhiqite: none")) == []
+    assert unsaid(second, "1 running", "1 rejected", "0.04 USD") == []
+    assert unsaid(last, "1 succeeded", "1 rejected", "0.04 USD") == []
 
 
 def test_a_panel_shows_counts_rate_spend_time_left_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,8 +51,7 @@ def test_a_panel_shows_counts_rate_spend_time_left_and_errors(capsys: pytest.Cap
     pace.see(2.0, 4)
     console().print(panel(report(running=2, succeeded=3, rejected=1), pace, [ENDING], "USD"))
     told = capsys.readouterr().out
-    for part in ("4 of 6, about 1 s left", "3 succeeded", "2.0 a second, 0.04 of 5.00 USD spent", "boot: rejected"):
-        assert part in told
+    assert unsaid(told, 4, 6, "1 s", "3 succeeded", "2.0", "0.04 USD", "5.00 USD", "boot", "rejected") == []
 
 
 def test_programs_and_pipes_get_what_suits_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from cli import doctor
+from cli.accounts import AccountStatus
 from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
-from cli.output import Code
+from cli.exit_codes import ExitCode
+from models.states import Closure
+from tests.words import unsaid
+from workers.accounts.admission import AdmissionState, Count
+from workers.config.accounts import parse
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
-from workers.observability.metrics import Gate, Snapshot
+from workers.observability.metrics import Snapshot
 
 SNAPSHOT = Snapshot(
-    jobs={}, oldest_queued=None, in_flight={}, gates=[], unannounced=0, lag={}, spend={}, tallies=[]
+    jobs={}, oldest_queued=None, in_flight={}, accounts=[], unannounced=0, lag={}, spend={}, counters=[]
 )  # fmt: skip
 
 
@@ -51,22 +57,22 @@ def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runt
         "secret key", "storage", "public url", "heartbeat worker@here", "accounts file", "database", "broker"
     }  # fmt: skip
     assert all(finding.message and finding.advice for finding in bad.values())
-    assert {name for name, finding in bad.items() if finding.code is Code.USAGE} == {"secret key", "accounts file"}
+    assert {name for name, finding in bad.items() if finding.code is ExitCode.USAGE} == {"secret key", "accounts file"}
     assert found["versions"].state is State.OK
 
 
 def test_what_is_late_unannounced_or_held_is_told() -> None:
     assert {finding.name: finding.state for finding in doctor._work(SNAPSHOT)} == {"pumps": State.OK}
     wrong = Snapshot(
-        jobs={("catalog", "held"): 2, ("single", "held"): 1}, oldest_queued=1.0, in_flight={}, gates=[], unannounced=4,
-        lag={"poll:main": LAG_SECONDS + 1, "store:0": 1.0}, spend={}, tallies=[],
+        jobs={("catalog", "held"): 2, ("single", "held"): 1}, oldest_queued=1.0, in_flight={}, accounts=[],
+        unannounced=4, lag={"poll:main": LAG_SECONDS + 1, "store:0": 1.0}, spend={}, counters=[],
     )  # fmt: skip
     told = {finding.name: finding for finding in doctor._work(wrong)}
 
     assert {finding.state for finding in told.values()} == {State.WARN}
-    assert told["pumps"].message == "late: poll:main 1 min 1 s"
-    assert told["announcements"].message.startswith("4 ends")
-    assert told["held jobs"].message == "3 wait for a person"
+    assert unsaid(told["pumps"].message, "poll:main", "1 min 1 s") == []
+    assert unsaid(told["completion notices"].message, 4) == []
+    assert unsaid(told["held jobs"].message, 3) == []
     assert "recast resolve" in told["held jobs"].advice
 
 
@@ -81,21 +87,24 @@ def test_clocks_that_are_apart(seconds: float, state: State) -> None:
     ("verdict", "state", "code"),
     [("good", State.OK, None), ("unknown", State.OK, None), ("refused", State.BAD, 2), ("silent", State.BAD, 4)],
 )
-def test_credentials_and_gates(monkeypatch: pytest.MonkeyPatch, verdict: str, state: State, code: int | None) -> None:
-    class Deployment:
-        class account:  # noqa: N801
-            name, base_url = "main", "http://127.0.0.1:1"
+def test_credentials_and_stopped_accounts(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, state: State, code: int | None
+) -> None:
+    account = parse("main", {"provider": "qolaba", "base_url": "http://127.0.0.1:1", "token": "t"})
+    gate = AdmissionState(
+        now=datetime.now(UTC), closed_for=inf, closed_reason=Closure.CREDIT, failures=0, rate_tokens=None, rate_age=0.0,
+        count=Count(0, 0), sending=0, overrides={},
+    )  # fmt: skip
 
+    class Deployment:
         accounts = {"main": account}  # noqa: RUF012
 
     monkeypatch.setattr(doctor, "credentials", lambda *_: (verdict, "they say so"))
-    seen = Snapshot(
-        jobs={}, oldest_queued=None, in_flight={}, gates=[Gate("main", "credit", 0)], unannounced=0, lag={}, spend={},
-        tallies=[],
-    )  # fmt: skip
-    gate, credentials = doctor._accounts(Deployment, seen)  # type: ignore[arg-type]
+    monkeypatch.setattr(doctor, "statuses_of", lambda *_: [AccountStatus(account, gate, "no funds", None, None)])
+    stopped, credentials = doctor._accounts(Deployment)  # type: ignore[arg-type]
 
-    assert (gate.name, gate.state, gate.message) == ("gate main", State.WARN, "closed: credit")
-    assert "recast accounts open main" in gate.advice
+    assert (stopped.name, stopped.state) == ("account main", State.WARN)
+    assert unsaid(stopped.message, "stopped", "credit", "no funds") == []
+    assert "recast accounts start main" in stopped.advice
     assert (credentials.state, credentials.message) == (state, "they say so")
     assert code is None or credentials.code == code

@@ -11,45 +11,46 @@ import typer
 from typer.testing import CliRunner
 
 from cli import bulk
-from cli.filters import Choice, chooses
+from cli.filters import JobSelection, takes_selection
 from models.states import JobState
+from tests.words import names
 from workers.config.settings import Settings
 from workers.jobs.filters import Filter
 from workers.operations.estimate import Line
 
-SEEN: list[tuple[Choice, int]] = []
+SEEN: list[tuple[JobSelection, int]] = []
 
 
-@chooses("label")
-def pull(choice: Choice, *, number: Annotated[int, typer.Option(help="How many.")] = 1) -> None:
+@takes_selection("label")
+def command(selection: JobSelection, *, number: Annotated[int, typer.Option(help="How many.")] = 1) -> None:
     """Note what was meant."""
-    SEEN.append((choice, number))
+    SEEN.append((selection, number))
 
 
-def meant(*arguments: str) -> tuple[Choice, int]:
+def meant(*arguments: str) -> tuple[JobSelection, int]:
     app = typer.Typer()
-    app.command()(pull)
+    app.command()(command)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     return SEEN.pop()
 
 
-def test_words_and_options_make_a_choice() -> None:
-    choice, number = meant(
+def test_words_and_options_make_a_selection() -> None:
+    selection, number = meant(
         "one", "two", "--batch", "season", "--state", "failed", "--state", "held", "--reason", "lost",
         "--older", "2h", "--newer", "30min", "--number", "3",
     )  # fmt: skip
     which = Filter(
         batch="season", states=[JobState.FAILED, JobState.HELD], reason="lost", older=7_200.0, newer=1_800.0
     )  # fmt: skip
-    assert (choice.words, choice.which, choice.everything, number) == (("one", "two"), which, False, 3)
-    assert meant() == (Choice(), 1)
+    assert (selection.words, selection.which, selection.everything, number) == (("one", "two"), which, False, 3)
+    assert meant() == (JobSelection(), 1)
     assert meant("--all")[0].everything
 
 
 def test_what_is_left_out_is_no_option() -> None:
     app = typer.Typer()
-    app.command()(pull)
+    app.command()(command)
     assert CliRunner().invoke(app, ["--label", "spring"]).exit_code == 2
 
 
@@ -61,8 +62,8 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter(ids=["one"]).whole_batches
 
 
-def weight(jobs: int, cost: str) -> bulk._Weight:
-    return bulk._Weight(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+def impact(jobs: int, cost: str) -> bulk._Impact:
+    return bulk._Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
 
 
 @pytest.mark.parametrize(
@@ -79,9 +80,9 @@ def test_much_is_asked_for_and_a_program_must_say_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     settings = Settings(_env_file=None, **limits)
-    bulk._ask("retry", weight(jobs, cost), settings, yes=True)
+    bulk._confirm("retry", impact(jobs, cost), settings, yes=True)
     if not asks:
-        bulk._ask("retry", weight(jobs, cost), settings, yes=False)
+        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)
         return
-    with pytest.raises(typer.BadParameter, match=rf"retry {jobs:,} jobs, .* USD at most: add --yes if that is meant"):
-        bulk._ask("retry", weight(jobs, cost), settings, yes=False)
+    with pytest.raises(typer.BadParameter, match=names("retry", f"{jobs:,}", "USD", "--yes")):
+        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)

@@ -6,16 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from cli.output import REASONS, amount, duration, emit, table, why
+from cli.output import REASONS, duration, emit, priced, table, why
 from models.states import Reason
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [("0", "0.00"), ("0.4600", "0.46"), ("0.0125", "0.0125"), ("1200", "1200.00"), ("0.1", "0.10")],
-)
-def test_amounts(value: str, written: str) -> None:
-    assert amount(Decimal(value)) == written
+from tests.words import names
 
 
 @pytest.mark.parametrize(
@@ -31,14 +24,20 @@ def test_every_reason_has_plain_words() -> None:
 
 
 def test_why_quotes_the_provider() -> None:
-    assert why("no_face", "Zhiqite: none") == "no usable face in the picture (Zhiqite: none)"
-    assert why(None, "cannot be fetched yet") == "cannot be fetched yet"
-    assert why(None, None) == "no reason was recorded"
+    assert why("no_face", "Zhiqite: none") == f"{REASONS[Reason.NO_FACE]} (Zhiqite: none)"
+    assert why(None, "later") == "later"
+    assert why(None, None)
 
 
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    emit({"cost": Decimal("0.0200"), "at": datetime(2026, 1, 2, tzinfo=UTC), "key": "ü"})
-    assert json.loads(capsys.readouterr().out) == {"cost": "0.02", "at": "2026-01-02T00:00:00+00:00", "key": "ü"}
+    document = {"rows": [{"cost": Decimal("0.0200"), "left": None}], "at": datetime(2026, 1, 2, tzinfo=UTC), "key": "ü"}
+    emit(priced(document, "EUR"))
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": [{"cost": {"amount": "0.02", "currency": "EUR"}, "left": None}], "at": "2026-01-02T00:00:00+00:00",
+        "key": "ü",
+    }  # fmt: skip
+    with pytest.raises(TypeError, match=names("amount", "currency")):
+        emit(document)
 
 
 def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from cli.exit_codes import ExitCode
 from cli.main import main
-from cli.output import Code
 from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
+from tests.words import unsaid
 
 Captured = pytest.CaptureFixture[str]
 
 
 pytestmark = pytest.mark.usefixtures("folder")
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
 
 
 def run(*arguments: str) -> int:
@@ -28,52 +33,59 @@ def bad(folder: Path) -> str:
     return str(write_csv(folder / "bad.csv", rows))
 
 
-TOLD = [
-    {"line": "3", "key": "=2", "column": "target", "message": "'gone.png': there is no such file"},
-    {"line": "4", "key": "3", "column": "kind", "message": "'paint' is unknown; allowed: swap, generate"},
-]
+PLACES = [{"line": "3", "key": "=2", "column": "target"}, {"line": "4", "key": "3", "column": "kind"}]
+
+
+def held(mistakes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Where the mistakes are, once their messages name what they should."""
+    first, second = (mistake.pop("message") for mistake in mistakes)
+    assert unsaid(first, "gone.png") == []
+    assert unsaid(second, "paint", "swap", "generate") == []
+    return mistakes
 
 
 def test_mistakes_go_into_a_table_for_spreadsheets(folder: Path, bad: str, capsys: Captured) -> None:
-    assert run(bad, "--errors", "wrong.csv") == Code.USAGE
+    assert run(bad, "--errors", "wrong.csv") == ExitCode.USAGE
     with Path("wrong.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
-    assert found == [{**TOLD[0], "key": "'=2"}, TOLD[1]]  # what a spreadsheet would run is text
-    assert "bad.csv: 2 mistakes; nothing was enqueued" in capsys.readouterr().err
+    assert held(found) == [{**PLACES[0], "key": "'=2"}, PLACES[1]]  # what a spreadsheet would run is text
+    assert unsaid(capsys.readouterr().err, "bad.csv", "2") == []
     assert not Path(".recast").exists()
 
 
 def test_mistakes_go_into_lines_and_documents_for_programs(folder: Path, bad: str, capsys: Captured) -> None:
-    assert run(bad, "--errors", "wrong.jsonl", "--json") == Code.USAGE
+    assert run(bad, "--errors", "wrong.jsonl", "--json") == ExitCode.USAGE
     lines = [json.loads(line) for line in Path("wrong.jsonl").read_text().splitlines()]
     document = json.loads(capsys.readouterr().out)
-    assert [{**line, "line": str(line["line"])} for line in lines] == TOLD
     assert (document["total"], document["mistakes"]) == (2, lines)
+    assert held([{**line, "line": str(line["line"])} for line in lines]) == PLACES
 
 
 @pytest.mark.parametrize("file", ["wrong.xlsx", "no/such/folder.csv"])
 def test_a_file_for_mistakes_that_cannot_be_is_told_first(bad: str, capsys: Captured, file: str) -> None:
-    assert run(bad, "--errors", file) == Code.USAGE
+    assert run(bad, "--errors", file) == ExitCode.USAGE
     assert f"--errors: {file}: " in capsys.readouterr().err
 
 
 def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> None:
     for name in ("photos/1.png", "photos/new/2.png"):
         picture(folder / name)
-    assert run("photos", "--source", "a.png", "--source", "b.png", "--provider", "zhiqite", "--dry-run") == Code.USAGE
-    assert "2 sources x 2 targets = 4 rows would be made: add --cross" in capsys.readouterr().err
+    assert (
+        run("photos", "--source", "a.png", "--source", "b.png", "--provider", "zhiqite", "--dry-run") == ExitCode.USAGE
+    )
+    assert unsaid(capsys.readouterr().err, "2", "4", "--cross") == []
     found = ("photos", "--source", "*.png", "--cross", "--provider", "zhiqite", "--dry-run", "--json")
-    assert run(*found) == Code.OK
+    assert run(*found) == ExitCode.OK
     plan = json.loads(capsys.readouterr().out)
     assert (plan["batch"], plan["rows"], plan["verdicts"]) == ("photos", 4, {"new": 4})
-    assert (plan["cost"], plan["lanes"]) == ({"cheapest": "0.08", "dearest": "0.08"}, {"zhiqite.swap": 4})
+    assert (plan["cost"], plan["lanes"]) == ({"cheapest": usd("0.08"), "dearest": usd("0.08")}, {"zhiqite.swap": 4})
     assert plan["parts"] == [{"operation": "zhiqite.swap", "account": "sandbox-zhiqite", "jobs": 4.0}]
 
 
 def test_a_source_for_a_catalog_has_no_use(folder: Path, capsys: Captured) -> None:
     write_csv(folder / "c.csv", [swap("1")])
-    assert run("c.csv", "--source", "a.png") == Code.USAGE
-    assert "c.csv is a catalog, whose rows name their sources" in capsys.readouterr().err
+    assert run("c.csv", "--source", "a.png") == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "c.csv") == []
 
 
 def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captured) -> None:
@@ -86,37 +98,41 @@ def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captur
         portrait("fine", operation="qolaba.consistency"),
     ]
     write_csv(folder / "c.csv", rows)
-    assert run("c.csv", "--dry-run", "--json") == Code.OK
+    assert run("c.csv", "--dry-run", "--json") == ExitCode.OK
     plan = json.loads(capsys.readouterr().out)
     assert [(each["line"], each["key"], each["column"]) for each in plan["refused"]] == [(3, "half", "target")]
-    assert run("c.csv", "--dry-run") == Code.OK
+    assert run("c.csv", "--dry-run") == ExitCode.OK
     told = capsys.readouterr().out
-    assert "would be refused: line 3: half: target:" in told
-    assert "3  zhiqite.swap at sandbox-zhiqite, as fast as its in flight allows" in told
+    assert unsaid(told, "line 3", "half", "target") == []
+    assert unsaid(told, "3", "zhiqite.swap", "sandbox-zhiqite") == []
 
 
 def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:
     write_csv(folder / "c.csv", [swap("1", operation="zhiqite.swap")])
-    assert run("c.csv", "--dry-run", "--only", "failed") == Code.OK
+    assert run("c.csv", "--dry-run", "--only", "failed") == ExitCode.OK
     told = capsys.readouterr().out
-    assert "1  left out by --only" in told
-    assert "nothing would be queued" in told
+    assert unsaid(told, "1", "--only") == []
+    assert unsaid(told, "nothing") == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        (["--deadline", "soon"], "'soon' is no point in time; write 2h, 3d or 2026-01-31T18:00Z"),
-        (["--deadline", "2020-01-01"], "'2020-01-01' has passed already"),
-        (["--deadline", "99999999d"], "'99999999d' is no point in time"),
-        (["--priority", "101"], "--priority': Input should be less than or equal to 100"),
-        (["--max-in-flight", "0"], "--max-in-flight': Input should be greater than or equal to 1"),
-        (["--only", "old"], "'old' is not one of"),
-        (["--label", " "], "' ' is not allowed; allowed: 1 to 200 printable characters"),
+        (["--deadline", "soon"], ("--deadline", "soon", "2h", "3d")),
+        (["--deadline", "2020-01-01"], ("--deadline", "2020-01-01")),
+        (["--deadline", "99999999d"], ("--deadline", "99999999", "36500")),
+        (["--priority", "101"], ("--priority", "101", "-100", "100")),
+        (["--max-in-flight", "0"], ("--max-in-flight", "0", "1")),
+        (["--only", "old"], ("--only", "old")),
+        (["--keep", "36h"], ("--keep", "36h", "30d")),
+        (["--keep", "0d"], ("--keep", "0d", "30d")),
+        (["--keep", "soon"], ("--keep", "soon")),
+        (["--max-cost", "1 EUR"], ("--max-cost", "1 EUR", "12.50", "USD")),
+        (["--label", " "], ("--label", "1", "200")),
     ],
 )
-def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[str], message: str) -> None:
+def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[str], facts: tuple[str, ...]) -> None:
     write_csv(folder / "c.csv", [swap("1")])
-    assert run("c.csv", *arguments) == Code.USAGE
-    assert message in capsys.readouterr().err
+    assert run("c.csv", *arguments) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, *facts) == []
     assert not Path(".recast").exists()

@@ -4,6 +4,7 @@ import pytest
 from typer import BadParameter
 
 from cli.webhooks import check_url, chosen_events
+from tests.words import names
 from workers.jobs.outbox import EVENTS
 
 
@@ -36,13 +37,13 @@ def test_addresses_that_can_be_told(url: str, hosts: list[str]) -> None:
     [
         ("http://10.1.2.3/hook", "RECAST_WEBHOOK_HOSTS"),
         ("https://[::1]/hook", "RECAST_WEBHOOK_HOSTS"),
-        ("https://0x7f.1/hook", "cannot be used"),
-        ("ftp://example.com/hook", "cannot be used"),
-        ("https://user:secret@example.com/hook", "cannot be used"),
-        ("http://example.com/hook", "allowed are https://"),
-        ("https://example.com:99999/", "cannot be used"),
-        ("https://exa mple.com/\x00", "no URL"),
-        ("nonsense", "cannot be used"),
+        ("https://0x7f.1/hook", names("used")),
+        ("ftp://example.com/hook", names("used")),
+        ("https://user:secret@example.com/hook", names("used")),
+        ("http://example.com/hook", names("https://")),
+        ("https://example.com:99999/", names("used")),
+        ("https://exa mple.com/\x00", "URL"),
+        ("nonsense", names("used")),
     ],
 )
 def test_addresses_that_cannot(url: str, words: str) -> None:

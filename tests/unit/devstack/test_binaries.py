@@ -10,6 +10,7 @@ import pytest
 
 from devstack import binaries
 from devstack.errors import ServerError
+from tests.words import names
 
 
 def make_program(path: Path) -> Path:
@@ -63,7 +64,7 @@ def test_the_newest_postgres_of_the_system_is_taken(nothing: Path) -> None:
 
 @pytest.mark.usefixtures("nothing")
 def test_what_is_missing_is_named_with_what_to_do() -> None:
-    with pytest.raises(ServerError, match=r"PostgreSQL was not found.*recast\[local\].*RECAST_DATABASE_URL"):
+    with pytest.raises(ServerError, match=names("PostgreSQL", "recast-server[local]", "RECAST_DATABASE_URL")):
         binaries.postgres_bin()
-    with pytest.raises(ServerError, match=r"Valkey was not found.*recast\[local\].*RECAST_BROKER_URL"):
+    with pytest.raises(ServerError, match=names("recast-server[local]", "RECAST_BROKER_URL")):
         binaries.valkey_server()

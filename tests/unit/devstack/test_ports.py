@@ -8,6 +8,7 @@ import pytest
 
 from devstack import ports
 from devstack.errors import ServerError
+from tests.words import names
 
 
 def listener() -> socket.socket:
@@ -33,7 +34,7 @@ def test_a_port_with_a_listener_is_not_free_until_it_closes() -> None:
 def test_a_port_that_somebody_has_bound_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     with ports.bind(None) as theirs:
         monkeypatch.setattr(ports, "PORTS", range(port_of(theirs), port_of(theirs) + 1))
-        with pytest.raises(ServerError, match="No free TCP port"):
+        with pytest.raises(ServerError, match=names("TCP port")):
             ports.bind(None)
 
 
@@ -52,5 +53,5 @@ def test_a_taken_port_is_replaced_by_another() -> None:
 def test_no_free_port_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with listener() as server:
         monkeypatch.setattr(ports, "PORTS", range(port_of(server), port_of(server) + 1))
-        with pytest.raises(ServerError, match="No free TCP port"):
+        with pytest.raises(ServerError, match=names("TCP port")):
             ports.pick_port(None)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import faces
+from tests.words import names, unsaid
 
 
 def test_decoding_agrees_with_pillow(hopper: faces.Picture) -> None:
@@ -67,7 +68,7 @@ def test_a_cutout_needs_a_face(faceless: faces.Picture) -> None:
 def test_a_cutout_survives_png_and_is_refused_by_jpeg(hopper: faces.Picture) -> None:
     cut = faces.cutout(hopper)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(faces.encode(cut, "png")))), cut)
-    with pytest.raises(ValueError, match="JPEG cannot hold a transparent picture"):
+    with pytest.raises(ValueError, match=names("JPEG", "transparent")):
         faces.encode(cut, "jpeg")
 
 
@@ -79,7 +80,7 @@ def test_flattening_shows_the_colour_through(colour: str) -> None:
 
 @pytest.mark.parametrize("colour", ["", "#", "#12", "#1234", "red", "#12345g", "12 34 56", "#1234567"])
 def test_what_is_no_colour_is_refused(colour: str) -> None:
-    with pytest.raises(ValueError, match="is not a colour"):
+    with pytest.raises(ValueError, match=names("colour")):
         faces.flatten(np.zeros((1, 1, 4), np.uint8), colour)
 
 
@@ -90,4 +91,4 @@ def test_without_the_extra_the_import_says_what_to_install() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode != 0
-    assert "pip install 'recast[local]'" in run.stderr
+    assert unsaid(run.stderr, "pip install", "recast-server[local]") == []

@@ -1,17 +1,16 @@
-"""Identities of attempts and bulk jobs, and money as people write it."""
+"""Identities of attempts and bulk jobs."""
 
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.attempts import NAMESPACE, client_reference
 from models.connection import make_engine
-from models.jobs import bulk_job_id, money
+from models.identity import NAMESPACE, bulk_job_id, client_reference
+from tests.words import names
 
 
 def test_references_never_change() -> None:
@@ -29,16 +28,8 @@ def test_another_job_or_number_is_another_reference(first: str, second: str, one
         assert (client_reference(first, one) == client_reference(second, two)) is same
 
 
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [("0.0200", "0.02 USD"), ("10.0000", "10 USD"), ("0", "0 USD"), ("1000", "1000 USD"), ("0.0001", "0.0001 USD")],
-)
-def test_money_is_written_without_exponents_and_idle_zeros(amount: str, text: str) -> None:
-    assert money(Decimal(amount), "USD") == text
-
-
 def test_only_postgresql_will_do() -> None:
-    with pytest.raises(ValueError, match=r"DATABASE_URL must be a postgresql:// URL, not 'sqlite'"):
+    with pytest.raises(ValueError, match=names("DATABASE_URL", "postgresql://", "sqlite")):
         make_engine("sqlite:///jobs.db")
 
 

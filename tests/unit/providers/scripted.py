@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
-
 from providers import PROVIDERS
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, Provider, Reply
 from providers.sessions import MemorySessions
 from providers.spec import Input, OpenAttempt, Order
+from tests.http import Request
 
 RECORDINGS = Path(__file__).parent / "recordings"
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
@@ -24,7 +23,7 @@ WRITE_BEFORE = 1_000.5
 SECRET = "s3cr3t"
 
 T = TypeVar("T")
-Answerer = Callable[[httpx.Request], Reply]
+Answerer = Callable[[Request], Reply]
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -43,13 +42,13 @@ class ScriptedHttp:
 
     def __init__(self, answer: Answerer) -> None:
         self._answer = answer
-        self.requests: list[httpx.Request] = []
+        self.requests: list[Request] = []
         self.deadlines: list[float | None] = []
         self.timeouts: list[float] = []
 
     async def send(
         self,
-        request: httpx.Request,
+        request: Request,
         *,
         timeout: float,  # noqa: ASYNC109 - part of what is asked: it runs from the hand-over, not from the call
         write_before: float | None = None,
@@ -78,7 +77,7 @@ def always(reply: Reply) -> Answerer:
 def raises(error: Exception) -> Answerer:
     """Answer nothing."""
 
-    def answer(_request: httpx.Request) -> Reply:
+    def answer(_request: Request) -> Reply:
         raise error
 
     return answer

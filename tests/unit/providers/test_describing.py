@@ -13,6 +13,7 @@ from providers import PROVIDERS, operation
 from providers.describing import describe
 from providers.spec import Need, Operation, Options, Via
 from tests.stack import ROOT
+from tests.words import unsaid
 
 OPERATIONS = [name for adapter in PROVIDERS.values() for name in adapter.OPERATIONS]
 DOCUMENT = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
@@ -40,22 +41,24 @@ def test_every_kind_of_option_has_words() -> None:
     assert (found.name, found.kind, found.summary, found.prompt, found.callback) == (
         "x.y", "generate", "makes", "optional", True,
     )  # fmt: skip
-    assert found.pictures == {
-        "image": "sent with the job, exactly 3:4, at most 100 pixels on the longer side",
-        "other": "fetched by the provider from a URL, named by the option other, or left out",
-    }
-    assert [(option.name, option.allowed, option.default) for option in found.options] == [
-        ("plain", "text", None),
-        ("counted", "whole number, 1 to 8", None),
-        ("above", "number, over 0", 0.5),
-        ("below", "number, at most 2", 0.5),
-        ("said", "text, at most 1,000 characters", None),
-        ("shaped", "text, like ^#", "#fff"),
-        ("chosen", "a, b or c", "a"),
-        ("only", "a", "a"),
-        ("switch", "true or false", False),
-        ("anything", "object", None),
-    ]
+    assert found.pictures.keys() == {"image", "other"}
+    assert unsaid(found.pictures["image"], "3:4", 100) == []
+    assert unsaid(found.pictures["other"], "URL", "other") == []
+    assert [(option.name, option.default) for option in found.options] == [
+        ("plain", None), ("counted", None), ("above", 0.5), ("below", 0.5), ("said", None), ("shaped", "#fff"),
+        ("chosen", "a"), ("only", "a"), ("switch", False), ("anything", None),
+    ]  # fmt: skip
+    allowed = {option.name: option.allowed for option in found.options}
+    assert unsaid(allowed["plain"], "text") == []
+    assert unsaid(allowed["counted"], "number", 1, 8) == []
+    assert unsaid(allowed["above"], "number", 0) == []
+    assert unsaid(allowed["below"], "number", 2) == []
+    assert unsaid(allowed["said"], "text", "1,000") == []
+    assert unsaid(allowed["shaped"], "text", "^#") == []
+    assert unsaid(allowed["chosen"], "a", "b", "c") == []
+    assert allowed["only"] == "a"
+    assert unsaid(allowed["switch"], "true", "false") == []
+    assert unsaid(allowed["anything"], "object") == []
     assert [option.name for option in found.options if option.required] == ["plain"]
 
 

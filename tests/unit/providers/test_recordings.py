@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
 from providers.protocol import Provider, Reply, UploadError
 from providers.spec import Input
+from tests.http import Request
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import (
     PICTURE,
@@ -76,7 +76,7 @@ def as_data(value: object) -> Any:
     return value
 
 
-def check_request(sent: httpx.Request, wanted: Mapping[str, Any]) -> None:
+def check_request(sent: Request, wanted: Mapping[str, Any]) -> None:
     assert sent.method == wanted["method"]
     assert str(sent.url) == wanted["url"]
     headers = {name.lower(): value for name, value in sent.headers.items() if name.lower() not in TRANSPORT_HEADERS}

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from recast.errors import DirectCallError, InvalidJobError, JobError, JobFailedError, JobRejectedError, RecastError
+from tests.words import unsaid
 
 ERRORS = [
     InvalidJobError("options.batch", "9 is not allowed"),
@@ -27,6 +28,6 @@ def test_an_error_survives_its_journey(error: RecastError) -> None:
 
 
 def test_messages_say_where_and_what_to_do() -> None:
-    assert str(ERRORS[0]) == "options.batch: 9 is not allowed"
-    assert str(ERRORS[2]) == "no result within 600 s (timed_out; recast show job-1)"
+    assert unsaid(str(ERRORS[0]), "options.batch", 9) == []
+    assert unsaid(str(ERRORS[2]), "600 s", "timed_out", "recast show job-1") == []
     assert isinstance(ERRORS[3], JobError)

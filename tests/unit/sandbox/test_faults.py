@@ -8,12 +8,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sandbox import SandboxConfig
 from sandbox.faults import Call, Faults, Rule
-from tests.unit.sandbox.client import connected
+from tests.http import Client
+from tests.sandbox_client import connected
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 HEADERS = {
@@ -29,25 +29,25 @@ GENERATION = {
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
+def client(tmp_path: Path) -> Iterator[Client]:
     with connected(SandboxConfig(home=tmp_path, pictures="cheap", latency=0), HEADERS) as client:
         yield client
 
 
-def fault(client: httpx.Client, name: str, **more: Any) -> None:
+def fault(client: Client, name: str, **more: Any) -> None:
     assert client.post("/_sandbox/faults", json={"fault": name, **more}).status_code == 200
 
 
-def billed(client: httpx.Client) -> int:
+def billed(client: Client) -> int:
     return len(client.get("/_sandbox/bill").json()["lines"])
 
 
-def query(client: httpx.Client) -> dict[str, Any]:
+def query(client: Client) -> dict[str, Any]:
     answer: dict[str, Any] = client.post(f"{V1}/queryTask", json={"businessTaskId": "one"}).json()
     return answer
 
 
-def test_throttled_says_when_in_both_forms_and_takes_nothing(client: httpx.Client) -> None:
+def test_throttled_says_when_in_both_forms_and_takes_nothing(client: Client) -> None:
     fault(client, "throttle", retry_after=7, times=1)
     fault(client, "throttle", retry_after=60, retry_after_form="http-date", times=1)
     first, second, third = (client.post(V1, json=ORDER) for _ in range(3))
@@ -59,7 +59,7 @@ def test_throttled_says_when_in_both_forms_and_takes_nothing(client: httpx.Clien
 
 
 @pytest.mark.parametrize(("stage", "lines"), [("before", 0), ("after", 1)])
-def test_a_gateway_error_hides_whether_the_job_was_taken(client: httpx.Client, stage: str, lines: int) -> None:
+def test_a_gateway_error_hides_whether_the_job_was_taken(client: Client, stage: str, lines: int) -> None:
     fault(client, "error5xx", stage=stage, status=504, where={"call": "submit"})
     answer = client.post(V1, json=ORDER)
     assert (answer.status_code, answer.headers["content-type"][:9]) == (504, "text/html")
@@ -68,14 +68,14 @@ def test_a_gateway_error_hides_whether_the_job_was_taken(client: httpx.Client, s
 
 
 @pytest.mark.parametrize(("stage", "lines"), [("before", 0), ("after", 1)])
-def test_a_reset_hides_whether_the_job_was_taken(client: httpx.Client, stage: str, lines: int) -> None:
+def test_a_reset_hides_whether_the_job_was_taken(client: Client, stage: str, lines: int) -> None:
     fault(client, "reset", stage=stage)
     with pytest.raises(ConnectionResetError):
         client.post(V1, json=ORDER)
     assert billed(client) == lines
 
 
-def test_a_malformed_answer_is_half_of_one(client: httpx.Client) -> None:
+def test_a_malformed_answer_is_half_of_one(client: Client) -> None:
     fault(client, "malformed", where={"call": "submit"})
     answer = client.post(V1, json=ORDER)
     assert answer.status_code == 200
@@ -84,7 +84,7 @@ def test_a_malformed_answer_is_half_of_one(client: httpx.Client) -> None:
     assert billed(client) == 1
 
 
-def test_a_lost_job_is_billed_and_unknown(client: httpx.Client) -> None:
+def test_a_lost_job_is_billed_and_unknown(client: Client) -> None:
     fault(client, "lost")
     assert client.post(V1, json=ORDER).json()["code"] == "200"
     assert query(client)["code"] != "200"
@@ -93,14 +93,14 @@ def test_a_lost_job_is_billed_and_unknown(client: httpx.Client) -> None:
     assert [line["status"] for line in client.get("/_sandbox/bill").json()["lines"]] == ["lost", "lost"]
 
 
-def test_a_late_job_is_pending_for_longer(client: httpx.Client) -> None:
+def test_a_late_job_is_pending_for_longer(client: Client) -> None:
     fault(client, "late", seconds=3600)
     client.post(V1, json=ORDER)
     assert query(client)["data"]["status"] not in {1, 2}
 
 
 @pytest.mark.parametrize("name", ["auth", "out_of_credit"])
-def test_refusals_have_the_providers_own_form(client: httpx.Client, name: str) -> None:
+def test_refusals_have_the_providers_own_form(client: Client, name: str) -> None:
     fault(client, name)
     zhiqite = client.post(V1, json=ORDER)
     assert zhiqite.status_code == 200
@@ -110,14 +110,14 @@ def test_refusals_have_the_providers_own_form(client: httpx.Client, name: str) -
     assert billed(client) == 0
 
 
-def test_withheld_pictures(client: httpx.Client) -> None:
+def test_withheld_pictures(client: Client) -> None:
     fault(client, "withhold", pictures=2)
     handle = client.post("/qolaba/getImagetoImage", json=GENERATION).json()["task_id"]
     output = client.post("/qolaba/getImage", json={"id": handle}).json()["output"]
     assert (len(output["result"]), output["Has_NSFW_Content"]) == (1, [True, True, False])
 
 
-def test_a_dead_url_lives_again_when_asked_later(client: httpx.Client) -> None:
+def test_a_dead_url_lives_again_when_asked_later(client: Client) -> None:
     client.post(V1, json=ORDER)
     url = query(client)["data"]["outputImageUrl"]
     fault(client, "expired_url", status=403, times=1)
@@ -142,7 +142,7 @@ def test_a_file_is_not_there_before_its_job_is_done(tmp_path: Path) -> None:
             assert client.get(f"/_files/zhiqite/{name}").status_code == 404
 
 
-def test_rules_are_listed_counted_and_dropped(client: httpx.Client) -> None:
+def test_rules_are_listed_counted_and_dropped(client: Client) -> None:
     fault(client, "auth", times=1)
     client.post(V1, json=ORDER)
     [rule] = client.get("/_sandbox/faults").json()
@@ -155,7 +155,7 @@ def test_rules_are_listed_counted_and_dropped(client: httpx.Client) -> None:
     "rule",
     [{"fault": "explode"}, {"fault": "reset", "stage": "during"}, {"fault": "reset", "where": {"user": "x"}}, {}],
 )
-def test_a_wrong_rule_is_refused(client: httpx.Client, rule: dict[str, Any]) -> None:
+def test_a_wrong_rule_is_refused(client: Client, rule: dict[str, Any]) -> None:
     assert client.post("/_sandbox/faults", json=rule).status_code == 400
     assert client.get("/_sandbox/faults").json() == []
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sandbox import SandboxConfig
-from tests.unit.sandbox.client import Receiver, connected, picture, receiving, until
+from tests.http import Client
+from tests.sandbox_client import Receiver, connected, picture, receiving, until
 
 FUSION = "/zhiqite/AIGCImgOpenServ/saas/tool/face/fusion"
 KEYS = {"X-Request-req-accessKeyId": "sandbox", "X-Request-req-accessKeySecret": "sandbox"}
@@ -20,7 +20,7 @@ FACE, OTHER, SCENE = (f"http://127.0.0.1/{name}.png" for name in ("face", "other
 
 
 @contextmanager
-def sandbox(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def sandbox(home: Path, **more: Any) -> Iterator[Client]:
     settings: dict[str, Any] = {"latency": 0.0} | more
     with connected(SandboxConfig(home=home, pictures="cheap", **settings), KEYS) as client:
         yield client
@@ -30,7 +30,7 @@ def order(**more: object) -> dict[str, object]:
     return {"sourceUrl": [FACE], "targetUrl": SCENE, "businessTaskId": "111612"} | more
 
 
-def ends(client: httpx.Client) -> dict[str, int]:
+def ends(client: Client) -> dict[str, int]:
     found: dict[str, int] = client.get("/_sandbox/stats").json()["callback_ends"]
     return found
 
@@ -124,11 +124,11 @@ def test_nobody_there_is_not_taken(tmp_path: Path) -> None:
         until(lambda: ends(client) == {"given_up": 1})
 
 
-def fault(client: httpx.Client, name: str, **more: object) -> None:
+def fault(client: Client, name: str, **more: object) -> None:
     assert client.post("/_sandbox/faults", json={"fault": name, **more}).status_code == 200
 
 
-def submitted(client: httpx.Client, receiver: Receiver, *references: str) -> None:
+def submitted(client: Client, receiver: Receiver, *references: str) -> None:
     for reference in references:
         client.post(FUSION, json=order(businessTaskId=reference, callbackUrl=receiver.url))
 

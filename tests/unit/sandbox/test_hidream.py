@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig, hidream
-from tests.unit.sandbox.client import Clock, connected, encoded, picture, receiving, until
+from tests.http import Client
+from tests.sandbox_client import Clock, connected, encoded, picture, receiving, until
 
 BASE = "/hidream"
 SUBMIT = f"{BASE}/api-pub/ec/v3/image/variation/async"
@@ -34,27 +34,27 @@ ORDER: dict[str, object] = {"image": base64_of(96, 128), "template_id": 20, "req
 
 
 @contextmanager
-def sandbox(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def sandbox(home: Path, **more: Any) -> Iterator[Client]:
     settings: dict[str, Any] = {"latency": 0.0} | more
     with connected(SandboxConfig(home=home, pictures="cheap", **settings), KEY) as client:
         yield client
 
 
-def submitted(client: httpx.Client, **more: object) -> dict[str, Any]:
+def submitted(client: Client, **more: object) -> dict[str, Any]:
     answer = client.post(SUBMIT, json=ORDER | more).json()
     assert answer["code"] == 0
     result: dict[str, Any] = answer["result"]
     return result
 
 
-def results(client: httpx.Client, task: str) -> list[dict[str, Any]]:
+def results(client: Client, task: str) -> list[dict[str, Any]]:
     answer = client.get(RESULTS, params={"task_id": task}).json()
     assert answer["code"] == 0
     found: list[dict[str, Any]] = answer["result"]["sub_task_results"]
     return found
 
 
-def refused(client: httpx.Client, **more: object) -> int:
+def refused(client: Client, **more: object) -> int:
     answer = client.post(SUBMIT, json=ORDER | more)
     assert answer.status_code == 200
     assert client.get("/_sandbox/bill").json()["lines"] == []

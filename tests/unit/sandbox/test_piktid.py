@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig, piktid
 from sandbox.config import CREDENTIAL
-from tests.unit.sandbox.client import Clock, connected, encoded, picture
+from tests.http import Client, Response
+from tests.sandbox_client import Clock, connected, encoded, picture
 
 BASE = "/piktid"
 READ = f"{BASE}/consistent_identities/notification/read"
@@ -26,14 +26,14 @@ SOME = encoded(Image.new("RGB", (64, 64), "#4e79a7"))
 
 
 @contextmanager
-def sandbox(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def sandbox(home: Path, **more: Any) -> Iterator[Client]:
     settings: dict[str, Any] = {"latency": 0.0, "inbox_gap": 0.0} | more
     with connected(SandboxConfig(home=home, pictures="cheap", **settings), {}) as client:
         yield client
 
 
 @contextmanager
-def signed_in(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def signed_in(home: Path, **more: Any) -> Iterator[Client]:
     with sandbox(home, **more) as client:
         client.headers["Authorization"] = f"Bearer {tokens(client)['access_token']}"
         yield client
@@ -43,29 +43,29 @@ def basic(email: str, password: str = CREDENTIAL) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{email}:{password}".encode()).decode()}
 
 
-def tokens(client: httpx.Client, email: str = "sandbox@example.org") -> dict[str, str]:
+def tokens(client: Client, email: str = "sandbox@example.org") -> dict[str, str]:
     answer = client.post(f"{BASE}/tokens", headers=basic(email))
     assert answer.status_code == 200
     pair: dict[str, str] = answer.json()
     return pair
 
 
-def refreshed(client: httpx.Client, pair: dict[str, str]) -> httpx.Response:
+def refreshed(client: Client, pair: dict[str, str]) -> Response:
     return client.put(f"{BASE}/tokens", json={name: pair[name] for name in ("access_token", "refresh_token")})
 
 
-def works(client: httpx.Client, pair: dict[str, str]) -> bool:
+def works(client: Client, pair: dict[str, str]) -> bool:
     headers = {"Authorization": f"Bearer {pair['access_token']}"}
     status = client.post(READ, json={"name_list": "swap"}, headers=headers).status_code
     assert status in {200, 401}
     return status == 200
 
 
-def upload(client: httpx.Client, kind: str, data: bytes = SOME, field: str = "file", **form: str) -> httpx.Response:
+def upload(client: Client, kind: str, data: bytes = SOME, field: str = "file", **form: str) -> Response:
     return client.post(f"{BASE}/consistent_identities/upload_{kind}", files={field: ("a.png", data)}, data=form)
 
 
-def order(client: httpx.Client, **options: object) -> dict[str, Any]:
+def order(client: Client, **options: object) -> dict[str, Any]:
     """Upload a target and a face, and return the body of a swap of the two."""
     return {
         "id_image": upload(client, "target").json()["image_id"],
@@ -75,12 +75,12 @@ def order(client: httpx.Client, **options: object) -> dict[str, Any]:
     }
 
 
-def events(client: httpx.Client, names: str = "swap, new_generation,download , error") -> list[dict[str, Any]]:
+def events(client: Client, names: str = "swap, new_generation,download , error") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = client.post(READ, json={"name_list": names}).json()["notifications_list"]
     return found
 
 
-def bill(client: httpx.Client) -> list[dict[str, Any]]:
+def bill(client: Client) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = client.get("/_sandbox/bill").json()["lines"]
     return lines
 

@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig
-from tests.unit.sandbox.client import connected
+from tests.http import Client
+from tests.sandbox_client import connected
 
 SUBMIT = "/qolaba/getImagetoImage"
 STATUS = "/qolaba/getImage"
@@ -45,20 +45,20 @@ AVATAR: dict[str, object] = {
 
 
 @contextmanager
-def sandbox(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def sandbox(home: Path, **more: Any) -> Iterator[Client]:
     settings: dict[str, Any] = {"latency": 0.0} | more
     with connected(SandboxConfig(home=home, pictures="cheap", **settings), KEY) as client:
         yield client
 
 
-def submitted(client: httpx.Client, body: dict[str, object]) -> str:
+def submitted(client: Client, body: dict[str, object]) -> str:
     answer = client.post(SUBMIT, json=body)
     assert (answer.status_code, answer.json()["status"]) == (200, "PENDING")
     handle: str = answer.json()["task_id"]
     return handle
 
 
-def picture(client: httpx.Client, url: str) -> Image.Image:
+def picture(client: Client, url: str) -> Image.Image:
     image = Image.open(BytesIO(client.get(url).content))
     image.load()
     return image

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sandbox import SandboxConfig, replicate
 from sandbox.config import WEBHOOK_SECRET
-from tests.unit.sandbox.client import Clock, Receiver, connected, picture, receiving, until
+from tests.http import Client
+from tests.sandbox_client import Clock, Receiver, connected, picture, receiving, until
 
 CREATE = "/replicate/v1/predictions"
 KEY = {"Authorization": "Bearer sandbox"}
@@ -35,25 +35,25 @@ PORTRAIT: dict[str, Any] = {
 
 
 @contextmanager
-def sandbox(home: Path, **more: Any) -> Iterator[httpx.Client]:
+def sandbox(home: Path, **more: Any) -> Iterator[Client]:
     settings: dict[str, Any] = {"latency": 0.0} | more
     with connected(SandboxConfig(home=home, pictures="cheap", **settings), KEY) as client:
         yield client
 
 
-def created(client: httpx.Client, body: dict[str, Any], **more: object) -> dict[str, Any]:
+def created(client: Client, body: dict[str, Any], **more: object) -> dict[str, Any]:
     answer = client.post(CREATE, json=body | more)
     assert answer.status_code == 201
     prediction: dict[str, Any] = answer.json()
     return prediction
 
 
-def prediction(client: httpx.Client, handle: str) -> dict[str, Any]:
+def prediction(client: Client, handle: str) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"{CREATE}/{handle}").json()
     return found
 
 
-def ends(client: httpx.Client) -> dict[str, int]:
+def ends(client: Client) -> dict[str, int]:
     found: dict[str, int] = client.get("/_sandbox/stats").json()["callback_ends"]
     return found
 

@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 import pytest
 from PIL import Image
 
 from sandbox import SandboxConfig
-from tests.unit.sandbox.client import connected
+from tests.http import Client
+from tests.sandbox_client import connected
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 V2 = "/zhiqite/AIGCImgOpenServ/saas/tool/v2/roop"
@@ -22,9 +22,7 @@ HOUR = 3600.0
 
 
 @contextmanager
-def sandbox(
-    home: Path, latency: float = 0.0, duplicates: Literal["refuse", "bill"] = "refuse"
-) -> Iterator[httpx.Client]:
+def sandbox(home: Path, latency: float = 0.0, duplicates: Literal["refuse", "bill"] = "refuse") -> Iterator[Client]:
     config = SandboxConfig(home=home, pictures="cheap", latency=latency, duplicates=duplicates)
     with connected(config, KEYS) as client:
         yield client
@@ -38,7 +36,7 @@ def order(reference: str = "111612", **more: object) -> dict[str, object]:
     } | more
 
 
-def bill(client: httpx.Client) -> list[dict[str, Any]]:
+def bill(client: Client) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = client.get("/_sandbox/bill").json()["lines"]
     return lines
 

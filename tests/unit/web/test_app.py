@@ -5,12 +5,13 @@ import hashlib
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import create_engine
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from tests.http import ASGITransport, AsyncClient, Response
+from tests.words import names
 from web.app import build
 from web.health import Health
 from workers.config.settings import Settings, SettingsError
@@ -36,18 +37,18 @@ class Client:
     """Asks an application without a server between."""
 
     def __init__(self, app: Starlette) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._transport = ASGITransport(app, raise_app_exceptions=False)
 
-    def ask(self, method: str, path: str) -> httpx.Response:
-        async def send() -> httpx.Response:
-            async with httpx.AsyncClient(
+    def ask(self, method: str, path: str) -> Response:
+        async def send() -> Response:
+            async with AsyncClient(
                 transport=self._transport, base_url="http://recast", follow_redirects=True
             ) as client:
                 return await client.request(method, path)
 
         return asyncio.run(send())
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str) -> Response:
         return self.ask("GET", path)
 
 
@@ -140,5 +141,5 @@ def test_health_is_ok_while_the_database_answers() -> None:
 def test_an_app_without_database_or_key_does_not_start(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="no database"):
         build(settings.model_copy(update={"database_url": None}))
-    with pytest.raises(SettingsError, match="RECAST_SECRET_KEY is not set"):
+    with pytest.raises(SettingsError, match=names("RECAST_SECRET_KEY")):
         build(settings.model_copy(update={"secret_key": None}))

@@ -8,29 +8,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.backoff import JITTER, growing, jittered
+from workers.backoff import JITTER, Backoff, jittered
 
 SECONDS = st.floats(0.001, 1_000)
 
 
 @given(step=st.integers(0, 10_000), first=SECONDS, cap=SECONDS, factor=st.floats(1, 10))
 def test_a_delay_never_exceeds_its_cap_and_never_shrinks(step: int, first: float, cap: float, factor: float) -> None:
-    delay = growing(step, first=first, cap=cap, factor=factor)
+    backoff = Backoff(first, cap, factor, jitter=0.0)
 
-    assert 0 < delay <= cap
-    assert growing(step + 1, first=first, cap=cap, factor=factor) >= delay
+    assert 0 < backoff.delay(step) <= cap
+    assert backoff.delay(step + 1) >= backoff.delay(step)
 
 
 def test_it_grows_exponentially() -> None:
-    delays = [growing(step, first=2.0, cap=300.0) for step in range(10)]
+    backoff = Backoff(first=2.0, cap=300.0, jitter=0.0)
 
-    assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-    assert all(later == 2 * earlier for earlier, later in itertools.pairwise(delays[:8]))
+    assert [backoff.delay(step) for step in range(10)] == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
-@given(seconds=st.floats(0, 1e6), spread=st.floats(0, 1))
-def test_jitter_stays_within_its_spread(seconds: float, spread: float) -> None:
-    assert seconds * (1 - spread) - 1e-6 <= jittered(seconds, spread) <= seconds * (1 + spread) + 1e-6
+@given(step=st.integers(0, 100), jitter=st.floats(0, 1))
+def test_it_is_spread_at_its_cap_too(step: int, jitter: float) -> None:
+    plain = Backoff(1.0, 60.0, jitter=0.0).delay(step)
+
+    assert plain * (1 - jitter) - 1e-6 <= Backoff(1.0, 60.0, jitter=jitter).delay(step) <= plain * (1 + jitter) + 1e-6
+
+
+@given(seconds=st.floats(0, 1e6), jitter=st.floats(0, 1))
+def test_jitter_stays_within_its_spread(seconds: float, jitter: float) -> None:
+    assert seconds * (1 - jitter) - 1e-6 <= jittered(seconds, jitter) <= seconds * (1 + jitter) + 1e-6
 
 
 def test_jitter_separates_what_was_throttled_together() -> None:

@@ -1,4 +1,4 @@
-"""What the gate lets through: never more than in-flight places, rate and a half-open probe allow."""
+"""What admission lets through: never more than in-flight places, rate and a half-open probe allow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.accounts.admission import RATE_BURST_SECONDS, Count, Gate, allowance, refilled
+from models.states import Closure
+from workers.accounts.admission import RATE_BURST_SECONDS, AdmissionState, Count, allowance, refilled
 from workers.config.accounts import Limits
 
-OPEN = Gate(
+OPEN = AdmissionState(
     now=datetime(2026, 1, 31, tzinfo=UTC),
     closed_for=None,
     closed_reason=None,
@@ -55,8 +56,8 @@ def test_a_half_open_gate_lets_one_probe_through(wanted: int, sending: int, fail
     assert allowed.number == (0 if sending else 1)
 
 
-@given(st.sampled_from(["throttled", "outage", "budget", "auth", "paused"]), st.floats(0.1, 1e6) | st.just(math.inf))
-def test_a_closed_gate_lets_nothing_through_and_says_why(reason: str, seconds: float) -> None:
+@given(st.sampled_from(Closure), st.floats(0.1, 1e6) | st.just(math.inf))
+def test_a_closed_gate_lets_nothing_through_and_says_why(reason: Closure, seconds: float) -> None:
     allowed = allowance(replace(OPEN, closed_for=seconds, closed_reason=reason), limits(), 5)
 
     assert (allowed.number, allowed.blocked_by, allowed.ask_in) == (0, reason, seconds)
@@ -64,12 +65,12 @@ def test_a_closed_gate_lets_nothing_through_and_says_why(reason: str, seconds: f
 
 @given(rate=RATES, asks=st.lists(st.tuples(st.floats(0, 5), st.integers(0, 400)), max_size=60))
 def test_within_any_time_no_more_than_rate_and_burst(rate: float, asks: list[tuple[float, int]]) -> None:
-    account, gate = limits(100_000, rate), OPEN
+    account, state = limits(100_000, rate), OPEN
     now, sent = 0.0, []
     for elapsed, wanted in asks:
         now += elapsed
-        allowed = allowance(replace(gate, rate_age=elapsed), account, wanted)
-        gate = replace(gate, rate_tokens=allowed.tokens)
+        allowed = allowance(replace(state, rate_age=elapsed), account, wanted)
+        state = replace(state, rate_tokens=allowed.tokens)
         sent.append((now, allowed.number))
         assert 0 <= allowed.number <= wanted
         assert allowed.tokens is not None
@@ -86,12 +87,12 @@ def test_within_any_time_no_more_than_rate_and_burst(rate: float, asks: list[tup
 @given(rate=RATES, tokens=st.floats(0, 500), wanted=st.integers(1, 500))
 def test_when_the_rate_blocks_it_says_when_to_ask_again(rate: float, tokens: float, wanted: int) -> None:
     account = limits(100_000, rate)
-    gate = replace(OPEN, rate_tokens=tokens)
-    allowed = allowance(gate, account, wanted)
+    state = replace(OPEN, rate_tokens=tokens)
+    allowed = allowance(state, account, wanted)
 
     if allowed.blocked_by == "rate":
         assert allowed.ask_in is not None
-        later = refilled(replace(gate, rate_tokens=allowed.tokens, rate_age=allowed.ask_in), account)
+        later = refilled(replace(state, rate_tokens=allowed.tokens, rate_age=allowed.ask_in), account)
         assert later == pytest.approx(1.0, rel=1e-6) or later == pytest.approx(max(1.0, account.rate or 0), rel=1e-6)
     else:
         assert allowed.number == wanted

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.config.accounts import AccountsError, duration, load, parse, price, rate
+from tests.words import names
+from workers.config.accounts import AccountsError, load, parse
+from workers.config.units import duration, price, rate
 
 ZHIQITE: dict[str, Any] = {
     "provider": "zhiqite",
@@ -31,33 +31,36 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"provider": "nobody"}, r"accounts\.main\.provider: 'nobody' is unknown; allowed: hidream, piktid, .*zhiqite"),
-        ({"provider": None}, r"accounts\.main\.provider: None is unknown"),
-        ({"base_url": "ftp://x"}, r"accounts\.main\.base_url: 'ftp://x' must begin with http:// or https://"),
-        ({"provider": "qolaba", "base_url": ""}, r"accounts\.main\.base_url: qolaba publishes no address"),
-        ({"colour": "red"}, r"accounts\.main\.colour: unknown setting; allowed: access_key_id, .*base_url, .*rate"),
-        ({"max_in_flight": 0}, r"accounts\.main\.max_in_flight: .*greater than or equal to 1"),
-        ({"rate": "fast"}, r"accounts\.main\.rate: 'fast' is not a rate: write \"60/min\""),
-        ({"rate": "0/min"}, r"accounts\.main\.rate: '0/min' is not a rate"),
-        ({"poll_every": "3 fortnights"}, r"accounts\.main\.poll_every: '3 fortnights' is not a duration"),
-        ({"poll_every": True}, r"accounts\.main\.poll_every: True is not a duration"),
-        ({"deadline": -1}, r"accounts\.main\.deadline: .*greater than 0"),
-        ({"submit_timeout": "1h"}, r"accounts\.main\.submit_timeout: .*less than or equal to 300"),
-        ({"on_unknown": "shrug"}, r"accounts\.main\.on_unknown: .*'hold' or 'resubmit'"),
-        ({"prices": {"swap": "2 cents"}}, r"accounts\.main\.prices\.swap: '2 cents' is not a price: write \"0\.02 USD"),
-        ({"prices": {"swop": "1 USD"}}, r"accounts\.main: prices has 'swop', which zhiqite cannot do; allowed: swap, "),
-        ({"order": -1}, r"accounts\.main\.order: .*greater than or equal to 0"),
-        ({"budget": {"week": "5 USD"}}, r"accounts\.main\.budget\.week.*'day' or 'month'"),
-        ({"budget": {"day": "5 USD"}}, r"accounts\.main: budget is set but prices has no entry for swap"),
+        ({"provider": "nobody"}, names("accounts.main.provider", "nobody", "hidream", "piktid", "zhiqite")),
+        ({"provider": None}, names("accounts.main.provider", "None")),
+        ({"base_url": "ftp://x"}, names("accounts.main.base_url", "ftp://x", "http://", "https://")),
+        ({"provider": "qolaba", "base_url": ""}, names("accounts.main.base_url", "qolaba")),
+        ({"colour": "red"}, names("accounts.main.colour", "access_key_id", "base_url", "rate")),
+        ({"max_in_flight": 0}, names("accounts.main.max_in_flight", "1")),
+        ({"rate": "fast"}, names("accounts.main.rate", "fast", "60/min")),
+        ({"rate": "0/min"}, names("accounts.main.rate", "0/min")),
+        ({"poll_every": "3 fortnights"}, names("accounts.main.poll_every", "3 fortnights")),
+        ({"poll_every": True}, names("accounts.main.poll_every", "True")),
+        ({"deadline": -1}, names("accounts.main.deadline", "0")),
+        ({"submit_timeout": "1h"}, names("accounts.main.submit_timeout", "300")),
+        ({"on_unknown": "shrug"}, names("accounts.main.on_unknown", "hold", "resubmit")),
+        ({"prices": {"swap": "2 cents"}}, names("accounts.main.prices.swap", "2 cents", "12.50")),
+        ({"prices": {"swap": "0.00001 USD"}}, names("accounts.main.prices.swap", "0.00001 USD", "4")),
+        ({"prices": {"swap": "2 USD/face"}}, names("accounts.main.prices.swap", "2 USD/face")),
+        ({"budget": {"day": "5 USD/picture"}}, names("accounts.main.budget.day", "5 USD/picture")),
+        ({"prices": {"swop": "1 USD"}}, names("accounts.main", "swop", "swap")),
+        ({"order": -1}, names("accounts.main.order", "0")),
+        ({"budget": {"week": "5 USD"}}, names("day", "month", "accounts.main.budget.week")),
+        ({"budget": {"day": "5 USD"}}, names("accounts.main", "budget", "prices", "swap")),
         (
             {"budget": {"day": "5 EUR"}, "prices": {"swap": "1 USD"}},
-            r"accounts\.main: prices and budget mix the currencies EUR, USD",
+            names("accounts.main", "EUR", "USD"),
         ),
-        ({"access_key_id": None}, r"accounts\.main\.access_key_id: is missing; write \"env:NAME\" or \"file:PATH\""),
-        ({"access_key_id": "env:RECAST_NO_SUCH"}, r"access_key_id: the environment variable RECAST_NO_SUCH is not set"),
-        ({"access_key_id": "file:/no/such/file"}, r"access_key_id: cannot read the credential from /no/such/file"),
-        ({"base_url": "https://api.example"}, r"access_key_id: write \"env:NAME\" or \"file:PATH\"; a secret itself"),
-        ({"access_key_id": ""}, r"accounts\.main\.access_key_id: .*at least 1"),
+        ({"access_key_id": None}, names("accounts.main.access_key_id", "env:NAME", "file:PATH")),
+        ({"access_key_id": "env:RECAST_NO_SUCH"}, names("access_key_id", "RECAST_NO_SUCH")),
+        ({"access_key_id": "file:/no/such/file"}, names("access_key_id", "/no/such/file")),
+        ({"base_url": "https://api.example"}, names("access_key_id", "env:NAME", "file:PATH")),
+        ({"access_key_id": ""}, names("accounts.main.access_key_id", "1")),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
@@ -70,21 +73,21 @@ def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Main", "-main", "a b", "a@b", "a" * 64, "ä"])
 def test_names_are_safe_in_lanes_and_urls(name: str) -> None:
-    with pytest.raises(AccountsError, match="the name may have lower-case letters, digits, - and _, 63 at most"):
+    with pytest.raises(AccountsError, match=names("-", "_", "63")):
         parse(name, ZHIQITE)
 
 
 def test_several_mistakes_are_told_together() -> None:
-    with pytest.raises(AccountsError, match=r"rate: .*; accounts\.main\.colour: "):
+    with pytest.raises(AccountsError, match=names("rate", "accounts.main.colour")):
         parse("main", {**ZHIQITE, "colour": "red", "rate": "fast"})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"accounts\.toml: no \[accounts\.NAME\] table"),
-        ("[accounts.main\n", r"accounts\.toml: not valid TOML"),
-        ('[accounts.main]\nprovider = "nobody"\n', r"accounts\.toml: accounts\.main\.provider: 'nobody' is unknown"),
+        ("", names("accounts.toml", "[accounts.NAME]")),
+        ("[accounts.main\n", names("accounts.toml", "TOML")),
+        ('[accounts.main]\nprovider = "nobody"\n', names("accounts.toml", "accounts.main.provider", "nobody")),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -93,9 +96,7 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        AccountsError, match=r"there is no accounts file; copy accounts\.example\.toml, or use --sandbo"
-    ):
+    with pytest.raises(AccountsError, match=names("accounts.example.toml", "--sandbox")):
         load(tmp_path / "accounts.toml")
 
 
@@ -103,7 +104,7 @@ def test_a_deployment_has_one_currency(tmp_path: Path) -> None:
     table = 'provider = "zhiqite"\nbase_url = "http://127.0.0.1:9"\naccess_key_id = "a"\naccess_key_secret = "b"\n'
     both = "".join(f'[accounts.{name}]\n{table}prices = {{ swap = "1 {name.upper()}" }}\n' for name in ("usd", "eur"))
 
-    with pytest.raises(AccountsError, match="prices in EUR, USD: a deployment has one currency"):
+    with pytest.raises(AccountsError, match=names("EUR", "USD")):
         load(written(tmp_path, both))
 
 
@@ -170,10 +171,10 @@ def test_prices_are_exact(amount: Decimal, per_picture: bool) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Nd"])) | st.none() | st.lists(st.integers()))
 def test_anything_else_is_a_clear_error(value: object) -> None:
-    readers: list[Callable[[object], object]] = [rate, price]
-    for reader in readers:
-        with pytest.raises(ValueError, match=f"{re.escape(repr(value))} is not a .*: write "):
-            reader(value)
+    with pytest.raises(ValueError, match=names(repr(value), "60/min")):
+        rate(value)
+    with pytest.raises(ValueError, match=names(repr(str(value)[:80]), "12.50")):
+        price(value)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.words import names
 from workers.config.settings import MAX_COUNTDOWN_SECONDS, SettingsError, read
 
 
@@ -22,17 +23,17 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"DATABASE_URL": "postgresql://x"}, "RECAST_BROKER_URL is not set although its partner is: set both"),
-        ({"BROKER_URL": "redis://x"}, "RECAST_DATABASE_URL is not set although its partner is: set both"),
-        ({"VISIBILITY_TIMEOUT": "60"}, r"RECAST_VISIBILITY_TIMEOUT=60 s is too short.*allowed: 80 or more"),
-        ({"SLICE_SECONDS": "60"}, r"RECAST_VISIBILITY_TIMEOUT=120 s is too short.*allowed: 180 or more"),
-        ({"PUBLIC_URL": "shop.example"}, "RECAST_PUBLIC_URL: PUBLIC_URL must begin with http:// or https://"),
-        ({"SLOTS": "2"}, "RECAST_SLOTS: .*greater than or equal to 4"),
-        ({"SLOTS": "many"}, "RECAST_SLOTS: .*integer"),
+        ({"DATABASE_URL": "postgresql://x"}, names("RECAST_BROKER_URL")),
+        ({"BROKER_URL": "redis://x"}, names("RECAST_DATABASE_URL")),
+        ({"VISIBILITY_TIMEOUT": "60"}, names("RECAST_VISIBILITY_TIMEOUT", "60", "80")),
+        ({"SLICE_SECONDS": "60"}, names("RECAST_VISIBILITY_TIMEOUT", "120", "180")),
+        ({"PUBLIC_URL": "shop.example"}, names("RECAST_PUBLIC_URL", "http://", "https://")),
+        ({"SLOTS": "2"}, names("RECAST_SLOTS", "4")),
+        ({"SLOTS": "many"}, names("RECAST_SLOTS", "integer")),
         ({"CURRENCY": "dollars"}, "RECAST_CURRENCY: "),
-        ({"SWEEP_EVERY": "0"}, "RECAST_SWEEP_EVERY: "),
-        ({"MAX_ATTEMPTS": "0"}, "RECAST_MAX_ATTEMPTS: "),
-        ({"SLOTS": "0", "WEB_PORT": "99999"}, "RECAST_SLOTS: .*; RECAST_WEB_PORT: "),
+        ({"SWEEP_EVERY": "0"}, names("RECAST_SWEEP_EVERY")),
+        ({"MAX_ATTEMPTS": "0"}, names("RECAST_MAX_ATTEMPTS")),
+        ({"SLOTS": "0", "WEB_PORT": "99999"}, names("RECAST_SLOTS", "RECAST_WEB_PORT")),
     ],
 )
 def test_refused(variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:

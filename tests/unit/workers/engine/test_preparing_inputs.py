@@ -11,9 +11,10 @@ from PIL import Image
 from providers import operation
 from providers.spec import Fit, Need, Via
 from tests.stack import PORTRAITS
+from tests.words import names
 from workers.config.settings import Settings
 from workers.images.face_check import FaceCheck
-from workers.images.inputs import BadInputError, Inputs, NoFaceInputError, Wish, hold
+from workers.images.inputs import BadInputError, ImageSpec, Inputs, NoFaceInputError, load_image
 from workers.images.storage import Storage
 
 PORTRAIT = operation("hidream.variation").needs["image"]
@@ -29,29 +30,29 @@ def made(tmp_path: Path) -> Inputs:
 def test_a_link_leads_to_the_picture_as_the_provider_takes_it(made: Inputs, tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.new("RGB", (400, 400), "red").save(path)
-    cropped = made.link("image", str(path), Wish(PORTRAIT, Fit.CROP))
-    padded = made.link("image", str(path), Wish(PORTRAIT, Fit.PAD))
+    cropped = made.link("image", str(path), ImageSpec(PORTRAIT, Fit.CROP))
+    padded = made.link("image", str(path), ImageSpec(PORTRAIT, Fit.PAD))
     assert (cropped.media_type, cropped.width, cropped.height) == ("image/jpeg", 300, 400)
     assert (padded.width, padded.height) == (402, 536)
-    assert made.link("image", str(path), Wish(PORTRAIT, Fit.CROP)) is cropped
-    with pytest.raises(BadInputError, match=r"image: '.*wide\.png' cannot be used: it has 400 x 400 pixels"):
-        made.link("image", str(path), Wish(PORTRAIT, Fit.REJECT))
+    assert made.link("image", str(path), ImageSpec(PORTRAIT, Fit.CROP)) is cropped
+    with pytest.raises(BadInputError, match=names("image", "wide.png", "400 x 400")):
+        made.link("image", str(path), ImageSpec(PORTRAIT, Fit.REJECT))
 
 
 def test_a_picture_that_is_cut_off_is_found_before_it_is_paid_for() -> None:
     whole = FACE.read_bytes()
-    with pytest.raises(BadInputError, match=r"source: 'x' cannot be used: .*(cut off|damaged|truncated)"):
-        hold("source", "x", whole[: len(whole) * 3 // 4])
+    with pytest.raises(BadInputError, match=names("source", "x")):
+        load_image("source", "x", whole[: len(whole) * 3 // 4])
 
 
 def test_a_face_is_wanted_only_where_the_account_says_so(made: Inputs) -> None:
-    landscape = hold("target", "x", NO_FACE.read_bytes())
+    landscape = load_image("target", "x", NO_FACE.read_bytes())
     need = Need(Via.URL)
-    assert made.ready("target", "x", landscape, Wish(need)) is landscape
-    with pytest.raises(NoFaceInputError, match="target: 'x' shows no face"):
-        made.ready("target", "x", landscape, Wish(need, face=True))
-    portrait = hold("source", "y", FACE.read_bytes())
-    assert made.ready("source", "y", portrait, Wish(need, face=True)) is portrait
+    assert made.ready("target", "x", landscape, ImageSpec(need)) is landscape
+    with pytest.raises(NoFaceInputError, match=names("target", "x")):
+        made.ready("target", "x", landscape, ImageSpec(need, face=True))
+    portrait = load_image("source", "y", FACE.read_bytes())
+    assert made.ready("source", "y", portrait, ImageSpec(need, face=True)) is portrait
 
 
 def test_a_picture_is_looked_at_once() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.protocol import NotSentError
+from tests.http import URL
 from workers.http.ssrf import BadUrlError, ForbiddenAddressError, Guard
 
 PRIVATE = [
@@ -81,14 +81,14 @@ def test_addresses_that_are_not_public_are_refused_at_connect(address: str) -> N
 def test_literals_that_are_not_public_are_refused_in_the_url(address: str) -> None:
     host = f"[{address.partition('%')[0]}]" if ":" in address else address
     with pytest.raises(ForbiddenAddressError):
-        Guard().check_url(httpx.URL(f"http://{host}:8080/x"))
+        Guard().check_url(URL(f"http://{host}:8080/x"))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_pass(address: str) -> None:
     guard = Guard()
     guard.check_address("cdn.example", sockaddr(address))
-    guard.check_url(httpx.URL(f"https://[{address}]/" if ":" in address else f"https://{address}/"))
+    guard.check_url(URL(f"https://[{address}]/" if ":" in address else f"https://{address}/"))
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=4, network="127.0.0.0/8"))
@@ -123,12 +123,12 @@ def test_an_embedded_private_address_is_as_private(address: object) -> None:
 )
 def test_urls_that_cannot_be_used_are_refused(url: str) -> None:
     with pytest.raises(BadUrlError):
-        Guard().check_url(httpx.URL(url))
+        Guard().check_url(URL(url))
 
 
 @pytest.mark.parametrize("url", ["https://cdn.example/x", "http://cdn.example:8080/x?y=1", "https://1and1.example/"])
 def test_names_pass_until_they_are_resolved(url: str) -> None:
-    Guard().check_url(httpx.URL(url))
+    Guard().check_url(URL(url))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_allowed_host_may_be_private(entry: str, host: str, port: int, addres
     guard = Guard([entry])
     guard.check_address(host, sockaddr(address, port))
     scheme = "https" if port == 443 else "http"
-    guard.check_url(httpx.URL(f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"))
+    guard.check_url(URL(f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"))
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_allowing_one_host_allows_no_other(entry: str, host: str, port: int) -> 
 
 
 def test_the_default_port_counts_as_named() -> None:
-    Guard(["10.0.0.5:443"]).check_url(httpx.URL("https://10.0.0.5/x"))
+    Guard(["10.0.0.5:443"]).check_url(URL("https://10.0.0.5/x"))
     with pytest.raises(ForbiddenAddressError, match=r"10\.0\.0\.5:80"):
-        Guard(["10.0.0.5:443"]).check_url(httpx.URL("http://10.0.0.5/x"))
+        Guard(["10.0.0.5:443"]).check_url(URL("http://10.0.0.5/x"))
 
 
 @pytest.mark.parametrize("entry", ["", "https://cdn.example", "cdn.example/x", "user@cdn.example", "a b/c", "h:port"])

@@ -12,9 +12,10 @@ import fsspec
 import pytest
 from PIL import Image
 
+from tests.words import names
 from workers.config.settings import Settings
 from workers.images import inputs
-from workers.images.inputs import BadInputError, Inputs, InputTroubleError, hold
+from workers.images.inputs import BadInputError, Inputs, InputTroubleError, load_image
 from workers.images.storage import Storage
 
 
@@ -24,10 +25,14 @@ def png(color: str = "red", size: tuple[int, int] = (40, 30)) -> bytes:
     return out.getvalue()
 
 
+def inputs_in(folder: Path) -> Inputs:
+    settings = Settings(secret_key="key", public_url="https://shop.example", media_seconds=600)
+    return Inputs(settings, Storage(str(folder / "pictures")))
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Inputs:
-    settings = Settings(secret_key="key", public_url="https://shop.example", media_seconds=600)
-    return Inputs(settings, Storage(str(tmp_path / "pictures")))
+    return inputs_in(tmp_path)
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_a_link_is_made_anew_when_half_its_life_is_over(
     made: Inputs, portrait: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("workers.images.inputs.time.monotonic", lambda: now)
+    monkeypatch.setattr("workers.cache.time.monotonic", lambda: now)
     first = made.link("source", str(portrait))
     now += 299
     assert made.link("source", str(portrait)) is first
@@ -71,13 +76,19 @@ def test_a_link_is_made_anew_when_half_its_life_is_over(
     assert made.link("source", str(portrait)) is not first
 
 
-def test_only_so_many_links_are_remembered(made: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_links_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "REMEMBERED", 2)
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(png())
-        made.link("source", str(tmp_path / f"{number}.png"))
+    made = inputs_in(tmp_path)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(png())
+        made.link("source", str(path))
 
-    assert [Path(uri).name for uri, *_ in made._links] == ["1.png", "2.png"]
+    monkeypatch.setattr(Inputs, "read", lambda *_: pytest.fail("read again"))
+    for path in paths[1:]:
+        made.link("source", str(path))
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        made.link("source", str(paths[0]))
 
 
 def test_file_and_memory_addresses_are_read(made: Inputs, portrait: Path) -> None:
@@ -92,16 +103,16 @@ def test_file_and_memory_addresses_are_read(made: Inputs, portrait: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "empty|nothing|no picture"),
-        (b"<html>no</html>", "web page"),
-        (png()[:30], ""),
-        (b"GIF89a" + bytes(50), "a GIF"),
+        (b"", ["empty"]),
+        (b"<html>no</html>", ["web page"]),
+        (png()[:30], []),
+        (b"GIF89a" + bytes(50), ["GIF"]),
     ],
 )
-def test_what_is_no_picture_is_refused(made: Inputs, portrait: Path, content: bytes, why: str) -> None:
+def test_what_is_no_picture_is_refused(made: Inputs, portrait: Path, content: bytes, why: list[str]) -> None:
     portrait.write_bytes(content)
 
-    with pytest.raises(BadInputError, match=rf"^target: '.*a portrait\.jpg' cannot be used: .*({why})"):
+    with pytest.raises(BadInputError, match=names("target", "a portrait.jpg", *why)):
         made.link("target", str(portrait))
 
 
@@ -110,14 +121,14 @@ def test_what_moves_is_refused() -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:])
 
-    with pytest.raises(BadInputError, match="source: 'x' cannot be used: it is animated"):
-        hold("source", "x", out.getvalue())
+    with pytest.raises(BadInputError, match=names("source", "x", "animated")):
+        load_image("source", "x", out.getvalue())
 
 
 def test_what_is_not_there_is_refused(made: Inputs, tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match=r"image: '.*none\.png' cannot be read: No such file"):
+    with pytest.raises(BadInputError, match=names("image", "none.png")):
         made.link("image", str(tmp_path / "none.png"))
-    with pytest.raises(BadInputError, match=r"image: 'memory://nowhere/none\.png' does not exist"):
+    with pytest.raises(BadInputError, match=names("image", "memory://nowhere/none.png")):
         made.read("image", "memory://nowhere/none.png")
 
 
@@ -126,10 +137,10 @@ def test_what_is_too_large_is_refused_without_being_read(
 ) -> None:
     monkeypatch.setattr(inputs, "MAX_INPUT_BYTES", 10)
 
-    with pytest.raises(BadInputError, match=r"source: '.*' is larger than"):
+    with pytest.raises(BadInputError, match=names("source", "larger")):
         made.read("source", str(portrait))
 
 
 def test_a_storage_that_does_not_answer_is_trouble_and_no_verdict(made: Inputs) -> None:
-    with pytest.raises(InputTroubleError, match=r"source: 'nosuchscheme://bucket/a\.png' cannot be read"):
+    with pytest.raises(InputTroubleError, match=names("source", "nosuchscheme://bucket/a.png")):
         made.read("source", "nosuchscheme://bucket/a.png")

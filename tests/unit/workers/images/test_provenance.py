@@ -168,7 +168,7 @@ def test_a_chunk_before_the_header_is_no_trap() -> None:
     assert said(made) == [SWAP]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), kind=st.sampled_from(sorted(KINDS)))
 def test_any_size_of_any_kind_is_marked(size: tuple[int, int], kind: str) -> None:
     data = picture(kind, size)

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from workers.images.verify import BadPictureError, Picture, header, inspect, thumbnail, verify
+from tests.words import names
+from workers.images.thumbnails import thumbnail
+from workers.images.verify import BadPictureError, Picture, header, inspect, verify
 
 
 def picture(format_: str, size: tuple[int, int] = (64, 48), mode: str = "RGB", **options: object) -> bytes:
@@ -108,7 +110,7 @@ def test_a_photo_with_more_pictures_behind_it_is_a_jpeg() -> None:
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML"),
         (b'{"code": 500, "message": "internal"}', "JSON"),
         (b"Not Found", "text"),
-        (bytes(100), "no picture"),
+        (bytes(100), "not a picture"),
         (b"\xff\xd8\xff", "damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "damaged"),
         (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(8), "damaged"),
@@ -148,9 +150,9 @@ def test_a_png_is_refused_for_wrong_pixels_and_for_a_wrong_checksum_alone() -> N
 def test_what_hides_behind_a_picture_is_found(format_: str, hidden: bytes) -> None:
     data = picture(format_)
     verify(data + bytes(64))  # padding is harmless
-    with pytest.raises(BadPictureError, match="behind the picture's end"):
+    with pytest.raises(BadPictureError, match=names("end")):
         verify(data + hidden)
-    with pytest.raises(BadPictureError, match="behind the picture's end"):
+    with pytest.raises(BadPictureError, match=names("end")):
         verify(data + b"\xff\xd9" + bytes(500) + hidden + (b"" if hidden == zipped() else b"\xff\xd9"))
 
 
@@ -172,11 +174,11 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, in
 
 
 def test_a_small_file_that_unfolds_to_a_huge_picture_is_refused() -> None:
-    with pytest.raises(BadPictureError, match="unfold"):
+    with pytest.raises(BadPictureError, match="decompress"):
         inspect(png_claiming(10_000, 10_000))
     out = io.BytesIO()
     Image.new("RGB", (5000, 5000)).save(out, "PNG")
-    with pytest.raises(BadPictureError, match="unfold"):
+    with pytest.raises(BadPictureError, match="decompress"):
         inspect(out.getvalue())
 
 
@@ -234,7 +236,7 @@ def test_a_file_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
     page.write_bytes(b"<html>")
     loop.symlink_to(loop)
     for path, why in (
-        (tmp_path / "missing.jpg", "no such file"),
+        (tmp_path / "missing.jpg", "does not exist"),
         (tmp_path, "folder"),
         (empty, "empty"),
         (page, "web page"),

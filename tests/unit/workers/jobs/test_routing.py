@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recast.errors import InvalidJobError
+from tests.words import names, unsaid
 from workers.config.accounts import Account, parse
 from workers.images.uris import local_path
 from workers.jobs.lanes import lane_of, lane_operation
-from workers.jobs.request import MAX_PROMPT, MAX_URI, Ask
+from workers.jobs.request import MAX_PROMPT, MAX_URI, JobRequest
 from workers.jobs.routing import Reach, route
 
 HERE = "http://127.0.0.1:9"
@@ -45,76 +46,74 @@ PORTRAIT: dict[str, Any] = {"kind": "generate", "image": "https://example.com/a.
     ],
 )
 def test_lanes(ask: dict[str, Any], lane: str) -> None:
-    assert route(Ask(**ask), ACCOUNTS, PUBLIC) == lane
+    assert route(JobRequest(**ask), ACCOUNTS, PUBLIC) == lane
 
 
 @pytest.mark.parametrize(
-    ("change", "field", "told"),
+    ("change", "field", "facts"),
     [
-        ({"kind": "blend"}, "kind", "'blend' is unknown; allowed: swap, generate"),
-        ({"target": None}, "target", "is missing; a swap needs source and target"),
-        ({"target": ""}, "target", "is missing; a swap needs source and target"),
-        ({"image": "a.jpg"}, "image", "'a.jpg' has no use here; a swap takes source and target"),
-        ({"source": 5}, "source", "5 is not a path or URL"),
-        ({"source": "ftp://a/b"}, "source", "'ftp://a/b' has the scheme 'ftp'; allowed: a path, https:// or s3://"),
-        ({"source": "a\0b"}, "source", "it is too long or has a NUL character"),
-        ({"source": "a" * (MAX_URI + 1)}, "source", "it is too long or has a NUL character"),
-        ({"prompt": 5}, "prompt", "5 is not text"),
-        ({"prompt": "x" * (MAX_PROMPT + 1)}, "prompt", f"at most {MAX_PROMPT} characters"),
-        ({"prompt": "a\0b"}, "prompt", "without NUL"),
-        ({"prompt": "smile", "provider": "zhiqite"}, "prompt", "zhiqite.swap takes no prompt"),
-        ({"account": "nobody"}, "account", "'nobody' is unknown; allowed: piktid-a, qolaba-a, zhiqite-a, zhiqite-b"),
-        ({"account": "qolaba-a"}, "account", "'qolaba-a' cannot swap; the accounts are: zhiqite-a (zhiqite.swap"),
-        ({"provider": "nobody"}, "provider", "'nobody' is unknown; allowed: hidream, piktid, qolaba, "),
-        ({"provider": "hidream"}, "provider", "'hidream' has no account here; the accounts are: "),
+        ({"kind": "blend"}, "kind", ("blend", "swap", "generate")),
+        ({"target": None}, "target", ("source", "target")),
+        ({"target": ""}, "target", ("source", "target")),
+        ({"image": "a.jpg"}, "image", ("a.jpg", "source", "target")),
+        ({"source": 5}, "source", ("5", "path", "URL")),
+        ({"source": "ftp://a/b"}, "source", ("ftp://a/b", "ftp", "https://", "s3://")),
+        ({"source": "a\0b"}, "source", ("too long", "NUL")),
+        ({"source": "a" * (MAX_URI + 1)}, "source", ("too long", "NUL")),
+        ({"prompt": 5}, "prompt", ("5", "text")),
+        ({"prompt": "x" * (MAX_PROMPT + 1)}, "prompt", (str(MAX_PROMPT),)),
+        ({"prompt": "a\0b"}, "prompt", ("NUL",)),
+        ({"prompt": "smile", "provider": "zhiqite"}, "prompt", ("zhiqite.swap",)),
+        ({"account": "nobody"}, "account", ("nobody", "piktid-a", "qolaba-a", "zhiqite-a", "zhiqite-b")),
+        ({"account": "qolaba-a"}, "account", ("qolaba-a", "swap", "zhiqite-a", "zhiqite.swap")),
+        ({"provider": "nobody"}, "provider", ("nobody", "hidream", "piktid", "qolaba")),
+        ({"provider": "hidream"}, "provider", ("hidream",)),
         (
             {"provider": "piktid", "account": "zhiqite-a"},
             "provider",
-            "'piktid' has no account here under account 'zhiqite-a'",
+            ("piktid", "zhiqite-a"),
         ),
-        ({"operation": "zhiqite.dance"}, "operation", "'zhiqite.dance' is not to be had here; allowed: piktid.swap, "),
-        ({"operation": "qolaba.avatar"}, "operation", "'qolaba.avatar' cannot swap"),
+        ({"operation": "zhiqite.dance"}, "operation", ("zhiqite.dance", "piktid.swap")),
+        ({"operation": "qolaba.avatar"}, "operation", ("qolaba.avatar", "swap")),
         (
             {"provider": "zhiqite", "options": {"size": 3}},
             "options.size",
-            "zhiqite.swap has no such option; allowed: none",
+            ("zhiqite.swap",),
         ),
         (
             {**PORTRAIT, "source": None, "target": None, "options": {"batch": 9}},
             "options.batch",
-            "9 is not allowed for qolaba.consistency: ",
+            ("9", "qolaba.consistency"),
         ),
         (
             {**PORTRAIT, "source": None, "target": None, "prompt": " "},
             "prompt",
-            "is missing; qolaba.consistency needs one",
+            ("qolaba.consistency",),
         ),
     ],
 )
-def test_refusals(change: dict[str, Any], field: str, told: str) -> None:
+def test_refusals(change: dict[str, Any], field: str, facts: tuple[str, ...]) -> None:
     with pytest.raises(InvalidJobError) as caught:
-        route(Ask(**{**SWAP, **change}), ACCOUNTS, PUBLIC)
+        route(JobRequest(**{**SWAP, **change}), ACCOUNTS, PUBLIC)
 
     assert caught.value.field == field
-    assert told in caught.value.message
+    assert unsaid(caught.value.message, *facts) == []
 
 
 def test_a_local_file_needs_a_way_to_a_provider_that_fetches() -> None:
-    ask = Ask("swap", source="a.jpg", target="https://example.com/b.jpg", provider="zhiqite")
+    ask = JobRequest("swap", source="a.jpg", target="https://example.com/b.jpg", provider="zhiqite")
 
-    with pytest.raises(
-        InvalidJobError, match=r"'a\.jpg' is a local file and zhiqite\.swap fetches .* set RECAST_PUBLIC_URL"
-    ):
+    with pytest.raises(InvalidJobError, match=names("a.jpg", "zhiqite.swap", "RECAST_PUBLIC_URL")):
         route(ask, ACCOUNTS, FAR)
     for reach in (PUBLIC, Reach(public_url=False, presigned=True)):
         assert route(ask, ACCOUNTS, reach) == "zhiqite.swap"
     # Where another provider takes bytes, the job is for that one.
-    assert route(Ask("swap", source="a.jpg", target="b.jpg"), ACCOUNTS, FAR) == "piktid.swap"
+    assert route(JobRequest("swap", source="a.jpg", target="b.jpg"), ACCOUNTS, FAR) == "piktid.swap"
 
 
 def test_without_accounts_nothing_can_be_done() -> None:
-    with pytest.raises(InvalidJobError, match=r"kind: 'swap' cannot swap; the accounts are: none"):
-        route(Ask(**SWAP), {}, PUBLIC)
+    with pytest.raises(InvalidJobError, match=names("kind", "swap")):
+        route(JobRequest(**SWAP), {}, PUBLIC)
 
 
 @pytest.mark.parametrize(

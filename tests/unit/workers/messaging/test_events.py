@@ -3,7 +3,7 @@ from __future__ import annotations
 from models.batches import SINGLES
 from models.states import JobState
 from workers.jobs.moves import Moved
-from workers.messaging.events import BURST_SECONDS, JOBS_PER_SECOND, SAMPLED_PER_SECOND, Sampler
+from workers.messaging.task_events import BURST_SECONDS, JOBS_PER_SECOND, SAMPLED_PER_SECOND, Sampler
 
 
 class Time:

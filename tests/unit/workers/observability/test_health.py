@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import wait_for
+from tests.words import unsaid
 from workers.messaging.heartbeat import Heartbeat, file_of
 from workers.observability import health
 from workers.observability.health import Pulse, judge
@@ -32,7 +33,7 @@ def stuck() -> Iterator[threading.Event]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 1.0)
 
 
 def well() -> None:
@@ -64,7 +65,8 @@ def test_a_broken_part_is_named_with_its_error_and_since_when(path: Path) -> Non
     pulse.beat()
     verdict = judge(path)
     assert not verdict.healthy
-    assert verdict.reasons == (f"database: ConnectionError: refused (since {since})",)
+    (reason,) = verdict.reasons
+    assert unsaid(reason, "database", "ConnectionError: refused", since) == []
     assert verdict.parts["broker"]["ok"]
 
 
@@ -79,7 +81,7 @@ def test_a_part_that_hangs_is_bad_and_is_not_asked_again_until_it_answers(path: 
     pulse.beat()
     pulse.beat()
     verdict = judge(path)
-    assert verdict.reasons[0].startswith("broker: no answer within 0.2 s (since ")
+    assert unsaid(verdict.reasons[0], "broker", "1 s") == []
     assert verdict.parts["database"]["ok"]
     assert len(asked) == 1
     stuck.set()
@@ -111,7 +113,8 @@ def test_a_process_that_fell_silent_is_ill(path: Path) -> None:
     now = datetime.now(UTC)
     assert judge(path, now + limit - timedelta(seconds=1)).healthy
     verdict = judge(path, now + limit + timedelta(seconds=1))
-    assert verdict.reasons == ("silent: its last heartbeat is 16 s old, and 15 s are allowed",)
+    (reason,) = verdict.reasons
+    assert unsaid(reason, "16 s", "15 s") == []
     assert not judge(path, now - timedelta(hours=1)).healthy, "a clock that was set back proves nothing"
 
 
@@ -121,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_as_bad_as_none(path: Path, text: str) -> 
     path.write_text(text)
     verdict = judge(path)
     assert not verdict.healthy
-    assert "cannot be read" in verdict.reasons[0]
+    assert unsaid(verdict.reasons[0], "read") == []
 
 
 def test_nobody_keeps_the_file(path: Path) -> None:

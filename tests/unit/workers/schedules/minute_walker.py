@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
+REACH = 4 * DAY  # before and after a change
 DAYS_OF_WEEK = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 #: Zones and days about their changes of 2026: an hour at night, half an hour, an hour at midnight.
@@ -53,14 +54,15 @@ class Cron:
         return "*" in (self.minute.text[0], self.hour.text[0])
 
     def fits(self, wall: datetime) -> bool:
+        if (
+            wall.minute not in self.minute.allowed
+            or wall.hour not in self.hour.allowed
+            or wall.month not in self.month.allowed
+        ):
+            return False
         day, weekday = wall.day in self.day.allowed, wall.isoweekday() % 7 in self.weekday.allowed
         both = "*" in (self.day.text[0], self.weekday.text[0])
-        return (
-            wall.minute in self.minute.allowed
-            and wall.hour in self.hour.allowed
-            and wall.month in self.month.allowed
-            and (day and weekday if both else day or weekday)
-        )
+        return day and weekday if both else day or weekday
 
 
 @lru_cache(maxsize=len(CHANGES))
@@ -70,9 +72,9 @@ def clock(zone: str, day: datetime) -> list[tuple[datetime, datetime, list[datet
     The last is empty while the clock repeats itself, and holds several readings after it has skipped some.
     """
     shown: list[tuple[datetime, datetime, list[datetime]]] = []
-    moment = day - 5 * DAY
+    moment = day - REACH
     latest = _wall(moment, zone)
-    while (moment := moment + MINUTE) <= day + 5 * DAY:
+    while (moment := moment + MINUTE) <= day + REACH:
         wall = _wall(moment, zone)
         fresh = []
         while latest < wall:
@@ -85,12 +87,17 @@ def clock(zone: str, day: datetime) -> list[tuple[datetime, datetime, list[datet
 def walk(cron: Cron, change: tuple[str, datetime], begin: datetime, end: datetime) -> list[datetime]:
     """Every moment in (begin, end] at which `cron` fires, within four days of the change."""
     zone, day = change
-    assert day - 4 * DAY <= begin <= end <= day + 4 * DAY
-    return [
-        moment
-        for moment, wall, fresh in clock(zone, day)
-        if begin < moment <= end and any(map(cron.fits, [wall] if cron.intervals else fresh))
-    ]
+    assert day - REACH <= begin <= end <= day + REACH
+    shown = clock(zone, day)
+    first = (begin - day + REACH) // MINUTE  # the first moment that is later than `begin`
+    repeats = cron.intervals
+    found = []
+    for moment, wall, fresh in shown[first:]:
+        if moment > end:
+            break
+        if any(map(cron.fits, [wall] if repeats else fresh)):
+            found.append(moment)
+    return found
 
 
 def _wall(moment: datetime, zone: str) -> datetime:

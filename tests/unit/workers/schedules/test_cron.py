@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from models.schedules import CatchUp
 from tests.unit.workers.schedules.minute_walker import CHANGES, CRONS, DAY, MINUTE, Cron, walk
+from tests.words import names
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
-from workers.schedules.cron import ON_TIME, ScheduleError, Timetable, due
+from workers.schedules.cron import ON_TIME, CronSchedule, ScheduleError, due
 
 HOUR = timedelta(hours=1)
 WINDOW = timedelta(hours=30)
@@ -22,16 +23,16 @@ WINDOW = timedelta(hours=30)
 
 def between(cron: str, zone: str, begin: datetime, end: datetime) -> list[datetime]:
     """Moments in (begin, end] at which a schedule fires."""
-    return list(takewhile(lambda moment: moment <= end, Timetable(cron, zone).after(begin)))
+    return list(takewhile(lambda moment: moment <= end, CronSchedule(cron, zone).after(begin)))
 
 
 def local(moments: Sequence[datetime], zone: str) -> list[str]:
-    return [f"{moment.astimezone(Timetable('* * * * *', zone).local):%m-%d %H:%M %Z}" for moment in moments]
+    return [f"{moment.astimezone(CronSchedule('* * * * *', zone).local):%m-%d %H:%M %Z}" for moment in moments]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cron=CRONS, change=st.sampled_from(CHANGES), back=st.integers(0, 40).map(lambda hours: hours * HOUR))
-def test_a_timetable_is_what_a_walk_over_every_minute_finds(
+def test_a_cron_schedule_is_what_a_walk_over_every_minute_finds(
     cron: Cron, change: tuple[str, datetime], back: timedelta
 ) -> None:
     zone, day = change
@@ -45,7 +46,7 @@ def test_a_timetable_is_what_a_walk_over_every_minute_finds(
     assert found == walk(cron, change, begin, end)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cron=CRONS, change=st.sampled_from(CHANGES), minutes=st.integers(0, 4 * 24 * 60))
 def test_it_does_not_matter_where_the_looking_begins(cron: Cron, change: tuple[str, datetime], minutes: int) -> None:
     zone, day = change
@@ -81,7 +82,7 @@ def test_it_does_not_matter_where_the_looking_begins(cron: Cron, change: tuple[s
     ],
 )  # fmt: skip
 def test_changes_of_the_clock(zone: str, day: tuple[int, int, int], cron: str, fires: list[str]) -> None:
-    midnight = datetime(*day, tzinfo=Timetable(cron, zone).local)
+    midnight = datetime(*day, tzinfo=CronSchedule(cron, zone).local)
     begin = midnight.astimezone(UTC) - MINUTE
 
     assert local(between(cron, zone, begin, (midnight + DAY - MINUTE).astimezone(UTC)), zone) == fires
@@ -90,38 +91,38 @@ def test_changes_of_the_clock(zone: str, day: tuple[int, int, int], cron: str, f
 def test_leap_days() -> None:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
 
-    assert list(islice(Timetable("0 3 29 2 *").after(begin), 3)) == [
+    assert list(islice(CronSchedule("0 3 29 2 *").after(begin), 3)) == [
         datetime(year, 2, 29, 3, tzinfo=UTC) for year in (2028, 2032, 2036)
     ]
-    assert Timetable("0 0 29 2 *").next_after(datetime(2096, 3, 1, tzinfo=UTC)).year == 2104, "2100 has no leap day"
-    assert Timetable("0 0 L 2 *").next_after(datetime(2028, 2, 1, tzinfo=UTC)).day == 29
+    assert CronSchedule("0 0 29 2 *").next_after(datetime(2096, 3, 1, tzinfo=UTC)).year == 2104, "2100 has no leap day"
+    assert CronSchedule("0 0 L 2 *").next_after(datetime(2028, 2, 1, tzinfo=UTC)).day == 29
 
 
 @pytest.mark.parametrize(
     ("cron", "message"),
     [
-        ("61 * * * *", "cron: '61 * * * *': bad minute; allowed: minute hour"),
-        ("* 24 * * *", "bad hour"),
-        ("0 0 0 * *", "bad day-of-month"),
-        ("0 0 * 13 *", "bad month"),
-        ("0 0 * * FUN", "bad day-of-week"),
-        ("0 0 30 2 *", "bad day-of-month"),
-        ("0 0 */20 * 1L", "fits no day of any year"),
-        ("* * * *", "has 4 fields"),
-        ("0 * * * * *", "has 6 fields"),
-        ("@daily", "has 1 fields"),
-        ("", "has 0 fields"),
+        ("61 * * * *", names("cron", "61 * * * *", "minute")),
+        ("* 24 * * *", names("cron", "hour")),
+        ("0 0 0 * *", names("cron", "day-of-month")),
+        ("0 0 * 13 *", names("cron", "month")),
+        ("0 0 * * FUN", names("cron", "day-of-week")),
+        ("0 0 30 2 *", names("cron", "day-of-month")),
+        ("0 0 */20 * 1L", names("cron", "0 0 */20 * 1L")),
+        ("* * * *", names("cron", "4")),
+        ("0 * * * * *", names("cron", "6")),
+        ("@daily", names("cron", "1")),
+        ("", names("cron", "0")),
     ],
 )
 def test_a_wrong_expression_is_told(cron: str, message: str) -> None:
-    with pytest.raises(ScheduleError, match=message.replace("*", r"\*")):
-        Timetable(cron)
+    with pytest.raises(ScheduleError, match=message):
+        CronSchedule(cron)
 
 
 @pytest.mark.parametrize("zone", ["Mars/Base", "Europe", "", "../etc", "CET+1", "\0"])
 def test_a_wrong_zone_is_told(zone: str) -> None:
-    with pytest.raises(ScheduleError, match=r"zone: .* is unknown; allowed: names such as Europe/Berlin"):
-        Timetable("0 3 * * *", zone)
+    with pytest.raises(ScheduleError, match=names("zone", "Europe/Berlin")):
+        CronSchedule("0 3 * * *", zone)
 
 
 def test_beats_send_ticks_that_do_not_pile_up() -> None:
@@ -150,7 +151,7 @@ def expected(planned: list[datetime], ticks: list[datetime], catch_up: CatchUp) 
     return fired
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cron=CRONS,
     change=st.sampled_from(CHANGES),
@@ -166,15 +167,15 @@ def test_after_outages_exactly_what_the_policy_says_fires(
         ticks.append(ticks[-1] + timedelta(seconds=seconds))
     ticks = [tick for tick in ticks if tick <= day + 4 * DAY]
     try:
-        timetable = Timetable(str(cron), zone)
+        cron_schedule = CronSchedule(str(cron), zone)
     except ScheduleError:
         return
     fired: list[datetime] = []
     missed: list[datetime] = []
-    next_at = timetable.next_after(ticks[0])
+    next_at = cron_schedule.next_after(ticks[0])
     for tick in ticks[1:]:
         if next_at <= tick:
-            found = due(timetable, next_at, tick, catch_up, WINDOW)
+            found = due(cron_schedule, next_at, tick, catch_up, WINDOW)
             fired += found.times
             missed += found.missed
             next_at = found.next_at
@@ -192,7 +193,7 @@ def test_after_outages_exactly_what_the_policy_says_fires(
 def test_two_days_without_a_tick(catch_up: CatchUp, fires: list[str]) -> None:
     begin = datetime(2026, 6, 1, 7, tzinfo=UTC)
     first = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    found = due(Timetable("0 */6 * * *"), first, begin + 2 * DAY, catch_up, WINDOW)
+    found = due(CronSchedule("0 */6 * * *"), first, begin + 2 * DAY, catch_up, WINDOW)
 
     assert [f"{moment:%d %H}" for moment in found.times] == fires
     assert found.made_up == len(found.times), "all of them are late"

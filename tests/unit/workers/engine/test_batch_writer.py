@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from workers.engine import runner
-from workers.engine.runner import GROUP_SIZE, Group
+from workers.backoff import Backoff
+from workers.engine import batch_writer
+from workers.engine.batch_writer import GROUP_SIZE, BatchWriter
 from workers.engine.runtime import Runtime
 
 
@@ -36,8 +37,8 @@ def unsendable() -> Exception:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "GROUP_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "DATABASE_RETRY_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(batch_writer, "GROUP_SECONDS", 0.0)
+    monkeypatch.setattr(batch_writer, "DATABASE_RETRY", Backoff(first=0.0, cap=0.0))
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Table:
     #: How many more times it is away.
     absences: int = 0
     rows: list[int] = field(default_factory=list)
-    spoiled: list[int] = field(default_factory=list)
+    fallen_back: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
@@ -68,16 +69,20 @@ class Table:
         self.rows += outcomes
         return len(outcomes)
 
-    async def tell(self, written: int) -> None:
+    async def notify(self, written: int) -> None:
         self.told.append(written)
 
-    def spoil(self, session: Session, outcome: int, error: Exception) -> None:
+    def write_fallback(self, session: Session, outcome: int, error: Exception) -> None:
         del session, error
-        self.spoiled.append(outcome)
+        self.fallen_back.append(outcome)
 
-    def group(self, after: Callable[[int], Any] | None = None) -> Group[int]:
-        return Group(
-            cast("Runtime", self), self.write, after=after or self.tell, spoiled=self.spoil, done=self.done.append
+    def group(self, after: Callable[[int], Any] | None = None) -> BatchWriter[int]:
+        return BatchWriter(
+            cast("Runtime", self),
+            self.write,
+            after=after or self.notify,
+            fallback=self.write_fallback,
+            done=self.done.append,
         )
 
     def settle(self, outcomes: Sequence[int], after: Callable[[int], Any] | None = None) -> Table:
@@ -126,12 +131,12 @@ def test_an_outcome_does_not_wait_for_company_for_long() -> None:
 
 
 @given(number=st.integers(1, 40), poison=st.frozensets(st.integers(0, 39), max_size=6))
-def test_only_what_the_database_refuses_is_spoiled(number: int, poison: frozenset[int]) -> None:
+def test_only_what_the_database_refuses_goes_to_the_fallback(number: int, poison: frozenset[int]) -> None:
     table = Table(poison=poison).settle(range(number))
 
     refused = sorted(poison & set(range(number)))
-    assert sorted(table.spoiled) == refused
-    assert sorted(table.rows + table.spoiled) == list(range(number)), "each exactly once"
+    assert sorted(table.fallen_back) == refused
+    assert sorted(table.rows + table.fallen_back) == list(range(number)), "each exactly once"
     assert sorted(table.done) == list(range(number))
     assert sum(table.told) == len(table.rows)
 
@@ -140,7 +145,7 @@ def test_only_what_the_database_refuses_is_spoiled(number: int, poison: frozense
 def test_one_poisoned_outcome_among_many_costs_few_statements(error: Callable[[], Exception]) -> None:
     table = Table(poison=frozenset({77}), error=error).settle(range(GROUP_SIZE))
 
-    assert table.spoiled == [77]
+    assert table.fallen_back == [77]
     assert len(table.rows) == GROUP_SIZE - 1
     assert len(table.groups) <= 2 * GROUP_SIZE.bit_length() + 1
 
@@ -150,14 +155,14 @@ def test_a_database_that_is_away_is_asked_again_with_the_outcomes_in_hand() -> N
 
     assert table.rows == list(range(5))
     assert table.groups == [5]
-    assert table.spoiled == []
+    assert table.fallen_back == []
 
 
 @given(poison=st.frozensets(st.integers(0, 19), max_size=4), absences=st.integers(0, 6))
 def test_trouble_of_both_kinds(poison: frozenset[int], absences: int) -> None:
     table = Table(poison=poison, absences=absences).settle(range(20))
 
-    assert sorted(table.rows + table.spoiled) == list(range(20))
+    assert sorted(table.rows + table.fallen_back) == list(range(20))
 
 
 def test_outcomes_that_come_while_the_database_is_away_wait_too() -> None:
@@ -177,33 +182,33 @@ def test_outcomes_that_come_while_the_database_is_away_wait_too() -> None:
 def test_a_database_that_goes_away_before_others_are_told_costs_no_outcome() -> None:
     absences = 2
 
-    async def tell(_: int) -> None:
+    async def notify(_: int) -> None:
         nonlocal absences
         if absences:
             absences -= 1
             raise away()
 
-    table = Table().settle(range(3 * GROUP_SIZE), after=tell)
+    table = Table().settle(range(3 * GROUP_SIZE), after=notify)
 
     assert table.rows == list(range(3 * GROUP_SIZE))
 
 
-def test_a_database_that_goes_away_while_an_outcome_is_spoiled_costs_none() -> None:
-    class AwayWhileSpoiling(Table):
-        def spoil(self, session: Session, outcome: int, error: Exception) -> None:
+def test_a_database_that_goes_away_while_an_outcome_is_written_by_the_fallback_costs_none() -> None:
+    class AwayInTheFallback(Table):
+        def write_fallback(self, session: Session, outcome: int, error: Exception) -> None:
             if not self.told:
                 self.told.append(0)
                 raise away()
-            super().spoil(session, outcome, error)
+            super().write_fallback(session, outcome, error)
 
-    table = AwayWhileSpoiling(poison=frozenset({1})).settle(range(2))
+    table = AwayInTheFallback(poison=frozenset({1})).settle(range(2))
 
     assert table.rows == [0]
-    assert table.spoiled == [1]
+    assert table.fallen_back == [1]
 
 
-def test_what_the_driver_cannot_even_send_is_spoiled_too() -> None:
+def test_what_the_driver_cannot_even_send_goes_to_the_fallback_too() -> None:
     table = Table(poison=frozenset({2}), error=unsendable).settle(range(5))
 
     assert sorted(table.rows) == [0, 1, 3, 4]
-    assert table.spoiled == [2]
+    assert table.fallen_back == [2]

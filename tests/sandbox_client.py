@@ -9,25 +9,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from PIL import Image
 
 from sandbox import SandboxConfig
 from sandbox.app import build
+from tests.http import ASGITransport, BaseTransport, Client, Request, Response
+from tests.stack import wait_for
 
-PORTRAITS = Path(__file__).parents[3] / "examples" / "portraits"
-PATIENCE = 30.0  # seconds a condition is waited for; it comes within one
+PATIENCE = 60.0  # seconds a call is waited for; it takes milliseconds
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds, looking now and then."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+    wait_for(condition, every=0.005)
 
 
 def picture(data: bytes) -> Image.Image:
@@ -98,32 +94,32 @@ def receiving(*answers: tuple[int, bytes]) -> Iterator[Receiver]:
         server.server_close()
 
 
-class _Bridge(httpx.BaseTransport):
+class _Bridge(BaseTransport):
     """Carries requests to an ASGI application that lives on the portal's event loop."""
 
-    def __init__(self, portal: BlockingPortal, transport: httpx.ASGITransport) -> None:
+    def __init__(self, portal: BlockingPortal, transport: ASGITransport) -> None:
         self._portal = portal
         self._transport = transport
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Request) -> Response:
         return self._portal.call(self._answer, request)
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: Request) -> Response:
         answer = await self._transport.handle_async_request(request)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        return Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
 @contextmanager
-def connected(config: SandboxConfig, headers: Mapping[str, str]) -> Iterator[httpx.Client]:
+def connected(config: SandboxConfig, headers: Mapping[str, str]) -> Iterator[Client]:
     """Run a sandbox for as long as the context lasts, and give a client that sends `headers` with each request."""
     app = build(config)
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
-        httpx.Client(
+        Client(
             base_url="http://sandbox",
             headers=headers,
-            transport=_Bridge(portal, httpx.ASGITransport(app)),
+            transport=_Bridge(portal, ASGITransport(app)),
         ) as client,
     ):
         yield client

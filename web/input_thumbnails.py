@@ -1,20 +1,21 @@
-"""Small copies of the pictures that jobs name, for the gallery: made when they are first looked at, then remembered."""
+"""Thumbnails of input pictures, for the gallery: made when a page first shows them, then cached."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 
 from starlette.concurrency import run_in_threadpool
 
+from workers.cache import Cache
 from workers.http.client import HttpClient, TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DownloadError, fetch
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError
-from workers.images.verify import BadPictureError, thumbnail
+from workers.images.thumbnails import thumbnail
+from workers.images.verify import BadPictureError
 
-REMEMBERED = 512  # small copies, of about 15 KB each
-AT_ONCE = 3  # pictures decoded side by side: a page asks for dozens
+CACHED = 512  # thumbnails, of about 15 KB each
+AT_ONCE = 3  # pictures decoded at the same time: a page requests dozens
 FETCH_SECONDS = 15.0
 
 
@@ -22,36 +23,32 @@ class NoPictureError(Exception):
     """The picture cannot be shown."""
 
 
-class Before:
-    """Makes small copies.
+class InputThumbnails:
+    """Makes thumbnails of input pictures.
 
     Args:
-        inputs: reads pictures of this machine and of object storage, as workers do.
-        client: fetches those named by URL; its guard keeps it off what is not public.
+        inputs: reads pictures from this machine and from object storage, as workers do.
+        client: fetches pictures named by URL; its guard blocks addresses that are not public.
     """
 
     def __init__(self, inputs: Inputs, client: HttpClient) -> None:
         self._inputs, self._client = inputs, client
-        self._made: OrderedDict[str, bytes] = OrderedDict()
+        self._made: Cache[str, bytes] = Cache(CACHED)
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def small(self, role: str, uri: str) -> bytes:
-        """The small copy of the picture at `uri`, a JPEG or WebP.
+    async def thumbnail(self, role: str, uri: str) -> bytes:
+        """The thumbnail of the picture at `uri`, a JPEG or WebP.
 
         Raises:
-            NoPictureError: there is none that can be shown.
+            NoPictureError: the picture cannot be read or decoded.
         """
-        made = self._made.get(uri)
-        if made is None:
-            async with self._places:
-                made = await self._make(role, uri)
-            self._made[uri] = made
-            while len(self._made) > REMEMBERED:
-                self._made.popitem(last=False)
-        self._made.move_to_end(uri)
-        return made
+        return await self._made.get_or_await(uri, lambda: self._make(role, uri))
 
     async def _make(self, role: str, uri: str) -> bytes:
+        async with self._places:
+            return await self._shrunk(role, uri)
+
+    async def _shrunk(self, role: str, uri: str) -> bytes:
         try:
             if uri.lower().startswith(("http://", "https://")):
                 data = await fetch(self._client, uri, timeout=FETCH_SECONDS)

@@ -1,7 +1,7 @@
-"""Task events of catalogs' jobs, which no task of Celery's stands for: sent at their end, so that Flower shows them.
+"""Task events of catalogs' jobs, which have no Celery task: sent when a job ends, so that Flower shows it.
 
-Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so only a few jobs are shown: of what
-succeeds a sample, unless all is asked for, and never more than `JOBS_PER_SECOND`. The truth is in PostgreSQL.
+Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so only a few jobs are shown: a sample
+of the successful ones, unless all are requested, and never more than `JOBS_PER_SECOND`. The truth is in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.states import ANNOUNCED_JOB_STATES, JobState
-from workers.http.client import clock
+from models.fragments import columns, last_attempt
+from models.jobs import ROLES
+from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
+from recast.money import Money
+from workers.http.exchange import clock
 from workers.jobs.moves import Moved
 from workers.messaging.app import app
 
@@ -30,13 +33,12 @@ log = structlog.get_logger()
 
 _hostnames: list[str] = []
 
-_DETAILS = text("""
-    SELECT j.id, j.kind, j.key, b.name AS batch, j.source, j.target, j.image, j.state, j.reason, j.error,
+_DETAILS = text(f"""
+    SELECT j.id, j.kind, j.key, b.name AS batch, {columns(ROLES, "j")}, j.state, j.reason, j.error,
         coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation, last.cost,
         extract(epoch FROM j.finished_at - coalesce(j.started_at, j.created_at))::float8 AS seconds
-    FROM jobs j JOIN batches b ON b.id = j.batch_id LEFT JOIN LATERAL (
-        SELECT account, operation, cost FROM attempts WHERE job_id = j.id ORDER BY number DESC LIMIT 1
-    ) last ON true
+    FROM jobs j JOIN batches b ON b.id = j.batch_id
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation, cost")} last ON true
     WHERE j.id = ANY(:ids) ORDER BY j.seq
 """)
 
@@ -87,8 +89,8 @@ class Sampler:
         return shown + good[: self._all.take(self._good.take(len(good)))]
 
 
-def show(session: Session, job_ids: Sequence[str]) -> None:
-    """Send the events of these jobs; where no worker runs, or the broker is away, nobody sees them."""
+def show(session: Session, job_ids: Sequence[str], currency: str) -> None:
+    """Send the events of these jobs; where no worker runs, or the broker is unavailable, they are lost."""
     if not _hostnames:
         return
     rows = session.execute(_DETAILS, {"ids": list(job_ids)}).all()
@@ -98,20 +100,20 @@ def show(session: Session, job_ids: Sequence[str]) -> None:
                 arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
                 dispatcher.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
                 dispatcher.send("task-started", uuid=row.id)
-                kind, fields = _ending(row)
+                kind, fields = _ending(row, currency)
                 dispatcher.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
     except OperationalError as error:
         log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
 
 
-_ARGUMENTS = ("batch", "key", "account", "operation", "source", "target", "image")
+_ARGUMENTS = ("batch", "key", "account", "operation", *ROLES)
 
 
-def _ending(row: Any) -> tuple[str, dict[str, Any]]:
+def _ending(row: Any, currency: str) -> tuple[str, dict[str, Any]]:
     if row.state == JobState.SUCCEEDED:
-        return "task-succeeded", {"result": f"{row.operation} at {row.account}, {row.cost}"}
+        return "task-succeeded", {"result": f"{row.operation} at {row.account}, {Money(row.cost, currency)}"}
     if row.state == JobState.CANCELED:
-        return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == "expired"}
+        return "task-revoked", {"terminated": False, "signum": None, "expired": row.reason == Reason.EXPIRED}
     said = f"{row.state} ({row.reason}): {row.error or 'no reason was recorded'}"
     return "task-failed", {"exception": said[:EVENT_CHARS], "traceback": ""}
 

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageChops
@@ -17,7 +16,9 @@ from PIL import Image, ImageChops
 from faces import detect, portrait
 from sandbox import SandboxConfig
 from sandbox.cartoon import cartoon
-from tests.unit.sandbox.client import PORTRAITS, connected, encoded, picture, until
+from tests.http import Client, Response
+from tests.sandbox_client import connected, encoded, picture, until
+from tests.stack import PORTRAITS
 
 ZHIQITE = "/zhiqite/AIGCImgOpenServ/saas/tool"
 SIDE = 320
@@ -29,7 +30,7 @@ HEADERS = {
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
+def client(tmp_path: Path) -> Iterator[Client]:
     with connected(SandboxConfig(home=tmp_path, latency=0, inbox_gap=0), HEADERS) as client:
         yield client
 
@@ -66,7 +67,7 @@ def changed(result: Image.Image, target: Image.Image) -> list[bool]:
     return [half.getbbox() is not None for half in halves]
 
 
-def fused(client: httpx.Client, **more: object) -> dict[str, Any]:
+def fused(client: Client, **more: object) -> dict[str, Any]:
     order = {"sourceUrl": [data_url(astronaut())], "targetUrl": data_url(both()), "businessTaskId": "one"}
     assert client.post(f"{ZHIQITE}/face/fusion", json=order | more).json()["code"] == "200"
 
@@ -87,7 +88,7 @@ def fused(client: httpx.Client, **more: object) -> dict[str, Any]:
     ],
 )
 def test_a_fusion_swaps_the_face_it_was_told_to_or_both(
-    client: httpx.Client, more: dict[str, object], halves: list[bool]
+    client: Client, more: dict[str, object], halves: list[bool]
 ) -> None:
     answer = fused(client, **more)
     result = picture(client.get(answer["data"]["outputImageUrl"]).content)
@@ -97,18 +98,18 @@ def test_a_fusion_swaps_the_face_it_was_told_to_or_both(
 @pytest.mark.parametrize(
     "more", [{"faceIdx": 3}, {"sourceUrl": [data_url(astronaut())] * 2, "targetUrl": data_url(officer())}]
 )
-def test_a_fusion_onto_a_face_that_is_not_there_fails(client: httpx.Client, more: dict[str, object]) -> None:
+def test_a_fusion_onto_a_face_that_is_not_there_fails(client: Client, more: dict[str, object]) -> None:
     answer = fused(client, **more)
     assert (answer["data"]["status"], "face" in answer["msg"]) == (2, True)
 
 
 @pytest.fixture
-def piktid(client: httpx.Client) -> Callable[..., httpx.Response]:
+def piktid(client: Client) -> Callable[..., Response]:
     """Post to PiktID, signed in."""
     login = base64.b64encode(b"sandbox:sandbox").decode()
     token = client.post("/piktid/tokens", headers={"Authorization": f"Basic {login}"}).json()["access_token"]
 
-    def post(path: str, **more: Any) -> httpx.Response:
+    def post(path: str, **more: Any) -> Response:
         return client.post(f"/piktid{path}", headers={"Authorization": f"Bearer {token}"}, **more)
 
     return post
@@ -120,7 +121,7 @@ def upload(image: Image.Image, **form: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("face", "halves"), [(0, [True, False]), (1, [False, True])])
 def test_piktid_counts_faces_from_the_left_and_swaps_heads(
-    client: httpx.Client, piktid: Callable[..., httpx.Response], face: int, halves: list[bool]
+    client: Client, piktid: Callable[..., Response], face: int, halves: list[bool]
 ) -> None:
     source = officer() if face else astronaut()
     identity = piktid("/consistent_identities/upload_face", **upload(source)).json()["identity_name"]
@@ -152,7 +153,7 @@ def test_piktid_counts_faces_from_the_left_and_swaps_heads(
     assert heights[1] == heights[2] > 1.2 * heights[0]  # a head with its hair is higher than a face
 
 
-def test_piktid_finds_no_face_and_does_not_approve_a_small_one(piktid: Callable[..., httpx.Response]) -> None:
+def test_piktid_finds_no_face_and_does_not_approve_a_small_one(piktid: Callable[..., Response]) -> None:
     plain = Image.new("RGB", (256, 256), "#4e79a7")
     faces = piktid("/consistent_identities/upload_target", **upload(plain)).json()["faces"]
     assert (faces["number_of_faces"], faces["approved_faces"]) == (0, [])
@@ -165,7 +166,7 @@ def test_piktid_finds_no_face_and_does_not_approve_a_small_one(piktid: Callable[
     assert piktid("/consistent_identities/upload_target", **broken).status_code == 400
 
 
-def test_a_variation_has_the_inputs_size_and_person(client: httpx.Client) -> None:
+def test_a_variation_has_the_inputs_size_and_person(client: Client) -> None:
     model = astronaut().crop((40, 0, 280, 320))
     submit = "/hidream/api-pub/ec/v3/image/variation/async"
     order = {"image": base64.b64encode(encoded(model)).decode(), "template_id": 22}
@@ -186,14 +187,14 @@ def test_a_variation_has_the_inputs_size_and_person(client: httpx.Client) -> Non
     assert ImageChops.difference(*found).getbbox() is not None
 
 
-def test_a_variation_of_what_cannot_be_fetched_is_refused(client: httpx.Client) -> None:
+def test_a_variation_of_what_cannot_be_fetched_is_refused(client: Client) -> None:
     submit = "/hidream/api-pub/ec/v3/image/variation/async"
     answer = client.post(submit, json={"image": "http://127.0.0.1:1/a.png", "template_id": 20}).json()
     assert answer["code"] == 1051
     assert client.get("/_sandbox/bill").json()["lines"] == []
 
 
-def generated(client: httpx.Client, **more: object) -> Image.Image:
+def generated(client: Client, **more: object) -> Image.Image:
     order = {
         "app_id": "ap-jL9u1wFpY5sRv2XmN3aQ44", "image": data_url(officer()), "prompt": "an astronaut", "batch": 1,
         "height": 320, "width": 256, "gender": "female", "remove_background": False, "celery": True,
@@ -218,7 +219,7 @@ def test_a_drawing_is_flat_between_outlines_and_still_shows_the_face() -> None:
     assert len(detect(drawing)) == 1
 
 
-def test_an_avatar_is_a_drawing_and_may_stand_alone(client: httpx.Client) -> None:
+def test_an_avatar_is_a_drawing_and_may_stand_alone(client: Client) -> None:
     drawing = np.asarray(generated(client), np.int16)
     alone = generated(client, remove_background=True)
     coloured = generated(client, remove_background=True, bg_color="#fa0")
@@ -233,7 +234,7 @@ def test_an_avatar_is_a_drawing_and_may_stand_alone(client: httpx.Client) -> Non
     assert np.abs(np.subtract(corner, (255, 170, 0))).max() < 12  # JPEG at the quality of the avatar's code
 
 
-def test_a_portrait_comes_in_the_format_asked_for(client: httpx.Client) -> None:
+def test_a_portrait_comes_in_the_format_asked_for(client: Client) -> None:
     body = {
         "version": "8baa7ef2255075b46f4d91cd238c21d31181b3e6a864463f967960bb0112525b",
         "input": {"main_face_image": data_url(officer()), "prompt": "an officer", "width": 256, "height": 256},

@@ -1,0 +1,62 @@
+"""Runs of tables for programs: the server's side of `recast.run`, with the deployment that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from catalog.enqueue import enqueue
+from catalog.intake import take_in
+from catalog.rows import open_rows
+from catalog.tables import TableRows
+from recast.errors import InvalidJobError, RecastError
+from recast.money import Money
+from recast.runs import Batch
+from workers.config.accounts import AccountsError
+from workers.config.settings import SettingsError
+from workers.engine import runtime as engine
+from workers.engine.runtime import Runtime
+from workers.jobs.run_options import RunOptions
+
+
+def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: object, **options: Any) -> Batch:
+    """Check and enqueue a table; the arguments are those of `recast.run`.
+
+    Raises:
+        CatalogError: the table, or a row of it, is wrong.
+        InvalidJobError: another argument is not valid.
+        RecastError: no deployment is configured, or its accounts file cannot be used.
+    """
+    with deployment() as runtime:
+        currency = runtime.settings.currency
+        try:
+            limit = None if max_cost is None else Money.parse(max_cost, currency).amount
+        except ValueError as error:
+            raise InvalidJobError("max_cost", str(error)) from None
+        chosen = RunOptions(max_cost=limit, **options)
+        if isinstance(table, str | Path):
+            rows = open_rows(table)
+        elif name is None:
+            raise InvalidJobError(
+                "name", "is missing; name the batch, so that a later run finds the table's rows again"
+            )
+        else:
+            rows = TableRows(table, name, Path(folder) if folder is not None else None)
+        with take_in(rows, runtime.accounts, runtime.reach, name=name, options=chosen) as intake:
+            done = enqueue(runtime, intake, chosen)
+        return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, Money(done.cost, currency))
+
+
+@contextmanager
+def deployment() -> Iterator[Runtime]:
+    """This program's deployment, for as long as the block runs.
+
+    Raises:
+        RecastError: no deployment is configured, or its accounts file cannot be used.
+    """
+    try:
+        yield engine.runtime()
+    except (SettingsError, AccountsError) as error:
+        raise RecastError(str(error)) from error

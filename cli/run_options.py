@@ -1,0 +1,148 @@
+"""Options of a run on the command line, shared by `recast run` and `recast schedule add`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from cli.parameters import Parameters, shared
+from recast.errors import InvalidJobError
+from recast.money import Money
+from workers.config.settings import Settings
+from workers.config.units import duration
+from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
+from workers.jobs.run_options import Only, RunOptions
+
+DAY_SECONDS = 86_400
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOptions:
+    """The options of a run as they were typed."""
+
+    typed: Mapping[str, Any]
+
+    def resolve(self, settings: Settings) -> RunOptions:
+        """The typed options as `RunOptions` of the deployment of `settings`.
+
+        Raises:
+            typer.BadParameter: a value is not allowed.
+        """
+        values = dict(self.typed)
+        for name, read in _READERS.items():
+            if values.get(name) is not None:
+                try:
+                    values[name] = read(values[name], settings)
+                except ValueError as error:
+                    raise typer.BadParameter(str(error), param_hint=option_of(name)) from None
+        values["only"] = values["only"] or ()
+        try:
+            return RunOptions(**values)
+        except InvalidJobError as error:
+            raise typer.BadParameter(error.message, param_hint=option_of(error.field)) from None
+
+
+def option_of(field: str) -> str:
+    """The command-line option for a field of `RunOptions`."""
+    return "--keep" if field == "keep_days" else f"--{field.replace('_', '-')}"
+
+
+def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a command, whose first parameter is `GivenOptions`, the options of a run, except those `left_out`.
+
+    Args:
+        batch: what the spending limit and the deadline apply to: "the batch" or "each run".
+        left_out: fields of `RunOptions` that have no meaning there.
+    """
+    offered = {name: how for name, how in _parameters(batch).items() if name not in left_out}
+    return shared(offered, GivenOptions)
+
+
+def _parameters(batch: str) -> Parameters:
+    return {
+        "account": (Annotated[str | None, typer.Option(help="Account for rows without account and provider.")], None),
+        "provider": (Annotated[str | None, typer.Option(help="Provider for rows without account and provider.")], None),
+        "max_cost": (
+            Annotated[
+                str | None, typer.Option(metavar="MONEY", help=f"Spending limit for {batch}, for example 12.50.")
+            ],
+            None,
+        ),
+        "max_in_flight": (
+            Annotated[int | None, typer.Option(help="Maximum number of the batch's jobs at providers at a time.")],
+            None,
+        ),
+        "require_consent": (
+            Annotated[bool, typer.Option(help="Reject rows without a consent (reference of a model release).")],
+            False,
+        ),
+        "only": (
+            Annotated[list[Only] | None, typer.Option(help="Queue only these rows; can be given more than once.")],
+            None,
+        ),
+        "retry_rejected": (
+            Annotated[bool, typer.Option(help="Also queue rows again that a provider rejected.")],
+            False,
+        ),
+        "label": (Annotated[str | None, typer.Option(help="Label for the batch.")], None),
+        "priority": (
+            Annotated[
+                int | None,
+                typer.Option(help=f"Priority from {MIN_PRIORITY} to {MAX_PRIORITY}; higher goes first. Default: 0."),
+            ],
+            None,
+        ),
+        "deadline": (
+            Annotated[
+                str | None,
+                typer.Option(metavar="WHEN", help=f"Stop sending 2h or 3d after the start of {batch}, or at a date."),
+            ],
+            None,
+        ),
+        "keep_days": (
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--keep", metavar="AGE", help="Age at which `recast prune` removes the pictures, for example 30d."
+                ),
+            ],
+            None,
+        ),
+        "fresh": (
+            Annotated[bool, typer.Option(help="Do all rows in every run, each in a batch of its own.")],
+            False,
+        ),
+    }
+
+
+def _days(text: str) -> int:
+    """Whole days."""
+    days = duration(text) / DAY_SECONDS
+    if days < 1 or days != int(days):
+        raise ValueError(f"{text!r} is not a valid age; use whole days such as 30d")
+    return int(days)
+
+
+def _when(text: str) -> datetime | timedelta:
+    """A duration from the start, or a time in ISO 8601 (UTC where no zone is given)."""
+    try:
+        try:
+            return timedelta(seconds=duration(text))
+        except ValueError:
+            moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a valid time; use 2h, 3d or a date such as 2026-01-31T18:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_READERS: Mapping[str, Callable[[str, Settings], object]] = {
+    "max_cost": lambda text, settings: Money.parse(text, settings.currency).amount,
+    "deadline": lambda text, _: _when(text),
+    "keep_days": lambda text, _: _days(text),
+}

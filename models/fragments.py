@@ -1,0 +1,105 @@
+"""SQL fragments that several statements share.
+
+They are text that statements are made of when their modules are imported. An argument is SQL as well: a column, a
+parameter such as ``:seconds``, or the name of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from models.states import OPEN_ATTEMPT_STATES, UNPAID_ATTEMPT_STATES, AttemptState, JobState
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Words as a list of literals: ``'queued', 'running'``."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def columns(names: Iterable[str], row: str | None = None) -> str:
+    """Columns, of `row` where one is named: ``s.source, s.target``."""
+    return ", ".join(f"{row}.{name}" if row else name for name in names)
+
+
+def taken_from(row: str, names: Iterable[str]) -> str:
+    """Assignments of columns from those of another row: ``source = s.source, target = s.target``."""
+    return ", ".join(f"{name} = {row}.{name}" for name in names)
+
+
+def parameters(names: Iterable[str]) -> str:
+    """Parameters, called as the columns: ``:source, :target``."""
+    return ", ".join(f":{name}" for name in names)
+
+
+# --- Times, by the database's clock ---------------------------------------------------------------------------------
+
+
+def seconds_from_now(seconds: str) -> str:
+    """SQL: the time `seconds` from now."""
+    return f"clock_timestamp() + {seconds} * interval '1 second'"
+
+
+def seconds_ago(seconds: str) -> str:
+    """SQL: the time `seconds` ago."""
+    return f"clock_timestamp() - {seconds} * interval '1 second'"
+
+
+def until(time: str) -> str:
+    """Seconds until a time, as a float; negative once it has passed."""
+    return f"extract(epoch FROM {time} - clock_timestamp())::float8"
+
+
+def since(time: str) -> str:
+    """Seconds since a time, as a float."""
+    return f"extract(epoch FROM clock_timestamp() - {time})::float8"
+
+
+# --- Jobs -----------------------------------------------------------------------------------------------------------
+
+
+def unclaimed(row: str) -> str:
+    """Whether no worker holds `row`, a job or a schedule's run."""
+    return f"({row}.claimed_until IS NULL OR {row}.claimed_until < clock_timestamp())"
+
+
+def claimable(job: str) -> str:
+    """Whether a job may be claimed for submission now."""
+    return (
+        f"{job}.state = '{JobState.QUEUED}' AND {unclaimed(job)}"
+        f" AND ({job}.not_before IS NULL OR {job}.not_before <= clock_timestamp())"
+    )
+
+
+# --- Attempts -------------------------------------------------------------------------------------------------------
+
+
+def is_paid(attempt: str) -> str:
+    """Whether an attempt counts as paid: all do that the provider did not provably refuse or never get."""
+    return f"{attempt}.state NOT IN ({quoted(_ordered(UNPAID_ATTEMPT_STATES))})"
+
+
+def is_open(attempt: str) -> str:
+    """Whether an attempt holds one of its account's places in flight."""
+    return f"{attempt}.state IN ({quoted(_ordered(OPEN_ATTEMPT_STATES))})"
+
+
+def last_attempt(job_id: str, columns: str, condition: str = "true") -> str:
+    """A subquery: `columns` of a job's latest attempt, or of the latest that meets a condition."""
+    return (
+        f"(SELECT {columns} FROM attempts"
+        f" WHERE attempts.job_id = {job_id} AND {condition} ORDER BY attempts.number DESC LIMIT 1)"
+    )
+
+
+def finished_attempt(job_id: str, columns: str = "attempts.id") -> str:
+    """A subquery: `columns` of a job's latest attempt that is done: its pictures are those of a job that succeeded."""
+    return last_attempt(job_id, columns, f"attempts.state = '{AttemptState.DONE}'")
+
+
+def paid_for(job_id: str) -> str:
+    """A subquery: what a job's attempts cost, of all its versions; NULL where it has none."""
+    return f"(SELECT sum(cost) AS cost FROM attempts WHERE job_id = {job_id} AND {is_paid('attempts')})"
+
+
+def _ordered(states: frozenset[AttemptState]) -> list[AttemptState]:
+    return [state for state in AttemptState if state in states]

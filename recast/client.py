@@ -1,0 +1,104 @@
+"""The producers' Celery app, and the broker settings that producers share with workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from celery.loaders.app import AppLoader
+
+from recast import settings
+from recast.names import ARGUMENTS, JOBS_QUEUE
+
+LINK_SECONDS = 5  # a broker or result store that swallows packets is noticed within this; by default never
+
+
+def broker_settings(broker_url: str, result_url: str) -> dict[str, Any]:
+    """Celery's settings for every process that sends, producer or worker."""
+    return {
+        "broker_url": broker_url,
+        "result_backend": result_url,
+        "broker_connection_timeout": LINK_SECONDS,
+        # Without these, a link that swallows packets hangs a process silently and forever.
+        "broker_transport_options": {
+            "socket_timeout": LINK_SECONDS,
+            "socket_connect_timeout": LINK_SECONDS,
+            "socket_keepalive": True,
+            "health_check_interval": LINK_SECONDS,
+        },
+        "redis_socket_timeout": LINK_SECONDS,
+        "redis_socket_connect_timeout": LINK_SECONDS,
+        "redis_socket_keepalive": True,
+        "redis_backend_health_check_interval": LINK_SECONDS,
+        # Only JSON: other languages can write it, and attackers cannot run code with it.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_routes": {task: {"queue": JOBS_QUEUE} for task in ARGUMENTS},
+        "result_expires": timedelta(days=7),
+        # A chord's counter must outlive its slowest job by far; the default is a day.
+        "result_chord_expires": timedelta(weeks=4),
+        "task_send_sent_event": True,
+        "timezone": "UTC",
+    }
+
+
+class LazyApp(Celery):  # type: ignore[misc]  # celery ships no types
+    """A Celery app that is configured at first use, so that importing it reads no environment.
+
+    It uses the broker and the result store of its settings, even if CELERY_BROKER_URL or CELERY_RESULT_BACKEND is set
+    for another app in the same process.
+
+    Args:
+        name: the app's name.
+        configuration: returns the settings.
+        loader: Celery's loader, if not the default one.
+    """
+
+    def __init__(
+        self, name: str, configuration: Callable[[], Mapping[str, Any]], loader: type[AppLoader] | None = None
+    ) -> None:
+        self._configuration = configuration
+        super().__init__(name, loader=loader, set_as_current=False)
+
+    def prepare_config(self, c: Any) -> Any:
+        """Add our settings before any read: `add_defaults` adds them later, and a second thread would miss them."""
+        return super().prepare_config({**self._configuration(), **(c or {})})
+
+    def finalize(self, auto: bool = False) -> None:
+        """Finalize once there are settings: without them, the app would stay half finalized."""
+        _ = self.conf.broker_url
+        super().finalize(auto)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's method, with the broker of the settings."""
+        return super().connection_for_read(url or self.conf.get("broker_url"), **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's method, with the broker of the settings."""
+        return super().connection_for_write(url or self.conf.get("broker_url"), **options)
+
+    def _get_backend(self) -> Any:
+        self.backend_cls: Any = self.conf.get("result_backend")
+        return super()._get_backend()
+
+
+class _Loader(AppLoader):  # type: ignore[misc]  # celery ships no types
+    """Celery's loader with our result store, given by name so that it is imported at first use."""
+
+    override_backends = dict.fromkeys(("redis", "rediss"), "recast.result_store:ResultStore")
+
+
+def _configuration() -> dict[str, Any]:
+    """A producer's settings.
+
+    Raises:
+        NotConfiguredError: no broker is configured.
+    """
+    chosen = settings.read()
+    return broker_settings(chosen.broker_url, chosen.result_url)
+
+
+app = LazyApp("recast", _configuration, _Loader)

@@ -1,0 +1,71 @@
+"""The producers' result store in Redis: it soon reports an unreachable store, and reads results of older workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from celery.backends.redis import RedisBackend, ResultConsumer
+
+from recast import errors
+from recast.errors import UnreachableError
+
+#: How long a send waits for an unreachable store: a restart takes no longer. Waiting for a result has Celery's own
+#: limit, 20 s.
+SEND_SECONDS = 3.0
+TRY_SECONDS = 0.5  # between two tries
+
+#: Former modules of the errors in `recast.errors`; older results name them.
+FORMER_MODULES = frozenset({"models.errors"})
+
+#: When a send in this thread gives up, on `time.monotonic`.
+_gives_up_at: ContextVar[float | None] = ContextVar("gives_up_at", default=None)
+
+
+class _Consumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
+    """Celery's consumer, which gives up soon when a send cannot subscribe to its result."""
+
+    def _reconnect(self) -> None:
+        gives_up_at = _gives_up_at.get()
+        if gives_up_at is None:
+            super()._reconnect()
+            return
+        error: Exception = TimeoutError("timed out")
+        while time.monotonic() < gives_up_at:
+            try:
+                self._reconnect_pubsub()
+            except self._connection_errors as failed:
+                error = failed
+                time.sleep(TRY_SECONDS)
+            else:
+                return
+        raise UnreachableError(str(error)) from None
+
+
+class ResultStore(RedisBackend):  # type: ignore[misc]  # celery ships no types
+    """Celery's result store in Redis."""
+
+    ResultConsumer = _Consumer
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to a result before its task is sent.
+
+        Raises:
+            UnreachableError: the store cannot be reached.
+        """
+        token = _gives_up_at.set(time.monotonic() + SEND_SECONDS)
+        try:
+            super().on_task_call(producer, task_id)
+        finally:
+            _gives_up_at.reset(token)
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """The error that a worker wrote; a former module's name is replaced by the present one.
+
+        Celery searches the loaded modules for the name, and a producer can have a module with the same name.
+        """
+        if isinstance(exc, Mapping) and exc.get("exc_module") in FORMER_MODULES and hasattr(errors, exc["exc_type"]):
+            exc = {**exc, "exc_module": errors.__name__}
+        return super().exception_to_python(exc)

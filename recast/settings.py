@@ -1,0 +1,120 @@
+"""Producers' settings: where the broker and the result store are, and which setting says so.
+
+They are read from the environment, then from ``.env`` in the working folder, then from the file that a running
+`recast up` keeps in its home. A blank variable counts as unset. The standard library suffices, so that a producer
+carries nothing that only workers need.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from recast.errors import NotConfiguredError
+
+BROKER_URL = "RECAST_BROKER_URL"
+RESULT_URL = "RECAST_RESULT_URL"
+HOME = "RECAST_HOME"
+DEFAULT_HOME = ".recast"
+STACK_FILE = "stack.json"  # in the home, while a `recast up` runs there
+
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # the URLs hold passwords
+class ProducerSettings:
+    """Where a producer sends jobs and finds results."""
+
+    broker_url: str
+    result_url: str
+    #: What names the broker: a variable, or the file of a running `recast up`.
+    named_by: str
+
+    def __repr__(self) -> str:
+        return f"ProducerSettings({self.place}, named by {self.named_by})"
+
+    @property
+    def place(self) -> str:
+        """The broker's host and port, without its credentials."""
+        return urlsplit(self.broker_url).netloc.rpartition("@")[2]
+
+
+def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> ProducerSettings:
+    """Read the settings.
+
+    Args:
+        environ: instead of this process's environment.
+        folder: instead of the working folder.
+
+    Raises:
+        NotConfiguredError: no broker is configured, or its configuration cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd() if folder is None else folder
+    named = {**_dotenv(folder / ".env", environ), **{name: value for name, value in environ.items() if value.strip()}}
+    broker, results = named.get(BROKER_URL), named.get(RESULT_URL)
+    named_by = BROKER_URL
+    if broker is None:
+        stack_file = folder / named.get(HOME, DEFAULT_HOME) / STACK_FILE
+        stack = _stack(stack_file)
+        broker, results = stack.get("broker_url"), results or stack.get("result_url")
+        if broker is None:
+            raise NotConfiguredError(
+                f"no broker is configured: set {BROKER_URL}, or set {HOME} to the home of a running `recast up`"
+                f" ({stack_file} was not found)"
+            )
+        named_by = str(stack_file)
+    return ProducerSettings(_url(broker, named_by), _url(results or broker, RESULT_URL), named_by)
+
+
+def _url(text: str, named_by: str) -> str:
+    """`text`, checked; errors never repeat it, because it contains a password."""
+    try:
+        parts = urlsplit(text)
+        complete = bool(parts.scheme and "://" in text) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        complete = False
+    if not complete:
+        raise NotConfiguredError(f"{named_by} is not a valid URL; use redis://:password@host:6379/0")
+    return text
+
+
+def _stack(path: Path) -> Mapping[str, str]:
+    """The addresses of a running `recast up`; empty if none runs."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise NotConfiguredError(f"{path} cannot be read ({error}); set {BROKER_URL}") from None
+    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+
+
+def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The assignments of a ``.env`` file, with quotes, comments, ``export`` and ``${NAME:-default}``."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, ValueError) as error:
+        raise NotConfiguredError(f"{path} cannot be read ({error})") from None
+    found: dict[str, str] = {}
+    for line in lines:
+        match = _ASSIGNMENT.fullmatch(line)
+        if match is None:
+            continue
+        name, value = match.groups()
+        quote = value[:1]
+        if quote in {"'", '"'} and quote in value[1:]:
+            value = value[1 : value.index(quote, 1)]
+        else:
+            value = re.split(r"(?:^|\s)#", value)[0].rstrip()
+        known = {**environ, **found}
+        value = _REFERENCE.sub(lambda part, known=known: known.get(part[1]) or part[2] or "", value)
+        if value.strip():
+            found[name] = value
+    return found

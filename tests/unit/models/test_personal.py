@@ -1,0 +1,50 @@
+"""Every column that holds text says whether something of a person may stand in it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Text
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+
+from models import attempts, jobs
+from models.attempts import Attempt
+from models.base import Base
+from models.jobs import Job, Version
+from workers.operations import forget
+
+
+def texts(table: type[Base]) -> set[str]:
+    return {column.name for column in table.__table__.columns if isinstance(column.type, Text | JSONB | BYTEA)}
+
+
+@pytest.mark.parametrize(
+    ("tables", "personal", "impersonal"),
+    [
+        ((Job, Version), jobs.PERSONAL, jobs.IMPERSONAL),
+        ((Attempt,), attempts.PERSONAL, attempts.IMPERSONAL),
+    ],
+)
+def test_every_text_column_is_decided(
+    tables: tuple[type[Base], ...], personal: tuple[str, ...], impersonal: tuple[str, ...]
+) -> None:
+    assert set(personal).isdisjoint(impersonal)
+    assert set().union(*map(texts, tables)) == {*personal, *impersonal}
+
+
+@pytest.mark.parametrize(
+    ("table", "personal"), [(Job, jobs.PERSONAL), (Version, jobs.PERSONAL), (Attempt, attempts.PERSONAL)]
+)
+def test_forgetting_empties_every_personal_column(table: type[Base], personal: tuple[str, ...]) -> None:
+    (statement,) = [each for each in map(str, forget._REDACT) if f"UPDATE {table.__tablename__} SET" in each]
+    for name in personal:
+        assert f"{name} = NULL" in statement or f"{name} = '{{}}'" in statement
+
+
+def test_what_a_job_asks_for_is_kept_with_its_versions() -> None:
+    assert {*jobs.ASKED, *jobs.ENDING} <= names(Job) & names(Version)
+    own = {"job_id", "version", "last_attempt", "replaced_at"}
+    assert {column.name for column in Version.__table__.columns} == {*jobs.ASKED, *jobs.ENDING, *own}
+
+
+def names(table: type[Base]) -> set[str]:
+    return {column.name for column in table.__table__.columns}

@@ -1,0 +1,47 @@
+"""Attempts that are due: their columns as polls and searches need them, by the database's clock."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from models.fragments import since, until
+from models.states import AttemptState
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An attempt whose poll, or whose search at the provider, is due. Times in seconds of the database's clock."""
+
+    id: uuid.UUID
+    job_id: str
+    number: int
+    operation: str
+    state: AttemptState
+    handle: str | None
+    locator: str | None
+    polls: int
+    absences: int
+    callback_token: str | None
+    #: Since the provider took it (since it was sent, where that is unknown).
+    age: float
+    #: Until its deadline; negative once passed.
+    left: float
+    requested_at: datetime
+
+    @classmethod
+    def read(cls, row: Row[Any]) -> Due:
+        """What a row of `DUE` says."""
+        values = row._asdict()
+        return cls(**{**values, "state": AttemptState(values["state"])})
+
+
+#: SQL: the columns of `Due`.
+DUE = f"""
+    id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
+    clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left
+"""

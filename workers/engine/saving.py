@@ -1,0 +1,138 @@
+"""Jobs in the state saving: claims, the record of what was stored, and postponements."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.bulk import Bulk
+from models.fragments import last_attempt, seconds_from_now, since, unclaimed, until
+from workers.engine.leases import LEASE_SECONDS
+from workers.images.verify import Picture
+from workers.jobs.transitions import clip
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A job whose pictures are to be fetched."""
+
+    job_id: str
+    kind: str
+    attempt_id: uuid.UUID
+    account: str
+    outputs: Sequence[Mapping[str, Any]]
+    refetches: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One picture in our storage, of a job's attempt."""
+
+    job_id: str
+    attempt_id: uuid.UUID
+    index: int
+    key: str
+    thumbnail_key: str
+    sha256: str
+    #: Of the file as the provider made it; its key, where it is kept beside ours.
+    original_sha256: str
+    original_key: str | None
+    size: int
+    picture: Picture
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A job that is not saved yet: in how many seconds it may be claimed again, and why."""
+
+    job_id: str
+    seconds: float
+    error: str
+
+
+_SAVING = "j.state = 'saving'"
+_FREE = f"{_SAVING} AND {unclaimed('j')}"
+_OUTPUTS = "attempts.number > claimed.former_attempts AND state = 'done' AND outputs IS NOT NULL"
+_FINISHED = last_attempt("claimed.id", "id, account, outputs, refetches, finished_at", _OUTPUTS)
+_CLAIM = text(f"""
+    WITH chosen AS (
+        SELECT id FROM jobs j WHERE {_FREE} ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
+        FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id, jobs.kind, jobs.former_attempts
+    )
+    SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.outputs, last.refetches,
+        {since("last.finished_at")} AS age
+    FROM claimed JOIN LATERAL {_FINISHED} last ON true
+""")
+_WAITING_IN = text(f"""
+    SELECT {until("min(coalesce(claimed_until, clock_timestamp()))")} FROM jobs j WHERE {_SAVING}
+""")
+_WAITS = text(f"SELECT EXISTS (SELECT 1 FROM jobs j WHERE {_FREE})")
+_LOCK = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+
+_RESULTS = Bulk[Stored](
+    job_id=("text", lambda stored: stored.job_id),
+    attempt_id=("uuid", lambda stored: stored.attempt_id),
+    index=("int", lambda stored: stored.index),
+    key=("text", lambda stored: stored.key),
+    thumbnail_key=("text", lambda stored: stored.thumbnail_key),
+    sha256=("text", lambda stored: stored.sha256),
+    original_key=("text", lambda stored: stored.original_key),
+    original_sha256=("text", lambda stored: stored.original_sha256),
+    size=("bigint", lambda stored: stored.size),
+    media_type=("text", lambda stored: stored.picture.media_type),
+    width=("int", lambda stored: stored.picture.width),
+    height=("int", lambda stored: stored.picture.height),
+    facts=("jsonb", lambda stored: json.dumps(stored.facts)),
+)
+_KEEP = text(f"""
+    INSERT INTO results ({_RESULTS.names}) SELECT {_RESULTS.names} FROM {_RESULTS.table}
+    ON CONFLICT (attempt_id, index) DO NOTHING
+""")
+
+_WAITS_OF_JOBS = Bulk[Postponed](
+    id=("text", lambda wait: wait.job_id),
+    second=("float8", lambda wait: wait.seconds),
+    error=("text", lambda wait: clip(wait.error)),
+)
+_POSTPONE = text(f"""
+    UPDATE jobs j SET claimed_until = {seconds_from_now("w.second")}, error = w.error
+    FROM {_WAITS_OF_JOBS.table} WHERE j.id = w.id AND {_SAVING}
+""")
+
+
+def claim(session: Session, number: int) -> list[Saving]:
+    """Claim up to `number` jobs to be saved, oldest first."""
+    return [Saving(**row._mapping) for row in session.execute(_CLAIM, {"number": number})]
+
+
+def next_claim_in(session: Session) -> float | None:
+    """Seconds until a job can be claimed for saving (0: now), or None when none is to be saved."""
+    seconds = session.execute(_WAITING_IN).scalar_one()
+    return None if seconds is None else max(0.0, float(seconds))
+
+
+def waits(session: Session) -> bool:
+    """Whether a job can be claimed for saving now."""
+    return bool(session.execute(_WAITS).scalar_one())
+
+
+def write(session: Session, stored: Sequence[Stored], postponed: Sequence[Postponed], job_ids: Sequence[str]) -> None:
+    """Keep the pictures that were stored, and let jobs wait that were not; all of `job_ids` are locked by it.
+
+    Some of these jobs will be moved and some only wait, so all are locked first, in the one order.
+    """
+    session.execute(_LOCK, {"ids": list(job_ids)})
+    if stored:
+        session.execute(_KEEP, _RESULTS.of(stored))
+    if postponed:
+        session.execute(_POSTPONE, _WAITS_OF_JOBS.of(postponed))

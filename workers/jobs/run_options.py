@@ -1,0 +1,187 @@
+"""RunOptions: all options with which a catalog or a table is run.
+
+`recast run`, `recast schedule`, `recast.run`, plans and the intake all take a `RunOptions`, and each value is checked
+here alone. What is not said keeps what the batch has, or leaves it as it is by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+from recast.errors import InvalidJobError
+from recast.money import plain
+from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
+
+MAX_NAME = 200  # characters of an account's or a provider's name
+MAX_LABEL = 200  # characters
+MAX_DAYS = 36_500  # a century: what is meant to be kept for longer is kept for good
+MAX_IN_FLIGHT = 2**31 - 1  # as the database counts
+
+
+class Only(StrEnum):
+    """Which rows a run is narrowed to."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a catalog is run.
+
+    Raises:
+        InvalidJobError: a value is not allowed; it names the field, the value and what is allowed.
+    """
+
+    #: Account of rows that name neither account nor provider.
+    account: str | None = None
+    #: Provider of rows that name neither.
+    provider: str | None = None
+    #: Whether each row must name the model's release, in its column `consent`.
+    require_consent: bool = False
+    #: Spending limit of the batch, or of each run of a schedule, in the deployment's currency.
+    max_cost: Decimal | None = None
+    #: Most jobs of the batch at providers at the same time.
+    max_in_flight: int | None = None
+    #: Days after which the pictures of ended jobs are removed.
+    keep_days: int | None = None
+    #: What the batch is filed under.
+    label: str | None = None
+    #: Of the rows that are queued now or wait already: higher ones go first.
+    priority: int | None = None
+    #: Nothing is sent after it: a moment, or a time from the run's start.
+    deadline: datetime | timedelta | None = None
+    #: Which rows are queued, of those that would be; all where it is empty.
+    only: Collection[Only] = ()
+    #: Whether rows that a provider refused are tried again.
+    retry_rejected: bool = False
+    #: Whether each run of a schedule is a batch of its own, and so does every row again.
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+
+    def deadline_from(self, start: datetime) -> datetime | None:
+        """The moment after which a run that began at `start` sends nothing."""
+        return start + self.deadline if isinstance(self.deadline, timedelta) else self.deadline
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it, without what is not said: amounts as text, times from the start in seconds."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {name: value for name, value in values.items() if value is not None and value is not False}
+        return {name: _written(value) for name, value in said.items() if value != ()}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """The options that `document` gave; of a later version's, those that are known here.
+
+        Raises:
+            InvalidJobError: a value is not allowed.
+        """
+        names = {field.name for field in fields(cls)}
+        known = {name: value for name, value in document.items() if name in names and value not in (None, "")}
+        if "max_cost" in known:
+            known["max_cost"] = Decimal(known["max_cost"])
+        if "deadline" in known:
+            said = known["deadline"]
+            known["deadline"] = datetime.fromisoformat(said) if isinstance(said, str) else timedelta(seconds=said)
+        return cls(**known)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
+
+
+# --- Checks: each returns the value as it is kept -----------------------------------------------------------------
+
+
+def _wrong(field: str, value: object, allowed: str) -> InvalidJobError:
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return InvalidJobError(field, f"{shown[:80]} is not allowed; allowed: {allowed}")
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(field, value, "true or false")
+    return value
+
+
+def _line(most: int) -> Callable[[str, object], str]:
+    def check(field: str, value: object) -> str:
+        text = value.strip() if isinstance(value, str) else ""
+        if not text or len(text) > most or not text.isprintable():
+            raise _wrong(field, value, f"1 to {most} printable characters")
+        return text
+
+    return check
+
+
+def _whole(least: int, most: int) -> Callable[[str, object], int]:
+    def check(field: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise _wrong(field, value, f"{least} to {most}")
+        return value
+
+    return check
+
+
+def _amount(field: str, value: object) -> Decimal:
+    if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
+        raise InvalidJobError(field, f"{str(value)[:80]!r} is not a valid amount; use a number such as 12.50, above 0")
+    return value
+
+
+def _deadline(field: str, value: object) -> datetime | timedelta:
+    if isinstance(value, timedelta):
+        if not timedelta(0) < value <= timedelta(days=MAX_DAYS):
+            raise _wrong(field, value, f"up to {MAX_DAYS} days")
+        return value
+    if not isinstance(value, datetime):
+        raise _wrong(field, value, "a moment, or a time from the run's start")
+    if value.tzinfo is None:
+        raise _wrong(field, value, "a moment with its time zone")
+    if value <= datetime.now(UTC):
+        raise _wrong(field, value, "a moment that has not passed")
+    return value
+
+
+def _narrowed(field: str, value: object) -> tuple[Only, ...]:
+    chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    for each in chosen:
+        if each not in set(Only):
+            raise _wrong(field, each, ", ".join(Only))
+    return tuple(map(Only, chosen))
+
+
+_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "account": _line(MAX_NAME),
+    "provider": _line(MAX_NAME),
+    "require_consent": _flag,
+    "max_cost": _amount,
+    "max_in_flight": _whole(1, MAX_IN_FLIGHT),
+    "keep_days": _whole(1, MAX_DAYS),
+    "label": _line(MAX_LABEL),
+    "priority": _whole(MIN_PRIORITY, MAX_PRIORITY),
+    "deadline": _deadline,
+    "only": _narrowed,
+    "retry_rejected": _flag,
+    "fresh": _flag,
+}
+
+#: A run of which nothing is said.
+DEFAULTS = RunOptions()

@@ -1,0 +1,186 @@
+"""Webhooks' rows: what people add, change and remove, and what they see of each webhook and of its deliveries."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from workers.config.settings import Settings
+from workers.webhooks.messages import UnsealedError, seal, unseal
+
+_INSERT = text("""
+    INSERT INTO webhooks (url, events, batches, secrets) VALUES (:url, :events, :batches, :secrets) RETURNING id
+""")
+_LIST = text("""
+    SELECT w.id, w.url, w.events, w.batches, w.created_at, w.disabled_at, w.disabled_note, d.waiting, d.dead,
+        d.delivered, d.delivered_at, d.error
+    FROM webhooks w CROSS JOIN LATERAL (
+        SELECT count(next_at) AS waiting, count(delivered_at) AS delivered,
+            count(*) FILTER (WHERE next_at IS NULL AND delivered_at IS NULL) AS dead,
+            max(delivered_at) AS delivered_at,
+            (array_agg(error ORDER BY created_at DESC) FILTER (WHERE error IS NOT NULL))[1] AS error
+        FROM deliveries WHERE webhook_id = w.id
+    ) d
+    ORDER BY w.id
+""")
+_DELIVERIES = text("""
+    SELECT id, webhook_id AS webhook, event, coalesce(data->>'job', data->>'batch') AS about, created_at, tries,
+        next_at, delivered_at, error, CASE WHEN delivered_at IS NOT NULL THEN 'delivered'
+            WHEN next_at IS NULL THEN 'dead' ELSE 'waiting' END AS state
+    FROM deliveries
+    WHERE (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
+      AND (NOT :dead OR (next_at IS NULL AND delivered_at IS NULL))
+    ORDER BY created_at DESC LIMIT :limit
+""")
+_RETRY = text("""
+    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
+    WHERE next_at IS NULL AND delivered_at IS NULL
+      AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
+      AND (cast(:ids AS uuid[]) IS NULL OR id = ANY(:ids))
+      AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.disabled_at IS NULL)
+""")
+_FIND = text("SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id")
+_LOCK = text("SELECT 1 FROM webhooks WHERE id = :id FOR UPDATE")
+_SET_SECRETS = text("UPDATE webhooks SET secrets = :secrets WHERE id = :id")
+_SWITCH_ON = text("UPDATE webhooks SET disabled_at = NULL, disabled_note = NULL WHERE id = :id")
+_REMOVE = text("DELETE FROM webhooks WHERE id = :id")
+
+
+class UnknownWebhookError(LookupError):
+    """No webhook has that number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"webhook {self.number} does not exist; `recast webhooks list` shows all"
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where one webhook's messages go, and by which secrets (sealed) they are signed."""
+
+    id: int
+    url: str
+    secrets: bytes
+    #: The database's clock.
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStatus:
+    """A webhook, how many deliveries wait for it, were given up and arrived, and the latest error."""
+
+    id: int
+    url: str
+    events: Sequence[str]
+    batches: Sequence[str]
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_note: str | None
+    waiting: int
+    dead: int
+    delivered: int
+    delivered_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """One event for one webhook; `state` is ``waiting``, ``delivered`` or ``dead`` (given up)."""
+
+    id: uuid.UUID
+    webhook: int
+    event: str
+    #: The job's id, or the batch's name.
+    about: str | None
+    created_at: datetime
+    tries: int
+    next_at: datetime | None
+    delivered_at: datetime | None
+    error: str | None
+    state: str
+
+
+def add(session: Session, url: str, events: Sequence[str], batches: Sequence[str], secrets: bytes) -> int:
+    """Add a webhook that receives `events` of `batches` (of all, if none is named), and return its number."""
+    values = {"url": url, "events": list(events), "batches": list(batches), "secrets": secrets}
+    return int(session.execute(_INSERT, values).scalar_one())
+
+
+def listed(session: Session) -> list[WebhookStatus]:
+    """All webhooks, by number."""
+    return [WebhookStatus(**row._mapping) for row in session.execute(_LIST)]
+
+
+def deliveries(session: Session, webhook: int | None, limit: int, *, dead: bool = False) -> list[DeliveryStatus]:
+    """The latest deliveries, newest first: to one webhook or to all, and with `dead` only those that were given up."""
+    rows = session.execute(_DELIVERIES, {"webhook": webhook, "dead": dead, "limit": limit})
+    return [DeliveryStatus(**row._mapping) for row in rows]
+
+
+def retry(session: Session, webhook: int | None, ids: Sequence[uuid.UUID] | None) -> int:
+    """Make deliveries due that were given up, with all their tries before them; how many.
+
+    Args:
+        session: a transaction.
+        webhook: only those to this one.
+        ids: only these.
+    """
+    result = session.execute(_RETRY, {"webhook": webhook, "ids": ids and list(ids)})
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def find(session: Session, webhook: int) -> Receiver:
+    """The webhook of this number.
+
+    Raises:
+        UnknownWebhookError: there is none.
+    """
+    row = session.execute(_FIND, {"id": webhook}).first()
+    if row is None:
+        raise UnknownWebhookError(webhook)
+    return Receiver(row.id, row.url, bytes(row.secrets), row.now)
+
+
+def rotate(session: Session, settings: Settings, webhook: int, secret: str, old_until: float) -> None:
+    """Sign a webhook's messages by `secret`, and until `old_until` (Unix time) by the former secrets too.
+
+    Raises:
+        UnknownWebhookError: no webhook has this number.
+        SettingsError: RECAST_SECRET_KEY is not set.
+    """
+    session.execute(_LOCK, {"id": webhook})
+    found = find(session, webhook)
+    try:
+        kept = unseal(settings, found.secrets)
+    except UnsealedError:
+        kept = []  # with another key, the old ones are lost
+    old = [(former, min(until or old_until, old_until)) for former, until in kept]
+    session.execute(_SET_SECRETS, {"id": webhook, "secrets": seal(settings, [(secret, None), *old])})
+
+
+def switch_on(session: Session, webhook: int) -> None:
+    """Send a webhook events again.
+
+    Raises:
+        UnknownWebhookError: no webhook has this number.
+    """
+    find(session, webhook)
+    session.execute(_SWITCH_ON, {"id": webhook})
+
+
+def remove(session: Session, webhook: int) -> None:
+    """Remove a webhook with all its deliveries.
+
+    Raises:
+        UnknownWebhookError: no webhook has this number.
+    """
+    find(session, webhook)
+    session.execute(_REMOVE, {"id": webhook})
