@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import uvicorn
 from PIL import Image
 
 from devstack.ports import bind
+from models.states import Reason
+from reports.text import REASONS
 from tests.stack import wait_for
 from tests.web import browser
 from tests.web.browser import Page, browsing
@@ -137,7 +140,7 @@ def test_the_keyboard_reaches_everything_and_the_page_stays_up_to_date(
         )
         database.sql("UPDATE batches SET queued = 0, failed = 2 WHERE id = :id", id=batch)
         await page.evaluate("document.activeElement.blur()")
-        await page.until("document.body.innerText.includes('could not be fetched any more')")
+        await page.until(f"document.body.innerText.includes({json.dumps(REASONS[Reason.LOST])})")
         await page.until("document.querySelector('.summary').innerText.includes('11 of 13 done')")
         assert await page.evaluate("window.mark") == 1
 

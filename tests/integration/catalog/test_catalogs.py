@@ -26,6 +26,7 @@ from models.states import AttemptState, Closure, JobState
 from reports.batch import endings, find, needs_person, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import find_detail, listed
+from reports.text import stopped
 from tests.unit.catalog import catalogs
 from tests.words import names, unsaid
 from workers.accounts import admission
@@ -148,7 +149,7 @@ def runtime(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def desk(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     woken: list[str] = []
-    monkeypatch.setattr("catalog.enqueue.wake", lambda _, name: woken.append(name))
+    monkeypatch.setattr("catalog.enqueue.wake", lambda _, *names: woken.extend(names))
     return Desk(runtime, tmp_path, woken)
 
 
@@ -439,7 +440,7 @@ def test_a_batch_whose_accounts_are_closed_needs_a_person(desk: Desk, reason: st
     assert stuck(desk) is None
     desk.runtime.db(admission.stop, "zhiqite-main", Closure(reason))
     try:
-        assert unsaid(stuck(desk) or "", "zhiqite-main", "stopped", reason) == []
+        assert unsaid(stuck(desk) or "", "zhiqite-main", stopped(Closure(reason), None)) == []
         desk.put("1", "running")
         assert stuck(desk) is None
     finally:

@@ -53,7 +53,7 @@ Record = dict[str, str | None]
 #: Ten kinds of mistakes: what is wrong with a row, and what is said of it.
 KINDS: Mapping[str, tuple[Callable[[Record], Record], str]] = {
     "no key": (lambda row: {**row, "key": None}, "key: is missing"),
-    "a key twice": (lambda row: {**row, "key": "sku-0000001"}, "is the key of line "),
+    "a key twice": (lambda row: {**row, "key": "sku-0000001"}, "the key of line "),
     "an unknown kind": (lambda row: {**row, "kind": "paint"}, "'paint' is unknown; allowed: swap, generate"),
     "no target": (lambda row: {**row, "target": None}, "a swap needs source and target"),
     "no such file": (lambda row: {**row, "target": "gone.png"}, "'gone.png': the file does not exist"),

@@ -173,7 +173,7 @@ def test_a_submission_that_was_held_up_for_too_long_is_never_sent(
     assert provider.submissions == []
     (attempt,) = database.sql("SELECT * FROM attempts")
     assert (attempt.state, attempt.reason, attempt.send_count) == ("not_sent", "outage", 1)
-    assert unsaid(attempt.error, "write") == []
+    assert unsaid(attempt.error, "deadline", "writing") == []
     assert database.one("SELECT state FROM jobs") == "queued"
     assert database.spend() == {"account:main": 0}
     # And the next slice sends the same attempt, under the same reference

@@ -284,7 +284,7 @@ def test_addresses_that_are_not_public_hear_nothing_unless_named(
     slice_of(runtime)
 
     assert receiver.received == []
-    assert f"name '127.0.0.1:{receiver.port}' in RECAST_WEBHOOK_HOSTS" in rows(database)[0].error
+    assert unsaid(rows(database)[0].error, f"127.0.0.1:{receiver.port}", "RECAST_WEBHOOK_HOSTS") == []
 
 
 def test_nobody_there_is_tried_again(database: Database, runtime: Runtime) -> None:
