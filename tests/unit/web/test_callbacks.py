@@ -121,5 +121,5 @@ def test_an_account_that_left_the_file_is_no_verdict(accounts_file: Path) -> Non
 
 def test_looking_at_a_signature_sends_nothing(accounts_file: Path) -> None:
     provider: Any = Verifiers(accounts_file).of("signed")
-    with pytest.raises(NotSentError, match=names("asked")):
+    with pytest.raises(NotSentError, match=names("127.0.0.1")):
         asyncio.run(provider.check())
