@@ -25,7 +25,6 @@ from workers.http.redaction import shown_url
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
-_PACKAGES = {"s3": "'recast-server[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
