@@ -81,7 +81,7 @@ def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
 
 def examine(runtime: Runtime) -> Iterator[Finding]:
     """Run one check after another; checks that depend on a failed one are left out."""
-    yield Finding("versions", State.OK, f"Recast {version('recast')}, Python {platform.python_version()}")
+    yield Finding("versions", State.OK, f"Recast {version('recast-server')}, Python {platform.python_version()}")
     yield from _settings(runtime)
     yield from _storage(runtime)
     yield from _public_url(runtime)

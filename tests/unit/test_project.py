@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -266,7 +267,9 @@ def listed_commands() -> list[str]:
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     program = shutil.which("make")
     assert program is not None, "make is not installed"
-    return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    # As typed into a shell, also where a `make` runs the tests: its own variables would make this one a part of it.
+    typed = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    return subprocess.run([program, *arguments], cwd=folder, env=typed, capture_output=True, text=True, check=False)
 
 
 def test_make_lists_its_targets() -> None:
