@@ -55,7 +55,7 @@ class Sandbox:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(  # noqa: S603 (our own module)
                 [sys.executable, "-m", "sandbox", *_arguments(self.config, self._port)],
-                cwd=Path(__file__).parents[2],
+                cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
