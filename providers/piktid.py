@@ -23,15 +23,14 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from models.states import Reason
 from providers.answers import facts, read
+from providers.classify import GENERAL
 from providers.http import BasicAuth, Request
 from providers.outcomes import (
     Absent,
     Accepted,
     Credentials,
     Done,
-    Failed,
     Found,
     LocateOutcome,
     NotYetKnown,
@@ -55,13 +54,13 @@ from providers.piktid_answers import (
 from providers.protocol import Endpoint, NotSentError, Reply, UnclearError
 from providers.replies import (
     BAD_CREDENTIALS,
+    failure,
     locate_verdict,
     poll_verdict,
     settings_of,
 )
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.tokens import TokenAdapter, refused_login
-from providers.words import reason_in
 
 _ERROR_EVENT: Final = "error"
 _PROCESSING: Final = "processing"
@@ -204,9 +203,8 @@ class Piktid(TokenAdapter):
         for event in ours:
             if event.name == _ERROR_EVENT:
                 message = event.data["msg"].text or "no message"
-                reason = reason_in(message) or Reason.PROVIDER_ERROR
-                again = reason is Reason.PROVIDER_ERROR
-                return Failed(reason, f"PiktID: {message}", again, event.data.dump(), receipts)
+                said = [event.data["msg"].text]
+                return failure(f"PiktID: {message}", said, GENERAL, event.data.dump(), receipts)
         return Pending()
 
     async def _make_up_for_a_lost_event(
