@@ -23,9 +23,7 @@ _QUOTES: Final = (
 )  # fmt: skip
 #: In this order: a prompt may hold quotes, a quote an address.
 _QUOTED: Final = re.compile("|".join(_QUOTES))
-_PROMPT: Final = re.compile(
-    r"(?:\bprompt|提示词|提示語|描述词)(?:\s+(?:was|is))?\s*[:=]\s*[^;|)\n]*", re.IGNORECASE
-)
+_PROMPT: Final = re.compile(r"(?:\bprompt|提示词|提示語|描述词)(?:\s+(?:was|is))?\s*[:=]\s*[^;|)\n]*", re.IGNORECASE)
 _ADDRESS: Final = re.compile(
     r"<[a-z/!][^>]{0,300}>"  # a tag of HTML
     r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s,。;)]+|\bdata:\w+/\S+|\bwww\.[^\s,。;)]+"

@@ -41,6 +41,10 @@ from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 SWAP: Final = "replicate.swap"
 GENERATE: Final = "replicate.generate"
 
+#: An aborted prediction never started ("Prediction lifecycle"), and the time that a model runs is what is billed. One that
+#: failed did run: its repeat is paid again.
+_FREE: Final = frozenset({Reason.TIMED_OUT})
+
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).
 WEBHOOK_WINDOW_SECONDS: Final = 300.0
 
@@ -111,6 +115,7 @@ class Replicate(OneByOne):
             typical_seconds=15.0,
             callback=True,
             summary="puts the face of source onto target, by a model that you choose",
+            free=_FREE,
         ),
         GENERATE: Operation(
             name=GENERATE,
@@ -121,6 +126,7 @@ class Replicate(OneByOne):
             typical_seconds=30.0,
             callback=True,
             summary="makes pictures of the person on image, by a model that you choose",
+            free=_FREE,
         ),
     }
     SETTINGS: ClassVar[type[BaseModel]] = ReplicateSettings

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from providers.words import reason_in
 
 from models.states import Reason
 from providers.protocol import Reply
 from providers.replies import MAX_RETRY_AFTER_SECONDS, retry_after
-from providers.words import reason_in
 
 NOON = "Sat, 21 Nov 2026 12:00:00 GMT"
 
