@@ -16,6 +16,7 @@ Each adapter has a table (`Table`) of what is known of its provider, and where f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -51,6 +52,16 @@ _STATUSES: Final[Mapping[int, Reason]] = {
     HTTPStatus.UNAUTHORIZED: Reason.AUTH,
     HTTPStatus.PAYMENT_REQUIRED: Reason.CREDIT,
 }
+#: These say that the request is at fault, unless words say whose fault it is.
+_OF_THE_REQUEST: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+_BARE_QUOTA: Final = re.compile(r"\W*(?:\w+ ){0,2}quota (?:\w+ )?(?:exceeded|reached|exhausted)\W*")
 #: Statuses that services also use for one picture (403 for its content) or for spent money (429): words come first.
 _LIKELY_STATUSES: Final[Mapping[int, tuple[Reason, frozenset[Reason]]]] = {
     HTTPStatus.FORBIDDEN: (Reason.AUTH, REJECTING_REASONS | {Reason.CREDIT, Reason.THROTTLED}),
@@ -86,7 +97,11 @@ def classify(
     said = in_words(*texts, table=table)
     if status is not None and status in _LIKELY_STATUSES:
         usual, instead = _LIKELY_STATUSES[status]
-        return said if said in instead else usual
+        # A quota that is all that a 429 names is one of requests.
+        bare = said is Reason.CREDIT and all(_BARE_QUOTA.fullmatch(plain(text)) for text in texts if text)
+        return said if said in instead and not bare else usual
+    if status in _OF_THE_REQUEST and said in {None, Reason.OUTAGE}:
+        return Reason.BAD_INPUT
     return said or table.likely_codes.get((code or "").lower())
 
 

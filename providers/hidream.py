@@ -55,7 +55,7 @@ _FAILURES: Final[Mapping[int, tuple[Reason, str]]] = {
     3: (Reason.PROVIDER_ERROR, "the generation failed"),
 }
 #: 1051 is "ref_image is invalid" on the commercial page; no table of codes is public.
-_TABLE: Final = Table(codes={"1051": Reason.BAD_INPUT})
+TABLE: Final = Table(codes={"1051": Reason.BAD_INPUT})
 
 #: "At most 2K" has no number on the page; sibling operations count a side of 2,048.
 MAX_SIDE: Final = 2_048
@@ -150,7 +150,7 @@ class Hidream(TokenAdapter, OneByOne):
         reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
-        if reply.status in BAD_CREDENTIALS or classify(answer["message"].text, table=_TABLE) is Reason.AUTH:
+        if reply.status in BAD_CREDENTIALS or classify(answer["message"].text, table=TABLE) is Reason.AUTH:
             return Credentials(ok=False, message=f"HiDream refused the credentials: {message}")
         if reply.ok and answer["code"].integer == 0:
             return Credentials(ok=True, message="HiDream accepted the credentials")
@@ -237,12 +237,12 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     code, handle = answer["code"].integer, answer["result"]["task_id"].handle
     said = [answer["message"].text]
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer), said, _TABLE)
+        return submit_verdict(reply, _message(answer), said, TABLE)
     if reply.ok and code == 0 and handle:
         return Accepted(handle, reply.body)
     if code not in (None, 0):
-        return refusal(reply, f"HiDream: {_message(answer)}", said, _TABLE, code=str(code))
-    return submit_verdict(reply, _message(answer), said, _TABLE)
+        return refusal(reply, f"HiDream: {_message(answer)}", said, TABLE, code=str(code))
+    return submit_verdict(reply, _message(answer), said, TABLE)
 
 
 def _message(answer: Answer) -> str:

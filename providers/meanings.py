@@ -49,14 +49,14 @@ _KEY = (
 _BAD_KEY = (
     r"(?:invalid|wrong|bad|expired|incorrect|missing|not valid|not found|not provided|(?:not|n't) exist|not recogni\w+|(?:not|"
     r"n't) match|not correct|not authori\w+|revoked|disabled|mismatch\w*|unknown|fail\w*|error|rejected|required|malformed"
-    r"|denied|illegal|refused|blocked|unable|cannot be|could not be|was not|deleted|no longer valid|no)"
+    r"|denied|illegal|refused|blocked|unable|not have|lacks?|without|cannot be|could not be|was not|deleted|no longer valid|no)"
 )
 _SERVICE = (
     r"(?:servers?|service|system|queue|backend|cluster|gpus?|models?|workers?|worker pool|engine|nodes?|machines?|instances?"
     r"|upstream|capacity|compute|api|platform|inference|endpoint|pool|checker)"
 )
 _BUSY = (
-    r"(?:busy|full|overload\w*|exhausted|unavailable|saturat\w*|maintenance|timed? ?out|too long|high load|overwhelm\w*"
+    r"(?:busy|full|overload\w*|exhausted|unavailable|saturat\w*|maintenance|too long|high load|overwhelm\w*"
     r"|warming up|starting|booting|not ready|at capacity|capacity|down|offline|not (?:currently )?available|congest\w*|limit)"
 )
 
@@ -64,9 +64,9 @@ _SUSPENDED = (
     rf"\b{_WHO}\b{_NEAR}\b{_BARRED}\b",
     rf"\b(?:suspended|disabled|deactivated|blocked|banned|frozen|locked|inactive|unknown|invalid|expired|unverified"
     rf"|unauthori[sz]ed|no such|illegal) (?:\w+ )?{_WHO}\b",
-    r"(?:账[户号]|帐[户号]|用户|应用|租户|企业|[主子]账号|会员|服务|产品|接口权限)[^,。]{0,8}(?:冻结|封禁|停用|禁用|锁定|注销|未激活|未开通|未授权"
-    r"|被限制|未实名|暂停使用|未认证|已关闭|黑名单|已失效|没有开通|停机)",
-    r"(?:账[户号]|帐[户号]|用户|应用|租户)[^,。]{0,6}(?:不存在|异常|过期|到期|无效|非法|状态)|冻结[^,。]{0,4}账[户号]|账[户号].{0,4}封",
+    r"(?:账[户号]|帐[户号]|用户|应用|租户|商户|企业|[主子]账号|会员|服务|产品|接口权限)[^,。]{0,8}(?:冻结|封禁|停用|禁用|锁定|注销|未激活|未开通|未授权"
+    r"|被限制|未实名|暂停使用|未认证|已关闭|黑名单|已失效|没有开通)",
+    r"(?:账[户号]|帐[户号]|用户|应用|租户|商户)[^,。]{0,6}(?:不存在|异常|过期|到期|无效|非法|状态)|冻结[^,。]{0,4}账[户号]|账[户号].{0,4}封",
 )
 _KEYS = (
     rf"\b{_KEY}\b{_NEAR}\b{_BAD_KEY}\b",
@@ -74,9 +74,9 @@ _KEYS = (
     rf"|without|unsupported) (?:or \w+ )?(?:\w+ )?{_KEY}\b",
     r"\b(?:invalid|wrong|bad|expired|incorrect|revoked|illegal) (?:keys?|tokens?|secret|signature)\b(?! (?:limit|count|type))",
     r"\b(?:your|the|this)? ?(?:key|token|secret|signature)s? (?:is |has |was |have )?(?:been )?(?:invalid|wrong|expired|revoked"
-    r"|incorrect|disabled|not valid|mismatch|verification failed|does ?n[o']t match|could not be verified)",
-    r"\bfailed to (?:authenticate|authori[sz]e|log ?in)\b|\bcould not (?:authenticate|validate credentials)",
-    r"(?:密钥|秘钥|令牌|凭证|(?<![a-z])(?:token|ak|sk|access ?key ?\w*|api ?key|app ?id|app ?key|secret)\b)[^,。]{0,8}(?:错误|无效|失效"
+    r"|incorrect|disabled|not valid|mismatch|deactivated|verification failed|does not (?:match|exist)|not found|could not be verified)",
+    r"\baccess (?:\w+ )?(?:has |is |was )?(?:been )?(?:revoked|suspended|disabled|expired|terminated)\b|\bmust be logged in|\blogin required|\bfailed to (?:authenticate|authori[sz]e|log ?in)\b|\bcould not (?:authenticate|validate credentials)",
+    r"(?:密钥|秘钥|令牌|凭证|(?<![a-z])(?:token|ak|sk|access ?key(?: ?(?:id|secret))?|api ?key|app ?id|app ?key|secret)(?![a-z]))[^,。]{0,8}(?:错误|无效|失效"
     r"|过期|不正确|不存在|不匹配|缺失|为空|失败|非法|有误|禁用|未找到|校验)",
     r"(?:无效|错误|非法|缺少|过期|失效)的?(?:密钥|秘钥|令牌|凭证|token|api ?key|access ?key|签名)",
     r"鉴权|验签|身份(?:验证|认证|校验)(?:失败|未通过|过期)|签名(?:校验|验证)?(?:错误|失败|不匹配|过期|不正确)|登[录陆](?:已?失效|已?过期|状态)"
@@ -94,7 +94,7 @@ _SPENT = (
     r"|\bpast due\b|\binvoices?\b.{0,16}\b(?:overdue|due|open)|\bbilling\b.{0,24}\b(?:issue|problem|limit|disabled|not "
     r"(?:enabled|active|set up)|required|hard|failed|details)|\bno (?:valid )?(?:payment|billing)\b|\boverdraft",
     r"\b(?:top ?up|recharge|(?:buy|purchase|add)(?: more| some)? (?:credits?|funds|points|tokens)|add (?:a )?payment)",
-    r"余额(?:不足|不够|为|已|用|过低|耗尽)|欠费|账单.{0,4}逾期|未付款|未支付|预付费.{0,6}(?:用完|不足)",
+    r"\bnot purchased?\b|\bcard\b.{0,16}\bdeclined|\boutstanding balance\b|\b(?:spend|usage) cap\b|未购买|余额(?:不足|不够|为|已|用|过低|耗尽)|欠费|账单.{0,4}逾期|未付款|未支付|预付费.{0,6}(?:用完|不足)",
     r"(?:额度|配额|点数|(?<!请求)(?<!调用)次数|积分|资源包|套餐|流量包|免费额度|算力点?|余量|灵感值|点券|会员|充值|费用|预算|体验)[^,。图脸]{0,8}"
     r"(?:不足|不够|用完|用尽|耗尽|用光|已完|超限|已达|上限|到期|过期|为0|为零|已满|没有了|超支)(?<!算力不足)",
     r"(?:没有|无|剩余)(?:可用|剩余|足够)?的?(?:额度|次数|余额|积分|点数|资源包)(?!.{0,3}充足)|请(?:先|及时|尽快)?(?:充值|续费|购买)",
@@ -111,24 +111,25 @@ _TOO_FAST = (
 )
 _BUSY_SERVICE = (
     rf"\b{_SERVICE}\b{_NEAR}\b{_BUSY}\b",
+    r"\bchecker service.{0,12}(?:timed? ?out|timeout|超时)",
     r"\b(?:insufficient|not enough|no(?: free| available)?|out of|lack of|exhausted|limited|waiting for(?: a)?) (?:\w+ ){0,2}"
     r"(?:gpus?|capacity|workers?|resources?|nodes?|instances?|compute|servers?|machines?|slots?|runners?|replicas?)\b",
-    r"\b(?:resources?|gpus?|slots?)\b.{0,16}\b(?:insufficient|exhausted|unavailable|not available|not enough|limit)",
-    r"\bbusy\b|\boverload|\bat (?:full )?capacity|\b(?:high|heavy|peak) (?:demand|traffic|load|volume)|\btemporar(?:y|ily) "
+    r"\b(?:resources?|gpus?|slots?|capacity)\b.{0,16}\b(?:insufficient|exhausted|unavailable|not available|not enough|limit|exceeded)",
+    r"\b(?:insufficient|not enough) memory\b|\bbusy\b|\boverload|\bat (?:full )?capacity|\b(?:high|heavy|peak) (?:demand|traffic|load|volume)|\btemporar(?:y|ily) "
     r"(?:unavailable|overload|out|down|disabled)|\bservice unavailable|\bmaintenance\b|\bqueue(?: \w+){0,3} (?:full|limit|long)",
-    r"(?:服务器?|service|系统|网络|接口|队列|后台|平台|当前|模型|引擎|节点|集群|通道|线路)[^,。图脸]{0,8}(?:忙|满|超载|过载|过高|维护|不可用|拥挤|拥堵|超时|升级"
+    r"(?:服务器?|service|系统|网络|接口|队列|后台|平台|当前|模型|引擎|节点|集群|通道|线路)[^,。图脸]{0,8}(?:忙|满|超载|过载|过高|维护|不可用|拥挤|拥堵|升级"
     r"|过大|紧张|压力)|繁忙|太忙|人数过多|排队|(?:(?<!包)资源(?!包)|算力|gpu|显卡|机器|显存|容量|计算节点)[^,。]{0,4}(?:不足|紧张|不够|耗尽|已满|有限)",
 )
 _NO_FACE = (
     rf"\b(?:no|zero|0|without|missing|none|lacks?|find no|found no|contains? no)(?: \w+){{0,2}} {_FACE}\b",
     rf"\b(?:not|n't|unable|fail\w*|cannot|could|did|impossible) (?:\w+ ){{0,2}}(?:find|found|detect\w*|locat\w*|recogni[sz]\w*"
-    rf"|see|contain|have|identify|extract\w*|show)\b.{{0,16}}\b{_FACE}\b",
-    rf"\b{_FACE}\b(?: \w+){{0,3}} (?:not|n't|never|cannot)(?: be)?(?: \w+)? (?:found|detect\w*|recogni[sz]\w*|clear|visible"
+    rf"|see|contain|have|identify|has|extract\w*|show)\b.{{0,16}}\b{_FACE}\b",
+    rf"\b{_FACE}\b(?: \w+){{0,5}} (?:not|n't|never|cannot)(?: be)?(?: \w+)? (?:found|detect\w*|recogni[sz]\w*|clear|visible"
     rf"|present|located|identified|usable|exist|complete)",
     rf"\b{_FACE}(?: \w+){{0,2}} (?:undetected|missing|unclear|absent|invisible)\b|\bface (?:detection|detect) (?:failed|error)",
     rf"\bdetection of (?:a )?{_FACE} failed|\b{_FACE} (?:not|n't) (?:found|detected|exist)|\bno (?:image )?match\w* {_FACE}",
-    r"(?:没有?|未|无|不含|缺少|找不到|看不到)(?:能|有)?(?:检测|识别|发现|找|包含|含)?(?:到|出|有)?(?:任何|有效|清晰|可用|完整)?的?(?:人脸|脸部|面部|人像|正脸|人物)",
-    r"不到(?:有效|清晰)?的?(?:人脸|脸部|面部|人像)|(?:人脸|脸部|面部|人像)(?:检测|识别|提取)?(?:不到|不存在|不清晰|未|失败|缺失|模糊|为空)",
+    r"(?:没有?|未|无|不含|缺少|找不到|看不到)(?:能|有)?(?:检测|识别|发现|找|包含|含)?(?:到|出|有)?(?:任何|有效|清晰|可用|完整)?的?(?:人?脸|面部|人像|人物)",
+    r"请(?:上传|使用|更换|提供)[^,。]{0,8}(?:人脸|正脸)|不到(?:有效|清晰)?的?(?:人?脸|脸部|面部|人像)|(?:人脸|脸部|面部|人像)(?:检测|识别|提取)?(?:不到|不存在|不清晰|未|失败|缺失|为空)",
 )
 _CONTENT = (
     r"\bnsfw\b|\bnud(?:e|ity)\b|\bporn|\bsexual|\bexplicit\b|\bviolen(?:t|ce)|\bgore\b|\bsensitive\b|\bmoderat|\binappropriate"
@@ -143,23 +144,24 @@ _CONTENT = (
 _WRONG = (
     r"(?:invalid|unsupported|(?:not|n't) (?:\w+ )?(?:supported|valid|allowed|found|readable|accessible|reachable|be \w+|a valid"
     r"|recogni[sz]ed|an? \w+|match\w*|exist|available|accept\w*|authori[sz]ed|permitted|meet|enough|open|load|provided|empty)"
-    r"|corrupt\w*|broken|damaged|truncat\w*|malformed|too (?:large|small|big|long|short|wide|high|low|many|few|dark|blurr\w*|"
+    r"|corrupt\w*|broken|damaged|truncat\w*|malformed|too (?:large|small|big|close|long|short|wide|high|low|many|few|dark|blurr\w*|"
     r"heavy)|exceed\w*|fail\w*|error|bad|missing|required|expired|empty|unreadable|inaccessible|unreachable|cannot|could n|"
     r"unable|forbidden|denied|unauthori[sz]ed|refused|reject\w*|out of range|must|should|at most|at least|only|limit\w*|"
     r"maximum|minimum|more than|less than|fewer than|larger|smaller|blurr\w*|occlu\w*|illegal|wrong|mismatch|incorrect|"
-    r"insufficient|timed? ?out|timeout|unknown|no |40\d|50\d|quota|low quality|duplicate|unauthenticated|authentication)"
+    r"insufficient|timed? ?out|timeout|unknown|no |40\d|50\d|quota|low quality|blank|duplicate|unauthenticated|authentication)"
 )
 _OF_THE_PICTURE = (
     rf"\b{_PICTURE}\b.{{0,80}}?(?<!\w){_WRONG}",
     rf"(?<!\w){_WRONG}.{{0,60}}?\b{_PICTURE}\b",
     rf"\b{_FACE}\b.{{0,40}}?(?<!\w){_WRONG}|(?<!\w){_WRONG}.{{0,40}}?\b{_FACE}\b",
-    r"\b(?:jpe?g|png|webp|gif|bmp|heic)\b.{0,40}\b(?:only|error|not|supported|invalid)|\bonly .{0,24}\b(?:jpe?g|png|webp)\b",
+    r"\b(?:cannot|failed)\b.{0,24}\b(?:jpe?g|png|rgba?|webp)\b|\b(?:jpe?g|png|webp|gif|bmp|heic)\b.{0,40}\b(?:only|error|not|supported|invalid)|\bonly .{0,24}\b(?:jpe?g|png|webp)\b",
+    r"\b(?:corrupt\w*|truncat\w*|damaged|broken|invalid) (?:jpe?g|png|webp|gif|bmp)\b",
     r"\b(?:fetch|download|load|read|open|decode|retriev)\w*\b.{0,40}\b(?:fail\w*|error|40\d|50\d|forbidden|denied|timed? ?out)"
     r"|\b(?:fail\w*|error|unable|cannot|could not|can't)\b.{0,24}\b(?:fetch|download|load|read|open|decode|retriev|identify)",
-    r"(?:图片|图像|照片|头像|人脸|脸部|面部|素材|文件|原图|目标图|源图|底图|模板|链接|地址|分辨率|尺寸|像素|提示词|五官|格式|宽高|比例|人像|参考图|视频)"
+    r"(?:图片|图像|url|image|照片|头像|人脸|脸部|面部|素材|文件|原图|目标图|源图|底图|模板|链接|地址|分辨率|尺寸|像素|提示词|五官|格式|宽高|比例|人像|参考图|视频)"
     r"[^,。]{0,16}(?:失败|错误|无效|不支持|不存在|过大|过小|太大|太小|超过|超出|超限|限制|不符|不合法|非法|损坏|为空|有误|不正确|无法|不能|不可|异常|超时|缺失|过期|过多"
-    r"|太多|模糊|遮挡|过低|不足|不够|最多|至少|仅支持|只支持|须|必须|应为|解析|拒绝|没有权限|无权|禁止|多张|角度|侧脸|不完整|不通过|未通过|额度|不匹配)",
-    r"(?:无法|不能|不支持|无效|非法|错误|缺少|过多|多张|多个|超过|下载|读取|解析|解码|打开|获取|访问|加载)的?[^,。]{0,10}(?:图片|图像|照片|头像|人脸|素材|文件|原图|链接"
+    r"|太多|模糊|遮挡|过低|不足|不够|最多|至少|仅支持|只支持|须|必须|应为|解析|拒绝|过长|过短|没有权限|无权|禁止|多张|角度|侧脸|不完整|不通过|未通过|额度|不匹配)",
+    r"(?:无法|不能|找不到|没有找到|未找到|不支持|无效|非法|错误|缺少|过多|多张|多个|超过|下载|读取|解析|解码|打开|获取|访问|加载)的?[^,。]{0,10}(?:图片|图像|照片|头像|人脸|素材|文件|原图|链接"
     r"|地址|格式|尺寸|分辨率|模板)(?:[^,。]{0,6})",
     r"(?:下载|解码|读取|加载|上传)[^,。]{0,6}(?:失败|错误|超时|异常)",
 )
@@ -176,8 +178,8 @@ _OF_THE_REQUEST = (
 _NOBODY = (
     r"\bunauthori[sz]ed\b|\bunauthenticated\b|\bforbidden\b|\b(?:access|permission) (?:is |was |has been )?denied|\bpermissions?\b"
     r"|\bnot (?:authori[sz]ed|permitted|entitled|subscribed)|\bprivileges?\b|\bnot (?:have|allowed).{0,16}\baccess|\bsignature\b"
-    r".{0,24}\b(?:invalid|fail\w*|mismatch|wrong|error|not)|\bno (?:right|access)\b|\bauthenticat\w+ (?:failed|error|required)",
-    r"未授权|无权|没有.{0,4}权限|权限(?:不足|不够|校验|被拒|错误|未)|缺少.{0,4}权限|认证(?:失败|未通过|错误|过期)|访问(?:被拒绝?|受限|拒绝)|拒绝访问|禁止访问",
+    r".{0,24}\b(?:invalid|fail\w*|mismatch|wrong|error|not)|\bno (?:right|access)\b|\bauthenticat\w+ (?:failed|error|required)|\bauth failure\b|\bcertification failed|\bip(?: address)?\b.{0,24}\b(?:not|blocked|denied|forbidden|restricted)\b",
+    r"未授权|无权|[没无]有?.{0,4}权限|授权(?:已|已经)?(?:过期|失效|失败|到期)|权限(?:不足|不够|校验|被拒|错误|未)|缺少.{0,4}权限|认证(?:失败|未通过|错误|过期)|访问(?:被拒绝?|受限|拒绝)|拒绝访问|禁止访问",
 )
 _LATER = (
     r"\b(?:try|retry)(?: \w+){0,2} (?:later|again (?:later|in|after|shortly|soon)|after|shortly|in a (?:few|moment|minute))"
@@ -185,7 +187,7 @@ _LATER = (
     r"(?:稍后|稍候|过一会|一会儿|晚点|待会)[^,。]{0,4}(?:再试|重试|再来|尝试|再)?",
 )
 _BROKE = (
-    r"\binternal(?: \w+)? (?:error|exception|failure)|\bserver error|\binternal server|\bunexpected (?:error|exception|failure)"
+    r"\binternal(?: \w+)? (?:error|exception|failure)|\bserver error|\binternal server|\bunexpected (?:\w+ )?(?:error|exception|failure)"
     r"|\bunknown error|\bsomething went wrong|\bunhandled|\btraceback|\btimed? ?out\b|\btimeout\b|\bbad gateway|\bgateway\b"
     r"|\bupstream\b|\bconnection (?:reset|refused|closed|aborted|error|timed)|\bcrash|\bout of memory\b|\boom\b|\bcuda\b"
     r"|\bsegmentation fault|\bdatabase\b|\bdeadline exceeded|\bnetwork error|\bprediction interrupted|\bworker (?:lost|died|exited)"
@@ -202,6 +204,12 @@ _SIZES = (
     rf"\b(?:{_PICTURE}|{_FACE})\b.{{0,40}}\b{_SIZE}(?!\w).{{0,40}}?(?<!\w){_WRONG}",
     rf"\b(?:{_PICTURE}|{_FACE})\b.{{0,30}}(?<!\w){_WRONG}.{{0,40}}(?:\b{_SIZE}\b|\d ?[mk]b\b)",
     r"(?:图片|图像|照片|文件|人脸|素材)[^,。]{0,6}(?:大小|尺寸|分辨率|像素|体积|格式|数量?)[^,。]{0,10}(?:超|过|不|最|限|大于|小于|低于|高于)",
+    rf"\b{_PICTURE} (?:\w+ ){{0,2}}(?:token|signature|key|permission|access|credentials)s?\b.{{0,24}}(?<!\w){_WRONG}",
+    r"\b(?:authenti\w+|authori\w+|permissions?|login|credentials|access|forbidden|denied|unauthori[sz]ed)\b.{0,24}\b(?:to|for|when"
+    rf"|while|during|on|in) (?:\w+ ){{0,2}}?(?:(?:fetch|download|read|access|open|load|retriev)\w* (?:\w+ ){{0,3}}?)?{_PICTURE}\b",
+    rf"\b{_PICTURE}\b.{{0,60}}\b(?:4\d\d|50\d)\b",
+    rf"\b(?:download|fetch|load)\w* (?:of )?(?:\w+ ){{0,2}}{_PICTURE}\b.{{0,40}}(?:{_WRONG}|throttl\w*)",
+    r"(?:图片|照片|图像|人脸|头像|素材|链接|地址|url)[^,。]{0,4}(?:鉴权|认证|授权|签名|权限|token|密钥)[^,。]{0,6}(?:失败|错误|过期|失效|不足|无效|未通过|不匹配)",
     rf"\b{_FACE} (?:count |number )?(?:quota|limit)\b|\b(?:too many|multiple|several|more than one) (?:\w+ )?{_FACE}\b",
 )
 
@@ -229,6 +237,6 @@ MEANINGS: Final[tuple[tuple[Reason, re.Pattern[str]], ...]] = (
     (Reason.THROTTLED, _one(*_BUSY_SERVICE)),
     (Reason.BAD_INPUT, _one(*_OF_THE_PICTURE, *_OF_THE_REQUEST)),
     (Reason.AUTH, _one(*_NOBODY)),
-    (Reason.THROTTLED, _one(*_LATER)),
     (Reason.OUTAGE, _one(*_BROKE)),
+    (Reason.THROTTLED, _one(*_LATER)),
 )

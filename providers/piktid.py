@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from providers.answers import facts, read
-from providers.classify import GENERAL
+from providers.classify import Table
 from providers.http import BasicAuth, Request
 from providers.outcomes import (
     Absent,
@@ -62,6 +62,8 @@ from providers.replies import (
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.tokens import TokenAdapter, refused_login
 
+#: Neither codes nor names are documented: the codes are those of HTTP, and words decide.
+TABLE: Final = Table()
 _ERROR_EVENT: Final = "error"
 _PROCESSING: Final = "processing"
 _JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
@@ -204,7 +206,7 @@ class Piktid(TokenAdapter):
             if event.name == _ERROR_EVENT:
                 message = event.data["msg"].text or "no message"
                 said = [event.data["msg"].text]
-                return failure(f"PiktID: {message}", said, GENERAL, event.data.dump(), receipts)
+                return failure(f"PiktID: {message}", said, TABLE, event.data.dump(), receipts)
         return Pending()
 
     async def _make_up_for_a_lost_event(

@@ -36,9 +36,10 @@ _FILE: Final = re.compile(rf"[\w.%()\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGN
 
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019", "''")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NEGATED: Final = re.compile(r"n't\b")
 _JOINTS: Final = re.compile(r"[_\-/]+|(?<=[a-z])\.(?=[a-z])")
 _CLAUSES: Final = re.compile(
-    r"[.!?](?=\s|$)|[;,\n。!?;,、]|\b(?:but|because|since|so|however|although)\b|但是?|因为|所以|不过"
+    r"[.!?](?=\s|$)|:(?=\s|[\u4e00-\u9fff]|$)|[;,\n。、]|\b(?:but|because|since|so|however|although)\b|但是?|因为|所以|不过"
 )
 
 # What the services are called says nothing of a face; and where a service for pictures is meant, it is a service.
@@ -48,7 +49,7 @@ _CALLED: Final = re.compile(
     r"|人脸融合|换脸|图像?片?生成|人像生成|换头"
 )
 _SERVICE: Final = re.compile(
-    r"\b(?:images?|faces?|photos?|pictures?|content|safety|moderation|nsfw|template|face detection|download)"
+    r"\b(?!safety system)(?:images?|faces?|photos?|pictures?|content|safety|moderation|nsfw|template|face detection|download)"
     r"(?: (?:detection|detector|recognition|processing|review|moderation|audit|check\w*|upload|download|filter|analysis"
     r"|safety|generation))* (?:service|server|system|api|engine|queue|backend|cluster|worker|model server)\b"
     r"|(?:图片|人脸|图像|内容|照片|面部|素材|文件|安全|鉴黄)(?:审核|检测|识别|生成|处理|下载|上传|融合|分析|校验|安全)*"
@@ -62,7 +63,7 @@ _THINGS: Final = (
 _DENIED: Final = re.compile(
     r"\b(?:not|n't|never|no|nothing|without)\b(?: \w+){0,4} (?:charg\w+|bill(?:ed|ing)|deduct\w+|consum\w+|debit\w+"
     r"|affect\w+)\b"
-    r"|\b(?:is|are|was|were|has|have|looks?|remains?)(?: been)? (?:all )?(?:fine|valid|active|ok|okay|sufficient|enough|"
+    r"|(?<!not )\b(?:is|are|was|were|has|have|looks?|remains?)(?: been)? (?:all )?(?:fine|valid|active|ok|okay|sufficient|enough|"
     r"intact|unaffected|unchanged|healthy|correct|refunded|returned|restored|in good standing|verified)\b"
     rf"|\b(?:no|not|isn't)(?: an?| the| your)?(?: {_THINGS})+ (?:problem|issue|trouble|error|failure|matter|limit)s?\b"
     r"|\b(?:no|not an?|nothing)\b.{0,8}\b(?:problem|issue|trouble|wrong|error)s? with\b|\brefund|\bcredited back"
@@ -93,8 +94,8 @@ def plain(text: str) -> str:
     text = _unwrapped(text.strip())
     for quoted in (_QUOTED, _PROMPT, _ADDRESS, _FILE):
         text = quoted.sub(" ", text)
-    text = _JOINTS.sub(" ", _CAMEL.sub(" ", text).lower())
-    return _SERVICE.sub(" service ", _CALLED.sub(" service ", text))
+    text = _NEGATED.sub(" not", _JOINTS.sub(" ", _CAMEL.sub(" ", text).lower()).replace("can't", "cannot"))
+    return _SERVICE.sub(" checker service ", _CALLED.sub(" service ", text))
 
 
 def normalized(text: str) -> str:

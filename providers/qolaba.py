@@ -60,7 +60,7 @@ _NOTHING_PASSED: Final = "no picture passed Qolaba's content check"
 
 #: The backend's `error` texts (its source) and what they mean. With "Image Generation Error" the second text decides. All
 #: but "Internal Error" are raised before anything is made; that one is its answer to a wrong key, and to any crash.
-_TABLE: Final = Table(
+TABLE: Final = Table(
     names={
         "face consistent error": Reason.NO_FACE,
         "image url error": Reason.BAD_INPUT,
@@ -212,7 +212,7 @@ class Qolaba(OneByOne):
         reply = await self.ask(self._request(self.settings.status_path, {"id": str(uuid.uuid4())}))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
-        if reply.status in BAD_CREDENTIALS or classify(*_said(answer), table=_TABLE) is Reason.AUTH:
+        if reply.status in BAD_CREDENTIALS or classify(*_said(answer), table=TABLE) is Reason.AUTH:
             return Credentials(ok=False, message=f"Qolaba refused the token: {message}")
         if reply.ok and _status(answer) == "PENDING":
             return Credentials(ok=True, message="Qolaba accepted the token")
@@ -244,7 +244,7 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     status, handle = _status(answer), answer["task_id"].handle
     said = _said(answer)
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer), said, _TABLE)
+        return submit_verdict(reply, _message(answer), said, TABLE)
     outputs = _outputs(answer["output"]) if status == "SUCCESS" else ()
     if outputs:
         return Done(outputs, reply.body, _flags(answer["output"]), handle)
@@ -256,9 +256,9 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
         return Failed(Reason.CONTENT, _NOTHING_PASSED, raw=reply.body)
     if status in _FAILED:
         # The backend answers exceptions as a FAILED body, whatever HTTP says.
-        verdict = refusal(reply, f"Qolaba: {_message(answer)}", said, _TABLE, name=_error(answer))
+        verdict = refusal(reply, f"Qolaba: {_message(answer)}", said, TABLE, name=_error(answer))
     else:
-        verdict = submit_verdict(reply, _message(answer), said, _TABLE)
+        verdict = submit_verdict(reply, _message(answer), said, TABLE)
     if isinstance(verdict, Unclear) and _error(answer) == _INTERNAL:
         return replace(verdict, as_of_a_wrong_key=True)
     return verdict
@@ -310,10 +310,10 @@ def _read_failure(reply: Reply, answer: Answer) -> PollOutcome:
     error = _error(answer)
     echo = answer["input"]
     of_the_task = any(echo[field].value not in (None, "") for field in ("file_url", "image", "prompt", "app_id"))
-    named = error in _TABLE.names or ends_the_job(classify(*_said(answer), table=_TABLE), _said(answer))
+    named = error in TABLE.names or ends_the_job(classify(*_said(answer), table=TABLE), _said(answer))
     if not (reply.ok or of_the_task or named):
         return poll_verdict(reply, _message(answer))
-    found = failure(f"Qolaba: {_message(answer)}", _said(answer), _TABLE, reply.body, name=error)
+    found = failure(f"Qolaba: {_message(answer)}", _said(answer), TABLE, reply.body, name=error)
     # A missing model is missing next time as well; an internal error and words we do not know may pass.
     return replace(found, again=False) if error == "service not found" else found
 

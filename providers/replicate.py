@@ -54,7 +54,7 @@ _RESETS_IN: Final = re.compile(r"resets in ~?(\d{1,5})s")
 
 #: What a model's code raises at a picture that it cannot use, in Python's words (the sources of roop, insightface and
 #: Pillow): `get(picture)[0]` of a picture without a face, `cv2.imread` of a file that it cannot read.
-_TABLE: Final = Table(
+TABLE: Final = Table(
     sentences={
         "list index out of range": Reason.NO_FACE,
         "index 0 is out of bounds for axis 0 with size 0": Reason.NO_FACE,
@@ -215,7 +215,7 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
         outputs = _outputs(answer) if status == "succeeded" else ()
         # One that failed at once was accepted all the same; the poll reports how it ended.
         return Done(outputs, reply.body, _facts(answer), handle) if outputs else Accepted(handle, reply.body)
-    verdict = submit_verdict(reply, _message(answer), (answer["title"].text, answer["detail"].text), _TABLE)
+    verdict = submit_verdict(reply, _message(answer), (answer["title"].text, answer["detail"].text), TABLE)
     if isinstance(verdict, Throttled) and verdict.retry_after is None:
         return Throttled(_resets_in(answer), verdict.message, reply.body)
     return verdict
@@ -237,7 +237,7 @@ def _read_prediction(reply: Reply) -> PollOutcome:
         return Failed(Reason.BAD_OUTPUT, "the model succeeded without a picture; check its version", raw=reply.body)
     if status == "failed":
         message = answer["error"].text or "no error was given"
-        return failure(f"Replicate: {message}", [answer["error"].text], _TABLE, reply.body)
+        return failure(f"Replicate: {message}", [answer["error"].text], TABLE, reply.body)
     if status == "canceled":
         return Failed(Reason.CANCELED, "the prediction was canceled at Replicate", raw=reply.body)
     if status == "aborted":

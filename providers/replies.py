@@ -42,14 +42,6 @@ DECIDING: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
 BAD_CREDENTIALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-_ABOUT_THE_REQUEST: Final = frozenset(
-    {
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    }
-)
 _MOVED: Final = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
 _REFUSALS: Final = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}
 
@@ -115,8 +107,6 @@ def submit_verdict(
         words = ": ".join(text for text in said if text) or ASKED_FOR_LESS
         return Throttled(retry_after(reply), words, reply.body)
     if reason is None or reason is Reason.OUTAGE:
-        reason = Reason.BAD_INPUT if status in _ABOUT_THE_REQUEST else None
-    if reason is None:
         message = f"the provider answered HTTP {status}{detail}: check the account's base_url and paths"
         return Refused(Reason.PROVIDER_ERROR, message, reply.body, _kind(status, said))
     said_by_status = _SAYINGS.get(reason, "the provider refused the request")

@@ -73,7 +73,7 @@ _KNOWN_ALREADY: Final = re.compile(
 )
 
 #: No table of codes is public; "200" for a success suggests that the others are borrowed from HTTP as well.
-_TABLE: Final = Table(
+TABLE: Final = Table(
     likely_codes={"401": Reason.AUTH, "402": Reason.CREDIT, "403": Reason.AUTH, "429": Reason.THROTTLED}
 )
 
@@ -240,7 +240,7 @@ def _read_submission(reply: Reply, reference: str) -> SubmitOutcome:
     answer = read(reply.body)
     said = [answer["msg"].text]
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer), said, _TABLE)
+        return submit_verdict(reply, _message(answer), said, TABLE)
     if _understood(answer):
         if not reply.ok:
             return Unclear(f"HTTP {reply.status} with a body that says 200", reply.body)
@@ -253,8 +253,8 @@ def _read_submission(reply: Reply, reference: str) -> SubmitOutcome:
         # The reference is ours alone: if it is known, an earlier send of this very attempt arrived.
         return Accepted(reference, reply.body)
     if answer["code"].code is not None:
-        return refusal(reply, f"Zhiqite: {_message(answer)}", said, _TABLE, code=answer["code"].code)
-    return submit_verdict(reply, answer.problem, said, _TABLE)
+        return refusal(reply, f"Zhiqite: {_message(answer)}", said, TABLE, code=answer["code"].code)
+    return submit_verdict(reply, answer.problem, said, TABLE)
 
 
 def _read_query(reply: Reply) -> PollOutcome:
@@ -268,11 +268,11 @@ def _read_query(reply: Reply) -> PollOutcome:
         if output:
             return Done((output,), reply.body)
         if answer["data"]["status"].integer == _FAILURE:
-            return failure(f"Zhiqite: {message}", said, _TABLE, reply.body)
+            return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
         return Pending(reply.body)
     # Another code is an error of the query, which says nothing of the task: that may still be running, and is paid for.
     if reply.ok and ends_the_job(_reason(answer), said):
-        return failure(f"Zhiqite: {message}", said, _TABLE, reply.body)
+        return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
     return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
 
 
@@ -291,7 +291,7 @@ def _output(answer: Answer) -> Output | None:
 
 
 def _reason(answer: Answer) -> Reason | None:
-    return classify(answer["msg"].text, table=_TABLE, code=answer["code"].code)
+    return classify(answer["msg"].text, table=TABLE, code=answer["code"].code)
 
 
 def _knows_no_such_task(reply: Reply, answer: Answer) -> bool:
