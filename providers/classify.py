@@ -23,7 +23,7 @@ from http import HTTPStatus
 from typing import Final
 
 from models.states import REJECTING_REASONS, Reason
-from providers.meanings import ABOUT_THE_REQUEST, MEANINGS
+from providers.meanings import MEANINGS
 from providers.plain_words import clauses, plain
 
 
@@ -60,6 +60,12 @@ _OF_THE_REQUEST: Final = frozenset(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
+)
+#: Of words about a picture's or a request's fault: of the request.
+_ABOUT_THE_REQUEST: Final = re.compile(
+    r"\b(?:param\w*|argument|field|task ?id|business ?task ?id|business ?id|request ?id|query|body|json|id)\b"
+    r"|\bmethod not allowed|\bbad request\b|\bunsupported media|\bvalidation|\bnot found$"
+    r"|参数|入参|字段|任务|请求|记录|编号"
 )
 _BARE_QUOTA: Final = re.compile(r"\W*(?:\w+ ){0,2}quota (?:\w+ )?(?:exceeded|reached|exhausted)\W*")
 #: Statuses that services also use for one picture (403 for its content) or for spent money (429): words come first.
@@ -119,7 +125,7 @@ def in_words(*texts: str | None, table: Table = GENERAL) -> Reason | None:
 
 def about_the_request(*texts: str | None) -> bool:
     """Whether words are about the request itself (a parameter, an id, an address), and not about a picture."""
-    return any(ABOUT_THE_REQUEST.search(plain(text)) for text in texts if text)
+    return any(_ABOUT_THE_REQUEST.search(plain(text)) for text in texts if text)
 
 
 def ends_the_job(reason: Reason | None, texts: Sequence[str | None]) -> bool:

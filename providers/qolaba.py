@@ -58,8 +58,8 @@ _FAILED: Final = frozenset({"FAILED", "FAILURE", "REVOKED"})  # Celery's own wor
 
 _NOTHING_PASSED: Final = "no picture passed Qolaba's content check"
 
-#: The backend's `error` texts (its source) and what they mean. With "Image Generation Error" the second text decides. All
-#: but "Internal Error" are raised before anything is made; that one is its answer to a wrong key, and to any crash.
+#: The backend's `error` texts (its source) and what they mean. With "Image Generation Error" the second text decides.
+#: All but "Internal Error" are raised before anything is made; that one is its answer to a wrong key, and to any crash.
 TABLE: Final = Table(
     names={
         "face consistent error": Reason.NO_FACE,

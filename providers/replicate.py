@@ -41,8 +41,8 @@ from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 SWAP: Final = "replicate.swap"
 GENERATE: Final = "replicate.generate"
 
-#: An aborted prediction never started ("Prediction lifecycle"), and the time that a model runs is what is billed. One that
-#: failed did run: its repeat is paid again.
+#: An aborted prediction never started ("Prediction lifecycle"), and the time that a model runs is what is billed. One
+#: that failed did run: its repeat is paid again.
 _FREE: Final = frozenset({Reason.TIMED_OUT})
 
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).

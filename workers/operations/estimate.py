@@ -46,7 +46,7 @@ class Line:
 
 
 def at_most(session: Session, which: Filter, accounts: Mapping[str, Account], paid_attempts: int) -> list[Line]:
-    """The most that jobs that match may cost: each at the most expensive account, with every attempt that may be paid."""
+    """The most that jobs that match may cost: at the most expensive account, with every attempt that may be paid."""
     rows = _LANES.execute(session, which)
     return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts, paid_attempts)
 

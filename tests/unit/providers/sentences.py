@@ -8,6 +8,7 @@ prints precision and recall for each meaning, and every sentence that is read wr
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,13 +88,12 @@ def measure(corpus: list[Sentence]) -> dict[str, tuple[float, float, int]]:
 def main() -> None:
     """Print what is measured."""
     corpus = sentences()
-    print(f"{'meaning':<12} {'precision':>9} {'recall':>9} {'sentences':>9}")
+    lines = [f"{'meaning':<12} {'precision':>9} {'recall':>9} {'sentences':>9}"]
     for name, (precision, recall, number) in measure(corpus).items():
-        print(f"{name:<12} {precision:>9.3f} {recall:>9.3f} {number:>9}")
-    print(f"{len(corpus)} sentences")
-    for each in corpus:
-        if each.read is not each.meaning:
-            print(f"  {each.meaning} read as {each.read}: {each.text}")
+        lines.append(f"{name:<12} {precision:>9.3f} {recall:>9.3f} {number:>9}")
+    lines.append(f"{len(corpus)} sentences")
+    lines += [f"  {each.meaning} read as {each.read}: {each.text}" for each in corpus if each.read is not each.meaning]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
