@@ -62,6 +62,8 @@ class Enqueued:
     held: int = 0
     #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
+    #: The same if each of them is paid for as often as it may be.
+    at_most: Decimal = Decimal(0)
 
     @property
     def queued(self) -> int:
@@ -268,12 +270,14 @@ def _merge(
         ids = session.execute(_QUEUED_IDS, {"queued": sorted(QUEUED)}).scalars().all()
         held = hold.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
     counts = {row.verdict: row for row in session.execute(_COUNTS)}
+    cost = sum((row.cost for verdict, row in counts.items() if verdict in QUEUED), Decimal(0))
     return Enqueued(
         terms["batch_id"],
         intake.name,
         **{verdict: row.number for verdict, row in counts.items()},
         held=held,
-        cost=sum((row.cost for verdict, row in counts.items() if verdict in QUEUED), Decimal(0)),
+        cost=cost,
+        at_most=cost * runtime.settings.tries.paid,
     )
 
 

@@ -52,6 +52,8 @@ class Plan:
     forecast: Forecast
     statuses: Mapping[str, AccountStatus]
     unpriced: frozenset[str]
+    #: How often one job may be paid for, failures included.
+    paid_attempts: int = 1
 
     @property
     def queued(self) -> int:
@@ -69,6 +71,11 @@ class Plan:
         return sum((share.dearest for share in self.lanes.values()), Decimal(0))
 
     @property
+    def at_most(self) -> Decimal:
+        """Their cost at the most expensive accounts, if each is paid for as often as it may be."""
+        return self.dearest * self.paid_attempts
+
+    @property
     def parts(self) -> list[tuple[str, str, float]]:
         """Operation, account and the number of jobs expected there."""
         found = [
@@ -83,17 +90,21 @@ def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Pl
     verdicts, lanes, batch_limit = runtime.db(_compared, intake, options)
     statuses = runtime.db(_statuses, runtime.accounts)
     limit = options.max_in_flight if options.max_in_flight is not None else batch_limit
-    return Plan(verdicts, lanes, _forecast(lanes, statuses, limit), statuses, frozenset(intake.costs.unpriced))
+    forecast = _forecast(lanes, statuses, limit)
+    unpriced = frozenset(intake.costs.unpriced)
+    return Plan(verdicts, lanes, forecast, statuses, unpriced, runtime.settings.tries.paid)
 
 
-def plan_of_new(intake: Intake, accounts: Mapping[str, Account], options: RunOptions = DEFAULTS) -> Plan:
+def plan_of_new(
+    intake: Intake, accounts: Mapping[str, Account], options: RunOptions = DEFAULTS, *, paid_attempts: int
+) -> Plan:
     """`plan` for a deployment that has not run yet: it has no database, and all rows are new."""
     statuses = {name: AccountStatus(account) for name, account in accounts.items()}
     left_out = bool(options.only) and Only.NEW not in options.only
     lanes = {} if left_out else intake.costs.lanes
     verdicts = {"left_out" if left_out else "new": intake.rows}
     forecast = _forecast(lanes, statuses, options.max_in_flight)
-    return Plan(verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced))
+    return Plan(verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced), paid_attempts)
 
 
 def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -> Iterator[Mistake]:

@@ -46,7 +46,8 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
             rows = TableRows(table, name, Path(folder) if folder is not None else None)
         with take_in(rows, runtime.accounts, runtime.reach, name=name, options=chosen) as intake:
             done = enqueue(runtime, intake, chosen)
-        return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, Money(done.cost, currency))
+        costs = Money(done.cost, currency), Money(done.at_most, currency)
+        return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, *costs)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class _Impact:
     """The jobs that an operation is about to change, and their cost."""
 
     ids: Sequence[str]
-    #: The most the queued jobs can cost if each is submitted once; what the jobs at providers cost already.
+    #: The most the queued jobs can cost, with every attempt that may be paid; what the jobs at providers cost already.
     lines: Sequence[Line]
     paid: Sequence[Line] = ()
 
@@ -317,7 +317,8 @@ def _settle_seconds(runtime: Runtime) -> float:
 
 
 def _at_most(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
-    return runtime.db(at_most, Filter(ids=ids), runtime.accounts) if ids else []
+    paid_attempts = runtime.settings.tries.paid
+    return runtime.db(at_most, Filter(ids=ids), runtime.accounts, paid_attempts) if ids else []
 
 
 def _account(runtime: Runtime, name: str) -> Account:

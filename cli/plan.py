@@ -42,7 +42,7 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
         with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
             found = plan(runtime, intake, options)
     else:
-        found = plan_of_new(intake, accounts, options)
+        found = plan_of_new(intake, accounts, options, paid_attempts=settings.tries.paid)
     refused = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts) if found.queued else iter(())
     if as_json:
         emit(_document(intake, found, refused, settings.currency))
@@ -60,14 +60,15 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
     """
     limit = runtime.settings.confirm_above
     estimate = intake.costs
-    if limit is None or (estimate.dearest <= limit and not estimate.unpriced):
+    dearest = estimate.dearest * runtime.settings.tries.paid
+    if limit is None or (dearest <= limit and not estimate.unpriced):
         return
     found = plan(runtime, intake, options)
-    if not found.queued or (found.dearest <= limit and not found.unpriced):
+    if not found.queued or (found.at_most <= limit and not found.unpriced):
         return
     currency = runtime.settings.currency
     _print_plan(found, currency, say=complain)
-    least = str(Money(found.dearest, currency)) + (" plus operations without a price" if found.unpriced else "")
+    least = str(Money(found.at_most, currency)) + (" plus operations without a price" if found.unpriced else "")
     question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
     if sys.stdin.isatty() and typer.confirm(f"{question}. Continue?", err=True):
         return
@@ -89,7 +90,10 @@ def _print_plan(found: Plan, currency: str, say: Any = say) -> None:
         say(f"  {about}{round(jobs):>9,}  {operation} at {account}" + (f", limited by {bound}" if bound else ""))
     least, most = Money(found.cheapest, currency), Money(found.dearest, currency)
     cost = str(most) if least == most else f"{least} to {most}, depending on the account"
-    say(f"  cost if each job is done once: {cost}")
+    say(f"  cost if each job needs one attempt: {cost}")
+    if found.at_most > found.dearest:
+        times = f"{found.paid_attempts} paid attempts of each"
+        say(f"  at most {Money(found.at_most, currency)}, with up to {times} (RECAST_MAX_PAID_ATTEMPTS)")
     if found.unpriced:
         say(f"  without a price, counted as 0: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
     if found.forecast.seconds is not None:
@@ -125,7 +129,12 @@ def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency:
             {"operation": operation, "account": account, "jobs": round(jobs, 1)}
             for operation, account, jobs in found.parts
         ],
-        "cost": {"cheapest": Money(found.cheapest, currency), "dearest": Money(found.dearest, currency)},
+        "cost": {
+            "cheapest": Money(found.cheapest, currency),
+            "dearest": Money(found.dearest, currency),
+            "at_most": Money(found.at_most, currency),
+        },
+        "paid_attempts": found.paid_attempts,
         "unpriced": sorted(found.unpriced),
         "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
         "bounds": dict(found.forecast.bounds),

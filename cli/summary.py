@@ -93,7 +93,9 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         (enqueued.left_out, "left out"),
     ]  # fmt: skip
     counts = ", ".join(f"{number:,} {word}" for number, word in parts if number)
-    cost = f"; at most {Money(enqueued.cost, currency)}" if enqueued.cost else ""
+    once = f" ({Money(enqueued.cost, currency)} if each job needs one attempt)"
+    most = f"; at most {Money(enqueued.at_most, currency)}" if enqueued.cost else ""
+    cost = most + (once if enqueued.at_most > enqueued.cost else "")
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
     if enqueued.held:
         say(
@@ -184,6 +186,7 @@ def _numbers(enqueued: Enqueued, currency: str) -> dict[str, Any]:
         "held": enqueued.held,
         "left_out": enqueued.left_out,
         "cost": Money(enqueued.cost, currency),
+        "at_most": Money(enqueued.at_most, currency),
     }
 
 

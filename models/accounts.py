@@ -35,6 +35,10 @@ class Account(Base):
     overrides: Mapped[Document] = mapped_column(server_default="{}")
     overridden_by: Mapped[str | None]
     overridden_at: Mapped[Timestamp | None]
+    #: Answers of one kind in a row: {"kind": "...", "jobs": {job: attempt}}; NULL after a submission that was taken.
+    streak: Mapped[Document | None]
+    #: A mark of the credentials with which the provider last took a submission.
+    proven_key: Mapped[str | None]
     #: Encrypted provider session (tokens), by SECRET_KEY; NULL where the provider has static credentials.
     session: Mapped[bytes | None] = mapped_column(BYTEA)
     #: When an inbox that serves all jobs of the account was read last.

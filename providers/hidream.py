@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.classify import Table, classify
 from providers.http import URL, Request
 from providers.outcomes import (
     Accepted,
@@ -43,7 +44,6 @@ from providers.protocol import Endpoint, Reply
 from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
 from providers.spec import FittedOptions, Need, OpenAttempt, Operation, Order, Via
 from providers.tokens import TokenAdapter, refused_login
-from providers.words import reason_in
 
 _SUCCESS: Final = 1
 #: What ends a sub task without a picture, the plainer reason first.
@@ -54,7 +54,8 @@ _FAILURES: Final[Mapping[int, tuple[Reason, str]]] = {
     1006: (Reason.BAD_INPUT, "the algorithm found no usable subject; use another picture"),
     3: (Reason.PROVIDER_ERROR, "the generation failed"),
 }
-_CODES: Final[Mapping[int, Reason]] = {1051: Reason.BAD_INPUT}  # "ref_image is invalid", on the commercial page
+#: 1051 is "ref_image is invalid" on the commercial page; no table of codes is public.
+TABLE: Final = Table(codes={"1051": Reason.BAD_INPUT})
 
 #: "At most 2K" has no number on the page; sibling operations count a side of 2,048.
 MAX_SIDE: Final = 2_048
@@ -149,7 +150,7 @@ class Hidream(TokenAdapter, OneByOne):
         reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
-        if reply.status in BAD_CREDENTIALS or reason_in(answer["message"].text) is Reason.AUTH:
+        if reply.status in BAD_CREDENTIALS or classify(answer["message"].text, table=TABLE) is Reason.AUTH:
             return Credentials(ok=False, message=f"HiDream refused the credentials: {message}")
         if reply.ok and answer["code"].integer == 0:
             return Credentials(ok=True, message="HiDream accepted the credentials")
@@ -234,14 +235,14 @@ def _usable(session: bytes | None, rejected: str | None) -> str | None:
 def _read_submission(reply: Reply) -> SubmitOutcome:
     answer = read(reply.body)
     code, handle = answer["code"].integer, answer["result"]["task_id"].handle
+    said = [answer["message"].text]
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer))
+        return submit_verdict(reply, _message(answer), said, TABLE)
     if reply.ok and code == 0 and handle:
         return Accepted(handle, reply.body)
     if code not in (None, 0):
-        message = f"HiDream: {_message(answer)}"
-        return refusal(reply, message, reason_in(message) or _CODES.get(code))
-    return submit_verdict(reply, _message(answer))
+        return refusal(reply, f"HiDream: {_message(answer)}", said, TABLE, code=str(code))
+    return submit_verdict(reply, _message(answer), said, TABLE)
 
 
 def _message(answer: Answer) -> str:

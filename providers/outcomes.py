@@ -11,6 +11,9 @@ from typing import Any
 
 from models.states import Reason
 
+#: What a provider means that throttles without a word.
+ASKED_FOR_LESS = "the provider asked for fewer requests"
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -47,6 +50,8 @@ class Refused:
     reason: Reason
     message: str
     raw: bytes = b""
+    #: What was said, without what differs from job to job, where nobody knows what it means; "" where it is known.
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Throttled:
     """Not now: nothing was taken. `retry_after` in seconds, where the provider said so."""
 
     retry_after: float | None = None
-    message: str = "the provider asked for fewer requests"
+    message: str = ASKED_FOR_LESS
     raw: bytes = b""
 
 
@@ -71,9 +76,8 @@ class Unclear:
 
     message: str
     raw: bytes = b""
-
-
-SubmitOutcome = Accepted | Done | Refused | Throttled | NotSent | Unclear
+    #: Whether a wrong key is answered in just this way: several of them, and no success yet, mean that it is wrong.
+    as_of_a_wrong_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class Unanswered:
     raw: bytes = b""
 
 
+#: `Failed` at submission: the provider took the job, and said at once that it could not do it.
+SubmitOutcome = Accepted | Done | Refused | Throttled | NotSent | Unclear | Failed
 PollOutcome = Pending | Done | Failed | Unanswered
 
 

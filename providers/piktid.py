@@ -23,15 +23,14 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from models.states import Reason
 from providers.answers import facts, read
+from providers.classify import Table
 from providers.http import BasicAuth, Request
 from providers.outcomes import (
     Absent,
     Accepted,
     Credentials,
     Done,
-    Failed,
     Found,
     LocateOutcome,
     NotYetKnown,
@@ -55,14 +54,16 @@ from providers.piktid_answers import (
 from providers.protocol import Endpoint, NotSentError, Reply, UnclearError
 from providers.replies import (
     BAD_CREDENTIALS,
+    failure,
     locate_verdict,
     poll_verdict,
     settings_of,
 )
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.tokens import TokenAdapter, refused_login
-from providers.words import reason_in
 
+#: Neither codes nor names are documented: the codes are those of HTTP, and words decide.
+TABLE: Final = Table()
 _ERROR_EVENT: Final = "error"
 _PROCESSING: Final = "processing"
 _JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
@@ -204,9 +205,8 @@ class Piktid(TokenAdapter):
         for event in ours:
             if event.name == _ERROR_EVENT:
                 message = event.data["msg"].text or "no message"
-                reason = reason_in(message) or Reason.PROVIDER_ERROR
-                again = reason is Reason.PROVIDER_ERROR
-                return Failed(reason, f"PiktID: {message}", again, event.data.dump(), receipts)
+                said = [event.data["msg"].text]
+                return failure(f"PiktID: {message}", said, TABLE, event.data.dump(), receipts)
         return Pending()
 
     async def _make_up_for_a_lost_event(

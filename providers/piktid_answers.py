@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.classify import GENERAL
 from providers.outcomes import Output, Refused, Throttled, Unclear
 from providers.protocol import Reply, UploadError
 from providers.replies import DECIDING, refusal, submit_verdict
@@ -121,12 +122,17 @@ def is_error(answer: Answer) -> bool:
 
 def verdict(reply: Reply, answer: Answer) -> Refused | Throttled | Unclear:
     """The outcome of a request that was not accepted, or perhaps was."""
+    said = _said(answer)
     if reply.status not in DECIDING and reply.ok and is_error(answer):
-        return refusal(reply, f"PiktID: {message_of(answer)}")
-    return submit_verdict(reply, message_of(answer))
+        # Their codes are those of HTTP: 500 does not prove more here than as the status.
+        return refusal(reply, f"PiktID: {message_of(answer)}", said, GENERAL, status=answer["code"].integer)
+    return submit_verdict(reply, message_of(answer), said)
 
 
 def message_of(answer: Answer) -> str:
     """The texts of an error, joined."""
-    said = [text for name in ("message", "description", "msg") if (text := answer[name].text)]
-    return ": ".join(said) or answer.problem or "an answer without a message"
+    return ": ".join(_said(answer)) or answer.problem or "an answer without a message"
+
+
+def _said(answer: Answer) -> list[str]:
+    return [text for name in ("message", "description", "msg") if (text := answer[name].text)]

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.classify import Table, classify, ends_the_job
 from providers.http import Request
 from providers.outcomes import (
     Accepted,
@@ -31,11 +33,20 @@ from providers.outcomes import (
     Refused,
     SubmitOutcome,
     Unanswered,
+    Unclear,
 )
 from providers.protocol import Endpoint, Reply
-from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
+from providers.replies import (
+    BAD_CREDENTIALS,
+    DECIDING,
+    OneByOne,
+    failure,
+    poll_verdict,
+    refusal,
+    settings_of,
+    submit_verdict,
+)
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
-from providers.words import reason_in
 
 CONSISTENCY: Final = "qolaba.consistency"
 AVATAR: Final = "qolaba.avatar"
@@ -47,12 +58,17 @@ _FAILED: Final = frozenset({"FAILED", "FAILURE", "REVOKED"})  # Celery's own wor
 
 _NOTHING_PASSED: Final = "no picture passed Qolaba's content check"
 
-#: The backend's `error` texts (its source) and what they mean; with "Image Generation Error" the second text decides.
-_ERRORS: Final[Mapping[str, Reason]] = {
-    "face consistent error": Reason.NO_FACE,
-    "image url error": Reason.BAD_INPUT,
-    "input validation error": Reason.BAD_INPUT,
-}
+#: The backend's `error` texts (its source) and what they mean. With "Image Generation Error" the second text decides.
+#: All but "Internal Error" are raised before anything is made; that one is its answer to a wrong key, and to any crash.
+TABLE: Final = Table(
+    names={
+        "face consistent error": Reason.NO_FACE,
+        "image url error": Reason.BAD_INPUT,
+        "input validation error": Reason.BAD_INPUT,
+    },
+    nothing_made=frozenset({"face consistent error", "image url error", "input validation error", "service not found"}),
+)
+_INTERNAL: Final = "internal error"
 
 
 class QolabaSettings(BaseModel):
@@ -196,7 +212,7 @@ class Qolaba(OneByOne):
         reply = await self.ask(self._request(self.settings.status_path, {"id": str(uuid.uuid4())}))
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
-        if reply.status in BAD_CREDENTIALS or reason_in(_message(answer)) is Reason.AUTH:
+        if reply.status in BAD_CREDENTIALS or classify(*_said(answer), table=TABLE) is Reason.AUTH:
             return Credentials(ok=False, message=f"Qolaba refused the token: {message}")
         if reply.ok and _status(answer) == "PENDING":
             return Credentials(ok=True, message="Qolaba accepted the token")
@@ -226,8 +242,9 @@ class Qolaba(OneByOne):
 def _read_submission(reply: Reply) -> SubmitOutcome:
     answer = read(reply.body)
     status, handle = _status(answer), answer["task_id"].handle
+    said = _said(answer)
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer))
+        return submit_verdict(reply, _message(answer), said, TABLE)
     outputs = _outputs(answer["output"]) if status == "SUCCESS" else ()
     if outputs:
         return Done(outputs, reply.body, _flags(answer["output"]), handle)
@@ -235,12 +252,16 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
         # Queued, under way or even over: a task with an id was accepted, and the poll reports its state.
         return Accepted(handle, reply.body)
     if status == "SUCCESS" and answer["output"]["result"].value == []:
-        return Refused(Reason.CONTENT, _NOTHING_PASSED, reply.body)
+        # The pictures were made, and are billed, before they were checked.
+        return Failed(Reason.CONTENT, _NOTHING_PASSED, raw=reply.body)
     if status in _FAILED:
-        # The backend answers exceptions as a FAILED body. Without a task id nothing was queued, whatever HTTP says.
-        reason, _again = _failure(answer)
-        return refusal(reply, f"Qolaba: {_message(answer)}", reason)
-    return submit_verdict(reply, _message(answer))
+        # The backend answers exceptions as a FAILED body, whatever HTTP says.
+        verdict = refusal(reply, f"Qolaba: {_message(answer)}", said, TABLE, name=_error(answer))
+    else:
+        verdict = submit_verdict(reply, _message(answer), said, TABLE)
+    if isinstance(verdict, Unclear) and _error(answer) == _INTERNAL:
+        return replace(verdict, as_of_a_wrong_key=True)
+    return verdict
 
 
 def _read_query(reply: Reply) -> PollOutcome:
@@ -257,8 +278,7 @@ def _read_query(reply: Reply) -> PollOutcome:
             return Failed(Reason.CONTENT, _NOTHING_PASSED, raw=reply.body)
         return Unanswered("Qolaba reported SUCCESS without a readable result", raw=reply.body)
     if status in _FAILED:
-        reason, again = _failure(answer)
-        return Failed(reason, f"Qolaba: {_message(answer)}", again, reply.body)
+        return _read_failure(reply, answer)
     return Pending(reply.body)
 
 
@@ -281,17 +301,31 @@ def _flags(output: Answer) -> Mapping[str, object]:
     return facts(has_nsfw_content=flags or None)
 
 
-def _failure(answer: Answer) -> tuple[Reason, bool]:
-    """Why a task failed, and whether a new one may succeed."""
-    error, detail = answer["error"].text or "", answer["error_data"].text
-    reason = _ERRORS.get(error.lower()) or reason_in(error, detail)
-    if reason is not None:
-        return reason, False
+def _read_failure(reply: Reply, answer: Answer) -> PollOutcome:
+    """A FAILED body: of the task, or of the query alone.
+
+    An exception of the task is answered with the task's own `input`, as HTTP 200 or 500. "Internal Error" without it is
+    also what the query itself gets when it fails or has a wrong key (the backend's source).
+    """
+    error = _error(answer)
+    echo = answer["input"]
+    of_the_task = any(echo[field].value not in (None, "") for field in ("file_url", "image", "prompt", "app_id"))
+    named = error in TABLE.names or ends_the_job(classify(*_said(answer), table=TABLE), _said(answer))
+    if not (reply.ok or of_the_task or named):
+        return poll_verdict(reply, _message(answer))
+    found = failure(f"Qolaba: {_message(answer)}", _said(answer), TABLE, reply.body, name=error)
     # A missing model is missing next time as well; an internal error and words we do not know may pass.
-    return Reason.PROVIDER_ERROR, error.lower() != "service not found"
+    return replace(found, again=False) if error == "service not found" else found
+
+
+def _error(answer: Answer) -> str:
+    return (answer["error"].text or "").lower()
+
+
+def _said(answer: Answer) -> list[str]:
+    return [text for name in ("error", "error_data", "message") if (text := answer[name].text)]
 
 
 def _message(answer: Answer) -> str:
     """What the backend said, in one line."""
-    said = [text for name in ("error", "error_data", "message") if (text := answer[name].text)]
-    return ": ".join(said) or answer.problem or f"status {answer['status'].text}"
+    return ": ".join(_said(answer)) or answer.problem or f"status {answer['status'].text}"

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_v
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.classify import Table
 from providers.http import Request
 from providers.outcomes import (
     Accepted,
@@ -34,18 +35,36 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.protocol import Endpoint, Reply
-from providers.replies import BAD_CREDENTIALS, OneByOne, poll_verdict, settings_of, submit_verdict
+from providers.replies import BAD_CREDENTIALS, OneByOne, failure, poll_verdict, settings_of, submit_verdict
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
-from providers.words import reason_in
 
 SWAP: Final = "replicate.swap"
 GENERATE: Final = "replicate.generate"
+
+#: An aborted prediction never started ("Prediction lifecycle"), and the time that a model runs is what is billed. One
+#: that failed did run: its repeat is paid again.
+_FREE: Final = frozenset({Reason.TIMED_OUT})
 
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).
 WEBHOOK_WINDOW_SECONDS: Final = 300.0
 
 #: "Your rate limit resets in ~30s.", which is in the body and in no header.
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d{1,5})s")
+
+
+#: What a model's code raises at a picture that it cannot use, in Python's words (the sources of roop, insightface and
+#: Pillow): `get(picture)[0]` of a picture without a face, `cv2.imread` of a file that it cannot read.
+TABLE: Final = Table(
+    sentences={
+        "list index out of range": Reason.NO_FACE,
+        "index 0 is out of bounds for axis 0 with size 0": Reason.NO_FACE,
+        "'nonetype' object has no attribute 'shape'": Reason.BAD_INPUT,
+        "'nonetype' object has no attribute 'normed_embedding'": Reason.NO_FACE,
+        "'nonetype' object has no attribute 'bbox'": Reason.NO_FACE,
+        "'nonetype' object is not subscriptable": Reason.BAD_INPUT,
+        "broken data stream when reading image file": Reason.BAD_INPUT,
+    }
+)
 
 
 class ReplicateSettings(BaseModel):
@@ -96,6 +115,7 @@ class Replicate(OneByOne):
             typical_seconds=15.0,
             callback=True,
             summary="puts the face of source onto target, by a model that you choose",
+            free=_FREE,
         ),
         GENERATE: Operation(
             name=GENERATE,
@@ -106,6 +126,7 @@ class Replicate(OneByOne):
             typical_seconds=30.0,
             callback=True,
             summary="makes pictures of the person on image, by a model that you choose",
+            free=_FREE,
         ),
     }
     SETTINGS: ClassVar[type[BaseModel]] = ReplicateSettings
@@ -194,9 +215,9 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
         outputs = _outputs(answer) if status == "succeeded" else ()
         # One that failed at once was accepted all the same; the poll reports how it ended.
         return Done(outputs, reply.body, _facts(answer), handle) if outputs else Accepted(handle, reply.body)
-    verdict = submit_verdict(reply, _message(answer))
+    verdict = submit_verdict(reply, _message(answer), (answer["title"].text, answer["detail"].text), TABLE)
     if isinstance(verdict, Throttled) and verdict.retry_after is None:
-        return Throttled(_resets_in(answer), raw=reply.body)
+        return Throttled(_resets_in(answer), verdict.message, reply.body)
     return verdict
 
 
@@ -216,8 +237,7 @@ def _read_prediction(reply: Reply) -> PollOutcome:
         return Failed(Reason.BAD_OUTPUT, "the model succeeded without a picture; check its version", raw=reply.body)
     if status == "failed":
         message = answer["error"].text or "no error was given"
-        reason = reason_in(message) or Reason.PROVIDER_ERROR
-        return Failed(reason, f"Replicate: {message}", reason is Reason.PROVIDER_ERROR, reply.body)
+        return failure(f"Replicate: {message}", [answer["error"].text], TABLE, reply.body)
     if status == "canceled":
         return Failed(Reason.CANCELED, "the prediction was canceled at Replicate", raw=reply.body)
     if status == "aborted":

@@ -16,13 +16,25 @@ from typing import ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
 
-from models.states import Reason
+from models.states import ACCOUNT_REASONS, REJECTING_REASONS, Reason
+from providers.classify import BEFORE_ANY_WORK, GENERAL, Table, classify
 from providers.http import Request
-from providers.outcomes import LocateOutcome, NotYetKnown, PollOutcome, Refused, Throttled, Unanswered, Unclear
+from providers.outcomes import (
+    ASKED_FOR_LESS,
+    Failed,
+    LocateOutcome,
+    NotYetKnown,
+    PollOutcome,
+    Refused,
+    Throttled,
+    Unanswered,
+    Unclear,
+)
+from providers.plain_words import normalized
 from providers.protocol import CredentialsError, Endpoint, Reply
 from providers.spec import OpenAttempt, Order
-from providers.words import reason_in
 
+MAX_KIND_CHARS: Final = 200  # of an unknown kind of refusal: longer ones differ at their ends, by the job
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0  # a longer wait is a mistake of theirs, or for a person to judge
 
 #: These decide whatever the body says: no provider answers a job that it took with one of them.
@@ -30,14 +42,6 @@ DECIDING: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
 BAD_CREDENTIALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-_ABOUT_THE_REQUEST: Final = frozenset(
-    {
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    }
-)
 _MOVED: Final = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
 _REFUSALS: Final = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}
 
@@ -74,33 +78,45 @@ def _http_date(value: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-# --- What a status proves ----------------------------------------------------------------------------------------
+# --- What an answer proves ---------------------------------------------------------------------------------------
 
 
-def submit_verdict(reply: Reply, why: str = "") -> Refused | Throttled | Unclear:
-    """What the status alone says of a submission; `why` says what was wrong with the body.
+def submit_verdict(
+    reply: Reply, why: str = "", said: Sequence[str | None] = (), table: Table = GENERAL
+) -> Refused | Throttled | Unclear:
+    """What the status of a submission's answer proves, where its body is none of the provider's own forms.
 
     Only answers that by their meaning were given instead of taking the job are refusals. 5xx, 408 and any success may
     follow on an acceptance; 302 and 303 are how some servers answer a POST that they carried out, and 409 may say that
     an earlier send of the same submission had arrived.
+
+    Args:
+        reply: the answer.
+        why: what it was, for people.
+        said: the provider's own words in it.
+        table: what is known of the provider.
     """
     status, detail = reply.status, f" ({why})" if why else ""
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled(retry_after(reply), raw=reply.body)
-    if status in BAD_CREDENTIALS:
-        return Refused(Reason.AUTH, f"the provider refused the credentials (HTTP {status}){detail}", reply.body)
-    if status == HTTPStatus.PAYMENT_REQUIRED:
-        return Refused(Reason.CREDIT, f"the account has no credit left (HTTP {status}){detail}", reply.body)
-    if status in _ABOUT_THE_REQUEST:
-        message = f"the provider refused the request (HTTP {status}){detail}"
-        return refusal(reply, message, reason_in(why) or Reason.BAD_INPUT)
     if status in _MOVED:
         message = f"the provider redirected the request (HTTP {status}): check the account's base_url"
-        return Refused(Reason.PROVIDER_ERROR, message, reply.body)
-    if status in _REFUSALS:
+        return Refused(Reason.PROVIDER_ERROR, message, reply.body, message)
+    if status not in _REFUSALS:
+        return Unclear(f"HTTP {status} does not show whether the provider accepted the job{detail}", reply.body)
+    reason = classify(*said, table=table, status=status)
+    if reason is Reason.THROTTLED:
+        words = ": ".join(text for text in said if text) or ASKED_FOR_LESS
+        return Throttled(retry_after(reply), words, reply.body)
+    if reason is None or reason is Reason.OUTAGE:
         message = f"the provider answered HTTP {status}{detail}: check the account's base_url and paths"
-        return refusal(reply, message, reason_in(why) or Reason.PROVIDER_ERROR)
-    return Unclear(f"HTTP {status} does not show whether the provider accepted the job{detail}", reply.body)
+        return Refused(Reason.PROVIDER_ERROR, message, reply.body, _kind(status, said))
+    said_by_status = _SAYINGS.get(reason, "the provider refused the request")
+    return Refused(reason, f"{said_by_status} (HTTP {status}){detail}", reply.body)
+
+
+_SAYINGS: Final[Mapping[Reason, str]] = {
+    Reason.AUTH: "the provider refused the credentials",
+    Reason.CREDIT: "the account has no credit left",
+}
 
 
 def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
@@ -114,18 +130,63 @@ def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:
     return NotYetKnown(poll_verdict(reply, why).message)
 
 
-def refusal(reply: Reply, message: str, reason: Reason | None = None) -> Refused | Throttled | Unclear:
-    """A body that says no in words, which name the reason unless it is given.
+def refusal(
+    reply: Reply,
+    message: str,
+    said: Sequence[str | None],
+    table: Table,
+    *,
+    code: str | None = None,
+    name: str | None = None,
+    status: int | None = None,
+) -> Refused | Throttled | Unclear:
+    """What a submission's answer proves that says no in the provider's own form.
 
-    Unknown words count as the provider's fault. Inside a 5xx they may be any crash's, also one after the job was
-    taken.
+    A 5xx, and words for a service that broke, may come after the job was taken: they are unclear, unless the table or
+    the reason proves that nothing was made. What is not known is a refusal of this job alone.
+
+    Args:
+        reply: the answer.
+        message: what it says, for people.
+        said: the provider's own words in it.
+        table: what is known of the provider.
+        code: the error's code.
+        name: the error's name.
+        status: the status that counts, where the body has one of its own.
     """
-    found = reason or reason_in(message)
-    if found is Reason.THROTTLED:
-        return Throttled(retry_after(reply), message, reply.body)
-    if found is None and reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    status = reply.status if status is None else status
+    reason = classify(*said, table=table, code=code, name=name, status=status)
+    proven = (name or "").lower() in table.nothing_made or reason in BEFORE_ANY_WORK
+    broke = status >= HTTPStatus.INTERNAL_SERVER_ERROR or reason is Reason.OUTAGE
+    if broke and not proven:
         return Unclear(f"HTTP {reply.status} does not show whether the job was accepted ({message})", reply.body)
-    return Refused(found or Reason.PROVIDER_ERROR, message, reply.body)
+    if reason is Reason.THROTTLED:
+        return Throttled(retry_after(reply), message, reply.body)
+    if reason is None:
+        return Refused(Reason.PROVIDER_ERROR, message, reply.body, _kind(code or status, said))
+    return Refused(reason, message, reply.body)
+
+
+def failure(
+    message: str,
+    said: Sequence[str | None],
+    table: Table,
+    raw: bytes = b"",
+    receipts: tuple[str, ...] = (),
+    *,
+    code: str | None = None,
+    name: str | None = None,
+) -> Failed:
+    """How a job that the provider took has ended: by the picture's fault, or by one that may pass."""
+    reason = classify(*said, table=table, code=code, name=name)
+    if reason in REJECTING_REASONS | ACCOUNT_REASONS:
+        return Failed(reason or Reason.PROVIDER_ERROR, message, raw=raw, receipts=receipts)
+    return Failed(Reason.PROVIDER_ERROR, message, True, raw, receipts)
+
+
+def _kind(code: object, said: Sequence[str | None]) -> str:
+    """What two refusals of one unknown kind have in common."""
+    return f"{code} {normalized(' '.join(text for text in said if text))}".strip()[:MAX_KIND_CHARS]
 
 
 # --- Defaults ----------------------------------------------------------------------------------------------------

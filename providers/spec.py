@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from models.states import Reason
+
 
 class Via(StrEnum):
     """How a provider takes a picture."""
@@ -81,6 +83,8 @@ class Operation:
     #: How many pictures the options ask for (prices may be per picture).
     count: str | None = None
     summary: str = ""
+    #: Reasons of failures that the provider does not bill, by its pages: only after those a repeat is free.
+    free: frozenset[Reason] = frozenset()
 
     def pictures_for(self, options: Mapping[str, Any]) -> int:
         """How many pictures a job with `options` asks for."""

@@ -19,19 +19,20 @@ import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
+from providers.classify import Table, classify, ends_the_job
 from providers.http import Request
 from providers.outcomes import (
     Absent,
     Accepted,
     Credentials,
     Done,
-    Failed,
     Found,
     LocateOutcome,
     Output,
@@ -46,6 +47,7 @@ from providers.replies import (
     BAD_CREDENTIALS,
     DECIDING,
     OneByOne,
+    failure,
     locate_verdict,
     poll_verdict,
     refusal,
@@ -54,29 +56,26 @@ from providers.replies import (
     submit_verdict,
 )
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
-from providers.words import pattern, reason_in
 
-# Neither codes nor words are documented; these are how such interfaces say that they know no such task, that they could
-# not look, and that they know the task already.
-_UNKNOWN_TASK: Final = pattern(
-    r"\b(task|business\w*|record|data|id)\b.{0,24}(n't|not) (exist|found)",
-    r"\b(no such|unknown) (task|business|record)",
-    r"(任务|记录|数据)[^,。]{0,12}(不存在|未找到|找不到)|查无",
+# Neither codes nor words are documented; these are how such interfaces say that they know no such task, and that they
+# know the task already.
+_UNKNOWN_TASK: Final = re.compile(
+    r"\b(task|business\w*|record|data|id)\b.{0,24}(n't|not) (exist|found)"
+    r"|\b(no such|unknown) (task|business|record)"
+    r"|(任务|记录|数据)[^,。]{0,12}(不存在|未找到|找不到)|查无",
+    re.IGNORECASE,
 )
-_BUSY: Final = pattern(r"busy|time(d )?.?out|\bsystem\b|network|繁忙|超时|系统|网络|稍后")
-_KNOWN_ALREADY: Final = pattern(
-    r"\b(task|business\w*|id)\b.{0,24}(already|duplicate|exists|repeat|submitted)",
-    r"(duplicate|repeat)\w* .{0,12}(task|business|submi|request|\bid\b)",
-    r"(任务|业务|提交|请求)[^,。]{0,12}(重复|已存在)|重复(提交|请求|的?任务)",
+_KNOWN_ALREADY: Final = re.compile(
+    r"\b(task|business\w*|id)\b.{0,24}(already|duplicate|exists|repeat|submitted)"
+    r"|(duplicate|repeat)\w* .{0,12}(task|business|submi|request|\bid\b)"
+    r"|(任务|业务|提交|请求)[^,。]{0,12}(重复|已存在)|重复(提交|请求|的?任务)",
+    re.IGNORECASE,
 )
 
 #: No table of codes is public; "200" for a success suggests that the others are borrowed from HTTP as well.
-_CODES: Final[Mapping[str, Reason]] = {
-    "401": Reason.AUTH,
-    "402": Reason.CREDIT,
-    "403": Reason.AUTH,
-    "429": Reason.THROTTLED,
-}
+TABLE: Final = Table(
+    likely_codes={"401": Reason.AUTH, "402": Reason.CREDIT, "403": Reason.AUTH, "429": Reason.THROTTLED}
+)
 
 SWAP: Final = "zhiqite.swap"
 SWAP_V2: Final = "zhiqite.swap_v2"
@@ -188,7 +187,7 @@ class Zhiqite(OneByOne):
         answer = read(reply.body)
         if _understood(answer) and answer["data"].is_object:
             return Found(str(attempt.reference))
-        if _says(answer, _UNKNOWN_TASK):
+        if _knows_no_such_task(reply, answer):
             return Absent()
         return locate_verdict(reply, _message(answer))
 
@@ -199,7 +198,7 @@ class Zhiqite(OneByOne):
         message = _message(answer)
         if reply.status in BAD_CREDENTIALS or _reason(answer) is Reason.AUTH:
             return Credentials(ok=False, message=f"Zhiqite refused the key pair: {message}")
-        if _understood(answer) or _says(answer, _UNKNOWN_TASK):
+        if _understood(answer) or _knows_no_such_task(reply, answer):
             return Credentials(ok=True, message="Zhiqite accepted the key pair")
         return Credentials(ok=None, message=f"Zhiqite's answer does not show whether the key pair is valid: {message}")
 
@@ -239,8 +238,9 @@ def _body(order: Order) -> dict[str, Any]:
 
 def _read_submission(reply: Reply, reference: str) -> SubmitOutcome:
     answer = read(reply.body)
+    said = [answer["msg"].text]
     if reply.status in DECIDING:
-        return submit_verdict(reply, _message(answer))
+        return submit_verdict(reply, _message(answer), said, TABLE)
     if _understood(answer):
         if not reply.ok:
             return Unclear(f"HTTP {reply.status} with a body that says 200", reply.body)
@@ -253,8 +253,8 @@ def _read_submission(reply: Reply, reference: str) -> SubmitOutcome:
         # The reference is ours alone: if it is known, an earlier send of this very attempt arrived.
         return Accepted(reference, reply.body)
     if answer["code"].code is not None:
-        return refusal(reply, f"Zhiqite: {_message(answer)}", _reason(answer))
-    return submit_verdict(reply, answer.problem)
+        return refusal(reply, f"Zhiqite: {_message(answer)}", said, TABLE, code=answer["code"].code)
+    return submit_verdict(reply, answer.problem, said, TABLE)
 
 
 def _read_query(reply: Reply) -> PollOutcome:
@@ -262,21 +262,18 @@ def _read_query(reply: Reply) -> PollOutcome:
     message = _message(answer)
     if answer["code"].code is None or reply.status in DECIDING:
         return poll_verdict(reply, message)
-    reason = _reason(answer)
+    said = [answer["msg"].text]
     if _understood(answer):
         output = _output(answer)
         if output:
             return Done((output,), reply.body)
         if answer["data"]["status"].integer == _FAILURE:
-            failure = reason or Reason.PROVIDER_ERROR
-            return Failed(failure, f"Zhiqite: {message}", failure is Reason.PROVIDER_ERROR, reply.body)
+            return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
         return Pending(reply.body)
-    # Words about the account or the query do not concern the task, which may still be running and is paid for.
-    about_the_query = reason in {Reason.AUTH, Reason.CREDIT, Reason.THROTTLED} or _says(answer, _UNKNOWN_TASK, _BUSY)
-    if about_the_query or answer["msg"].text is None or not reply.ok:
-        return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
-    failure = reason or Reason.PROVIDER_ERROR
-    return Failed(failure, f"Zhiqite: {message}", failure is Reason.PROVIDER_ERROR, reply.body)
+    # Another code is an error of the query, which says nothing of the task: that may still be running, and is paid for.
+    if reply.ok and ends_the_job(_reason(answer), said):
+        return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
+    return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
 
 
 def _understood(answer: Answer) -> bool:
@@ -294,13 +291,22 @@ def _output(answer: Answer) -> Output | None:
 
 
 def _reason(answer: Answer) -> Reason | None:
-    """What the words name, or else a code that looks like an HTTP status."""
-    return reason_in(answer["msg"].text) or _CODES.get(answer["code"].code or "")
+    return classify(answer["msg"].text, table=TABLE, code=answer["code"].code)
 
 
-def _says(answer: Answer, *words: re.Pattern[str]) -> bool:
-    message = answer["msg"].text or ""
-    return any(word.search(message) for word in words)
+def _knows_no_such_task(reply: Reply, answer: Answer) -> bool:
+    """Whether the query was answered, and the task is unknown: a 5xx, or words about the account, do not prove that."""
+    broke = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in DECIDING
+    if broke or _reason(answer) in _NOT_OF_A_TASK:
+        return False
+    return bool(_UNKNOWN_TASK.search(answer["msg"].text or ""))
+
+
+_NOT_OF_A_TASK: Final = frozenset({Reason.AUTH, Reason.CREDIT, Reason.THROTTLED, Reason.OUTAGE})
+
+
+def _says(answer: Answer, words: re.Pattern[str]) -> bool:
+    return bool(words.search(answer["msg"].text or ""))
 
 
 def _message(answer: Answer) -> str:

@@ -103,6 +103,8 @@ class Batch:
     unchanged: int = 0
     #: The highest cost of the queued rows, each submitted once; None for a batch from `recast.batch`.
     cost: Money | None = None
+    #: The same with every attempt that may be paid: what this call can cost at most.
+    at_most: Money | None = None
 
     def counts(self) -> dict[str, int]:
         """The number of the batch's jobs in each state, from this call and earlier ones."""

@@ -133,7 +133,7 @@ _SUCCEED = text(f"""
         closed_reason IS NULL OR closed_reason IN ({quoted(sorted(PASSING_CLOSURES))})
         OR closed_until <= clock_timestamp())
 """)
-_RESUME = text(f"UPDATE accounts SET failures = 0, {_OPENED} WHERE name = :name")
+_RESUME = text(f"UPDATE accounts SET failures = 0, streak = NULL, {_OPENED} WHERE name = :name")
 _RESUME_FOR_BUDGET = text(f"""
     UPDATE accounts SET {_OPENED} WHERE name = :name AND closed_reason = 'budget'
 """)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -28,6 +28,15 @@ MIN_PASSWORD = 8  # characters of the gallery's
 
 class SettingsError(Exception):
     """A setting is missing or dangerous; the message names it and says what to do."""
+
+
+class Tries(NamedTuple):
+    """How often a job is tried by itself."""
+
+    #: Attempts in all, as long as none is paid for.
+    attempts: int
+    #: Attempts that a provider may bill; what a run may cost "at most" is counted with it.
+    paid: int
 
 
 class Settings(BaseSettings):
@@ -63,6 +72,9 @@ class Settings(BaseSettings):
     heartbeat_every: float = Field(default=5.0, gt=0, le=60)
     #: New attempts a job gets after failures that may pass.
     max_attempts: int = Field(default=3, ge=1, le=20)
+    #: Attempts of a job that may be billed, `max_attempts` at most. Providers bill most failures, so one repeat is the
+    #: default: "at most" of a plan counts them all.
+    max_paid_attempts: int = Field(default=2, ge=1, le=20)
     #: Largest result file in bytes.
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     #: Whether stored pictures say in their metadata that a model made them.
@@ -149,6 +161,11 @@ class Settings(BaseSettings):
                 f"{longest:g} s, and one that outlives the timeout is delivered twice; allowed: {2 * longest:g} or more"
             )
         return self
+
+    @property
+    def tries(self) -> Tries:
+        """How often a job is tried by itself."""
+        return Tries(self.max_attempts, min(self.max_paid_attempts, self.max_attempts))
 
     @property
     def stack_file(self) -> Path:

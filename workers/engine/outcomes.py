@@ -8,6 +8,7 @@ Done                              done        saving (succeeded without files)  
 Refused: picture or text          refused     rejected                           accepts
 Refused: credentials or credit    refused     queued                             stops until resumed
 Refused: anything else            refused     queued, after max_attempts failed  accepts
+Failed                            done        as for a poll                      accepts
 Throttled                         not_sent    queued                             stops for Retry-After or back-off
 NotSent                           not_sent    queued                             stops for back-off
 Unclear                           unknown     running                            stops for back-off
@@ -15,7 +16,10 @@ Unclear                           unknown     running                           
 poll                              attempt     job
 Pending, Unanswered               running     running; past the deadline expired and failed (timed_out)
 Done                              done        saving (succeeded without files)
-Failed                            done        rejected | queued (may help, attempts left) | failed
+Failed                            done        rejected | queued (may help, may be paid for again) | failed
+
+Words about the account in a final failure stop it as a refusal does, and queue the job. What is refused in words that
+nobody knows, and what a wrong key is answered with, is also counted in a row (`workers.engine.streaks`).
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +52,7 @@ from providers.spec import Operation
 from workers.accounts.latency import LATE_LOOKS, next_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
+from workers.config.settings import Tries
 from workers.engine.due import Due
 from workers.engine.saving import Postponed, Stored
 from workers.jobs.moves import AttemptMove, JobMove
@@ -72,6 +77,20 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the answer to one submission says of the account, for `workers.engine.streaks`."""
+
+    job_id: str
+    reference: uuid.UUID
+    sent_at: datetime
+    #: What was refused in unknown words, or answered as a wrong key is; "" for a submission that was taken.
+    kind: str = ""
+    note: str = ""
+    #: Whether a wrong key is answered so.
+    as_of_a_wrong_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     """Everything one outcome changes."""
 
@@ -79,6 +98,8 @@ class Effects:
     job: JobMove | None = None
     release: bool = False
     trouble: Trouble | None = None
+    #: What a submission's answer says of the account.
+    evidence: Evidence | None = None
     #: Pictures of the job that were stored.
     stored: tuple[Stored, ...] = ()
     #: That the job is not saved yet.
@@ -96,19 +117,24 @@ class Sent:
     sent_at: datetime
 
 
-def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
+def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, tries: Tries) -> Effects:
     """What a submission's outcome changes."""
+    taken = Evidence(sent.job_id, sent.reference, sent.sent_at)
     if isinstance(outcome, Accepted):
         return Effects(
             AttemptMove(
                 sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, accepted=True,
                 poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
-            )
+            ),
+            evidence=taken,
         )  # fmt: skip
     if isinstance(outcome, Done):
-        return _done(sent.reference, sent.job_id, sent.operation, outcome, polled=False)
+        return replace(_done(sent.reference, sent.job_id, sent.operation, outcome, polled=False), evidence=taken)
+    if isinstance(outcome, Failed):
+        move = AttemptMove(sent.reference, AttemptState.DONE, _WAS_SENT, accepted=True)
+        return replace(_failed(move, sent.job_id, sent.number, sent.operation, outcome, tries), evidence=taken)
     if isinstance(outcome, Refused):
-        return _refused(sent, outcome, max_attempts)
+        return _refused(sent, outcome, tries)
     if isinstance(outcome, Throttled):
         return _not_sent(sent, Reason.THROTTLED, outcome.message, outcome.retry_after)
     if isinstance(outcome, NotSent):
@@ -119,15 +145,18 @@ def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_atte
             poll_in=LOCATE_FIRST_SECONDS, raw=outcome.raw, requested_at=sent.sent_at,
         ),
         trouble=Trouble(Closure.OUTAGE, outcome.message, sent_at=sent.sent_at),
+        evidence=replace(taken, kind=WRONG_KEY, note=outcome.message, as_of_a_wrong_key=True)
+        if outcome.as_of_a_wrong_key else None,
     )  # fmt: skip
 
 
+WRONG_KEY = "wrong key"  # the kind of all answers that a wrong key is given
 _WAS_SENDING = frozenset({AttemptState.SENDING})
 # The sender may still record the outcome of a submission that the sweep has set to unknown meanwhile.
 _WAS_SENT = frozenset({AttemptState.SENDING, AttemptState.UNKNOWN})
 
 
-def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
+def _refused(sent: Sent, outcome: Refused, tries: Tries) -> Effects:
     attempt = AttemptMove(
         sent.reference, AttemptState.REFUSED, _WAS_SENT, outcome.reason, outcome.message, raw=outcome.raw
     )
@@ -135,10 +164,13 @@ def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
         job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
         trouble = Trouble(Closure(outcome.reason), outcome.message, lasting=True)
         return Effects(attempt, job, release=True, trouble=trouble)
+    again = sent.number < tries.attempts
+    unknown = Evidence(sent.job_id, sent.reference, sent.sent_at, outcome.unknown, outcome.message)
     return Effects(
         attempt,
-        _unsuccessful(sent.job_id, sent.number, outcome.reason, outcome.message, True, max_attempts),
+        _unsuccessful(sent.job_id, sent.number, outcome.reason, outcome.message, again, None),
         release=True,
+        evidence=unknown if outcome.unknown else None,
     )
 
 
@@ -151,12 +183,30 @@ def _not_sent(sent: Sent, reason: Reason, message: str, retry_after: float | Non
     )
 
 
-def _unsuccessful(job_id: str, number: int, reason: Reason, message: str, again: bool, max_attempts: int) -> JobMove:
+def _failed(
+    attempt: AttemptMove, job_id: str, number: int, operation: Operation, outcome: Failed, tries: Tries
+) -> Effects:
+    """What a final failure changes. It was paid for, unless the provider's pages say that it bills none such."""
+    free = outcome.reason in operation.free
+    attempt = replace(attempt, reason=outcome.reason, error=outcome.message, raw=outcome.raw, free=free)
+    limit = None if free else tries.paid
+    if outcome.reason in ACCOUNT_REASONS:
+        job = JobMove(job_id, JobState.QUEUED, outcome.reason, outcome.message, _IN_WORK, paid_limit=limit)
+        return Effects(
+            attempt, job, release=free, trouble=Trouble(Closure(outcome.reason), outcome.message, lasting=True)
+        )
+    again = outcome.again and (not free or number < tries.attempts)
+    return Effects(attempt, _unsuccessful(job_id, number, outcome.reason, outcome.message, again, limit), release=free)
+
+
+def _unsuccessful(
+    job_id: str, number: int, reason: Reason, message: str, again: bool, paid_limit: int | None
+) -> JobMove:
     if reason in REJECTING_REASONS:
         return JobMove(job_id, JobState.REJECTED, reason, message, _SENT_OR_HELD)
-    if again and number < max_attempts:
+    if again:
         wait = AGAIN.delay(number - 1)
-        return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait)
+        return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait, paid_limit=paid_limit)
     return JobMove(job_id, JobState.FAILED, reason, message, _SENT_OR_HELD)
 
 
@@ -197,19 +247,15 @@ def _plain(facts: Any) -> Any:
 
 
 def after_poll(
-    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, tries: Tries
 ) -> Effects:
     """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
     if isinstance(outcome, Done):
         return _done(due.id, due.job_id, operation, outcome, polled=True, late=due.state is AttemptState.EXPIRED)
     if isinstance(outcome, Failed):
-        attempt = AttemptMove(
-            due.id, AttemptState.DONE, reason=outcome.reason, error=outcome.message, polled=True, raw=outcome.raw
-        )
-        if due.state is AttemptState.EXPIRED:
-            return Effects(attempt)
-        job = _unsuccessful(due.job_id, due.number, outcome.reason, outcome.message, outcome.again, max_attempts)
-        return Effects(attempt, job)
+        move = AttemptMove(due.id, AttemptState.DONE, polled=True)
+        effects = _failed(move, due.job_id, due.number, operation, outcome, tries)
+        return replace(effects, job=None) if due.state is AttemptState.EXPIRED else effects
     pending = isinstance(outcome, Pending)
     message = outcome.message if isinstance(outcome, Unanswered) else None
     if due.left > 0:
@@ -241,7 +287,7 @@ def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> E
 _LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
 
 
-def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
+def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:
     """What a search for an unclear submission changes; `provable`: a search or a callback may still find it."""
     if isinstance(outcome, Found):
         return Effects(
@@ -270,19 +316,19 @@ def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable
                 requested_at=due.requested_at,
             )
         )  # fmt: skip
-    return _unlocatable(due, account, message)
+    return _unlocatable(due, account, message, tries)
 
 
 _UNKNOWN = frozenset({AttemptState.UNKNOWN})
 _OPEN = frozenset({JobState.RUNNING, JobState.HELD})
 
 
-def _unlocatable(due: Due, account: Account, message: str) -> Effects:
+def _unlocatable(due: Due, account: Account, message: str, tries: Tries) -> Effects:
     if account.on_unknown == "resubmit":
         note = f"{message}; submitted again (on_unknown = resubmit); it may be charged twice"
         return Effects(
             AttemptMove(due.id, AttemptState.EXPIRED, _UNKNOWN, Reason.UNCLEAR_SUBMIT, note, polled=True),
-            JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK),
+            JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK, paid_limit=tries.paid),
         )
     held = (
         "it is not known whether the provider accepted the job, and its API has no search; decide with `recast resolve`"

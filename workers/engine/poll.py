@@ -221,10 +221,11 @@ class PollPump:
         return record(session, self._account.name, [self._effects(item) for item in answered])
 
     def _effects(self, item: _Answered) -> Effects:
+        tries = self._runtime.settings.tries
         if item.due.state is AttemptState.UNKNOWN:
             assert not isinstance(item.outcome, PollOutcome)
             provable = self._account.adapter.CAN_LOCATE or item.due.callback_token is not None
-            return after_locate(item.due, self._account, item.outcome, provable=provable)
+            return after_locate(item.due, self._account, item.outcome, provable=provable, tries=tries)
         assert isinstance(item.outcome, PollOutcome)
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
@@ -235,7 +236,7 @@ class PollPump:
             self._account,
             item.outcome,
             interval=interval,
-            max_attempts=self._runtime.settings.max_attempts,
+            tries=tries,
         )
 
     def _write_fallback(self, session: Session, item: _Answered, error: Exception) -> None:

@@ -14,7 +14,7 @@ from models.batches import SINGLES
 from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, AttemptState, JobState
 from workers.accounts import admission, budget
 from workers.commit_log import on_commit
-from workers.engine import saving
+from workers.engine import saving, streaks
 from workers.engine.outcomes import Effects, Trouble
 from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 from workers.jobs.transitions import move_attempts, move_jobs
@@ -39,7 +39,9 @@ class Recorded:
     ended: tuple[Moved, ...]
 
 
-def record(session: Session, account: str | None, effects: Sequence[Effects], *, opened: bool = False) -> Recorded:
+def record(
+    session: Session, account: str | None, effects: Sequence[Effects], *, opened: bool = False, key: str | None = None
+) -> Recorded:
     """Write what outcomes change; an attempt in another state than expected keeps it, and so does its job.
 
     Args:
@@ -47,8 +49,10 @@ def record(session: Session, account: str | None, effects: Sequence[Effects], *,
         account: whose admission is settled; None where the outcomes do not concern one.
         effects: of the outcomes.
         opened: a submission succeeded while the account was half open.
+        key: the mark of the account's credentials, where submissions were answered.
     """
     if account is not None:
+        effects = streaks.settled(session, account, effects, key)
         settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
     moved = move_attempts(session, [effect.attempt for effect in effects if effect.attempt])
     _keep(session, effects)

@@ -29,6 +29,7 @@ from workers.engine.prepare import Prepared, Unready, prepare
 from workers.engine.record import Recorded, record, recorded, settle_admission
 from workers.engine.runtime import Runtime
 from workers.engine.slice import PATIENCE_SECONDS, Slice
+from workers.engine.streaks import key_mark
 from workers.engine.wake import submit_pump
 from workers.failpoints import hold_here
 from workers.http.exchange import clock
@@ -196,13 +197,15 @@ class SubmitPump:
         writer.put(_Answered(Sent(claim.reference, claim.job_id, claim.number, operation, sent_at), outcome))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
-        return record(session, self._account.name, [self._effects(item) for item in answered], opened=self._half_open)
+        effects = [self._effects(item) for item in answered]
+        key = key_mark(self._runtime.settings.secret_key, self._base)
+        return record(session, self._account.name, effects, opened=self._half_open, key=key)
 
     def _effects(self, item: _Answered) -> Effects:
         operation = item.sent.operation
         latencies = self._runtime.latencies.get(self._account.name, self._latencies)
         first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
-        return after_submit(item.sent, item.outcome, first_look, self._runtime.settings.max_attempts)
+        return after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries)
 
 
 def _write_fallback(session: Session, item: _Answered, error: Exception) -> None:

@@ -25,6 +25,8 @@ class JobMove:
     attempt: int | None = None
     #: The version that the move was decided for; another one stays where it is.
     version: int | None = None
+    #: A job with that many paid attempts of this version fails instead of being queued.
+    paid_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class AttemptMove:
     pending: bool = False
     absent: bool = False
     refetch: bool = False
+    #: Whether the provider does not bill how it ended: it costs nothing any more.
+    free: bool = False
     outputs: str | None = None
     raw: bytes | None = None
     #: When the question was asked that `poll_in` answers; a callback since then makes the poll due at once.

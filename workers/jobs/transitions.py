@@ -18,6 +18,7 @@ from models import fragments
 from models.batches import SINGLES
 from models.bulk import Bulk
 from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
+from providers import PROVIDERS
 from workers.jobs import counters, outbox
 from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 
@@ -37,12 +38,32 @@ _JOB_MOVES = Bulk[JobMove](
     wait=("float8", lambda move: move.wait),
     attempt=("int", lambda move: move.attempt),
     version=("int", lambda move: move.version),
+    paid_limit=("int", lambda move: move.paid_limit),
 )
 # An array is written value by value: with one for each column, a hundred thousand jobs take seconds to be named.
 _ALIKE = """
     SELECT id, cast(:state AS text) AS state, cast(:expected AS text) AS expected, cast(:reason AS text) AS reason,
-        cast(:error AS text) AS error, 0.0 AS wait, NULL::int AS attempt, NULL::int AS version
+        cast(:error AS text) AS error, 0.0 AS wait, NULL::int AS attempt, NULL::int AS version,
+        NULL::int AS paid_limit
     FROM unnest(cast(:ids AS text[])) AS w(id)
+"""
+
+
+#: What is added to the error of a job that may not be paid for again.
+NO_MORE_PAID = "; no more attempts may be paid (RECAST_MAX_PAID_ATTEMPTS)"
+_FREE = fragments.quoted(
+    f"{name}:{reason}"
+    for adapter in PROVIDERS.values()
+    for name, operation in sorted(adapter.OPERATIONS.items())
+    for reason in sorted(operation.free)
+)
+_SPENT = f"""
+    w.paid_limit <= (
+        SELECT count(*) FROM attempts
+        WHERE attempts.job_id = w.id AND attempts.number > locked.former_attempts AND {fragments.is_paid("attempts")}
+            AND NOT (attempts.state = 'done'
+                AND attempts.operation || ':' || coalesce(attempts.reason, '') IN ({_FREE}))
+    )
 """
 
 
@@ -51,13 +72,18 @@ def _moving(wanted: str) -> str:
         WITH wanted AS ({wanted}), locked AS (
             SELECT id, state, version, former_attempts FROM jobs
             WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
+        ), decided AS (
+            SELECT w.*, CASE WHEN {_SPENT} THEN 'failed' ELSE w.state END AS to_state
+            FROM wanted w JOIN locked ON locked.id = w.id
         )
         UPDATE jobs SET
-            state = w.state, reason = w.reason, error = w.error, claimed_until = NULL,
-            not_before = CASE WHEN w.wait > 0 THEN {fragments.seconds_from_now("w.wait")} END,
-            started_at = CASE WHEN w.state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-            finished_at = CASE WHEN w.state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END
-        FROM wanted w JOIN locked USING (id)
+            state = w.to_state, reason = w.reason, claimed_until = NULL,
+            error = w.error || CASE WHEN w.to_state <> w.state THEN '{NO_MORE_PAID}' ELSE '' END,
+            not_before = CASE WHEN w.wait > 0 AND w.to_state = 'queued' THEN {fragments.seconds_from_now("w.wait")} END,
+            started_at = CASE
+                WHEN w.to_state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+            finished_at = CASE WHEN w.to_state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END
+        FROM decided w JOIN locked USING (id)
         WHERE jobs.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
           AND (w.attempt IS NULL OR w.attempt > locked.former_attempts)
           AND (w.version IS NULL OR w.version = locked.version)
@@ -83,15 +109,16 @@ _ATTEMPT_MOVES = Bulk[AttemptMove](
     pending=("bool", lambda move: move.pending),
     absent=("int", lambda move: int(move.absent)),
     refetch=("int", lambda move: int(move.refetch)),
+    free=("bool", lambda move: move.free),
     outputs=("text", lambda move: move.outputs),
     raw=("bytea", lambda move: move.raw[:MAX_RAW_BYTES] if move.raw else None),
     requested_at=("timestamptz", lambda move: move.requested_at),
 )
 _MOVE_ATTEMPTS = text(f"""
     WITH locked AS (
-        SELECT id, state FROM attempts WHERE id = ANY(cast(:ids AS uuid[])) ORDER BY id FOR UPDATE
+        SELECT id, state, cost FROM attempts WHERE id = ANY(cast(:ids AS uuid[])) ORDER BY id FOR UPDATE
     )
-    UPDATE attempts SET
+    UPDATE attempts SET cost = CASE WHEN w.free THEN 0 ELSE attempts.cost END,
         state = w.state, reason = coalesce(w.reason, attempts.reason), error = coalesce(w.error, attempts.error),
         handle = coalesce(w.handle, attempts.handle),
         accepted_at = CASE WHEN w.accepted THEN coalesce(accepted_at, clock_timestamp()) ELSE accepted_at END,
@@ -105,7 +132,7 @@ _MOVE_ATTEMPTS = text(f"""
         outputs = coalesce(cast(w.outputs AS jsonb), attempts.outputs), raw = coalesce(w.raw, attempts.raw)
     FROM {_ATTEMPT_MOVES.table} JOIN locked USING (id)
     WHERE attempts.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
-    RETURNING attempts.id, job_id, number, batch_id, account, cost, sent_at, accepted_at, operation,
+    RETURNING attempts.id, job_id, number, batch_id, account, locked.cost, sent_at, accepted_at, operation,
         locked.state AS was, attempts.state, attempts.reason, finished_at, polls, refetches
 """)
 

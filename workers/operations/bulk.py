@@ -200,9 +200,9 @@ def reroute(runtime: Runtime, ids: Sequence[str], to: Account, *, dry_run: bool 
         problems += wrong
     if not dry_run:
         _wake_all(runtime)
-    return Rerouted(
-        [way.job_id for way in ways], lines(((way.lane, way.options, 1) for way in ways), {to.name: to}), problems
-    )
+    jobs = ((way.lane, way.options, 1) for way in ways)
+    costs = lines(jobs, {to.name: to}, runtime.settings.tries.paid)
+    return Rerouted([way.job_id for way in ways], costs, problems)
 
 
 @dataclass(frozen=True, slots=True)

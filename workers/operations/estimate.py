@@ -45,20 +45,22 @@ class Line:
     priced: bool = True
 
 
-def at_most(session: Session, which: Filter, accounts: Mapping[str, Account]) -> list[Line]:
-    """The cost if each job that matches is submitted once, at the most expensive account that can serve it."""
+def at_most(session: Session, which: Filter, accounts: Mapping[str, Account], paid_attempts: int) -> list[Line]:
+    """The most that jobs that match may cost: at the most expensive account, with every attempt that may be paid."""
     rows = _LANES.execute(session, which)
-    return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts)
+    return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts, paid_attempts)
 
 
-def lines(jobs: Iterable[tuple[str, Mapping[str, Any], int]], accounts: Mapping[str, Account]) -> list[Line]:
+def lines(
+    jobs: Iterable[tuple[str, Mapping[str, Any], int]], accounts: Mapping[str, Account], paid_attempts: int
+) -> list[Line]:
     """The same for jobs given by their lane and options, and how many there are of each."""
     found: dict[tuple[str, str], Line] = {}
     for lane, options, number in jobs:
         one = _dearest(lane, options, accounts)
         known = found.get((one.account, one.operation), replace(one, jobs=0, cost=Decimal(0)))
         found[one.account, one.operation] = replace(
-            known, jobs=known.jobs + number, cost=known.cost + one.cost * number
+            known, jobs=known.jobs + number, cost=known.cost + one.cost * number * paid_attempts
         )
     return [found[key] for key in sorted(found)]
 

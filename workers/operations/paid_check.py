@@ -23,6 +23,7 @@ from providers.outcomes import Accepted, Pending, PollOutcome, SubmitOutcome, Un
 from providers.protocol import Provider
 from providers.spec import OpenAttempt
 from workers.config.accounts import Account
+from workers.config.settings import Tries
 from workers.engine import begin, claims, provider_calls
 from workers.engine.due import DUE, Due
 from workers.engine.notify import notify
@@ -35,6 +36,7 @@ from workers.jobs.lanes import lane_operation
 from workers.jobs.request import JobRequest
 from workers.jobs.routing import route
 
+ONCE = Tries(attempts=1, paid=1)  # a paid check is one payment
 KEEP_SECONDS = 3600  # for this long other workers leave the job and its attempt alone
 
 
@@ -127,7 +129,7 @@ async def _submit(
     operation = account.operations[item.ready.claim.operation]
     sent = Sent(item.ready.claim.reference, item.ready.claim.job_id, item.ready.claim.number, operation, begun.sent_at)
     # No other worker polls before this time. After it any worker may, in case this process died.
-    effects = after_submit(sent, outcome, KEEP_SECONDS, max_attempts=1)
+    effects = after_submit(sent, outcome, KEEP_SECONDS, ONCE)
     await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
     return type(outcome).__name__
 
@@ -146,7 +148,7 @@ async def _poll(
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)
         ended = not isinstance(outcome, Pending | Unanswered) or due.left <= 0
-        effects = after_poll(due, operation, account, outcome, interval=KEEP_SECONDS, max_attempts=1)
+        effects = after_poll(due, operation, account, outcome, interval=KEEP_SECONDS, tries=ONCE)
         if ended:
             await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
             receipts = getattr(outcome, "receipts", ())

@@ -12,6 +12,7 @@ from models.states import Reason
 from providers.outcomes import Refused
 from tests.words import unsaid
 from workers.accounts.budget import seconds_left
+from workers.config.settings import Tries
 from workers.engine import begin, claims
 from workers.engine.outcomes import Effects, Sent, after_submit
 from workers.engine.record import record
@@ -32,7 +33,9 @@ def refused(database: Database) -> list[Effects]:
     """What it means that the provider refused every open attempt."""
     operation = database.account().operations["zhiqite.swap"]
     return [
-        after_submit(Sent(row.id, row.job_id, 1, operation, row.sent_at), Refused(Reason.NO_FACE, "no"), 1.0, 3)
+        after_submit(
+            Sent(row.id, row.job_id, 1, operation, row.sent_at), Refused(Reason.NO_FACE, "no"), 1.0, Tries(3, 2)
+        )
         for row in database.sql("SELECT id, job_id, sent_at FROM attempts WHERE state = 'sending'")
     ]
 

@@ -14,6 +14,7 @@ from models.states import FINAL_JOB_STATES, JOB_MOVES, AttemptState, Closure, Jo
 from providers.outcomes import Accepted, Done, NotSent, Output, Refused, SubmitOutcome, Throttled, Unclear
 from workers.accounts import admission
 from workers.accounts.admission import OUTAGE, THROTTLE
+from workers.config.settings import Tries
 from workers.engine.outcomes import Effects, Sent, after_submit
 from workers.engine.record import Recorded, record
 from workers.jobs.moves import AttemptMove, JobMove
@@ -32,7 +33,7 @@ def effects_of(database: Database, *outcomes: SubmitOutcome, number: int = 1) ->
     operation = database.account().operations["zhiqite.swap"]
     rows = database.sql("SELECT id, job_id, sent_at FROM attempts WHERE state = 'sending' ORDER BY job_id")
     return [
-        after_submit(Sent(row.id, row.job_id, number, operation, row.sent_at), outcome, 5.0, 3)
+        after_submit(Sent(row.id, row.job_id, number, operation, row.sent_at), outcome, 5.0, Tries(3, 2))
         for row, outcome in zip(rows, outcomes, strict=True)
     ]
 

@@ -84,7 +84,7 @@ def test_money_is_told_at_the_dearest_account_that_could_take_a_job(database: Da
 
     lines = {
         (line.account, line.operation): (line.jobs, line.cost, line.priced)
-        for line in runtime.db(at_most, Filter(states=["queued"]), runtime.accounts)
+        for line in runtime.db(at_most, Filter(states=["queued"]), runtime.accounts, 1)
     }
     assert lines == {
         ("other", "zhiqite.swap"): (3, Decimal("0.15"), True),

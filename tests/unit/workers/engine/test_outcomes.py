@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,7 @@ from providers.spec import Operation, Options
 from tests.words import unsaid
 from workers.accounts.latency import LATE_LOOKS
 from workers.config.accounts import parse
+from workers.config.settings import Tries
 from workers.engine import outcomes
 from workers.engine.due import Due
 from workers.engine.outcomes import (
@@ -89,6 +91,7 @@ UNKNOWN = replace(DUE, state=AttemptState.UNKNOWN, handle=None)
 JUDGED = WRITE_SECONDS + ACCOUNT.submit_timeout + JUDGE_MARGIN_SECONDS
 PICTURE = (Output("https://cdn.example/a.jpg", {"seed": 7}),)
 MAX_ATTEMPTS = 3
+TRIES = Tries(MAX_ATTEMPTS, 2)
 
 
 def attempt_of(effects: Effects) -> AttemptMove:
@@ -97,11 +100,11 @@ def attempt_of(effects: Effects) -> AttemptMove:
 
 
 def submitted(outcome: SubmitOutcome, sent: Sent = SENT) -> Effects:
-    return after_submit(sent, outcome, 4.5, MAX_ATTEMPTS)
+    return after_submit(sent, outcome, 4.5, TRIES)
 
 
 def polled(outcome: PollOutcome, due: Due = DUE, operation: Operation = OPERATION) -> Effects:
-    return after_poll(due, operation, ACCOUNT, outcome, interval=3.0, max_attempts=MAX_ATTEMPTS)
+    return after_poll(due, operation, ACCOUNT, outcome, interval=3.0, tries=TRIES)
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -120,6 +123,7 @@ SUBMISSIONS: Mapping[str, list[SubmitOutcome]] = {
     "Throttled": [Throttled(), Throttled(7.0)],
     "NotSent": [NotSent("refused")],
     "Unclear": [Unclear("reset")],
+    "Failed": [Failed(Reason.CONTENT, "no")],
 }
 
 
@@ -135,7 +139,8 @@ def test_a_submission_does_what_the_docstring_says(row: str, outcome: SubmitOutc
 
     assert attempt_of(effects).to == attempt
     # A job that was sent is running already: only another state is a move.
-    assert (effects.job.to if effects.job else "running") == re.split(r"\W", job)[0]
+    if job != "as for a poll":
+        assert (effects.job.to if effects.job else "running") == re.split(r"\W", job)[0]
     assert (effects.trouble is None) is (account == "accepts")
     if effects.trouble is not None:
         assert effects.trouble.lasting is (account == "stops until resumed")
@@ -257,8 +262,15 @@ def test_a_late_word_leaves_a_job_alone_that_has_another_attempt_at_work() -> No
         (Reason.NO_FACE, False, 1, "rejected"),
         (Reason.NO_FACE, True, 1, "rejected"),
         (Reason.PROVIDER_ERROR, True, 1, "queued"),
-        (Reason.PROVIDER_ERROR, True, MAX_ATTEMPTS, "failed"),
+        (
+            Reason.PROVIDER_ERROR,
+            True,
+            MAX_ATTEMPTS,
+            "queued",
+        ),  # unless it was paid for too often, which the move counts
         (Reason.PROVIDER_ERROR, False, 1, "failed"),
+        (Reason.CREDIT, False, 1, "queued"),
+        (Reason.AUTH, False, 1, "queued"),
     ],
 )
 def test_a_failure_at_the_provider(reason: Reason, again: bool, number: int, job: str) -> None:
@@ -268,10 +280,26 @@ def test_a_failure_at_the_provider(reason: Reason, again: bool, number: int, job
     assert not effects.release, "the provider took the job, and bills it"
     assert effects.job is not None
     assert (effects.job.to, effects.job.reason) == (job, reason)
+    assert (effects.job.to == "queued") is (effects.job.paid_limit == TRIES.paid)
+    assert (effects.trouble is not None) is (reason in ACCOUNT_REASONS), "only words about the account stop it"
+    assert submitted(Failed(reason, "no", again), replace(SENT, number=number)).job == replace(
+        effects.job, wait=mock.ANY
+    ), "a failure at once is the same failure"
+
+
+@pytest.mark.parametrize("number", [1, MAX_ATTEMPTS])
+def test_a_failure_that_is_not_billed_is_no_payment(number: int) -> None:
+    free = replace(OPERATION, free=frozenset({Reason.TIMED_OUT}))
+    effects = polled(Failed(Reason.TIMED_OUT, "never started", again=True), replace(DUE, number=number), free)
+
+    assert effects.release
+    assert attempt_of(effects).free
+    assert effects.job is not None
+    assert (effects.job.to, effects.job.paid_limit) == ("queued" if number < MAX_ATTEMPTS else "failed", None)
 
 
 def located(outcome: LocateOutcome, due: Due = UNKNOWN, *, provable: bool = True, resubmit: bool = False) -> Effects:
-    return after_locate(due, RESUBMITTING if resubmit else ACCOUNT, outcome, provable=provable)
+    return after_locate(due, RESUBMITTING if resubmit else ACCOUNT, outcome, provable=provable, tries=TRIES)
 
 
 def test_a_lost_submission_that_is_found_goes_on() -> None:
@@ -317,6 +345,7 @@ def test_what_cannot_be_told_is_held_or_sent_again_as_the_account_says(
     assert (effects.job.to, effects.job.reason) == ("queued" if resubmit else "held", Reason.UNCLEAR_SUBMIT)
     assert not effects.release, "the provider may have taken it"
     if resubmit:
+        assert effects.job.paid_limit == TRIES.paid, "both may be billed"
         assert attempt_of(effects).to == "expired"
         assert "charged twice" in (attempt_of(effects).error or "")
     else:
