@@ -81,6 +81,8 @@ class Pending:
     """Not finished yet."""
 
     raw: bytes = b""
+    #: Seconds after which the better half of a result should be there, where the other half was seen.
+    look_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,15 @@ class Provider(Protocol):
         """Poll up to `POLL_MANY` attempts; an attempt left out of the answer is pending."""
         ...
 
+    @property
+    def look_up_after(self) -> float:
+        """Seconds since acceptance from which `look_up` may know more than `poll`; infinite where it never does."""
+        ...
+
+    async def look_up(self, attempt: OpenAttempt) -> PollOutcome:
+        """Ask about one attempt by itself, where `poll` reads an inbox that may have lost its answer."""
+        ...
+
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """Tell the provider that these events are not needed any more; only after their outcomes are committed."""
         ...

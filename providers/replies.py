@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from models.states import Reason
 from providers.http import Request
-from providers.outcomes import LocateOutcome, NotYetKnown, PollOutcome, Refused, Throttled, Unanswered, Unclear
+from providers.outcomes import LocateOutcome, NotYetKnown, Pending, PollOutcome, Refused, Throttled, Unanswered, Unclear
 from providers.protocol import CredentialsError, Endpoint, Reply
 from providers.spec import OpenAttempt, Order
 from providers.words import reason_in
@@ -167,6 +167,16 @@ class Adapter:
     async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
         """Nothing can be asked about a submission whose handle is not known."""
         return NotYetKnown(f"{attempt.operation} has no search for submissions")
+
+    @property
+    def look_up_after(self) -> float:
+        """A poll says all there is."""
+        return math.inf
+
+    async def look_up(self, attempt: OpenAttempt) -> PollOutcome:
+        """Nothing can be asked beyond a poll."""
+        del attempt
+        return Pending()
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """No inbox is kept for us."""

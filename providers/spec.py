@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -29,6 +31,8 @@ class Need:
 
     via: Via
     shared: bool = True
+    #: How long an upload serves further jobs; None for no end.
+    life: timedelta | None = None
     #: Exact width:height the provider insists on, and its longest side in pixels.
     ratio: tuple[int, int] | None = None
     max_side: int | None = None
@@ -130,3 +134,5 @@ class OpenAttempt:
     locator: str | None = None
     #: Seconds since the provider took it, or since it was sent where that is not known.
     age: float = 0.0
+    #: Seconds until its deadline; negative once passed.
+    left: float = math.inf

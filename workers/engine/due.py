@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from models.fragments import since, until
 from models.states import AttemptState
+from providers.spec import OpenAttempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Due:
     #: Until its deadline; negative once passed.
     left: float
     requested_at: datetime
+    #: Whether the look was planned for a time before the deadline: if that has passed, this is the first look since.
+    in_time: bool = False
 
     @classmethod
     def read(cls, row: Row[Any]) -> Due:
@@ -39,9 +42,14 @@ class Due:
         values = row._asdict()
         return cls(**{**values, "state": AttemptState(values["state"])})
 
+    def for_provider(self) -> OpenAttempt:
+        """What an adapter is told of it."""
+        return OpenAttempt(self.id, self.operation, self.handle, self.locator, age=self.age, left=self.left)
+
 
 #: SQL: the columns of `Due`.
 DUE = f"""
     id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-    clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left
+    clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
+    coalesce(next_poll_at <= deadline_at, false) AS in_time
 """

@@ -1,6 +1,7 @@
 """The effects of each outcome of a submission or a poll on the attempt, the job, the account and the money. Pure.
 
-It decides on what providers answered; `providers.outcomes` has the types of the answers.
+It decides on what providers answered; `providers.outcomes` has the types of the answers. A deadline gives nothing up
+by a first look that got no answer: there is another one soon.
 
 submission                        attempt     job                                account
 Accepted                          running     running                            accepts
@@ -57,6 +58,7 @@ WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of
 JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission
 LOCATE_FIRST_SECONDS = 2.0
 ABSENCES_THAT_COUNT = 2
+ANOTHER_LOOK_SECONDS = 30.0  # after the first look past a deadline got no answer; a short fault has passed by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +212,28 @@ def after_poll(
             return Effects(attempt)
         job = _unsuccessful(due.job_id, due.number, outcome.reason, outcome.message, outcome.again, max_attempts)
         return Effects(attempt, job)
-    pending = isinstance(outcome, Pending)
+    return _not_yet(due, account, outcome, interval)
+
+
+def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval: float) -> Effects:
     message = outcome.message if isinstance(outcome, Unanswered) else None
     if due.left > 0:
         wait = next_look(due.polls, interval=interval, poll_every=account.poll_every, left=due.left)
         if isinstance(outcome, Unanswered) and outcome.retry_after is not None:
             wait = min(max(wait, outcome.retry_after), due.left)
-        return Effects(
-            AttemptMove(
-                due.id, due.state, error=message, poll_in=wait, polled=True, pending=pending, raw=outcome.raw,
-                requested_at=due.requested_at,
-            )
-        )  # fmt: skip
-    return _timed_out(due, account, message, outcome.raw)
+        if isinstance(outcome, Pending) and outcome.look_in is not None:
+            wait = min(wait, max(account.poll_every, outcome.look_in), due.left)
+    elif isinstance(outcome, Unanswered) and due.in_time and due.state is AttemptState.RUNNING:
+        # Nobody has said yet how the job stood at its deadline: after an outage of ours it may be done.
+        wait = min(account.deadline, ANOTHER_LOOK_SECONDS)
+    else:
+        return _timed_out(due, account, message, outcome.raw)
+    return Effects(
+        AttemptMove(
+            due.id, due.state, error=message, poll_in=wait, polled=True, pending=isinstance(outcome, Pending),
+            raw=outcome.raw, requested_at=due.requested_at,
+        )
+    )  # fmt: skip
 
 
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:

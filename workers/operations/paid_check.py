@@ -21,9 +21,8 @@ from models.identity import bulk_job_id
 from models.jobs import INPUTS, ROLES
 from providers.outcomes import Accepted, Pending, PollOutcome, SubmitOutcome, Unanswered
 from providers.protocol import Provider
-from providers.spec import OpenAttempt
 from workers.config.accounts import Account
-from workers.engine import begin, claims, provider_calls
+from workers.engine import begin, claims, look_ups, provider_calls
 from workers.engine.due import DUE, Due
 from workers.engine.notify import notify
 from workers.engine.outcomes import WRITE_SECONDS, Sent, after_poll, after_submit
@@ -140,8 +139,9 @@ async def _poll(
     while True:
         await asyncio.sleep(account.poll_every)
         due = await runtime.adb(_due, item)
-        asked = OpenAttempt(due.id, due.operation, due.handle, due.locator, due.age)
-        outcome = (await provider_calls.poll(provider, [asked])).get(due.id, Pending())
+        outcome = (await provider_calls.poll(provider, [due.for_provider()])).get(due.id, Pending())
+        if look_ups.is_late(provider, due, outcome):
+            outcome = await provider_calls.look_up(provider, due.for_provider())
         if not names or names[-1] != type(outcome).__name__:
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)
