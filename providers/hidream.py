@@ -9,8 +9,11 @@ Success is HTTP 200 with ``code`` 0. A task has sub tasks, one for each picture,
     0 queued, 1 success, 2 processing, 3 failed, 4 rejected by the safety review,
     1004 to 1006 no result: change the input
 
-Anything else, and a task without sub tasks, is not finished. A lost submission cannot be found: results are asked for
-by `task_id` only, and nothing says that a repeated `request_id` is one submission.
+0, 2 and -5 to -1 are not finished (HiDream's client), nor is a task while a sub task is missing that its acceptance
+named; any other number is an end without a picture. A template decides how many pictures a task makes.
+
+A lost submission cannot be found: results are asked for by `task_id` only, and nothing says that a repeated
+`request_id` is one submission.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Literal, Self
@@ -54,10 +57,15 @@ _FAILURES: Final[Mapping[int, tuple[Reason, str]]] = {
     1006: (Reason.BAD_INPUT, "the algorithm found no usable subject; use another picture"),
     3: (Reason.PROVIDER_ERROR, "the generation failed"),
 }
+#: What HiDream's client waits on for; it ends a task whose states are neither these nor success.
+_UNFINISHED: Final = frozenset({*range(-5, 0), 0, 2})
 _CODES: Final[Mapping[int, Reason]] = {1051: Reason.BAD_INPUT}  # "ref_image is invalid", on the commercial page
 
 #: "At most 2K" has no number on the page; sibling operations count a side of 2,048.
 MAX_SIDE: Final = 2_048
+#: A template decides how many pictures a task makes, and no page says how many these can be; sibling operations of the
+#: same shop API ("model", "commercial") make four at most.
+MAX_PICTURES: Final = 4
 #: A token lives for one day ("user token" page), whatever `expire_time` says.
 TOKEN_LIFE: Final = timedelta(days=1)
 #: Renewed this long before its end, so that no submission meets an expired one.
@@ -110,6 +118,7 @@ class Hidream(TokenAdapter, OneByOne):
             needs={"image": Need(Via.BYTES, ratio=(3, 4), max_side=MAX_SIDE, media_types=("image/jpeg",))},
             typical_seconds=30.0,
             callback=True,
+            most=MAX_PICTURES,
             summary="puts the model on image into a template's scene",
         )
     }
@@ -140,7 +149,7 @@ class Hidream(TokenAdapter, OneByOne):
             return Unanswered("HiDream's tasks can be polled only by id, and the id is not known")
         url = URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
         reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
-        return self._read_results(reply)
+        return self._read_results(reply, attempt)
 
     async def check(self) -> Credentials:
         """Ask for one template, which costs nothing."""
@@ -187,15 +196,16 @@ class Hidream(TokenAdapter, OneByOne):
             await renewal.save(json.dumps({"token": fresh, "until": until.timestamp()}).encode())
             return fresh
 
-    def _read_results(self, reply: Reply) -> PollOutcome:
+    def _read_results(self, reply: Reply, attempt: OpenAttempt) -> PollOutcome:
         answer = read(reply.body)
         if not reply.ok or answer["code"].integer != 0:
             return poll_verdict(reply, _message(answer))
         tasks = list(answer["result"]["sub_task_results"])
-        states = [task["task_status"].integer for task in tasks]
-        if not tasks or any(state != _SUCCESS and state not in _FAILURES for state in states):
-            return Pending(reply.body)
-        successes = [task for task, state in zip(tasks, states, strict=True) if state == _SUCCESS]
+        ended = [task for task in tasks if task["task_status"].integer not in {None, *_UNFINISHED}]
+        whole = tasks and len(ended) == len(tasks) and _names_all(tasks, attempt.parts)
+        successes = [task for task in ended if task["task_status"].integer == _SUCCESS]
+        if not whole and not (successes and attempt.left <= 0):
+            return Pending(reply.body)  # but the pictures that are there at the deadline were paid for
         outputs = tuple(
             Output(url, facts(sub_task_id=task["sub_task_id"].handle))
             for task in successes
@@ -203,13 +213,13 @@ class Hidream(TokenAdapter, OneByOne):
         )
         if len(outputs) < len(successes):
             return Unanswered("HiDream reported success without a readable picture", raw=reply.body)
+        made = max(len(tasks), len(attempt.parts))
+        reason, words = _failure(ended) if len(successes) < len(ended) else (Reason.TIMED_OUT, "they are not finished")
         if outputs:
-            failed = len(tasks) - len(successes)
-            return Done(outputs, reply.body, facts(failed_pictures=failed or None))
-        reason, words = next(failure for state, failure in _FAILURES.items() if state in states)
-        said = next((text for task in tasks if (text := task["description"].text)), None)
-        message = f"HiDream: {words}{f' ({said})' if said else ''}"
-        return Failed(reason, message, reason is Reason.PROVIDER_ERROR, reply.body)
+            missing = made - len(outputs)
+            said = f"HiDream made {len(outputs)} of {made} pictures; of the others: {words}" if missing else None
+            return Done(outputs, reply.body, facts(failed_pictures=missing or None), made=made, missing=said)
+        return Failed(reason, f"HiDream: {words}", reason is Reason.PROVIDER_ERROR, reply.body)
 
     def _picture(self, image: Answer) -> str | None:
         """A picture's URL, which may have been answered as a bare id."""
@@ -221,6 +231,22 @@ class Hidream(TokenAdapter, OneByOne):
 
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+def _names_all(tasks: Sequence[Answer], parts: Sequence[str]) -> bool:
+    """Whether the results have every sub task of the acceptance; those without a name are counted."""
+    names = {task["sub_task_id"].handle for task in tasks}
+    return len(tasks) >= len(parts) if None in names else names.issuperset(parts)
+
+
+def _failure(ended: Sequence[Answer]) -> tuple[Reason, str]:
+    """Why sub tasks have no picture: the plainest reason, and what HiDream says to it."""
+    states = {task["task_status"].integer for task in ended}
+    known = next((failure for state, failure in _FAILURES.items() if state in states), None)
+    unknown = sorted(str(state) for state in states - {_SUCCESS})
+    reason, words = known or (Reason.PROVIDER_ERROR, f"the generation ended with the unknown status {unknown[0]}")
+    said = next((text for task in ended if (text := task["description"].text)), None)
+    return reason, f"{words}{f' ({said})' if said else ''}"
 
 
 def _usable(session: bytes | None, rejected: str | None) -> str | None:
@@ -237,7 +263,8 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     if reply.status in DECIDING:
         return submit_verdict(reply, _message(answer))
     if reply.ok and code == 0 and handle:
-        return Accepted(handle, reply.body)
+        parts = tuple(name for item in answer["result"]["sub_task_ids"] if (name := item.handle))
+        return Accepted(handle, reply.body, parts)
     if code not in (None, 0):
         message = f"HiDream: {_message(answer)}"
         return refusal(reply, message, reason_in(message) or _CODES.get(code))

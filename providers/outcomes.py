@@ -26,6 +26,8 @@ class Accepted:
 
     handle: str
     raw: bytes = b""
+    #: The provider's names of the pictures that it makes, where it gives them: a result is whole when all have ended.
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class Done:
     handle: str | None = None
     #: What `Provider.acknowledge` is given once this outcome is committed.
     receipts: tuple[str, ...] = ()
+    #: How many pictures the provider made or tried to make, where it says so.
+    made: int | None = None
+    #: What is missing of the result, in plain words.
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,6 @@ class Unclear:
     raw: bytes = b""
 
 
-SubmitOutcome = Accepted | Done | Refused | Throttled | NotSent | Unclear
-
-
 @dataclass(frozen=True, slots=True)
 class Pending:
     """Not finished yet."""
@@ -106,6 +109,7 @@ class Unanswered:
     raw: bytes = b""
 
 
+SubmitOutcome = Accepted | Done | Failed | Refused | Throttled | NotSent | Unclear
 PollOutcome = Pending | Done | Failed | Unanswered
 
 

@@ -235,7 +235,7 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
         # Queued, under way or even over: a task with an id was accepted, and the poll reports its state.
         return Accepted(handle, reply.body)
     if status == "SUCCESS" and answer["output"]["result"].value == []:
-        return Refused(Reason.CONTENT, _NOTHING_PASSED, reply.body)
+        return Failed(Reason.CONTENT, _NOTHING_PASSED, raw=reply.body)  # the work was done, and is billed
     if status in _FAILED:
         # The backend answers exceptions as a FAILED body. Without a task id nothing was queued, whatever HTTP says.
         reason, _again = _failure(answer)

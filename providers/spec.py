@@ -82,13 +82,15 @@ class Operation:
     typical_seconds: float = 10.0
     #: Whether the submission may carry our callback URL.
     callback: bool = False
-    #: How many pictures the options ask for (prices may be per picture).
+    #: The option that says how many pictures are asked for (prices may be per picture).
     count: str | None = None
+    #: Without such an option, how many pictures one submission makes at most; the provider says how many they are.
+    most: int = 1
     summary: str = ""
 
     def pictures_for(self, options: Mapping[str, Any]) -> int:
-        """How many pictures a job with `options` asks for."""
-        return int(options.get(self.count, 1) or 1) if self.count else 1
+        """How many pictures a job with `options` asks for, or may get."""
+        return int(options.get(self.count, 1) or 1) if self.count else self.most
 
     def option_pictures(self, options: Mapping[str, Any]) -> dict[str, str]:
         """The input pictures that checked `options` name, by role."""
@@ -110,6 +112,8 @@ class Input:
     url: str | None = None
     data: bytes | None = None
     handle: str | None = None
+    #: Whether `handle` is of an earlier upload, which the provider may have forgotten.
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +140,5 @@ class OpenAttempt:
     age: float = 0.0
     #: Seconds until its deadline; negative once passed.
     left: float = math.inf
+    #: The provider's names of the pictures that it makes, where its acceptance gave them.
+    parts: tuple[str, ...] = ()

@@ -46,7 +46,6 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--duplicates", choices=("refuse", "bill"), default="refuse")
     parser.add_argument("--callback-scale", type=float, default=1.0, metavar="FACTOR")
     parser.add_argument("--tokens-expire", type=float, metavar="SECONDS")
-    parser.add_argument("--identities-expire", type=float, metavar="SECONDS")
     parser.add_argument("--inbox-expire", type=float, default=600.0, metavar="SECONDS")
     parser.add_argument("--inbox-gap", type=float, default=3.0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=0)
@@ -66,7 +65,6 @@ def _config(asked: argparse.Namespace) -> SandboxConfig:
         duplicates=asked.duplicates,
         callback_scale=asked.callback_scale,
         tokens_expire=asked.tokens_expire,
-        identities_expire=asked.identities_expire,
         inbox_expire=asked.inbox_expire,
         inbox_gap=asked.inbox_gap,
         seed=asked.seed,

@@ -196,6 +196,4 @@ def _arguments(config: SandboxConfig, port: int) -> list[str]:
         arguments.append(f"--files-expire={config.files_expire}")
     if config.tokens_expire is not None:
         arguments.append(f"--tokens-expire={config.tokens_expire}")
-    if config.identities_expire is not None:
-        arguments.append(f"--identities-expire={config.identities_expire}")
     return arguments

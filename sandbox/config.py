@@ -68,8 +68,6 @@ class SandboxConfig:
     tokens_expire: float | None = None
     #: Seconds after which an event vanishes from PiktID's inbox ("Notification read": 600 s).
     inbox_expire: float = 600.0
-    #: Seconds after which PiktID forgets the identity of an uploaded face; None keeps it, as far as the pages say.
-    identities_expire: float | None = None
     #: Seconds between two calls of PiktID's inbox, below which it answers 429 ("every 3 seconds at most").
     inbox_gap: float = 3.0
     #: Seeds the latencies and the pictures.

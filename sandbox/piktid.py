@@ -15,8 +15,8 @@ by name", "Download history image" and "Images by id v2", and from PiktID's own 
 What the pages leave open and the sandbox chose: a body that cannot be understood, or an unknown image or identity, is
 400 and costs nothing. Calls of the inbox that come too soon get 429 without Retry-After. Deleting an unknown event is
 405. Both results come where `flag_replace_and_download` is true, else only `swap`; `download` comes in turn with it and
-some time later. An identity is forgotten only where the sandbox is told to. A face under 40 pixels wide is not
-approved. Nothing is watermarked. Without real pictures every target has one face, and it is approved.
+some time later. A face under 40 pixels wide is not approved. Nothing is watermarked. Without real pictures every target
+has one face, and it is approved.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Piktid:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._tokens = Tokens(desk.store, desk.config.tokens_expire)
-        self._uploads = Uploads(desk.store, {FACE: desk.config.identities_expire})
+        self._uploads = Uploads(desk.store)
         self._inbox = Inbox(desk.store, desk.config.inbox_expire)
         self._inbox.load(desk.jobs, NAME, time.time())
         self._last_read: dict[str, float] = {}

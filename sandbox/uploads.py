@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +32,17 @@ class Upload:
 
 
 class Uploads:
-    """The table of uploads; one under a name that its account and kind have already takes the old one's place.
+    """The table of uploads; one under a name that its account and kind have already takes the old one's place."""
 
-    `lives` has the seconds after which uploads of a kind are forgotten.
-    """
-
-    def __init__(self, store: Store, lives: Mapping[str, float | None] | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._lives = {kind: life for kind, life in (lives or {}).items() if life is not None}
         store.create(SCHEMA)
 
     async def add(self, upload: Upload) -> None:
         """Keep an upload; returns once it is committed."""
         self._store.write(
             "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?)",
-            (upload.account, upload.kind, upload.name, upload.picture, json.dumps({"at": time.time(), **upload.notes})),
+            (upload.account, upload.kind, upload.name, upload.picture, json.dumps(upload.notes)),
         )
         await self._store.committed()
 
@@ -57,6 +51,4 @@ class Uploads:
         row = self._store.read(
             "SELECT picture, notes FROM uploads WHERE account = ? AND kind = ? AND name = ?", (account, kind, name)
         ).fetchone()
-        notes = json.loads(row[1]) if row else {}
-        gone = kind in self._lives and notes.get("at", 0.0) + self._lives[kind] <= time.time()
-        return Upload(account, kind, name, row[0], notes) if row and not gone else None
+        return Upload(account, kind, name, row[0], json.loads(row[1])) if row else None

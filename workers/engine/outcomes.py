@@ -6,6 +6,7 @@ by a first look that got no answer: there is another one soon.
 submission                        attempt     job                                account
 Accepted                          running     running                            accepts
 Done                              done        saving (succeeded without files)   accepts
+Failed                            done        rejected | queued | failed         accepts
 Refused: picture or text          refused     rejected                           accepts
 Refused: credentials or credit    refused     queued                             stops until resumed
 Refused: anything else            refused     queued, after max_attempts failed  accepts
@@ -81,6 +82,8 @@ class Effects:
     job: JobMove | None = None
     release: bool = False
     trouble: Trouble | None = None
+    #: Handles of uploads that the provider no longer knows, it seems: the next job uploads anew.
+    forgotten: tuple[str, ...] = ()
     #: Pictures of the job that were stored.
     stored: tuple[Stored, ...] = ()
     #: That the job is not saved yet.
@@ -96,6 +99,8 @@ class Sent:
     number: int
     operation: Operation
     sent_at: datetime
+    #: Handles of earlier uploads that it used.
+    reused: tuple[str, ...] = ()
 
 
 def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_attempts: int) -> Effects:
@@ -103,12 +108,19 @@ def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, max_atte
     if isinstance(outcome, Accepted):
         return Effects(
             AttemptMove(
-                sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, accepted=True,
-                poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
+                sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, parts=outcome.parts,
+                accepted=True, poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
             )
         )  # fmt: skip
     if isinstance(outcome, Done):
         return _done(sent.reference, sent.job_id, sent.operation, outcome, polled=False)
+    if isinstance(outcome, Failed):  # taken, worked at, billed, and already over
+        attempt = AttemptMove(
+            sent.reference, AttemptState.DONE, _WAS_SENT, outcome.reason, outcome.message, accepted=True,
+            raw=outcome.raw,
+        )  # fmt: skip
+        message, again = outcome.message, outcome.again
+        return Effects(attempt, _unsuccessful(sent.job_id, sent.number, outcome.reason, message, again, max_attempts))
     if isinstance(outcome, Refused):
         return _refused(sent, outcome, max_attempts)
     if isinstance(outcome, Throttled):
@@ -137,10 +149,27 @@ def _refused(sent: Sent, outcome: Refused, max_attempts: int) -> Effects:
         job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
         trouble = Trouble(Closure(outcome.reason), outcome.message, lasting=True)
         return Effects(attempt, job, release=True, trouble=trouble)
+    if sent.reused and outcome.reason in _OF_AN_UPLOAD:
+        return _uploaded_anew(sent, outcome)
     return Effects(
         attempt,
         _unsuccessful(sent.job_id, sent.number, outcome.reason, outcome.message, True, max_attempts),
         release=True,
+    )
+
+
+#: Reasons of a refusal behind which an upload may be that the provider has forgotten.
+_OF_AN_UPLOAD = frozenset({Reason.BAD_INPUT, Reason.NO_FACE, Reason.PROVIDER_ERROR})
+
+
+def _uploaded_anew(sent: Sent, outcome: Refused) -> Effects:
+    # Sent again as the same attempt: that our own cache was out of date costs the job no try.
+    message = f"refused with a picture that was uploaded for an earlier job, and is uploaded anew: {outcome.message}"
+    return Effects(
+        AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, outcome.reason, message, raw=outcome.raw),
+        JobMove(sent.job_id, JobState.QUEUED, outcome.reason, message, _OPEN),
+        release=True,
+        forgotten=sent.reused,
     )
 
 
@@ -173,7 +202,7 @@ def _done(
     message = None if outputs or not operation.pictures else "the provider reported success without a picture"
     attempt = AttemptMove(
         reference, AttemptState.DONE, accepted=True, handle=outcome.handle, polled=polled, raw=outcome.raw,
-        outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message,
+        outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message or outcome.missing,
     )  # fmt: skip
     # A job that was given up may have another attempt in flight; a late result counts only if it has none.
     expected = _GIVEN_UP if late else None

@@ -26,6 +26,7 @@ from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
 from workers.engine.outcomes import Effects, after_locate, after_poll
 from workers.engine.record import Recorded, record
+from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.wake import poll_pump
@@ -247,14 +248,13 @@ class PollPump:
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
         interval = self._latencies.interval(operation.name, operation.typical_seconds, self._account.poll_every)
-        return after_poll(
-            item.due,
-            operation,
-            self._account,
-            item.outcome,
-            interval=interval,
-            max_attempts=self._runtime.settings.max_attempts,
-        )
+        tries = self._runtime.settings.max_attempts
+        effects = after_poll(
+            item.due, operation, self._account, item.outcome, interval=interval, max_attempts=tries
+        )  # fmt: skip
+        # A submission that was found again had no answer of its own to say how many pictures it makes.
+        made = item.outcome.made if isinstance(item.outcome, Done) and not item.due.parts else None
+        return recosted(effects, self._account, operation, made)
 
     def _write_fallback(self, session: Session, item: _Answered, error: Exception) -> None:
         """An answer the database refuses to store counts as none."""

@@ -28,6 +28,7 @@ from workers.engine.notify import notify
 from workers.engine.outcomes import WRITE_SECONDS, Sent, after_poll, after_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
+from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
@@ -127,6 +128,8 @@ async def _submit(
     sent = Sent(item.ready.claim.reference, item.ready.claim.job_id, item.ready.claim.number, operation, begun.sent_at)
     # No other worker polls before this time. After it any worker may, in case this process died.
     effects = after_submit(sent, outcome, KEEP_SECONDS, max_attempts=1)
+    made = len(outcome.parts) if isinstance(outcome, Accepted) else None
+    effects = recosted(effects, account, operation, made)
     await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
     return type(outcome).__name__
 

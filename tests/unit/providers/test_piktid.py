@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -109,7 +110,7 @@ def test_a_swap_waits_for_its_download_until_it_has_waited_enough(named: str, mo
     replies = [inbox(swap), inbox(swap), inbox(swap, download), inbox(swap)]
     provider = PIKTID_SWAP.build(ScriptedHttp(in_turn(replies)))
     now = 1_000.0
-    monkeypatch.setattr(piktid.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
 
     for waited in (0.0, piktid.BETTER_SECONDS - 1):
         now = 1_000.0 + waited
@@ -127,7 +128,7 @@ def test_a_swap_waits_for_its_download_until_it_has_waited_enough(named: str, mo
 def test_a_swap_that_is_old_by_its_timestamp_or_has_no_time_left_does_not_wait(
     stamp: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(piktid.time, "time", lambda: 1_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
     event = {"id": 1, "name": "swap", "data": {"target_name": "img0", "links": [{"l": "https://p/s.png"}]}}
     old = reply(200, {"notifications_list": [event | {"timestamp": stamp}]})
     young = reply(200, {"notifications_list": [event | {"timestamp": 2_000_000}]})  # not in seconds, or a wrong clock
@@ -228,7 +229,7 @@ def test_a_renewal_without_an_answer_leaves_its_mark_and_nothing_was_submitted()
     assert sessions.session == OLD
 
 
-PAIR = {"email": None, "password": None, "access_token": "a1", "refresh_token": "r1"}
+PAIR: dict[str, Any] = {"email": None, "password": None, "access_token": "a1", "refresh_token": "r1"}
 
 
 def test_a_pair_of_tokens_is_used_and_what_follows_on_it_is_kept() -> None:

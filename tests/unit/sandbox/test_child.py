@@ -27,6 +27,6 @@ def test_every_setting_reaches_the_child(tmp_path: Path) -> None:
     config = SandboxConfig(
         home=tmp_path, pictures="cheap", latency=0.5, spread=0.25, latencies={"piktid": 2.0}, files_expire=3.0,
         results_expire=4.0, duplicates="bill", callback_scale=0.5, tokens_expire=5.0, inbox_expire=6.0, inbox_gap=7.0,
-        identities_expire=8.0, seed=8,
+        seed=8,
     )  # fmt: skip
     assert read_config(read_arguments(_arguments(config, 0))) == config

@@ -283,12 +283,6 @@ def test_a_download_comes_with_the_swap_or_some_time_after_it(tmp_path: Path, mo
         assert seen == [1, 2]
 
 
-def test_an_identity_is_forgotten_when_the_sandbox_is_told_to(tmp_path: Path) -> None:
-    with signed_in(tmp_path, identities_expire=0.0) as client:
-        assert client.post(GENERATE, json=order(client)).status_code == 400
-        assert bill(client) == []
-
-
 def test_links_of_a_download_come_in_two_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(piktid, "time", clock)
