@@ -42,9 +42,9 @@ from providers.outcomes import (
     SubmitOutcome,
     Unanswered,
 )
-from providers.protocol import Endpoint, Reply
+from providers.protocol import Endpoint, Reply, UnclearError
 from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
-from providers.spec import FittedOptions, Need, OpenAttempt, Operation, Order, Via
+from providers.spec import Choice, FittedOptions, Need, OpenAttempt, Operation, Order, Via
 from providers.tokens import TokenAdapter, refused_login
 from providers.words import reason_in
 
@@ -66,6 +66,8 @@ MAX_SIDE: Final = 2_048
 #: A template decides how many pictures a task makes, and no page says how many these can be; sibling operations of the
 #: same shop API ("model", "commercial") make four at most.
 MAX_PICTURES: Final = 4
+PAGE_SIZE: Final = 100  # templates, the most that the page allows
+MAX_PAGES: Final = 50  # of templates: a longer list is taken as far as it was read
 #: A token lives for one day ("user token" page), whatever `expire_time` says.
 TOKEN_LIFE: Final = timedelta(days=1)
 #: Renewed this long before its end, so that no submission meets an expired one.
@@ -119,6 +121,7 @@ class Hidream(TokenAdapter, OneByOne):
             typical_seconds=30.0,
             callback=True,
             most=MAX_PICTURES,
+            listed="template_id",
             summary="puts the model on image into a template's scene",
         )
     }
@@ -153,9 +156,7 @@ class Hidream(TokenAdapter, OneByOne):
 
     async def check(self) -> Credentials:
         """Ask for one template, which costs nothing."""
-        params: dict[str, str | int] = {"gender": "woman", "page_size": 1, "page_index": 1}
-        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
-        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
+        reply = await self._templates("woman", 1, 1)
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
         if reply.status in BAD_CREDENTIALS or reason_in(answer["message"].text) is Reason.AUTH:
@@ -163,6 +164,30 @@ class Hidream(TokenAdapter, OneByOne):
         if reply.ok and answer["code"].integer == 0:
             return Credentials(ok=True, message="HiDream accepted the credentials")
         return Credentials(ok=None, message=f"HiDream's answer does not show whether they are valid: {message}")
+
+    async def choices(self) -> Sequence[Choice]:
+        """The templates for women and men ("variation templates")."""
+        found: list[Choice] = []
+        for gender in ("woman", "man"):
+            page = pages = 1
+            while page <= min(pages, MAX_PAGES):
+                reply = await self._templates(gender, PAGE_SIZE, page)
+                answer = read(reply.body)
+                if not reply.ok or answer["code"].integer != 0:
+                    raise UnclearError(f"HiDream did not list its templates: HTTP {reply.status}, {_message(answer)}")
+                for item in answer["result"]["templates"]:
+                    number, picture = item["id"].integer, item["show_image"].url
+                    if number is not None:
+                        found.append(
+                            Choice(number, {"gender": item["gender"].text or gender, "picture": picture or ""})
+                        )
+                pages, page = answer["result"]["total_page"].integer or 1, page + 1
+        return found
+
+    async def _templates(self, gender: str, size: int, page: int) -> Reply:
+        params: dict[str, str | int] = {"gender": gender, "page_size": size, "page_index": page}
+        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
+        return await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
 
     def callback_handle(self, body: bytes) -> str | None:
         """The task's id, where the body has one: it is "consistent with the task result", whose page is not public."""

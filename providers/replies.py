@@ -20,7 +20,7 @@ from models.states import Reason
 from providers.http import Request
 from providers.outcomes import LocateOutcome, NotYetKnown, Pending, PollOutcome, Refused, Throttled, Unanswered, Unclear
 from providers.protocol import CredentialsError, Endpoint, Reply
-from providers.spec import OpenAttempt, Order
+from providers.spec import Choice, OpenAttempt, Order
 from providers.words import reason_in
 
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0  # a longer wait is a mistake of theirs, or for a person to judge
@@ -191,6 +191,10 @@ class Adapter:
         """Nothing in a callback names the job."""
         del body
         return None
+
+    async def choices(self) -> Sequence[Choice]:
+        """No option has values that are listed."""
+        return ()
 
     async def ask(self, request: Request) -> Reply:
         """Send a request that costs nothing."""

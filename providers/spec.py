@@ -86,6 +86,8 @@ class Operation:
     count: str | None = None
     #: Without such an option, how many pictures one submission makes at most; the provider says how many they are.
     most: int = 1
+    #: The option whose values only the provider knows, and lists (`Provider.choices`).
+    listed: str | None = None
     summary: str = ""
 
     def pictures_for(self, options: Mapping[str, Any]) -> int:
@@ -96,6 +98,14 @@ class Operation:
         """The input pictures that checked `options` name, by role."""
         named = ((role, options.get(need.option)) for role, need in self.needs.items() if need.option)
         return {role: uri for role, uri in named if uri}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of an option whose values the provider lists, and what it says of it."""
+
+    value: int
+    about: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

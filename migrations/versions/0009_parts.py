@@ -1,4 +1,4 @@
-"""The parts of an attempt, and an end for uploads."""
+"""The parts of an attempt."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ depends_on = None
 def upgrade() -> None:
     """Forward."""
     op.add_column("attempts", sa.Column("parts", postgresql.JSONB(), nullable=True))
-    # As long as a new upload of today's only provider with uploads serves.
-    op.execute("UPDATE uploads SET expires_at = created_at + interval '7 days' WHERE expires_at IS NULL")
 
 
 def downgrade() -> None:

@@ -19,6 +19,7 @@ from providers.spec import Fit, FittedOptions, Input, Need, Order, Via
 from workers.config.accounts import Account
 from workers.engine.begin import Ready
 from workers.engine.claims import Claim
+from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.outcomes import Trouble
 from workers.engine.runtime import Runtime
 from workers.http.client import TooLargeError
@@ -49,7 +50,7 @@ _NOTE_INPUT = text("""
 _KNOWN_UPLOAD = text(f"""
     SELECT handle, created_at < {seconds_ago("cast(:fresh AS float8)")} AS old FROM uploads
     WHERE account = :account AND role = :role AND sha256 = :sha256
-        AND (expires_at IS NULL OR expires_at > clock_timestamp())
+        AND coalesce(expires_at, created_at + cast(:life AS float8) * interval '1 second', 'infinity') > clock_timestamp()
 """)
 _REMEMBER_UPLOAD = text(f"""
     INSERT INTO uploads (account, role, sha256, handle, expires_at)
@@ -99,6 +100,8 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:
         return _not_uploaded(claim, error.outcome)
+    except UnlistedError as error:
+        return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.BAD_INPUT, str(error), _QUEUED))
     except NoFaceInputError as error:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.NO_FACE, str(error), _QUEUED))
     except (BadInputError, ForbiddenAddressError, TooLargeError, DeadUrlError) as error:
@@ -139,6 +142,7 @@ async def _prepared(runtime: Runtime, account: Account, provider: Provider, clai
         prompt=claim.prompt,
         callback_url=address,
     )
+    await check_listed(runtime, account, provider, operation, claim.options)
     inputs = {}
     pictures = {**claim.pictures, **operation.option_pictures(claim.options)}
     for role, need in operation.needs.items():
@@ -179,7 +183,7 @@ async def _input(
         return replace(known, handle=await provider.upload(role, replace(order, inputs={role: known}), loaded.data))
     # One of the jobs that need the same upload makes it; the others wait for it.
     async with runtime.one_at_a_time(f"upload:{account.name}:{role}:{loaded.sha256}"):
-        earlier = await runtime.adb(_known_upload, account.name, role, loaded.sha256)
+        earlier = await runtime.adb(_known_upload, account.name, role, loaded.sha256, need.life)
         if earlier is not None:
             return replace(known, handle=earlier[0], reused=earlier[1])
         handle = await provider.upload(role, replace(order, inputs={role: known}), loaded.data)
@@ -201,10 +205,12 @@ def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:
     session.execute(_NOTE_INPUT, {"uri": uri, "sha256": sha256, "key": key})
 
 
-def _known_upload(session: Session, account: str, role: str, sha256: str) -> tuple[str, bool] | None:
+def _known_upload(
+    session: Session, account: str, role: str, sha256: str, life: timedelta | None
+) -> tuple[str, bool] | None:
     """An upload's handle, and whether it is so old that the provider may have forgotten it."""
     upload = {"account": account, "role": role, "sha256": sha256, "fresh": FRESH_UPLOAD_SECONDS}
-    row = session.execute(_KNOWN_UPLOAD, upload).one_or_none()
+    row = session.execute(_KNOWN_UPLOAD, {**upload, "life": life and life.total_seconds()}).one_or_none()
     return row and (row.handle, row.old)
 
 

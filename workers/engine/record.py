@@ -52,6 +52,8 @@ def record(session: Session, account: str | None, effects: Sequence[Effects], *,
     """
     if account is not None:
         settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+    if account and any(effect.attempt and effect.attempt.cost is not None for effect in effects):
+        admission.resume_for_budget(session, account)  # money may come back: more was booked than is billed
     forgotten = [handle for effect in effects for handle in effect.forgotten]
     if forgotten:
         session.execute(_FORGET, {"account": account, "handles": forgotten})
