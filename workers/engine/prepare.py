@@ -50,7 +50,8 @@ _NOTE_INPUT = text("""
 _KNOWN_UPLOAD = text(f"""
     SELECT handle, created_at < {seconds_ago("cast(:fresh AS float8)")} AS old FROM uploads
     WHERE account = :account AND role = :role AND sha256 = :sha256
-        AND coalesce(expires_at, created_at + cast(:life AS float8) * interval '1 second', 'infinity') > clock_timestamp()
+        AND coalesce(expires_at, created_at + cast(:life AS float8) * interval '1 second', 'infinity')
+            > clock_timestamp()
 """)
 _REMEMBER_UPLOAD = text(f"""
     INSERT INTO uploads (account, role, sha256, handle, expires_at)

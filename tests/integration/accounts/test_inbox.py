@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from tests.stack import PORTRAITS, crowding, running, wait_for
 from workers.jobs import request
 
 JOBS = 200
+TOKEN_SECONDS = 6.0
 SWAP = request.JobRequest("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
 
 
@@ -70,12 +72,13 @@ def test_an_identity_that_piktid_has_forgotten_is_uploaded_anew_at_no_cost(tmp_p
 
 def test_two_workers_share_an_inbox_and_a_single_use_token(tmp_path: Path) -> None:
     # Given a session that expires in the middle of the run, and two workers
-    config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=8.0, tokens_expire=6.0)
+    config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=8.0, tokens_expire=TOKEN_SECONDS)
     with running(tmp_path, config) as stack:
         stack.only("sandbox-piktid")
         stack.configure(**{"sandbox-piktid": {"max_in_flight": JOBS}})
         stack.insert([SWAP] * JOBS)
         stack.beat()
+        began = time.monotonic()
         workers = [stack.worker(name) for name in ("one", "two")]
         for worker in workers:
             worker.wait_ready()
@@ -97,6 +100,8 @@ def test_two_workers_share_an_inbox_and_a_single_use_token(tmp_path: Path) -> No
         assert not any(stats["too_soon"].values())
         assert stack.sql("SELECT count(*) AS n FROM uploads")[0].n == 1
         assert calls["piktid.login"]["tokens"] == 1
-        assert 1 <= calls["piktid.refresh"]["tokens"] <= 4
+        # A token is renewed only when it has expired: more often in a slower run, and not once for each worker.
+        lives = (time.monotonic() - began) / TOKEN_SECONDS
+        assert 1 <= calls["piktid.refresh"]["tokens"] <= lives
         assert stack.sql("SELECT session_refresh_at FROM accounts WHERE name = 'sandbox-piktid'")[0][0] is None
         check_all(stack)
