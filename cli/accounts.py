@@ -19,8 +19,10 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, say, stopped, table
 from cli.paid_check import check_with_payment, options_of
 from models.states import Closure
+from providers import PROVIDERS
 from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
+from providers.spec import Choice
 from workers.accounts import admission, overrides
 from workers.config.accounts import Account, AccountsError
 from workers.config.units import duration as parse_duration
@@ -219,6 +221,34 @@ def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
         dropped = runtime.db(overrides.drop, account.name)
         _wake(runtime, account)
     say(f"{name}: {', '.join(dropped)} reset to the accounts file" if dropped else f"{name}: nothing was overridden")
+
+
+@accounts.command()
+def templates(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """List the templates of an account's provider, for the option template_id. Costs nothing."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        account = _account(runtime, name)
+        listing = [operation for operation in account.adapter.OPERATIONS.values() if operation.listed]
+        if not listing:
+            having = sorted(one.NAME for one in PROVIDERS.values() if any(op.listed for op in one.OPERATIONS.values()))
+            raise AccountsError(
+                f"account: {name!r} is at {account.provider}, which has none; allowed: {', '.join(having)}"
+            )
+
+        async def ask() -> Sequence[Choice]:
+            return await runtime.provider(account).choices()
+
+        try:
+            found = runtime.on_loop(ask())
+        except (NotSentError, UnclearError) as error:
+            complain(f"{name}: {error}", style=Style.BAD)
+            raise typer.Exit(ExitCode.INFRASTRUCTURE) from None
+    if as_json:
+        emit([{str(listing[0].listed): choice.value, **choice.about} for choice in found])
+    else:
+        about = sorted({key for choice in found for key in choice.about})
+        rows = [(choice.value, *(choice.about.get(key, "") for key in about)) for choice in found]
+        table((str(listing[0].listed), *about), rows)
 
 
 def _wake(runtime: Runtime, account: Account) -> None:

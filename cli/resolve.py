@@ -56,6 +56,12 @@ def resolve(
             raise typer.BadParameter(
                 f"--accepted decides about one job, and {len(found)} held jobs are selected; name the job"
             )
+        called_back = [job for job in found if job.callback_at]
+        if verdict is Verdict.NOT_ACCEPTED and called_back:
+            raise typer.BadParameter(
+                f"--not-accepted would pay again for {len(called_back)} jobs that the provider called back about, so "
+                f"it accepted them: {called_back[0].job_id}; use --accepted HANDLE or --give-up for those"
+            )
         if verdict is not None and not dry_run:
             _apply(runtime, found, verdict, accepted)
     _show(found, runtime.settings.currency, verdict, dry_run=dry_run, as_json=as_json)
@@ -86,11 +92,11 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
         emit({"jobs": priced([asdict(job) for job in found], currency), "cost": total, "resolved": done})
         return
     table(
-        ("job", "batch", "key", "account", "sent", "client reference", "cost", "error"),
+        ("job", "batch", "key", "account", "sent", "callback", "client reference", "cost", "error"),
         [
             (
-                job.job_id[:8], job.batch, job.key, job.account, moment(job.sent_at), str(job.id),
-                Money(job.cost, currency), job.error or "",
+                job.job_id[:8], job.batch, job.key, job.account, moment(job.sent_at), moment(job.callback_at),
+                str(job.id), Money(job.cost, currency), job.error or "",
             )
             for job in found
         ],
@@ -100,6 +106,11 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
         decided = verdict.value.replace("_", " ") if verdict else ""
         complain(f"resolved as {decided}: {len(found):,} jobs, {total} possibly billed", style=Style.GOOD)
     elif found:
+        called_back = sum(job.callback_at is not None for job in found)
+        if called_back:
+            complain(
+                f"the provider called back about {called_back:,} of them, so it accepted those: find their ids there"
+            )
         complain(f"{what}; next: recast resolve JOB --accepted HANDLE | --not-accepted | --give-up")
         raise typer.Exit(ExitCode.OK if dry_run else ExitCode.PERSON)
     else:

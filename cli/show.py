@@ -36,6 +36,8 @@ def show(
 def _print(detail: JobDetail, currency: str) -> None:
     job = detail.job
     _print_request(job, Money(detail.cost, currency))
+    if job.state == JobState.HELD:
+        _print_decision(job.id, detail.attempts[-1] if detail.attempts else None)
     for former in detail.versions:
         _print_former(former)
         for result in detail.results_of(former.version):
@@ -73,8 +75,16 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
         }
     )
     say(f"  {_state_text(job.state, job.reason, job.error)}", style=STATE_STYLES[job.state])
-    if job.state == JobState.HELD:
-        say(f"  waiting for a decision (held): `recast resolve {job.id}`", style=STATE_STYLES[job.state])
+
+
+def _print_decision(job_id: str, last: AttemptDetail | None) -> None:
+    style = STATE_STYLES[JobState.HELD]
+    say(f"  waiting for a decision (held): `recast resolve {job_id}`", style=style)
+    if last is not None and last.callback_at is not None:
+        proof = (
+            f"  the provider called back at {moment(last.callback_at)}, so it accepted the job: find its id there, then"
+        )
+        say(f"{proof} `recast resolve {job_id} --accepted HANDLE`", style=style)
 
 
 def _print_former(former: FormerVersion) -> None:

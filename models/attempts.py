@@ -15,7 +15,7 @@ from models.states import AttemptState
 #: Columns that may repeat something of a person: `recast forget` empties them.
 PERSONAL = ("error", "locator", "outputs", "raw")
 #: The others that hold text.
-IMPERSONAL = ("job_id", "account", "operation", "state", "reason", "handle", "callback_token", "passed_over")
+IMPERSONAL = ("job_id", "account", "operation", "state", "reason", "handle", "parts", "callback_token", "passed_over")
 
 
 class Attempt(Base):
@@ -43,6 +43,8 @@ class Attempt(Base):
     error: Mapped[str | None]
     #: The provider's name for it.
     handle: Mapped[str | None]
+    #: The provider's names of the pictures that it makes, where its acceptance gave them.
+    parts: Mapped[list[str] | None] = mapped_column(JSONB)
     #: What the adapter needs to find it at the provider when the answer was lost; written before the send.
     locator: Mapped[str | None]
     #: Digest of the unguessable last part of the callback URL.

@@ -9,8 +9,11 @@ Success is HTTP 200 with ``code`` 0. A task has sub tasks, one for each picture,
     0 queued, 1 success, 2 processing, 3 failed, 4 rejected by the safety review,
     1004 to 1006 no result: change the input
 
-Anything else, and a task without sub tasks, is not finished. A lost submission cannot be found: results are asked for
-by `task_id` only, and nothing says that a repeated `request_id` is one submission.
+0, 2 and -5 to -1 are not finished (HiDream's client), nor is a task while a sub task is missing that its acceptance
+named; any other number is an end without a picture. A template decides how many pictures a task makes.
+
+A lost submission cannot be found: results are asked for by `task_id` only, and nothing says that a repeated
+`request_id` is one submission.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Literal, Self
@@ -40,9 +43,9 @@ from providers.outcomes import (
     SubmitOutcome,
     Unanswered,
 )
-from providers.protocol import Endpoint, Reply
+from providers.protocol import Endpoint, Reply, UnclearError
 from providers.replies import BAD_CREDENTIALS, DECIDING, OneByOne, poll_verdict, refusal, settings_of, submit_verdict
-from providers.spec import FittedOptions, Need, OpenAttempt, Operation, Order, Via
+from providers.spec import Choice, FittedOptions, Need, OpenAttempt, Operation, Order, Via
 from providers.tokens import TokenAdapter, refused_login
 
 _SUCCESS: Final = 1
@@ -56,9 +59,16 @@ _FAILURES: Final[Mapping[int, tuple[Reason, str]]] = {
 }
 #: 1051 is "ref_image is invalid" on the commercial page; no table of codes is public.
 TABLE: Final = Table(codes={"1051": Reason.BAD_INPUT})
+#: What HiDream's client waits on for; it ends a task whose states are neither these nor success.
+_UNFINISHED: Final = frozenset({*range(-5, 0), 0, 2})
 
 #: "At most 2K" has no number on the page; sibling operations count a side of 2,048.
 MAX_SIDE: Final = 2_048
+#: A template decides how many pictures a task makes, and no page says how many these can be; sibling operations of the
+#: same shop API ("model", "commercial") make four at most.
+MAX_PICTURES: Final = 4
+PAGE_SIZE: Final = 100  # templates, the most that the page allows
+MAX_PAGES: Final = 50  # of templates: a longer list is taken as far as it was read
 #: A token lives for one day ("user token" page), whatever `expire_time` says.
 TOKEN_LIFE: Final = timedelta(days=1)
 #: Renewed this long before its end, so that no submission meets an expired one.
@@ -111,6 +121,8 @@ class Hidream(TokenAdapter, OneByOne):
             needs={"image": Need(Via.BYTES, ratio=(3, 4), max_side=MAX_SIDE, media_types=("image/jpeg",))},
             typical_seconds=30.0,
             callback=True,
+            most=MAX_PICTURES,
+            listed="template_id",
             summary="puts the model on image into a template's scene",
         )
     }
@@ -141,13 +153,11 @@ class Hidream(TokenAdapter, OneByOne):
             return Unanswered("HiDream's tasks can be polled only by id, and the id is not known")
         url = URL(self.endpoint.base_url + self.settings.results_path, params={"task_id": attempt.handle})
         reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
-        return self._read_results(reply)
+        return self._read_results(reply, attempt)
 
     async def check(self) -> Credentials:
         """Ask for one template, which costs nothing."""
-        params: dict[str, str | int] = {"gender": "woman", "page_size": 1, "page_index": 1}
-        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
-        reply = await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
+        reply = await self._templates("woman", 1, 1)
         answer = read(reply.body)
         message = f"HTTP {reply.status}, {_message(answer)}"
         if reply.status in BAD_CREDENTIALS or classify(answer["message"].text, table=TABLE) is Reason.AUTH:
@@ -155,6 +165,30 @@ class Hidream(TokenAdapter, OneByOne):
         if reply.ok and answer["code"].integer == 0:
             return Credentials(ok=True, message="HiDream accepted the credentials")
         return Credentials(ok=None, message=f"HiDream's answer does not show whether they are valid: {message}")
+
+    async def choices(self) -> Sequence[Choice]:
+        """The templates for women and men ("variation templates")."""
+        found: list[Choice] = []
+        for gender in ("woman", "man"):
+            page = pages = 1
+            while page <= min(pages, MAX_PAGES):
+                reply = await self._templates(gender, PAGE_SIZE, page)
+                answer = read(reply.body)
+                if not reply.ok or answer["code"].integer != 0:
+                    raise UnclearError(f"HiDream did not list its templates: HTTP {reply.status}, {_message(answer)}")
+                for item in answer["result"]["templates"]:
+                    number, picture = item["id"].integer, item["show_image"].url
+                    if number is not None:
+                        found.append(
+                            Choice(number, {"gender": item["gender"].text or gender, "picture": picture or ""})
+                        )
+                pages, page = answer["result"]["total_page"].integer or 1, page + 1
+        return found
+
+    async def _templates(self, gender: str, size: int, page: int) -> Reply:
+        params: dict[str, str | int] = {"gender": gender, "page_size": size, "page_index": page}
+        url = URL(self.endpoint.base_url + self.settings.templates_path, params=params)
+        return await self.call(lambda token: Request("GET", url, headers=_bearer(token)))
 
     def callback_handle(self, body: bytes) -> str | None:
         """The task's id, where the body has one: it is "consistent with the task result", whose page is not public."""
@@ -188,15 +222,16 @@ class Hidream(TokenAdapter, OneByOne):
             await renewal.save(json.dumps({"token": fresh, "until": until.timestamp()}).encode())
             return fresh
 
-    def _read_results(self, reply: Reply) -> PollOutcome:
+    def _read_results(self, reply: Reply, attempt: OpenAttempt) -> PollOutcome:
         answer = read(reply.body)
         if not reply.ok or answer["code"].integer != 0:
             return poll_verdict(reply, _message(answer))
         tasks = list(answer["result"]["sub_task_results"])
-        states = [task["task_status"].integer for task in tasks]
-        if not tasks or any(state != _SUCCESS and state not in _FAILURES for state in states):
-            return Pending(reply.body)
-        successes = [task for task, state in zip(tasks, states, strict=True) if state == _SUCCESS]
+        ended = [task for task in tasks if task["task_status"].integer not in {None, *_UNFINISHED}]
+        whole = tasks and len(ended) == len(tasks) and _names_all(tasks, attempt.parts)
+        successes = [task for task in ended if task["task_status"].integer == _SUCCESS]
+        if not whole and not (successes and attempt.left <= 0):
+            return Pending(reply.body)  # but the pictures that are there at the deadline were paid for
         outputs = tuple(
             Output(url, facts(sub_task_id=task["sub_task_id"].handle))
             for task in successes
@@ -204,13 +239,13 @@ class Hidream(TokenAdapter, OneByOne):
         )
         if len(outputs) < len(successes):
             return Unanswered("HiDream reported success without a readable picture", raw=reply.body)
+        made = max(len(tasks), len(attempt.parts))
+        reason, words = _failure(ended) if len(successes) < len(ended) else (Reason.TIMED_OUT, "they are not finished")
         if outputs:
-            failed = len(tasks) - len(successes)
-            return Done(outputs, reply.body, facts(failed_pictures=failed or None))
-        reason, words = next(failure for state, failure in _FAILURES.items() if state in states)
-        said = next((text for task in tasks if (text := task["description"].text)), None)
-        message = f"HiDream: {words}{f' ({said})' if said else ''}"
-        return Failed(reason, message, reason is Reason.PROVIDER_ERROR, reply.body)
+            missing = made - len(outputs)
+            said = f"HiDream made {len(outputs)} of {made} pictures; of the others: {words}" if missing else None
+            return Done(outputs, reply.body, facts(failed_pictures=missing or None), made=made, missing=said)
+        return Failed(reason, f"HiDream: {words}", reason is Reason.PROVIDER_ERROR, reply.body)
 
     def _picture(self, image: Answer) -> str | None:
         """A picture's URL, which may have been answered as a bare id."""
@@ -222,6 +257,22 @@ class Hidream(TokenAdapter, OneByOne):
 
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+def _names_all(tasks: Sequence[Answer], parts: Sequence[str]) -> bool:
+    """Whether the results have every sub task of the acceptance; those without a name are counted."""
+    names = {task["sub_task_id"].handle for task in tasks}
+    return len(tasks) >= len(parts) if None in names else names.issuperset(parts)
+
+
+def _failure(ended: Sequence[Answer]) -> tuple[Reason, str]:
+    """Why sub tasks have no picture: the plainest reason, and what HiDream says to it."""
+    states = {task["task_status"].integer for task in ended}
+    known = next((failure for state, failure in _FAILURES.items() if state in states), None)
+    unknown = sorted(str(state) for state in states - {_SUCCESS})
+    reason, words = known or (Reason.PROVIDER_ERROR, f"the generation ended with the unknown status {unknown[0]}")
+    said = next((text for task in ended if (text := task["description"].text)), None)
+    return reason, f"{words}{f' ({said})' if said else ''}"
 
 
 def _usable(session: bytes | None, rejected: str | None) -> str | None:
@@ -239,7 +290,8 @@ def _read_submission(reply: Reply) -> SubmitOutcome:
     if reply.status in DECIDING:
         return submit_verdict(reply, _message(answer), said, TABLE)
     if reply.ok and code == 0 and handle:
-        return Accepted(handle, reply.body)
+        parts = tuple(name for item in answer["result"]["sub_task_ids"] if (name := item.handle))
+        return Accepted(handle, reply.body, parts)
     if code not in (None, 0):
         return refusal(reply, f"HiDream: {_message(answer)}", said, TABLE, code=str(code))
     return submit_verdict(reply, _message(answer), said, TABLE)

@@ -29,6 +29,8 @@ class Accepted:
 
     handle: str
     raw: bytes = b""
+    #: The provider's names of the pictures that it makes, where it gives them: a result is whole when all have ended.
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Done:
     handle: str | None = None
     #: What `Provider.acknowledge` is given once this outcome is committed.
     receipts: tuple[str, ...] = ()
+    #: How many pictures the provider made or tried to make, where it says so.
+    made: int | None = None
+    #: What is missing of the result, in plain words.
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ class Pending:
     """Not finished yet."""
 
     raw: bytes = b""
+    #: Seconds after which the better half of a result should be there, where the other half was seen.
+    look_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,28 +8,28 @@ target is uploaded for each job, because its `id_image` is all that distinguishe
 id, and results arrive as events in one inbox for the whole account, mixed, for ten minutes. An attempt's handle is
 therefore ``id_image/face``. An event is acknowledged only after its outcome is committed; one that was lost is made up
 for by the history of the image. `error` events name no image in the pages, and an event without an image fails no
-attempt: its job runs into its deadline.
+attempt: the image's own `errors_list` does.
 """
 
 from __future__ import annotations
 
 import json
-import random
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, ClassVar, Final, Literal
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from providers.answers import facts, read
 from providers.classify import Table
-from providers.http import BasicAuth, Request
+from providers.http import Request
 from providers.outcomes import (
     Absent,
     Accepted,
-    Credentials,
     Done,
     Found,
     LocateOutcome,
@@ -40,9 +40,11 @@ from providers.outcomes import (
     SubmitOutcome,
     Unanswered,
 )
+from providers.piktid_account import PiktidAccount, PiktidSettings, bearer
 from providers.piktid_answers import (
+    ERROR_EVENT,
+    SUFFIXES,
     Event,
-    Tokens,
     first_link,
     image_and_face,
     is_error,
@@ -51,44 +53,21 @@ from providers.piktid_answers import (
     uploaded_handle,
     verdict,
 )
-from providers.protocol import Endpoint, NotSentError, Reply, UnclearError
-from providers.replies import (
-    BAD_CREDENTIALS,
-    failure,
-    locate_verdict,
-    poll_verdict,
-    settings_of,
-)
+from providers.protocol import Endpoint, Reply
+from providers.replies import failure, locate_verdict, poll_verdict
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
-from providers.tokens import TokenAdapter, refused_login
 
 #: Neither codes nor names are documented: the codes are those of HTTP, and words decide.
 TABLE: Final = Table()
-_ERROR_EVENT: Final = "error"
 _PROCESSING: Final = "processing"
-_JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
-_SUFFIXES: Final[Mapping[str, str]] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-
-
-class PiktidSettings(BaseModel):
-    """An account at PiktID: its login, and what the pages and PiktID's own clients spell in two ways."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    email: str = Field(min_length=3)
-    password: SecretStr = Field(min_length=1)
-    #: v2 is "only for enterprise customers"; ``/consistent_identities/generate`` takes the same body.
-    generate_path: str = Field(default="/consistent_identities/generate/v2", pattern="^/")
-    read_path: str = Field(default="/consistent_identities/notification/read", pattern="^/")
-    delete_path: str = Field(default="/notification/delete_json", pattern="^/")
-    history_path: str = Field(default="/history", pattern="^/")
-    image_path: str = Field(default="/images_by_id/v2", pattern="^/")
-    #: The multipart field of a face: PiktID's two example repositories differ.
-    face_field: Literal["file", "face"] = "file"
-    #: Which events carry a final picture, the better one first: the client waits for one, the page for the other.
-    result_events: tuple[str, ...] = Field(default=("download", "swap"), min_length=1)
-    #: Seconds after which an attempt without an event is looked up in the history. Events vanish after 600 s.
-    history_after: float = Field(default=300.0, ge=0)
+#: A `swap` event counts only after this time: `download`, with the better picture, may follow, and no page says when.
+#: PiktID's client looks every 30 s.
+BETTER_SECONDS: Final = 15.0
+#: An uploaded face is used again for this long. No page names an end; a week bounds how long we rely on an identity
+#: that was removed at PiktID, and a new upload is free.
+IDENTITY_LIFE: Final = timedelta(days=7)
+#: The hair is taken over only by strengths above this (PiktID's client).
+HAIR_ABOVE: Final = 0.5
 
 
 class SwapOptions(Options):
@@ -100,11 +79,24 @@ class SwapOptions(Options):
     seed: int | None = Field(default=None, ge=0)
     #: Swap the whole head, hair included.
     flag_hair: bool = False
+    #: Take over the source's hair: only together with `flag_hair` and above a strength of 0.5 (PiktID's client).
     transfer_hair: bool = False
     watermark_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
+    @field_validator("transfer_hair")
+    @classmethod
+    def _takes_effect(cls, value: bool, info: ValidationInfo) -> bool:
+        strength, head = info.data.get("prompt_strength"), info.data.get("flag_hair")
+        if value and head is False:
+            raise ValueError("true has an effect only with flag_hair = true; flag_hair is false")
+        if value and strength is not None and strength <= HAIR_ABOVE:
+            raise ValueError(
+                f"true has an effect only with a prompt_strength over {HAIR_ABOVE}; prompt_strength is {strength}"
+            )
+        return value
 
-class Piktid(TokenAdapter):
+
+class Piktid(PiktidAccount):
     """PiktID's wire format, bound to one account."""
 
     NAME: ClassVar[str] = "piktid"
@@ -114,7 +106,7 @@ class Piktid(TokenAdapter):
             name="piktid.swap",
             kind="swap",
             options=SwapOptions,
-            needs={"source": Need(Via.UPLOAD), "target": Need(Via.UPLOAD, shared=False)},
+            needs={"source": Need(Via.UPLOAD, life=IDENTITY_LIFE), "target": Need(Via.UPLOAD, shared=False)},
             typical_seconds=30.0,
             summary="puts the face of source onto target",
         )
@@ -125,14 +117,17 @@ class Piktid(TokenAdapter):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self.settings = settings_of(endpoint, PiktidSettings)
+        #: When this process saw each event of the inbox first, by its id; where that is lost, a result comes later.
+        self._seen: Mapping[str | None, float] = {}
 
     # --- Uploads and submission --------------------------------------------------------------------------------------
 
     async def upload(self, role: str, order: Order, data: bytes) -> str:
         """Upload the face (gives an `identity_name`) or the target (gives an `image_id`)."""
         media_type = order.inputs[role].media_type
-        file = (f"{role}.{_SUFFIXES.get(media_type, 'jpg')}", data, media_type or "image/jpeg")
+        # By the name of its file, too, an event of the target can be told from those of others.
+        name = order.reference if role == "target" else role
+        file = (f"{name}.{SUFFIXES.get(media_type, 'jpg')}", data, media_type or "image/jpeg")
         if role == "source":
             reply = await self._upload("/consistent_identities/upload_face", {self.settings.face_field: file}, {})
             return uploaded_handle(reply, "identity_name")
@@ -174,60 +169,82 @@ class Piktid(TokenAdapter):
     # --- The inbox and the history -----------------------------------------------------------------------------------
 
     async def poll(self, attempts: Sequence[OpenAttempt]) -> Mapping[uuid.UUID, PollOutcome]:
-        """Read the inbox once for all of `attempts`, and the history for one that should have had its event."""
-        names = ",".join((*self.settings.result_events, _ERROR_EVENT))
+        """Read the inbox once for all of `attempts`."""
+        names = ", ".join((*self.settings.result_events, ERROR_EVENT))
         reply = await self.call(self._json("POST", self.settings.read_path, {"name_list": names}))
         answer = read(reply.body)
         inbox = answer["notifications_list"]
         if not reply.ok or not inbox.is_list:
             unanswered = poll_verdict(reply, message_of(answer))
             return {attempt.reference: unanswered for attempt in attempts}
-        events: defaultdict[str, list[Event]] = defaultdict(list)
-        for event in map(Event.read, inbox):
-            if event.image is not None:
-                events[event.image].append(event)
-        outcomes = {attempt.reference: self._outcome(attempt, events) for attempt in attempts}
-        await self._make_up_for_a_lost_event(attempts, outcomes)
-        return outcomes
+        events, now = [Event.read(item) for item in inbox], time.time()
+        self._seen = {event.id: self._seen.get(event.id, now) for event in events}
+        by_target: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            if event.target is not None:
+                by_target[event.target].append(event)
+        return {attempt.reference: self._outcome(attempt, by_target) for attempt in attempts}
 
     def _outcome(self, attempt: OpenAttempt, events: Mapping[str, Sequence[Event]]) -> PollOutcome:
-        """What the events of one attempt's image and face say."""
+        """What the events of one attempt's target and face say."""
         image, face = image_and_face(attempt)
         if image is None:
             return Unanswered("PiktID's events can be matched only by the image that was uploaded")
-        ours = [event for event in events.get(image, ()) if event.face in (None, face)]
+        ours = [
+            event
+            for target in (image, str(attempt.reference))
+            for event in events.get(target, ())
+            if event.face in (None, face)
+        ]
         receipts = tuple(event.id for event in ours if event.id is not None)
         for name in self.settings.result_events:
             for event in ours:
                 output = event.output() if event.name == name else None
                 if output:
+                    wait = self._better_in(event)
+                    if 0 < wait < attempt.left:
+                        return Pending(look_in=wait)
                     return Done((output,), event.data.dump(), handle=f"{image}/{face}", receipts=receipts)
         for event in ours:
-            if event.name == _ERROR_EVENT:
+            if event.name == ERROR_EVENT:
                 message = event.data["msg"].text or "no message"
                 said = [event.data["msg"].text]
                 return failure(f"PiktID: {message}", said, TABLE, event.data.dump(), receipts)
         return Pending()
 
-    async def _make_up_for_a_lost_event(
-        self, attempts: Sequence[OpenAttempt], outcomes: dict[uuid.UUID, PollOutcome]
-    ) -> None:
-        """Look up one overdue attempt at random: PiktID asks for few calls, and each gets its turn."""
-        overdue = [
-            attempt
-            for attempt in attempts
-            if attempt.age >= self.settings.history_after and isinstance(outcomes[attempt.reference], Pending)
-        ]
-        if not overdue:
-            return
-        attempt = random.choice(overdue)  # noqa: S311 - fairness without state, not secrecy
+    def _better_in(self, event: Event) -> float:
+        """Seconds to wait for an event that carries a better picture; the event stays in the inbox meanwhile."""
+        if event.name == self.settings.result_events[0]:
+            return 0.0
+        now = time.time()
+        since = min(self._seen.get(event.id, now), now if event.at is None else event.at)
+        return since + BETTER_SECONDS - now
+
+    @property
+    def look_up_after(self) -> float:
+        """Events vanish, and a failed swap has none that names it."""
+        return self.settings.history_after
+
+    async def look_up(self, attempt: OpenAttempt) -> PollOutcome:
+        """Ask the history for the swap of one attempt, and if it has none, its image for an error."""
         image, face = image_and_face(attempt)
-        with suppress(NotSentError, UnclearError):  # what the inbox said must not be lost with this call
-            reply = await self._history(image)
-            url = first_link(read(reply.body)["history"]) if reply.ok else None
-            if url:
-                output = Output(url, facts(from_history=True))
-                outcomes[attempt.reference] = Done((output,), reply.body, handle=f"{image}/{face}")
+        if image is None:
+            return Unanswered("PiktID's history can be asked only for the image that was uploaded")
+        reply = await self._history(image)
+        history = read(reply.body)["history"]
+        url = first_link(history) if reply.ok else None
+        if url:
+            output = Output(url, facts(from_history=True))
+            return Done((output,), reply.body, handle=f"{image}/{face}")
+        if reply.ok and history.value == []:
+            reply = await self._image(image)
+            answer = read(reply.body)
+            errors = [] if answer["status"].text == _PROCESSING else list(answer["errors_list"])
+            if reply.ok and answer.is_object:
+                return self._outcome(attempt, {image: [Event.of_error(image, error) for error in errors]})
+        if reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return Pending(reply.body)  # the page's answer for an image that it does not, or no longer, know
+        return poll_verdict(reply, message_of(read(reply.body)))
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """Delete events; one that stays is harmless and vanishes by itself."""
@@ -245,75 +262,35 @@ class Piktid(TokenAdapter):
         if reply.ok and first_link(answer["history"]):
             return Found(f"{image}/{face}")
         if reply.ok and answer["history"].value == []:
-            reply = await self.call(self._json("POST", self.settings.image_path, {"id_image": image}))
+            reply = await self._image(image)
             answer = read(reply.body)
-            generations = answer["generations_per_face"]
+            generations, errors = answer["generations_per_face"], answer["errors_list"]
             if reply.ok and generations.is_list:
-                taken = answer["status"].text == _PROCESSING or any(item.integer for item in generations)
+                begun = any(item.integer for item in generations) or any(errors)
+                taken = answer["status"].text == _PROCESSING or begun
                 return Found(f"{image}/{face}") if taken else Absent()
         return locate_verdict(reply, message_of(answer))
 
     async def _history(self, image: str | None) -> Reply:
         return await self.call(self._json("POST", self.settings.history_path, {"id_image": image, "app": "swap"}))
 
-    # --- The session -------------------------------------------------------------------------------------------------
-
-    async def token(self, *, rejected: str | None) -> str | Reply:
-        """The access token of the shared session, renewed by one worker when it was rejected."""
-        current = Tokens.load(await self.endpoint.sessions.load())
-        if current and current.access != rejected:
-            return current.access
-        async with self.endpoint.sessions.renewal() as renewal:
-            current = Tokens.load(renewal.session)
-            if current and current.access != rejected:
-                return current.access  # another worker was faster
-            fresh = None
-            if current and not renewal.interrupted:
-                await renewal.begin()
-                fresh = Tokens.load((await self.ask(self._refresh(current))).body)
-            if fresh is None:
-                reply = await self.ask(self._login())
-                fresh = Tokens.load(reply.body) if reply.ok else None
-                if fresh is None:
-                    return refused_login(reply)
-            await renewal.save(fresh.dump())
-            return fresh.access
-
-    async def check(self) -> Credentials:
-        """Log in; the session that this gives is thrown away."""
-        reply = await self.ask(self._login())
-        if reply.ok and Tokens.load(reply.body):
-            return Credentials(ok=True, message="PiktID accepted email and password")
-        message = f"HTTP {reply.status}, {message_of(read(reply.body))}"
-        if reply.status in BAD_CREDENTIALS:
-            return Credentials(ok=False, message=f"PiktID refused email and password: {message}")
-        return Credentials(ok=None, message=f"PiktID's answer does not show whether the login is valid: {message}")
-
-    def _login(self) -> Request:
-        login = BasicAuth(self.settings.email, self.settings.password.get_secret_value())
-        return next(login.auth_flow(Request("POST", f"{self.endpoint.base_url}/tokens")))
-
-    def _refresh(self, tokens: Tokens) -> Request:
-        return Request("PUT", f"{self.endpoint.base_url}/tokens", content=tokens.dump(), headers=_JSON)
+    async def _image(self, image: str) -> Reply:
+        return await self.call(self._json("POST", self.settings.image_path, {"id_image": image}))
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
     def _json(self, method: str, path: str, body: Mapping[str, Any]) -> Callable[[str], Request]:
         url = self.endpoint.base_url + path
-        return lambda token: Request(method, url, headers=_bearer(token), json=body)
+        return lambda token: Request(method, url, headers=bearer(token), json=body)
 
     async def _upload(self, path: str, files: Mapping[str, tuple[str, bytes, str]], form: Mapping[str, str]) -> Reply:
         def build(token: str) -> Request:
             url = self.endpoint.base_url + path
-            request = Request("POST", url, headers=_bearer(token), files=files, data=form)
+            request = Request("POST", url, headers=bearer(token), files=files, data=form)
             request.read()  # the multipart stream as plain bytes, which any transport can send
             return request
 
         return await self.call(build)
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def _swap_options(order: Order) -> SwapOptions:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from models.states import Reason
 from providers.answers import Answer, facts, read
@@ -16,16 +18,25 @@ from providers.protocol import Reply, UploadError
 from providers.replies import DECIDING, refusal, submit_verdict
 from providers.spec import OpenAttempt
 
+ERROR_EVENT: Final = "error"
+#: The endings of the files that are uploaded.
+SUFFIXES: Final[Mapping[str, str]] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One notification; `image` and `face` are None where it does not say which job it is about."""
+    """One notification; `target` and `face` are None where it does not say which job it is about.
+
+    `target` is the id of the image or the name of its file: the one page that prints a `swap` event has `target_name`
+    and no more. `at` is its `timestamp`, in seconds as far as the pages show.
+    """
 
     id: str | None
     name: str | None
-    image: str | None
+    target: str | None
     face: int | None
     data: Answer
+    at: float | None = None
 
     @classmethod
     def read(cls, item: Answer) -> Event:
@@ -34,10 +45,17 @@ class Event:
         return cls(
             item["id"].handle,
             item["name"].text,
-            data.first("id_image", "address", "image_id").handle,
+            data.first("id_image", "address", "image_id").handle or _stem(data["target_name"].handle),
             data.first("f", "id_face").integer,
             data,
+            item["timestamp"].number,
         )
+
+    @classmethod
+    def of_error(cls, target: str, error: Answer) -> Event:
+        """An item of an image's `errors_list`, as if the inbox had told of it."""
+        said = error.text or message_of(error)
+        return cls(None, ERROR_EVENT, target, None, Answer({"msg": said}))
 
     def output(self) -> Output | None:
         """The final picture, in its best form."""
@@ -55,17 +73,24 @@ class Tokens:
 
     access: str
     refresh: str
+    #: What pair of the accounts file they followed on; empty for those that a login gave.
+    origin: str = ""
 
     @classmethod
-    def load(cls, stored: bytes | None) -> Tokens | None:
-        """The tokens in an answer or in the stored session; None without both."""
+    def load(cls, stored: bytes | None, *, origin: str | None = None) -> Tokens | None:
+        """The tokens in an answer, which follow on `origin`, or in the stored session; None without both."""
         answer = read(stored or b"")
         access, refresh = answer["access_token"].secret, answer["refresh_token"].secret
-        return cls(access, refresh) if access and refresh else None
+        whose = answer["origin"].text if origin is None else origin
+        return cls(access, refresh, whose or "") if access and refresh else None
+
+    def sent(self) -> bytes:
+        """The tokens as a refresh sends them."""
+        return json.dumps({"access_token": self.access, "refresh_token": self.refresh}).encode()
 
     def dump(self) -> bytes:
-        """The tokens as PiktID sends them."""
-        return json.dumps({"access_token": self.access, "refresh_token": self.refresh}).encode()
+        """The tokens as the session keeps them."""
+        return json.dumps({**json.loads(self.sent()), **({"origin": self.origin} if self.origin else {})}).encode()
 
 
 def image_and_face(attempt: OpenAttempt) -> tuple[str | None, int | None]:
@@ -77,6 +102,12 @@ def image_and_face(attempt: OpenAttempt) -> tuple[str | None, int | None]:
 def first_link(items: Answer) -> str | None:
     """The URL of the first of `items` that has one."""
     return next((url for item in items if (url := _link(item))), None)
+
+
+def _stem(name: str | None) -> str | None:
+    """A file's name without the ending that we gave it."""
+    stem, dot, ending = (name or "").rpartition(".")
+    return stem if dot and ending in SUFFIXES.values() else name
 
 
 def _link(item: Answer) -> str | None:

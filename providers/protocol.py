@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from providers.http import Request
 from providers.outcomes import Credentials, LocateOutcome, PollOutcome, Refused, SubmitOutcome, Throttled, Unclear
 from providers.sessions import MemorySessions, Sessions
-from providers.spec import OpenAttempt, Operation, Order
+from providers.spec import Choice, OpenAttempt, Operation, Order
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # the longest honest answer is a few KiB; more is not read
 
@@ -132,6 +132,15 @@ class Provider(Protocol):
         """Poll up to `POLL_MANY` attempts; an attempt left out of the answer is pending."""
         ...
 
+    @property
+    def look_up_after(self) -> float:
+        """Seconds since acceptance from which `look_up` may know more than `poll`; infinite where it never does."""
+        ...
+
+    async def look_up(self, attempt: OpenAttempt) -> PollOutcome:
+        """Ask about one attempt by itself, where `poll` reads an inbox that may have lost its answer."""
+        ...
+
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """Tell the provider that these events are not needed any more; only after their outcomes are committed."""
         ...
@@ -149,6 +158,14 @@ class Provider(Protocol):
 
     def callback_handle(self, body: bytes) -> str | None:
         """The provider's handle in a callback's body, which proves that the provider took the job; None without one."""
+        ...
+
+    async def choices(self) -> Sequence[Choice]:
+        """The values of an operation's `listed` option; costs nothing.
+
+        Raises:
+            UnclearError: the provider did not list them.
+        """
         ...
 
     async def check(self) -> Credentials:

@@ -24,6 +24,7 @@ from providers.outcomes import (
     Failed,
     LocateOutcome,
     NotYetKnown,
+    Pending,
     PollOutcome,
     Refused,
     Throttled,
@@ -32,7 +33,7 @@ from providers.outcomes import (
 )
 from providers.plain_words import normalized
 from providers.protocol import CredentialsError, Endpoint, Reply
-from providers.spec import OpenAttempt, Order
+from providers.spec import Choice, OpenAttempt, Order
 
 MAX_KIND_CHARS: Final = 200  # of an unknown kind of refusal: longer ones differ at their ends, by the job
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0  # a longer wait is a mistake of theirs, or for a person to judge
@@ -229,6 +230,16 @@ class Adapter:
         """Nothing can be asked about a submission whose handle is not known."""
         return NotYetKnown(f"{attempt.operation} has no search for submissions")
 
+    @property
+    def look_up_after(self) -> float:
+        """A poll says all there is."""
+        return math.inf
+
+    async def look_up(self, attempt: OpenAttempt) -> PollOutcome:
+        """Nothing can be asked beyond a poll."""
+        del attempt
+        return Pending()
+
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """No inbox is kept for us."""
         del receipts
@@ -242,6 +253,10 @@ class Adapter:
         """Nothing in a callback names the job."""
         del body
         return None
+
+    async def choices(self) -> Sequence[Choice]:
+        """No option has values that are listed."""
+        return ()
 
     async def ask(self, request: Request) -> Reply:
         """Send a request that costs nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -31,6 +33,8 @@ class Need:
 
     via: Via
     shared: bool = True
+    #: How long an upload serves further jobs; None for no end.
+    life: timedelta | None = None
     #: Exact width:height the provider insists on, and its longest side in pixels.
     ratio: tuple[int, int] | None = None
     max_side: int | None = None
@@ -80,20 +84,32 @@ class Operation:
     typical_seconds: float = 10.0
     #: Whether the submission may carry our callback URL.
     callback: bool = False
-    #: How many pictures the options ask for (prices may be per picture).
+    #: The option that says how many pictures are asked for (prices may be per picture).
     count: str | None = None
+    #: Without such an option, how many pictures one submission makes at most; the provider says how many they are.
+    most: int = 1
+    #: The option whose values only the provider knows, and lists (`Provider.choices`).
+    listed: str | None = None
     summary: str = ""
     #: Reasons of failures that the provider does not bill, by its pages: only after those a repeat is free.
     free: frozenset[Reason] = frozenset()
 
     def pictures_for(self, options: Mapping[str, Any]) -> int:
-        """How many pictures a job with `options` asks for."""
-        return int(options.get(self.count, 1) or 1) if self.count else 1
+        """How many pictures a job with `options` asks for, or may get."""
+        return int(options.get(self.count, 1) or 1) if self.count else self.most
 
     def option_pictures(self, options: Mapping[str, Any]) -> dict[str, str]:
         """The input pictures that checked `options` name, by role."""
         named = ((role, options.get(need.option)) for role, need in self.needs.items() if need.option)
         return {role: uri for role, uri in named if uri}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of an option whose values the provider lists, and what it says of it."""
+
+    value: int
+    about: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,8 @@ class Input:
     url: str | None = None
     data: bytes | None = None
     handle: str | None = None
+    #: Whether `handle` is of an earlier upload, which the provider may have forgotten.
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +152,7 @@ class OpenAttempt:
     locator: str | None = None
     #: Seconds since the provider took it, or since it was sent where that is not known.
     age: float = 0.0
+    #: Seconds until its deadline; negative once passed.
+    left: float = math.inf
+    #: The provider's names of the pictures that it makes, where its acceptance gave them.
+    parts: tuple[str, ...] = ()

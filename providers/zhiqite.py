@@ -9,7 +9,8 @@ What decides is the body and not the HTTP status. `code` is the text "200" for a
 `data.status` is 1 for a success, 2 for a failure, and whatever else it is means that the task is not finished: the page
 calls its response "the asynchronous interface response" and leaves the values of a running task open.
 
-Only the Multiple Face Swap calls back. Nothing signs a callback, and one counts as delivered only if it is answered
+Of these only the Multiple Face Swap calls back; other tools of Zhiqite do, too (instantID, detection, outpainting and
+others have a `callbackUrl`). Nothing signs a callback, and one counts as delivered only if it is answered
 with JSON whose `code` is 200.
 """
 
@@ -287,7 +288,7 @@ def _output(answer: Answer) -> Output | None:
     url = data["outputImageUrl"].url
     if data["status"].integer != _SUCCESS or url is None:
         return None
-    return Output(url, facts(task_id=data["taskId"].code, tool=data["toolTask"].text))
+    return Output(url, facts(task_id=data.first("taskId", "task_id").code, tool=data["toolTask"].text))
 
 
 def _reason(answer: Answer) -> Reason | None:

@@ -59,6 +59,8 @@ def web_address(value: object) -> str | None:
 async def picture(request: Request, *names: str) -> tuple[bytes, dict[str, str]]:
     """Return the picture in a multipart form, under the first of `names` that there is, and the form's texts.
 
+    Among the texts is the name of the picture's file, as "filename".
+
     Raises:
         UnusableInputError: there is no picture, or it is not a JPEG, PNG or WebP.
     """
@@ -66,6 +68,7 @@ async def picture(request: Request, *names: str) -> tuple[bytes, dict[str, str]]
         texts = {name: value for name, value in form.items() if isinstance(value, str)}
         files = [file for name in names if isinstance(file := form.get(name), UploadFile)]
         data = await files[0].read() if files else b""
+        texts["filename"] = (files[0].filename or "") if files else ""
     if not (data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
         raise UnusableInputError("unreadable", f"{names[0]} must be a picture in JPEG, PNG or WebP")
     return data, texts

@@ -14,7 +14,8 @@ from HiDream's own clients (github.com/HiDream-ai/hidream-api-gen and hidream-mo
 
 What the sandbox chose: a template's number gives how many pictures it makes (its remainder by 3, plus 1). A wrong token
 is HTTP 401. Codes other than 1051, which another page has, are invented. A job fails with all its pictures, and the
-fault "withhold" takes some away; that a picture has failed is known while others are still being made.
+fault "withhold" takes some away; that a picture has failed is known while others are still being made. Of several
+pictures the first is there before the others, which the list then has as being made or, in turn, not yet.
 """
 
 from __future__ import annotations
@@ -236,12 +237,12 @@ def _sub_task(task: str, index: int) -> str:
     return str(uuid.UUID(int=uuid.UUID(task).int + index + 1))
 
 
-def _statuses(job: Job) -> list[int]:
-    """Return the status of each sub task, or nothing while there are none to be seen."""
+def _statuses(job: Job) -> list[int | None]:
+    """Return the status of each sub task, None for one that is not in the list, or nothing while there is no list."""
     now = time.time()
     failure = FAILURES.get(job.error, FAILED) if job.error else None
     withheld = int(job.notes.get("withheld", 0))
-    end = [REJECTED if index < withheld else failure or SUCCESS for index in range(job.pictures)]
+    end: list[int | None] = [REJECTED if index < withheld else failure or SUCCESS for index in range(job.pictures)]
     if job.state(now) != "pending":
         return end
     part = (now - job.accepted_at) / max(job.ready_at - job.accepted_at, 1e-9)
@@ -249,13 +250,20 @@ def _statuses(job: Job) -> list[int]:
         return []
     if part < QUEUED_UNTIL:
         return [QUEUED] * job.pictures
-    return [PROCESSING if part < FAILURES_FROM or status == SUCCESS else status for status in end]
+    if part < FAILURES_FROM:
+        return [PROCESSING] * job.pictures
+    # The first of several has ended; of the others those that are still worked at are in the list in turn.
+    unfinished = None if job.id % 2 else PROCESSING
+    first = SUCCESS if job.pictures > 1 else unfinished
+    return [status if status != SUCCESS else unfinished if index else first for index, status in enumerate(end)]
 
 
 def _standing(job: Job, base: str) -> dict[str, Any]:
     """Return the body of the results, which is also that of the callback."""
     results: list[dict[str, Any]] = []
     for index, status in enumerate(_statuses(job)):
+        if status is None:
+            continue
         sub_task = _sub_task(job.handle, index)
         result: dict[str, Any] = {"sub_task_id": sub_task, "task_status": status, "task_completion": 0.0}
         if status == SUCCESS:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sandbox.jobs import Job, Jobs
 from sandbox.store import Store
 
+DOWNLOAD_SECONDS = 2.0  # after `swap`, for every second job
 EVENTS_PER_JOB = 4  # at most; an event's id is its job's number times this, plus its place
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS deleted_events (id INTEGER PRIMARY KEY) STRICT;"
@@ -81,4 +82,5 @@ def _events(job: Job) -> Iterator[Event]:
     yield Event(first, "new_generation", (job.accepted_at + job.ready_at) / 2, job)
     yield Event(first + 1, "swap", job.ready_at, job)
     if job.notes["download"]:
-        yield Event(first + 2, "download", job.ready_at, job)
+        later = 0.0 if job.id % 2 else DOWNLOAD_SECONDS
+        yield Event(first + 2, "download", job.ready_at + later, job)

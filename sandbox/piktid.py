@@ -8,12 +8,15 @@ by name", "Download history image" and "Images by id v2", and from PiktID's own 
 - An `error` event names neither image nor face. It is how a job fails, also for a face that is not there or not
   approved: the submission was accepted, and is on the bill.
 - A link is a text or an object ``{l, n, t}``, here in turn. `new_generation` is progress, and its link no result.
+- A `swap` event names the target as `target_name` and the person as `face_name`, and nothing else. What a target's name
+  is no page says: here in turn the image's id, the name of the uploaded file, and that name without its ending.
 - The history lists finished swaps only, and answers 405 for an image it does not know.
 
 What the pages leave open and the sandbox chose: a body that cannot be understood, or an unknown image or identity, is
 400 and costs nothing. Calls of the inbox that come too soon get 429 without Retry-After. Deleting an unknown event is
-405. Both results come where `flag_replace_and_download` is true, else only `swap`. A face under 40 pixels wide is not
-approved. Nothing is watermarked. Without real pictures every target has one face, and it is approved.
+405. Both results come where `flag_replace_and_download` is true, else only `swap`; `download` comes in turn with it and
+some time later. A face under 40 pixels wide is not approved. Nothing is watermarked. Without real pictures every target
+has one face, and it is approved.
 """
 
 from __future__ import annotations
@@ -148,7 +151,7 @@ class Piktid:
                 return problem(400, "bad request", str(error))
             name = secrets.token_hex(12)
             faces = faces_in(boxes)
-            notes = {"approved": faces["approved_faces"], "hair": options.flag_hair}
+            notes = {"approved": faces["approved_faces"], "hair": options.flag_hair, "file": form["filename"]}
             await self._keep(account, TARGET, name, data, notes)
             return JSONResponse({"image_id": name, "faces": faces})
 
@@ -211,6 +214,7 @@ class Piktid:
                 rule=rule,
                 notes={
                     "image": asked.id_image,
+                    "file": target.notes["file"],
                     "face": asked.id_face,
                     "identity": asked.identity_name,
                     "download": asked.options.flag_replace_and_download,

@@ -1,13 +1,16 @@
 """Zhiqite's "Img Open" API: face swaps (Single V1.0, Single V2.0, Multiple), their query and their callback.
 
 From Zhiqite's pages "Single Face Swap V1.0", "Single Face Swap V2.0", "Multiple Face Swap" and
-"queryImageToolTaskInfo". Only the Multiple Face Swap has a `callbackUrl`. A callback counts as taken if it is answered
-by JSON with `code` 200; else it is repeated after 3, 5, 15, 30, 60, 600 and 3,600 s, and up to ten times.
+"queryImageToolTaskInfo". Of these only the Multiple Face Swap has a `callbackUrl`; sibling tools have one, too. A
+callback counts as taken if it is answered by JSON with `code` 200; else it is repeated after 3, 5, 15, 30, 60, 600 and
+3,600 s, and up to ten times.
 
 The pages leave much open; what the sandbox does there is its own choice:
 
-- The submission is answered at once in the form of the asynchronous result, without `outputImageUrl` and with a
-  `status` that is neither 1 (success) nor 2 (failure); the query uses yet another value while the job runs.
+- The submission is answered at once, in turn in the form of the asynchronous result, without `outputImageUrl` and with
+  a `status` that is neither 1 (success) nor 2 (failure), and in the form that the pages of sibling tools print (style
+  recognition, outpainting, CNT preview): ``data`` has a `task_id` and no more. The query uses yet another `status`
+  while the job runs.
 - Wrong keys, bad parameters, no credit, an unknown or a repeated `businessTaskId`: HTTP 200 with a `code` that is not
   "200". Numbers and words are invented.
 - A job that fails after its acceptance is told by `code` "200" and `status` 2, or, where a fault rule's form is "code",
@@ -98,7 +101,7 @@ class Zhiqite:
             url, notes = body.get("callbackUrl"), {"base": base_of(request), "tool": tool}
             wish = CallbackRequest(url) if tool == FUSION and url else None
             job = await self._desk.accept(call, call.reference, _recipe(body), rule=rule, notes=notes, callback=wish)
-            return JSONResponse(_result(job, tool, ACCEPTED))
+            return JSONResponse(_result(job, tool, ACCEPTED) if job.id % 2 else _unfinished(job))
 
         return await self._desk.serve(call, work, _refuse)
 
@@ -208,6 +211,11 @@ def _taken(_: int, body: bytes) -> bool:
 def _result(job: Job, tool: str, status: int, message: str = "success", **more: str) -> dict[str, Any]:
     data = {"taskId": str(TASK_ID_BASE + job.id), "toolTask": tool, "status": status, **more}
     return {"code": "200", "msg": message, "data": data}
+
+
+def _unfinished(job: Job) -> dict[str, Any]:
+    """Return how the pages of sibling tools print a task that was accepted and is not finished."""
+    return {"code": "200", "msg": "success", "data": {"task_id": f"pre{int(job.accepted_at * 1000)}{job.id:09d}"}}
 
 
 def _error(code: str, message: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from pydantic import (
 from providers import PROVIDERS
 from providers.protocol import Provider
 from providers.spec import Operation
-from workers.config.units import MoneyField, PriceField, Rate, Seconds
+from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -141,8 +141,12 @@ class Account(Limits):
 
     def cost(self, operation: Operation, options: Mapping[str, Any]) -> Decimal:
         """What one submission of `operation` costs here; zero where no price is given."""
-        found = self.prices.get(_short(operation.name))
+        found = self.price(operation)
         return found.for_pictures(operation.pictures_for(options)) if found else Decimal(0)
+
+    def price(self, operation: Operation) -> Price | None:
+        """The price of `operation` here, if it has one."""
+        return self.prices.get(_short(operation.name))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Account:
         """This account with limits that people changed while it ran.

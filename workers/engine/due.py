@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from models.fragments import since, until
 from models.states import AttemptState
+from providers.spec import OpenAttempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,24 @@ class Due:
     #: Until its deadline; negative once passed.
     left: float
     requested_at: datetime
+    #: Whether the look was planned for a time before the deadline: if that has passed, this is the first look since.
+    in_time: bool = False
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, row: Row[Any]) -> Due:
         """What a row of `DUE` says."""
         values = row._asdict()
-        return cls(**{**values, "state": AttemptState(values["state"])})
+        return cls(**{**values, "state": AttemptState(values["state"]), "parts": tuple(values["parts"] or ())})
+
+    def for_provider(self) -> OpenAttempt:
+        """What an adapter is told of it."""
+        return OpenAttempt(self.id, self.operation, self.handle, self.locator, self.age, self.left, self.parts)
 
 
 #: SQL: the columns of `Due`.
 DUE = f"""
     id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
-    clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left
+    clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
+    coalesce(next_poll_at <= deadline_at, false) AS in_time, parts
 """

@@ -1,14 +1,15 @@
 """The effects of each outcome of a submission or a poll on the attempt, the job, the account and the money. Pure.
 
-It decides on what providers answered; `providers.outcomes` has the types of the answers.
+It decides on what providers answered; `providers.outcomes` has the types of the answers. A deadline gives nothing up
+by a first look that got no answer: there is another one soon.
 
 submission                        attempt     job                                account
 Accepted                          running     running                            accepts
 Done                              done        saving (succeeded without files)   accepts
+Failed                            done        rejected | queued | failed         accepts
 Refused: picture or text          refused     rejected                           accepts
 Refused: credentials or credit    refused     queued                             stops until resumed
 Refused: anything else            refused     queued, after max_attempts failed  accepts
-Failed                            done        as for a poll                      accepts
 Throttled                         not_sent    queued                             stops for Retry-After or back-off
 NotSent                           not_sent    queued                             stops for back-off
 Unclear                           unknown     running                            stops for back-off
@@ -62,6 +63,7 @@ WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of
 JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission
 LOCATE_FIRST_SECONDS = 2.0
 ABSENCES_THAT_COUNT = 2
+ANOTHER_LOOK_SECONDS = 30.0  # after the first look past a deadline got no answer; a short fault has passed by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Effects:
     trouble: Trouble | None = None
     #: What a submission's answer says of the account.
     evidence: Evidence | None = None
+    #: Handles of uploads that the provider no longer knows, it seems: the next job uploads anew.
+    forgotten: tuple[str, ...] = ()
     #: Pictures of the job that were stored.
     stored: tuple[Stored, ...] = ()
     #: That the job is not saved yet.
@@ -115,6 +119,8 @@ class Sent:
     number: int
     operation: Operation
     sent_at: datetime
+    #: Handles of earlier uploads that it used.
+    reused: tuple[str, ...] = ()
 
 
 def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, tries: Tries) -> Effects:
@@ -123,8 +129,8 @@ def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, tries: T
     if isinstance(outcome, Accepted):
         return Effects(
             AttemptMove(
-                sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, accepted=True,
-                poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
+                sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, parts=outcome.parts,
+                accepted=True, poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
             ),
             evidence=taken,
         )  # fmt: skip
@@ -164,6 +170,8 @@ def _refused(sent: Sent, outcome: Refused, tries: Tries) -> Effects:
         job = JobMove(sent.job_id, JobState.QUEUED, outcome.reason, outcome.message, _OPEN)
         trouble = Trouble(Closure(outcome.reason), outcome.message, lasting=True)
         return Effects(attempt, job, release=True, trouble=trouble)
+    if sent.reused and outcome.reason in _OF_AN_UPLOAD:
+        return _uploaded_anew(sent, outcome)
     again = sent.number < tries.attempts
     unknown = Evidence(sent.job_id, sent.reference, sent.sent_at, outcome.unknown, outcome.message)
     return Effects(
@@ -171,6 +179,21 @@ def _refused(sent: Sent, outcome: Refused, tries: Tries) -> Effects:
         _unsuccessful(sent.job_id, sent.number, outcome.reason, outcome.message, again, None),
         release=True,
         evidence=unknown if outcome.unknown else None,
+    )
+
+
+#: Reasons of a refusal behind which an upload may be that the provider has forgotten.
+_OF_AN_UPLOAD = frozenset({Reason.BAD_INPUT, Reason.NO_FACE, Reason.PROVIDER_ERROR})
+
+
+def _uploaded_anew(sent: Sent, outcome: Refused) -> Effects:
+    # Sent again as the same attempt: that our own cache was out of date costs the job no try.
+    message = f"refused with a picture that was uploaded for an earlier job, and is uploaded anew: {outcome.message}"
+    return Effects(
+        AttemptMove(sent.reference, AttemptState.NOT_SENT, _WAS_SENT, outcome.reason, message, raw=outcome.raw),
+        JobMove(sent.job_id, JobState.QUEUED, outcome.reason, message, _OPEN),
+        release=True,
+        forgotten=sent.reused,
     )
 
 
@@ -221,7 +244,7 @@ def _done(
     message = None if outputs or not operation.pictures else "the provider reported success without a picture"
     attempt = AttemptMove(
         reference, AttemptState.DONE, accepted=True, handle=outcome.handle, polled=polled, raw=outcome.raw,
-        outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message,
+        outputs=json.dumps(outputs), reason=Reason.BAD_OUTPUT if message else None, error=message or outcome.missing,
     )  # fmt: skip
     # A job that was given up may have another attempt in flight; a late result counts only if it has none.
     expected = _GIVEN_UP if late else None
@@ -256,19 +279,28 @@ def after_poll(
         move = AttemptMove(due.id, AttemptState.DONE, polled=True)
         effects = _failed(move, due.job_id, due.number, operation, outcome, tries)
         return replace(effects, job=None) if due.state is AttemptState.EXPIRED else effects
-    pending = isinstance(outcome, Pending)
+    return _not_yet(due, account, outcome, interval)
+
+
+def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval: float) -> Effects:
     message = outcome.message if isinstance(outcome, Unanswered) else None
     if due.left > 0:
         wait = next_look(due.polls, interval=interval, poll_every=account.poll_every, left=due.left)
         if isinstance(outcome, Unanswered) and outcome.retry_after is not None:
             wait = min(max(wait, outcome.retry_after), due.left)
-        return Effects(
-            AttemptMove(
-                due.id, due.state, error=message, poll_in=wait, polled=True, pending=pending, raw=outcome.raw,
-                requested_at=due.requested_at,
-            )
-        )  # fmt: skip
-    return _timed_out(due, account, message, outcome.raw)
+        if isinstance(outcome, Pending) and outcome.look_in is not None:
+            wait = min(wait, max(account.poll_every, outcome.look_in), due.left)
+    elif isinstance(outcome, Unanswered) and due.in_time and due.state is AttemptState.RUNNING:
+        # Nobody has said yet how the job stood at its deadline: after an outage of ours it may be done.
+        wait = min(account.deadline, ANOTHER_LOOK_SECONDS)
+    else:
+        return _timed_out(due, account, message, outcome.raw)
+    return Effects(
+        AttemptMove(
+            due.id, due.state, error=message, poll_in=wait, polled=True, pending=isinstance(outcome, Pending),
+            raw=outcome.raw, requested_at=due.requested_at,
+        )
+    )  # fmt: skip
 
 
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:

@@ -17,16 +17,16 @@ from models.fragments import seconds_ago, until
 from models.states import AttemptState
 from providers.outcomes import Done, Failed, LocateOutcome, Pending, PollOutcome
 from providers.protocol import NotSentError, Provider, UnclearError
-from providers.spec import OpenAttempt
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
-from workers.engine import provider_calls
+from workers.engine import look_ups, provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.due import DUE, Due
 from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
 from workers.engine.outcomes import Effects, after_locate, after_poll
 from workers.engine.record import Recorded, record
+from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.wake import poll_pump
@@ -117,7 +117,8 @@ class PollPump:
             soon = await turn.db(self.next_in)
             if soon is None or soon > IDLE_SECONDS:
                 break
-            await turn.wait(min(soon, TICK_SECONDS))
+            # An inbox whose turn has not come yet leaves attempts due.
+            await turn.wait(min(soon or TICK_SECONDS, TICK_SECONDS))
 
     def next_in(self, session: Session) -> float | None:
         """When the next attempt is due."""
@@ -173,17 +174,35 @@ class PollPump:
             self._say("located", chunk[0], answer)
             writer.put(_Answered(chunk[0], answer))
             return
-        answers = await provider_calls.poll(provider, [_open(item) for item in chunk])
+        answers = await provider_calls.poll(provider, [item.for_provider() for item in chunk])
         if any(isinstance(outcome, Done) for outcome in answers.values()):
             await hold_here("found")
         if provider.POLL_MANY > 1:
             # Counted from the call's end: a slow call and a quick one after it must not meet at the provider.
             await self._runtime.adb(self._inbox_read)
+        outcomes = {item.id: answers.get(item.id, Pending()) for item in chunk}
+        late = {item.id: item for item in chunk if look_ups.is_late(provider, item, outcomes[item.id])}
         for item in chunk:
-            outcome = answers.get(item.id, Pending())
-            self._learn(item, outcome)
-            self._say("polled", item, outcome)
-            writer.put(_Answered(item, outcome))
+            if item.id not in late:
+                self._learn(item, outcomes[item.id])
+                self._polled(item, outcomes[item.id], writer)
+        if late:
+            await self._look_up(provider, late, writer)
+
+    async def _look_up(self, provider: Provider, late: dict[uuid.UUID, Due], writer: BatchWriter[_Answered]) -> None:
+        def answered(item: Due, outcome: PollOutcome) -> None:
+            del late[item.id]
+            self._polled(item, outcome, writer)
+
+        rate, stopping = self._account.rate, self._runtime.stopping
+        try:
+            await look_ups.look_up(provider, list(late.values()), answered, rate=rate, stopping=stopping)
+        finally:
+            self._busy.difference_update(late)  # what this round did not reach stays due for the next one
+
+    def _polled(self, item: Due, outcome: PollOutcome, writer: BatchWriter[_Answered]) -> None:
+        self._say("polled", item, outcome)
+        writer.put(_Answered(item, outcome))
 
     def _inbox_read(self, session: Session) -> None:
         session.execute(_INBOX_READ, {"account": self._account.name})
@@ -204,7 +223,7 @@ class PollPump:
     async def _locate(self, provider: Provider, item: Due) -> LocateOutcome:
         token = item.callback_token
         bodies = [] if token is None else await self._runtime.adb(_called_back, token)
-        return await provider_calls.locate(provider, _open(item), bodies)
+        return await provider_calls.locate(provider, item.for_provider(), bodies)
 
     def _say(self, what: str, item: Due, outcome: PollOutcome | LocateOutcome) -> None:
         log.debug(
@@ -230,14 +249,10 @@ class PollPump:
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
         interval = self._latencies.interval(operation.name, operation.typical_seconds, self._account.poll_every)
-        return after_poll(
-            item.due,
-            operation,
-            self._account,
-            item.outcome,
-            interval=interval,
-            tries=tries,
-        )
+        effects = after_poll(item.due, operation, self._account, item.outcome, interval=interval, tries=tries)
+        # A submission that was found again had no answer of its own to say how many pictures it makes.
+        made = item.outcome.made if isinstance(item.outcome, Done) and not item.due.parts else None
+        return recosted(effects, self._account, operation, made)
 
     def _write_fallback(self, session: Session, item: _Answered, error: Exception) -> None:
         """An answer the database refuses to store counts as none."""
@@ -248,9 +263,3 @@ class PollPump:
 
 def _called_back(session: Session, token: str) -> list[bytes]:
     return list(session.execute(_BODIES, {"token": token, "number": CALLBACKS_READ}).scalars())
-
-
-def _open(item: Due) -> OpenAttempt:
-    return OpenAttempt(
-        reference=item.id, operation=item.operation, handle=item.handle, locator=item.locator, age=item.age
-    )

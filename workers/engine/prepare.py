@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_ago, seconds_from_now
 from models.states import ACCOUNT_REASONS, REJECTING_REASONS, Closure, JobState, Reason
 from providers.outcomes import Refused, Throttled, Unclear
 from providers.protocol import NotSentError, Provider, UnclearError, UploadError
@@ -17,6 +19,7 @@ from providers.spec import Fit, FittedOptions, Input, Need, Order, Via
 from workers.config.accounts import Account
 from workers.engine.begin import Ready
 from workers.engine.claims import Claim
+from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.outcomes import Trouble
 from workers.engine.runtime import Runtime
 from workers.http.client import TooLargeError
@@ -36,6 +39,7 @@ from workers.images.uris import is_remote
 from workers.jobs.moves import JobMove
 
 TROUBLE_WAIT_SECONDS = 15.0  # before a job whose input could not be read just now is claimed again
+FRESH_UPLOAD_SECONDS = 60.0  # a younger upload that is refused is not forgotten but wrong, and is not made again
 
 log = structlog.get_logger()
 
@@ -43,13 +47,17 @@ _NOTE_INPUT = text("""
     INSERT INTO inputs (uri, sha256, key) VALUES (:uri, :sha256, :key)
     ON CONFLICT (uri, sha256) DO UPDATE SET used_at = now(), key = coalesce(excluded.key, inputs.key)
 """)
-_KNOWN_UPLOAD = text("""
-    SELECT handle FROM uploads WHERE account = :account AND role = :role AND sha256 = :sha256
-        AND (expires_at IS NULL OR expires_at > clock_timestamp())
+_KNOWN_UPLOAD = text(f"""
+    SELECT handle, created_at < {seconds_ago("cast(:fresh AS float8)")} AS old FROM uploads
+    WHERE account = :account AND role = :role AND sha256 = :sha256
+        AND coalesce(expires_at, created_at + cast(:life AS float8) * interval '1 second', 'infinity')
+            > clock_timestamp()
 """)
-_REMEMBER_UPLOAD = text("""
-    INSERT INTO uploads (account, role, sha256, handle) VALUES (:account, :role, :sha256, :handle)
-    ON CONFLICT (account, role, sha256) DO UPDATE SET handle = excluded.handle, created_at = clock_timestamp()
+_REMEMBER_UPLOAD = text(f"""
+    INSERT INTO uploads (account, role, sha256, handle, expires_at)
+    VALUES (:account, :role, :sha256, :handle, {seconds_from_now("cast(:life AS float8)")})
+    ON CONFLICT (account, role, sha256) DO UPDATE
+    SET handle = excluded.handle, created_at = clock_timestamp(), expires_at = excluded.expires_at
 """)
 
 
@@ -93,6 +101,8 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:
         return _not_uploaded(claim, error.outcome)
+    except UnlistedError as error:
+        return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.BAD_INPUT, str(error), _QUEUED))
     except NoFaceInputError as error:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.NO_FACE, str(error), _QUEUED))
     except (BadInputError, ForbiddenAddressError, TooLargeError, DeadUrlError) as error:
@@ -133,6 +143,7 @@ async def _prepared(runtime: Runtime, account: Account, provider: Provider, clai
         prompt=claim.prompt,
         callback_url=address,
     )
+    await check_listed(runtime, account, provider, operation, claim.options)
     inputs = {}
     pictures = {**claim.pictures, **operation.option_pictures(claim.options)}
     for role, need in operation.needs.items():
@@ -173,10 +184,11 @@ async def _input(
         return replace(known, handle=await provider.upload(role, replace(order, inputs={role: known}), loaded.data))
     # One of the jobs that need the same upload makes it; the others wait for it.
     async with runtime.one_at_a_time(f"upload:{account.name}:{role}:{loaded.sha256}"):
-        handle = await runtime.adb(_known_upload, account.name, role, loaded.sha256)
-        if handle is None:
-            handle = await provider.upload(role, replace(order, inputs={role: known}), loaded.data)
-            await runtime.adb(_remember_upload, account.name, role, loaded.sha256, handle)
+        earlier = await runtime.adb(_known_upload, account.name, role, loaded.sha256, need.life)
+        if earlier is not None:
+            return replace(known, handle=earlier[0], reused=earlier[1])
+        handle = await provider.upload(role, replace(order, inputs={role: known}), loaded.data)
+        await runtime.adb(_remember_upload, account.name, role, loaded.sha256, handle, need.life)
     return replace(known, handle=handle)
 
 
@@ -194,11 +206,17 @@ def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:
     session.execute(_NOTE_INPUT, {"uri": uri, "sha256": sha256, "key": key})
 
 
-def _known_upload(session: Session, account: str, role: str, sha256: str) -> str | None:
-    upload = {"account": account, "role": role, "sha256": sha256}
-    handle: str | None = session.execute(_KNOWN_UPLOAD, upload).scalar_one_or_none()
-    return handle
+def _known_upload(
+    session: Session, account: str, role: str, sha256: str, life: timedelta | None
+) -> tuple[str, bool] | None:
+    """An upload's handle, and whether it is so old that the provider may have forgotten it."""
+    upload = {"account": account, "role": role, "sha256": sha256, "fresh": FRESH_UPLOAD_SECONDS}
+    row = session.execute(_KNOWN_UPLOAD, {**upload, "life": life and life.total_seconds()}).one_or_none()
+    return row and (row.handle, row.old)
 
 
-def _remember_upload(session: Session, account: str, role: str, sha256: str, handle: str) -> None:
-    session.execute(_REMEMBER_UPLOAD, {"account": account, "role": role, "sha256": sha256, "handle": handle})
+def _remember_upload(
+    session: Session, account: str, role: str, sha256: str, handle: str, life: timedelta | None
+) -> None:
+    upload = {"account": account, "role": role, "sha256": sha256, "handle": handle}
+    session.execute(_REMEMBER_UPLOAD, {**upload, "life": life and life.total_seconds()})

@@ -54,6 +54,11 @@ async def poll(provider: Provider, attempts: Sequence[OpenAttempt]) -> dict[uuid
     return await _answer(asked(), unanswered, provider, references)
 
 
+async def look_up(provider: Provider, attempt: OpenAttempt) -> PollOutcome:
+    """Ask about one attempt whose answer the inbox may have lost."""
+    return await _answer(provider.look_up(attempt), Unanswered, provider, [attempt.reference])
+
+
 async def locate(provider: Provider, attempt: OpenAttempt, bodies: Sequence[bytes] = ()) -> LocateOutcome:
     """Search for a submission whose answer was lost: in the bodies of its callbacks, then at the provider."""
 

@@ -23,6 +23,8 @@ _WAITED_FOR = text("""
     SELECT DISTINCT job_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NULL
 """)
 
+_FORGET = text("DELETE FROM uploads WHERE account = :account AND handle = ANY(:handles)")
+
 log = structlog.get_logger()
 
 
@@ -54,18 +56,30 @@ def record(
     if account is not None:
         effects = streaks.settled(session, account, effects, key)
         settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+    if account and any(
+        effect.attempt and (effect.attempt.free or effect.attempt.cost is not None) for effect in effects
+    ):
+        admission.resume_for_budget(session, account)  # money may come back: more was booked than is billed
+    forgotten = [handle for effect in effects for handle in effect.forgotten]
+    if forgotten:
+        session.execute(_FORGET, {"account": account, "handles": forgotten})
     moved = move_attempts(session, [effect.attempt for effect in effects if effect.attempt])
     _keep(session, effects)
     valid = [effect for effect in effects if effect.attempt is None or effect.attempt.id in moved]
     jobs = move_jobs(session, [_job_move(effect.job, effect.attempt, moved) for effect in valid if effect.job])
     for held in (job for job in jobs if job.now is JobState.HELD):
         on_commit(session, log.warning, "job_held", job=held.job_id, account=account, reason=held.reason)
-    released = [moved[effect.attempt.id] for effect in valid if effect.attempt and effect.release]
+    changed = [(moved[effect.attempt.id], effect.release) for effect in valid if effect.attempt]
     budget.book(
         session,
-        [budget.Booking(attempt.account, attempt.batch_id, attempt.cost, attempt.sent_at) for attempt in released],
-        sign=-1,
-    )
+        [
+            budget.Booking(
+                attempt.account, attempt.batch_id, -attempt.booked if released else attempt.cost - attempt.booked,
+                attempt.sent_at,
+            )
+            for attempt, released in changed
+        ],
+    )  # fmt: skip
     return recorded(session, [effect.attempt for effect in valid if effect.attempt], jobs)
 
 

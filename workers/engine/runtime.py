@@ -55,6 +55,8 @@ class Runtime(Database):
         self.latencies: dict[str, Latencies] = {}
         #: Which of the catalogs' jobs that end here Flower is shown.
         self.sampler = Sampler(settings.bulk_events)
+        #: What accounts' providers listed as values of an option, by account.
+        self.listed: dict[str, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from models.states import AttemptState, JobState, Reason
-from providers.outcomes import SubmitOutcome
+from providers.outcomes import Accepted, SubmitOutcome
 from providers.protocol import Provider
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
@@ -27,6 +27,7 @@ from workers.engine.notify import notify
 from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, after_submit
 from workers.engine.prepare import Prepared, Unready, prepare
 from workers.engine.record import Recorded, record, recorded, settle_admission
+from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.engine.slice import PATIENCE_SECONDS, Slice
 from workers.engine.streaks import key_mark
@@ -194,7 +195,9 @@ class SubmitPump:
         )  # fmt: skip
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
-        writer.put(_Answered(Sent(claim.reference, claim.job_id, claim.number, operation, sent_at), outcome))
+        reused = tuple(picture.handle for picture in item.order.inputs.values() if picture.reused and picture.handle)
+        sent = Sent(claim.reference, claim.job_id, claim.number, operation, sent_at, reused)
+        writer.put(_Answered(sent, outcome))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         effects = [self._effects(item) for item in answered]
@@ -205,7 +208,9 @@ class SubmitPump:
         operation = item.sent.operation
         latencies = self._runtime.latencies.get(self._account.name, self._latencies)
         first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
-        return after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries)
+        effects = after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries)
+        made = len(item.outcome.parts) if isinstance(item.outcome, Accepted) else None
+        return recosted(effects, self._account, operation, made)
 
 
 def _write_fallback(session: Session, item: _Answered, error: Exception) -> None:

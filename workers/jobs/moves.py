@@ -52,6 +52,9 @@ class AttemptMove:
     reason: Reason | None = None
     error: str | None = None
     handle: str | None = None
+    parts: tuple[str, ...] = ()
+    #: What it costs, where that turned out to be another sum than was booked.
+    cost: Decimal | None = None
     accepted: bool = False
     #: Seconds until the next poll; None for no poll.
     poll_in: float | None = None
@@ -77,6 +80,8 @@ class AttemptMoved:
     batch_id: int
     account: str
     cost: Decimal
+    #: What was booked for it before this move.
+    booked: Decimal
     sent_at: datetime
     accepted_at: datetime | None
     operation: str

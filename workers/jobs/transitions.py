@@ -6,6 +6,7 @@ jobs by id, batches by id, spend by scope and period.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,8 @@ _ATTEMPT_MOVES = Bulk[AttemptMove](
     reason=("text", lambda move: move.reason),
     error=("text", lambda move: clip(move.error)),
     handle=("text", lambda move: move.handle),
+    parts=("text", lambda move: json.dumps(move.parts) if move.parts else None),
+    cost=("numeric", lambda move: move.cost),
     accepted=("bool", lambda move: move.accepted),
     finished=("bool", lambda move: move.to in _FINISHED_ATTEMPTS),
     poll_in=("float8", lambda move: move.poll_in),
@@ -118,9 +121,10 @@ _MOVE_ATTEMPTS = text(f"""
     WITH locked AS (
         SELECT id, state, cost FROM attempts WHERE id = ANY(cast(:ids AS uuid[])) ORDER BY id FOR UPDATE
     )
-    UPDATE attempts SET cost = CASE WHEN w.free THEN 0 ELSE attempts.cost END,
+    UPDATE attempts SET
         state = w.state, reason = coalesce(w.reason, attempts.reason), error = coalesce(w.error, attempts.error),
-        handle = coalesce(w.handle, attempts.handle),
+        handle = coalesce(w.handle, attempts.handle), parts = coalesce(cast(w.parts AS jsonb), attempts.parts),
+        cost = CASE WHEN w.free THEN 0 ELSE coalesce(w.cost, attempts.cost) END,
         accepted_at = CASE WHEN w.accepted THEN coalesce(accepted_at, clock_timestamp()) ELSE accepted_at END,
         finished_at = CASE WHEN w.finished THEN clock_timestamp() ELSE finished_at END,
         pending_at = CASE WHEN w.pending THEN clock_timestamp() ELSE pending_at END,
@@ -132,8 +136,8 @@ _MOVE_ATTEMPTS = text(f"""
         outputs = coalesce(cast(w.outputs AS jsonb), attempts.outputs), raw = coalesce(w.raw, attempts.raw)
     FROM {_ATTEMPT_MOVES.table} JOIN locked USING (id)
     WHERE attempts.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
-    RETURNING attempts.id, job_id, number, batch_id, account, locked.cost, sent_at, accepted_at, operation,
-        locked.state AS was, attempts.state, attempts.reason, finished_at, polls, refetches
+    RETURNING attempts.id, job_id, number, batch_id, account, attempts.cost, locked.cost AS booked, sent_at,
+        accepted_at, operation, locked.state AS was, attempts.state, attempts.reason, finished_at, polls, refetches
 """)
 
 # All counts, whatever moved: so it is one statement, for the database to plan and for a test to prepare.

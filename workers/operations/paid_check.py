@@ -21,15 +21,15 @@ from models.identity import bulk_job_id
 from models.jobs import INPUTS, ROLES
 from providers.outcomes import Accepted, Pending, PollOutcome, SubmitOutcome, Unanswered
 from providers.protocol import Provider
-from providers.spec import OpenAttempt
 from workers.config.accounts import Account
 from workers.config.settings import Tries
-from workers.engine import begin, claims, provider_calls
+from workers.engine import begin, claims, look_ups, provider_calls
 from workers.engine.due import DUE, Due
 from workers.engine.notify import notify
 from workers.engine.outcomes import WRITE_SECONDS, Sent, after_poll, after_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
+from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
@@ -130,6 +130,8 @@ async def _submit(
     sent = Sent(item.ready.claim.reference, item.ready.claim.job_id, item.ready.claim.number, operation, begun.sent_at)
     # No other worker polls before this time. After it any worker may, in case this process died.
     effects = after_submit(sent, outcome, KEEP_SECONDS, ONCE)
+    made = len(outcome.parts) if isinstance(outcome, Accepted) else None
+    effects = recosted(effects, account, operation, made)
     await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
     return type(outcome).__name__
 
@@ -142,8 +144,9 @@ async def _poll(
     while True:
         await asyncio.sleep(account.poll_every)
         due = await runtime.adb(_due, item)
-        asked = OpenAttempt(due.id, due.operation, due.handle, due.locator, due.age)
-        outcome = (await provider_calls.poll(provider, [asked])).get(due.id, Pending())
+        outcome = (await provider_calls.poll(provider, [due.for_provider()])).get(due.id, Pending())
+        if look_ups.is_late(provider, due, outcome):
+            outcome = await provider_calls.look_up(provider, due.for_provider())
         if not names or names[-1] != type(outcome).__name__:
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)

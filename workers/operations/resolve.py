@@ -46,6 +46,8 @@ class Held:
     sent_at: datetime
     state: str
     error: str | None
+    #: When the provider called back about it, which proves that it accepted the submission.
+    callback_at: datetime | None = None
 
 
 _OPEN = frozenset({AttemptState.UNKNOWN, AttemptState.EXPIRED})
@@ -56,7 +58,7 @@ _HELD = Filtered(
     lambda which: (
         f"""
         SELECT last.id, last.job_id, b.name AS batch, j.key, last.account, last.operation, last.cost, last.sent_at,
-            last.state, last.error
+            last.state, last.error, last.callback_at
         FROM {JOBS} {LAST}
         WHERE j.state = 'held' AND j.reason IS DISTINCT FROM 'restored'
             AND last.state IN ({quoted(sorted(_OPEN))}) AND {which.where}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +18,8 @@ from devstack.ports import pick_port
 from sandbox import SandboxConfig
 from tests import http
 from tests.invariants import check_all
-from tests.stack import PORTRAITS, Stack, crowding, running
+from tests.stack import PORTRAITS, ROOT, Stack, crowding, running
+from tests.words import unsaid
 from workers.jobs import request
 
 ACCOUNT = "sandbox-hidream"
@@ -107,3 +111,32 @@ def test_the_outcome_does_not_depend_on_callbacks(called: Stack, fault: str) -> 
     )
     assert {row.handle: row.n for row in stored} == pictures
     check_all(called)
+
+
+def test_a_held_job_whose_callback_came_says_that_it_was_accepted(tmp_path: Path) -> None:
+    """No page of HiDream's says that a callback names the task: what it proves must not be lost on whoever decides."""
+    with deployment(tmp_path, poll_every="1s", deadline="10s") as stack:
+        stack.sandbox.add_fault("reset", where={"provider": "hidream", "call": "submit"}, times=1, stage="after")
+        stack.insert([variation(tmp_path)])
+        stack.beat()
+        stack.worker().wait_ready()
+        assert stack.wait_settled(timeout=60) == {"held": 1}
+        (job,) = stack.sql("SELECT id FROM jobs")
+
+        shown, listed = recast(stack, "show", job.id), recast(stack, "resolve", "--json")
+        refused = recast(stack, "resolve", job.id, "--not-accepted")
+
+        assert unsaid(shown.stdout, "callback", f"recast resolve {job.id} --accepted") == []
+        assert json.loads(listed.stdout)["jobs"][0]["callback_at"]
+        assert refused.returncode == 2
+        assert unsaid(refused.stderr, "--not-accepted", "--accepted", "--give-up") == []
+        assert stack.states() == {"held": 1}
+        (line,) = stack.sandbox.jobs()
+        assert recast(stack, "resolve", job.id, "--accepted", line["handle"]).returncode == 0
+        assert stack.wait_settled() == {"succeeded": 1}
+        check_all(stack)
+
+
+def recast(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", *words]
+    return subprocess.run(command, cwd=ROOT, env=stack.env, capture_output=True, text=True, check=False)

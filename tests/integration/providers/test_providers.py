@@ -131,7 +131,9 @@ def test_an_operation_brings_its_pictures_and_one_line_on_the_bill(sandbox: Sand
             order = await ordered(provider, name, picture)
             outcome = await provider.submit(order, write_before=clock() + 5)
             assert isinstance(outcome, Accepted), outcome
-            attempt = OpenAttempt(order.reference, name, outcome.handle, provider.locator(order))
+            attempt = OpenAttempt(
+                order.reference, name, outcome.handle, provider.locator(order), parts=outcome.parts
+            )  # fmt: skip
             forgetful = replace(attempt, handle=None)
             if provider.CAN_LOCATE:
                 assert await provider.locate(forgetful) == Found(outcome.handle), "found while it is being made"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,13 +11,13 @@ from pydantic import ValidationError
 
 from models.states import Reason
 from providers.hidream import HidreamSettings
-from providers.outcomes import Accepted, Refused
+from providers.outcomes import Accepted, Done, Pending, PollOutcome, Refused
 from providers.protocol import NotSentError, Reply
 from providers.sessions import MemorySessions
 from tests.http import Request
 from tests.unit.providers.cases import HIDREAM_VARIATION
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
-from tests.words import names
+from tests.words import names, unsaid
 
 KEY = {"token": None, "api_key": "key"}
 GRANTED = reply(
@@ -103,3 +104,68 @@ def test_the_newer_clients_header_can_be_chosen() -> None:
 )
 def test_a_callback_may_name_the_task(body: bytes, handle: str | None) -> None:
     assert HIDREAM_VARIATION.build(ScriptedHttp(always(reply()))).callback_handle(body) == handle
+
+
+# --- Sub tasks ---------------------------------------------------------------------------------------------------
+
+PARTS = ("s1", "s2", "s3")
+MADE = {"task_status": 1, "image": "https://s.example/{}.png"}
+
+
+def polled(*tasks: dict[str, object], left: float = 100.0, parts: tuple[str, ...] = PARTS) -> PollOutcome:
+    """What is read of a task's results; each of `tasks` is under its place's name unless it has one."""
+    named = [
+        {
+            "sub_task_id": f"s{number}",
+            **task,
+            **({"image": f"https://s.example/{number}.png"} if "image" in task else {}),
+        }
+        for number, task in enumerate(tasks, 1)
+    ]
+    answer = reply(200, {"code": 0, "result": {"sub_task_results": named}})
+    attempt = replace(HIDREAM_VARIATION.attempt(), left=left, parts=parts)
+    return run(HIDREAM_VARIATION.build(ScriptedHttp(always(answer))).poll([attempt]))[attempt.reference]
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [],
+        [MADE],
+        [MADE, MADE],
+        [MADE, {"task_status": 3}],
+        [MADE, MADE, MADE | {"sub_task_id": "s2"}],  # one of them twice
+        [MADE, MADE, MADE | {"sub_task_id": "another"}],
+        [MADE, MADE, {"task_status": 2}],
+        [MADE, MADE, {"task_status": None}],
+        [MADE | {"sub_task_id": None}, MADE],
+        [{"task_status": 4}, {"task_status": 3}],
+    ],
+)
+def test_a_result_is_whole_when_every_sub_task_of_the_acceptance_has_ended(tasks: list[dict[str, object]]) -> None:
+    assert isinstance(polled(*tasks), Pending)
+
+
+def test_pictures_beside_failures_are_a_result_that_says_what_is_missing() -> None:
+    found = polled(MADE, {"task_status": 4, "description": "审核未通过"}, {"task_status": 3})
+    assert isinstance(found, Done)
+    assert ([output.url for output in found.outputs], found.made) == (["https://s.example/1.png"], 3)
+    assert unsaid(found.missing or "", 1, 3, "safety review", "审核未通过") == []
+    whole = polled(MADE, MADE, MADE)
+    assert isinstance(whole, Done)
+    assert (len(whole.outputs), whole.missing) == (3, None)
+
+
+def test_at_the_deadline_the_pictures_that_are_there_are_taken() -> None:
+    found = polled(MADE, {"task_status": 2}, left=0.0)
+    assert isinstance(found, Done)
+    assert (len(found.outputs), found.made) == (1, 3)
+    assert unsaid(found.missing or "", 1, 3) == []
+    assert isinstance(polled({"task_status": 3}, {"task_status": 2}, left=0.0), Pending)
+
+
+def test_without_the_names_of_the_acceptance_the_results_are_believed() -> None:
+    """Its answer was lost, and a callback proved it."""
+    found = polled(MADE, MADE, parts=())
+    assert isinstance(found, Done)
+    assert (len(found.outputs), found.made, found.missing) == (2, 2, None)

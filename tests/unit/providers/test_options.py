@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from providers import operation
 from providers.spec import FittedOptions
+from tests.words import unsaid
 
 
 def first_error(name: str, options: dict[str, Any]) -> str:
@@ -111,6 +112,25 @@ def test_piktids_ranges(field: str, allowed: tuple[Any, ...], refused: tuple[Any
         assert getattr(model.model_validate({field: value}), field) == value
     for value in refused:
         assert first_error("piktid.swap", {field: value}).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        ({}, ("flag_hair", "true", "false")),
+        ({"flag_hair": False, "prompt_strength": 0.9}, ("flag_hair", "true", "false")),
+        ({"flag_hair": True, "prompt_strength": 0.5}, ("prompt_strength", 0.5)),
+        ({"flag_hair": True, "prompt_strength": 0.2}, ("prompt_strength", 0.5, 0.2)),
+    ],
+)
+def test_a_transfer_of_hair_needs_what_makes_it_work(options: dict[str, Any], facts: tuple[object, ...]) -> None:
+    message = first_error("piktid.swap", {**options, "transfer_hair": True})
+    assert message.startswith("transfer_hair: ")
+    assert unsaid(message, *facts) == []
+    model = operation("piktid.swap").options
+    for works in ({}, {"prompt_strength": 0.51}):
+        assert model.model_validate({"flag_hair": True, "transfer_hair": True, **works}).model_dump()["transfer_hair"]
+    model.model_validate({**options, "transfer_hair": False})
 
 
 @pytest.mark.parametrize("options", [{}, {"template_id": 0}, {"template_id": "vton"}, {"template_id": None}])

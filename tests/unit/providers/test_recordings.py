@@ -52,6 +52,8 @@ async def perform(case: Case, provider: Provider, scene: Mapping[str, Any]) -> o
         case "poll":
             polled = await provider.poll([case.attempt(age=scene.get("age", 0.0))])
             return polled.get(REFERENCE)
+        case "look_up":
+            return await provider.look_up(case.attempt())
         case "locate":
             return await provider.locate(case.attempt())
         case "check":

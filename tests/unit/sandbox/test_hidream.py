@@ -179,7 +179,20 @@ def test_sub_tasks_appear_queue_and_work(tmp_path: Path, monkeypatch: pytest.Mon
         for part in (0.1, 0.3, 0.6, 0.8, 1.1):
             clock.ahead = part * HOUR
             seen.append([item["task_status"] for item in results(client, task)])
-        assert seen == [[], [0, 0, 0], [2, 2, 2], [4, 2, 2], [4, 1, 1]]
+        assert seen == [[], [0, 0, 0], [2, 2, 2], [4], [4, 1, 1]]
+
+
+def test_sub_tasks_end_apart_and_the_list_has_the_others_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with sandbox(tmp_path, latency=HOUR) as client:
+        tasks = [submitted(client) for _ in range(2)]
+        monkeypatch.setattr(hidream, "time", clock)
+        clock.ahead = 0.8 * HOUR
+        found = [results(client, task["task_id"]) for task in tasks]
+        assert [[item["task_status"] for item in items] for items in found] == [[1], [1, 2, 2]]
+        assert found[0][0]["sub_task_id"] == tasks[0]["sub_task_ids"][0]
 
 
 @pytest.mark.parametrize(("error", "status"), [("content", 4), ("no_face", 1004), ("internal", 3), ("unreadable", 3)])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from sandbox import SandboxConfig, piktid
 from sandbox.config import CREDENTIAL
+from sandbox.inbox import DOWNLOAD_SECONDS
 from tests.http import Client, Response
 from tests.sandbox_client import Clock, connected, encoded, picture
 
@@ -251,17 +252,44 @@ def test_results_are_events_that_name_the_image(tmp_path: Path) -> None:
         client.post(GENERATE, json=body)
         found = {event["name"]: event["data"] for event in events(client)}
         assert found.keys() == {"new_generation", "swap", "download"}
-        assert {data["id_image"] for data in found.values()} == {body["id_image"]}
+        assert {found[name]["id_image"] for name in ("new_generation", "download")} == {body["id_image"]}
         link = found["swap"]["links"][0]["l"]
         assert picture(client.get(link).content).format == "PNG"
         assert found["new_generation"]["link"] != link
         assert [event["name"] for event in events(client, "download")] == ["download"]
 
 
-def test_links_of_a_download_come_in_two_forms(tmp_path: Path) -> None:
+def test_a_swap_event_has_what_its_page_prints_and_names_the_target_in_turn(tmp_path: Path) -> None:
+    with signed_in(tmp_path) as client:
+        bodies = [order(client) for _ in range(3)]
+        for body in bodies:
+            client.post(GENERATE, json=body)
+        found = [event["data"] for event in events(client, "swap")]
+        assert all(data.keys() == {"face_name", "target_name", "links"} for data in found)
+        assert [data["face_name"] for data in found] == [body["identity_name"] for body in bodies]
+        assert {data["target_name"] for data in found} == {"a.png", "a", bodies[2]["id_image"]}
+
+
+def test_a_download_comes_with_the_swap_or_some_time_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(piktid, "time", clock)
     with signed_in(tmp_path) as client:
         for _ in range(2):
             client.post(GENERATE, json=order(client))
+        seen = []
+        for ahead in (0.0, DOWNLOAD_SECONDS):
+            clock.ahead = ahead
+            seen.append([event["name"] for event in events(client, "swap,download")].count("download"))
+        assert seen == [1, 2]
+
+
+def test_links_of_a_download_come_in_two_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(piktid, "time", clock)
+    with signed_in(tmp_path) as client:
+        for _ in range(2):
+            client.post(GENERATE, json=order(client))
+        clock.ahead = DOWNLOAD_SECONDS
         links = [event["data"]["link_hd"] for event in events(client, "download")]
         assert {type(link) for link in links} == {str, dict}
         for link in links:
@@ -363,7 +391,7 @@ def test_the_other_inbox_can_be_asked_for_one_image(tmp_path: Path) -> None:
             client.post(GENERATE, json=body)
         asked = {"id_image": bodies[1]["id_image"], "name_list": "swap"}
         found = client.post(BY_NAME, json=asked).json()["notifications_list"]
-        assert [event["data"]["id_image"] for event in found] == [bodies[1]["id_image"]]
+        assert [event["data"]["face_name"] for event in found] == [bodies[1]["identity_name"]]
 
 
 # --- The history -----------------------------------------------------------------------------------------------------

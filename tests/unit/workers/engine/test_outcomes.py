@@ -44,6 +44,7 @@ from workers.engine.due import Due
 from workers.engine.outcomes import (
     ABSENCES_THAT_COUNT,
     AGAIN,
+    ANOTHER_LOOK_SECONDS,
     JUDGE_MARGIN_SECONDS,
     WRITE_SECONDS,
     Effects,
@@ -117,13 +118,13 @@ def table(heading: str) -> dict[str, list[str]]:
 SUBMISSIONS: Mapping[str, list[SubmitOutcome]] = {
     "Accepted": [Accepted("handle")],
     "Done": [Done(PICTURE)],
+    "Failed": [Failed(Reason.CONTENT, "no")],
     "Refused: picture or text": [Refused(reason, "no") for reason in sorted(REJECTING_REASONS)],
     "Refused: credentials or credit": [Refused(reason, "no") for reason in sorted(ACCOUNT_REASONS)],
     "Refused: anything else": [Refused(Reason.PROVIDER_ERROR, "no")],
     "Throttled": [Throttled(), Throttled(7.0)],
     "NotSent": [NotSent("refused")],
     "Unclear": [Unclear("reset")],
-    "Failed": [Failed(Reason.CONTENT, "no")],
 }
 
 
@@ -223,6 +224,36 @@ def test_no_poll_is_put_off_beyond_the_deadline(left: float, retry_after: float 
     poll_in = attempt_of(effects).poll_in
     assert poll_in is not None
     assert 0 <= poll_in <= left
+
+
+def test_a_first_look_past_the_deadline_that_got_no_answer_gives_nothing_up() -> None:
+    """The workers were away, the picture is there, and the provider has a bad moment."""
+    first = replace(DUE, left=-3_600.0, in_time=True)
+    effects = polled(Unanswered("HTTP 502"), first)
+    assert (effects.job, attempt_of(effects).to, attempt_of(effects).poll_in) == (None, "running", ANOTHER_LOOK_SECONDS)
+    assert attempt_of(polled(Pending(), first)).to == "expired"
+    assert attempt_of(polled(Unanswered("HTTP 502"), replace(first, in_time=False))).to == "expired"
+
+
+@given(look_in=st.floats(0.001, 600), left=st.floats(0.001, 600))
+def test_a_look_for_the_better_half_of_a_result_comes_in_time(look_in: float, left: float) -> None:
+    poll_in = attempt_of(polled(Pending(look_in=look_in), replace(DUE, left=left, polls=50))).poll_in
+    assert poll_in is not None
+    assert poll_in <= min(left, max(look_in, ACCOUNT.poll_every))
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_a_refusal_with_an_earlier_upload_costs_the_job_no_try(reason: Reason) -> None:
+    reusing = replace(SENT, number=3, reused=("identity",))
+    effects = after_submit(reusing, Refused(reason, "unknown identity"), 1.0, tries=TRIES)
+    anew = reason in {Reason.BAD_INPUT, Reason.NO_FACE, Reason.PROVIDER_ERROR}
+    assert effects.forgotten == (("identity",) if anew else ())
+    assert (attempt_of(effects).to == "not_sent") is anew
+    assert effects.release
+    assert effects.job is not None
+    if anew:
+        assert (effects.job.to, effects.trouble) == ("queued", None)
+        assert after_submit(SENT, Refused(reason, "unknown identity"), 1.0, tries=TRIES).forgotten == ()
 
 
 @pytest.mark.parametrize("outcome", [Pending(), Unanswered("HTTP 502")])

@@ -1,0 +1,56 @@
+"""A task whose pictures are known only after it is paid: no budget is exceeded, and the books are the bill."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+from sandbox import SandboxConfig
+from tests.stack import PORTRAITS, running, wait_for
+from tests.words import unsaid
+from workers.jobs import request
+
+PICTURE = Decimal("0.06")
+THREE = {"template_id": 20, "fit": "crop"}
+VARIATION = request.JobRequest("generate", image=str(PORTRAITS / "astronaut.png"), options=THREE)
+BUDGET = Decimal("1.00")
+
+
+def test_a_template_of_three_pictures_stays_within_the_budget(tmp_path: Path) -> None:
+    # Given a price for a picture, tasks of three, one of which loses a picture, and a budget for a few of them;
+    # more is booked before they are sent, and what comes back of it is spent as well
+    with running(tmp_path, SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=4.0)) as stack:
+        stack.only("sandbox-hidream")
+        account = {"prices": {"variation": f"{PICTURE} USD/picture"}, "budget": {"day": f"{BUDGET} USD"}}
+        stack.configure(**{"sandbox-hidream": account})
+        stack.sandbox.add_fault("withhold", where={"provider": "hidream"}, times=1, pictures=1)
+        stack.insert([VARIATION] * 20)
+        stack.beat()
+        stack.worker().wait_ready()
+
+        # When the budget is spent
+        spent_up = (
+            "SELECT 1 FROM spend, accounts WHERE amount > :all_but_a_task AND period LIKE 'day:%'"
+            " AND closed_reason = 'budget'"
+        )
+        almost = BUDGET - 4 * PICTURE
+        wait_for(
+            lambda: stack.sql(spent_up, all_but_a_task=almost) and stack.states().keys() == {"queued", "succeeded"},
+            timeout=60,
+            message="the budget is spent",
+        )
+
+        # Then every picture of the bill is booked, and no more than the budget was spent
+        made = sum(job["pictures"] for job in stack.sandbox.jobs())
+        (spent,) = stack.sql("SELECT amount FROM spend WHERE scope = 'account:sandbox-hidream' AND period LIKE 'day:%'")
+        (booked,) = stack.sql("SELECT sum(cost) AS cost FROM attempts")
+        assert spent.amount == booked.cost == PICTURE * made
+        assert almost < spent.amount <= BUDGET
+        # and each result is whole, but for the picture that is said to be missing
+        counts = stack.sql(
+            "SELECT count(*) AS n, a.error FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.id"
+        )
+        assert sorted(row.n for row in counts) == [2, *[3] * (len(counts) - 1)]
+        (short,) = (row for row in counts if row.n == 2)
+        assert unsaid(short.error, 2, 3, "safety review") == []
+        assert stack.sql("SELECT jsonb_array_length(parts) AS n FROM attempts GROUP BY 1") == [(3,)]
