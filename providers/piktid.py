@@ -216,7 +216,8 @@ class Piktid(TokenAdapter):
         overdue = [
             attempt
             for attempt in attempts
-            if attempt.age >= self.settings.history_after and isinstance(outcomes[attempt.reference], Pending)
+            if (attempt.finished or attempt.age >= self.settings.history_after)
+            and isinstance(outcomes[attempt.reference], Pending)
         ]
         if not overdue:
             return

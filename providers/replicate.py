@@ -38,6 +38,9 @@ from providers.replies import BAD_CREDENTIALS, OneByOne, poll_verdict, settings_
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 from providers.words import reason_in
 
+#: "Data retention": inputs and outputs are removed an hour after the prediction was made.
+RESULTS_LIVE_SECONDS: Final = 3600.0
+
 SWAP: Final = "replicate.swap"
 GENERATE: Final = "replicate.generate"
 
@@ -95,6 +98,7 @@ class Replicate(OneByOne):
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
             typical_seconds=15.0,
             callback=True,
+            results_live=RESULTS_LIVE_SECONDS,
             summary="puts the face of source onto target, by a model that you choose",
         ),
         GENERATE: Operation(
@@ -105,6 +109,7 @@ class Replicate(OneByOne):
             prompt="required",
             typical_seconds=30.0,
             callback=True,
+            results_live=RESULTS_LIVE_SECONDS,
             summary="makes pictures of the person on image, by a model that you choose",
         ),
     }

@@ -6,9 +6,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+
+#: Seconds for which a result's URL is taken to live where a provider does not say: the shortest that one does state.
+UNSTATED_LIFE_SECONDS: Final = 3600.0
 
 
 class Via(StrEnum):
@@ -78,6 +82,8 @@ class Operation:
     typical_seconds: float = 10.0
     #: Whether the submission may carry our callback URL.
     callback: bool = False
+    #: Seconds after the submission for which a result can be fetched, or asked for again.
+    results_live: float = UNSTATED_LIFE_SECONDS
     #: How many pictures the options ask for (prices may be per picture).
     count: str | None = None
     summary: str = ""
@@ -130,3 +136,5 @@ class OpenAttempt:
     locator: str | None = None
     #: Seconds since the provider took it, or since it was sent where that is not known.
     age: float = 0.0
+    #: Whether the provider said before that it is done: the address of its result is asked for anew.
+    finished: bool = False

@@ -32,6 +32,8 @@ class Due:
     #: Until its deadline; negative once passed.
     left: float
     requested_at: datetime
+    #: How often the provider was asked again for a result that it had reported.
+    refetches: int = 0
 
     @classmethod
     def read(cls, row: Row[Any]) -> Due:
@@ -42,6 +44,6 @@ class Due:
 
 #: SQL: the columns of `Due`.
 DUE = f"""
-    id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
+    id, job_id, number, operation, state, handle, locator, polls, absences, callback_token, refetches,
     clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left
 """

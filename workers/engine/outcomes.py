@@ -16,6 +16,9 @@ poll                              attempt     job
 Pending, Unanswered               running     running; past the deadline expired and failed (timed_out)
 Done                              done        saving (succeeded without files)
 Failed                            done        rejected | queued (may help, attempts left) | failed
+
+A result that is asked for anew (`workers.engine.refetch`) is one that was reported: whatever the answer is but Done, the
+attempt is done again and the job saving, with the URLs that are known.
 """
 
 from __future__ import annotations
@@ -200,6 +203,8 @@ def after_poll(
     due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
 ) -> Effects:
     """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
+    if due.refetches and due.state is AttemptState.RUNNING and not (isinstance(outcome, Done) and outcome.outputs):
+        return _asked_in_vain(due, outcome)
     if isinstance(outcome, Done):
         return _done(due.id, due.job_id, operation, outcome, polled=True, late=due.state is AttemptState.EXPIRED)
     if isinstance(outcome, Failed):
@@ -223,6 +228,18 @@ def after_poll(
             )
         )  # fmt: skip
     return _timed_out(due, account, message, outcome.raw)
+
+
+def _asked_in_vain(due: Due, outcome: PollOutcome) -> Effects:
+    """The provider reported a result before, and names none now: what it said then still holds."""
+    message = getattr(outcome, "message", None)
+    return Effects(
+        AttemptMove(due.id, AttemptState.DONE, _IS_RUNNING, error=message, polled=True),
+        JobMove(due.job_id, JobState.SAVING, error=message, expected=_IN_WORK),
+    )
+
+
+_IS_RUNNING = frozenset({AttemptState.RUNNING})
 
 
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:

@@ -251,5 +251,6 @@ def _called_back(session: Session, token: str) -> list[bytes]:
 
 def _open(item: Due) -> OpenAttempt:
     return OpenAttempt(
-        reference=item.id, operation=item.operation, handle=item.handle, locator=item.locator, age=item.age
+        reference=item.id, operation=item.operation, handle=item.handle, locator=item.locator, age=item.age,
+        finished=item.refetches > 0,
     )
