@@ -289,7 +289,6 @@ def _show(impact: Impact, currency: str) -> None:
     for line in impact.paid:
         say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
 
-
     if impact.free:
         say(_for_nothing(impact), style=Style.WAITING)
 

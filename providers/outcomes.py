@@ -102,6 +102,8 @@ class Unanswered:
     message: str
     retry_after: float | None = None
     raw: bytes = b""
+    #: Whether the provider wants fewer requests of any kind.
+    throttled: bool = False
 
 
 PollOutcome = Pending | Done | Failed | Unanswered

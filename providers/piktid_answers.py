@@ -12,7 +12,7 @@ from models.states import Reason
 from providers.answers import Answer, facts, read
 from providers.outcomes import Output, Refused, Throttled, Unclear
 from providers.protocol import Reply, UploadError
-from providers.replies import DECIDING, refusal, submit_verdict
+from providers.replies import DECIDING, refusal, retry_after, submit_verdict
 from providers.spec import OpenAttempt
 
 
@@ -92,7 +92,10 @@ def uploaded_handle(reply: Reply, name: str) -> str:
     answer = read(reply.body)
     handle = answer[name].handle
     if not reply.ok or handle is None:
-        raise UploadError(verdict(reply, answer))
+        found = verdict(reply, answer)
+        if isinstance(found, Unclear):
+            found = Unclear(f"PiktID answered HTTP {reply.status} ({message_of(answer)})", reply.body)
+        raise UploadError(found, retry_after(reply))
     return handle
 
 

@@ -13,6 +13,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 from urllib.parse import quote
 
@@ -211,7 +212,7 @@ def _read_prediction(reply: Reply) -> PollOutcome:
     if not reply.ok or status is None:
         unanswered = poll_verdict(reply, _message(answer))
         wait = unanswered.retry_after
-        return Unanswered(unanswered.message, _resets_in(answer) if wait is None else wait, reply.body)
+        return replace(unanswered, retry_after=_resets_in(answer) if wait is None else wait)
     if status == "succeeded":
         outputs = _outputs(answer)
         if outputs:

@@ -106,7 +106,8 @@ def submit_verdict(reply: Reply, why: str = "") -> Refused | Throttled | Unclear
 def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
     """A poll that got no usable answer: whatever the status is, it says nothing of the job."""
     detail = f" ({why})" if why else ""
-    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body)
+    throttled = reply.status == HTTPStatus.TOO_MANY_REQUESTS or reason_in(why) is Reason.THROTTLED
+    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body, throttled)
 
 
 def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:

@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-
 #: Seconds for which a result's URL is taken to live where a provider does not say: the shortest that one does state.
 UNSTATED_LIFE_SECONDS: Final = 3600.0
 

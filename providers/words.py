@@ -70,3 +70,19 @@ def reason_in(*texts: str | None) -> Reason | None:
     """The reason that a provider's words name, or None where they name none that we know."""
     joined = " ".join(text for text in texts if text)
     return next((reason for reason, words in _REASONS.items() if words.search(joined)), None)
+
+
+# The picture was not fetched, in contrast to: it was, and cannot be read.
+_NOT_FETCHED: Final = pattern(
+    r"(can ?not|can't|could ?n[o']t|unable to|fail(ed|ure)? (to|in|at)|error|problem).{0,24}"
+    r"\b(download|fetch|retriev|access|reach|connect|get)(ed|ing|e)?\b",
+    r"\b(download|fetch|retriev\w*|access|connection)(ed|ing|e)?\b.{0,24}\b(fail|error|refus|time.?d? ?out|impossible)",
+    r"\b(can ?not|could ?n[o']t) be (downloaded|fetched|retrieved|accessed|reached)",
+    r"\b(image|picture|file|url|link|address)s?\b.{0,24}\b(unreachable|inaccessible|not (accessible|reachable))",
+    r"(下载|获取|访问|拉取|请求).{0,8}(图片|图像|文件|链接|地址)?.{0,4}(失败|超时|错误|异常)|无法(下载|获取|访问|拉取)",
+)
+
+
+def not_fetched(message: str) -> bool:
+    """Whether a provider's words say that it could not fetch a picture."""
+    return _NOT_FETCHED.search(message) is not None

@@ -274,7 +274,8 @@ def _read_query(reply: Reply) -> PollOutcome:
     # Words about the account or the query do not concern the task, which may still be running and is paid for.
     about_the_query = reason in {Reason.AUTH, Reason.CREDIT, Reason.THROTTLED} or _says(answer, _UNKNOWN_TASK, _BUSY)
     if about_the_query or answer["msg"].text is None or not reply.ok:
-        return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
+        said = f"Zhiqite did not answer the query: {message}"
+        return Unanswered(said, retry_after(reply), reply.body, throttled=reason is Reason.THROTTLED)
     failure = reason or Reason.PROVIDER_ERROR
     return Failed(failure, f"Zhiqite: {message}", failure is Reason.PROVIDER_ERROR, reply.body)
 

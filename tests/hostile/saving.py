@@ -37,6 +37,8 @@ class FileServer:
         self.key_of = key_of
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        #: Answers everything that is posted, whatever it is.
+        self.any_post: Answer | None = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +46,9 @@ class FileServer:
                 self._answer(self.path)
 
             def do_POST(self) -> None:
+                if outer.any_post is not None:
+                    outer.any_post(self)
+                    return
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self._answer(outer.key_of(asked))
 

@@ -17,8 +17,8 @@ Pending, Unanswered               running     running; past the deadline expired
 Done                              done        saving (succeeded without files)
 Failed                            done        rejected | queued (may help, attempts left) | failed
 
-A result that is asked for anew (`workers.engine.refetch`) is one that was reported: whatever the answer is but Done, the
-attempt is done again and the job saving, with the URLs that are known.
+A result that is asked for anew (`workers.engine.refetch`) is one that was reported: whatever the answer is but Done,
+the attempt is done again and the job saving, with the URLs that are known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.spec import Operation
+from workers.accounts import admission
 from workers.accounts.latency import LATE_LOOKS, next_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
@@ -70,6 +71,8 @@ class Trouble:
     note: str
     seconds: float | None = None
     lasting: bool = False
+    #: The longest back-off.
+    longest: float = admission.PAUSE_CAP_SECONDS
     #: When the submission went out that met it; None where it met none.
     sent_at: datetime | None = None
 
@@ -82,6 +85,8 @@ class Effects:
     job: JobMove | None = None
     release: bool = False
     trouble: Trouble | None = None
+    #: Seconds for which the account's provider is not to be polled.
+    hold: float = 0.0
     #: Pictures of the job that were stored.
     stored: tuple[Stored, ...] = ()
     #: That the job is not saved yet.
@@ -203,6 +208,23 @@ def after_poll(
     due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
 ) -> Effects:
     """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
+    effects = _after_poll(due, operation, account, outcome, interval=interval, max_attempts=max_attempts)
+    return _held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
+
+
+def _held_back(effects: Effects, account: Account, outcome: Unanswered) -> Effects:
+    """A provider that wants fewer requests means the account's, and not one job's."""
+    wait = outcome.retry_after
+    if outcome.throttled:
+        trouble = Trouble(Closure.THROTTLED, outcome.message, wait)
+        return replace(effects, hold=admission.THROTTLE.first if wait is None else wait, trouble=trouble)
+    # Past the deadline there is nothing left to ask for.
+    return effects if wait is None else replace(effects, hold=min(wait, account.deadline))
+
+
+def _after_poll(
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, max_attempts: int
+) -> Effects:
     if due.refetches and due.state is AttemptState.RUNNING and not (isinstance(outcome, Done) and outcome.outputs):
         return _asked_in_vain(due, outcome)
     if isinstance(outcome, Done):

@@ -50,6 +50,7 @@ def record(session: Session, account: str | None, effects: Sequence[Effects], *,
     """
     if account is not None:
         settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+        hold_polls(session, account, [effect.hold for effect in effects])
     moved = move_attempts(session, [effect.attempt for effect in effects if effect.attempt])
     _keep(session, effects)
     valid = [effect for effect in effects if effect.attempt is None or effect.attempt.id in moved]
@@ -93,7 +94,14 @@ def settle_admission(session: Session, account: str, troubles: Sequence[Trouble]
     # A group's troubles have one cause: they count as one failure, with the longest wait that was asked for.
     worst = max(troubles, key=lambda trouble: trouble.seconds or 0.0)
     last = max((trouble.sent_at for trouble in troubles if trouble.sent_at), default=None)
-    admission.failed(session, account, worst.reason, worst.note, worst.seconds, last)
+    admission.failed(session, account, worst.reason, worst.note, worst.seconds, last, worst.longest)
+
+
+def hold_polls(session: Session, account: str, seconds: Sequence[float]) -> None:
+    """Leave the account's provider alone for the longest of these waits."""
+    longest = max(seconds, default=0.0)
+    if longest > 0:
+        admission.hold_polls(session, account, longest)
 
 
 def recorded(session: Session, attempts: Sequence[AttemptMove], jobs: Sequence[Moved]) -> Recorded:

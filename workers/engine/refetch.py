@@ -1,8 +1,8 @@
 """Results that were paid for and could not be downloaded: what is tried next, and when a job is given up. Pure.
 
 A result is fetched a few times, and then the provider is asked for it anew. Its answer may name another URL; any other
-answer leads back to the URL that is known (`outcomes.after_poll`). So a job goes around, with growing waits, until the file is there or the
-rounds are used up.
+answer leads back to the URL that is known (`outcomes.after_poll`). So a job goes around, with growing waits, until the
+file is there or the rounds are used up.
 
     saving --(file damaged, URL dead)--> running --(poll)--> saving ... --(no rounds left)--> failed
 """

@@ -53,7 +53,7 @@ def _moving(wanted: str) -> str:
             WHERE id = ANY(cast(:ids AS text[])) ORDER BY id FOR UPDATE
         )
         UPDATE jobs SET
-            state = w.state, reason = w.reason, error = w.error, claimed_until = NULL,
+            state = w.state, reason = w.reason, error = w.error, claimed_until = NULL, input_tries = 0,
             not_before = CASE WHEN w.wait > 0 THEN {fragments.seconds_from_now("w.wait")} END,
             started_at = CASE WHEN w.state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
             finished_at = CASE WHEN w.state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END

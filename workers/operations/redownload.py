@@ -23,8 +23,13 @@ from workers.operations.bulk import in_chunks
 
 _REPORTED = "state = 'done' AND jsonb_array_length(outputs) > 0"
 _OVERDUE = "state = 'expired' AND handle IS NOT NULL"
-_PAID = f"""JOIN LATERAL {last_attempt("j.id", f"id, account, {_REPORTED} AS reported",
-    f"number > j.former_attempts AND (({_REPORTED}) OR ({_OVERDUE}))")} paid ON true"""
+_PAID = f"""JOIN LATERAL {
+    last_attempt(
+        "j.id",
+        f"id, account, {_REPORTED} AS reported",
+        f"number > j.former_attempts AND (({_REPORTED}) OR ({_OVERDUE}))",
+    )
+} paid ON true"""
 _FAILED = "j.state = 'failed' AND j.erased_at IS NULL"
 
 _FOUND = Filtered(

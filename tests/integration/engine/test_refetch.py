@@ -103,7 +103,8 @@ def settle(database: Database, runtime: Runtime) -> None:
         run(runtime, PollPump(runtime, "main"), None)
         if not database.one("SELECT count(*) FROM jobs WHERE state IN ('saving', 'running')"):
             return
-    raise AssertionError(f"no end: {database.sql('SELECT state, error FROM jobs')}")
+    seen = database.sql("SELECT state, error FROM jobs")
+    raise AssertionError(f"no end: {seen}")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

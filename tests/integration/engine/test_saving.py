@@ -72,7 +72,9 @@ def test_every_account_whose_attempts_are_asked_for_again_is_woken(
     items = [*claimed(database, 2), *claimed(database, 1, account="other")]
     pump = StorePump(runtime, 0)
 
-    written = database.run(store._write, [store._Saved(item, refetch.asked_anew(item, Reason.LOST, "gone")) for item in items])
+    written = database.run(
+        store._write, [store._Saved(item, refetch.asked_anew(item, Reason.LOST, "gone")) for item in items]
+    )
     runtime.on_loop(pump._after(written))
 
     assert written[1] == ["main", "other"]
