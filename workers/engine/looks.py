@@ -57,7 +57,7 @@ class PublicAddresses:
 
         Args:
             client: its guard decides which addresses may be asked.
-            scope: of what was seen: what one account may ask is no other's matter.
+            scope: of what was seen: accounts may ask different hosts.
             url: the address.
 
         Raises:
