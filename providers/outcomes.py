@@ -126,6 +126,9 @@ class NotYetKnown:
     """The question got no usable answer, or cannot be answered yet."""
 
     message: str
+    retry_after: float | None = None
+    #: As of `Unanswered`.
+    throttled: bool = False
 
 
 LocateOutcome = Found | Absent | NotYetKnown

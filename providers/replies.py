@@ -112,7 +112,8 @@ def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
 
 def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:
     """A search that got no usable answer."""
-    return NotYetKnown(poll_verdict(reply, why).message)
+    found = poll_verdict(reply, why)
+    return NotYetKnown(found.message, found.retry_after, found.throttled)
 
 
 def refusal(reply: Reply, message: str, reason: Reason | None = None) -> Refused | Throttled | Unclear:

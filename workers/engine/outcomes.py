@@ -212,7 +212,7 @@ def after_poll(
     return _held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
 
 
-def _held_back(effects: Effects, account: Account, outcome: Unanswered) -> Effects:
+def _held_back(effects: Effects, account: Account, outcome: Unanswered | NotYetKnown) -> Effects:
     """A provider that wants fewer requests means the account's, and not one job's."""
     wait = outcome.retry_after
     if outcome.throttled:
@@ -282,6 +282,11 @@ _LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
 
 def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
     """What a search for an unclear submission changes; `provable`: a search or a callback may still find it."""
+    effects = _after_locate(due, account, outcome, provable=provable)
+    return _held_back(effects, account, outcome) if isinstance(outcome, NotYetKnown) else effects
+
+
+def _after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool) -> Effects:
     if isinstance(outcome, Found):
         return Effects(
             AttemptMove(

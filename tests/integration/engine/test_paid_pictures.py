@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devstack.ports import pick_port
+from models.states import Reason
 from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, running, wait_for
@@ -86,7 +87,7 @@ def test_what_was_paid_and_not_obtained_is_downloaded_again_for_nothing(stack: S
     failed = stack.sql("SELECT state, reason, error FROM jobs j JOIN batches b ON b.id = j.batch_id"
                        " WHERE b.name = 'broken'")  # fmt: skip
     assert [(row.state, row.reason) for row in failed] == [("failed", "bad_output")] * 2
-    assert stack.sql("SELECT max(refetches) AS most FROM attempts")[0].most == ROUNDS["bad_output"]
+    assert stack.sql("SELECT max(refetches) AS most FROM attempts")[0].most == ROUNDS[Reason.BAD_OUTPUT]
     paid = len(stack.sandbox.bill())
     stack.sandbox.clear_faults()
 
