@@ -31,16 +31,8 @@ from providers.spec import OpenAttempt, Operation, Order
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # the longest honest answer is a few KiB; more is not read
 
 
-class NotSentError(Exception):
-    """The request provably never reached the provider: refused connection, DNS, TLS, or too late to be written."""
-
-
-class UnreachableError(NotSentError):
-    """There is no such host, or nothing listens at its address: not a fault of the moment."""
-
-
-class UnclearError(Exception):
-    """The request was, or may have been, written, and no complete answer came.
+class _CallError(Exception):
+    """A request without an answer.
 
     Args:
         message: for a person.
@@ -50,6 +42,18 @@ class UnclearError(Exception):
     def __init__(self, message: str, cause: str | None = None) -> None:
         super().__init__(message)
         self.cause = cause or message
+
+
+class NotSentError(_CallError):
+    """The request provably never reached the provider: refused connection, DNS, TLS, or too late to be written."""
+
+
+class UnreachableError(NotSentError):
+    """There is no such host, or nothing listens at its address: not a fault of the moment."""
+
+
+class UnclearError(_CallError):
+    """The request was, or may have been, written, and no complete answer came."""
 
 
 class CredentialsError(Exception):

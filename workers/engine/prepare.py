@@ -117,7 +117,7 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
         return _counted(claim, Reason.INPUT_UNAVAILABLE, str(error), INPUT_TRIES)
     except (NotSentError, UnclearError) as error:
         # Nothing but uploads is sent to the provider here, and they cost nothing.
-        message = f"{_NOT_UPLOADED}: {getattr(error, 'cause', error)}"
+        message = f"{_NOT_UPLOADED}: {error.cause}"
         log.warning("input_not_ready", job=claim.job_id, error=message)
         return _later(claim, message, Trouble(Closure.OUTAGE, message))
 

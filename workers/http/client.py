@@ -187,7 +187,8 @@ def _verdict(exchange: Exchange, request: Request, error: Exception) -> NotSentE
         return exchange.forbidden
     if exchange.stage is Stage.CONNECTING or (exchange.stage is Stage.NEW and isinstance(error, _NEVER_CONNECTED)):
         kind = UnreachableError if _nobody_there(error, request.url.host) else NotSentError
-        return kind(f"{_name(request)}: not sent: {_reason(error, 'no connection in time')}")
+        why = _reason(error, "no connection in time")
+        return kind(f"{_name(request)}: not sent: {why}", f"{_name(request)}: {why}")
     why = _reason(error, f"no complete answer within {exchange.timeout:g} s")
     return UnclearError(f"{_name(request)}: may have been received: {why}", f"{_name(request)}: {why}")
 

@@ -149,11 +149,9 @@ async def _file_or_redirect(
     except (ForbiddenAddressError, TooLargeError):
         raise
     except UnreachableError as error:
-        raise NobodyThereError(str(error)) from error
-    except NotSentError as error:
+        raise NobodyThereError(f"nobody answers there: {error.cause}") from error
+    except (NotSentError, UnclearError) as error:
         raise TransientDownloadError(str(error)) from error
-    except UnclearError as error:
-        raise TransientDownloadError(error.cause) from error
     return _redirected(response)
 
 
