@@ -143,8 +143,9 @@ _BEGIN_ANEW = text(f"""
     ), begun AS (
         UPDATE jobs SET
             {taken_from("s", (*ASKED, "lane"))},
-            state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, started_at = NULL,
-            finished_at = NULL, priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
+            state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, input_tries = 0,
+            started_at = NULL, finished_at = NULL,
+            priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
             version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
             former_attempts = CASE WHEN verdict = 'changed' THEN made ELSE jobs.former_attempts END
         FROM beginning JOIN staged s USING (key) WHERE jobs.id = beginning.id

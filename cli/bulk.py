@@ -26,6 +26,7 @@ from workers.jobs.filters import Filter, ids_of
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.operations import bulk
 from workers.operations.estimate import Line, at_most, promised
+from workers.operations.redownload import downloadable
 
 CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 PROBLEMS_SHOWN = 5
@@ -33,7 +34,7 @@ PROBLEMS_SHOWN = 5
 #: What each operation reports when it is done.
 DONE = {
     "cancel": "canceled", "retry": "queued again", "pause": "paused", "resume": "resumed", "reroute": "rerouted",
-    "set-priority": "set the priority of",
+    "set-priority": "set the priority of", "redownload": "downloading again",
 }  # fmt: skip
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count jobs and money; change nothing.")]
@@ -41,13 +42,15 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, however many
 
 
 @dataclass(frozen=True, slots=True)
-class _Impact:
+class Impact:
     """The jobs that an operation is about to change, and their cost."""
 
     ids: Sequence[str]
     #: The most the queued jobs can cost, with every attempt that may be paid; what the jobs at providers cost already.
     lines: Sequence[Line]
     paid: Sequence[Line] = ()
+    #: How many of the jobs were paid for, and could be downloaded again for nothing.
+    free: int = 0
 
     @property
     def cost(self) -> Decimal:
@@ -78,8 +81,8 @@ def cancel(
         queued = runtime.db(ids_of, replace(which, states=bulk.CANCELABLE))
         others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
         paid = runtime.db(promised, Filter(ids=others)) if others else []
-        impact = _Impact([*queued, *others], _at_most(runtime, queued), paid)
-        _execute(
+        impact = Impact([*queued, *others], _at_most(runtime, queued), paid)
+        execute(
             runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.cancel(runtime, sorted(impact.ids), abandon=abandon), {}),
         )  # fmt: skip
@@ -94,9 +97,10 @@ def retry(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue failed jobs again. Rejected and canceled jobs are queued only if --state names them.
+    """Queue failed jobs again, which pays again. Rejected and canceled jobs are queued only if --state names them.
 
-    Each job gets at least one more attempt and keeps its earlier ones, which `recast show` lists.
+    Each job gets at least one more attempt and keeps its earlier ones, which `recast show` lists. Results that were
+    paid for and not obtained can be downloaded again at no cost with `recast redownload`.
     """
     selection.named()
     states = selection.which.states or [JobState.FAILED]
@@ -106,8 +110,9 @@ def retry(
         )
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
-        impact = _Impact(ids, _at_most(runtime, ids))
-        _execute(
+        free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
+        impact = Impact(ids, _at_most(runtime, ids), free=free)
+        execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.retry(runtime, ids), {}),
         )  # fmt: skip
@@ -137,7 +142,7 @@ def pause(
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
         ids = runtime.db(ids_of, replace(which, states=bulk.PAUSABLE))
-        impact = _Impact(ids, _at_most(runtime, ids))
+        impact = Impact(ids, _at_most(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
@@ -146,7 +151,7 @@ def pause(
             more: dict[str, Any] = {"batches": len(paused.batches)} if paused.batches else {}
             return len(ids) if paused.batches else paused.jobs, {**more, "still_being_sent": dict(still)}
 
-        done = _execute(
+        done = execute(
             runtime, "pause", impact, dry_run=dry_run, yes=True, as_json=as_json, apply=apply, batch=which.batch
         )
     if still := done.get("still_being_sent"):
@@ -169,13 +174,13 @@ def resume(
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
         ids = runtime.db(bulk.paused, which)
-        impact = _Impact(ids, _at_most(runtime, ids))
+        impact = Impact(ids, _at_most(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             resumed = bulk.resume(runtime, which)
             return len(ids), {"batches": len(resumed.batches)} if resumed.batches else {}
 
-        _execute(runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch)
+        execute(runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch)
 
 
 @takes_selection("state")
@@ -199,8 +204,8 @@ def reroute(
             rerouted = bulk.reroute(runtime, possible.ids, account)
             return len(rerouted.ids), {"problems": dict(possible.problems)}
 
-        impact = _Impact(possible.ids, possible.lines)
-        _execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
+        impact = Impact(possible.ids, possible.lines)
+        execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
     for problem, number in Counter(possible.problems).most_common(PROBLEMS_SHOWN):
         complain(f"{number:,} not rerouted: {problem}", style=Style.BAD)
     if possible.problems:
@@ -220,16 +225,16 @@ def set_priority(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
-        _execute(
-            runtime, "set-priority", _Impact(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
+        execute(
+            runtime, "set-priority", Impact(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
             apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
         )  # fmt: skip
 
 
-def _execute(
+def execute(
     runtime: Runtime,
     verb: str,
-    impact: _Impact,
+    impact: Impact,
     *,
     dry_run: bool,
     yes: bool,
@@ -264,7 +269,8 @@ def _execute(
                 "lever": verb, "dry_run": dry_run, "jobs": len(impact.ids), "done": done,
                 "cost": Money(impact.cost, currency),
                 "lines": priced([asdict(line) for line in impact.lines], currency),
-                "paid": priced([asdict(line) for line in impact.paid], currency), **more,
+                "paid": priced([asdict(line) for line in impact.paid], currency),
+                "downloadable": impact.free, **more,
             }
         )  # fmt: skip
     elif dry_run:
@@ -276,23 +282,32 @@ def _execute(
     return more
 
 
-def _show(impact: _Impact, currency: str) -> None:
+def _show(impact: Impact, currency: str) -> None:
     rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in impact.lines]
     if rows:
         table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
     for line in impact.paid:
         say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
 
+    if impact.free:
+        say(_for_nothing(impact), style=Style.WAITING)
+
+
+def _for_nothing(impact: Impact) -> str:
+    return f"{impact.free:,} of them were paid for: `recast redownload` downloads these again at no cost"
+
 
 def _price(line: Line, currency: str) -> str:
     return str(Money(line.cost, currency)) if line.priced else "no price"
 
 
-def _confirm(verb: str, impact: _Impact, settings: Settings, *, yes: bool) -> None:
+def _confirm(verb: str, impact: Impact, settings: Settings, *, yes: bool) -> None:
     costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
     if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
         return
     much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
+    if impact.free:
+        much += f" ({_for_nothing(impact)})"
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
     typer.confirm(f"{much}?", abort=True, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,10 +22,14 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
 from models.connection import server
 from models.states import JobState
-from providers import http
 from workers.config.accounts import AccountsError, load
+from workers.config.settings import Settings
+from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime
 from workers.failures import describe
+from workers.http.client import build_client
+from workers.http.ssrf import Guard
+from workers.images.download import look
 from workers.messaging.app import QUEUES
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
@@ -142,10 +147,23 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
         )
         return
 
-    def ask() -> None:
-        http.get(f"{url}/healthz", timeout=PROBE_SECONDS).raise_for_status()
+    tried = runtime.settings.links_tried_at
+    if tried is None:
+        yield Finding("public url", State.OK, f"{url} is not tried (RECAST_PUBLIC_URL_CHECK=off)")
+        return
+    where = url if tried == url else f"{url}, tried at {tried},"
 
-    yield from _finding_of("public url", ask, f"{url} answers", f"start `recast web`, and check that {url} leads to it")
+    def ask() -> None:
+        asyncio.run(_ask(runtime.settings, f"{tried}/healthz"))
+
+    yield from _finding_of(
+        "public url", ask, f"{where} answers", f"start `recast web`, and check that {tried} leads to it"
+    )
+
+
+async def _ask(settings: Settings, url: str) -> None:
+    async with build_client(Guard(own_hosts(settings)), max_connections=1) as client:
+        await look(client, url)
 
 
 def _heartbeats(runtime: Runtime) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from workers.messaging.app import app
 
 SANDBOX_HOME = "sandbox"
 #: Settings that the sandbox's stack makes itself, whatever is configured.
-OVERRIDDEN = ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL")
+OVERRIDDEN = ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL", "PUBLIC_URL_CHECK")
 
 SandboxOption = Annotated[
     bool, typer.Option("--sandbox", help="Use the local provider sandbox (no keys, no cost, separate data).")

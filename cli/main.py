@@ -24,6 +24,7 @@ from cli.doctor import doctor
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain
 from cli.providers import providers
+from cli.redownload import redownload
 from cli.resolve import resolve
 from cli.run import run
 from cli.schedules import schedules
@@ -61,6 +62,7 @@ app.command()(batches.export)
 app.command()(resolve)
 for operation in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.set_priority):
     app.command()(operation)
+app.command()(redownload)
 app.command("reprioritise", hidden=True)(bulk.set_priority)
 app.command()(housekeeping.forget)
 app.command()(housekeeping.prune)

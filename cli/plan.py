@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import typer
 
+from catalog.addresses import dead_addresses, settled
 from catalog.enqueue import QUEUED
 from catalog.errors import Mistake
 from catalog.intake import Intake
@@ -43,13 +44,27 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
             found = plan(runtime, intake, options)
     else:
         found = plan_of_new(intake, accounts, options, paid_attempts=settings.tries.paid)
-    refused = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts) if found.queued else iter(())
+    refused: Iterable[Mistake] = ()
+    if found.queued:
+        addresses = dead_addresses(intake, accounts) if settings.check_addresses else []
+        refused = chain(addresses, preflight(Inputs(settings, Storage(settings.storage)), intake, accounts))
     if as_json:
         emit(_document(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
     _print_plan(found, settings.currency)
     _print_rejections(refused, intake)
+
+
+def warn_of_addresses(runtime: Runtime, intake: Intake) -> None:
+    """Name the rows that are about to be queued with an address that leads to nothing."""
+    if not runtime.settings.check_addresses:
+        return
+    dead = dead_addresses(intake, runtime.accounts, runtime.db(settled, intake))
+    for mistake in dead[:LISTED_REJECTIONS]:
+        complain(f"will be rejected: {mistake.key}: {mistake}", style=Style.BAD)
+    if len(dead) > LISTED_REJECTIONS:
+        complain(f"... and {len(dead) - LISTED_REJECTIONS:,} more", style=Style.BAD)
 
 
 def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: CommandLine) -> None:

@@ -17,7 +17,7 @@ from cli.display import display_for
 from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, reach_of, running_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
-from cli.plan import confirm, print_plan
+from cli.plan import confirm, print_plan, warn_of_addresses
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
 from cli.summary import CommandLine, interrupted, print_enqueued, print_not_waiting, print_summary, summarize
@@ -107,6 +107,7 @@ def _work(
     with running_deployment(settings, parts, sandbox=command.sandbox) as (runtime, stack):
         if ask:
             confirm(runtime, intake, options, command)
+        warn_of_addresses(runtime, intake)
         enqueued = enqueue(runtime, intake, options)
         if not as_json:
             print_enqueued(enqueued, intake.rows, settings.currency)

@@ -41,6 +41,8 @@ class Account(Base):
     proven_key: Mapped[str | None]
     #: Encrypted provider session (tokens), by SECRET_KEY; NULL where the provider has static credentials.
     session: Mapped[bytes | None] = mapped_column(BYTEA)
+    #: The provider is not polled before then, because it asked for that.
+    polls_after: Mapped[Timestamp | None]
     #: When an inbox that serves all jobs of the account was read last.
     inbox_at: Mapped[Timestamp | None]
     #: Set before a single-use token is spent; found without the session that should follow, the session is begun anew.

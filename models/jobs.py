@@ -89,6 +89,8 @@ class Job(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     #: Attempts up to this number were made for former versions, and nothing that comes of them is this version's.
     former_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: How often its inputs could not be read or uploaded since it was queued.
+    input_tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: When its pictures were removed from the storage, by retention or on request.
     erased_at: Mapped[Timestamp | None]
 

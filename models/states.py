@@ -50,6 +50,7 @@ class Reason(StrEnum):
     """Why a job or an attempt ended as it did; the words that filters, metrics and people use."""
 
     BAD_INPUT = "bad_input"
+    INPUT_UNAVAILABLE = "input_unavailable"
     NO_FACE = "no_face"
     CONTENT = "content"
     PROVIDER_ERROR = "provider_error"

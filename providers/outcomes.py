@@ -114,6 +114,8 @@ class Unanswered:
     message: str
     retry_after: float | None = None
     raw: bytes = b""
+    #: Whether the provider wants fewer requests of any kind.
+    throttled: bool = False
 
 
 #: `Failed` at submission: the provider took the job, and said at once that it could not do it.
@@ -138,6 +140,9 @@ class NotYetKnown:
     """The question got no usable answer, or cannot be answered yet."""
 
     message: str
+    retry_after: float | None = None
+    #: As of `Unanswered`.
+    throttled: bool = False
 
 
 LocateOutcome = Found | Absent | NotYetKnown

@@ -15,7 +15,7 @@ from providers.answers import Answer, facts, read
 from providers.classify import GENERAL
 from providers.outcomes import Output, Refused, Throttled, Unclear
 from providers.protocol import Reply, UploadError
-from providers.replies import DECIDING, refusal, submit_verdict
+from providers.replies import DECIDING, refusal, retry_after, submit_verdict
 from providers.spec import OpenAttempt
 
 ERROR_EVENT: Final = "error"
@@ -124,7 +124,10 @@ def uploaded_handle(reply: Reply, name: str) -> str:
     answer = read(reply.body)
     handle = answer[name].handle
     if not reply.ok or handle is None:
-        raise UploadError(verdict(reply, answer))
+        found = verdict(reply, answer)
+        if isinstance(found, Unclear):
+            found = Unclear(f"PiktID answered HTTP {reply.status} ({message_of(answer)})", reply.body)
+        raise UploadError(found, retry_after(reply))
     return handle
 
 

@@ -5,6 +5,7 @@ format and nothing of jobs, money, retries or the database. The exceptions it ma
 
     Exception
     +-- NotSentError        provably not received by the provider
+    |   +-- UnreachableError    there is no such host, or nothing listens there
     +-- UnclearError        bytes were sent and no complete answer came
     +-- UploadError         the provider did not take a picture (only from `Provider.upload`)
     +-- CredentialsError    the account's credentials are missing or of the wrong form (at start, never during a call)
@@ -30,11 +31,28 @@ from providers.spec import Choice, OpenAttempt, Operation, Order
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # the longest honest answer is a few KiB; more is not read
 
 
-class NotSentError(Exception):
+class _CallError(Exception):
+    """A request without an answer.
+
+    Args:
+        message: for a person.
+        cause: the same without a word on what was received, for requests that cost nothing.
+    """
+
+    def __init__(self, message: str, cause: str | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause or message
+
+
+class NotSentError(_CallError):
     """The request provably never reached the provider: refused connection, DNS, TLS, or too late to be written."""
 
 
-class UnclearError(Exception):
+class UnreachableError(NotSentError):
+    """There is no such host, or nothing listens at its address: not a fault of the moment."""
+
+
+class UnclearError(_CallError):
     """The request was, or may have been, written, and no complete answer came."""
 
 
@@ -43,13 +61,18 @@ class CredentialsError(Exception):
 
 
 class UploadError(Exception):
-    """A picture was not taken; the one argument is what the provider answered, as the outcome of a submission."""
+    """A picture was not taken.
 
-    @property
-    def outcome(self) -> Refused | Throttled | Unclear:
-        """Why; an unclear upload may simply be repeated, because uploads cost nothing."""
-        found: Refused | Throttled | Unclear = self.args[0]
-        return found
+    Args:
+        outcome: what the provider answered, as the outcome of a submission; an unclear upload may simply be repeated,
+            because uploads cost nothing.
+        retry_after: for how many seconds the provider wants no other request, where it said so.
+    """
+
+    def __init__(self, outcome: Refused | Throttled | Unclear, retry_after: float | None = None) -> None:
+        super().__init__(outcome, retry_after)
+        self.outcome = outcome
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

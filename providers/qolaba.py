@@ -48,6 +48,9 @@ from providers.replies import (
 )
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
 
+#: The backend keeps what a task came to for four hours (result_expires in its source); its files have no stated end.
+RESULTS_LIVE_SECONDS: Final = 4 * 3600.0
+
 CONSISTENCY: Final = "qolaba.consistency"
 AVATAR: Final = "qolaba.avatar"
 
@@ -169,6 +172,7 @@ class Qolaba(OneByOne):
             prompt="required",
             typical_seconds=20.0,
             count="batch",
+            results_live=RESULTS_LIVE_SECONDS,
             summary="makes pictures of the person on image, as the prompt says",
         ),
         AVATAR: Operation(
@@ -179,6 +183,7 @@ class Qolaba(OneByOne):
             prompt="optional",
             typical_seconds=20.0,
             count="batch",
+            results_live=RESULTS_LIVE_SECONDS,
             summary="makes cartoon avatars of the person on image",
         ),
     }

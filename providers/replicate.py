@@ -13,6 +13,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 from urllib.parse import quote
 
@@ -37,6 +38,9 @@ from providers.outcomes import (
 from providers.protocol import Endpoint, Reply
 from providers.replies import BAD_CREDENTIALS, OneByOne, failure, poll_verdict, settings_of, submit_verdict
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
+
+#: "Data retention": inputs and outputs are removed an hour after the prediction was made.
+RESULTS_LIVE_SECONDS: Final = 3600.0
 
 SWAP: Final = "replicate.swap"
 GENERATE: Final = "replicate.generate"
@@ -114,6 +118,7 @@ class Replicate(OneByOne):
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
             typical_seconds=15.0,
             callback=True,
+            results_live=RESULTS_LIVE_SECONDS,
             summary="puts the face of source onto target, by a model that you choose",
             free=_FREE,
         ),
@@ -125,6 +130,7 @@ class Replicate(OneByOne):
             prompt="required",
             typical_seconds=30.0,
             callback=True,
+            results_live=RESULTS_LIVE_SECONDS,
             summary="makes pictures of the person on image, by a model that you choose",
             free=_FREE,
         ),
@@ -227,7 +233,7 @@ def _read_prediction(reply: Reply) -> PollOutcome:
     if not reply.ok or status is None:
         unanswered = poll_verdict(reply, _message(answer))
         wait = unanswered.retry_after
-        return Unanswered(unanswered.message, _resets_in(answer) if wait is None else wait, reply.body)
+        return replace(unanswered, retry_after=_resets_in(answer) if wait is None else wait)
     if status == "succeeded":
         outputs = _outputs(answer)
         if outputs:

@@ -123,12 +123,14 @@ _SAYINGS: Final[Mapping[Reason, str]] = {
 def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
     """A poll that got no usable answer: whatever the status is, it says nothing of the job."""
     detail = f" ({why})" if why else ""
-    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body)
+    throttled = reply.status == HTTPStatus.TOO_MANY_REQUESTS or classify(why) is Reason.THROTTLED
+    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body, throttled)
 
 
 def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:
     """A search that got no usable answer."""
-    return NotYetKnown(poll_verdict(reply, why).message)
+    found = poll_verdict(reply, why)
+    return NotYetKnown(found.message, found.retry_after, found.throttled)
 
 
 def refusal(

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from models.states import Reason
+
+#: Seconds for which a result's URL is taken to live where a provider does not say: the shortest that one does state.
+UNSTATED_LIFE_SECONDS: Final = 3600.0
 
 
 class Via(StrEnum):
@@ -84,6 +87,8 @@ class Operation:
     typical_seconds: float = 10.0
     #: Whether the submission may carry our callback URL.
     callback: bool = False
+    #: Seconds after the submission for which a result can be fetched, or asked for again.
+    results_live: float = UNSTATED_LIFE_SECONDS
     #: The option that says how many pictures are asked for (prices may be per picture).
     count: str | None = None
     #: Without such an option, how many pictures one submission makes at most; the provider says how many they are.
@@ -156,3 +161,5 @@ class OpenAttempt:
     left: float = math.inf
     #: The provider's names of the pictures that it makes, where its acceptance gave them.
     parts: tuple[str, ...] = ()
+    #: Whether the provider said before that it is done: the address of its result is asked for anew.
+    finished: bool = False

@@ -272,9 +272,11 @@ def _read_query(reply: Reply) -> PollOutcome:
             return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
         return Pending(reply.body)
     # Another code is an error of the query, which says nothing of the task: that may still be running, and is paid for.
-    if reply.ok and ends_the_job(_reason(answer), said):
+    reason = _reason(answer)
+    if reply.ok and ends_the_job(reason, said):
         return failure(f"Zhiqite: {message}", said, TABLE, reply.body)
-    return Unanswered(f"Zhiqite did not answer the query: {message}", retry_after(reply), reply.body)
+    unanswered = f"Zhiqite did not answer the query: {message}"
+    return Unanswered(unanswered, retry_after(reply), reply.body, throttled=reason is Reason.THROTTLED)
 
 
 def _understood(answer: Answer) -> bool:

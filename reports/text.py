@@ -12,6 +12,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 #: Why a job or an attempt ended as it did.
 REASONS: Mapping[str, str] = {
     Reason.BAD_INPUT: "the picture or an option is not valid",
+    Reason.INPUT_UNAVAILABLE: "an input picture could not be read, or not reached by the provider",
     Reason.NO_FACE: "no usable face in the picture",
     Reason.CONTENT: "rejected by the provider's content rules",
     Reason.PROVIDER_ERROR: "the provider failed",
@@ -35,7 +36,7 @@ REASONS: Mapping[str, str] = {
 #: Why an account accepts no jobs.
 CLOSURES: Mapping[str, str] = {
     Closure.THROTTLED: "provider asked to wait",
-    Closure.OUTAGE: "provider cannot be reached",
+    Closure.OUTAGE: "provider, or our own web or storage, cannot be reached",
     Closure.CREDIT: "account at the provider is out of credit",
     Closure.AUTH: "provider rejects the credentials",
     Closure.BUDGET: "budget is spent",

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -26,6 +27,7 @@ from sandbox.wire import Reset, Silence
 logger = logging.getLogger(__name__)
 
 GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
+NOISE = 0x5A  # what the bytes of a file are combined with, so that nothing of it is left
 LOOK_AGAIN_SECONDS = 0.02  # between two checks of a call that waits for its result
 
 #: Why a job fails that was accepted, when a fault rule says so.
@@ -98,15 +100,9 @@ class Desk:
         if rule.stage == "before" and rule.fault == "latency":
             await asyncio.sleep(rule.seconds)
         answer = await work(rule)
-        match rule.fault:
-            case "latency" if rule.stage == "after":
-                await asyncio.sleep(rule.seconds)
-            case "malformed":
-                half = bytes(answer.body)[: len(answer.body) // 2]
-                return Response(half, answer.status_code, media_type=answer.media_type)
-            case "error5xx" | "reset" | "accept_then_hang":
-                return _instead(rule)
-        return answer
+        if rule.stage == "after" and rule.fault == "latency":
+            await asyncio.sleep(rule.seconds)
+        return _afterwards(rule, answer)
 
     async def accept(
         self,
@@ -205,6 +201,18 @@ def _with_fault(rule: Rule | None, error: str | None, notes: dict[str, Any]) -> 
     return error, notes
 
 
+def _afterwards(rule: Rule, answer: Response) -> Response:
+    """Return what the client gets of an answer that was given."""
+    match rule.fault:
+        case "malformed":
+            return _damaged(answer, "half")
+        case "damaged" if answer.status_code == HTTPStatus.OK:
+            return _damaged(answer, rule.damage)
+        case "error5xx" | "reset" | "accept_then_hang":
+            return _instead(rule)
+    return answer
+
+
 def _instead(rule: Rule) -> Response:
     """Return what the client gets in place of an answer."""
     if rule.fault == "reset":
@@ -212,4 +220,17 @@ def _instead(rule: Rule) -> Response:
     if rule.fault == "accept_then_hang":
         return Silence()
     status = rule.status or 502
-    return HTMLResponse(GATEWAY_PAGE.format(f"{status} Server Error"), status)
+    headers = {"Retry-After": rule.retry_after_header()} if "retry_after" in rule.model_fields_set else None
+    return HTMLResponse(GATEWAY_PAGE.format(f"{status} Server Error"), status, headers)
+
+
+def _damaged(answer: Response, damage: str) -> Response:
+    """Return an answer whose body was damaged on its way, with the status and the type of the whole one."""
+    whole = bytes(answer.body)
+    bodies = {
+        "half": whole[: len(whole) // 2],
+        "empty": b"",
+        "html": GATEWAY_PAGE.format("Service is being maintained").encode(),
+        "noise": bytes(byte ^ NOISE for byte in whole),
+    }
+    return Response(bodies[damage], answer.status_code, media_type=answer.media_type)

@@ -21,7 +21,7 @@ CallKind = Literal["submit", "poll", "file", "token", "upload", "callback"]
 Kind = Literal[
     "latency",  # the answer comes `seconds` late: the wait is before or after acceptance
     "throttle",  # HTTP 429 with Retry-After, nothing taken
-    "error5xx",  # a gateway's HTML page with `status` (502), before or after acceptance
+    "error5xx",  # a gateway's HTML page with `status` (502), before or after acceptance; Retry-After if it is given
     "accept_then_hang",  # accepted and billed, and never an answer
     "reset",  # the TCP connection is reset, before or after acceptance
     "malformed",  # the first half of the answer, or of the file
@@ -30,6 +30,7 @@ Kind = Literal[
     "fail",  # accepted, and fails with `error`
     "withhold",  # accepted, and `pictures` of its pictures fall to the content filter
     "expired_url",  # the file's address is dead: `status` (404)
+    "damaged",  # the file is answered with HTTP 200 and `damage`
     "out_of_credit",  # refused in the provider's own way
     "auth",  # refused as with wrong credentials
     "callback_dropped",  # no callback comes
@@ -47,6 +48,7 @@ ONLY: dict[str, CallKind] = {
     "withhold": "submit",
     "out_of_credit": "submit",
     "expired_url": "file",
+    "damaged": "file",
     "callback_dropped": "callback",
     "callback_late": "callback",
     "callback_duplicated": "callback",
@@ -110,6 +112,8 @@ class Rule(BaseModel):
     #: How a failed job is reported, for providers with two forms: see the provider's module.
     form: Literal["status", "code", "http-200", "http-500", "canceled"] | None = None
     pictures: int = Field(default=1, ge=1)
+    #: What comes in place of a file: its first half, nothing, a gateway's web page, or bytes that are no picture.
+    damage: Literal["half", "empty", "html", "noise"] = "half"
 
     def retry_after_header(self) -> str:
         """Return Retry-After in the form asked for (RFC 9110, 10.2.3): whole seconds, or a date."""

@@ -46,6 +46,16 @@ class Cache(Generic[K, V]):
                 self._kept.popitem(last=False)
         return value
 
+    def get(self, key: K) -> V | None:
+        """The value of `key`, or None."""
+        kept = self._find(key)
+        return None if kept is None else kept[0]
+
+    def drop(self, key: K) -> None:
+        """Forget the value of `key`, if there is one."""
+        with self._lock:
+            self._kept.pop(key, None)
+
     def __contains__(self, key: K) -> bool:
         """Whether `key` has a value; the check counts as a use."""
         return self._find(key) is not None

@@ -103,6 +103,7 @@ RULES: Mapping[str, Callable[[random.Random], dict[str, Any]]] = {
     "late": lambda chance: {"seconds": chance.uniform(5, 80)},
     "fail": lambda chance: {"error": chance.choice(("no_face", "unreadable", "content", "internal"))},
     "expired_url": lambda chance: {"status": chance.choice((403, 404, 410))},
+    "damaged": lambda chance: {"damage": chance.choice(("half", "empty", "html", "noise"))},
     "out_of_credit": _lasting,
     "auth": _lasting,
     "callback_dropped": lambda _: {},

@@ -149,6 +149,9 @@ _FAIL = text("""
         WHEN closed_until > coalesce(cast(:sent_at AS timestamptz), clock_timestamp()) THEN 0 ELSE 1 END)
     WHERE name = :name RETURNING failures
 """)
+_HOLD_POLLS = text(f"""
+    UPDATE accounts SET polls_after = greatest(polls_after, {seconds_from_now(":seconds")}) WHERE name = :name
+""")
 _NOTES = text("SELECT name, closed_note, overridden_by, overridden_at FROM accounts")
 _LATENCY = text("SELECT latency FROM accounts WHERE name = :name")
 _KEEP_LATENCY = text("UPDATE accounts SET latency = cast(:document AS jsonb) WHERE name = :name")
@@ -262,15 +265,24 @@ def failed(
     note: str,
     retry_after: float | None = None,
     sent_at: datetime | None = None,
+    longest: float = PAUSE_CAP_SECONDS,
 ) -> None:
     """A submission failed: stop the account for as long as the provider says, or for a growing back-off.
+
+    The back-off is at most `longest` seconds.
 
     A submission sent before the account stopped (`sent_at`, by default now) belongs to the failure that stopped it: a
     hundred submissions that one outage of seconds hit must not stop the account for minutes.
     """
     failures = session.execute(_FAIL, {"name": name, "sent_at": sent_at}).scalar_one()
     backoff = THROTTLE if reason is Closure.THROTTLED else OUTAGE
-    stop_for(session, name, reason, backoff.delay(failures - 1) if retry_after is None else retry_after, note)
+    seconds = min(backoff.delay(failures - 1), longest) if retry_after is None else retry_after
+    stop_for(session, name, reason, seconds, note)
+
+
+def hold_polls(session: Session, name: str, seconds: float) -> None:
+    """Do not poll the account's provider for `seconds`; a longer wait stays."""
+    session.execute(_HOLD_POLLS, {"name": name, "seconds": seconds})
 
 
 def latencies(session: Session, name: str) -> Latencies:

@@ -23,6 +23,7 @@ from recast.settings import STACK_FILE
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
 MAX_COUNTDOWN_SECONDS = 30
+OFF = "off"  # as a value of `PUBLIC_URL_CHECK`
 MIN_PASSWORD = 8  # characters of the gallery's
 
 
@@ -56,6 +57,11 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
     #: Where providers reach our `web` process.
     public_url: str | None = None
+    #: Where workers try our links before they pay: `PUBLIC_URL` itself unless set; another address where they cannot
+    #: reach that one; `off` for not at all.
+    public_url_check: str | None = None
+    #: Whether workers ask for public addresses of pictures before they pay.
+    check_addresses: bool = True
 
     #: Concurrent task slots of one worker process.
     slots: int = Field(default=16, ge=4, le=256)
@@ -138,14 +144,19 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "public_url_check")
     @classmethod
-    def _public_url_is_http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("PUBLIC_URL must begin with http:// or https://")
-        if value is not None and "@" in urlsplit(value).netloc:
-            raise ValueError("PUBLIC_URL contains a user name or password, and providers receive it; remove them")
-        return value.rstrip("/") if value else None
+    def _public_url_is_http(cls, value: str | None, info: ValidationInfo) -> str | None:
+        name = str(info.field_name).upper()
+        if not value or (name != "PUBLIC_URL" and value == OFF):
+            return value or None
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(
+                f"{name} must begin with http:// or https://{'' if name == 'PUBLIC_URL' else ', or be off'}"
+            )
+        if "@" in urlsplit(value).netloc:
+            raise ValueError(f"{name} contains a user name or password, and providers receive it; remove them")
+        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _refuse_dangerous_combinations(self) -> Self:
@@ -166,6 +177,11 @@ class Settings(BaseSettings):
     def tries(self) -> Tries:
         """How often a job is tried by itself."""
         return Tries(self.max_attempts, min(self.max_paid_attempts, self.max_attempts))
+
+    @property
+    def links_tried_at(self) -> str | None:
+        """Where our links are tried before money is spent; None where they are not."""
+        return None if self.public_url_check == OFF else self.public_url_check or self.public_url
 
     @property
     def stack_file(self) -> Path:

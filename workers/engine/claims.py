@@ -22,6 +22,7 @@ from models.states import AttemptState
 from workers.config.accounts import Account
 from workers.engine.leases import LEASE_SECONDS
 from workers.jobs.lanes import lane_operation
+from workers.jobs.transitions import clip
 
 FULL_RETRY_SECONDS = 2.0  # a batch at its in-flight limit is checked again this often
 
@@ -45,6 +46,8 @@ class Claim:
     version: int
     #: Why no account that is used before this one takes it; None where this one comes first.
     passed_over: str | None = None
+    #: How often its inputs could not be read or uploaded.
+    input_tries: int = 0
 
     @property
     def resend(self) -> bool:
@@ -109,7 +112,7 @@ _CLAIM = text(f"""
     ), claimed AS (
         UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM locked WHERE jobs.id = locked.id
-        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version,
+        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version, input_tries,
             coalesce(expires_at < clock_timestamp(), false) AS expired
     )
     SELECT claimed.*, coalesce(last.number, 0) AS last_number, last.account AS last_account, last.state AS last_state
@@ -130,15 +133,30 @@ _UNCLAIM = text("""
     UPDATE jobs SET claimed_until = NULL WHERE id IN (
         SELECT id FROM jobs WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE)
 """)
-_WAITS = Bulk[tuple[str, float, str | None]](
-    id=("text", lambda wait: wait[0]), second=("float8", lambda wait: wait[1]), why=("text", lambda wait: wait[2])
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A claimed job that is not sent now: in how many seconds it may be claimed again, why, and whether it counts."""
+
+    job_id: str
+    seconds: float
+    why: str | None
+    #: Whether an input could not be read or uploaded.
+    tried: bool = False
+
+
+_WAITS = Bulk[Wait](
+    id=("text", lambda wait: wait.job_id), second=("float8", lambda wait: wait.seconds),
+    why=("text", lambda wait: clip(wait.why)), tried=("int", lambda wait: int(wait.tried)),
+)  # fmt: skip
 _POSTPONE = text(f"""
     WITH locked AS (
-        SELECT j.id, w.second, w.why FROM jobs j JOIN {_WAITS.table} ON w.id = j.id
+        SELECT j.id, w.second, w.why, w.tried FROM jobs j JOIN {_WAITS.table} ON w.id = j.id
         WHERE j.state = 'queued' ORDER BY j.id FOR UPDATE OF j
     )
-    UPDATE jobs SET claimed_until = NULL, error = locked.why, not_before = {seconds_from_now("locked.second")}
+    UPDATE jobs SET claimed_until = NULL, error = locked.why, not_before = {seconds_from_now("locked.second")},
+        input_tries = least(jobs.input_tries + locked.tried, 1000)
     FROM locked WHERE jobs.id = locked.id
 """)
 _AHEAD = text("""
@@ -197,6 +215,7 @@ def claim(session: Session, account: Account, number: int, ahead: Sequence[Accou
             last_account=row.last_account,
             last_state=AttemptState(row.last_state) if row.last_account == account.name else None,
             version=row.version,
+            input_tries=row.input_tries,
             passed_over=heads.passed_over.get(row.lane),
         )
         for row in rows
@@ -219,7 +238,7 @@ def unclaim(session: Session, job_ids: Sequence[str]) -> None:
         session.execute(_UNCLAIM, {"ids": sorted(job_ids)})
 
 
-def postpone(session: Session, waits: Sequence[tuple[str, float, str | None]]) -> None:
-    """Let these claimed jobs (id, seconds, why) wait before they are claimed again."""
+def postpone(session: Session, waits: Sequence[Wait]) -> None:
+    """Let these claimed jobs wait before they are claimed again."""
     if waits:
         session.execute(_POSTPONE, _WAITS.of(waits))

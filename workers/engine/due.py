@@ -36,6 +36,8 @@ class Due:
     #: Whether the look was planned for a time before the deadline: if that has passed, this is the first look since.
     in_time: bool = False
     parts: tuple[str, ...] = ()
+    #: How often the provider was asked again for a result that it had reported.
+    refetches: int = 0
 
     @classmethod
     def read(cls, row: Row[Any]) -> Due:
@@ -45,12 +47,14 @@ class Due:
 
     def for_provider(self) -> OpenAttempt:
         """What an adapter is told of it."""
-        return OpenAttempt(self.id, self.operation, self.handle, self.locator, self.age, self.left, self.parts)
+        return OpenAttempt(
+            self.id, self.operation, self.handle, self.locator, self.age, self.left, self.parts, self.refetches > 0
+        )
 
 
 #: SQL: the columns of `Due`.
 DUE = f"""
-    id, job_id, number, operation, state, handle, locator, polls, absences, callback_token,
+    id, job_id, number, operation, state, handle, locator, polls, absences, callback_token, refetches,
     clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
     coalesce(next_poll_at <= deadline_at, false) AS in_time, parts
 """

@@ -28,7 +28,7 @@ def is_late(provider: Provider, item: Due, outcome: PollOutcome) -> bool:
     """Whether an attempt must be looked up: the inbox says nothing of it, and its event may have expired."""
     if not isinstance(outcome, Pending) or outcome.look_in is not None or provider.look_up_after == math.inf:
         return False
-    return item.left <= 0 or item.age >= provider.look_up_after
+    return item.refetches > 0 or item.left <= 0 or item.age >= provider.look_up_after
 
 
 def chosen(late: Sequence[Due]) -> list[Due]:

@@ -21,6 +21,9 @@ Failed                            done        rejected | queued (may help, may b
 
 Words about the account in a final failure stop it as a refusal does, and queue the job. What is refused in words that
 nobody knows, and what a wrong key is answered with, is also counted in a row (`workers.engine.streaks`).
+
+A result that is asked for anew (`workers.engine.refetch`) is one that was reported: whatever the answer is but Done,
+the attempt is done again and the job saving, with the URLs that are known.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.spec import Operation
+from workers.accounts import admission
 from workers.accounts.latency import LATE_LOOKS, next_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
@@ -74,6 +78,8 @@ class Trouble:
     note: str
     seconds: float | None = None
     lasting: bool = False
+    #: The longest back-off.
+    longest: float = admission.PAUSE_CAP_SECONDS
     #: When the submission went out that met it; None where it met none.
     sent_at: datetime | None = None
 
@@ -104,6 +110,8 @@ class Effects:
     evidence: Evidence | None = None
     #: Handles of uploads that the provider no longer knows, it seems: the next job uploads anew.
     forgotten: tuple[str, ...] = ()
+    #: Seconds for which the account's provider is not to be polled.
+    hold: float = 0.0
     #: Pictures of the job that were stored.
     stored: tuple[Stored, ...] = ()
     #: That the job is not saved yet.
@@ -273,6 +281,25 @@ def after_poll(
     due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, tries: Tries
 ) -> Effects:
     """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
+    effects = _after_poll(due, operation, account, outcome, interval=interval, tries=tries)
+    return _held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
+
+
+def _held_back(effects: Effects, account: Account, outcome: Unanswered | NotYetKnown) -> Effects:
+    """A provider that wants fewer requests means the account's, and not one job's."""
+    wait = outcome.retry_after
+    if outcome.throttled:
+        trouble = Trouble(Closure.THROTTLED, outcome.message, wait)
+        return replace(effects, hold=admission.THROTTLE.first if wait is None else wait, trouble=trouble)
+    # Past the deadline there is nothing left to ask for.
+    return effects if wait is None else replace(effects, hold=min(wait, account.deadline))
+
+
+def _after_poll(
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, tries: Tries
+) -> Effects:
+    if due.refetches and due.state is AttemptState.RUNNING and not (isinstance(outcome, Done) and outcome.outputs):
+        return _asked_in_vain(due, outcome)
     if isinstance(outcome, Done):
         return _done(due.id, due.job_id, operation, outcome, polled=True, late=due.state is AttemptState.EXPIRED)
     if isinstance(outcome, Failed):
@@ -303,6 +330,18 @@ def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval
     )  # fmt: skip
 
 
+def _asked_in_vain(due: Due, outcome: PollOutcome) -> Effects:
+    """The provider reported a result before, and names none now: what it said then still holds."""
+    message = getattr(outcome, "message", None)
+    return Effects(
+        AttemptMove(due.id, AttemptState.DONE, _IS_RUNNING, error=message, polled=True),
+        JobMove(due.job_id, JobState.SAVING, error=message, expected=_IN_WORK),
+    )
+
+
+_IS_RUNNING = frozenset({AttemptState.RUNNING})
+
+
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:
     # A result that was paid for may still come, and a few late polls are cheap.
     late = int(-due.left // account.deadline)
@@ -321,6 +360,11 @@ _LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
 
 def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:
     """What a search for an unclear submission changes; `provable`: a search or a callback may still find it."""
+    effects = _after_locate(due, account, outcome, provable=provable, tries=tries)
+    return _held_back(effects, account, outcome) if isinstance(outcome, NotYetKnown) else effects
+
+
+def _after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:
     if isinstance(outcome, Found):
         return Effects(
             AttemptMove(

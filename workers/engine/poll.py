@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.engine import look_ups, provider_calls
 from workers.engine.batch_writer import BatchWriter
+from workers.engine.blame import blames_input, judged, with_links
 from workers.engine.due import DUE, Due
 from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
@@ -49,7 +50,11 @@ _BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC
 
 _OF_ACCOUNT = "FROM attempts WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[]))"
 _FIRST = "ORDER BY next_poll_at LIMIT :number"
-_DUE = text(f"SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp() {_FIRST}")
+_HELD = "(SELECT polls_after FROM accounts WHERE name = :account)"
+_DUE = text(f"""
+    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp()
+        AND coalesce({_HELD}, '-infinity') <= clock_timestamp() {_FIRST}
+""")
 # An inbox is read for all attempts of the account at once, whichever of them is due.
 _OPEN = text(f"""
     SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL
@@ -58,10 +63,14 @@ _OPEN = text(f"""
 _INBOX_TURN = text(f"""
     UPDATE accounts SET inbox_at = clock_timestamp()
     WHERE name = :account AND (inbox_at IS NULL OR inbox_at <= {seconds_ago(":every")})
+        AND coalesce(polls_after, '-infinity') <= clock_timestamp()
     RETURNING name
 """)
 _INBOX_READ = text("UPDATE accounts SET inbox_at = clock_timestamp() WHERE name = :account")
-_NEXT = text(f"SELECT {until('min(next_poll_at)')} {_OF_ACCOUNT} AND next_poll_at IS NOT NULL")
+_NEXT = text(f"""
+    SELECT CASE WHEN count(*) > 0 THEN {until(f"greatest(min(next_poll_at), {_HELD})")} END
+    {_OF_ACCOUNT} AND next_poll_at IS NOT NULL
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,7 @@ class PollPump:
         if provider.POLL_MANY > 1:
             # Counted from the call's end: a slow call and a quick one after it must not meet at the provider.
             await self._runtime.adb(self._inbox_read)
+        answers = {**answers, **await self._judged(chunk, answers)}
         outcomes = {item.id: answers.get(item.id, Pending()) for item in chunk}
         late = {item.id: item for item in chunk if look_ups.is_late(provider, item, outcomes[item.id])}
         for item in chunk:
@@ -203,6 +213,19 @@ class PollPump:
     def _polled(self, item: Due, outcome: PollOutcome, writer: BatchWriter[_Answered]) -> None:
         self._say("polled", item, outcome)
         writer.put(_Answered(item, outcome))
+
+    async def _judged(
+        self, chunk: Sequence[Due], answers: Mapping[uuid.UUID, PollOutcome]
+    ) -> dict[uuid.UUID, PollOutcome]:
+        """The answers that blame a picture which the provider got by a link of ours, judged anew."""
+        blamed = [item for item in chunk if blames_input(answers.get(item.id))]
+        if not blamed:
+            return {}
+        jobs = {(item.job_id, item.operation) for item in blamed}
+        linked = await self._runtime.adb(with_links, self._account, jobs)
+        return {
+            item.id: await judged(answers[item.id], self._runtime.own_web) for item in blamed if item.job_id in linked
+        }
 
     def _inbox_read(self, session: Session) -> None:
         session.execute(_INBOX_READ, {"account": self._account.name})

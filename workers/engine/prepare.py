@@ -13,13 +13,16 @@ from sqlalchemy.orm import Session
 
 from models.fragments import seconds_ago, seconds_from_now
 from models.states import ACCOUNT_REASONS, REJECTING_REASONS, Closure, JobState, Reason
-from providers.outcomes import Refused, Throttled, Unclear
+from providers.outcomes import Refused, Throttled
 from providers.protocol import NotSentError, Provider, UnclearError, UploadError
 from providers.spec import Fit, FittedOptions, Input, Need, Order, Via
+from workers.backoff import Backoff
 from workers.config.accounts import Account
 from workers.engine.begin import Ready
+from workers.engine.blame import gives_links
 from workers.engine.claims import Claim
 from workers.engine.listed import UnlistedError, check_listed
+from workers.engine.looks import OwnWebError, insisted
 from workers.engine.outcomes import Trouble
 from workers.engine.runtime import Runtime
 from workers.http.client import TooLargeError
@@ -33,13 +36,17 @@ from workers.images.inputs import (
     InputTroubleError,
     LoadedImage,
     NoFaceInputError,
+    OwnStorageError,
     load_image,
 )
 from workers.images.uris import is_remote
 from workers.jobs.moves import JobMove
 
-TROUBLE_WAIT_SECONDS = 15.0  # before a job whose input could not be read just now is claimed again
 FRESH_UPLOAD_SECONDS = 60.0  # a younger upload that is refused is not forgotten but wrong, and is not made again
+INPUT_AGAIN = Backoff(first=5.0, cap=60.0)  # before a job whose input could not be read just now is claimed again
+INPUT_TRIES = 7  # about three minutes: a server that restarts is back by then, and every run ends
+UPLOAD_TRIES = 12  # the account stops between them, so that an outage of half an hour costs no job
+OWN_WEB_LONGEST_SECONDS = 30.0  # between two looks at our own web: they cost nothing
 
 log = structlog.get_logger()
 
@@ -67,6 +74,8 @@ class Prepared:
 
     ready: Ready
     order: Order
+    #: Whether the provider gets a picture by a link of ours.
+    links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,10 @@ class Unready:
 
     job: JobMove
     trouble: Trouble | None = None
+    #: Whether an input could not be read or uploaded, which counts.
+    tried: bool = False
+    #: Seconds for which the provider wants no other request of the account.
+    hold: float = 0.0
 
 
 async def prepare(
@@ -100,32 +113,58 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
     try:
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:
-        return _not_uploaded(claim, error.outcome)
+        return _not_uploaded(claim, error)
     except UnlistedError as error:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.BAD_INPUT, str(error), _QUEUED))
     except NoFaceInputError as error:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.NO_FACE, str(error), _QUEUED))
     except (BadInputError, ForbiddenAddressError, TooLargeError, DeadUrlError) as error:
         return Unready(JobMove(claim.job_id, JobState.REJECTED, Reason.BAD_INPUT, str(error), _QUEUED))
-    except (InputTroubleError, TransientDownloadError, NotSentError, UnclearError) as error:
+    except (OwnWebError, OwnStorageError) as error:
+        return _later(claim, str(error), Trouble(Closure.OUTAGE, str(error), longest=OWN_WEB_LONGEST_SECONDS))
+    except (InputTroubleError, TransientDownloadError) as error:
         log.warning("input_not_ready", job=claim.job_id, error=str(error))
-        return _later(claim, str(error))
+        return _counted(claim, Reason.INPUT_UNAVAILABLE, str(error), INPUT_TRIES)
+    except (NotSentError, UnclearError) as error:
+        # Nothing but uploads is sent to the provider here, and they cost nothing.
+        message = f"{_NOT_UPLOADED}: {error.cause}"
+        log.warning("input_not_ready", job=claim.job_id, error=message)
+        return _later(claim, message, Trouble(Closure.OUTAGE, message))
 
 
-def _not_uploaded(claim: Claim, outcome: Refused | Throttled | Unclear) -> Unready:
+def _not_uploaded(claim: Claim, error: UploadError) -> Unready:
     """An upload that the provider did not accept. Uploads cost nothing, so all but a bad picture is tried again."""
-    if isinstance(outcome, Throttled):
-        return _later(claim, outcome.message, Trouble(Closure.THROTTLED, outcome.message, outcome.retry_after))
+    outcome, message = error.outcome, f"{_NOT_UPLOADED}: {error.outcome.message}"
     if isinstance(outcome, Refused) and outcome.reason in REJECTING_REASONS:
-        return Unready(JobMove(claim.job_id, JobState.REJECTED, outcome.reason, outcome.message, _QUEUED))
+        return Unready(JobMove(claim.job_id, JobState.REJECTED, outcome.reason, message, _QUEUED))
     if isinstance(outcome, Refused) and outcome.reason in ACCOUNT_REASONS:
-        return _later(claim, outcome.message, Trouble(Closure(outcome.reason), outcome.message, lasting=True))
-    return _later(claim, outcome.message)
+        return _later(claim, message, Trouble(Closure(outcome.reason), message, lasting=True))
+    if isinstance(outcome, Refused):
+        return _counted(claim, outcome.reason, message, INPUT_TRIES)
+    hold = error.retry_after or 0.0
+    if isinstance(outcome, Throttled):
+        wait = error.retry_after if outcome.retry_after is None else outcome.retry_after
+        return _later(claim, message, Trouble(Closure.THROTTLED, message, wait), hold=wait or hold)
+    # It may be the picture all the same, so these are counted as well.
+    trouble = Trouble(Closure.OUTAGE, message, error.retry_after)
+    return replace(_counted(claim, Reason.PROVIDER_ERROR, message, UPLOAD_TRIES, wait=0.0), trouble=trouble, hold=hold)
 
 
-def _later(claim: Claim, message: str, trouble: Trouble | None = None) -> Unready:
-    wait = 0.0 if trouble else TROUBLE_WAIT_SECONDS  # a stopped account waits already
-    return Unready(JobMove(claim.job_id, JobState.QUEUED, None, message, _QUEUED, wait=wait), trouble)
+_NOT_UPLOADED = "the picture could not be uploaded"
+
+
+def _counted(claim: Claim, reason: Reason, message: str, tries: int, wait: float | None = None) -> Unready:
+    """A job that is tried again later, and fails for `reason` when that was done often enough."""
+    if claim.input_tries + 1 >= tries:
+        said = f"{message}; tried {tries} times"
+        return Unready(JobMove(claim.job_id, JobState.FAILED, reason, said, _QUEUED))
+    wait = INPUT_AGAIN.delay(claim.input_tries) if wait is None else wait
+    return Unready(JobMove(claim.job_id, JobState.QUEUED, None, message, _QUEUED, wait=wait), tried=True)
+
+
+def _later(claim: Claim, message: str, trouble: Trouble, hold: float = 0.0) -> Unready:
+    # The account is stopped, so the job need not wait by itself.
+    return Unready(JobMove(claim.job_id, JobState.QUEUED, None, message, _QUEUED), trouble, hold=hold)
 
 
 _QUEUED = frozenset({JobState.QUEUED})
@@ -160,7 +199,7 @@ async def _prepared(runtime: Runtime, account: Account, provider: Provider, clai
         locator=provider.locator(order),
         callback_token=token,
     )
-    return Prepared(ready, order)
+    return Prepared(ready, order, gives_links(operation, pictures))
 
 
 async def _input(
@@ -169,13 +208,7 @@ async def _input(
     fit = order.options.fit if isinstance(order.options, FittedOptions) else Fit.REJECT
     spec = ImageSpec(need, fit, account.check_face)
     if need.via is Via.URL:
-        if not is_remote(uri):
-            return await runtime.in_thread(runtime.inputs.link, role, uri, spec)
-        if need.exact:
-            return await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
-        if account.check_face:
-            await _load(runtime, account, role, uri, spec)
-        return Input(url=uri)
+        return await _linked(runtime, account, role, uri, spec)
     loaded = await _load(runtime, account, role, uri, spec)
     known = loaded.known
     if need.via is Via.BYTES:
@@ -192,14 +225,34 @@ async def _input(
     return replace(known, handle=handle)
 
 
-async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: ImageSpec) -> LoadedImage:
-    data = await fetch(runtime.downloads(account), uri, max_bytes=MAX_INPUT_BYTES) if is_remote(uri) else None
+async def _linked(runtime: Runtime, account: Account, role: str, uri: str, spec: ImageSpec) -> Input:
+    """A picture as an address that the provider can fetch, which was looked at."""
+    if is_remote(uri) and not spec.need.exact:
+        if account.check_face:
+            await _load(runtime, account, role, uri, spec)
+        elif runtime.settings.check_addresses:
+            async with runtime.one_at_a_time(f"look:{account.name}:{uri}"):
+                await runtime.addresses.require(runtime.downloads(account), account.name, uri)
+        return Input(url=uri)
+    if is_remote(uri):
+        made = await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
+    else:
+        made = await runtime.in_thread(runtime.inputs.link, role, uri, spec)
+    await runtime.own_web.require(made.url)
+    return made
 
-    def made_ready() -> LoadedImage:
+
+async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: ImageSpec) -> LoadedImage:
+    def made_ready(data: bytes | None) -> LoadedImage:
         loaded = runtime.inputs.read(role, uri) if data is None else load_image(role, uri, data)
         return runtime.inputs.ready(role, uri, loaded, spec)
 
-    return await runtime.in_thread(made_ready)
+    if not is_remote(uri):
+        return await runtime.in_thread(made_ready, None)
+    client = runtime.downloads(account)
+    data = await insisted(lambda: fetch(client, uri, max_bytes=MAX_INPUT_BYTES))
+
+    return await runtime.in_thread(made_ready, data)
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:

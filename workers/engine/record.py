@@ -55,14 +55,7 @@ def record(
     """
     if account is not None:
         effects = streaks.settled(session, account, effects, key)
-        settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
-    if account and any(
-        effect.attempt and (effect.attempt.free or effect.attempt.cost is not None) for effect in effects
-    ):
-        admission.resume_for_budget(session, account)  # money may come back: more was booked than is billed
-    forgotten = [handle for effect in effects for handle in effect.forgotten]
-    if forgotten:
-        session.execute(_FORGET, {"account": account, "handles": forgotten})
+        _settle_account(session, account, effects, opened=opened)
     moved = move_attempts(session, [effect.attempt for effect in effects if effect.attempt])
     _keep(session, effects)
     valid = [effect for effect in effects if effect.attempt is None or effect.attempt.id in moved]
@@ -81,6 +74,17 @@ def record(
         ],
     )  # fmt: skip
     return recorded(session, [effect.attempt for effect in valid if effect.attempt], jobs)
+
+
+def _settle_account(session: Session, account: str, effects: Sequence[Effects], *, opened: bool) -> None:
+    settle_admission(session, account, [effect.trouble for effect in effects if effect.trouble], opened=opened)
+    hold_polls(session, account, [effect.hold for effect in effects])
+    moves = [effect.attempt for effect in effects if effect.attempt]
+    if any(move.free or move.cost is not None for move in moves):
+        admission.resume_for_budget(session, account)  # money may come back: more was booked than is billed
+    forgotten = [handle for effect in effects for handle in effect.forgotten]
+    if forgotten:
+        session.execute(_FORGET, {"account": account, "handles": forgotten})
 
 
 def _job_move(move: JobMove, attempt: AttemptMove | None, moved: Mapping[uuid.UUID, AttemptMoved]) -> JobMove:
@@ -111,7 +115,14 @@ def settle_admission(session: Session, account: str, troubles: Sequence[Trouble]
     # A group's troubles have one cause: they count as one failure, with the longest wait that was asked for.
     worst = max(troubles, key=lambda trouble: trouble.seconds or 0.0)
     last = max((trouble.sent_at for trouble in troubles if trouble.sent_at), default=None)
-    admission.failed(session, account, worst.reason, worst.note, worst.seconds, last)
+    admission.failed(session, account, worst.reason, worst.note, worst.seconds, last, worst.longest)
+
+
+def hold_polls(session: Session, account: str, seconds: Sequence[float]) -> None:
+    """Leave the account's provider alone for the longest of these waits."""
+    longest = max(seconds, default=0.0)
+    if longest > 0:
+        admission.hold_polls(session, account, longest)
 
 
 def recorded(session: Session, attempts: Sequence[AttemptMove], jobs: Sequence[Moved]) -> Recorded:

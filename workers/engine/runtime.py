@@ -25,6 +25,7 @@ from workers.accounts.tokens import StoredSessions
 from workers.config.accounts import Account, AccountsError, load
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
+from workers.engine.looks import OwnWeb, PublicAddresses, own_hosts
 from workers.http.client import HttpClient, build_client
 from workers.http.recorder import Recorder
 from workers.http.redaction import Redacted, secrets_of
@@ -63,6 +64,11 @@ class Runtime(Database):
         self._providers: dict[str, Provider] = {}
         self._downloads: dict[str, HttpClient] = {}
         self._webhook_client: HttpClient | None = None
+        self._own_client: HttpClient | None = None
+        #: What was seen at public addresses of pictures.
+        self.addresses = PublicAddresses()
+        #: Our own web, as providers reach it.
+        self.own_web = OwnWeb(settings, lambda: self.own_client)
         self._clients: list[HttpClient] = []
 
     @cached_property
@@ -149,6 +155,13 @@ class Runtime(Database):
         if self._webhook_client is None:
             self._webhook_client = self._client(Guard(self.settings.webhook_hosts))
         return self._webhook_client
+
+    @property
+    def own_client(self) -> HttpClient:
+        """The HTTP client for our own web; call on the loop."""
+        if self._own_client is None:
+            self._own_client = self._client(Guard(own_hosts(self.settings)))
+        return self._own_client
 
     def _client(self, guard: Guard) -> HttpClient:
         client = build_client(guard, max_connections=self.settings.connections)

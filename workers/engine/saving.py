@@ -26,8 +26,11 @@ class Saving:
     kind: str
     attempt_id: uuid.UUID
     account: str
+    operation: str
     outputs: Sequence[Mapping[str, Any]]
+    #: How often the provider was asked for them anew.
     refetches: int
+    #: Seconds since the provider took the job.
     age: float
 
 
@@ -61,7 +64,7 @@ class Postponed:
 _SAVING = "j.state = 'saving'"
 _FREE = f"{_SAVING} AND {unclaimed('j')}"
 _OUTPUTS = "attempts.number > claimed.former_attempts AND state = 'done' AND outputs IS NOT NULL"
-_FINISHED = last_attempt("claimed.id", "id, account, outputs, refetches, finished_at", _OUTPUTS)
+_FINISHED = last_attempt("claimed.id", "id, account, operation, outputs, refetches, accepted_at, sent_at", _OUTPUTS)
 _CLAIM = text(f"""
     WITH chosen AS (
         SELECT id FROM jobs j WHERE {_FREE} ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
@@ -69,8 +72,8 @@ _CLAIM = text(f"""
         UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id, jobs.kind, jobs.former_attempts
     )
-    SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.outputs, last.refetches,
-        {since("last.finished_at")} AS age
+    SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.operation, last.outputs,
+        last.refetches, {since("coalesce(last.accepted_at, last.sent_at)")} AS age
     FROM claimed JOIN LATERAL {_FINISHED} last ON true
 """)
 _WAITING_IN = text(f"""

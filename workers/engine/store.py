@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from models.states import AttemptState, JobState, Reason
+from models.states import JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
 from workers.config.accounts import AccountsError
@@ -25,6 +25,7 @@ from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
 from workers.engine.outcomes import Effects
 from workers.engine.record import Recorded, record
+from workers.engine.refetch import asked_anew, not_obtained
 from workers.engine.runtime import Runtime
 from workers.engine.saving import Postponed, Saving, Stored, claim, next_claim_in
 from workers.engine.slice import Slice
@@ -37,14 +38,12 @@ from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.storage import StorageError
 from workers.images.thumbnails import thumbnail
 from workers.images.verify import BadPictureError, inspect, verify
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
 TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
-GIVE_UP_SECONDS = 3600.0  # after this long without success the provider's URL counts as dead
 POSTPONE_SECONDS = 20.0
-REFETCHES = 1  # a dead URL is asked for once more; then the job is lost
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
@@ -108,31 +107,44 @@ class StorePump:
             log.debug("stored", job=saving.job_id, account=saving.account, pictures=len(stored))
             await hold_here("stored")
             effects = _succeeded(saving, stored)
+        except (ForbiddenAddressError, TooLargeError) as error:
+            # A setting forbids it: no other try would end differently before a person changes that.
+            effects = not_obtained(saving, Reason.BAD_OUTPUT, f"the provider's file cannot be used: {error}")
+        except BadPictureError as error:
+            log.warning("result_damaged", job=saving.job_id, error=str(error))
+            effects = asked_anew(saving, Reason.BAD_OUTPUT, f"the provider's file cannot be used: {error}")
         except DeadUrlError as error:
-            effects = _dead(saving, str(error))
-        except (BadPictureError, ForbiddenAddressError, TooLargeError) as error:
-            effects = _unusable(saving, f"the provider's file cannot be used: {error}")
-        except (TransientDownloadError, StorageError, AccountsError) as error:
+            log.warning("result_url_dead", job=saving.job_id, error=str(error))
+            effects = asked_anew(saving, Reason.LOST, f"its URL does not work: {error}")
+        except TransientDownloadError as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
-            given_up = saving.age > GIVE_UP_SECONDS and isinstance(error, TransientDownloadError)
-            effects = (_dead if given_up else _later)(saving, str(error))
+            effects = self._later_while_it_lives(saving, str(error))
+        except (StorageError, AccountsError) as error:
+            log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
+            effects = _later(saving, str(error))
         except Exception as error:
             log.exception("saving_failed", job=saving.job_id)
             effects = _later(saving, f"{type(error).__name__}: {error}")
         writer.put(_Saved(saving, effects))
 
+    def _later_while_it_lives(self, saving: Saving, message: str) -> Effects:
+        """Try the same URL later, or ask for another one when the provider may have removed the file by now."""
+        life = self._runtime.account(saving.account).adapter.OPERATIONS[saving.operation].results_live
+        return _later(saving, message) if saving.age < life else asked_anew(saving, Reason.LOST, message)
+
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
         cap = self._runtime.settings.max_result_bytes
         for step in range(TRIES):
+            if step:
+                await asyncio.sleep(TRY_AGAIN.delay(step - 1))
             try:
                 data = await fetch(client, str(output["url"]), max_bytes=cap)
-                break
-            except TransientDownloadError:
+                return await self._runtime.in_thread(self._keep, saving, index, data, output.get("facts") or {})
+            except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
-                await asyncio.sleep(TRY_AGAIN.delay(step))
-        return await self._runtime.in_thread(self._keep, saving, index, data, output.get("facts") or {})
+        raise AssertionError("the last try returns or raises")
 
     def _keep(self, saving: Saving, index: int, original: bytes, facts: Mapping[str, Any]) -> Stored:
         settings, picture = self._runtime.settings, verify(original)
@@ -165,25 +177,10 @@ def _digest(data: bytes) -> str:
 
 
 _SAVING = frozenset({JobState.SAVING})
-_DONE = frozenset({AttemptState.DONE})
 
 
 def _succeeded(saving: Saving, stored: Sequence[Stored]) -> Effects:
     return Effects(job=JobMove(saving.job_id, JobState.SUCCEEDED, expected=_SAVING), stored=tuple(stored))
-
-
-def _unusable(saving: Saving, message: str) -> Effects:
-    return Effects(job=JobMove(saving.job_id, JobState.FAILED, Reason.BAD_OUTPUT, message))
-
-
-def _dead(saving: Saving, message: str) -> Effects:
-    if saving.refetches < REFETCHES:
-        again = AttemptMove(
-            saving.attempt_id, AttemptState.RUNNING, _DONE, error=message, poll_in=0.0, refetch=True
-        )  # fmt: skip
-        return Effects(again, JobMove(saving.job_id, JobState.RUNNING, expected=_SAVING))
-    lost = f"the result was paid for, but its URL no longer works: {message}"
-    return Effects(job=JobMove(saving.job_id, JobState.FAILED, Reason.LOST, lost))
 
 
 def _later(saving: Saving, message: str) -> Effects:
@@ -199,4 +196,5 @@ def _write(session: Session, saved: Sequence[_Saved]) -> tuple[Recorded, list[st
 
 
 def _write_fallback(session: Session, item: _Saved, error: Exception) -> None:
-    record(session, None, [_unusable(item.saving, f"the result could not be recorded: {type(error).__name__}")])
+    message = f"the result could not be recorded: {type(error).__name__}"
+    record(session, None, [not_obtained(item.saving, Reason.BAD_OUTPUT, message)])

@@ -22,11 +22,12 @@ from workers.accounts.latency import Latencies
 from workers.config.accounts import Account, ahead_of
 from workers.engine import begin, claims, provider_calls
 from workers.engine.batch_writer import BatchWriter
+from workers.engine.blame import blames_input, judged
 from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
 from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, after_submit
 from workers.engine.prepare import Prepared, Unready, prepare
-from workers.engine.record import Recorded, record, recorded, settle_admission
+from workers.engine.record import Recorded, hold_polls, record, recorded, settle_admission
 from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime
 from workers.engine.slice import PATIENCE_SECONDS, Slice
@@ -168,8 +169,11 @@ class SubmitPump:
 
         def write(session: Session) -> Recorded:
             settle_admission(session, self._account.name, [item.trouble for item in unready if item.trouble])
-            waiting = [item.job for item in unready if item.job.to is JobState.QUEUED]
-            claims.postpone(session, [(move.job_id, move.wait, move.error) for move in waiting])
+            hold_polls(session, self._account.name, [item.hold for item in unready])
+            waiting = [(item.job, item.tried) for item in unready if item.job.to is JobState.QUEUED]
+            claims.postpone(
+                session, [claims.Wait(move.job_id, move.wait, move.error, tried) for move, tried in waiting]
+            )
             ending = [item.job for item in unready if item.job.to is not JobState.QUEUED]
             return recorded(session, (), move_jobs(session, ending))
 
@@ -193,6 +197,8 @@ class SubmitPump:
             "submitted", job=claim.job_id, attempt=claim.number, account=self._account.name,
             operation=claim.operation, outcome=type(outcome).__name__,
         )  # fmt: skip
+        if blames_input(outcome) and item.links:
+            outcome = await judged(outcome, self._runtime.own_web)
         await hold_here("answered")
         operation = self._account.operations[claim.operation]
         reused = tuple(picture.handle for picture in item.order.inputs.values() if picture.reused and picture.handle)

@@ -1,6 +1,7 @@
 """The HTTP client: one request, sent once, and an exact answer to whether it was sent.
 
     NotSentError (providers.protocol)           provably not received
+    +-- UnreachableError (providers.protocol)   there is no such host, or nothing listens there
     +-- ForbiddenAddressError               (workers.http.ssrf) refused by ourselves
     UnclearError (providers.protocol)           it was, or may have been, written, and no complete answer came
     +-- TooLargeError                       an answer came that is longer than the caller reads
@@ -14,6 +15,8 @@ is not used.
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -33,7 +36,7 @@ from providers.http import (
     TimeoutException,
     UnsupportedProtocol,
 )
-from providers.protocol import MAX_ANSWER_BYTES, NotSentError, Reply, UnclearError
+from providers.protocol import MAX_ANSWER_BYTES, NotSentError, Reply, UnclearError, UnreachableError
 from workers.http.exchange import Exchange, NotWrittenError, Stage, clock, current
 from workers.http.redaction import shown_url
 from workers.http.ssrf import Guard
@@ -183,9 +186,27 @@ def _verdict(exchange: Exchange, request: Request, error: Exception) -> NotSentE
     if exchange.stage is Stage.CONNECTING and exchange.forbidden is not None:
         return exchange.forbidden
     if exchange.stage is Stage.CONNECTING or (exchange.stage is Stage.NEW and isinstance(error, _NEVER_CONNECTED)):
-        return NotSentError(f"{_name(request)}: not sent: {_reason(error, 'no connection in time')}")
-    late = f"no complete answer within {exchange.timeout:g} s"
-    return UnclearError(f"{_name(request)}: may have been received: {_reason(error, late)}")
+        kind = UnreachableError if _nobody_there(error, request.url.host) else NotSentError
+        why = _reason(error, "no connection in time")
+        return kind(f"{_name(request)}: not sent: {why}", f"{_name(request)}: {why}")
+    why = _reason(error, f"no complete answer within {exchange.timeout:g} s")
+    return UnclearError(f"{_name(request)}: may have been received: {why}", f"{_name(request)}: {why}")
+
+
+def _nobody_there(error: BaseException, host: str) -> bool:
+    """Whether the name does not exist or the connection was refused; a name server that fails proves neither."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ConnectionRefusedError) or getattr(found, "errno", None) == errno.ECONNREFUSED:
+            return True
+        if isinstance(found, socket.gaierror) and (found.errno in _NO_SUCH_NAME or host.endswith(_NEVER_A_NAME)):
+            return True
+        found = getattr(found, "os_error", None) or found.__cause__
+    return False
+
+
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+_NEVER_A_NAME = ".invalid"  # RFC 6761, 6.4: no such name exists, whatever a name server has to say
 
 
 def _reason(error: BaseException, timed_out: str) -> str:

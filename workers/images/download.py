@@ -1,9 +1,10 @@
-"""Downloads of finished pictures from the URLs that providers give.
+"""Downloads of pictures from the URLs that providers and jobs give, and looks at whether there is one to download.
 
     Exception
     +-- DownloadError
     |   +-- DeadUrlError             the server refused: the URL expired or never existed; a fresh one may work
     |   +-- TransientDownloadError   the same URL may work later
+    |       +-- NobodyThereError     there is no such host, or nothing listens there
     +-- TooLargeError                (of `workers.http.client`) the file is over the cap
     +-- ForbiddenAddressError        (of `workers.http.ssrf`) the URL, or a redirect, leads to a private address
 
@@ -14,12 +15,14 @@ wrong about both (Qolaba's published backend stores JPEG bytes under ``.webp``).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 from providers.http import InvalidURL, Request, Response
-from providers.protocol import NotSentError, UnclearError
+from providers.protocol import NotSentError, UnclearError, UnreachableError
 from workers.http.client import HttpClient, TooLargeError, read_body
 from workers.http.exchange import clock
 from workers.http.ssrf import BadUrlError, ForbiddenAddressError
@@ -28,6 +31,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024  # a 20-megapixel photo as PNG takes about 4
 TIMEOUT_SECONDS: Final = 60.0  # for the file with all its redirects: 64 MiB at 9 Mbit/s
 # A dead link must not keep all places of a store pump for a minute; files come from fast stores, or not at all.
 SILENCE_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 10.0  # a server that is slower than this with one byte keeps a provider waiting as well
 MAX_REDIRECTS: Final = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,8 +47,18 @@ _PASSING = frozenset(
 )
 
 
+_FIRST_BYTE: Final = {"Range": "bytes=0-0"}
+_GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+#: Of a look: a part, or a file too short for the part that was asked for.
+_SOMETHING = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+
+
 class DownloadError(Exception):
-    """A file could not be fetched."""
+    """A file could not be fetched; `status` is what the server answered, where it did."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DeadUrlError(DownloadError):
@@ -53,6 +67,24 @@ class DeadUrlError(DownloadError):
 
 class TransientDownloadError(DownloadError):
     """The server or the network failed; the same URL may work later."""
+
+
+class NobodyThereError(TransientDownloadError):
+    """There is no such host, or nothing listens at its address."""
+
+
+async def look(client: HttpClient, url: str) -> None:
+    """Ask for the first byte of `url`, to see that there is something; servers that dislike this get a plain GET.
+
+    Raises:
+        DeadUrlError, TransientDownloadError, ForbiddenAddressError: as for `fetch`.
+    """
+    try:
+        await _get(client, _request(url, _FIRST_BYTE), None, LOOK_SECONDS)
+    except (DeadUrlError, TransientDownloadError) as error:
+        if isinstance(error, NobodyThereError) or error.status in _GONE:
+            raise
+        await _get(client, _request(url), None, LOOK_SECONDS)
 
 
 async def fetch(
@@ -73,15 +105,23 @@ async def fetch(
     Raises:
         DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as listed above.
     """
-    deadline = clock() + timeout
+    return await _get(client, _request(url), max_bytes, timeout)
+
+
+def _request(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> Request:
     try:
-        request = Request("GET", url)
+        return Request("GET", url, headers=headers)
     except InvalidURL as error:
-        raise BadUrlError(f"the result's URL cannot be read: {error}") from None
+        raise BadUrlError(f"the URL cannot be read: {error}") from None
+
+
+async def _get(client: HttpClient, request: Request, max_bytes: int | None, seconds: float) -> bytes:
+    """The file of a request; with no `max_bytes` nothing of it is read."""
+    deadline = clock() + seconds
     for _ in range(MAX_REDIRECTS + 1):
         left = deadline - clock()
         if left <= 0:
-            raise TransientDownloadError(f"{request.url.host}: not finished within {timeout:g} s")
+            raise TransientDownloadError(f"{request.url.host}: not finished within {seconds:g} s")
         answer = await _file_or_redirect(client, request, max_bytes, left)
         if isinstance(answer, bytes):
             return answer
@@ -89,7 +129,9 @@ async def fetch(
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
 
 
-async def _file_or_redirect(client: HttpClient, request: Request, max_bytes: int, left: float) -> bytes | Request:
+async def _file_or_redirect(
+    client: HttpClient, request: Request, max_bytes: int | None, left: float
+) -> bytes | Request:
     """The file, or the request that the server redirects to, within `left` seconds."""
     try:
         async with (
@@ -97,13 +139,17 @@ async def _file_or_redirect(client: HttpClient, request: Request, max_bytes: int
             client.stream(request, timeout=left) as response,
         ):
             if response.status_code not in _REDIRECTS:
-                _require_ok(response)
+                _require_ok(response, looking=max_bytes is None)
+                if max_bytes is None:
+                    return b""
                 return await read_body(response, max_bytes, heard=partial(_heard, silence))
     except TimeoutError as error:
         message = f"{request.url.host}: no data for {SILENCE_SECONDS:g} s"
         raise TransientDownloadError(message) from error
     except (ForbiddenAddressError, TooLargeError):
         raise
+    except UnreachableError as error:
+        raise NobodyThereError(f"nobody answers there: {error.cause}") from error
     except (NotSentError, UnclearError) as error:
         raise TransientDownloadError(str(error)) from error
     return _redirected(response)
@@ -113,13 +159,13 @@ def _heard(silence: asyncio.Timeout) -> None:
     silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
 
 
-def _require_ok(response: Response) -> None:
+def _require_ok(response: Response, *, looking: bool) -> None:
     status, host = response.status_code, response.request.url.host
-    if status == HTTPStatus.OK:
+    if status == HTTPStatus.OK or (looking and status in _SOMETHING):
         return
     if 400 <= status < 500 and status not in _PASSING:  # noqa: PLR2004 - the 4xx class
-        raise DeadUrlError(f"{host} answered {status}: the URL has expired or does not exist")
-    raise TransientDownloadError(f"{host} answered {status} instead of the file")
+        raise DeadUrlError(f"{host} answered {status}: the URL has expired or does not exist", status)
+    raise TransientDownloadError(f"{host} answered {status} instead of the file", status)
 
 
 def _redirected(response: Response) -> Request:
@@ -128,6 +174,10 @@ def _redirected(response: Response) -> Request:
     if not location:
         raise TransientDownloadError(f"{host} answered {response.status_code} without a Location header")
     try:
-        return Request("GET", response.request.url.join(location))
+        return Request("GET", response.request.url.join(location), headers=_kept(response.request))
     except InvalidURL as error:
         raise BadUrlError(f"{host} redirects to a URL that cannot be read: {error}") from None
+
+
+def _kept(request: Request) -> Mapping[str, str]:
+    return _FIRST_BYTE if "range" in request.headers else {}

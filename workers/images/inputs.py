@@ -7,6 +7,7 @@ modification time stay the same.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ MAX_INPUT_BYTES = 64 * 1024 * 1024
 NOTED_SECONDS = 3600  # between two notes that a picture is in use; `prune` leaves it alone for much longer
 REMEMBERED = 4096  # pictures whose digest and link are kept; an entry takes about 1 KiB
 
+#: Errors of this machine or of a network file system, which say nothing of the file.
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EAGAIN}
+)
 _SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
@@ -43,6 +48,10 @@ class NoFaceInputError(BadInputError):
 
 class InputTroubleError(Exception):
     """A picture could not be read just now; it may be there later."""
+
+
+class OwnStorageError(InputTroubleError):
+    """Our own storage did not take a picture that is to be linked: no fault of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +111,13 @@ class Inputs:
         """Put a picture into the storage and return it as an expiring URL.
 
         Raises:
-            InputTroubleError: the storage does not answer.
+            OwnStorageError: the storage does not answer.
         """
         try:
             key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=_SUFFIXES[loaded.picture.media_type])
             url = self._storage.signed_url(key, timedelta(seconds=self._settings.media_seconds))
         except StorageError as error:
-            raise InputTroubleError(str(error)) from error
+            raise OwnStorageError(str(error)) from error
         return replace(loaded.known, url=url or self._signer.link(key, self._settings.media_seconds))
 
     def ready(self, role: str, uri: str, loaded: LoadedImage, spec: ImageSpec) -> LoadedImage:
@@ -163,8 +172,13 @@ def _identity(role: str, uri: str) -> tuple[str, object, object]:
     try:
         status = path.stat()
     except OSError as error:
-        raise BadInputError(f"{role}: {uri!r} cannot be read: {error.strerror}") from error
+        raise _unread(role, uri, error) from error
     return (uri, status.st_size, status.st_mtime_ns)
+
+
+def _unread(role: str, place: str, error: OSError) -> BadInputError | InputTroubleError:
+    kind = InputTroubleError if error.errno in _PASSING else BadInputError
+    return kind(f"{role}: {place!r} cannot be read: {error.strerror}")
 
 
 def _object_version(role: str, uri: str) -> tuple[object, object]:
@@ -187,7 +201,7 @@ def _read_file(role: str, path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_INPUT_BYTES + 1)
     except OSError as error:
-        raise BadInputError(f"{role}: {str(path)!r} cannot be read: {error.strerror}") from error
+        raise _unread(role, str(path), error) from error
     except ValueError as error:
         raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
     if len(data) > MAX_INPUT_BYTES:

@@ -78,7 +78,7 @@ def _moving(wanted: str) -> str:
             FROM wanted w JOIN locked ON locked.id = w.id
         )
         UPDATE jobs SET
-            state = w.to_state, reason = w.reason, claimed_until = NULL,
+            state = w.to_state, reason = w.reason, claimed_until = NULL, input_tries = 0,
             error = w.error || CASE WHEN w.to_state <> w.state THEN '{NO_MORE_PAID}' ELSE '' END,
             not_before = CASE WHEN w.wait > 0 AND w.to_state = 'queued' THEN {fragments.seconds_from_now("w.wait")} END,
             started_at = CASE
@@ -126,7 +126,8 @@ _MOVE_ATTEMPTS = text(f"""
         handle = coalesce(w.handle, attempts.handle), parts = coalesce(cast(w.parts AS jsonb), attempts.parts),
         cost = CASE WHEN w.free THEN 0 ELSE coalesce(w.cost, attempts.cost) END,
         accepted_at = CASE WHEN w.accepted THEN coalesce(accepted_at, clock_timestamp()) ELSE accepted_at END,
-        finished_at = CASE WHEN w.finished THEN clock_timestamp() ELSE finished_at END,
+        finished_at = CASE
+            WHEN w.finished AND (refetches = 0 OR finished_at IS NULL) THEN clock_timestamp() ELSE finished_at END,
         pending_at = CASE WHEN w.pending THEN clock_timestamp() ELSE pending_at END,
         next_poll_at = CASE
             WHEN w.poll_in IS NULL THEN NULL

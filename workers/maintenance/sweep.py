@@ -43,7 +43,9 @@ _JUDGE = text(f"""
     ) AND state = 'sending' RETURNING id
 """)
 _POLLS_WAIT = text("""
-    SELECT EXISTS (SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp())
+    SELECT EXISTS (
+        SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp()
+            AND coalesce((SELECT polls_after FROM accounts WHERE name = :name), '-infinity') <= clock_timestamp())
 """)
 _EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit")
 _UNANNOUNCED = text(f"""

@@ -105,7 +105,7 @@ def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> in
         return len(moved), waiting_for(session, moved)
 
     canceled = 0
-    for number, waited_for in _in_chunks(runtime, ids, work):
+    for number, waited_for in in_chunks(runtime, ids, work):
         announce(waited_for)
         canceled += number
     return canceled
@@ -123,7 +123,7 @@ def retry(runtime: Runtime, ids: Sequence[str]) -> int:
         session.execute(_PROLONG, {"ids": chunk, "states": list(RETRYABLE)})
         return len(move_alike(session, chunk, JobState.QUEUED, expected=RETRYABLE))
 
-    retried = sum(_in_chunks(runtime, ids, work))
+    retried = sum(in_chunks(runtime, ids, work))
     _wake_all(runtime)
     return retried
 
@@ -141,14 +141,14 @@ def pause(runtime: Runtime, which: Filter) -> Paused:
     if which.whole_batches:
         return Paused(runtime.db(_write_batches, _PAUSE_BATCHES, which), 0)
     ids = runtime.db(ids_of, replace(which, states=PAUSABLE))
-    return Paused((), sum(_in_chunks(runtime, ids, partial(_update, statement=_PARK))))
+    return Paused((), sum(in_chunks(runtime, ids, partial(_update, statement=_PARK))))
 
 
 def resume(runtime: Runtime, which: Filter) -> Paused:
     """Let jobs that fit be sent again, however they were paused; a filter of whole batches resumes those too."""
     batches = runtime.db(_write_batches, _RESUME_BATCHES, which) if which.whole_batches or not which.named else ()
     ids = runtime.db(ids_of, which, _PARKED_ONES)
-    resumed = sum(_in_chunks(runtime, ids, partial(_update, statement=_UNPARK)))
+    resumed = sum(in_chunks(runtime, ids, partial(_update, statement=_UNPARK)))
     _wake_all(runtime)
     return Paused(batches, resumed)
 
@@ -179,7 +179,7 @@ def settle(
 
 def set_priority(runtime: Runtime, ids: Sequence[str], priority: int) -> int:
     """Give queued jobs another priority; the higher goes first within its batch, and single jobs before batches."""
-    return sum(_in_chunks(runtime, ids, partial(_update, statement=_SET_PRIORITY, priority=priority)))
+    return sum(in_chunks(runtime, ids, partial(_update, statement=_SET_PRIORITY, priority=priority)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def reroute(runtime: Runtime, ids: Sequence[str], to: Account, *, dry_run: bool 
     """Pin queued jobs to account `to`, where it can do what they ask; the others stay where they are."""
     ways: list[_Way] = []
     problems: Counter[str] = Counter()
-    for found, wrong in _in_chunks(runtime, ids, partial(_reroute, to=to, reach=runtime.reach, dry_run=dry_run)):
+    for found, wrong in in_chunks(runtime, ids, partial(_reroute, to=to, reach=runtime.reach, dry_run=dry_run)):
         ways += found
         problems += wrong
     if not dry_run:
@@ -271,8 +271,8 @@ def _update(session: Session, ids: Sequence[str], *, statement: TextClause, **va
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Sequence[str]], T]) -> Iterator[T]:
-    """What `work` answers for each chunk, a few transactions at a time."""
+def in_chunks(runtime: Runtime, ids: Sequence[str], work: Callable[[Session, Sequence[str]], T]) -> Iterator[T]:
+    """What `work` answers for each chunk of jobs, a few transactions at a time."""
     chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield from pool.map(lambda chunk: runtime.db(work, chunk), chunks)

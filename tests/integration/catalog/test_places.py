@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.states import Reason
 from workers.accounts import admission
-from workers.engine import saving, store
+from workers.engine import refetch, saving, store
 from workers.operations.resolve import Verdict, held, resolve
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def asked_for_again(database: Database) -> None:
     (job,) = database.jobs(1, state="saving")
     database.attempt(job, "done", outputs="'[]'", finished_at="clock_timestamp()")
     (claimed,) = database.run(saving.claim, 1)
-    database.run(store._write, [store._Saved(claimed, store._dead(claimed, "gone"))])
+    database.run(store._write, [store._Saved(claimed, refetch.asked_anew(claimed, Reason.LOST, "gone"))])
 
 
 def accepted_after_all(database: Database) -> None:

@@ -167,7 +167,7 @@ def test_not_before_its_time(database: Database, main: Account) -> None:
 def test_a_postponed_job_tells_why_and_waits(database: Database, main: Account) -> None:
     (job,) = database.jobs(1)
     database.run(claims.claim, main, 1)
-    database.run(claims.postpone, [(job, 60.0, "the input does not answer")])
+    database.run(claims.postpone, [claims.Wait(job, 60.0, "the input does not answer")])
 
     assert claimed(database, main) == []
     assert database.one("SELECT error FROM jobs") == "the input does not answer"

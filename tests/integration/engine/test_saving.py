@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.engine import saving, store
+from models.states import Reason
+from tests.words import unsaid
+from workers.engine import refetch, saving, store
 from workers.engine.store import StorePump
 from workers.images.verify import Picture
 
@@ -36,16 +38,16 @@ def test_a_group_is_kept_and_put_off_in_one_go(database: Database) -> None:
         store._Saved(done, store._succeeded(done, [stored(done, 1), stored(done, 0)])),
         store._Saved(late, store._later(late, "the storage is\x00 full")),
         store._Saved(later, store._later(later, "no answer")),
-        store._Saved(broken, store._unusable(broken, "no picture")),
+        store._Saved(broken, refetch.not_obtained(broken, Reason.BAD_OUTPUT, "no picture")),
     ]
     recorded, asked_again = database.run(store._write, saved)
 
     rows = {row.id: row for row in database.sql("SELECT *, claimed_until > clock_timestamp() AS waits FROM jobs")}
-    states = [(rows[item.job_id].state, rows[item.job_id].error) for item in (done, late, later, broken)]
+    states = [(rows[item.job_id].state, rows[item.job_id].error) for item in (done, late, later)]
     assert states == [
         ("succeeded", None), ("saving", "the storage is\N{REPLACEMENT CHARACTER} full"), ("saving", "no answer"),
-        ("failed", "no picture"),
     ]  # fmt: skip
+    assert unsaid(rows[broken.job_id].error, "no picture") == []
     assert [rows[item.job_id].waits for item in (late, later)] == [True, True]
     kept = database.sql("SELECT job_id, index, key, original_key, width, facts FROM results ORDER BY index")
     assert [tuple(row) for row in kept] == [
@@ -70,7 +72,9 @@ def test_every_account_whose_attempts_are_asked_for_again_is_woken(
     items = [*claimed(database, 2), *claimed(database, 1, account="other")]
     pump = StorePump(runtime, 0)
 
-    written = database.run(store._write, [store._Saved(item, store._dead(item, "gone")) for item in items])
+    written = database.run(
+        store._write, [store._Saved(item, refetch.asked_anew(item, Reason.LOST, "gone")) for item in items]
+    )
     runtime.on_loop(pump._after(written))
 
     assert written[1] == ["main", "other"]

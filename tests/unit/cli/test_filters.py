@@ -62,8 +62,8 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter(ids=["one"]).whole_batches
 
 
-def impact(jobs: int, cost: str) -> bulk._Impact:
-    return bulk._Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+def impact(jobs: int, cost: str) -> bulk.Impact:
+    return bulk.Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sandbox import SandboxConfig
 from sandbox.faults import Call, Faults, Rule
 from tests.http import Client
 from tests.sandbox_client import connected
+from workers.images.verify import BadPictureError, verify
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 HEADERS = {
@@ -125,6 +126,28 @@ def test_a_dead_url_lives_again_when_asked_later(client: Client) -> None:
     dead, half, whole = (client.get(url) for _ in range(3))
     assert (dead.status_code, half.status_code, whole.status_code) == (403, 200, 200)
     assert half.content == whole.content[: len(whole.content) // 2]
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "html", "noise"])
+def test_a_damaged_file_is_answered_as_a_whole_one(client: Client, damage: str) -> None:
+    client.post(V1, json=ORDER)
+    url = query(client)["data"]["outputImageUrl"]
+    fault(client, "damaged", damage=damage, times=1)
+    damaged, whole = client.get(url), client.get(url)
+    assert (damaged.status_code, damaged.headers["Content-Type"]) == (200, whole.headers["Content-Type"])
+    assert not damaged.content.startswith(whole.content)
+    verify(whole.content)
+    with pytest.raises(BadPictureError):
+        verify(damaged.content)
+
+
+@pytest.mark.parametrize(("given", "header"), [({"retry_after": 9}, "9"), ({}, None)])
+def test_a_gateway_says_when_to_come_back_if_it_is_told_to(
+    client: Client, given: dict[str, Any], header: str | None
+) -> None:
+    fault(client, "error5xx", stage="before", status=503, where={"call": "poll"}, **given)
+    answer = client.post(f"{V1}/queryTask", json={"businessTaskId": "one"})
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (503, header)
 
 
 def test_files_expire(tmp_path: Path) -> None:

@@ -103,3 +103,24 @@ def test_a_wrong_setting_is_told_without_its_secret(wrong: dict[str, str]) -> No
         read(_env_file=None, **wrong)
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).startswith("RECAST_")
+
+
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ({}, None),
+        ({"public_url": "https://shop.example/"}, "https://shop.example"),
+        ({"public_url": "https://shop.example", "public_url_check": ""}, "https://shop.example"),
+        ({"public_url": "https://shop.example", "public_url_check": "off"}, None),
+        ({"public_url": "https://shop.example", "public_url_check": "http://web:8765/"}, "http://web:8765"),
+    ],
+)
+def test_where_links_are_tried(given: dict[str, str], tried: str | None) -> None:
+    assert read(**given).links_tried_at == tried
+
+
+@pytest.mark.parametrize("value", ["on", "web:8765", "ftp://web", "http://u:hunter2@web"])
+def test_a_place_to_try_links_at_is_an_address_or_off(value: str) -> None:
+    with pytest.raises(SettingsError, match=names("RECAST_PUBLIC_URL_CHECK")) as caught:
+        read(public_url_check=value)
+    assert "hunter2" not in str(caught.value)

@@ -15,7 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.states import ACCOUNT_REASONS, ATTEMPT_MOVES, JOB_MOVES, REJECTING_REASONS, AttemptState, JobState, Reason
+from models.states import (
+    ACCOUNT_REASONS,
+    ATTEMPT_MOVES,
+    JOB_MOVES,
+    REJECTING_REASONS,
+    AttemptState,
+    Closure,
+    JobState,
+    Reason,
+)
 from providers.outcomes import (
     Absent,
     Accepted,
@@ -36,6 +45,7 @@ from providers.outcomes import (
 )
 from providers.spec import Operation, Options
 from tests.words import unsaid
+from workers.accounts.admission import THROTTLE
 from workers.accounts.latency import LATE_LOOKS
 from workers.config.accounts import parse
 from workers.config.settings import Tries
@@ -444,3 +454,44 @@ def test_a_job_that_waits_for_an_attempt_has_it_polled(effects: Effects) -> None
     waiting = effects.job is None or effects.job.to is JobState.RUNNING
     if waiting and attempt_of(effects).to in (AttemptState.RUNNING, AttemptState.UNKNOWN):
         assert attempt_of(effects).poll_in is not None
+
+
+# --- Retry-After, and results that are asked for anew --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "hold", "stopped"),
+    [
+        (Unanswered("429", 60.0, throttled=True), 60.0, 60.0),
+        (Unanswered("429", None, throttled=True), THROTTLE.first, None),
+        (Unanswered("503", 60.0), 60.0, False),
+        (Unanswered("503", 1e6), ACCOUNT.deadline, False),
+        (Unanswered("reset"), 0.0, False),
+    ],
+)
+def test_a_provider_that_wants_fewer_polls_is_left_alone(answer: Unanswered, hold: float, stopped: Any) -> None:
+    effects = polled(answer)
+    assert effects.hold == hold
+    assert (effects.trouble is None) == (stopped is False)
+    if effects.trouble:
+        assert (effects.trouble.reason, effects.trouble.seconds) == (Closure.THROTTLED, stopped)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Pending(), Unanswered("?"), Done(()), *(Failed(reason, "no", again=True) for reason in sorted(Reason))],
+    ids=str,
+)
+def test_a_result_that_was_reported_is_not_given_up_for_what_is_said_later(answer: PollOutcome) -> None:
+    for left in (580.0, -1.0):
+        effects = polled(answer, replace(DUE, refetches=1, left=left))
+        attempt = attempt_of(effects)
+        assert (attempt.to, attempt.outputs, attempt.poll_in) == (AttemptState.DONE, None, None)
+        assert effects.job is not None
+        assert (effects.job.to, effects.job.expected) == (JobState.SAVING, frozenset({JobState.RUNNING}))
+        assert not effects.release
+
+
+def test_another_address_replaces_the_one_that_was_reported() -> None:
+    effects = polled(Done(PICTURE), replace(DUE, refetches=1))
+    assert json.loads(attempt_of(effects).outputs or "")[0]["url"] == PICTURE[0].url
