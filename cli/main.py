@@ -14,7 +14,7 @@ import typer
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 from typer.exceptions import TyperException
 
 from catalog.errors import CatalogError
@@ -30,7 +30,7 @@ from cli.schedules import schedules
 from cli.show import show
 from cli.webhooks import webhooks
 from devstack.errors import ServerError
-from models.transactions import is_connection_trouble
+from models.availability import is_unavailable
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
 from workers.config.accounts import AccountsError
@@ -123,10 +123,10 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
             ExitCode.INFRASTRUCTURE,
             "the database lacks tables or columns that this version needs; run `recast db upgrade`",
         )
-    if isinstance(error, DBAPIError) and is_connection_trouble(error):
-        where = _address(read().database_url)
-        advice = "start it, or correct RECAST_DATABASE_URL"
-        return ExitCode.INFRASTRUCTURE, f"the database{where} does not answer: {_first_line(error.orig)}; {advice}"
+    if is_unavailable(error):
+        where, said = _address(read().database_url), _first_line(getattr(error, "orig", error))
+        advice = "check that it runs, accepts writes and has room, or correct RECAST_DATABASE_URL"
+        return ExitCode.INFRASTRUCTURE, f"the database{where} cannot be used now: {said}; {advice}"
     if isinstance(error, BrokerError | RedisError):
         where = _address(read().broker_url)
         advice = "start it, or correct RECAST_BROKER_URL"

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from celery.exceptions import Ignore
-from sqlalchemy.exc import OperationalError
+import structlog
+from celery.exceptions import Ignore, Reject
 
+from models.availability import is_unavailable
 from recast.names import GENERATE, SWAP
 from tasks.base import RecastTask
+from workers.backoff import jittered
 from workers.engine.runtime import runtime
+from workers.failures import describe
 from workers.messaging.app import app
 from workers.producers.accept import accept, arguments
 
-DATABASE_RETRY_SECONDS = 5  # the message waits in the broker while the database is away
+DATABASE_RETRY_SECONDS = 5  # the message waits in the broker while the database is unavailable
+
+log = structlog.get_logger()
 
 
 class JobTask(RecastTask):
@@ -34,9 +39,21 @@ class JobTask(RecastTask):
         """Accept the job; its result is announced at its end."""
         try:
             accept(runtime(), self.name, arguments(self.name, args, kwargs), self.request)
-        except OperationalError as error:
-            raise self.retry(exc=error, countdown=DATABASE_RETRY_SECONDS) from error
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            self._postpone(error)
         raise Ignore
+
+    def _postpone(self, error: Exception) -> NoReturn:
+        """Have the message come again, with the job not stored."""
+        log.warning("job_waits_for_database", error=describe(error))
+        try:
+            again = self.retry(exc=error, countdown=jittered(DATABASE_RETRY_SECONDS), throw=False)
+        except Reject as rejected:
+            # The broker did not take the new message, so the one that there is must not be given up.
+            raise Reject(rejected.reason, requeue=True) from error
+        raise again
 
 
 @app.task(bind=True, base=JobTask, name=SWAP)
