@@ -26,6 +26,7 @@ from workers.config.accounts import AccountsError, load
 from workers.engine.runtime import Runtime
 from workers.failures import describe
 from workers.messaging.app import QUEUES
+from workers.messaging.broker import UNREADABLE
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
 
@@ -202,7 +203,7 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         info = client.info("server")
         seconds, micros = client.time()
         lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
-        unacked = int(client.hlen("unacked"))
+        unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
     except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
         return
@@ -217,6 +218,9 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     crowded = [queue for queue, number in lengths.items() if number > CROWDED]
     advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
     yield Finding("queues", State.WARN if crowded else State.OK, f"{counted}; in progress {unacked:,}", advice)
+    if unreadable:
+        advice = f"look at them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
+        yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:

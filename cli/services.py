@@ -203,6 +203,10 @@ def _replace_process(command: list[str]) -> NoReturn:
 def _celery(*arguments: str) -> None:
     """Run a Celery command in this process with our app, whatever modules the current folder has."""
     # Imported here because registering the tasks reads the settings, which `--sandbox` may still change.
+    from celery.bin.celery import celery  # noqa: PLC0415
+
     from tasks.main import app  # noqa: PLC0415
 
-    raise typer.Exit(app.start(["--quiet", *arguments]) or 0)
+    # As `app.start` does, which gives no exit code: a worker that ends over an error must not look well.
+    celery.params[0].default = app
+    raise typer.Exit(celery.main(args=["--quiet", *arguments], standalone_mode=False) or ExitCode.OK)

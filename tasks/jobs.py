@@ -7,10 +7,13 @@ done. Producers send them by `recast.jobs`, or by name.
 
 from __future__ import annotations
 
+import os
 from typing import Any, NoReturn
 
 import structlog
-from celery.exceptions import Ignore, Reject
+from celery import states
+from celery.exceptions import BackendError, Ignore, Reject
+from redis.exceptions import RedisError
 
 from models.availability import is_unavailable
 from recast.names import GENERATE, SWAP
@@ -32,11 +35,14 @@ class JobTask(RecastTask):
     abstract = True
     ignore_result = False
     max_retries = None
+    #: Noted by `defer`: Celery ends a task as failed when the result store has no room for the note.
+    track_started = False
     #: A wrong argument raises an error at `.get()` that names it.
     typing = False
 
     def defer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         """Accept the job; its result is announced at its end."""
+        self._note_start()
         try:
             accept(runtime(), self.name, arguments(self.name, args, kwargs), self.request)
         except Exception as error:
@@ -44,6 +50,13 @@ class JobTask(RecastTask):
                 raise
             self._postpone(error)
         raise Ignore
+
+    def _note_start(self) -> None:
+        started = {"pid": os.getpid(), "hostname": self.request.hostname}
+        try:
+            self.backend.store_result(self.request.id, started, states.STARTED, request=self.request)
+        except (RedisError, BackendError, OSError) as error:
+            log.warning("start_not_noted", error=describe(error))
 
     def _postpone(self, error: Exception) -> NoReturn:
         """Have the message come again, with the job not stored."""

@@ -1,5 +1,4 @@
-"""Four additions to kombu's transport for Redis: a repair, patience with a broker that takes nothing, a place for what
-cannot be read, and a note of when the broker last answered.
+"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and a note of answers.
 
 The repair: when Redis goes away under a worker that has unacknowledged messages, Celery 5.7 closes the connection
 twice. The first time the channel's pending read raises, so the channel stays open although its transport has let go of
@@ -33,9 +32,16 @@ from kombu.transport import redis as transport
 from kombu.transport import virtual
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as BrokerConnectionError
-from redis.exceptions import ResponseError, TryAgainError
 
 #: The list of what was in a queue and is no message; the newest is first.
 UNREADABLE = "recast.unreadable"
@@ -92,7 +98,9 @@ class _Client(Redis):
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         with _told():
-            answer = super().parse_response(connection, command_name, **options)
+            answer = super().parse_response(  # type: ignore[no-untyped-call]
+                connection, command_name, **options
+            )
         if command_name == "BRPOP" and answer and not _is_message(answer[1], self._channel):
             self._channel.set_aside(bytes(answer[1]))
             return None  # as if the time to wait had passed
