@@ -27,6 +27,7 @@ from workers.engine.runtime import Runtime
 from workers.failures import describe
 from workers.messaging.app import QUEUES
 from workers.messaging.broker import UNREADABLE
+from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
 
@@ -91,6 +92,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield accounts_file
     yield from database
     yield from _broker(runtime)
+    yield from _claim(runtime)
     if any(item.state is State.BAD for item in database):
         return
     seen = runtime.db(collect)
@@ -221,6 +223,17 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     if unreadable:
         advice = f"look at them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
         yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
+
+
+def _claim(runtime: Runtime) -> Iterator[Finding]:
+    try:
+        claim(runtime)
+    except SharedBrokerError as error:
+        yield Finding("deployment", State.BAD, str(error), "do as it says; workers do not start", ExitCode.USAGE)
+    except Exception:  # noqa: BLE001 - the database or the broker, whose own finding says it
+        return
+    else:
+        yield Finding("deployment", State.OK, "the broker is this deployment's own")
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:
