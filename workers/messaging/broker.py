@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ MAX_UNREADABLE = 1_000  # items that are kept; they are for a person to look at,
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
 
 _REFUSALS = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
-_CODES = ("OOM", "MISCONF", "NOREPLICAS", "READONLY", "BUSY ")  # as replies without a class of redis-py's begin
+#: How replies without a class of redis-py's begin; a pipeline's name the command before.
+_CODES = re.compile(r"(^|caused error: )(OOM|MISCONF|NOREPLICAS|READONLY|BUSY) ")
 
 log = structlog.get_logger()
 
@@ -63,7 +65,7 @@ class BrokerRefusalError(OSError):
 
 def takes_nothing(error: BaseException) -> bool:
     """Whether the broker answered that it cannot do now what it does otherwise."""
-    return isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and str(error).startswith(_CODES))
+    return isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and _CODES.search(str(error)) is not None)
 
 
 @contextmanager

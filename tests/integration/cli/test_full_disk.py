@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_continues_when_there_is_room(
     assert again.returncode == ExitCode.OK, (output, errors)
     status = shop.document("status", "autumn")
     assert {state: number for state, number in status["states"].items() if number} == {"succeeded": ROWS}
-    assert status["spent"]["amount"] == "0.80", "each of them at 0.02, once"
+    assert Decimal(status["spent"]["amount"]) == Decimal("0.80"), "each of them at 0.02, once"
     (bill,) = shop.home.rglob("sandbox.sqlite3")
     with closing(sqlite3.connect(bill)) as lines:
         assert lines.execute("SELECT count(*) FROM jobs").fetchone() == (ROWS,)

@@ -33,23 +33,29 @@ def send(producers: Producers, number: int) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("worker_first", [True, False])
-def test_a_full_broker_loses_no_message_and_ends_no_worker(stack: Stack, worker_first: bool) -> None:
+@pytest.mark.parametrize(
+    ("setting", "bad", "good", "worker_first"),
+    [("maxmemory", "1mb", "0", True), ("maxmemory", "1mb", "0", False), ("min-replicas-to-write", "1", "0", True)],
+    ids=["full", "full at the start", "without its replicas"],
+)
+def test_a_broker_that_takes_nothing_loses_no_message_and_ends_no_worker(
+    stack: Stack, setting: str, bad: str, good: str, worker_first: bool
+) -> None:
     producers = Producers(stack)
     try:
         worker = stack.worker() if worker_first else None
         if worker:
             worker.wait_ready()
         sent = send(producers, JOBS)
-        stack.redis.config_set("maxmemory", "1mb")
+        stack.redis.config_set(setting, bad)
         worker = worker or stack.worker()
         log = worker.log
-        wait_for(lambda: b"OOM" in log.read_bytes() or b"maxmemory" in log.read_bytes(), message="the worker met it")
         # Long enough to drain what can be drained, and for kombu to look for what it could give back (every 5 s).
-        wait_for(lambda: log.read_bytes().count(b"maxmemory") > 3, message="it met it again and again")
+        said = b"maxmemory" if setting == "maxmemory" else b"NOREPLICAS"
+        wait_for(lambda: log.read_bytes().count(said) > 3, message="the worker met it again and again")
         assert worker.process is not None
         assert worker.process.poll() is None, "the worker runs"
-        stack.redis.config_set("maxmemory", "0")
+        stack.redis.config_set(setting, good)
         stack.beat()
         wait_for(lambda: stack.sql("SELECT count(*) AS n FROM jobs")[0].n == JOBS, timeout=180, message="all are jobs")
         assert stack.wait_settled(timeout=180) == {"succeeded": JOBS}
@@ -57,7 +63,7 @@ def test_a_full_broker_loses_no_message_and_ends_no_worker(stack: Stack, worker_
         assert worker.process.poll() is None
         check_all(stack)
     finally:
-        stack.redis.config_set("maxmemory", "0")
+        stack.redis.config_set(setting, good)
         producers.close()
 
 

@@ -73,6 +73,8 @@ def test_what_is_one() -> None:
         (ReadOnlyError("You can't write against a read only replica."), True),
         (ResponseError("MISCONF Valkey is configured to save RDB snapshots, but it can't"), True),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), True),
+        (ResponseError("Command # 1 (SADD a b) of pipeline caused error: NOREPLICAS Not enough good replicas."), True),
+        (ResponseError("Command # 1 (SADD a OOM ) of pipeline caused error: WRONGTYPE Operation"), False),
         (ResponseError("OOM allow-oom flag is not set on the script"), True),
         (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), False),
         (ResponseError("unknown command"), False),
