@@ -12,7 +12,7 @@ ends. Told as a lost connection, the worker waits and connects again. A message 
 it as unacknowledged, and a full broker takes no note: such a message is processed all the same, and no other one is
 taken until the note is made or the message is done.
 
-What is no message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
+What is not a message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
 worker over it.
 """
 
@@ -44,7 +44,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
-#: The list of what was in a queue and is no message; the newest is first.
+#: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
 MAX_UNREADABLE = 1_000  # items that are kept; they are for a person to look at, and must not fill the broker
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
@@ -89,7 +89,7 @@ class _Pipeline(Pipeline):
 
 
 class _Client(Redis):
-    """redis-py's client, whose refusals are told as such, and which sets aside what is no message."""
+    """redis-py's client, whose refusals are told as such, and which sets aside what is not a message."""
 
     def __init__(self, *, channel: Channel, **options: Any) -> None:
         super().__init__(**options)
@@ -173,7 +173,7 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
     answered_at = 0.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        #: What was no message, until the broker has room for it.
+        #: What was not a message, until the broker has room for it.
         self.aside: list[bytes] = []
         super().__init__(*args, **options)
 
@@ -196,7 +196,7 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         return message
 
     def set_aside(self, item: bytes) -> None:
-        """Keep what is no message for a person; its text is not logged, because nobody knows what it is."""
+        """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
         log.error("message_set_aside", bytes=len(item), sha256=hashlib.sha256(item).hexdigest(), list=UNREADABLE)
         self.aside.append(item)
         try:

@@ -47,7 +47,7 @@ def deployment_id(session: Session) -> uuid.UUID:
 
 
 def claim(database: Database, *, take: bool = False) -> None:
-    """Claim the broker for this deployment; with `take`, whoever had it.
+    """Claim the broker for this deployment; with `take`, even if it belongs to another one.
 
     Raises:
         SharedBrokerError: it belongs to another deployment.

@@ -52,7 +52,7 @@ def test_the_second_deployment_is_refused_and_may_take_over(stack: Stack, second
     first = stack.worker()
     first.wait_ready()
     claimed = stack.redis.get(KEY)
-    assert claimed is not None
+    assert isinstance(claimed, bytes)
 
     for words in (("worker", "--name", "second"), ("beat",)):
         refused = recast(second, *words)
