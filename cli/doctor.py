@@ -221,7 +221,7 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
     yield Finding("queues", State.WARN if crowded else State.OK, f"{counted}; in progress {unacked:,}", advice)
     if unreadable:
-        advice = f"look at them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
+        advice = f"read them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
         yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
 
 

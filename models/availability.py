@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 #: Classes of SQLSTATE (PostgreSQL's appendix A): the connection, resources (disk, memory, connections), an operator's
@@ -13,6 +13,8 @@ _CLASSES = ("08", "53", "57", "58")
 #: long, a lost race that may be repeated, and a lock that others hold.
 _STATES = frozenset({"25006", "25P03", "25P04", "40001", "40003", "40P01", "55P03"})
 
+_OF_THE_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the same work may succeed later, because the database is away, read-only, full, locked or overloaded.
@@ -21,10 +23,10 @@ def is_unavailable(error: BaseException) -> bool:
     """
     if isinstance(error, PoolTimeoutError | DisconnectionError):
         return True
-    driver = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(driver, psycopg.Error):
-        return isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(driver, OSError))
-    if driver.sqlstate is None:
-        # libpq gives no state to what the server did not say: no such host, a refused or a lost connection.
-        return isinstance(driver, psycopg.OperationalError | psycopg.InterfaceError)
-    return driver.sqlstate.startswith(_CLASSES) or driver.sqlstate in _STATES
+    if not isinstance(error, DBAPIError | psycopg.Error):
+        return False
+    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    if state is not None:
+        return state.startswith(_CLASSES) or state in _STATES
+    # libpq gives no state to what the server did not say: no such host, a refused or a lost connection.
+    return isinstance(error, _OF_THE_CONNECTION) or (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -43,7 +43,7 @@ def test_what_would_be_refused_again_is_not(state: str) -> None:
         (PoolTimeoutError("QueuePool limit of size 12 overflow 12 reached"), True),
         (OperationalError("SELECT", {}, psycopg.OperationalError("failed to resolve host 'db'")), True),
         (OperationalError("SELECT", {}, psycopg.OperationalError("connection refused")), True),
-        (InternalError("SELECT", {}, psycopg.InternalError("of the driver"), connection_invalidated=True), False),
+        (InternalError("SELECT", {}, psycopg.InternalError("of the driver"), connection_invalidated=True), True),
         (DataError("UPDATE", {}, psycopg.DataError("cannot dump")), False),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), False),
         (OSError(28, "No space left on device"), False),
