@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalog.cells import cell
 from catalog.errors import CatalogError, Mistake
+from workers.failures import is_full
 
 COLUMNS = ("line", "key", "column", "message")
 
@@ -34,4 +35,6 @@ def write_mistakes(path: Path, mistakes: Iterable[Mistake]) -> None:
                 for each in mistakes:
                     file.write(json.dumps({name: getattr(each, name) for name in COLUMNS}, ensure_ascii=False) + "\n")
     except OSError as error:
+        if is_full(error):
+            raise
         raise CatalogError(f"--errors: {path}: cannot be written: {error.strerror or error}") from None

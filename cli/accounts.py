@@ -20,12 +20,14 @@ from cli.output import Style, complain, emit, moment, say, stopped, table
 from cli.paid_check import check_with_payment, options_of
 from models.states import Closure
 from providers import PROVIDERS
+from providers.http import InvalidURL
 from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
 from workers.accounts import admission, overrides
 from workers.config.accounts import Account, AccountsError
 from workers.config.units import duration as parse_duration
+from workers.engine.provider_calls import UNBUILT
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.jobs.request import JobRequest
@@ -312,4 +314,6 @@ def credentials(runtime: Runtime, account: Account) -> tuple[Verdict, str]:
         answer = runtime.on_loop(ask())
     except (NotSentError, UnclearError) as error:
         return "silent", f"no answer: {error}"
+    except (ValueError, InvalidURL) as error:
+        return "silent", f"{UNBUILT} ({type(error).__name__})"
     return ("unknown" if answer.ok is None else "good" if answer.ok else "refused"), answer.message

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.filters import JobSelection, takes_selection
@@ -113,23 +111,19 @@ def export(
     if to is not None:
         writer_for(to)  # reports a wrong name before anything starts
     with open_deployment(sandbox=sandbox) as runtime:
-
-        def work(session: Session) -> None:
-            report = find(session, batch)
-            with closing(jobs_of(session, report.id, runtime.storage, runtime.settings.currency)) as jobs:
-                if pictures is not None:
-                    made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
-                    complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
-            if to is None and pictures is not None:
-                return
-            with closing(jobs_of(session, report.id, runtime.storage, runtime.settings.currency)) as jobs:
-                if to is None:
-                    write_json_lines(sys.stdout, jobs, ())
-                else:
-                    write_table(to, jobs, metadata_of(session, report.id))
-                    complain(f"{to}: {report.total:,} jobs")
-
-        runtime.db(work)
+        report, currency = runtime.db(find, batch), runtime.settings.currency
+        if pictures is not None:
+            jobs = jobs_of(runtime, report.id, runtime.storage, currency)
+            made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
+            complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
+        if to is None and pictures is not None:
+            return
+        jobs = jobs_of(runtime, report.id, runtime.storage, currency)
+        if to is None:
+            write_json_lines(sys.stdout, jobs, ())
+        else:
+            write_table(to, jobs, runtime.db(metadata_of, report.id))
+            complain(f"{to}: {report.total:,} jobs")
 
 
 def _document(report: BatchReport, currency: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say, table
 from workers.engine.runtime import Runtime
+from workers.messaging.claim import claim
 from workers.restore import hold
 from workers.restore.hold import WATCH_DAYS, Holding
 
@@ -40,6 +41,17 @@ def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
         say("the schema is up to date")
     if found:
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
+
+
+@db.command("take-broker")
+def take_broker() -> None:
+    """Let this database's deployment have the broker, whose former deployment is gone for good.
+
+    The messages in the broker stay. Those of jobs that this database does not know do nothing.
+    """
+    with open_deployment(sandbox=False) as runtime:
+        claim(runtime, take=True)
+    say("the broker belongs to this deployment now")
 
 
 @db.command()

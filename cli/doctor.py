@@ -31,6 +31,8 @@ from workers.http.client import build_client
 from workers.http.ssrf import Guard
 from workers.images.download import look
 from workers.messaging.app import QUEUES
+from workers.messaging.broker import UNREADABLE
+from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
 
@@ -95,6 +97,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield accounts_file
     yield from database
     yield from _broker(runtime)
+    yield from _claim(runtime)
     if any(item.state is State.BAD for item in database):
         return
     seen = runtime.db(collect)
@@ -220,7 +223,7 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         info = client.info("server")
         seconds, micros = client.time()
         lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
-        unacked = int(client.hlen("unacked"))
+        unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
     except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
         return
@@ -235,6 +238,20 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     crowded = [queue for queue, number in lengths.items() if number > CROWDED]
     advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
     yield Finding("queues", State.WARN if crowded else State.OK, f"{counted}; in progress {unacked:,}", advice)
+    if unreadable:
+        advice = f"read them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
+        yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
+
+
+def _claim(runtime: Runtime) -> Iterator[Finding]:
+    try:
+        claim(runtime)
+    except SharedBrokerError as error:
+        yield Finding("deployment", State.BAD, str(error), "do as it says; workers do not start", ExitCode.USAGE)
+    except Exception:  # noqa: BLE001 - the database or the broker, whose own finding says it
+        return
+    else:
+        yield Finding("deployment", State.OK, "the broker is this deployment's own")
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from workers.engine.runtime import Runtime
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.app import app
+from workers.messaging.claim import claim
 
 SANDBOX_HOME = "sandbox"
 #: Settings that the sandbox's stack makes itself, whatever is configured.
@@ -86,6 +87,8 @@ def running_deployment(
             with app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1)
         with _running(settings) as runtime:
+            if sends:
+                claim(runtime)
             yield runtime, None
         return
     with Stack(settings, parts) as stack:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 
 import structlog
@@ -14,7 +15,7 @@ import typer
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 from typer.exceptions import TyperException
 
 from catalog.errors import CatalogError
@@ -31,11 +32,12 @@ from cli.schedules import schedules
 from cli.show import show
 from cli.webhooks import webhooks
 from devstack.errors import ServerError
-from models.transactions import is_connection_trouble
+from models.availability import is_unavailable
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
+from workers.failures import is_full
 from workers.images.storage import StorageError
 from workers.observability.logs import are_configured
 from workers.operations.paid_check import PaidCheckError
@@ -110,7 +112,8 @@ def _report(message: str) -> None:
     """Report why a command failed: in the log of a service, on standard error for any other command."""
     if are_configured():
         log.critical("not_started", error=message)
-    else:
+        return
+    with suppress(OSError):  # standard error may be a file on a full disk: the exit code says it too
         complain(message, style=Style.BAD)
 
 
@@ -125,10 +128,13 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
             ExitCode.INFRASTRUCTURE,
             "the database lacks tables or columns that this version needs; run `recast db upgrade`",
         )
-    if isinstance(error, DBAPIError) and is_connection_trouble(error):
-        where = _address(read().database_url)
-        advice = "start it, or correct RECAST_DATABASE_URL"
-        return ExitCode.INFRASTRUCTURE, f"the database{where} does not answer: {_first_line(error.orig)}; {advice}"
+    if is_unavailable(error):
+        where, said = _address(read().database_url), _first_line(getattr(error, "orig", error))
+        advice = "check that it runs, accepts writes and has room, or correct RECAST_DATABASE_URL"
+        return ExitCode.INFRASTRUCTURE, f"the database{where} cannot be used now: {said}; {advice}"
+    if is_full(error):
+        what = getattr(error, "filename", None) or "a file"
+        return ExitCode.INFRASTRUCTURE, f"no room to write {what}: {_first_line(error)}; make room, then run this again"
     if isinstance(error, BrokerError | RedisError):
         where = _address(read().broker_url)
         advice = "start it, or correct RECAST_BROKER_URL"

@@ -7,6 +7,7 @@ import secrets
 import sys
 import threading
 import time
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,8 +18,10 @@ from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
+from models.transactions import Database
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
+from workers.messaging.claim import claim_if_possible
 from workers.messaging.heartbeat import file_of
 from workers.observability.health import judge
 from workers.observability.logs import LogLevel, configure_logs
@@ -63,7 +66,11 @@ def worker(
 def beat(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run the beat, which sends the sweeps. Running several is safe."""
     configure_logs(loglevel.number)
-    _needs_broker().home.mkdir(parents=True, exist_ok=True)
+    chosen = _needs_broker()
+    chosen.home.mkdir(parents=True, exist_ok=True)
+    if chosen.database_url is not None:
+        with closing(Database(chosen.database_url, connections=1)) as database:
+            claim_if_possible(database)
     _celery("beat", "--pidfile=", f"--loglevel={loglevel.value}")
 
 
@@ -203,6 +210,10 @@ def _replace_process(command: list[str]) -> NoReturn:
 def _celery(*arguments: str) -> None:
     """Run a Celery command in this process with our app, whatever modules the current folder has."""
     # Imported here because registering the tasks reads the settings, which `--sandbox` may still change.
+    from celery.bin.celery import celery  # noqa: PLC0415
+
     from tasks.main import app  # noqa: PLC0415
 
-    raise typer.Exit(app.start(["--quiet", *arguments]) or 0)
+    # As `app.start` does, which gives no exit code: a worker that ends over an error must not look well.
+    celery.params[0].default = app
+    raise typer.Exit(celery.main(args=["--quiet", *arguments], standalone_mode=False) or ExitCode.OK)

@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +32,11 @@ from devstack.ports import LOOPBACK, bind
 from devstack.process import ServerProcess
 from devstack.servers import Servers
 from models.connection import make_engine
+from models.transactions import Database
 from providers import PROVIDERS
 from sandbox import sandbox_accounts
 from workers.config.settings import Settings
+from workers.messaging.claim import claim
 from workers.observability.logs import LogLevel
 
 READY_SECONDS = 60.0  # for web and sandbox to listen: imports take a second, on a slow machine many
@@ -186,6 +189,7 @@ class Stack:
             self._spawn("web", web_command(self._settings, web), web)
         if self._servers is not None:
             self._migrate(self._servers.urls.database)
+            self._claim(self._servers.urls.database)
         for name, more in (("worker", [f"--parent={os.getpid()}"]), ("beat", []), ("flower", [])):
             if getattr(self._parts, name):
                 self._spawn(name, [*PYTHON, "cli", name, *more])
@@ -202,6 +206,11 @@ class Stack:
             migrations.upgrade(engine)
         finally:
             engine.dispose()
+
+    def _claim(self, database_url: str) -> None:
+        """Take the broker of this home, which no other deployment can use."""
+        with closing(Database(database_url, connections=1)) as database:
+            claim(database, take=True)
 
     def _kept_socket(self, name: str) -> socket.socket:
         """A bound socket with the same port as before, if it is free: providers and our tables store URLs with it."""

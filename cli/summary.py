@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from catalog.enqueue import Enqueued
 from cli.exit_codes import ExitCode
@@ -69,15 +66,10 @@ class Summary:
 
 def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary:
     """Read how the batch ended, and write its pictures to `recast-pictures`."""
-
-    def read(session: Session) -> tuple[list[Ending], Pictures | None]:
-        bad = endings(session, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS)
-        if not _is_local(runtime.settings.storage):
-            return bad, None
-        with closing(jobs_of(session, enqueued.batch_id, runtime.storage, runtime.settings.currency)) as jobs:
-            return bad, write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
-
-    bad, pictures = runtime.db(read)
+    bad, pictures = runtime.db(endings, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS), None
+    if _is_local(runtime.settings.storage):
+        jobs = jobs_of(runtime, enqueued.batch_id, runtime.storage, runtime.settings.currency)
+        pictures = write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
     return Summary(enqueued, watched.report, watched.stuck, bad, pictures, runtime.settings.storage)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from cli.display import Display
 from cli.output import duration
 from cli.stack import Stack
+from models.availability import is_unavailable
 from models.states import JobState
 from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
 from workers.engine.runtime import Runtime
@@ -58,7 +59,7 @@ class Watch:
         """Watch until the batch ends or is stuck.
 
         Raises:
-            OperationalError: a configured database is gone; its workers continue the jobs.
+            SQLAlchemyError: a configured database is gone; its workers continue the jobs.
             ServerError: a process of this command's stack exited.
         """
         last: BatchReport | None = None
@@ -71,8 +72,8 @@ class Watch:
                 if stuck := self._stuck(report):
                     return Watched(report, stuck)
                 last = report
-            except OperationalError:
-                if self._stack is None or self._stack.owned:
+            except SQLAlchemyError as error:
+                if not is_unavailable(error) or self._stack is None or self._stack.owned:
                     raise
                 self._take_over(self._stack)
             self._maintain_stack()

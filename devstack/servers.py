@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -137,7 +138,9 @@ class Servers:
         for process in processes:
             process.finish_stop()
         if self._run is not None:
-            self._home.write_run(Run(self._run.postgres_port, self._run.valkey_port))
+            # Where the disk is full, the file names servers that run; their locks, which are asked too, tell better.
+            with suppress(OSError):
+                self._home.write_run(Run(self._run.postgres_port, self._run.valkey_port))
         self._run = self._postgres = self._valkey = None
         self._owner_pid = None
         if self._owner_lock is not None:

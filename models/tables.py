@@ -7,6 +7,7 @@ from models.base import Base
 from models.batches import Batch
 from models.callbacks import Callback
 from models.counters import Tally
+from models.deployment import Deployment
 from models.inputs import InputPicture
 from models.jobs import Job, Version
 from models.leases import Lease
@@ -25,6 +26,7 @@ __all__ = [
     "Callback",
     "CompletionNotice",
     "Delivery",
+    "Deployment",
     "InputPicture",
     "Job",
     "Lease",

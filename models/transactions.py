@@ -10,8 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.connection import make_engine, make_sessions
@@ -79,10 +78,3 @@ class Database:
             self.threads.shutdown()
         if "engine" in self.__dict__:
             self.engine.dispose()
-
-
-def is_connection_trouble(error: BaseException) -> bool:
-    """Whether the database could not be reached, as opposed to having refused a statement."""
-    return isinstance(error, OperationalError | PoolTimeoutError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )

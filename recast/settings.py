@@ -1,7 +1,8 @@
 """Producers' settings: where the broker and the result store are, and which setting says so.
 
 They are read from the environment, then from ``.env`` in the working folder, then from the file that a running
-`recast up` keeps in its home. A blank variable counts as unset. The standard library suffices, so that a producer
+`recast up` keeps in its home. Blanks, line ends and unseen characters around a value are cut off; a blank variable
+counts as unset. The standard library suffices, so that a producer
 carries nothing that only workers need.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from recast.errors import NotConfiguredError
+from recast.values import trimmed, unseen
 
 BROKER_URL = "RECAST_BROKER_URL"
 RESULT_URL = "RECAST_RESULT_URL"
@@ -57,7 +59,8 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     """
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
-    named = {**_dotenv(folder / ".env", environ), **{name: value for name, value in environ.items() if value.strip()}}
+    given = {name: trimmed(value) for name, value in environ.items() if name.startswith("RECAST_")}
+    named = {**_dotenv(folder / ".env", environ), **{name: value for name, value in given.items() if value}}
     broker, results = named.get(BROKER_URL), named.get(RESULT_URL)
     named_by = BROKER_URL
     if broker is None:
@@ -80,6 +83,8 @@ def _url(text: str, named_by: str) -> str:
         complete = bool(parts.scheme and "://" in text) and (parts.port is None or parts.port > 0)
     except ValueError:
         complete = False
+    if found := unseen(text):
+        raise NotConfiguredError(f"{named_by}: {found} cannot be part of an address; write it again by hand")
     if not complete:
         raise NotConfiguredError(f"{named_by} is not a valid URL; use redis://:password@host:6379/0")
     return text
@@ -99,7 +104,7 @@ def _stack(path: Path) -> Mapping[str, str]:
 def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The assignments of a ``.env`` file, with quotes, comments, ``export`` and ``${NAME:-default}``."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     except (OSError, ValueError) as error:
         raise NotConfiguredError(f"{path} cannot be read ({error})") from None
     found: dict[str, str] = {}
@@ -115,6 +120,6 @@ def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
             value = re.split(r"(?:^|\s)#", value)[0].rstrip()
         known = {**environ, **found}
         value = _REFERENCE.sub(lambda part, known=known: known.get(part[1]) or part[2] or "", value)
-        if value.strip():
+        if value := trimmed(value):
             found[name] = value
     return found

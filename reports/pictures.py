@@ -17,6 +17,7 @@ from string import Formatter
 from catalog.errors import CatalogError
 from reports.export import Exported
 from reports.places import Folder, Objects, Picture
+from workers.failures import is_full
 from workers.images.storage import Storage
 
 TEMPLATE = "{key}_{index}.{ext}"
@@ -63,6 +64,8 @@ def write_pictures(
             written += place.put(portion)
             files += len(portion)
     except OSError as error:
+        if is_full(error):
+            raise
         raise CatalogError(f"{folder}: the pictures cannot be written there: {error.strerror or error}") from error
     return Pictures(folder, files, written)
 

@@ -59,13 +59,12 @@ def outcomes(name: str) -> Iterator[Outcome]:
     """The jobs of a batch in the order of its table, read in portions."""
     with deployment() as runtime:
         batch_id = runtime.db(find, name).id
-        with runtime.sessions.begin() as session:
-            for job in jobs_of(session, batch_id, runtime.storage, runtime.settings.currency):
-                yield {
-                    "key": job.key, "state": job.state, "reason": job.reason, "error": job.error,
-                    "account": job.account, "operation": job.operation, "cost": job.cost, "attempts": job.attempts,
-                    "results": [_result(each) for each in job.results], "metadata": dict(job.extra),
-                }  # fmt: skip
+        for job in jobs_of(runtime, batch_id, runtime.storage, runtime.settings.currency):
+            yield {
+                "key": job.key, "state": job.state, "reason": job.reason, "error": job.error,
+                "account": job.account, "operation": job.operation, "cost": job.cost, "attempts": job.attempts,
+                "results": [_result(each) for each in job.results], "metadata": dict(job.extra),
+            }  # fmt: skip
 
 
 def _result(each: Any) -> Result:

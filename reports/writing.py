@@ -20,6 +20,7 @@ from catalog.cells import as_json
 from catalog.errors import CatalogError
 from catalog.files import PACKED, catalog_file
 from reports.export import FIXED, Exported, column_of, write_csv, write_json_lines
+from workers.failures import is_full
 
 PORTION = 5_000  # rows of a Parquet row group
 
@@ -119,6 +120,8 @@ def _created(place: str | Path) -> Iterator[BinaryIO]:
     except ImportError:
         raise CatalogError(f"{described.where}: a package is missing: pip install 'recast-server[s3]'") from None
     except OSError as error:
+        if is_full(error):
+            raise
         raise CatalogError(f"{described.where}: cannot be written: {error.strerror or error}") from None
 
 

@@ -15,6 +15,7 @@ from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
 from workers.messaging.app import app
 from workers.messaging.broker import repair
+from workers.messaging.claim import claim_if_possible
 from workers.messaging.heartbeat import Heartbeat, file_of
 from workers.observability import checks
 from workers.observability.health import Pulse
@@ -83,6 +84,7 @@ def _prepare(sender: Any, **_: Any) -> None:
         # Only the file is read: a worker may start before its database.
         check(settings(), len(load(settings().accounts_file)))
         own = runtime()
+        claim_if_possible(own)
     except (SettingsError, AccountsError) as error:
         log.critical("not_started", service="worker", error=str(error))
         # Celery logs and passes over what a signal's handler raises, unless it is this.

@@ -15,7 +15,7 @@ from threading import Lock
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -78,7 +78,7 @@ class Callbacks:
             return Response(status_code=400)
         try:
             status = await run_in_threadpool(self._take, token, dict(request.headers), bytes(body))
-        except (DBAPIError, AccountsError) as error:
+        except (SQLAlchemyError, AccountsError) as error:
             # The provider tries again; if it does not, the attempt is polled as usual.
             log.warning(
                 "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -171,7 +171,7 @@ class Gallery:
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
-            except (DBAPIError, UnknownBatchError):
+            except (SQLAlchemyError, UnknownBatchError):
                 return self._missing(
                     "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
                 )

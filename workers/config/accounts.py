@@ -29,8 +29,10 @@ from pydantic import (
 )
 
 from providers import PROVIDERS
-from providers.protocol import Provider
+from providers.http import URL, InvalidURL
+from providers.protocol import NotSentError, Provider
 from providers.spec import Operation
+from recast.values import trimmed, unseen, unsendable
 from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
 
@@ -177,7 +179,7 @@ def load(path: Path) -> dict[str, Account]:
         AccountsError: the file is missing or an account in it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise AccountsError(
             f"{path}: the accounts file does not exist; "
@@ -223,7 +225,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     where = f"accounts.{name}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise AccountsError(f"{where}: the name is not valid; use at most 63 lower-case letters, digits, - and _")
-    rest = dict(table)
+    rest = {key: _cut(f"{where}.{key}", value) for key, value in table.items()}
     provider = rest.pop("provider", None)
     adapter = PROVIDERS.get(str(provider))
     if adapter is None:
@@ -231,17 +233,17 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
         raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
-    if "@" in urlsplit(str(base_url)).netloc:
-        raise AccountsError(f"{where}.base_url: contains a user name or password, which is never sent; remove them")
-    if urlsplit(str(base_url)).scheme not in {"http", "https"}:
-        raise AccountsError(f"{where}.base_url: {base_url!r} must begin with http:// or https://")
+    _check_address(f"{where}.base_url", str(base_url))
     loopback = urlsplit(str(base_url)).hostname in LOOPBACK
     own_fields = adapter.SETTINGS.model_fields
     own = {}
     for field in [key for key in rest if key in own_fields]:
         value = rest.pop(field)
         is_secret = own_fields[field].annotation in (SecretStr, SecretStr | None)
-        own[field] = _secret(f"{where}.{field}", value, literal_allowed=loopback) if is_secret else value
+        if is_secret:
+            secret = _looked_up(f"{where}.{field}", value, literal_allowed=loopback)
+            value = _sendable(f"{where}.{field}", trimmed(secret), encoded=field in _ENCODED)
+        own[field] = value
     try:
         return Account(
             name=name,
@@ -257,19 +259,72 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
 
 
 _INTERNAL = frozenset({"name", "adapter", "own"})
+_ENCODED = frozenset({"password"})  # HTTP Basic and JSON can carry any text; other credentials stand in headers
 
 
-def _secret(where: str, value: object, *, literal_allowed: bool) -> str:
+def _cut(where: str, value: Any) -> Any:
+    """A setting of an account without what is blank or unseen at the ends of its texts.
+
+    Raises:
+        AccountsError: there is something unseen within a text.
+    """
+    if isinstance(value, str):
+        cut = trimmed(value)
+        if found := unseen(cut):
+            raise AccountsError(f"{where}: {found} cannot be seen and is not allowed; write the value again by hand")
+        return cut
+    if isinstance(value, list):
+        return [_cut(where, item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _cut(f"{where}.{key}", item) for key, item in value.items()}
+    return value
+
+
+def _check_address(where: str, base_url: str) -> None:
+    """Refuse an address to which nothing could be sent.
+
+    Raises:
+        AccountsError: it says why.
+    """
+    try:
+        parts = urlsplit(base_url)
+        if "@" in parts.netloc:
+            raise AccountsError(f"{where}: contains a user name or password, which is never sent; remove them")
+        if parts.scheme not in {"http", "https"}:
+            raise AccountsError(f"{where}: {base_url!r} must begin with http:// or https://")
+        if found := unsendable(base_url) or (" " in base_url and "a blank"):
+            raise AccountsError(f"{where}: {base_url!r} contains {found}, which no address can; write it in ASCII")
+        (parts.hostname or "").encode("idna")  # as the resolver will be asked: no empty or overlong part
+        Guard([f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""]).check_url(
+            URL(base_url)
+        )
+    except (ValueError, InvalidURL, NotSentError) as error:
+        raise AccountsError(f"{where}: {base_url!r} is not a valid address ({error})") from None
+
+
+def _sendable(where: str, secret: str, *, encoded: bool) -> str:
+    """A credential that a header can carry; the message never contains it.
+
+    Raises:
+        AccountsError: it names the character that cannot be sent.
+    """
+    if found := unseen(secret) if encoded else unsendable(secret):
+        allowed = "characters that can be seen" if encoded else "printable ASCII characters"
+        raise AccountsError(f"{where}: {found} of the credential is not allowed; allowed: {allowed}; copy it again")
+    return secret
+
+
+def _looked_up(where: str, value: object, *, literal_allowed: bool) -> str:
     """A secret's value from ``env:NAME``, ``file:PATH`` or, for a loopback address only, as written."""
-    kind, _, rest = str(value).partition(":")
+    kind, _, rest = map(trimmed, str(value).partition(":"))
     if kind == "env" and rest:
-        found = os.environ.get(rest)
-        if not found:
+        found = os.environ.get(rest, "")
+        if not trimmed(found):
             raise AccountsError(f"{where}: the environment variable {rest} is not set; set it to the credential")
         return found
     if kind == "file" and rest:
         try:
-            return Path(rest).read_text(encoding="utf-8").strip()
+            return Path(rest).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise AccountsError(f"{where}: cannot read the credential from {rest}: {error}") from None
     if literal_allowed:

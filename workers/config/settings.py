@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recast.money import Money
 from recast.settings import STACK_FILE
+from recast.values import trimmed, unseen
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
@@ -43,7 +44,9 @@ class Tries(NamedTuple):
 class Settings(BaseSettings):
     """The settings of a Recast process: everything but the accounts."""
 
-    model_config = SettingsConfigDict(env_prefix="RECAST_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RECAST_", env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", frozen=True
+    )
 
     database_url: str | None = None
     broker_url: str | None = None
@@ -104,6 +107,20 @@ class Settings(BaseSettings):
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=1, le=65535)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_trimmed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Cut what is blank or unseen around each value; what is left blank counts as unset."""
+        cut = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in cut.items() if value != ""}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_nothing_unseen(cls, value: object) -> object:
+        if isinstance(value, str) and (found := unseen(value)):
+            raise ValueError(f"{found} cannot be seen and is not allowed; write the value again by hand")
+        return value
 
     @field_validator("confirm_above", mode="before")
     @classmethod

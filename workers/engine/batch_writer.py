@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from models.transactions import is_connection_trouble
+from models.availability import is_unavailable
 from workers.backoff import Backoff
 from workers.engine.in_flight import InFlight
 from workers.engine.runtime import Runtime
+from workers.failures import describe
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +30,9 @@ log = structlog.get_logger()
 class BatchWriter(Generic[T]):
     """Collects outcomes and writes them together; nothing that was put in is ever dropped.
 
-    While the database is unavailable, the unwritten outcomes are kept and tried again. A group that the database
-    refuses is cut in halves until a group has only the one outcome that it refuses, which is given to `fallback`.
+    While the database is unavailable (`models.availability`), the unwritten outcomes are kept and tried again. A group
+    that the database refuses is cut in halves until a group has only the one outcome that it refuses, which is given to
+    `fallback`.
     Made on the event loop; a context that ends when all is written.
 
     Args:
@@ -130,9 +130,9 @@ class BatchWriter(Generic[T]):
         for step in itertools.count():
             try:
                 return await self._runtime.adb(work, *args, **kwargs)
-            except (DBAPIError, PoolTimeoutError) as error:
-                if not is_connection_trouble(error):
+            except Exception as error:
+                if not is_unavailable(error):
                     raise
-                log.warning("outcomes_wait_for_database", error=type(error).__name__)
+                log.warning("outcomes_wait_for_database", error=describe(error))
                 await asyncio.sleep(DATABASE_RETRY.delay(step))
         raise AssertionError("unreachable")

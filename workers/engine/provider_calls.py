@@ -1,6 +1,7 @@
 """Calls of adapters: every exception of an adapter becomes the outcome that the protocol has for it.
 
-A mistake in an adapter counts as an answer that did not come: it may have happened after the bytes went out.
+A mistake in an adapter counts as an answer that did not come: it may have happened after the bytes went out. Only a
+request that cannot be built is known not to have been sent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from providers.http import InvalidURL
 from providers.outcomes import (
     Found,
     LocateOutcome,
@@ -23,20 +25,29 @@ from providers.outcomes import (
 )
 from providers.protocol import NotSentError, Provider, UnclearError
 from providers.spec import OpenAttempt, Order
+from workers.http.exchange import Submission, submission
 
 T = TypeVar("T")
+
+UNBUILT = "the request could not be built; check the account's base_url and credentials"
 
 log = structlog.get_logger()
 
 
 async def submit(provider: Provider, order: Order, *, write_before: float) -> SubmitOutcome:
     """Send one paid submission."""
+    begun = Submission()
+    submission.set(begun)  # each call is a task, whose context ends with it
 
     async def sent() -> SubmitOutcome:
         try:
             return await provider.submit(order, write_before=write_before)
         except NotSentError as error:
             return NotSent(str(error))
+        except (ValueError, InvalidURL) as error:
+            if begun.handed_over:
+                raise
+            return NotSent(f"{UNBUILT}: {type(error).__name__}")
 
     return await _answer(sent(), Unclear, provider, [order.reference])
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from workers.engine import leases
@@ -69,7 +68,7 @@ class Slice:
             try:
                 self._lost = not await self.db(leases.renew, self.lease, sorted(self.in_hand))
                 failing_since = None
-            except (DBAPIError, PoolTimeoutError) as error:
+            except SQLAlchemyError as error:
                 failing_since = failing_since or clock()
                 self._lost = clock() - failing_since > leases.LEASE_SECONDS - leases.RENEW_SECONDS
                 log.warning("lease_not_renewed", pump=self.lease.name, error=type(error).__name__)

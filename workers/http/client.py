@@ -37,13 +37,13 @@ from providers.http import (
     UnsupportedProtocol,
 )
 from providers.protocol import MAX_ANSWER_BYTES, NotSentError, Reply, UnclearError, UnreachableError
-from workers.http.exchange import Exchange, NotWrittenError, Stage, clock, current
+from workers.http.exchange import UNWRITABLE, Exchange, NotWrittenError, Stage, clock, current, submission
 from workers.http.redaction import shown_url
 from workers.http.ssrf import Guard
 from workers.http.transport import build_transport
 
 # What an injected transport raises for a request that never left. The real one is judged by its stage instead.
-_NEVER_CONNECTED = (ConnectError, ConnectTimeout, PoolTimeout, UnsupportedProtocol)
+_NEVER_CONNECTED = (ConnectError, ConnectTimeout, PoolTimeout, UnsupportedProtocol, InvalidURL, NotWrittenError)
 
 
 class TooLargeError(UnclearError):
@@ -99,6 +99,9 @@ class HttpClient:
             NotSentError: provably nothing was received.
             UnclearError: anything else that is not a complete answer. The connection is then aborted.
         """
+        begun = submission.get()
+        if begun is not None and write_before is not None:
+            begun.handed_over = True
         self._guard.check_url(request.url)
         await request.aread()
         exchange = _begun(request, timeout, write_before)
@@ -116,7 +119,13 @@ class HttpClient:
 
     @asynccontextmanager
     async def _answer(self, request: Request, exchange: Exchange) -> AsyncIterator[Response]:
-        response = await self._transport.handle_async_request(request)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except (ValueError, InvalidURL) as error:
+            if exchange.stage is Stage.HANDED_OVER:
+                raise
+            # aiohttp, or the codec of host names, cannot put the request into bytes.
+            raise NotWrittenError(UNWRITABLE) from error
         response.request = request  # as the library's own client does
         try:
             yield response
@@ -174,8 +183,12 @@ def _begun(request: Request, timeout: float, write_before: float | None) -> Exch
         connect_within = min(timeout, write_before - clock())
         if connect_within <= 0:
             raise NotSentError(f"{_name(request)}: not sent: the deadline for writing it had passed")
+    try:
+        url = yarl.URL(str(request.url), encoded=True)
+    except ValueError:
+        raise NotSentError(f"{_name(request)}: not sent: {UNWRITABLE}") from None
     return Exchange(
-        url=yarl.URL(str(request.url), encoded=True),
+        url=url,
         timeout=timeout,
         write_before=write_before,
         limit=asyncio.timeout(connect_within),
@@ -212,7 +225,7 @@ _NEVER_A_NAME = ".invalid"  # RFC 6761, 6.4: no such name exists, whatever a nam
 def _reason(error: BaseException, timed_out: str) -> str:
     """Why, in words that hold nothing of the request: the texts of HTTP libraries are not to be trusted with that."""
     # A time-out's cause is the cancellation it was made of.
-    while error.__cause__ is not None and not isinstance(error, TimeoutError):
+    while error.__cause__ is not None and not isinstance(error, TimeoutError | NotWrittenError):
         error = error.__cause__
     if isinstance(error, NotWrittenError):
         return str(error)

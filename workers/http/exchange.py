@@ -24,6 +24,8 @@ from workers.http.ssrf import ForbiddenAddressError
 # Longer bodies go out in pieces of this size, each only while the request's time runs.
 PIECE_BYTES = 256 * 1024
 
+UNWRITABLE = "its address or a header contains a character that cannot be sent; check the base_url and the credentials"
+
 
 class NotWrittenError(aiohttp.ClientConnectionError):
     """Raised inside aiohttp to keep it from writing; the text is our own and safe to show."""
@@ -57,6 +59,7 @@ class Exchange:
     connection: Connection | None = None
     transport: asyncio.Transport | None = None
     forbidden: ForbiddenAddressError | None = None
+    writing: bool = False  # a body is being written, and with it the headers
     finished: bool = False  # the answer was read, or wanted no further
 
     def hand_over(self, connection: Connection) -> None:
@@ -92,5 +95,14 @@ class Exchange:
             self.transport.abort()
 
 
+@dataclass(slots=True)
+class Submission:
+    """Whether the request of a submission was handed to the HTTP client; before that, nothing can have been paid."""
+
+    handed_over: bool = False
+
+
+#: The submission that the code running now belongs to.
+submission: ContextVar[Submission | None] = ContextVar("recast_submission", default=None)
 #: The exchange that the code running now belongs to.
 current: ContextVar[Exchange] = ContextVar("recast_http_exchange")

@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from providers.http import create_ssl_context
-from workers.http.exchange import PIECE_BYTES, NotWrittenError, Stage, current
+from workers.http.exchange import PIECE_BYTES, UNWRITABLE, NotWrittenError, Stage, current
 from workers.http.ssrf import ForbiddenAddressError, Guard
 
 __all__ = ["AiohttpTransport", "build_transport"]
@@ -78,6 +78,18 @@ class _Request(aiohttp.ClientRequest):
         del url
         super().__init__(method, exchange.url, **options)
 
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send as aiohttp does; what cannot be put into a head, such as a line end in a header, is not written."""
+        exchange = current.get()
+        try:
+            return await super().send(conn)
+        except ValueError as error:
+            # aiohttp puts the whole head together before it writes the first byte of it.
+            if exchange.writing:
+                raise
+            exchange.stage = Stage.CONNECTING
+            raise NotWrittenError(UNWRITABLE) from error
+
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
@@ -89,6 +101,7 @@ class _Request(aiohttp.ClientRequest):
             if conn.protocol is not None:
                 conn.protocol.set_exception(error)
             return
+        current.get().writing = True
         await super().write_bytes(writer, conn, content_length)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery.beat import PersistentScheduler
 
 from workers.config.settings import settings
 from workers.failures import describe
 from workers.messaging.heartbeat import Heartbeat, file_of
+
+log = structlog.get_logger()
 
 
 class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery ships no types
@@ -29,6 +32,13 @@ class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery ships no t
             raise
         self._heartbeat.write({"broker": None})
         return sent
+
+    def sync(self) -> None:
+        """Write the times of the last runs; on a full disk they are only remembered."""
+        try:
+            super().sync()
+        except OSError as error:
+            log.warning("schedule_not_written", error=describe(error))
 
     def close(self) -> None:
         """End in good order."""

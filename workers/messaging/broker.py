@@ -1,4 +1,4 @@
-"""Two additions to kombu's transport for Redis: a repair, and a note of when the broker last answered.
+"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and a note of answers.
 
 The repair: when Redis goes away under a worker that has unacknowledged messages, Celery 5.7 closes the connection
 twice. The first time the channel's pending read raises, so the channel stays open although its transport has let go of
@@ -6,23 +6,179 @@ the connection; the second time the channel wants to give its messages back, fin
 an AttributeError, which no caller expects: "Unrecoverable error", and the worker ends. So do acknowledgements of tasks
 that outlive the connection. Told by the transport's own kind of error, both are passed over, and the worker connects
 again.
+
+Patience: a broker that is full, read-only or loading answers, with an error that Celery takes for a bug of its own, and
+ends. Told as a lost connection, the worker waits and connects again. A message leaves its queue before the worker notes
+it as unacknowledged, and a full broker takes no note: such a message is processed all the same, and no other one is
+taken until the note is made or the message is done.
+
+What is not a message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
+worker over it.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Empty
 from typing import Any
 
+import structlog
 from kombu.transport import redis as transport
+from kombu.transport import virtual
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as BrokerConnectionError
+
+#: The list of what was in a queue and is not a message; the newest is first.
+UNREADABLE = "recast.unreadable"
+MAX_UNREADABLE = 1_000  # items that are kept; they are for a person to look at, and must not fill the broker
+NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
+
+_REFUSALS = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
+#: How replies without a class of redis-py's begin; a pipeline's name the command before.
+_CODES = re.compile(r"(^|caused error: )(OOM|MISCONF|NOREPLICAS|READONLY|BUSY) ")
+
+log = structlog.get_logger()
+
+
+class BrokerRefusalError(OSError):
+    """The broker takes nothing now: it is full, read-only, or without its disk.
+
+    An OSError, because kombu and Celery wait and connect again after one, and redis-py does not repeat the command.
+    """
+
+
+def takes_nothing(error: BaseException) -> bool:
+    """Whether the broker answered that it cannot do now what it does otherwise."""
+    return isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and _CODES.search(str(error)) is not None)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the broker's refusals as the kind of error that they are."""
+    try:
+        yield
+    except ResponseError as error:
+        if takes_nothing(error):
+            raise BrokerRefusalError(str(error)) from error
+        raise
+
+
+class _Pipeline(Pipeline):
+    """redis-py's pipeline, whose refusals are told when all of its answers have been read."""
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        with _told():
+            answers: list[Any] = super().execute(raise_on_error)
+            return answers
+
+
+class _Client(Redis):
+    """redis-py's client, whose refusals are told as such, and which sets aside what is not a message."""
+
+    def __init__(self, *, channel: Channel, **options: Any) -> None:
+        super().__init__(**options)
+        self._channel = channel
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        with _told():
+            answer = super().parse_response(  # type: ignore[no-untyped-call]
+                connection, command_name, **options
+            )
+        if command_name == "BRPOP" and answer and not _is_message(answer[1], self._channel):
+            self._channel.set_aside(bytes(answer[1]))
+            return None  # as if the time to wait had passed
+        return answer
+
+
+class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
+    """kombu's list of unacknowledged messages, which loses none that the broker had no room to note."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unnoted: dict[str, Any] = {}
+        self._note_at = 0.0
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that has just left its queue."""
+        try:
+            super().append(message, delivery_tag)
+        except (RedisError, OSError) as error:
+            log.warning("message_not_noted", error=type(error).__name__, detail=str(error))
+            self._unnoted[delivery_tag] = message
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def can_consume(self) -> bool:
+        """Whether another message may be taken: not while the last one is only in this process."""
+        return bool(super().can_consume()) and self._all_noted()
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, noted or not."""
+        super().ack(delivery_tag)
+        self._unnoted.pop(delivery_tag, None)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message up or, with `requeue`, back; what was not noted is given back once it is."""
+        if requeue and delivery_tag in self._unnoted:
+            return
+        super().reject(delivery_tag, requeue=requeue)
+        self._unnoted.pop(delivery_tag, None)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back what is unacknowledged when the worker ends."""
+        self._note_at = 0.0
+        if not self._all_noted():
+            log.error("messages_lost", messages=len(self._unnoted))
+        super().restore_unacked(client)
+
+    def _all_noted(self) -> bool:
+        if not self._unnoted and not self.channel.aside:
+            return True
+        if time.monotonic() < self._note_at:
+            return False
+        self._note_at = time.monotonic() + NOTE_SECONDS
+        try:
+            self.channel.write_aside()
+            for tag, message in list(self._unnoted.items()):
+                super().append(message, tag)
+                self._unnoted.pop(tag, None)
+        except (RedisError, OSError):
+            return False
+        return True
 
 
 class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
-    """kombu's channel, which raises the transport's own error when its connection was closed."""
+    """kombu's channel, which raises the transport's own errors."""
 
+    QoS = QoS
     #: When the broker last answered a request for messages, with or without one; on `time.monotonic`.
     answered_at = 0.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        #: What was not a message, until the broker has room for it.
+        self.aside: list[bytes] = []
+        super().__init__(*args, **options)
+
+    def _get_client(self) -> Any:
+        return functools.partial(_Client, channel=self)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection.client is None:
@@ -38,6 +194,53 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             raise
         Channel.answered_at = time.monotonic()
         return message
+
+    def set_aside(self, item: bytes) -> None:
+        """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
+        log.error("message_set_aside", bytes=len(item), sha256=hashlib.sha256(item).hexdigest(), list=UNREADABLE)
+        self.aside.append(item)
+        try:
+            self.write_aside()
+        except (RedisError, OSError) as error:
+            log.warning("not_set_aside_yet", error=str(error))
+
+    def write_aside(self) -> None:
+        """Write what was set aside."""
+        if self.aside:
+            with self.conn_or_acquire() as client, client.pipeline() as pipe:
+                pipe.lpush(UNREADABLE, *self.aside)
+                pipe.ltrim(UNREADABLE, 0, MAX_UNREADABLE - 1)
+                pipe.execute()
+            self.aside.clear()
+
+
+def _is_message(item: bytes, channel: Channel) -> bool:
+    """Whether `item` is a message as Celery's protocol has it, so far that nothing in Celery ends over it."""
+    try:
+        raw = json.loads(item)
+        message = virtual.Message(raw, channel=channel)
+        places = [message.delivery_tag, message.delivery_info["exchange"], message.delivery_info["routing_key"]]
+        texts = [message.headers[name] for name in ("task", "id")] if "task" in message.headers else []
+        if message.content_type == "application/json":
+            body = json.loads(message.body)
+            return _are_texts(places + texts) and (not texts or _is_body(body))
+        return _are_texts(places + texts)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _is_body(body: Any) -> bool:
+    """Arguments by position, arguments by name, and the canvas."""
+    kinds = (list, dict, dict | None)
+    return (
+        isinstance(body, list)
+        and len(body) == len(kinds)
+        and all(isinstance(part, kind) for part, kind in zip(body, kinds, strict=True))
+    )
 
 
 def repair() -> None:

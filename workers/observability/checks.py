@@ -12,16 +12,24 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
 from celery import bootsteps
+from celery.worker import state
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.connection import be_patient, ping
 from workers.engine.runtime import Runtime
+from workers.failures import describe
 from workers.messaging.app import app
 from workers.messaging.broker import Channel
+from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.health import ANSWER_SECONDS
 
 TICK_SECONDS = 1.0  # between two looks of Celery's loop at itself
 SILENT_SECONDS = 8.0  # kombu asks for messages with a time-out of 1 s, and drops a link that owes an answer for 6 s
+BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
+
+log = structlog.get_logger()
 
 
 class SilentError(Exception):
@@ -64,7 +72,7 @@ def parts(runtime: Runtime) -> Mapping[str, Callable[[], object]]:
     """What to ask of each part of a worker; every one raises when its part is broken."""
     return {
         "database": lambda: _database(runtime),
-        "broker": _broker,
+        "broker": lambda: _broker(runtime),
         "results": _results,
         "loop": lambda: runtime.on_loop(asyncio.sleep(0)),
         "consumer": lambda: _consumer(runtime),
@@ -77,10 +85,19 @@ def _database(runtime: Runtime) -> None:
         ping(connection)
 
 
-def _broker() -> None:
+def _broker(runtime: Runtime) -> None:
     # A connection of its own, so that the answer is the broker's and not that of an old link.
     with app.connection_for_write() as connection:
         connection.channel().client.ping()
+    try:
+        claim(runtime)
+    except SharedBrokerError as error:
+        # It started while the database was away. From here on it would take the other deployment's jobs.
+        log.critical("not_continued", error=str(error))
+        state.should_stop = BAD_SETTINGS
+        raise
+    except SQLAlchemyError as error:
+        log.debug("broker_not_claimed", error=describe(error))  # the part "database" says it
 
 
 def _results() -> None:

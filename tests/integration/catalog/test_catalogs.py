@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 import migrations
 from catalog.enqueue import Enqueued, enqueue
@@ -23,6 +22,7 @@ from catalog.intake import Intake, take_in
 from devstack.servers import Servers
 from models.identity import client_reference
 from models.states import AttemptState, Closure, JobState
+from reports import export
 from reports.batch import endings, find, needs_person, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import find_detail, listed
@@ -281,11 +281,10 @@ def test_a_changed_row_is_a_new_version_and_the_former_one_is_kept(desk: Desk) -
 def exported(desk: Desk) -> list[str]:
     """Keys of the pictures that the batch's export has."""
 
-    def read(session: Session) -> list[str]:
-        found = list(jobs_of(session, find(session, desk.name).id, desk.runtime.storage, "USD"))
-        return [result["key"] for job in found for result in job.results]
-
-    return desk.runtime.db(read)
+    batch = desk.runtime.db(find, desk.name).id
+    return [
+        result["key"] for job in jobs_of(desk.runtime, batch, desk.runtime.storage, "USD") for result in job.results
+    ]
 
 
 def test_a_row_that_is_tried_again_stays_the_version_it_is(desk: Desk) -> None:
@@ -515,6 +514,25 @@ def test_jobs_are_listed_by_what_is_known_of_them(desk: Desk) -> None:
     assert keys(states=["held"]) == set()
 
 
+def test_a_slow_reader_holds_no_transaction_and_gets_every_job_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 3)
+    expected = [str(number) for number in range(11)]
+    desk.enqueue([swap(key) for key in expected])
+    for key, state in {"1": "failed", "4": "canceled", "9": "rejected", "10": "failed"}.items():
+        desk.put(key, state)
+    found = []
+    for job in jobs_of(desk.runtime, desk.runtime.db(find, desk.name).id, desk.runtime.storage, "USD"):
+        found.append(job.key)
+        idle = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in tr%'"
+        assert not desk.sql(idle), "the caller works, and no transaction waits for it"
+        if job.key == "5":
+            desk.put("2", "failed")  # read already
+            desk.put("8", "failed")  # still to be read
+    assert found == expected
+
+
 def test_an_export_has_every_job_its_money_its_latest_pictures_and_its_metadata(desk: Desk) -> None:
     old, new = ("aa/bb/" + "aabb" + digit * 60 + ".png" for digit in "01")
     desk.enqueue([swap("1", sku="A"), swap("2"), swap("3")])
@@ -525,13 +543,11 @@ def test_an_export_has_every_job_its_money_its_latest_pictures_and_its_metadata(
     desk.attempt("2", 1, "done", old)  # begun anew since, so its picture is another's
     batch = desk.runtime.db(find, desk.name).id
 
-    def export(session: Any) -> tuple[str, list[dict[str, Any]]]:
-        table, lines = io.StringIO(), io.StringIO()
-        write_csv(table, jobs_of(session, batch, desk.runtime.storage, "USD"), metadata_of(session, batch))
-        write_json_lines(lines, jobs_of(session, batch, desk.runtime.storage, "USD"), [])
-        return table.getvalue(), [json.loads(line) for line in lines.getvalue().splitlines()]
-
-    table, (first, second, third) = desk.runtime.db(export)
+    written, lines = io.StringIO(), io.StringIO()
+    storage, metadata = desk.runtime.storage, desk.runtime.db(metadata_of, batch)
+    write_csv(written, jobs_of(desk.runtime, batch, storage, "USD"), metadata)
+    write_json_lines(lines, jobs_of(desk.runtime, batch, storage, "USD"), [])
+    table, (first, second, third) = written.getvalue(), map(json.loads, lines.getvalue().splitlines())
     assert table.splitlines()[0].endswith("sha256,sku")
     assert (first["key"], first["cost"]["amount"], first["attempts"], first["metadata"]) == (
         "1",

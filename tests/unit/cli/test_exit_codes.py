@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg.errors import DiskFull, LockNotAvailable, ReadOnlySqlTransaction
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cli.exit_codes import ExitCode
 from cli.main import explain, main
@@ -184,6 +187,13 @@ class _UndefinedError(Exception):
         (BrokerError("refused"), ("broker", "refused")),
         (RedisError("refused"), ("broker", "refused")),
         (OperationalError("SELECT", {}, Exception("gone")), ("database", "gone")),
+        (InternalError("INSERT", {}, ReadOnlySqlTransaction("read-only transaction")), ("database", "read-only")),
+        (OperationalError("INSERT", {}, LockNotAvailable("lock timeout")), ("database", "lock timeout")),
+        (PoolTimeoutError("QueuePool limit of size 12"), ("database", "QueuePool limit")),
+        (DiskFull("could not extend file"), ("database", "could not extend file")),
+        (OSError(errno.ENOSPC, "No space left on device", "/home/run.json"), ("/home/run.json", "No space left")),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), ("Disk quota exceeded",)),
+        (OSError(errno.EFBIG, "File too large"), ("File too large",)),
         (ProgrammingError("SELECT", {}, _UndefinedError("jobs")), ("recast db upgrade",)),
     ],
 )

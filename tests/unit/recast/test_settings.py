@@ -99,3 +99,13 @@ def test_settings_show_no_password(tmp_path: Path) -> None:
     found = read({"RECAST_BROKER_URL": BROKER}, tmp_path)
     assert found.place == "broker.example:6379"
     assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\n", " ", "\t", "\u00a0", "\u200b", "\ufeff", "\u2028"])
+def test_what_is_unseen_around_a_value_is_cut(tmp_path: Path, sign: str) -> None:
+    assert read({"RECAST_BROKER_URL": f"{sign}redis://a:1/0{sign}"}, tmp_path).broker_url == "redis://a:1/0"
+    (tmp_path / ".env").write_text(f"RECAST_BROKER_URL='{sign}redis://b:1/0{sign}'\n".replace("\n'", "'"), "utf-8-sig")
+    if sign not in "\r\n\u2028":
+        assert read({}, tmp_path).broker_url == "redis://b:1/0"
+    with pytest.raises(NotConfiguredError, match=names("RECAST_BROKER_URL", "U+200B")):
+        read({"RECAST_BROKER_URL": "redis://:pw@a\u200b:1/0"}, tmp_path)

@@ -126,6 +126,63 @@ def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path, monkey
     assert "from-env" not in repr(account)
 
 
+BEHIND = {
+    "line end": "\n", "windows": "\r\n", "blank": " ", "tab": "\t", "no-break": "\u00a0", "zero width": "\u200b",
+    "joiner": "\u2060", "mark": "\ufeff", "direction": "\u200f", "separator": "\u2028",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("kind", ["env", "file", "literal"])
+def test_what_is_unseen_around_a_value_is_cut(
+    sign: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = f"{sign}s3cr3t{sign}"
+    if sign != "\0":
+        monkeypatch.setenv("ZHIQITE_KEY_ID", value)
+    (tmp_path / "secret").write_text(value, encoding="utf-8")
+    given = {"env": "env:ZHIQITE_KEY_ID", "file": f"file:{tmp_path}/secret", "literal": value}[kind]
+    address = f"{sign}{ZHIQITE['base_url']}{sign}"
+    own = parse("main", {**ZHIQITE, "base_url": address, "access_key_id": f"{sign}{given}{sign}"}).own.model_dump()
+
+    assert own["access_key_id"].get_secret_value() == "s3cr3t"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\u200b", "\u201d", "\ufeff", "\u00e9", "\x7f", "\ud800"])
+def test_what_no_header_carries_is_refused_by_name(sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("os.environ", {"KEY": f"s3c{sign}r3t"})
+        with pytest.raises(AccountsError, match=names("accounts.main.access_key_id", f"U+{ord(sign):04X}")) as caught:
+            parse("main", {**ZHIQITE, "access_key_id": "env:KEY"})
+    assert "r3t" not in str(caught.value)
+
+
+def test_a_password_may_be_of_any_language_because_it_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"provider": "piktid", "email": "me@a.example", "password": "env:KEY"}
+    monkeypatch.setenv("KEY", "gr\u00fcn-\u5bc6\u7801")
+    assert parse("main", table).own.model_dump()["password"].get_secret_value() == "gr\u00fcn-\u5bc6\u7801"
+    monkeypatch.setenv("KEY", "gr\u200bn")
+    with pytest.raises(AccountsError, match=names("accounts.main.password", "U+200B")):
+        parse("main", table)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:99999", "http://127.0.0.1:8o", "http://a b.example", "http://", "http://a\u201d.example",
+     "http://[::1", "http://x..example", "http://a.example/\u200bv1", "http://127.1"],
+)  # fmt: skip
+def test_an_address_that_nothing_can_be_sent_to_is_refused(address: str) -> None:
+    with pytest.raises(AccountsError, match=names("accounts.main.base_url")):
+        parse("main", {**ZHIQITE, "base_url": address})
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    table = 'provider = "zhiqite"\nbase_url = "http://127.0.0.1:9"\naccess_key_id = "a"\naccess_key_secret = "b"\n'
+    path = tmp_path / "accounts.toml"
+    path.write_text(f"[accounts.main]\n{table}", encoding="utf-8-sig")
+    assert list(load(path)) == ["main"]
+
+
 def test_overrides_change_limits_only() -> None:
     account = parse("main", {**ZHIQITE, "max_in_flight": 32, "rate": "60/min"})
     changed = account.with_overrides({"max_in_flight": 4})

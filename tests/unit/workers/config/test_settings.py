@@ -32,6 +32,8 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SLOTS": "many"}, names("RECAST_SLOTS", "integer")),
         ({"CURRENCY": "dollars"}, "RECAST_CURRENCY: "),
         ({"SWEEP_EVERY": "0"}, names("RECAST_SWEEP_EVERY")),
+        ({"PUBLIC_URL": "https://shop\u200b.example"}, names("RECAST_PUBLIC_URL", "U+200B")),
+        ({"SECRET_KEY": "k\ney"}, names("RECAST_SECRET_KEY", "U+000A")),
         ({"MAX_ATTEMPTS": "0"}, names("RECAST_MAX_ATTEMPTS")),
         ({"SLOTS": "0", "WEB_PORT": "99999"}, names("RECAST_SLOTS", "RECAST_WEB_PORT")),
     ],
@@ -50,6 +52,24 @@ def test_the_shortest_visibility_timeout_that_is_safe() -> None:
     assert read(slice_seconds=5, visibility_timeout=2 * longest).visibility_timeout == 2 * longest
     with pytest.raises(SettingsError, match="VISIBILITY_TIMEOUT"):
         read(slice_seconds=5, visibility_timeout=2 * longest - 1)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\n", " ", "\t", "\u00a0", "\u200b", "\ufeff", "\u2028"])
+def test_what_is_unseen_around_a_value_is_cut(sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PUBLIC_URL": "https://shop.example",
+        "SLOTS": "8",
+        "METRICS_TOKEN": "0123456789abcdef",
+    }.items():
+        monkeypatch.setenv(f"RECAST_{name}", f"{sign}{value}{sign}")
+    monkeypatch.setenv("RECAST_WEB_AUTH", sign)
+    (tmp_path / ".env").write_text("RECAST_SECRET_KEY='  a key '\nRECAST_CURRENCY=EUR\r\n", encoding="utf-8-sig")
+    chosen = read()
+
+    assert (chosen.public_url, chosen.slots, chosen.currency) == ("https://shop.example", 8, "EUR")
+    secrets = [chosen.metrics_token, chosen.secret_key]
+    assert [secret and secret.get_secret_value() for secret in secrets] == ["0123456789abcdef", "a key"]
+    assert chosen.web_auth is None, "what is blank is not set"
 
 
 def test_secrets_are_masked() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from workers.backoff import Backoff
@@ -21,6 +23,18 @@ from workers.engine.runtime import Runtime
 
 def away() -> Exception:
     return OperationalError("UPDATE", {}, ConnectionError("the server closed the connection"))
+
+
+def read_only() -> Exception:
+    return InternalError("UPDATE", {}, psycopg.errors.ReadOnlySqlTransaction("cannot execute UPDATE"))
+
+
+def locked() -> Exception:
+    return OperationalError("UPDATE", {}, psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"))
+
+
+def no_connection() -> Exception:
+    return PoolTimeoutError("QueuePool limit of size 12 overflow 12 reached")
 
 
 def refused() -> Exception:
@@ -47,8 +61,9 @@ class Table:
 
     poison: frozenset[int] = frozenset()
     error: Callable[[], Exception] = refused
-    #: How many more times it is away.
+    #: How many more times it is away, and what is raised then.
     absences: int = 0
+    absent: Callable[[], Exception] = away
     rows: list[int] = field(default_factory=list)
     fallen_back: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
@@ -59,7 +74,7 @@ class Table:
         await asyncio.sleep(0)
         if self.absences:
             self.absences -= 1
-            raise away()
+            raise self.absent()
         return work(cast("Session", self), *arguments)
 
     def write(self, _: Session, outcomes: Sequence[int]) -> int:
@@ -150,8 +165,9 @@ def test_one_poisoned_outcome_among_many_costs_few_statements(error: Callable[[]
     assert len(table.groups) <= 2 * GROUP_SIZE.bit_length() + 1
 
 
-def test_a_database_that_is_away_is_asked_again_with_the_outcomes_in_hand() -> None:
-    table = Table(absences=7).settle(range(5))
+@pytest.mark.parametrize("absent", [away, read_only, locked, no_connection])
+def test_a_database_that_cannot_write_is_asked_again_with_the_outcomes_in_hand(absent: Callable[[], Exception]) -> None:
+    table = Table(absences=7, absent=absent).settle(range(5))
 
     assert table.rows == list(range(5))
     assert table.groups == [5]

@@ -22,6 +22,7 @@ from providers.protocol import NotSentError, UnclearError
 from tests.http import (
     ConnectError,
     ConnectTimeout,
+    InvalidURL,
     PoolTimeout,
     ReadTimeout,
     RemoteProtocolError,
@@ -298,6 +299,40 @@ def test_a_process_that_was_frozen_before_the_write_sends_nothing(
     run(story)
 
 
+BAD_HEADERS = {"line end": "Bearer tok\n", "carriage return": "tok\r", "NUL": "to\0k", "injected": "t\r\nX-Evil: 1"}
+
+
+@pytest.mark.parametrize("value", BAD_HEADERS.values(), ids=BAD_HEADERS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("size", [2, 2 * exchange.PIECE_BYTES])
+def test_a_head_that_cannot_be_written_is_not_sent(method: str, value: str, size: int) -> None:
+    async def story() -> None:
+        async with peer() as server, client() as sender:
+            body = b"" if method == "GET" else b"x" * size
+            request = Request(method, server.url("/paid"), content=body, headers={"Authorization": value})
+            with pytest.raises(NotSentError, match=names("not sent", "/paid")) as caught:
+                await sender.send(request, timeout=5, write_before=clock() + 5)
+            assert "tok" not in str(caught.value)
+            assert (await sender.send(Request("GET", server.url()), timeout=5)).status == 200
+            assert len(server.requests) == 1, "of the other one not a byte arrived"
+
+    run(story)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "x..example", "bad host", "ex\tample"])
+def test_a_host_that_no_resolver_can_be_asked_for_is_not_sent(host: str) -> None:
+    async def story() -> None:
+        async with client() as sender:
+            with pytest.raises(NotSentError):
+                await sender.send(Request("POST", Request("GET", f"http://{host}/").url), timeout=5)
+
+    try:
+        Request("GET", f"http://{host}/")
+    except InvalidURL:
+        return  # refused before there is a request, see the tests of provider calls
+    run(story)
+
+
 def test_waiting_for_a_connection_ends_at_the_instant_to_write() -> None:
     async def story() -> None:
         async with peer(stay_silent) as server, client(max_connections=1) as sender:
@@ -562,6 +597,8 @@ def test_certificate_authorities_come_from_the_environment(tmp_path: Path, monke
         (ConnectTimeout("x"), NotSentError),
         (PoolTimeout("x"), NotSentError),
         (UnsupportedProtocol("x"), NotSentError),
+        (InvalidURL("x"), NotSentError),
+        (UnicodeEncodeError("ascii", "\u201d", 0, 1, "x"), NotSentError),
         (ReadTimeout("x"), UnclearError),
         (WriteError("x"), UnclearError),
         (RemoteProtocolError("x"), UnclearError),

@@ -1,0 +1,97 @@
+"""A broker that is full, or has in its queues what is no message: a worker waits and continues, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import SandboxConfig
+from tests.faults.producers import Producers
+from tests.integration.producer import SOURCE, TARGET
+from tests.invariants import check_all
+from tests.stack import ROOT, Stack, running, wait_for
+from workers.messaging.broker import UNREADABLE
+
+JOBS = 120
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=0.1)
+    with running(tmp_path, config, RECAST_PUBLIC_URL="http://127.0.0.1:9") as made:
+        made.only("sandbox-zhiqite")
+        yield made
+
+
+def send(producers: Producers, number: int) -> list[str]:
+    return [producers.send("swap", source=SOURCE, target=TARGET, provider="zhiqite") for _ in range(number)]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("setting", "bad", "good", "worker_first"),
+    [("maxmemory", "1mb", "0", True), ("maxmemory", "1mb", "0", False), ("min-replicas-to-write", "1", "0", True)],
+    ids=["full", "full at the start", "without its replicas"],
+)
+def test_a_broker_that_takes_nothing_loses_no_message_and_ends_no_worker(
+    stack: Stack, setting: str, bad: str, good: str, worker_first: bool
+) -> None:
+    producers = Producers(stack)
+    try:
+        worker = stack.worker() if worker_first else None
+        if worker:
+            worker.wait_ready()
+        sent = send(producers, JOBS)
+        stack.redis.config_set(setting, bad)
+        worker = worker or stack.worker()
+        log = worker.log
+        # Long enough to drain what can be drained, and for kombu to look for what it could give back (every 5 s).
+        said = b"maxmemory" if setting == "maxmemory" else b"NOREPLICAS"
+        wait_for(lambda: log.read_bytes().count(said) > 3, message="the worker met it again and again")
+        assert worker.process is not None
+        assert worker.process.poll() is None, "the worker runs"
+        stack.redis.config_set(setting, good)
+        stack.beat()
+        wait_for(lambda: stack.sql("SELECT count(*) AS n FROM jobs")[0].n == JOBS, timeout=180, message="all are jobs")
+        assert stack.wait_settled(timeout=180) == {"succeeded": JOBS}
+        assert {producers.get(job)["state"] for job in sent} == {"succeeded"}
+        assert worker.process.poll() is None
+        check_all(stack)
+    finally:
+        stack.redis.config_set(setting, good)
+        producers.close()
+
+
+@pytest.mark.timeout(600)
+def test_what_is_no_message_is_set_aside_and_the_rest_goes_on(stack: Stack) -> None:
+    producers = Producers(stack)
+    junk = [b"hello", b"", b"{}", b"[1, 2]", b'{"properties": {}}', b"\xff\xfe\x00", json.dumps({"a": 1}).encode()]
+    try:
+        worker = stack.worker()
+        worker.wait_ready()
+        for queue in ("jobs", "pumps", "files", "beat"):
+            stack.redis.rpush(queue, *junk)
+        (job,) = send(producers, 1)
+        assert producers.get(job)["state"] == "succeeded"
+        wait_for(lambda: stack.redis.llen(UNREADABLE) == 4 * len(junk), message="all is set aside")
+        assert worker.process is not None
+        assert worker.process.poll() is None
+        logged = worker.log.read_text()
+        assert logged.count('"message_set_aside"') == 4 * len(junk)
+    finally:
+        producers.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_that_ends_over_an_error_does_not_exit_with_0(stack: Stack) -> None:
+    stack.redis.set("jobs", "a value where a queue should be")
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "worker"], cwd=ROOT, env=stack.env,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode not in {0, None}, done.stderr
