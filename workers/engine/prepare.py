@@ -159,9 +159,9 @@ async def _input(
     spec = ImageSpec(need, fit, account.check_face)
     if need.via is Via.URL:
         if not is_remote(uri):
-            return await runtime.in_thread(runtime.inputs.link, role, uri, spec)
+            return await runtime.in_decoder(runtime.inputs.link, role, uri, spec)
         if need.exact:
-            return await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
+            return await runtime.in_decoder(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
         if account.check_face:
             await _load(runtime, account, role, uri, spec)
         return Input(url=uri)
@@ -187,7 +187,7 @@ async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: I
         loaded = runtime.inputs.read(role, uri) if data is None else load_image(role, uri, data)
         return runtime.inputs.ready(role, uri, loaded, spec)
 
-    return await runtime.in_thread(made_ready)
+    return await runtime.in_decoder(made_ready)
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:

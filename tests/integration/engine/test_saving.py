@@ -8,7 +8,7 @@ import pytest
 
 from workers.engine import saving, store
 from workers.engine.store import StorePump
-from workers.images.verify import Picture
+from workers.images.headers import Picture
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory
