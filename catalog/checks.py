@@ -22,9 +22,10 @@ from catalog.rows import parse_json
 from recast.errors import InvalidJobError
 from workers.cache import Cache
 from workers.config.accounts import Account
+from workers.images.headers import header
 from workers.images.inputs import MAX_INPUT_BYTES
+from workers.images.segments import BadPictureError
 from workers.images.uris import local_path
-from workers.images.verify import BadPictureError, header
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest

@@ -11,8 +11,8 @@ from workers.http.client import HttpClient, TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DownloadError, fetch
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError
+from workers.images.segments import BadPictureError
 from workers.images.thumbnails import thumbnail
-from workers.images.verify import BadPictureError
 
 CACHED = 512  # thumbnails, of about 15 KB each
 AT_ONCE = 3  # pictures decoded at the same time: a page requests dozens

@@ -235,9 +235,9 @@ async def _linked(runtime: Runtime, account: Account, role: str, uri: str, spec:
                 await runtime.addresses.require(runtime.downloads(account), account.name, uri)
         return Input(url=uri)
     if is_remote(uri):
-        made = await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
+        made = await runtime.in_decoder(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
     else:
-        made = await runtime.in_thread(runtime.inputs.link, role, uri, spec)
+        made = await runtime.in_decoder(runtime.inputs.link, role, uri, spec)
     await runtime.own_web.require(made.url)
     return made
 
@@ -248,11 +248,10 @@ async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: I
         return runtime.inputs.ready(role, uri, loaded, spec)
 
     if not is_remote(uri):
-        return await runtime.in_thread(made_ready, None)
+        return await runtime.in_decoder(made_ready, None)
     client = runtime.downloads(account)
     data = await insisted(lambda: fetch(client, uri, max_bytes=MAX_INPUT_BYTES))
-
-    return await runtime.in_thread(made_ready, data)
+    return await runtime.in_decoder(made_ready, data)
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
-from functools import cached_property, lru_cache
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property, lru_cache, partial
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -30,11 +30,13 @@ from workers.http.client import HttpClient, build_client
 from workers.http.recorder import Recorder
 from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
+from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.task_events import Sampler
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -86,6 +88,11 @@ class Runtime(Database):
 
         self.db(register_all)
         return accounts
+
+    @cached_property
+    def decoders(self) -> Decoders:
+        """Threads that decode pictures."""
+        return Decoders()
 
     @cached_property
     def storage(self) -> Storage:
@@ -172,6 +179,10 @@ class Runtime(Database):
         """A lock that everybody on this process's loop who asks for `name` shares."""
         return self._locks.setdefault(name, asyncio.Lock())
 
+    async def in_decoder(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` that decodes pictures in one of the threads for it; the database's stay free meanwhile."""
+        return await self.decoders.run(partial(work, *args, **kwargs))
+
     def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the process's event loop and wait for it, from any other thread."""
         return asyncio.run_coroutine_threadsafe(work, self._running_loop()).result()
@@ -190,6 +201,8 @@ class Runtime(Database):
             for client in self._clients:
                 asyncio.run_coroutine_threadsafe(client.aclose(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
+        if "decoders" in self.__dict__:
+            self.decoders.close()
         super().close()
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from models.bulk import Bulk
 from models.fragments import last_attempt, seconds_from_now, since, unclaimed, until
 from workers.engine.leases import LEASE_SECONDS
-from workers.images.verify import Picture
+from workers.images.headers import Picture
 from workers.jobs.transitions import clip
 
 

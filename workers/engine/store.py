@@ -34,10 +34,11 @@ from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
+from workers.images.headers import Picture, inspect
 from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.segments import BadPictureError
 from workers.images.storage import StorageError
-from workers.images.thumbnails import thumbnail
-from workers.images.verify import BadPictureError, inspect, verify
+from workers.images.verify import verify_and_shrink
 from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
@@ -54,6 +55,15 @@ log = structlog.get_logger()
 class _Saved:
     saving: Saving
     effects: Effects
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A picture that was checked, and the files that are made of it."""
+
+    picture: Picture
+    data: bytes
+    thumbnail: bytes
 
 
 class StorePump:
@@ -134,42 +144,46 @@ class StorePump:
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
-        cap = self._runtime.settings.max_result_bytes
+        cap, mark = self._runtime.settings.max_result_bytes, self._runtime.settings.mark_synthetic
         for step in range(TRIES):
             if step:
                 await asyncio.sleep(TRY_AGAIN.delay(step - 1))
             try:
                 data = await fetch(client, str(output["url"]), max_bytes=cap)
-                return await self._runtime.in_thread(self._keep, saving, index, data, output.get("facts") or {})
+                made = await self._runtime.in_decoder(_made, data, saving.kind, mark=mark)
+                return await self._runtime.in_thread(self._keep, saving, index, data, made, output.get("facts") or {})
             except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _keep(self, saving: Saving, index: int, original: bytes, facts: Mapping[str, Any]) -> Stored:
-        settings, picture = self._runtime.settings, verify(original)
-        data, small = original, thumbnail(original)
-        if settings.mark_synthetic:
-            data = marked(original, picture.media_type, SOURCE_TYPES[saving.kind])
-            small = marked(small, inspect(small).media_type, SOURCE_TYPES[saving.kind])
-        key = self._put(data)
-        apart = settings.keep_originals and data is not original
+    def _keep(self, saving: Saving, index: int, original: bytes, made: _Made, facts: Mapping[str, Any]) -> Stored:
+        key = self._put(made.data)
+        apart = self._runtime.settings.keep_originals and made.data is not original
         return Stored(
             job_id=saving.job_id,
             attempt_id=saving.attempt_id,
             index=index,
             key=key,
-            thumbnail_key=self._put(small),
-            sha256=_digest(data),
+            thumbnail_key=self._put(made.thumbnail),
+            sha256=_digest(made.data),
             original_sha256=_digest(original),
             original_key=self._put(original) if apart else None,
-            size=len(data),
-            picture=picture,
+            size=len(made.data),
+            picture=made.picture,
             facts=facts,
         )
 
     def _put(self, data: bytes) -> str:
         return self._runtime.storage.put(data, sha256=_digest(data), suffix=SUFFIXES[inspect(data).media_type])
+
+
+def _made(original: bytes, kind: str, *, mark: bool) -> _Made:
+    picture, small = verify_and_shrink(original)
+    if not mark:
+        return _Made(picture, original, small)
+    marked_small = marked(small, inspect(small).media_type, SOURCE_TYPES[kind])
+    return _Made(picture, marked(original, picture.media_type, SOURCE_TYPES[kind]), marked_small)
 
 
 def _digest(data: bytes) -> str:

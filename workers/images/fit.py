@@ -12,7 +12,9 @@ from typing import Final
 from PIL import Image, ImageCms, ImageFilter, ImageOps
 
 from providers.spec import Fit, Need
-from workers.images.verify import BadPictureError, Picture, opened, orientation, resizable, upright
+from workers.images.decoding import decoded, orientation, resizable, upright
+from workers.images.headers import Picture, opened
+from workers.images.segments import BadPictureError
 
 QUALITY: Final = 95  # of a JPEG or WebP made here: above it files grow and nothing more is seen
 #: Of what a crop takes from the height, the share that goes at the top, where heads are; across it keeps the middle.
@@ -49,9 +51,11 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
         problem = shape_problem(*(image.size[::-1] if turned in _LYING else image.size), need)
         if known_type and plain and turned == 1 and problem is None:
             return data
-        if problem and fit is Fit.REJECT:
-            raise BadPictureError(f"{problem}; set the option fit to crop or pad to change it")
-        media_type = picture.media_type if known_type else need.media_types[0]
+    if problem and fit is Fit.REJECT:
+        raise BadPictureError(f"{problem}; set the option fit to crop or pad to change it")
+    media_type = picture.media_type if known_type else need.media_types[0]
+    # Where only the size is wrong, not much more than the limit needs to be decoded; a crop may need every pixel.
+    with decoded(data, side=need.max_side if need.ratio is None else None) as image:
         whole = _rgb(upright(image, turned), transparent=media_type != "image/jpeg" and not need.exact)
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
 
@@ -117,7 +121,7 @@ def _rgb(image: Image.Image, *, transparent: bool) -> Image.Image:
         return _from_print(image)
     image = resizable(image)
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     layered = image.convert("RGBA")
     if transparent:
         return layered

@@ -22,10 +22,12 @@ from workers.cache import Cache
 from workers.config.settings import Settings
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
+from workers.images.headers import Picture, inspect
+from workers.images.segments import BadPictureError
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage, StorageError, key_of
 from workers.images.uris import local_path
-from workers.images.verify import BadPictureError, Picture, inspect, verify
+from workers.images.verify import verify
 
 MAX_INPUT_BYTES = 64 * 1024 * 1024
 NOTED_SECONDS = 3600  # between two notes that a picture is in use; `prune` leaves it alone for much longer

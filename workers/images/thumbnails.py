@@ -7,7 +7,7 @@ from typing import Final
 
 from PIL import Image
 
-from workers.images.verify import inspect, opened, orientation, resizable, upright
+from workers.images.decoding import decoded, orientation, resizable, upright
 
 THUMBNAIL_SIDE: Final = 320  # pixels; a gallery's tile on a dense display
 
@@ -18,18 +18,23 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
     JPEG; WebP where the picture has transparency.
 
     Raises:
-        BadPictureError: as `inspect`, and for a picture that cannot be decoded.
+        BadPictureError: as `workers.images.decoding.decoded`.
     """
-    inspect(data)
-    with opened(io.BytesIO(data)) as image:
-        small = resizable(image)
-        # In place; a JPEG is decoded at a fraction of its size to begin with.
-        small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
-        small.info.clear()
-        out = io.BytesIO()
-        if small.mode == "RGBA":
-            small.save(out, "WEBP", quality=80)
-        else:
-            small.save(out, "JPEG", quality=82, optimize=True)
+    # Somewhat larger, so that the copy is averaged from it: a decoder's own reduction is coarse.
+    with decoded(data, side=side + side // 2) as image:
+        return shrunk(image, side)
+
+
+def shrunk(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
+    """`thumbnail` of a picture that is decoded already, which is left as it is."""
+    scale = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    small = resizable(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
+    small.info.clear()
+    out = io.BytesIO()
+    if small.mode == "RGBA":
+        small.save(out, "WEBP", quality=80)
+    else:
+        small.save(out, "JPEG", quality=82, optimize=True)
     return out.getvalue()

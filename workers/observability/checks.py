@@ -76,6 +76,8 @@ def parts(runtime: Runtime) -> Mapping[str, Callable[[], object]]:
         "results": _results,
         "loop": lambda: runtime.on_loop(asyncio.sleep(0)),
         "consumer": lambda: _consumer(runtime),
+        "threads": lambda: runtime.threads.submit(bool).result(ANSWER_SECONDS),
+        "decoders": runtime.decoders.check,
     }
 
 

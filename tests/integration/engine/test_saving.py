@@ -10,7 +10,7 @@ from models.states import Reason
 from tests.words import unsaid
 from workers.engine import refetch, saving, store
 from workers.engine.store import StorePump
-from workers.images.verify import Picture
+from workers.images.headers import Picture
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory

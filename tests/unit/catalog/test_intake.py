@@ -16,7 +16,7 @@ from catalog.intake import SPOOLED, Intake, take_in
 from models.identity import bulk_job_id
 from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
 from tests.words import names, unsaid
-from workers.images import verify
+from workers.images import headers
 from workers.jobs import routing
 from workers.jobs.routing import Reach
 from workers.jobs.run_options import DEFAULTS, RunOptions
@@ -210,9 +210,9 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
     looked: list[Path] = []
     routed: list[str] = []
 
-    def header(path: Path) -> verify.Picture:
+    def header(path: Path) -> headers.Picture:
         looked.append(path)
-        return verify.header(path)
+        return headers.header(path)
 
     def route(ask: Any, *more: Any) -> str:
         routed.append(ask.kind)

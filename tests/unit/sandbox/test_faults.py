@@ -14,7 +14,8 @@ from sandbox import SandboxConfig
 from sandbox.faults import Call, Faults, Rule
 from tests.http import Client
 from tests.sandbox_client import connected
-from workers.images.verify import BadPictureError, verify
+from workers.images.segments import BadPictureError
+from workers.images.verify import verify
 
 V1 = "/zhiqite/AIGCImgOpenServ/saas/tool/roop"
 HEADERS = {

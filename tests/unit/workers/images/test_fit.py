@@ -14,7 +14,9 @@ from providers import operation
 from providers.spec import Fit, Need, Via
 from tests.words import names
 from workers.images.fit import fitted, shape_problem
-from workers.images.verify import BadPictureError, inspect, verify
+from workers.images.headers import inspect
+from workers.images.segments import BadPictureError
+from workers.images.verify import verify
 
 PORTRAIT = operation("hidream.variation").needs["image"]
 ANY = Need(Via.URL)
@@ -213,5 +215,5 @@ def test_a_profile_of_colours_goes_along_and_the_place_of_the_photo_does_not() -
 
 def test_what_cannot_be_decoded_is_refused() -> None:
     data = encoded(striped(300, 500))
-    with pytest.raises(BadPictureError, match="damaged"):
+    with pytest.raises(BadPictureError, match="truncated"):
         fitted(data[: len(data) // 2], inspect(data), PORTRAIT, Fit.CROP)

@@ -14,8 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.words import names
+from workers.images.headers import Picture, header, inspect
+from workers.images.segments import BadPictureError
 from workers.images.thumbnails import thumbnail
-from workers.images.verify import BadPictureError, Picture, header, inspect, verify
+from workers.images.verify import verify
 
 
 def picture(format_: str, size: tuple[int, int] = (64, 48), mode: str = "RGB", **options: object) -> bytes:
@@ -220,7 +222,7 @@ def test_a_thumbnail_keeps_transparency_and_deep_greys() -> None:
 
 def test_a_thumbnail_of_a_truncated_picture_is_refused() -> None:
     data = picture("JPEG", (400, 400))
-    with pytest.raises(BadPictureError, match="damaged"):
+    with pytest.raises(BadPictureError, match="truncated"):
         thumbnail(data[: len(data) // 2])
 
 

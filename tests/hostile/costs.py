@@ -1,0 +1,64 @@
+"""What each slow picture costs, measured in processes of their own: ``python -m tests.hostile.costs`` prints JSON.
+
+A picture goes the way of a provider's result: checked, made smaller, marked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.hostile import slow_pictures
+from tests.hostile.cases import Case
+from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.segments import BadPictureError
+from workers.images.verify import verify_and_shrink
+
+
+def main() -> None:
+    """Measure all cases, one after another."""
+    found = {case.name: _measured(case) for case in slow_pictures.CASES}
+    sys.stdout.write(json.dumps(found))
+
+
+def _measured(case: Case) -> dict[str, Any]:
+    data = case.make()
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, json.dumps(_tried(data)).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    document: dict[str, Any] = json.loads(said)
+    return document
+
+
+def _tried(data: bytes) -> dict[str, Any]:
+    before, began = _peak(), time.process_time()
+    error = None
+    try:
+        picture, _ = verify_and_shrink(data)
+        made = marked(data, picture.media_type, SOURCE_TYPES["swap"])
+        # What was written is a picture again.
+        verify_and_shrink(made)
+    except BadPictureError as found:
+        error = str(found)
+    return {"seconds": time.process_time() - began, "megabytes": (_peak() - before) / 1000, "error": error}
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in KB."""
+    # Not getrusage's: a child's begins at what its parent once had.
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0])
+
+
+if __name__ == "__main__":
+    main()
