@@ -113,6 +113,6 @@ def normalized(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """A message that is quoted as a whole is no quotation."""
+    """A message that is quoted as a whole, without its quotes: it quotes nothing."""
     whole = _QUOTED.fullmatch(text)
     return text[1:-1] if whole and len(text) > 2 else text  # noqa: PLR2004 - two quotes

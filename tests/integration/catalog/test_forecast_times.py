@@ -130,7 +130,7 @@ def test_what_costs_more_than_was_agreed_wants_a_word(desk: Desk, monkeypatch: p
     monkeypatch.setitem(desk.stack.env, "RECAST_CONFIRM_ABOVE", "0.05")
     path = str(desk.catalog("dear", 3, 0))
     told = desk.recast("run", path, "--no-wait", code=3)
-    assert unsaid(told, "3", "0.06 USD", "RECAST_CONFIRM_ABOVE=0.05") == []
+    assert unsaid(told, "3", "0.12 USD", "RECAST_CONFIRM_ABOVE=0.05") == []
     assert unsaid(told, f"recast run {path} --yes") == []
     assert desk.stack.sql("SELECT 1 FROM batches WHERE name = 'dear'") == []
     desk.recast("run", path, "--yes", "--no-wait")

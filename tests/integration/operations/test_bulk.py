@@ -295,7 +295,7 @@ def test_jobs_go_to_another_account_as_far_as_it_can_do_them(database: Database,
     assert dry == real
     assert real.ids == sorted([pinned, free, v2, foreign])
     assert {(line.account, line.operation): line.cost for line in real.lines} == {
-        ("other", "zhiqite.swap"): Decimal("0.15"), ("other", "zhiqite.swap_v2"): Decimal("0.03")
+        ("other", "zhiqite.swap"): Decimal("0.30"), ("other", "zhiqite.swap_v2"): Decimal("0.06")
     }  # fmt: skip
     rows = {row.id: (row.lane, row.operation) for row in database.sql("SELECT id, lane, operation FROM jobs")}
     assert rows[pinned] == ("other@zhiqite.swap", None)

@@ -78,7 +78,10 @@ def test_a_plan_of_pictures_that_were_found(folder: Path, capsys: Captured) -> N
     assert run(*found) == ExitCode.OK
     plan = json.loads(capsys.readouterr().out)
     assert (plan["batch"], plan["rows"], plan["verdicts"]) == ("photos", 4, {"new": 4})
-    assert (plan["cost"], plan["lanes"]) == ({"cheapest": usd("0.08"), "dearest": usd("0.08")}, {"zhiqite.swap": 4})
+    assert (plan["cost"], plan["lanes"]) == (
+        {"cheapest": usd("0.08"), "dearest": usd("0.08"), "at_most": usd("0.16")},
+        {"zhiqite.swap": 4},
+    )
     assert plan["parts"] == [{"operation": "zhiqite.swap", "account": "sandbox-zhiqite", "jobs": 4.0}]
 
 
