@@ -135,7 +135,7 @@ class PiktidAccount(TokenAdapter):
                 "the tokens",
                 await self.call(lambda token: Request("POST", url, headers=bearer(token), json=body)),
             )
-            # The page answers 405 to an image that is not there: whoever says so has taken the token.
+            # The page answers 405 to an image that is not there, and 401 to a token that it refuses.
             good = reply.ok or reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED}
         message = f"HTTP {reply.status}, {message_of(read(reply.body))}"
         if good:

@@ -8,8 +8,8 @@ by name", "Download history image" and "Images by id v2", and from PiktID's own 
 - An `error` event names neither image nor face. It is how a job fails, also for a face that is not there or not
   approved: the submission was accepted, and is on the bill.
 - A link is a text or an object ``{l, n, t}``, here in turn. `new_generation` is progress, and its link no result.
-- A `swap` event names the target as `target_name` and the person as `face_name`, and nothing else. What a target's name
-  is no page says: here in turn the image's id, the name of the uploaded file, and that name without its ending.
+- A `swap` event names the target as `target_name` and the person as `face_name`, and nothing else. No page says what
+  a target's name is: here in turn the image's id, the name of the uploaded file, and that name without its ending.
 - The history lists finished swaps only, and answers 405 for an image it does not know.
 
 What the pages leave open and the sandbox chose: a body that cannot be understood, or an unknown image or identity, is
@@ -48,6 +48,9 @@ from sandbox.uploads import Upload, Uploads
 NAME = "piktid"
 TARGET = "target"
 FACE = "face"
+
+#: What the schema of an upload's answer has and a submission's answer leaves empty.
+UNUSED = ("faces", "coordinates_list", "thumbnails", "blurred_faces_list", "face_description_list")
 
 KEPT_SECONDS = 30 * 86_400.0  # `store_until` of an image, from its last job; the page gives no figure
 
@@ -214,18 +217,14 @@ class Piktid:
                 rule=rule,
                 notes={
                     "image": asked.id_image,
-                    "file": target.notes["file"],
+                    "file": target.notes.get("file") or asked.id_image,
                     "face": asked.id_face,
                     "identity": asked.identity_name,
                     "download": asked.options.flag_replace_and_download,
                 },
                 error=None if usable else "no_face",
             )
-            empty: dict[str, list[str]] = {
-                name: []
-                for name in ("faces", "coordinates_list", "thumbnails", "blurred_faces_list", "face_description_list")
-            }
-            return JSONResponse({"image_id": asked.id_image, **empty})
+            return JSONResponse({"image_id": asked.id_image, **{name: [] for name in UNUSED}})
 
         call = Call(NAME, "submit", "swap", account or "", reference)
         return await self._desk.serve(call, work, refuse)

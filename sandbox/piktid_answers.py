@@ -67,8 +67,8 @@ def event_data(event: Event, base: str) -> dict[str, Any]:
             about = {"address": image, "id_image": image, "f": face, "g": 0}
             return {**about, "msg": "done", "link": low, "task": "swap", "face_list": [face]}
         case "swap":
-            file = job.notes["file"]
-            name = (image, file, file.rpartition(".")[0])[job.id % 3]
+            file = job.notes.get("file") or image
+            name = (image, file, file.rpartition(".")[0] or file)[job.id % 3]
             return {"face_name": job.notes["identity"], "target_name": name, "links": [_object(job, base)]}
         case "download":
             return {"id_image": image, "link_hd": link_to(job, base), "link": low}

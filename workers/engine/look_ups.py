@@ -1,7 +1,7 @@
 """Look-ups: questions about single attempts, where an inbox that serves the whole account may have lost an answer.
 
 Events expire at the provider. So what an inbox does not mention is looked up once it is late, and always before its
-deadline gives it up: whoever is not looked up in this round is left as it is, due, for the next one.
+deadline gives it up: an attempt that one round does not reach stays due for the next one.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ async def look_up(
     answered: Callable[[Due, PollOutcome], None],
     *,
     rate: float | None,
+    places: int,
     stopping: threading.Event,
 ) -> None:
-    """Look up what `chosen` gives, at most `rate` a second; `answered` hears of each that was asked about.
+    """Look up what `chosen` gives, at most `rate` a second and `places` at once; `answered` hears of each answer.
 
     A question without an answer ends the round: the provider may be asking for fewer calls.
     """
@@ -69,4 +70,4 @@ async def look_up(
                 waiting.clear()
             answered(item, outcome)
 
-    await asyncio.gather(*(one_after_another() for _ in range(min(AT_ONCE, len(waiting)))))
+    await asyncio.gather(*(one_after_another() for _ in range(min(AT_ONCE, places, len(waiting)))))

@@ -90,7 +90,8 @@ class PollPump:
         self._busy: set[uuid.UUID] = set()
         self._receipts: list[str] = []
         # Submissions need connections too.
-        self._connections = asyncio.Semaphore(max(1, runtime.settings.connections // 2))
+        self._places = max(1, runtime.settings.connections // 2)
+        self._connections = asyncio.Semaphore(self._places)
 
     async def run(self, turn: Slice) -> None:
         """Poll what is due until the slice is over or nothing will be due soon."""
@@ -206,7 +207,9 @@ class PollPump:
 
         rate, stopping = self._account.rate, self._runtime.stopping
         try:
-            await look_ups.look_up(provider, list(late.values()), answered, rate=rate, stopping=stopping)
+            await look_ups.look_up(
+                provider, list(late.values()), answered, rate=rate, places=self._places, stopping=stopping
+            )  # fmt: skip
         finally:
             self._busy.difference_update(late)  # what this round did not reach stays due for the next one
 

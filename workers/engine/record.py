@@ -23,6 +23,12 @@ _WAITED_FOR = text("""
     SELECT DISTINCT job_id FROM announcements WHERE job_id = ANY(:ids) AND announced_at IS NULL
 """)
 
+# Only the money that was booked beyond a bill comes back to them; if it is not enough, `begin` pauses them again.
+_RESUME = text("""
+    UPDATE batches SET paused_at = NULL, paused_reason = NULL WHERE id IN (
+        SELECT id FROM batches WHERE id = ANY(:ids) AND paused_reason = 'budget' ORDER BY id FOR UPDATE
+    )
+""")
 _FORGET = text("DELETE FROM uploads WHERE account = :account AND handle = ANY(:handles)")
 
 log = structlog.get_logger()
@@ -62,6 +68,9 @@ def record(
     jobs = move_jobs(session, [_job_move(effect.job, effect.attempt, moved) for effect in valid if effect.job])
     for held in (job for job in jobs if job.now is JobState.HELD):
         on_commit(session, log.warning, "job_held", job=held.job_id, account=account, reason=held.reason)
+    cheaper = {attempt.batch_id for attempt in moved.values() if attempt.cost < attempt.booked}
+    if cheaper:
+        session.execute(_RESUME, {"ids": sorted(cheaper)})
     changed = [(moved[effect.attempt.id], effect.release) for effect in valid if effect.attempt]
     budget.book(
         session,

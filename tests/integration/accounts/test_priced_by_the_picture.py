@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
 
 from sandbox import SandboxConfig
 from tests.stack import PORTRAITS, running, wait_for
@@ -16,33 +20,45 @@ VARIATION = request.JobRequest("generate", image=str(PORTRAITS / "astronaut.png"
 BUDGET = Decimal("1.00")
 
 
-def test_a_template_of_three_pictures_stays_within_the_budget(tmp_path: Path) -> None:
+#: What is spent, and what says so, for a budget of the account and for one of the batch.
+SPENT = {
+    "account": "SELECT amount FROM spend, accounts WHERE scope = 'account:' || name AND closed_reason = 'budget'"
+    " AND period LIKE 'day:%'",
+    "batch": "SELECT amount FROM spend, batches WHERE scope = 'batch:' || id AND paused_reason = 'budget'",
+}
+
+
+@pytest.mark.parametrize("whose", SPENT)
+def test_a_template_of_three_pictures_stays_within_the_budget(tmp_path: Path, whose: str) -> None:
     # Given a price for a picture, tasks of three, one of which loses a picture, and a budget for a few of them;
     # more is booked before they are sent, and what comes back of it is spent as well
     with running(tmp_path, SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=4.0)) as stack:
         stack.only("sandbox-hidream")
-        account = {"prices": {"variation": f"{PICTURE} USD/picture"}, "budget": {"day": f"{BUDGET} USD"}}
-        stack.configure(**{"sandbox-hidream": account})
+        account: dict[str, Any] = {"prices": {"variation": f"{PICTURE} USD/picture"}}
+        budget = {"budget": {"day": f"{BUDGET} USD"}} if whose == "account" else {}
+        stack.configure(**{"sandbox-hidream": account | budget})
         stack.sandbox.add_fault("withhold", where={"provider": "hidream"}, times=1, pictures=1)
         stack.insert([VARIATION] * 20)
+        if whose == "batch":
+            with stack.engine.begin() as connection:
+                connection.execute(text("UPDATE batches SET max_cost = :budget WHERE id > 0"), {"budget": BUDGET})
         stack.beat()
         stack.worker().wait_ready()
 
         # When the budget is spent
-        spent_up = (
-            "SELECT 1 FROM spend, accounts WHERE amount > :all_but_a_task AND period LIKE 'day:%'"
-            " AND closed_reason = 'budget'"
-        )
         almost = BUDGET - 4 * PICTURE
         wait_for(
-            lambda: stack.sql(spent_up, all_but_a_task=almost) and stack.states().keys() == {"queued", "succeeded"},
+            lambda: (
+                any(row.amount > almost for row in stack.sql(SPENT[whose]))
+                and stack.states().keys() == {"queued", "succeeded"}
+            ),
             timeout=60,
             message="the budget is spent",
         )
 
         # Then every picture of the bill is booked, and no more than the budget was spent
         made = sum(job["pictures"] for job in stack.sandbox.jobs())
-        (spent,) = stack.sql("SELECT amount FROM spend WHERE scope = 'account:sandbox-hidream' AND period LIKE 'day:%'")
+        (spent,) = stack.sql(SPENT[whose])
         (booked,) = stack.sql("SELECT sum(cost) AS cost FROM attempts")
         assert spent.amount == booked.cost == PICTURE * made
         assert almost < spent.amount <= BUDGET

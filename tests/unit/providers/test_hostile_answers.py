@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from random import Random
@@ -26,7 +27,7 @@ from providers.outcomes import (
     Unanswered,
     Unclear,
 )
-from providers.protocol import Reply
+from providers.protocol import Reply, UnclearError
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import RECORDINGS, WRITE_BEFORE, Case, ScriptedHttp, always, run
 
@@ -174,6 +175,12 @@ def assert_survives(case: Case, answer: Reply) -> None:
     for outcome in polled.values():
         assert type(outcome) in get_args(PollOutcome)
         assert_sound(outcome, answer)
+    looked_up = run(provider.look_up(case.attempt()))
+    assert type(looked_up) in get_args(PollOutcome)
+    assert_sound(looked_up, answer)
+    with suppress(UnclearError):
+        for choice in run(provider.choices()):
+            assert_storable([choice.value, dict(choice.about)])
     located = run(provider.locate(case.attempt()))
     assert type(located) in get_args(LocateOutcome)
     assert_sound(located, answer)

@@ -54,7 +54,7 @@ class History:
 
 
 def looked_up(
-    history: History, late: list[Due], *, rate: float | None = None, stopping: bool = False
+    history: History, late: list[Due], *, rate: float | None = None, places: int = 100, stopping: bool = False
 ) -> dict[uuid.UUID, PollOutcome]:
     answers: dict[uuid.UUID, PollOutcome] = {}
     stop = threading.Event()
@@ -64,7 +64,7 @@ def looked_up(
     def answered(item: Due, outcome: PollOutcome) -> None:
         answers[item.id] = outcome
 
-    asyncio.run(look_ups.look_up(cast("Provider", history), late, answered, rate=rate, stopping=stop))
+    asyncio.run(look_ups.look_up(cast("Provider", history), late, answered, rate=rate, places=places, stopping=stop))
     return answers
 
 
@@ -103,6 +103,12 @@ def test_a_question_without_an_answer_ends_the_round() -> None:
     answers = looked_up(history, [due(left=-1.0) for _ in range(100)])
     assert len(history.asked) == len(answers) <= 3 + AT_ONCE
     assert sum(isinstance(outcome, Unanswered) for outcome in answers.values()) == 1
+
+
+def test_no_more_connections_are_taken_than_there_are() -> None:
+    history = History()
+    looked_up(history, [due(left=-1.0) for _ in range(20)], places=2)
+    assert history.most == 2
 
 
 def test_the_accounts_rate_holds() -> None:
