@@ -221,7 +221,8 @@ class Piktid(TokenAdapter):
         ]
         if not overdue:
             return
-        attempt = random.choice(overdue)  # noqa: S311 - fairness without state, not secrecy
+        # An event that was acknowledged does not come again, so those that are asked for anew have no other way.
+        attempt = random.choice([each for each in overdue if each.finished] or overdue)  # noqa: S311 - fairness without state, not secrecy
         image, face = image_and_face(attempt)
         with suppress(NotSentError, UnclearError):  # what the inbox said must not be lost with this call
             reply = await self._history(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,6 +108,22 @@ def test_the_history_is_asked_for_one_overdue_job_and_its_failure_costs_no_event
     assert [request.url.path.rpartition("/")[2] for request in http.requests] == ["read", "history"]
     assert isinstance(outcomes[overdue[1].reference], Done)
     assert isinstance(outcomes[overdue[0].reference], Pending)
+
+
+def test_a_result_that_is_asked_for_anew_is_looked_up_at_once() -> None:
+    young = attempts(3, age=5.0)
+    anew = replace(young[1], finished=True)
+
+    def answer(request: Request) -> Reply:
+        if request.url.path.endswith("/history"):
+            assert json.loads(request.content)["id_image"] == "img1"
+            return reply(200, {"history": ["https://p.example/again.png"]})
+        return inbox()
+
+    outcomes = run(PIKTID_SWAP.build(ScriptedHttp(answer)).poll([young[0], anew, young[2]]))
+    found = outcomes[anew.reference]
+    assert isinstance(found, Done)
+    assert found.outputs[0].url == "https://p.example/again.png"
 
 
 def test_an_attempt_is_matched_by_what_was_written_down_before_the_send() -> None:
