@@ -130,7 +130,7 @@ class OwnWeb:
         except (OwnWebError, TransientDownloadError):
             return True
         except DeadUrlError:
-            return False  # somebody is there to say no
+            return False  # an answer came
         return False
 
     def _down(self, error: Exception) -> OwnWebError:
