@@ -49,8 +49,9 @@ class Impact:
     #: The most the queued jobs can cost, with every attempt that may be paid; what the jobs at providers cost already.
     lines: Sequence[Line]
     paid: Sequence[Line] = ()
-    #: How many of the jobs were paid for, and could be downloaded again for nothing.
+    #: How many of the jobs were paid for, and could be downloaded again for nothing, by which command.
     free: int = 0
+    instead: str = ""
 
     @property
     def cost(self) -> Decimal:
@@ -111,7 +112,8 @@ def retry(
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
         free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
-        impact = Impact(ids, _at_most(runtime, ids), free=free)
+        instead = f"recast redownload {selection.typed}{' --sandbox' if sandbox else ''}"
+        impact = Impact(ids, _at_most(runtime, ids), free=free, instead=instead)
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.retry(runtime, ids), {}),
@@ -294,7 +296,7 @@ def _show(impact: Impact, currency: str) -> None:
 
 
 def _for_nothing(impact: Impact) -> str:
-    return f"{impact.free:,} of them were paid for: `recast redownload` downloads these again at no cost"
+    return f"{impact.free:,} of them were paid for: `{impact.instead}` downloads these again at no cost"
 
 
 def _price(line: Line, currency: str) -> str:

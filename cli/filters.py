@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -38,6 +39,15 @@ class JobSelection:
         if not self.words:
             return self.which
         return Filter(ids=[runtime.db(job_id_of, word) for word in self.words], **self.which.named)
+
+    @property
+    def typed(self) -> str:
+        """The words and options that select the same jobs, whatever their state, as a shell reads them."""
+        options = {name: value for name, value in self.which.named.items() if name not in ("states", "ids")}
+        # Ages were read as seconds.
+        values = {name: f"{value:g}s" if isinstance(value, float) else str(value) for name, value in options.items()}
+        given = [word for name, value in values.items() for word in (f"--{name}", value)]
+        return shlex.join([*self.words, *given, *(["--all"] if self.everything else [])])
 
     def named(self) -> JobSelection:
         """Itself, if it names anything, so that a slip does not change every job.

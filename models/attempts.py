@@ -66,7 +66,7 @@ class Attempt(Base):
     polls: Mapped[int] = mapped_column(server_default="0")
     #: How often the provider was asked and knew nothing of it.
     absences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    #: How often a dead result URL made us ask again.
+    #: How often the provider was asked anew for a result that could not be downloaded.
     refetches: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: What the provider says came out: [{"url": ..., "facts": {...}}].
     outputs: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)

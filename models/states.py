@@ -108,7 +108,7 @@ ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
     A.UNKNOWN: frozenset({A.RUNNING, A.DONE, A.REFUSED, A.NOT_SENT, A.EXPIRED}),
     A.NOT_SENT: frozenset({A.SENDING}),
     A.EXPIRED: frozenset({A.DONE, A.RUNNING, A.NOT_SENT}),  # a late answer, or a person who knows
-    A.DONE: frozenset({A.RUNNING}),  # a dead result URL is asked for once more
+    A.DONE: frozenset({A.RUNNING}),  # a result that cannot be downloaded is asked for anew
     A.REFUSED: frozenset(),
 }
 

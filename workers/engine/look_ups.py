@@ -32,9 +32,12 @@ def is_late(provider: Provider, item: Due, outcome: PollOutcome) -> bool:
 
 
 def chosen(late: Sequence[Due]) -> list[Due]:
-    """The order of a round: all that are past their deadlines, then some of the others, chance giving each its turn."""
-    last = [item for item in late if item.left <= 0]
-    others = [item for item in late if item.left > 0]
+    """The order of a round: all that have no other way, then some of the others, chance giving each its turn.
+
+    Past its deadline an attempt would be given up, and an event that was acknowledged does not come again.
+    """
+    last = [item for item in late if item.left <= 0 or item.refetches]
+    others = [item for item in late if item.left > 0 and not item.refetches]
     return last + random.sample(others, min(PER_READ, len(others)))
 
 

@@ -15,7 +15,7 @@ from workers.config.settings import Settings
 from workers.http.client import HttpClient
 from workers.http.ssrf import ForbiddenAddressError
 from workers.http.urls import MEDIA
-from workers.images.download import DeadUrlError, DownloadError, NobodyThereError, look
+from workers.images.download import DeadUrlError, DownloadError, NobodyThereError, TransientDownloadError, look
 
 REMEMBERED = 10_000  # addresses; an entry takes about 200 bytes
 FINE_SECONDS = 300.0  # for which an address that answered is taken to work
@@ -120,12 +120,17 @@ class OwnWeb:
             self._fine.put("", value=True)
 
     async def is_down(self) -> bool:
-        """Whether the link that was given out last does not work now."""
+        """Whether links do not work now: the one that was given out last, or, in a process without one, any."""
         self._fine.drop("")
         try:
-            await self.require(self._last)
-        except OwnWebError:
+            if self._last is not None:
+                await self.require(self._last)
+            elif self._tried_at is not None:
+                await look(self._client(), f"{self._tried_at}{MEDIA}/")
+        except (OwnWebError, TransientDownloadError):
             return True
+        except DeadUrlError:
+            return False  # an answer came
         return False
 
     def _down(self, error: Exception) -> OwnWebError:

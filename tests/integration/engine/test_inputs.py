@@ -269,6 +269,17 @@ def test_a_failure_while_our_web_is_down_is_not_the_pictures(
     assert database.one("SELECT state FROM jobs WHERE id = :id", id=made) == state
 
 
+@pytest.mark.parametrize("number", [None, 404, 502])
+def test_a_worker_that_gave_out_no_link_asks_whether_anybody_is_there(
+    make_runtime: RuntimeFactory, provider: Provider, number: int | None
+) -> None:
+    url = f"http://127.0.0.1:{unused_port()}" if number is None else provider.files.url("")
+    runtime = make_runtime({"public_url": url, "public_url_check": None})
+    provider.files.answers["/media/"] = status(number or 200)
+
+    assert runtime.on_loop(runtime.own_web.is_down()) == (number != 404)
+
+
 def test_an_own_storage_that_takes_nothing_stops_the_account(
     database: Database, runtime: Runtime, provider: Provider, pictures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

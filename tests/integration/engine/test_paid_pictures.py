@@ -93,6 +93,11 @@ def test_what_was_paid_and_not_obtained_is_downloaded_again_for_nothing(stack: S
 
     # When a person is about to pay again, they are told that they need not
     assert command(stack, "retry", "--batch", "broken", "--dry-run")["downloadable"] == 2
+    told = subprocess.run(
+        [sys.executable, "-m", "cli", "retry", "--batch", "broken", "--dry-run"], cwd=stack.home, env=stack.env,
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "recast redownload --batch broken" in told.stdout
     counted = command(stack, "redownload", "--batch", "broken", "--dry-run")
     assert (counted["jobs"], counted["done"], float(counted["cost"]["amount"])) == (2, 0, 0)
     done = command(stack, "redownload", "--batch", "broken")

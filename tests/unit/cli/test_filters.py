@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shlex
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -46,6 +48,22 @@ def test_words_and_options_make_a_selection() -> None:
     assert (selection.words, selection.which, selection.everything, number) == (("one", "two"), which, False, 3)
     assert meant() == (JobSelection(), 1)
     assert meant("--all")[0].everything
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("one two", "it's"),
+        ("--batch", "season of rain", "--state", "failed", "--reason", "lost"),
+        ("--account", "main", "--operation", "zhiqite.swap", "--older", "2h", "--newer", "90s"),
+        ("--all",),
+    ],
+)
+def test_a_selection_can_be_typed_again(arguments: tuple[str, ...]) -> None:
+    selection = meant(*arguments)[0]
+    again = meant(*shlex.split(selection.typed))[0]
+    assert (again.words, again.everything) == (selection.words, selection.everything)
+    assert again.which == replace(selection.which, states=None), "jobs in any state"
 
 
 def test_what_is_left_out_is_no_option() -> None:
