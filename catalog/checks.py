@@ -22,13 +22,14 @@ from catalog.rows import parse_json
 from recast.errors import InvalidJobError
 from workers.cache import Cache
 from workers.config.accounts import Account
+from workers.http.addresses import advice_for, is_schemeless, visible
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.uris import local_path
 from workers.images.verify import BadPictureError, header
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest
-from workers.jobs.routing import Reach, route
+from workers.jobs.routing import Reach, option_pictures, picture_uri, route
 from workers.jobs.run_options import DEFAULTS, RunOptions
 
 MAX_URI = 4_096  # characters; routing rejects longer ones, so they are not cached
@@ -132,7 +133,7 @@ class Checker:
         mistakes: list[Mistake] = []
         for role in KINDS[ask.kind]:
             self._take(role, getattr(ask, role), places, stamps, mistakes)
-        in_options = self._option_pictures(ask, row_route) if self._pictures_in_options and ask.options else {}
+        in_options = self._option_pictures(ask, row_route, mistakes)
         for option, uri in in_options.items():
             self._take(f"options.{option}", uri, places, stamps, mistakes)
         if mistakes:
@@ -152,19 +153,19 @@ class Checker:
         if file is None:
             return
         if file.problem:
-            bad.append(Mistake(0, field, f"{uri!r}: {file.problem}"))
+            bad.append(Mistake(0, field, f"{visible(uri)}: {file.problem}"))
         stamps.append(file.stamp)
         places[field] = file.place
 
-    def _option_pictures(self, ask: JobRequest, route: Route) -> Mapping[str, str]:
+    def _option_pictures(self, ask: JobRequest, route: Route, bad: list[Mistake]) -> Mapping[str, str]:
         """The pictures in the row's options, by option."""
-        lanes = ((account, lane_operation(route.lane, account)) for account in self._accounts.values())
-        operations = {name: account.operations[name] for account, name in lanes if name is not None}
-        return {
-            str(operation.needs[role].option): uri
-            for operation in operations.values()
-            for role, uri in operation.option_pictures(ask.options).items()
-        }
+        if not self._pictures_in_options or not ask.options:
+            return {}
+        try:
+            return option_pictures(route.lane, ask.options, self._accounts)
+        except InvalidJobError as error:
+            bad.append(Mistake(0, error.field, error.message))
+            return {}
 
     def _ask(self, row: Row) -> tuple[JobRequest, str]:
         values = row.values
@@ -192,12 +193,17 @@ class Checker:
 
     def _uri(self, role: str, value: Any) -> str | None:
         """A picture's path or address; in a catalog with an address, relative paths are relative to that address."""
-        uri = _text(role, value)
-        if uri is None or self._address is None or "://" in uri or uri.startswith("/"):
+        text = _text(role, value)
+        if text is None:
+            return None
+        uri = picture_uri(role, text)
+        if self._address is None or "://" in uri or (uri.startswith("/") and not uri.startswith("//")):
             return uri
+        if is_schemeless(uri):
+            raise InvalidJobError(role, f"{visible(uri)} has no scheme{advice_for(uri)}")
         scheme, _, place = self._address.partition("://")
         server, _, folder = place.partition("/")
-        return f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}"
+        return picture_uri(role, f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}")
 
     def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
         """A row's options, and their canonical form."""
@@ -288,9 +294,9 @@ def _check_file(folder: Path, uri: str) -> _File | None:
         picture = header(Path(place))
         stat = Path(place).stat()
     except BadPictureError as error:
-        return _File(place, problem=str(error))
+        return _File(place, problem=f"{error}{'' if Path(place).exists() else advice_for(uri)}")
     except OSError as error:
-        return _File(place, problem=f"the file cannot be read: {error.strerror or error}")
+        return _File(place, problem=f"the file cannot be read: {error.strerror or error}{advice_for(uri)}")
     problem = None
     if picture.animated:
         problem = f"this is an animated {picture.format}; use a still picture"

@@ -17,6 +17,7 @@ from cli.output import Style, complain, emit, moment, say, table
 from providers.http import URL, InvalidURL
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, wake
+from workers.http.addresses import AddressError, web_address
 from workers.http.client import build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.jobs.outbox import EVENTS
@@ -55,7 +56,7 @@ def add(
     wanted = chosen_events(events)
     secret = make_secret()
     with open_deployment(sandbox=sandbox) as runtime:
-        check_url(url, runtime.settings.webhook_hosts)
+        url = checked_url(url, runtime.settings.webhook_hosts)
         number = runtime.db(service.add, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
     if as_json:
         emit({"webhook": number, "url": url, "events": wanted, "batches": batch or [], "secret": secret})
@@ -243,15 +244,18 @@ def chosen_events(words: str) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def check_url(url: str, hosts: Sequence[str]) -> None:
-    """Check that messages can be sent to an address, and that they are encrypted on the internet.
+def checked_url(url: str, hosts: Sequence[str]) -> str:
+    """An address in its one form, to which messages can be sent, and that encrypts them on the internet.
 
     Raises:
         typer.BadParameter: the address is not allowed.
     """
     try:
+        url = web_address(url)
         parsed = URL(url)
         Guard(hosts).check_url(parsed)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from None
     except InvalidURL as error:
         raise typer.BadParameter(f"{url!r} is not a valid URL: {error}") from None
     except ForbiddenAddressError:
@@ -261,3 +265,4 @@ def check_url(url: str, hosts: Sequence[str]) -> None:
         raise typer.BadParameter(
             f"{url!r} is not allowed; use https://, or name the host in RECAST_WEBHOOK_HOSTS to use http://"
         )
+    return url

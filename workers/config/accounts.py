@@ -32,6 +32,7 @@ from providers import PROVIDERS
 from providers.protocol import Provider
 from providers.spec import Operation
 from workers.config.units import MoneyField, PriceField, Rate, Seconds
+from workers.http.addresses import AddressError, web_address
 from workers.http.ssrf import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -227,11 +228,13 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
         raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
-    if "@" in urlsplit(str(base_url)).netloc:
+    try:
+        base_url = web_address(str(base_url))
+    except AddressError as error:
+        raise AccountsError(f"{where}.base_url: {error}") from None
+    if "@" in urlsplit(base_url).netloc:
         raise AccountsError(f"{where}.base_url: contains a user name or password, which is never sent; remove them")
-    if urlsplit(str(base_url)).scheme not in {"http", "https"}:
-        raise AccountsError(f"{where}.base_url: {base_url!r} must begin with http:// or https://")
-    loopback = urlsplit(str(base_url)).hostname in LOOPBACK
+    loopback = urlsplit(base_url).hostname in LOOPBACK
     own_fields = adapter.SETTINGS.model_fields
     own = {}
     for field in [key for key in rest if key in own_fields]:
@@ -242,7 +245,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
         return Account(
             name=name,
             provider=str(provider),
-            base_url=str(base_url).rstrip("/"),
+            base_url=base_url.rstrip("/"),
             adapter=adapter,
             own=adapter.SETTINGS.model_validate(own),
             **rest,

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recast.money import Money
 from recast.settings import STACK_FILE
+from workers.http.addresses import web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
@@ -129,11 +130,16 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public_url_is_http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("PUBLIC_URL must begin with http:// or https://")
-        if value is not None and "@" in urlsplit(value).netloc:
+        if not value or not value.strip():
+            return None
+        found = web_address(value)
+        if "@" in urlsplit(found).netloc:
             raise ValueError("PUBLIC_URL contains a user name or password, and providers receive it; remove them")
-        return value.rstrip("/") if value else None
+        if "?" in found or "#" in found:
+            raise ValueError(
+                "PUBLIC_URL contains a query or a fragment, and links are made by adding a path; remove it"
+            )
+        return found.rstrip("/")
 
     @model_validator(mode="after")
     def _refuse_dangerous_combinations(self) -> Self:

@@ -19,6 +19,7 @@ import fsspec
 from providers.spec import Fit, Input, Need
 from workers.cache import Cache
 from workers.config.settings import Settings
+from workers.http.addresses import advice_for, visible
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
 from workers.images.signed_urls import MediaSigner
@@ -163,7 +164,7 @@ def _identity(role: str, uri: str) -> tuple[str, object, object]:
     try:
         status = path.stat()
     except OSError as error:
-        raise BadInputError(f"{role}: {uri!r} cannot be read: {error.strerror}") from error
+        raise BadInputError(_unreadable(role, uri, error)) from error
     return (uri, status.st_size, status.st_mtime_ns)
 
 
@@ -187,12 +188,16 @@ def _read_file(role: str, path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_INPUT_BYTES + 1)
     except OSError as error:
-        raise BadInputError(f"{role}: {str(path)!r} cannot be read: {error.strerror}") from error
+        raise BadInputError(_unreadable(role, str(path), error)) from error
     except ValueError as error:
         raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
     if len(data) > MAX_INPUT_BYTES:
         raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
     return data
+
+
+def _unreadable(role: str, place: str, error: OSError) -> str:
+    return f"{role}: {visible(place)} cannot be read: {error.strerror}{advice_for(place)}"
 
 
 def _read_object(role: str, uri: str) -> bytes:
