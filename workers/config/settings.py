@@ -136,9 +136,7 @@ class Settings(BaseSettings):
         if "@" in urlsplit(found).netloc:
             raise ValueError("PUBLIC_URL contains a user name or password, and providers receive it; remove them")
         if "?" in found or "#" in found:
-            raise ValueError(
-                "PUBLIC_URL contains a query or a fragment, and links are made by adding a path; remove it"
-            )
+            raise ValueError("PUBLIC_URL contains a query or fragment, and links add a path to it; remove it")
         return found.rstrip("/")
 
     @model_validator(mode="after")

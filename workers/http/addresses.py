@@ -34,7 +34,7 @@ _USUAL = re.compile(r"https?://(?!https?[:/])[a-z0-9][a-z0-9.-]*(?::[1-9]\d{0,3}
 _HOST = re.compile(r"(?:[^\[\]/?#\\]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#\\@]*)(?::(?P<port>[^/?#]*))?")
 _USER = re.compile(r"//[^/?#\s]*@")  # a user name and a password, which messages do not repeat
 _LIKE_A_HOST = re.compile(
-    r"//[^/]|(?:www\.|(?:[a-z0-9-]+\.)+(?:com|net|org|io|cn|de|eu|info|app|dev|ai|co|uk)[:/])", re.I
+    r"//[^/]|www\.|(?:[a-z0-9-]+\.)+(?:com|net|org|io|cn|de|eu|info|app|ai|co)[:/]", re.IGNORECASE
 )
 
 
@@ -144,8 +144,8 @@ def _refuse_scheme(text: str, scheme: str, schemes: Collection[str]) -> None:
 
 def _refuse_unseen(text: str, rest: str) -> None:
     for sign in rest:
-        if _is_unseen(sign) and not (ord(sign) in _SELECTORS):
-            escape = quote(sign)
+        if _is_unseen(sign) and ord(sign) not in _SELECTORS:
+            escape = quote(sign, errors="replace")
             name = "a line end or tab" if sign in "\r\n\t\v\f" else f"a sign that cannot be seen, {visible(sign)}"
             raise AddressError(f"{visible(text)} contains {name}; remove it (or, if it is meant, write {escape})")
 
@@ -154,10 +154,8 @@ def _refuse_blanks(text: str, rest: str) -> None:
     if " " in rest:
         escaped = text.replace(" ", "%20")
         raise AddressError(f"{visible(text)} contains a blank; write {visible(escaped)}")
-    if rest[-1:] in {",", ";", "|"}:
-        raise AddressError(
-            f"{visible(text)} ends with {rest[-1]!r}; remove it (or, if it is meant, write {quote(rest[-1])})"
-        )
+    if (last := rest[-1:]) in {",", ";", "|"}:
+        raise AddressError(f"{visible(text)} ends with {last!r}; remove it (or, if it is meant, write {quote(last)})")
 
 
 def _refuse_host(text: str, rest: str) -> None:
