@@ -11,7 +11,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Entry:
     route: Route
     fingerprint: str
     extra: Mapping[str, Any]
+    #: The fingerprint that the row had while it contained the folder of its pictures, where it differs.
+    former: str | None = None
+    #: Whether source and target are the same picture.
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Checker:
         self._run = options
         self._routes: Cache[Hashable, Route] = Cache(CACHED_ROUTES)
         self._files: Cache[str, _File | None] = Cache(CACHED_FILES)
+        self._contents: Cache[str, str] = Cache(CACHED_FILES)
         self._options: Cache[str, tuple[Mapping[str, Any], str]] = Cache(CACHED_ROUTES)
 
     def check(self, row: Row) -> Entry:
@@ -129,7 +134,7 @@ class Checker:
         except InvalidJobError as error:
             raise BadRowError([Mistake(row.line, error.field, error.message, _shown(values.get("key")))]) from None
         places: dict[str, str] = {}
-        stamps = [fingerprint(ask, options_written)]
+        stamps: list[str] = []
         mistakes: list[Mistake] = []
         for role in KINDS[ask.kind]:
             self._take(role, getattr(ask, role), places, stamps, mistakes)
@@ -138,12 +143,19 @@ class Checker:
             self._take(f"options.{option}", uri, places, stamps, mistakes)
         if mistakes:
             raise BadRowError([Mistake(row.line, each.column, each.message, key) for each in mistakes])
-        digest = hashlib.sha256("|".join(stamps).encode()).hexdigest()
+        digest = _digest(fingerprint(ask, options_written), stamps)
+        former = None
+        if row.named is not None:
+            former, digest = (
+                digest,
+                _digest(fingerprint(replace(ask, **dict[str, Any](row.named)), options_written), stamps),
+            )
         extra = {name: value for name, value in values.items() if name not in _OURS and value not in _NOTHING}
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
-        return Entry(row.line, key, ask, places, options, row_route, digest, extra)
+        same = bool(ask.source) and self._is_same(ask, places, stamps)
+        return Entry(row.line, key, ask, places, options, row_route, digest, extra, former, same)
 
     def _take(self, field: str, uri: str | None, places: dict[str, str], stamps: list[str], bad: list[Mistake]) -> None:
         """Check one picture of a row, if it is a local file."""
@@ -156,6 +168,20 @@ class Checker:
             bad.append(Mistake(0, field, f"{visible(uri)}: {file.problem}"))
         stamps.append(file.stamp)
         places[field] = file.place
+
+    def _is_same(self, ask: JobRequest, places: Mapping[str, str], stamps: list[str]) -> bool:
+        """Whether the source and the target of a swap are the same address, the same file, or files of one content."""
+        if ask.source == ask.target:
+            return True
+        if not {"source", "target"} <= places.keys():
+            return False
+        source, target = places["source"], places["target"]
+        # Only files of one size are read.
+        one_size = stamps[0].partition(":")[0] == stamps[1].partition(":")[0]
+        return source == target or (one_size and self._content(source) == self._content(target))
+
+    def _content(self, place: str) -> str:
+        return self._contents.get_or_make(place, lambda: _content_of(place))
 
     def _option_pictures(self, ask: JobRequest, route: Route, bad: list[Mistake]) -> Mapping[str, str]:
         """The pictures in the row's options, by option."""
@@ -238,6 +264,18 @@ class Checker:
                 if name.partition(".")[2] not in account.prices:
                     unpriced.append(f"{account.name}: {name}")
         return Route(lane, min(costs), max(costs), tuple(unpriced))
+
+
+def _digest(asked: str, stamps: list[str]) -> str:
+    return hashlib.sha256("|".join([asked, *stamps]).encode()).hexdigest()
+
+
+def _content_of(place: str) -> str:
+    try:
+        with Path(place).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return place  # it has just gone: the worker will say so
 
 
 def _key(value: Any) -> str:

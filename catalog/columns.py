@@ -20,6 +20,9 @@ class Row:
     #: The line of the file that the row begins on; in a table without lines, its number from 1.
     line: int
     values: Mapping[str, Any]
+    #: The pictures of the row by role, named so that a move of all of them together changes nothing; where it is
+    #: empty, that is how the row names them.
+    named: Mapping[str, str] | None = None
 
 
 def miswritten_column(names: Iterable[str]) -> str | None:

@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.environment import JsonOption, SandboxOption, is_external, open_deployment
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
-from cli.output import Style, complain, emit, priced, say, table
+from cli.impact import Impact, at_most_of, execute
+from cli.output import Style, complain, emit, priced
 from models.states import JobState
-from recast.money import Money
+from recast.hints import hint
+from recast.money import Money, plain
+from reports.batch import BatchReport, find, spent_limit
 from workers.config.accounts import Account, AccountsError
-from workers.config.settings import Settings
 from workers.config.units import duration
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.operations import bulk
-from workers.operations.estimate import Line, at_most, promised
+from workers.operations.estimate import promised
 
-CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 PROBLEMS_SHOWN = 5
-
-#: What each operation reports when it is done.
-DONE = {
-    "cancel": "canceled", "retry": "queued again", "pause": "paused", "resume": "resumed", "reroute": "rerouted",
-    "set-priority": "set the priority of",
-}  # fmt: skip
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count jobs and money; change nothing.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, however many jobs and however much money.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Impact:
-    """The jobs that an operation is about to change, and their cost."""
-
-    ids: Sequence[str]
-    #: The most the queued jobs can cost if each is submitted once; what the jobs at providers cost already.
-    lines: Sequence[Line]
-    paid: Sequence[Line] = ()
-
-    @property
-    def cost(self) -> Decimal:
-        """The sum of `lines`."""
-        return sum((line.cost for line in self.lines), Decimal(0))
 
 
 @takes_selection("state")
@@ -78,8 +57,8 @@ def cancel(
         queued = runtime.db(ids_of, replace(which, states=bulk.CANCELABLE))
         others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
         paid = runtime.db(promised, Filter(ids=others)) if others else []
-        impact = _Impact([*queued, *others], _at_most(runtime, queued), paid)
-        _execute(
+        impact = Impact([*queued, *others], at_most_of(runtime, queued), paid)
+        execute(
             runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.cancel(runtime, sorted(impact.ids), abandon=abandon), {}),
         )  # fmt: skip
@@ -106,8 +85,8 @@ def retry(
         )
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
-        impact = _Impact(ids, _at_most(runtime, ids))
-        _execute(
+        impact = Impact(ids, at_most_of(runtime, ids))
+        execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.retry(runtime, ids), {}),
         )  # fmt: skip
@@ -137,7 +116,7 @@ def pause(
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
         ids = runtime.db(ids_of, replace(which, states=bulk.PAUSABLE))
-        impact = _Impact(ids, _at_most(runtime, ids))
+        impact = Impact(ids, at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
@@ -146,7 +125,7 @@ def pause(
             more: dict[str, Any] = {"batches": len(paused.batches)} if paused.batches else {}
             return len(ids) if paused.batches else paused.jobs, {**more, "still_being_sent": dict(still)}
 
-        done = _execute(
+        done = execute(
             runtime, "pause", impact, dry_run=dry_run, yes=True, as_json=as_json, apply=apply, batch=which.batch
         )
     if still := done.get("still_being_sent"):
@@ -159,23 +138,50 @@ def pause(
 def resume(
     selection: JobSelection,
     *,
+    max_cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MONEY", help="New spending limit of --batch, for example 12.50, if the old one is spent."
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send paused jobs again. With --batch or --label alone, also resume paused batches."""
+    """Send paused jobs again. With --batch or --label alone, also resume paused batches.
+
+    A batch that has spent its limit continues only with a higher one: --max-cost.
+    """
     selection.named()
+    if max_cost is not None and set(selection.which.named) != {"batch"}:
+        raise typer.BadParameter(
+            "the spending limit is that of one batch; name it with --batch", param_hint="--max-cost"
+        )
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        ids = runtime.db(bulk.paused, which)
-        impact = _Impact(ids, _at_most(runtime, ids))
+        limit = None if max_cost is None else _higher(runtime, str(which.batch), max_cost)
+        spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
+        ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
+        impact = Impact(ids, at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
+            if limit is not None:
+                runtime.db(bulk.raise_limit, str(which.batch), limit)
             resumed = bulk.resume(runtime, which)
-            return len(ids), {"batches": len(resumed.batches)} if resumed.batches else {}
+            batches = len(resumed.batches) + (limit is not None)
+            more: dict[str, Any] = {"batches": batches} if batches else {}
+            return len(ids), {**more, **({"need_a_limit": _needs(runtime, spent)} if spent else {})}
 
-        _execute(runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch)
+        if ids or not spent:
+            execute(
+                runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch
+            )  # fmt: skip
+            if ids and not (dry_run or as_json or is_external(sandbox=sandbox)):
+                complain(f"they are sent while {hint('up')} runs", style=Style.QUIET)
+        elif as_json:
+            emit({"lever": "resume", "dry_run": dry_run, "jobs": 0, "done": 0, "need_a_limit": _needs(runtime, spent)})
+        _require_limits(runtime, spent)
 
 
 @takes_selection("state")
@@ -199,8 +205,8 @@ def reroute(
             rerouted = bulk.reroute(runtime, possible.ids, account)
             return len(rerouted.ids), {"problems": dict(possible.problems)}
 
-        impact = _Impact(possible.ids, possible.lines)
-        _execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
+        impact = Impact(possible.ids, possible.lines)
+        execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
     for problem, number in Counter(possible.problems).most_common(PROBLEMS_SHOWN):
         complain(f"{number:,} not rerouted: {problem}", style=Style.BAD)
     if possible.problems:
@@ -220,82 +226,52 @@ def set_priority(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
-        _execute(
-            runtime, "set-priority", _Impact(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
+        execute(
+            runtime, "set-priority", Impact(ids, at_most_of(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
             apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
         )  # fmt: skip
 
 
-def _execute(
-    runtime: Runtime,
-    verb: str,
-    impact: _Impact,
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    apply: Callable[[], tuple[int, dict[str, Any]]],
-    batch: str | None = None,
-) -> dict[str, Any]:
-    """Show what is about to change, ask before a large change, make it with `apply`, and report it.
+def _higher(runtime: Runtime, batch: str, given: str) -> Decimal:
+    """A new spending limit that pays for something.
 
-    Args:
-        runtime: the deployment.
-        verb: the command.
-        impact: what is about to change.
-        dry_run: stop after showing it.
-        yes: do not ask.
-        as_json: print one JSON document.
-        apply: makes the change; returns the number of jobs, and more fields for JSON.
-        batch: name of the batch, where one was selected.
-
-    Returns:
-        What `apply` reports besides the number of jobs.
+    Raises:
+        typer.BadParameter: it is no amount, or the batch has spent as much already.
     """
     currency = runtime.settings.currency
-    if not as_json:
-        _show(impact, currency)
-    if not dry_run:
-        _confirm(verb, impact, runtime.settings, yes=yes)
-    done, more = (0, {}) if dry_run else apply()
-    if as_json:
-        emit(
-            {
-                "lever": verb, "dry_run": dry_run, "jobs": len(impact.ids), "done": done,
-                "cost": Money(impact.cost, currency),
-                "lines": priced([asdict(line) for line in impact.lines], currency),
-                "paid": priced([asdict(line) for line in impact.paid], currency), **more,
-            }
-        )  # fmt: skip
-    elif dry_run:
-        say(f"{verb}: {len(impact.ids):,} jobs, {Money(impact.cost, currency)} at most; nothing was changed")
-    else:
-        whole = f"batch {batch}" if batch is not None else f"whole batches: {more.get('batches')}"
-        what = f"{whole}; {done:,} queued jobs" if "batches" in more else f"{done:,} jobs"
-        say(f"{DONE[verb]} {what}", style=Style.GOOD)
-    return more
+    try:
+        limit = Money.parse(given, currency).amount
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
+    report = runtime.db(find, batch)
+    if limit <= report.spent:
+        raise typer.BadParameter(
+            f"batch {batch!r} has spent {Money(report.spent, currency)} already; use a higher limit",
+            param_hint="--max-cost",
+        )
+    return limit
 
 
-def _show(impact: _Impact, currency: str) -> None:
-    rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in impact.lines]
-    if rows:
-        table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
-    for line in impact.paid:
-        say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
+def _needs(runtime: Runtime, reports: Sequence[BatchReport]) -> Any:
+    """What batches that have spent their limits need, for JSON."""
+    found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
+    documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
+    return priced(documents, runtime.settings.currency)
 
 
-def _price(line: Line, currency: str) -> str:
-    return str(Money(line.cost, currency)) if line.priced else "no price"
+def _require_limits(runtime: Runtime, reports: Sequence[BatchReport]) -> None:
+    """Say which batches have spent their limits, and what each needs to continue.
 
-
-def _confirm(verb: str, impact: _Impact, settings: Settings, *, yes: bool) -> None:
-    costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
-    if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
-        return
-    much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
-    typer.confirm(f"{much}?", abort=True, err=True)
+    Raises:
+        typer.Exit: there are such batches.
+    """
+    for report in reports:
+        need = runtime.db(spent_limit, report, runtime.accounts)
+        if need is not None:
+            raised = hint("resume", batch=report.name, max_cost=plain(need.needed))
+            complain(f"{report.name}: not resumed: {need.text(runtime.settings.currency)}: {raised}", style=Style.BAD)
+    if reports:
+        raise typer.Exit(ExitCode.PERSON)
 
 
 class _Progress:
@@ -314,10 +290,6 @@ def _settle_seconds(runtime: Runtime) -> float:
     """Seconds after which each submission is answered, or marked by the sweep."""
     slowest = max((account.submit_timeout for account in runtime.accounts.values()), default=0.0)
     return WRITE_SECONDS + slowest + JUDGE_MARGIN_SECONDS + 2 * runtime.settings.sweep_every
-
-
-def _at_most(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
-    return runtime.db(at_most, Filter(ids=ids), runtime.accounts) if ids else []
 
 
 def _account(runtime: Runtime, name: str) -> Account:

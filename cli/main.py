@@ -33,6 +33,7 @@ from devstack.errors import ServerError
 from models.transactions import is_connection_trouble
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
+from recast.hints import hint
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.images.storage import StorageError
@@ -121,7 +122,7 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
     if isinstance(error, ProgrammingError) and state in UNDEFINED:
         return (
             ExitCode.INFRASTRUCTURE,
-            "the database lacks tables or columns that this version needs; run `recast db upgrade`",
+            f"the database lacks tables or columns that this version needs; run {hint('db upgrade')}",
         )
     if isinstance(error, DBAPIError) and is_connection_trouble(error):
         where = _address(read().database_url)

@@ -114,6 +114,22 @@ def _parameters(batch: str) -> Parameters:
             ],
             None,
         ),
+        "moved": (
+            Annotated[
+                bool,
+                typer.Option(
+                    "--moved", help="Continue the batch of this name although it was made from another place."
+                ),
+            ],
+            False,
+        ),
+        "same_picture": (
+            Annotated[
+                bool,
+                typer.Option("--same-picture", help="Also queue rows whose source and target are the same picture."),
+            ],
+            False,
+        ),
         "fresh": (
             Annotated[bool, typer.Option(help="Do all rows in every run, each in a batch of its own.")],
             False,

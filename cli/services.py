@@ -17,6 +17,7 @@ from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
+from recast.hints import hint
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.heartbeat import file_of
@@ -191,7 +192,7 @@ def _follow(parent: int) -> None:
 
 
 def _not_configured(name: str, chosen: Settings) -> str:
-    return f"RECAST_{name} is not set and no embedded stack runs in {chosen.home}; `recast up` starts everything"
+    return f"RECAST_{name} is not set and no embedded stack runs in {chosen.home}; {hint('up')} starts everything"
 
 
 def _replace_process(command: list[str]) -> NoReturn:

@@ -12,6 +12,7 @@ import typer
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.output import STATE_STYLES, duration, emit, moment, priced, say, why
 from models.states import JobState
+from recast.hints import hint
 from recast.money import Money
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
 from workers.jobs.lanes import PARKED
@@ -62,7 +63,7 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
             "options": job.options,
             "pinned to": ", ".join(f"{name} {value}" for name, value in pinned.items() if value),
             "lane": job.lane.removeprefix(PARKED),
-            "paused": "`recast resume` sends it again" if job.lane.startswith(PARKED) else None,
+            "paused": f"{hint('resume', job.id)} sends it again" if job.lane.startswith(PARKED) else None,
             "created": moment(job.created_at),
             "deadline": moment(job.expires_at),
             "finished": moment(job.finished_at),
@@ -74,7 +75,7 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
     )
     say(f"  {_state_text(job.state, job.reason, job.error)}", style=STATE_STYLES[job.state])
     if job.state == JobState.HELD:
-        say(f"  waiting for a decision (held): `recast resolve {job.id}`", style=STATE_STYLES[job.state])
+        say(f"  waiting for a decision (held): {hint('resolve', job.id)}", style=STATE_STYLES[job.state])
 
 
 def _print_former(former: FormerVersion) -> None:

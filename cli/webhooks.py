@@ -15,6 +15,7 @@ from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, say, table
 from providers.http import URL, InvalidURL
+from recast.hints import hint
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, wake
 from workers.http.addresses import AddressError, web_address
@@ -63,7 +64,7 @@ def add(
         return
     say(f"webhook {number}: {url}", style="bold")
     say(f"  secret  {secret}")
-    complain(f"store the secret now, it is not shown again; next: recast webhooks test {number}")
+    complain(f"store the secret now, it is not shown again; next: {hint('webhooks test', number)}")
 
 
 @webhooks.command("list")
@@ -87,9 +88,10 @@ def list_all(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> 
         right=("waiting", "dead", "delivered"),
     )  # fmt: skip
     if not found:
-        complain("there are no webhooks; `recast webhooks add URL` adds one")
+        complain(f"there are no webhooks; {hint('webhooks add', 'URL')} adds one")
     if any(row.dead for row in found):
-        complain("`recast webhooks deliveries --dead` lists what was given up; `recast webhooks retry` sends it again")
+        given_up, again = hint("webhooks deliveries", dead=True), hint("webhooks retry")
+        complain(f"{given_up} lists what was given up; {again} sends it again")
 
 
 @webhooks.command()
@@ -193,7 +195,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
     _print(
         {"webhook": webhook, "state": "off"},
         as_json,
-        f"webhook {webhook} is off; next: `recast webhooks on {webhook}` switches it on",
+        f"webhook {webhook} is off; next: {hint('webhooks on', webhook)} switches it on",
     )
 
 
@@ -205,7 +207,7 @@ def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Json
     _print(
         {"webhook": webhook, "state": "on"},
         as_json,
-        f"webhook {webhook} is on; `recast webhooks retry --webhook {webhook}` sends deliveries that were given up",
+        f"webhook {webhook} is on; {hint('webhooks retry', webhook=webhook)} sends deliveries that were given up",
     )
 
 

@@ -17,6 +17,7 @@ from models.jobs import ROLES
 from providers import PROVIDERS
 from providers.spec import Operation, Via
 from recast.errors import InvalidJobError
+from recast.hints import hint
 from workers.config.accounts import Account
 from workers.http.addresses import AddressError, one_form
 from workers.images.uris import is_remote
@@ -207,7 +208,7 @@ def _problem(ask: JobRequest, operation: Operation, reach: Reach) -> InvalidJobE
             return InvalidJobError(
                 f"options.{need.option}" if need.option else role,
                 f"{uri!r} is {'checked before it is sent' if is_remote(uri) else 'a local file'}, and"
-                f" {operation.name} fetches its pictures by URL: set RECAST_PUBLIC_URL to the address of `recast web`"
+                f" {operation.name} fetches its pictures by URL: set RECAST_PUBLIC_URL to the address of {hint('web')}"
                 " as seen from outside",
             )
     return None

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import bulk
+from cli import impact
 from cli.filters import JobSelection, takes_selection
 from models.states import JobState
 from tests.words import names
@@ -62,8 +62,8 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter(ids=["one"]).whole_batches
 
 
-def impact(jobs: int, cost: str) -> bulk._Impact:
-    return bulk._Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+def much(jobs: int, cost: str) -> impact.Impact:
+    return impact.Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_much_is_asked_for_and_a_program_must_say_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     settings = Settings(_env_file=None, **limits)
-    bulk._confirm("retry", impact(jobs, cost), settings, yes=True)
+    impact._confirm("retry", much(jobs, cost), settings, yes=True)
     if not asks:
-        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)
+        impact._confirm("retry", much(jobs, cost), settings, yes=False)
         return
     with pytest.raises(typer.BadParameter, match=names("retry", f"{jobs:,}", "USD", "--yes")):
-        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)
+        impact._confirm("retry", much(jobs, cost), settings, yes=False)

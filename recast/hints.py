@@ -1,0 +1,63 @@
+"""Hints: the commands that messages advise, each written as a person types it.
+
+Every message that names a command of ours gets it from here, so that quoting is right for any name, and so that a
+command for the sandbox is followed by commands for the sandbox.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+PROGRAM = "recast"
+SANDBOX = "--sandbox"
+#: Commands that run one process of a deployment. The sandbox's processes all run in one command.
+SERVICES = frozenset({"worker", "beat", "flower", "web", "sandbox"})
+TOGETHER = "up"
+#: Commands that belong to no deployment.
+EVERYWHERE = frozenset({"providers", "health"})
+
+_in_sandbox = False
+
+
+def advise_sandbox(*, sandbox: bool) -> None:
+    """Say whether this process's command uses the sandbox; its hints then do so too."""
+    global _in_sandbox  # noqa: PLW0603 - a process runs one command, and messages are made everywhere in it
+    _in_sandbox = sandbox
+
+
+def hint(command: str, *words: object, **options: object) -> str:
+    """A command in backticks.
+
+    Args:
+        command: the command, such as ``schedule history``.
+        words: its arguments.
+        options: its options, with underscores for dashes. True means a flag, None or False leaves the option out, and
+            a list gives the option several times.
+    """
+    if _in_sandbox and command in SERVICES:
+        command, words, options = TOGETHER, (), {}
+    flags = {SANDBOX: True} if _in_sandbox and command not in EVERYWHERE else {}
+    named = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    return f"`{line(command, words, {**named, **flags})}`"
+
+
+def line(command: str, words: Sequence[object], options: Mapping[str, object]) -> str:
+    """A command line for a shell; `options` are by the name that is typed, as in `hint`."""
+    arguments = [str(word) for word in words]
+    written = [piece for name, value in options.items() for piece in _option(name, value)]
+    if any(word.startswith("-") for word in arguments):
+        return shlex.join([PROGRAM, *command.split(), *written, "--", *arguments])
+    return shlex.join([PROGRAM, *command.split(), *arguments, *written])
+
+
+def _option(name: str, value: object) -> list[str]:
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [name]
+    if isinstance(value, list | tuple):
+        return [piece for each in value for piece in _option(name, each)]
+    text = str(value)
+    # What looks like an option has to stand in one word with its name.
+    return [f"{name}={text}"] if text.startswith("-") else [name, text]
