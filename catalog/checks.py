@@ -145,7 +145,7 @@ class Checker:
             raise BadRowError([Mistake(row.line, each.column, each.message, key) for each in mistakes])
         digest = _digest(fingerprint(ask, options_written), stamps)
         former = None
-        if row.named is not None:
+        if row.named:
             former, digest = (
                 digest,
                 _digest(fingerprint(replace(ask, **dict[str, Any](row.named)), options_written), stamps),
@@ -154,7 +154,8 @@ class Checker:
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
-        same = bool(ask.source) and self._is_same(ask, places, stamps)
+        # Somebody who writes a row with one picture twice means it; a search finds the source by chance.
+        same = row.named is not None and self._is_same(ask, places, stamps)
         return Entry(row.line, key, ask, places, options, row_route, digest, extra, former, same)
 
     def _take(self, field: str, uri: str | None, places: dict[str, str], stamps: list[str], bad: list[Mistake]) -> None:

@@ -20,8 +20,8 @@ class Row:
     #: The line of the file that the row begins on; in a table without lines, its number from 1.
     line: int
     values: Mapping[str, Any]
-    #: The pictures of the row by role, named so that a move of all of them together changes nothing; where it is
-    #: empty, that is how the row names them.
+    #: Of pictures that were searched for: their names by role without the folder, so that a move of the folder changes
+    #: nothing; empty where they do not lie on this machine. None for a row that somebody wrote.
     named: Mapping[str, str] | None = None
 
 

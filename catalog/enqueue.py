@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
-from catalog.origin import USED, OtherPlaceError, elsewhere
+from catalog.origin import OtherPlaceError, Places, elsewhere
 from models.connection import be_patient
 from models.fragments import columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING, PINS, ROLES
@@ -72,7 +72,7 @@ class Enqueued:
 
 
 # The batch is created and committed first: locking its row before the jobs' rows would violate the lock order.
-_BATCH = text(f"""
+_BATCH = text("""
     INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days, place)
     VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days, :place)
     ON CONFLICT (name) DO UPDATE SET
@@ -84,7 +84,6 @@ _BATCH = text(f"""
             THEN b.paused_at END,
         paused_reason = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_reason END
-    WHERE :moved OR coalesce(excluded.place, b.place, '') = coalesce(b.place, excluded.place, '') OR NOT {USED}
     RETURNING id
 """)
 
@@ -184,6 +183,10 @@ _REFRESH = text(f"""
 """).bindparams(*_TERMS)
 
 _SAME = text("SELECT key FROM decided WHERE key = ANY(:keys) AND verdict = ANY(:queued) ORDER BY key")
+_OTHER_WORK = text("""
+    SELECT bool_or(verdict IN ('changed', 'in_work')) OR NOT bool_or(verdict IN ('unchanged', 'left', 'retried'))
+    FROM decided
+""")
 _QUEUED_IDS = text("""
     SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
 """)
@@ -210,9 +213,11 @@ def enqueue(
     Raises:
         CatalogError: the run has a spending limit and an operation has no price.
         OtherPlaceError: the batch was made from another place, and the run does not say that it is meant.
-        SamePictureError: rows to queue have the same picture as source and target, and the run does not allow it.
+        SamePictureError: rows to queue put a picture that was found onto itself; they are in `intake.same`.
     """
     intake.require_prices(options)
+    if not options.moved and (places := runtime.db(other_place, intake, options)) is not None:
+        raise OtherPlaceError(intake.name, places)
     batch_id = runtime.db(_batch, intake, options)
     deadline = options.deadline_from(datetime.now(UTC))
     terms = {"batch_id": batch_id, "priority": options.priority, "deadline": deadline}
@@ -243,6 +248,23 @@ def decide(session: Session, intake: Intake, batch_id: int | None, options: RunO
     session.execute(_ANALYZE_DECIDED)
 
 
+def other_place(session: Session, intake: Intake, options: RunOptions = DEFAULTS) -> Places | None:
+    """The two places, if the batch was made from another one and this run is not known to be its continuation."""
+    found = elsewhere(session, intake.name, intake.place)
+    if found is None:
+        return None
+    decide(session, intake, found.batch_id, options)
+    return found if is_other_work(session) else None
+
+
+def is_other_work(session: Session) -> bool:
+    """Whether the rows in `decided` replace some of the batch, or have none in common with it.
+
+    Otherwise a run from another place is the batch's own catalog, whose folder was moved.
+    """
+    return bool(session.execute(_OTHER_WORK).scalar())
+
+
 def same_pictures(session: Session, intake: Intake) -> list[str]:
     """The keys of rows that `decide` queues and whose source and target are the same picture."""
     if not intake.same:
@@ -259,14 +281,8 @@ def _batch(session: Session, intake: Intake, options: RunOptions) -> int:
     values = {
         "name": intake.name, "label": options.label, "max_cost": options.max_cost,
         "max_in_flight": options.max_in_flight, "keep_days": options.keep_days, "place": intake.place,
-        "moved": options.moved,
     }  # fmt: skip
-    found: int | None = session.execute(_BATCH, values).scalar()
-    if found is None:
-        places = elsewhere(session, intake.name, intake.place)
-        assert places is not None  # the statement refuses exactly these
-        raise OtherPlaceError(intake.name, places)
-    return found
+    return int(session.execute(_BATCH, values).scalar_one())
 
 
 def _merge(
@@ -275,7 +291,7 @@ def _merge(
     _be_patient(session)
     session.execute(_ONE_AT_A_TIME, {"name": intake.name})
     decide(session, intake, terms["batch_id"], options)
-    if not options.same_picture and (same := same_pictures(session, intake)):
+    if same := same_pictures(session, intake):
         raise SamePictureError(intake.name, same)
     change: Counter[str] = Counter()
     for row in session.execute(_BEGIN_ANEW, terms):

@@ -119,7 +119,7 @@ class FoundRows:
             key = f"{source.name}+{target.name}" if self._cross else target.name
             values: dict[str, Any] = {"key": key, "kind": "swap", "source": source.uri, "target": target.uri}
             local = "://" not in target.uri and "://" not in source.uri
-            yield Row(number, values, {"source": source.name, "target": target.name} if local else None)
+            yield Row(number, values, {"source": source.name, "target": target.name} if local else {})
 
 
 def _hidden(path: str, root: str) -> bool:

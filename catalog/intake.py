@@ -101,7 +101,7 @@ class Intake:
         self.name = name
         #: Where the catalog lies, as `catalog.origin` writes it; None if that is not known.
         self.place = place
-        #: The keys of rows whose source and target are the same picture.
+        #: The keys of rows that would put a picture onto itself, where nobody has agreed to that.
         self.same: list[str] = []
         self.rows = 0
         self.costs = Costs()

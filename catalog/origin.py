@@ -18,19 +18,21 @@ from sqlalchemy.orm import Session
 from catalog.errors import CatalogError
 from models.states import JobState
 
-#: SQL: a batch `b` that has had jobs. Without any there is nothing to replace.
-USED = " + ".join(f"b.{state}" for state in JobState) + " > 0"
-
 # Parameters of signed addresses; they change with every signature, and some are secrets.
 _PASSING = re.compile(r"x-(amz|goog|ms|oss)-|sig|token|expires|policy|key|credential|auth|^s[eptvr]+$", re.IGNORECASE)
 
-_PLACE = text(f"SELECT place FROM batches b WHERE name = :name AND {USED}")
+# A batch without jobs has nothing that could be replaced.
+_PLACE = text(f"""
+    SELECT id, place FROM batches
+    WHERE name = :name AND place IS NOT NULL AND place <> :place AND {" + ".join(JobState)} > 0
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a batch was made from, and where this run is made from."""
 
+    batch_id: int
     before: str
     now: str
 
@@ -69,5 +71,7 @@ def normalized(place: str) -> str:
 
 def elsewhere(session: Session, name: str, place: str | None) -> Places | None:
     """The two places, where the batch called `name` was made from another one than `place`; None otherwise."""
-    before = session.execute(_PLACE, {"name": name}).scalar()
-    return Places(before, place) if before is not None and place is not None and before != place else None
+    if place is None:
+        return None
+    found = session.execute(_PLACE, {"name": name, "place": place}).first()
+    return None if found is None else Places(found.id, found.place, place)

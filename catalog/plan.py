@@ -12,7 +12,7 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.enqueue import QUEUED, decide, same_pictures
+from catalog.enqueue import QUEUED, decide, is_other_work, same_pictures
 from catalog.errors import Mistake
 from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
@@ -189,9 +189,10 @@ def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compare
         spent = batch.spent if batch is not None else Decimal(0)
         prices = session.execute(_PRICES, {"queued": sorted(QUEUED)}).scalars()
         limit = Limit(amount, spent, _paid_for(prices, amount - spent))
+    places = elsewhere(session, intake.name, intake.place)
     return _Compared(
         verdicts, lanes, batch.max_in_flight if batch else None, limit,
-        elsewhere(session, intake.name, intake.place), same_pictures(session, intake),
+        places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
     )  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import typer
 
+from catalog.enqueue import other_place
 from catalog.errors import SamePictureError
 from catalog.intake import Intake
-from catalog.origin import OtherPlaceError, elsewhere
+from catalog.origin import OtherPlaceError
 from catalog.plan import plan
 from cli.exit_codes import ExitCode
 from cli.hints import CommandLine
@@ -56,8 +57,8 @@ def same_batch(
     Raises:
         typer.Exit: the answer is no, or standard input is not a terminal.
     """
-    places = runtime.db(elsewhere, intake.name, intake.place)
-    if places is None or options.moved:
+    places = None if options.moved else runtime.db(other_place, intake, options)
+    if places is None:
         return options
     question = f"batch {intake.name!r} was made from {places.before}, and this is {places.now}"
     if _agreed(f"{question}. Its rows may be replaced and paid for again. Is it the same batch?"):
@@ -77,10 +78,11 @@ def same_batch(
     raise typer.Exit(ExitCode.PERSON)
 
 
-def on_itself(error: SamePictureError, options: RunOptions, command: CommandLine, *, as_json: bool) -> RunOptions:
-    """Ask before pictures are put onto themselves; returns and raises as `same_batch` does."""
+def on_itself(error: SamePictureError, intake: Intake, command: CommandLine, *, as_json: bool) -> None:
+    """Ask before a source's own picture, found among the targets, is put onto itself; raises as `same_batch` does."""
     if _agreed(f"{error.what}. Pay for it nevertheless?"):
-        return replace(options, same_picture=True)
+        intake.same.clear()
+        return
     _refuse(
         f"{error.what}; nothing was enqueued; remove the picture from the targets, or pay for it: "
         f"{command.again(same_picture=True)}",

@@ -49,6 +49,9 @@ def run(
         ),
     ] = None,
     cross: Annotated[bool, typer.Option("--cross", help="Combine every --source with every picture.")] = False,
+    same_picture: Annotated[
+        bool, typer.Option("--same-picture", help="Also do a --source's own picture if it is among the pictures found.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Name of the batch. Default: the file's name without its extension.")
     ] = None,
@@ -85,6 +88,8 @@ def run(
         raise typer.Exit(ExitCode.USAGE) from None
     command = CommandLine(context)
     with taken as intake:
+        if same_picture:
+            intake.same.clear()
         if dry_run:
             print_plan(settings, intake, options, sandbox=sandbox, as_json=as_json)
             return
@@ -119,7 +124,7 @@ def _work(
         try:
             enqueued = enqueue(runtime, intake, options)
         except SamePictureError as error:
-            options = on_itself(error, options, command, as_json=as_json)
+            on_itself(error, intake, command, as_json=as_json)
             enqueued = enqueue(runtime, intake, options)
         if not as_json:
             print_enqueued(enqueued, intake.rows, settings.currency)

@@ -123,13 +123,6 @@ def _parameters(batch: str) -> Parameters:
             ],
             False,
         ),
-        "same_picture": (
-            Annotated[
-                bool,
-                typer.Option("--same-picture", help="Also queue rows whose source and target are the same picture."),
-            ],
-            False,
-        ),
         "fresh": (
             Annotated[bool, typer.Option(help="Do all rows in every run, each in a batch of its own.")],
             False,

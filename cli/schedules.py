@@ -91,7 +91,7 @@ def add(
         return
     with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
         places = runtime.db(elsewhere, name, normalized(place))
-        if places is not None and not options.moved and not options.fresh:
+        if check and places is not None and not (options.moved or options.fresh):
             raise OtherPlaceError(name, places)
         status = runtime.db(service.add, wanted, replace=replace)
     _print(status, "added", settings.currency, as_json=as_json)

@@ -135,7 +135,6 @@ def run(
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
     priority: int | None = None, deadline: datetime | timedelta | None = None,
     only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False, moved: bool = False,
-    same_picture: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
@@ -156,7 +155,6 @@ def run(
         only: which rows to queue; by default all that are new, changed or failed.
         retry_rejected: whether to retry rejected rows.
         moved: whether to go on with the batch although it was made from another catalog or `folder`.
-        same_picture: whether to queue rows whose source and target are the same picture.
 
     Raises:
         catalog.errors.CatalogError: the table cannot be used, or its rows are wrong: then it is a `BadRowsError`, whose
@@ -168,7 +166,7 @@ def run(
     batch: Batch = _server("catalog.runs").run(
         table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,
         max_cost=max_cost, max_in_flight=max_in_flight, keep_days=keep_days, label=label, priority=priority,
-        deadline=deadline, only=only, retry_rejected=retry_rejected, moved=moved, same_picture=same_picture,
+        deadline=deadline, only=only, retry_rejected=retry_rejected, moved=moved,
     )  # fmt: skip
     return batch
 

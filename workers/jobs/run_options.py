@@ -63,8 +63,6 @@ class RunOptions:
     retry_rejected: bool = False
     #: Whether the batch goes on although it was made from another place.
     moved: bool = False
-    #: Whether rows are queued whose source and target are the same picture.
-    same_picture: bool = False
     #: Whether each run of a schedule is a batch of its own, and so does every row again.
     fresh: bool = False
 
@@ -185,7 +183,6 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "only": _narrowed,
     "retry_rejected": _flag,
     "moved": _flag,
-    "same_picture": _flag,
     "fresh": _flag,
 }
 
