@@ -6,6 +6,7 @@ command for the sandbox is followed by commands for the sandbox.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -17,17 +18,25 @@ TOGETHER = "up"
 #: Commands that belong to no deployment.
 EVERYWHERE = frozenset({"providers", "health"})
 
-_in_sandbox = False
+#: Set in the environment of a command that uses the sandbox and of the processes it starts.
+IN_SANDBOX = "RECAST_HINTS_IN_SANDBOX"
 
 
 def advise_sandbox(*, sandbox: bool) -> None:
-    """Say whether this process's command uses the sandbox; its hints then do so too."""
-    global _in_sandbox  # noqa: PLW0603 - a process runs one command, and messages are made everywhere in it
-    _in_sandbox = sandbox
+    """Say whether this command uses the sandbox; its hints, and those of the processes it starts, then do so too."""
+    if sandbox:
+        os.environ[IN_SANDBOX] = "1"
+    else:
+        os.environ.pop(IN_SANDBOX, None)
 
 
 def hint(command: str, *words: object, **options: object) -> str:
-    """A command in backticks.
+    """A command in backticks; the arguments are those of `typed`."""
+    return f"`{typed(command, *words, **options)}`"
+
+
+def typed(command: str, *words: object, **options: object) -> str:
+    """A command as it is typed.
 
     Args:
         command: the command, such as ``schedule history``.
@@ -35,15 +44,16 @@ def hint(command: str, *words: object, **options: object) -> str:
         options: its options, with underscores for dashes. True means a flag, None or False leaves the option out, and
             a list gives the option several times.
     """
-    if _in_sandbox and command in SERVICES:
+    in_sandbox = IN_SANDBOX in os.environ
+    if in_sandbox and command in SERVICES:
         command, words, options = TOGETHER, (), {}
-    flags = {SANDBOX: True} if _in_sandbox and command not in EVERYWHERE else {}
+    flags = {SANDBOX: True} if in_sandbox and command not in EVERYWHERE else {}
     named = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-    return f"`{line(command, words, {**named, **flags})}`"
+    return line(command, words, {**named, **flags})
 
 
 def line(command: str, words: Sequence[object], options: Mapping[str, object]) -> str:
-    """A command line for a shell; `options` are by the name that is typed, as in `hint`."""
+    """A command line for a shell; `options` are by the name that is typed."""
     arguments = [str(word) for word in words]
     written = [piece for name, value in options.items() for piece in _option(name, value)]
     if any(word.startswith("-") for word in arguments):

@@ -77,10 +77,13 @@ CALLS = list(calls())
 
 
 @pytest.fixture
-def in_sandbox() -> Iterator[None]:
-    hints.advise_sandbox(sandbox=True)
-    yield
-    hints.advise_sandbox(sandbox=False)
+def in_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hints.IN_SANDBOX, "1")
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(hints.IN_SANDBOX, raising=False)
 
 
 def test_the_code_gives_hints() -> None:
@@ -96,7 +99,7 @@ def test_each_hint_is_a_command_with_such_options(call: tuple[str, str, list[str
     assert not values.get("sandbox") or options.get("sandbox")
 
 
-@pytest.mark.usefixtures("in_sandbox")
+@pytest.mark.usefixtures("outside", "in_sandbox")
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call[0]} {call[1]}")
 def test_each_hint_of_the_sandbox_stays_in_it(call: tuple[str, str, list[str], dict[str, Any]]) -> None:
     _, command, words, options = call
@@ -129,6 +132,14 @@ def test_no_message_names_a_command_otherwise(path: Path) -> None:
         if _NAMED.search(node.value)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "web" / "templates").glob("*.html")), ids=lambda path: path.name)
+def test_no_page_names_a_command_otherwise(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert not _NAMED.search(page)
+    for command in re.findall(r'typed\("([^"]+)"', page):
+        assert command in NAMES
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
