@@ -154,7 +154,7 @@ class Checker:
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
-        # Somebody who writes a row with one picture twice means it; a search finds the source by chance.
+        # A row that a person wrote with one picture twice is meant so; a search finds the source by chance.
         same = row.named is not None and self._is_same(ask, places, stamps)
         return Entry(row.line, key, ask, places, options, row_route, digest, extra, former, same)
 

@@ -21,7 +21,7 @@ class Row:
     line: int
     values: Mapping[str, Any]
     #: Of pictures that were searched for: their names by role without the folder, so that a move of the folder changes
-    #: nothing; empty where they do not lie on this machine. None for a row that somebody wrote.
+    #: nothing; empty where they do not lie on this machine. None for a row that a person wrote.
     named: Mapping[str, str] | None = None
 
 

@@ -130,7 +130,7 @@ def _hidden(path: str, root: str) -> bool:
 def _divided(pattern: str, is_folder: Callable[[str], bool]) -> tuple[str, str]:
     """The folder that contains all matches of a pattern, and the pattern below it.
 
-    A part that names an existing folder is no pattern, whatever its name contains.
+    A part that names an existing folder is not a pattern, whatever its name contains.
     """
     parts = pattern.split("/")
     fixed = 0

@@ -236,7 +236,7 @@ def _higher(runtime: Runtime, batch: str, given: str) -> Decimal:
     """A new spending limit that pays for something.
 
     Raises:
-        typer.BadParameter: it is no amount, or the batch has spent as much already.
+        typer.BadParameter: it is not an amount, or the batch has spent as much already.
     """
     currency = runtime.settings.currency
     try:

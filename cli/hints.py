@@ -1,7 +1,7 @@
 """The command that is running, written again with the same options, for hints on how to continue.
 
 It is written from what the command line was parsed into, so it parses into the same values again. `--yes` is never
-repeated: whoever continues is asked again.
+repeated: a person who continues is asked again.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def on_itself(error: SamePictureError, intake: Intake, command: CommandLine, *, 
 
 
 def _agreed(question: str) -> bool:
-    """Whether a person at a terminal says yes; without a terminal, nobody does."""
+    """Whether a person at a terminal says yes; without a terminal, the answer is no."""
     return sys.stdin.isatty() and typer.confirm(f"{question} Continue?" if question[-1] != "?" else question, err=True)
 
 

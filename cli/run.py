@@ -29,6 +29,16 @@ from cli.watch import Watch
 from workers.config.settings import Settings
 from workers.jobs.run_options import RunOptions
 
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of the batch. Default: the file's name without its extension.")
+]
+SamePictureOption = Annotated[
+    bool, typer.Option("--same-picture", help="Also do a --source's own picture if it is among the pictures found.")
+]
+ErrorsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the mistakes in the rows to this .csv or .jsonl file.")
+]
+
 
 @takes_run_options("the batch", "fresh")
 def run(
@@ -49,15 +59,9 @@ def run(
         ),
     ] = None,
     cross: Annotated[bool, typer.Option("--cross", help="Combine every --source with every picture.")] = False,
-    same_picture: Annotated[
-        bool, typer.Option("--same-picture", help="Also do a --source's own picture if it is among the pictures found.")
-    ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the batch. Default: the file's name without its extension.")
-    ] = None,
-    errors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the mistakes in the rows to this .csv or .jsonl file.")
-    ] = None,
+    same_picture: SamePictureOption = False,
+    name: NameOption = None,
+    errors: ErrorsOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check every row; report cost, duration and rejected rows; enqueue nothing."),

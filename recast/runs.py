@@ -154,14 +154,13 @@ def run(
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
         only: which rows to queue; by default all that are new, changed or failed.
         retry_rejected: whether to retry rejected rows.
-        moved: whether to go on with the batch although it was made from another catalog or `folder`.
+        moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: the table cannot be used, or its rows are wrong: then it is a `BadRowsError`, whose
-            `mistakes` name line, column and reason. Nothing was enqueued.
+        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, or its rows are wrong
+            (`BadRowsError`, with `mistakes`: line, column and reason), or the batch has another place (`OtherPlaceError`).
         InvalidJobError: another argument is not valid.
-        RecastError: no deployment is configured, its accounts file cannot be used, or this program has only the
-            producers' package, or hides one of the others (`ServerPackagesError`).
+        RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
     batch: Batch = _server("catalog.runs").run(
         table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,

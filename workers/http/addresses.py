@@ -16,7 +16,7 @@ WEB = frozenset({"https", "http"})
 #: Schemes of pictures.
 PICTURES = WEB | {"s3", "file"}
 SHOWN = 200  # characters of an address in a message
-MAX_PORT = 65_535
+MAX_PORT = 65_535  # the largest port of TCP
 
 # Signs that take no room, or look like a blank, although `str.isprintable` lets them through.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
@@ -89,7 +89,7 @@ def web_address(text: str) -> str:
 
 
 def advice_for(path: str) -> str:
-    """What to add to the message that `path` is no file: what it was probably meant as, or nothing."""
+    """What to add to the message that there is no file `path`: what it probably means, or nothing."""
     if len(pieces := _split(path)) > 1:
         return (
             f"; it names {len(pieces)} pictures, {' and '.join(map(visible, pieces[:3]))}: give each a row of its own"
