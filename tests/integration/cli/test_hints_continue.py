@@ -110,12 +110,13 @@ def test_a_limit_that_is_spent_is_raised_by_either_hint(desk: Desk) -> None:
 
 
 @pytest.mark.long
-def test_two_folders_of_one_name_stay_apart_and_one_that_moved_is_not_paid_again(desk: Desk) -> None:
+def test_two_folders_of_one_name_stay_apart_and_one_that_moved_pays_for_what_changed(desk: Desk) -> None:
     for client, picture in (("a", "astronaut.png"), ("b", "together.jpg")):
         folder = desk.folder / f"client {client}" / "Shoot [1]"
         folder.mkdir(parents=True)
         shutil.copy(PORTRAITS / picture, folder / f"IMG_1{Path(picture).suffix}")
     shutil.copy(PORTRAITS / "grace_hopper.jpg", desk.folder / "client a" / "face.jpg")
+    shutil.copy(PORTRAITS / "together.jpg", desk.folder / "client a" / "Shoot [1]" / "IMG_2.jpg")
     shared = ("--source", "client a/face.jpg", "--provider", "zhiqite")
     assert desk.recast("run", "client a/Shoot [1]", *shared)[0] == 0
 
@@ -126,11 +127,13 @@ def test_two_folders_of_one_name_stay_apart_and_one_that_moved_is_not_paid_again
     assert apart[apart.index("--name") + 1] != "Shoot [1]"
     assert desk.recast(*apart)[0] == 0
 
+    # Moved as a whole, with one picture changed: it is asked about, and only that one is paid for.
     (desk.folder / "client a").rename(desk.folder / "client a, done")
+    shutil.copy(PORTRAITS / "astronaut.png", desk.folder / "client a, done" / "Shoot [1]" / "IMG_2.jpg")
     moved = ("run", "client a, done/Shoot [1]", "--source", "client a, done/face.jpg", "--provider", "zhiqite")
     code, said = desk.recast(*moved)
     assert code == 3, said
     (onward,) = [words for words in hints(said) if "--moved" in words]
     code, said = desk.recast(*onward)
     assert code == 0, said
-    assert len(bill(desk)) == 2
+    assert len(bill(desk)) == 2 + 1 + 1
