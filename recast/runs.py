@@ -157,8 +157,8 @@ def run(
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, rows are wrong (`BadRowsError`, with
-            their `mistakes`), or the batch was made from another place (`catalog.origin.OtherPlaceError`).
+        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, rows are wrong (`BadRowsError`
+            with their `mistakes`), or the batch was made from another place (`catalog.origin.OtherPlaceError`).
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """

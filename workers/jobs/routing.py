@@ -8,7 +8,7 @@ and one of its operations, so jobs without a pinned account are bound when they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,6 +66,12 @@ def route(ask: JobRequest, accounts: Mapping[str, Account], reach: Reach) -> str
     if not ask.consent:
         _refuse_without_consent(lane, accounts)
     return lane
+
+
+def in_one_form(ask: JobRequest, lane: str, accounts: Mapping[str, Account]) -> JobRequest:
+    """`ask`, which `route` has given its lane, with each of its pictures in its one form."""
+    pictures = {role: picture_uri(role, uri) for role, uri in ask.pictures().items()}
+    return replace(ask, **pictures, options={**ask.options, **option_pictures(lane, ask.options, accounts)})
 
 
 def _check_kind(ask: JobRequest) -> None:

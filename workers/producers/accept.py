@@ -21,7 +21,7 @@ from workers.engine.wake import submit_pump, wake
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, JobRequest, is_storable
-from workers.jobs.routing import option_pictures, picture_uri, route
+from workers.jobs.routing import in_one_form, picture_uri, route
 from workers.messaging.publish import announce
 from workers.producers.canvas import keep
 from workers.restore import hold
@@ -72,7 +72,7 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
     priority = _priority(arguments.get("priority"))
     dedupe_key = _key(arguments.get("dedupe_key"))
     lane = route(ask, runtime.accounts, runtime.reach)
-    ask.options = {**ask.options, **option_pictures(lane, ask.options, runtime.accounts)}
+    ask = in_one_form(ask, lane, runtime.accounts)
     values = {
         "id": request.id,
         "kind": kind,
