@@ -11,7 +11,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from catalog.rows import parse_json
 from recast.errors import InvalidJobError
 from workers.cache import Cache
 from workers.config.accounts import Account
+from workers.http.addresses import advice_for, is_schemeless, visible
 from workers.images.headers import header
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.segments import BadPictureError
@@ -29,7 +30,7 @@ from workers.images.uris import local_path
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest
-from workers.jobs.routing import Reach, route
+from workers.jobs.routing import Reach, option_pictures, picture_uri, route
 from workers.jobs.run_options import DEFAULTS, RunOptions
 
 MAX_URI = 4_096  # characters; routing rejects longer ones, so they are not cached
@@ -70,6 +71,10 @@ class Entry:
     route: Route
     fingerprint: str
     extra: Mapping[str, Any]
+    #: The fingerprint that the row had while it contained the folder of its pictures, where it differs.
+    former: str | None = None
+    #: Whether source and target are the same picture.
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ class Checker:
         self._run = options
         self._routes: Cache[Hashable, Route] = Cache(CACHED_ROUTES)
         self._files: Cache[str, _File | None] = Cache(CACHED_FILES)
+        self._contents: Cache[str, str] = Cache(CACHED_FILES)
         self._options: Cache[str, tuple[Mapping[str, Any], str]] = Cache(CACHED_ROUTES)
 
     def check(self, row: Row) -> Entry:
@@ -129,21 +135,29 @@ class Checker:
         except InvalidJobError as error:
             raise BadRowError([Mistake(row.line, error.field, error.message, _shown(values.get("key")))]) from None
         places: dict[str, str] = {}
-        stamps = [fingerprint(ask, options_written)]
+        stamps: list[str] = []
         mistakes: list[Mistake] = []
         for role in KINDS[ask.kind]:
             self._take(role, getattr(ask, role), places, stamps, mistakes)
-        in_options = self._option_pictures(ask, row_route) if self._pictures_in_options and ask.options else {}
+        in_options = self._option_pictures(ask, row_route, mistakes)
         for option, uri in in_options.items():
             self._take(f"options.{option}", uri, places, stamps, mistakes)
         if mistakes:
             raise BadRowError([Mistake(row.line, each.column, each.message, key) for each in mistakes])
-        digest = hashlib.sha256("|".join(stamps).encode()).hexdigest()
+        digest = _digest(fingerprint(ask, options_written), stamps)
+        former = None
+        if row.named:
+            former, digest = (
+                digest,
+                _digest(fingerprint(replace(ask, **dict[str, Any](row.named)), options_written), stamps),
+            )
         extra = {name: value for name, value in values.items() if name not in _OURS and value not in _NOTHING}
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
-        return Entry(row.line, key, ask, places, options, row_route, digest, extra)
+        # A row that a person wrote with one picture twice is meant so; a search finds the source by chance.
+        same = row.named is not None and self._is_same(ask, places, stamps)
+        return Entry(row.line, key, ask, places, options, row_route, digest, extra, former, same)
 
     def _take(self, field: str, uri: str | None, places: dict[str, str], stamps: list[str], bad: list[Mistake]) -> None:
         """Check one picture of a row, if it is a local file."""
@@ -153,19 +167,33 @@ class Checker:
         if file is None:
             return
         if file.problem:
-            bad.append(Mistake(0, field, f"{uri!r}: {file.problem}"))
+            bad.append(Mistake(0, field, f"{visible(uri)}: {file.problem}"))
         stamps.append(file.stamp)
         places[field] = file.place
 
-    def _option_pictures(self, ask: JobRequest, route: Route) -> Mapping[str, str]:
+    def _is_same(self, ask: JobRequest, places: Mapping[str, str], stamps: list[str]) -> bool:
+        """Whether the source and the target of a swap are the same address, the same file, or files of one content."""
+        if ask.source == ask.target:
+            return True
+        if not {"source", "target"} <= places.keys():
+            return False
+        source, target = places["source"], places["target"]
+        # Only files of one size are read.
+        one_size = stamps[0].partition(":")[0] == stamps[1].partition(":")[0]
+        return source == target or (one_size and self._content(source) == self._content(target))
+
+    def _content(self, place: str) -> str:
+        return self._contents.get_or_make(place, lambda: _content_of(place))
+
+    def _option_pictures(self, ask: JobRequest, route: Route, bad: list[Mistake]) -> Mapping[str, str]:
         """The pictures in the row's options, by option."""
-        lanes = ((account, lane_operation(route.lane, account)) for account in self._accounts.values())
-        operations = {name: account.operations[name] for account, name in lanes if name is not None}
-        return {
-            str(operation.needs[role].option): uri
-            for operation in operations.values()
-            for role, uri in operation.option_pictures(ask.options).items()
-        }
+        if not self._pictures_in_options or not ask.options:
+            return {}
+        try:
+            return option_pictures(route.lane, ask.options, self._accounts)
+        except InvalidJobError as error:
+            bad.append(Mistake(0, error.field, error.message))
+            return {}
 
     def _ask(self, row: Row) -> tuple[JobRequest, str]:
         values = row.values
@@ -193,12 +221,17 @@ class Checker:
 
     def _uri(self, role: str, value: Any) -> str | None:
         """A picture's path or address; in a catalog with an address, relative paths are relative to that address."""
-        uri = _text(role, value)
-        if uri is None or self._address is None or "://" in uri or uri.startswith("/"):
+        text = _text(role, value)
+        if text is None:
+            return None
+        uri = picture_uri(role, text)
+        if self._address is None or "://" in uri or (uri.startswith("/") and not uri.startswith("//")):
             return uri
+        if is_schemeless(uri):
+            raise InvalidJobError(role, f"{visible(uri)} has no scheme{advice_for(uri)}")
         scheme, _, place = self._address.partition("://")
         server, _, folder = place.partition("/")
-        return f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}"
+        return picture_uri(role, f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}")
 
     def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
         """A row's options, and their canonical form."""
@@ -233,6 +266,18 @@ class Checker:
                 if name.partition(".")[2] not in account.prices:
                     unpriced.append(f"{account.name}: {name}")
         return Route(lane, min(costs), max(costs), tuple(unpriced))
+
+
+def _digest(asked: str, stamps: list[str]) -> str:
+    return hashlib.sha256("|".join([asked, *stamps]).encode()).hexdigest()
+
+
+def _content_of(place: str) -> str:
+    try:
+        with Path(place).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return place  # it has just gone: the worker will say so
 
 
 def _key(value: Any) -> str:
@@ -289,9 +334,9 @@ def _check_file(folder: Path, uri: str) -> _File | None:
         picture = header(Path(place))
         stat = Path(place).stat()
     except BadPictureError as error:
-        return _File(place, problem=str(error))
+        return _File(place, problem=f"{error}{'' if Path(place).exists() else advice_for(uri)}")
     except OSError as error:
-        return _File(place, problem=f"the file cannot be read: {error.strerror or error}")
+        return _File(place, problem=f"the file cannot be read: {error.strerror or error}{advice_for(uri)}")
     problem = None
     if picture.animated:
         problem = f"this is an animated {picture.format}; use a still picture"

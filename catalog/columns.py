@@ -20,6 +20,9 @@ class Row:
     #: The line of the file that the row begins on; in a table without lines, its number from 1.
     line: int
     values: Mapping[str, Any]
+    #: Of pictures that were searched for: their names by role without the folder, so that a move of the folder changes
+    #: nothing; empty where they do not lie on this machine. None for a row that a person wrote.
+    named: Mapping[str, str] | None = None
 
 
 def miswritten_column(names: Iterable[str]) -> str | None:

@@ -27,7 +27,9 @@ from typing import Any
 from sqlalchemy import DateTime, Integer, bindparam, text
 from sqlalchemy.orm import Session
 
+from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
+from catalog.origin import OtherPlaceError, Places, elsewhere
 from models.connection import be_patient
 from models.fragments import columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING, PINS, ROLES
@@ -73,12 +75,12 @@ class Enqueued:
 
 # The batch is created and committed first: locking its row before the jobs' rows would violate the lock order.
 _BATCH = text("""
-    INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days)
-    VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days)
+    INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days, place)
+    VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days, :place)
     ON CONFLICT (name) DO UPDATE SET
         label = coalesce(excluded.label, b.label), max_cost = coalesce(excluded.max_cost, b.max_cost),
         max_in_flight = coalesce(excluded.max_in_flight, b.max_in_flight),
-        keep_days = coalesce(excluded.keep_days, b.keep_days),
+        keep_days = coalesce(excluded.keep_days, b.keep_days), place = coalesce(excluded.place, b.place),
         -- A new limit resumes the batch; if it is too low, the next submission pauses the batch again.
         paused_at = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_at END,
@@ -96,7 +98,7 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
 _OF_JOBS = ("id", "key", *ASKED, "lane")
 _STAGE = text(f"""
     CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
-    SELECT 0 AS line, {columns(_OF_JOBS)}, 0.0 AS least, 0.0 AS cost FROM jobs WITH NO DATA
+    SELECT 0 AS line, {columns(_OF_JOBS)}, 0.0 AS least, 0.0 AS cost, fingerprint AS former FROM jobs WITH NO DATA
 """)
 _ANALYZE_STAGED, _ANALYZE_DECIDED = text("ANALYZE staged"), text("ANALYZE decided")
 
@@ -104,7 +106,7 @@ _DECIDE = text(f"""
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
     SELECT s.key, j.id AS job_id, j.state AS was, CASE
         WHEN j.id IS NULL THEN 'new'
-        WHEN j.fingerprint IS NOT DISTINCT FROM s.fingerprint THEN CASE
+        WHEN j.fingerprint IS NOT DISTINCT FROM s.fingerprint OR j.fingerprint = s.former THEN CASE
             WHEN j.state = 'failed' OR j.reason = 'superseded' THEN 'retried'
             WHEN j.state = 'rejected' AND :retry_rejected THEN 'retried'
             WHEN j.state IN ('rejected', 'canceled', 'held') THEN 'left'
@@ -163,8 +165,9 @@ _FORGET_LATE = text("""
     WHERE state = 'expired' AND job_id IN (SELECT job_id FROM decided WHERE verdict = 'changed')
 """)
 
-# Metadata does not affect the picture, and a catalog's folder can move: both are copied without a new version.
-_CARRIED = (*ROLES, "options", "extra")
+# Metadata does not affect the picture, and a catalog's folder can move: both are copied without a new version. So is
+# the fingerprint, which a former version of this program made otherwise.
+_CARRIED = (*ROLES, "options", "extra", "fingerprint")
 _REFRESHED = (*_CARRIED, "lane", "priority", "expires_at")
 _REFRESH = text(f"""
     UPDATE jobs SET {taken_from("w", _REFRESHED)}
@@ -182,6 +185,11 @@ _REFRESH = text(f"""
     WHERE jobs.id = w.id AND ({columns(_REFRESHED, "jobs")}) IS DISTINCT FROM ({columns(_REFRESHED, "w")})
 """).bindparams(*_TERMS)
 
+_SAME = text("SELECT key FROM decided WHERE key = ANY(:keys) AND verdict = ANY(:queued) ORDER BY key")
+_OTHER_WORK = text("""
+    SELECT bool_or(verdict IN ('changed', 'in_work')) OR NOT bool_or(verdict IN ('unchanged', 'left', 'retried'))
+    FROM decided
+""")
 _QUEUED_IDS = text("""
     SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
 """)
@@ -207,9 +215,13 @@ def enqueue(
 
     Raises:
         CatalogError: the run has a spending limit and an operation has no price.
+        OtherPlaceError: the batch was made from another place, and the run does not say that it is meant.
+        SamePictureError: rows to queue put a picture that was found onto itself; they are in `intake.same`.
     """
     intake.require_prices(options)
-    batch_id = runtime.db(_batch, intake.name, options)
+    if not options.moved and (places := runtime.db(other_place, intake, options)) is not None:
+        raise OtherPlaceError(intake.name, places)
+    batch_id = runtime.db(_batch, intake, options)
     deadline = options.deadline_from(datetime.now(UTC))
     terms = {"batch_id": batch_id, "priority": options.priority, "deadline": deadline}
 
@@ -239,15 +251,39 @@ def decide(session: Session, intake: Intake, batch_id: int | None, options: RunO
     session.execute(_ANALYZE_DECIDED)
 
 
+def other_place(session: Session, intake: Intake, options: RunOptions = DEFAULTS) -> Places | None:
+    """The two places, if the batch was made from another one and this run is not known to be its continuation."""
+    found = elsewhere(session, intake.name, intake.place)
+    if found is None:
+        return None
+    decide(session, intake, found.batch_id, options)
+    return found if is_other_work(session) else None
+
+
+def is_other_work(session: Session) -> bool:
+    """Whether the rows in `decided` replace some of the batch, or have none in common with it.
+
+    Otherwise a run from another place is the batch's own catalog, whose folder was moved.
+    """
+    return bool(session.execute(_OTHER_WORK).scalar())
+
+
+def same_pictures(session: Session, intake: Intake) -> list[str]:
+    """The keys of rows that `decide` queues and whose source and target are the same picture."""
+    if not intake.same:
+        return []
+    return list(session.execute(_SAME, {"keys": intake.same, "queued": sorted(QUEUED)}).scalars())
+
+
 def _be_patient(session: Session) -> None:
     session.execute(_PATIENCE)
     be_patient(session.connection(), _PATIENCE_MINUTES * 60)
 
 
-def _batch(session: Session, name: str, options: RunOptions) -> int:
+def _batch(session: Session, intake: Intake, options: RunOptions) -> int:
     values = {
-        "name": name, "label": options.label, "max_cost": options.max_cost, "max_in_flight": options.max_in_flight,
-        "keep_days": options.keep_days,
+        "name": intake.name, "label": options.label, "max_cost": options.max_cost,
+        "max_in_flight": options.max_in_flight, "keep_days": options.keep_days, "place": intake.place,
     }  # fmt: skip
     return int(session.execute(_BATCH, values).scalar_one())
 
@@ -258,6 +294,8 @@ def _merge(
     _be_patient(session)
     session.execute(_ONE_AT_A_TIME, {"name": intake.name})
     decide(session, intake, terms["batch_id"], options)
+    if same := same_pictures(session, intake):
+        raise SamePictureError(intake.name, same)
     change: Counter[str] = Counter()
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number

@@ -2,6 +2,8 @@
 
 CatalogError             the catalog cannot be read or used at all
 +-- BadRowsError         rows cannot be enqueued; nothing was enqueued
++-- SamePictureError     rows put a picture onto itself; nothing was enqueued
++-- OtherPlaceError      (`catalog.origin`) the batch was made from another place; nothing was enqueued
 +-- UnknownBatchError    there is no batch with that name
 +-- UnknownJobError      a name matches no job, or several
 """
@@ -11,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recast.hints import hint
+
+SHOWN_KEYS = 5  # rows that an error names
 MAX_SHOWN = 100  # mistakes in a message; a longer list belongs in a file
 
 
@@ -49,6 +54,28 @@ class BadRowsError(CatalogError):
         return "\n".join([*lines, f"{self.file}: {count}; nothing was enqueued"])
 
 
+class SamePictureError(CatalogError):
+    """Rows to queue have the same picture as source and target, by name or by content; nothing was enqueued."""
+
+    def __init__(self, name: str, keys: Sequence[str]) -> None:
+        super().__init__(name, tuple(keys))
+        self.name = name
+        self.keys = tuple(keys)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.what}; nothing was enqueued; remove the picture from the targets, or add "
+            "--same-picture to pay for it"
+        )
+
+    @property
+    def what(self) -> str:
+        """What is the matter, in words."""
+        shown = ", ".join(self.keys[:SHOWN_KEYS])
+        more = f" and {len(self.keys) - SHOWN_KEYS:,} more" if len(self.keys) > SHOWN_KEYS else ""
+        return f"source and target are the same picture in {shown}{more}"
+
+
 class UnknownBatchError(CatalogError):
     """There is no batch with that name."""
 
@@ -59,7 +86,9 @@ class UnknownBatchError(CatalogError):
 
     def __str__(self) -> str:
         advice = (
-            f"did you mean {' or '.join(map(repr, self.close))}?" if self.close else "list batches with `recast status`"
+            f"did you mean {' or '.join(map(repr, self.close))}?"
+            if self.close
+            else f"list batches with {hint('status')}"
         )
         return f"there is no batch {self.name!r}; {advice}"
 
@@ -74,8 +103,8 @@ class UnknownJobError(CatalogError):
 
     def __str__(self) -> str:
         if self.several:
-            return f"{self.word!r} matches several jobs; use BATCH/KEY or the whole id (list them with `recast jobs`)"
-        return f"there is no job {self.word!r}; list jobs with `recast jobs`"
+            return f"{self.word!r} matches several jobs; use BATCH/KEY or the whole id (list them with {hint('jobs')})"
+        return f"there is no job {self.word!r}; list jobs with {hint('jobs')}"
 
 
 def _where(mistake: Mistake) -> str:

@@ -11,7 +11,7 @@ import posixpath
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 
 from catalog.errors import CatalogError
+from workers.http.addresses import AddressError, one_form
 
 PACKED = ".gz"
 SCHEMES = frozenset({"s3", "https", "http", "file"})
@@ -78,19 +79,30 @@ class CatalogFile:
         return copy
 
 
+def place_of(text: str, schemes: Collection[str]) -> str:
+    """A path as it stands, or an address in its one form.
+
+    Raises:
+        CatalogError: the address cannot be used.
+    """
+    try:
+        found = one_form(text, schemes)
+    except AddressError as error:
+        raise CatalogError(f"catalog: {error}") from None
+    return found if "://" in found else text
+
+
 def catalog_file(place: str | Path) -> CatalogFile:
     """The file that `place` names: a path or an address.
 
     Raises:
         CatalogError: the address is of an unknown kind.
     """
-    text = str(place)
+    text = place_of(str(place), SCHEMES)
     scheme, separator, _ = text.partition("://")
     if not separator:
         path = Path(text)
         return _described(text, text, path.name, str(path.parent))
-    if scheme not in SCHEMES:
-        raise CatalogError(f"{text}: {scheme}:// is not supported; use a path, s3:// or https://")
     parts = urlsplit(text)
     where = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if scheme == "file":

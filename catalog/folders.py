@@ -6,9 +6,10 @@ wildcards. With ``--cross``, every source is combined with every target, and the
 
 from __future__ import annotations
 
+import glob
 import itertools
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import fsspec
 
 from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
+from catalog.files import SCHEMES as ALL_SCHEMES
+from catalog.files import place_of
+from catalog.origin import normalized
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 WILDCARDS = frozenset("*?[")
@@ -33,6 +37,7 @@ class Found:
 
 def is_search(place: str) -> bool:
     """Whether `place` names pictures to find, not a catalog to read."""
+    place = place_of(place, ALL_SCHEMES)
     path = Path(place)
     if "://" not in place and path.is_dir():
         return True
@@ -48,6 +53,7 @@ def find_pictures(place: str) -> list[Found]:
     Raises:
         CatalogError: there are no pictures, or the place cannot be searched.
     """
+    place = place_of(place, ALL_SCHEMES)
     scheme = place.partition("://")[0] if "://" in place else "file"
     if scheme not in SCHEMES:
         raise CatalogError(f"{place}: only folders and s3:// can be searched; list https:// pictures in a catalog")
@@ -57,7 +63,8 @@ def find_pictures(place: str) -> list[Found]:
         if files.isdir(root):
             found = files.find(root)
         elif WILDCARDS & set(root) and not files.exists(root):
-            found, root = files.glob(root), _fixed_part(root)
+            root, pattern = _divided(root, files.isdir)
+            found = files.glob(f"{glob.escape(root)}/{pattern}")
         else:
             found, root = ([root] if files.exists(root) else []), posixpath.dirname(root)
     except ImportError:
@@ -85,6 +92,7 @@ class FoundRows:
 
     def __init__(self, place: str, sources: Sequence[str], *, cross: bool) -> None:
         self.where, self.base = place, ""
+        self.place = normalized(_place(place))
         self._targets = find_pictures(place)
         self._sources = [found for source in sources for found in find_pictures(source)]
         if not self._sources:
@@ -110,7 +118,8 @@ class FoundRows:
         for number, (target, source) in enumerate(pairs, start=1):
             key = f"{source.name}+{target.name}" if self._cross else target.name
             values: dict[str, Any] = {"key": key, "kind": "swap", "source": source.uri, "target": target.uri}
-            yield Row(number, values)
+            local = "://" not in target.uri and "://" not in source.uri
+            yield Row(number, values, {"source": source.name, "target": target.name} if local else {})
 
 
 def _hidden(path: str, root: str) -> bool:
@@ -118,15 +127,33 @@ def _hidden(path: str, root: str) -> bool:
     return any(part.startswith(".") for part in posixpath.relpath(path, root).split("/"))
 
 
-def _fixed_part(pattern: str) -> str:
-    """The folder that contains all matches of a pattern."""
+def _divided(pattern: str, is_folder: Callable[[str], bool]) -> tuple[str, str]:
+    """The folder that contains all matches of a pattern, and the pattern below it.
+
+    A part that names an existing folder is not a pattern, whatever its name contains.
+    """
     parts = pattern.split("/")
-    fixed = itertools.takewhile(lambda part: not WILDCARDS & set(part), parts[:-1])
-    return "/".join(fixed)
+    fixed = 0
+    while fixed < len(parts) - 1 and (not WILDCARDS & set(parts[fixed]) or is_folder("/".join(parts[: fixed + 1]))):
+        fixed += 1
+    return "/".join(parts[:fixed]), "/".join(parts[fixed:])
+
+
+def _place(place: str) -> str:
+    """The folder or picture that `place` searches: for a pattern, the folder that contains all matches."""
+    place = place_of(place, ALL_SCHEMES)
+    if "://" in place:
+        scheme, _, path = place.partition("://")
+        return f"{scheme}://{_divided(path, lambda _: False)[0]}" if WILDCARDS & set(path) else place.rstrip("/")
+    if not WILDCARDS & set(place) or Path(place).exists():
+        return place
+    absolute = str(Path(place).absolute())
+    return _divided(absolute, lambda part: Path(part).is_dir())[0] or "/"
 
 
 def _name(place: str) -> str:
     """The default batch name: the last part of `place` without wildcards."""
-    fixed = _fixed_part(place.rstrip("/")) if WILDCARDS & set(place) else place.rstrip("/")
+    fixed = _place(place)
     last = posixpath.basename(fixed.partition("://")[2] if "://" in fixed else str(Path(fixed or ".").resolve()))
-    return Path(last).stem if Path(last).suffix.lower() in ENDINGS else last or "pictures"
+    is_folder = "://" not in fixed and Path(fixed).is_dir()
+    return Path(last).stem if Path(last).suffix.lower() in ENDINGS and not is_folder else last or "pictures"

@@ -37,7 +37,7 @@ MEMORY_BYTES = 1 << 22  # of the spool, kept in memory before it becomes a file
 #: The spool's columns, in order; `catalog.enqueue` creates its staging table from them.
 SPOOLED = (
     "line", "id", "key", "kind", "source", "target", "image", "prompt", "options", "account", "provider", "operation",
-    "lane", "fingerprint", "extra", "least", "cost",
+    "lane", "fingerprint", "extra", "least", "cost", "former",
 )  # fmt: skip
 
 #: The number of groups in which keys are compared; each is sorted by itself, so that sorting copies little.
@@ -97,8 +97,12 @@ class Spooled:
 class Intake:
     """A checked catalog; a context manager, because it holds a temporary file."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, place: str | None = None) -> None:
         self.name = name
+        #: Where the catalog lies, as `catalog.origin` writes it; None if that is not known.
+        self.place = place
+        #: The keys of rows that would put a picture onto itself, where nobody has agreed to that.
+        self.same: list[str] = []
         self.rows = 0
         self.costs = Costs()
         self._keys = tuple(array("q") for _ in range(KEY_GROUPS))
@@ -117,11 +121,13 @@ class Intake:
             str(entry.line), bulk_job_id(self.name, entry.key), entry.key, ask.kind,
             places.get("source", ask.source), places.get("target", ask.target), places.get("image", ask.image),
             ask.prompt, _json(entry.options), ask.account, ask.provider, ask.operation, route.lane, entry.fingerprint,
-            _json(entry.extra), *route.written,
+            _json(entry.extra), *route.written, entry.former,
         )  # fmt: skip
         self._spool.write(_copied(values))
         self.rows += 1
         self.costs.add(route)
+        if entry.same:
+            self.same.append(entry.key)
         hashed = hash(entry.key)
         self._keys[hashed % KEY_GROUPS].append(hashed)
 
@@ -131,11 +137,18 @@ class Intake:
         while chunk := self._spool.read(CHUNK_BYTES):
             yield chunk
 
-    def spooled(self) -> Iterator[Spooled]:
-        """The rows again, one by one."""
+    def prices(self) -> Iterator[Decimal]:
+        """What each row costs at its most expensive account, one by one."""
+        return (Decimal(row["cost"] or 0) for row in self._read())
+
+    def _read(self) -> Iterator[dict[str, str | None]]:
         self._spool.seek(0)
         for raw in self._spool:
-            row = dict(zip(SPOOLED, map(_read_back, raw.decode().rstrip("\n").split("\t")), strict=True))
+            yield dict(zip(SPOOLED, map(_read_back, raw.decode().rstrip("\n").split("\t")), strict=True))
+
+    def spooled(self) -> Iterator[Spooled]:
+        """The rows again, one by one."""
+        for row in self._read():
             pictures = {role: uri for role in ROLES if (uri := row[role]) is not None}
             options = json.loads(row["options"] or "{}")
             yield Spooled(int(row["line"] or 0), row["key"] or "", row["lane"] or "", pictures, options)
@@ -191,7 +204,7 @@ def take_in(
         BadRowsError: rows are wrong; it holds the mistakes.
     """
     rows = open_rows(catalog) if isinstance(catalog, str | Path) else catalog
-    intake = Intake(batch_name(rows.name, name))
+    intake = Intake(batch_name(rows.name, name), rows.place)
     try:
         _check(rows, Checker(accounts, reach, rows.base, options), intake)
     except BaseException:

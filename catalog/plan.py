@@ -5,17 +5,19 @@ Nothing is changed: the rows are compared with the batch in temporary tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.enqueue import QUEUED, decide
+from catalog.enqueue import QUEUED, decide, is_other_work, same_pictures
 from catalog.errors import Mistake
 from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
+from catalog.origin import Places, elsewhere
+from models.spend import spent_by
 from providers.spec import Fit
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
@@ -42,6 +44,15 @@ class AccountStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A spending limit, what the batch has spent of it, and how many of the rows to queue the rest pays for."""
+
+    amount: Decimal
+    spent: Decimal
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do and cost."""
 
@@ -54,6 +65,11 @@ class Plan:
     unpriced: frozenset[str]
     #: How often one job may be paid for, failures included.
     paid_attempts: int = 1
+    limit: Limit | None = None
+    #: Where the batch was made from and where this run is made from, if these differ.
+    places: Places | None = None
+    #: The keys of rows to queue whose source and target are the same picture.
+    same: Sequence[str] = ()
 
     @property
     def queued(self) -> int:
@@ -87,12 +103,13 @@ class Plan:
 
 def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Plan:
     """What `enqueue` would do now with the same options."""
-    verdicts, lanes, batch_limit = runtime.db(_compared, intake, options)
+    found = runtime.db(_compared, intake, options)
     statuses = runtime.db(_statuses, runtime.accounts)
-    limit = options.max_in_flight if options.max_in_flight is not None else batch_limit
-    forecast = _forecast(lanes, statuses, limit)
-    unpriced = frozenset(intake.costs.unpriced)
-    return Plan(verdicts, lanes, forecast, statuses, unpriced, runtime.settings.tries.paid)
+    limit = options.max_in_flight if options.max_in_flight is not None else found.max_in_flight
+    return Plan(
+        found.verdicts, found.lanes, _forecast(found.lanes, statuses, limit), statuses,
+        frozenset(intake.costs.unpriced), runtime.settings.tries.paid, found.limit, found.places, found.same,
+    )  # fmt: skip
 
 
 def plan_of_new(
@@ -104,7 +121,24 @@ def plan_of_new(
     lanes = {} if left_out else intake.costs.lanes
     verdicts = {"left_out" if left_out else "new": intake.rows}
     forecast = _forecast(lanes, statuses, options.max_in_flight)
-    return Plan(verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced), paid_attempts)
+    limit = None
+    if options.max_cost is not None:
+        limit = Limit(options.max_cost, Decimal(0), _paid_for(() if left_out else intake.prices(), options.max_cost))
+    return Plan(
+        verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced), paid_attempts, limit,
+        same=() if left_out else tuple(intake.same),
+    )  # fmt: skip
+
+
+def _paid_for(prices: Iterable[Decimal], left: Decimal) -> int:
+    """How many of the rows, in their order, `left` pays for at their most expensive accounts."""
+    number = 0
+    for price in prices:
+        left -= price
+        if left < 0:
+            break
+        number += 1
+    return number
 
 
 def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -> Iterator[Mistake]:
@@ -140,18 +174,39 @@ def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str
                     yield role, uri, account, operation
 
 
-def _compared(
-    session: Session, intake: Intake, options: RunOptions
-) -> tuple[Mapping[str, int], Mapping[str, Share], int | None]:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A catalog compared with its batch."""
+
+    verdicts: Mapping[str, int]
+    lanes: Mapping[str, Share]
+    max_in_flight: int | None
+    limit: Limit | None
+    places: Places | None
+    same: Sequence[str]
+
+
+def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compared:
     batch = session.execute(_FIND, {"name": intake.name}).first()
     decide(session, intake, batch.id if batch else None, options)
     verdicts = {row.verdict: row.number for row in session.execute(_VERDICTS)}
     rows = session.execute(_LANES, {"queued": sorted(QUEUED)})
     lanes = {row.lane: Share(row.number, row.least, row.cost) for row in rows}
-    return verdicts, lanes, batch.max_in_flight if batch else None
+    amount = options.max_cost if options.max_cost is not None or batch is None else batch.max_cost
+    limit = None
+    if amount is not None:
+        spent = batch.spent if batch is not None else Decimal(0)
+        prices = session.execute(_PRICES, {"queued": sorted(QUEUED)}).scalars()
+        limit = Limit(amount, spent, _paid_for(prices, amount - spent))
+    places = elsewhere(session, intake.name, intake.place)
+    return _Compared(
+        verdicts, lanes, batch.max_in_flight if batch else None, limit,
+        places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
+    )  # fmt: skip
 
 
-_FIND = text("SELECT id, max_in_flight FROM batches WHERE name = :name")
+_FIND = text(f"SELECT id, max_in_flight, max_cost, {spent_by('b.id')} AS spent FROM batches b WHERE name = :name")
+_PRICES = text("SELECT cost FROM staged JOIN decided USING (key) WHERE verdict = ANY(:queued) ORDER BY line")
 _VERDICTS = text("SELECT verdict, count(*) AS number FROM decided GROUP BY verdict")
 _LANES = text("""
     SELECT lane, count(*) AS number, sum(least) AS least, sum(cost) AS cost

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NoReturn, Protocol
 from catalog.columns import COLUMNS, Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
 from catalog.files import PACKED, CatalogFile, catalog_file
+from catalog.origin import normalized
 
 MAX_LINE_BYTES = 1 << 22  # of a row; a longer line means another kind of file, and would fill the memory
 
@@ -39,6 +40,11 @@ class Rows(Protocol):
     @property
     def base(self) -> str:
         """What relative paths in it are relative to: a folder or an address."""
+        ...
+
+    @property
+    def place(self) -> str | None:
+        """Where it lies, as `catalog.origin.normalized` writes it; None if that is not known."""
         ...
 
     def __iter__(self) -> Iterator[Row | Mistake]:
@@ -77,6 +83,7 @@ class _FileRows:
     def __init__(self, file: CatalogFile) -> None:
         self._file = file
         self.where, self.name, self.base = file.where, file.name, file.base
+        self.place: str | None = normalized(file.place)
 
 
 class CsvRows(_FileRows):

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from catalog.columns import Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
+from catalog.origin import normalized
 from workers.jobs.request import is_storable
 
 PORTION = 2_000  # rows of a Parquet file in memory at once: some MB, whatever the size of its row groups
@@ -35,6 +36,8 @@ class TableRows:
     def __init__(self, table: Any, name: str, folder: Path | None = None) -> None:
         self.where = self.name = name
         self.base = str(folder or Path())
+        # The working folder says nothing of where a program's table comes from.
+        self.place = None if folder is None else normalized(str(folder))
         self._table = table
         if isinstance(table, str | bytes | Mapping) or not (_is_frame(table) or isinstance(table, Iterable)):
             raise CatalogError(

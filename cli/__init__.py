@@ -9,13 +9,16 @@
     filters       options that select jobs
     run           `run`
     run_options   options of a run, also of `schedule add`
-    plan          the plan of `run --dry-run`, and the confirmation before an expensive run
+    plan          the plan of `run --dry-run`
+    questions     the questions of `run` before anything is enqueued
+    hints         the command that is running, written again for hints on how to continue
     watch         the watch over a batch until it ends
     display       the progress that `run` shows
     summary       the messages of `run` about its rows and its end
     batches       `status`, `jobs`, `export`
     show          `show`
     bulk          `cancel`, `retry`, `pause`, `resume`, `reroute`, `set-priority`
+    impact        what a bulk operation is about to change, and the confirmation before a large one
     resolve       `resolve`
     housekeeping  `forget`, `prune`
     spend         `books`, `reconcile`

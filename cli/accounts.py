@@ -24,6 +24,7 @@ from providers.http import InvalidURL
 from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
+from recast.hints import hint
 from workers.accounts import admission, overrides
 from workers.config.accounts import Account, AccountsError
 from workers.config.units import duration as parse_duration
@@ -89,7 +90,7 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
         rows.append((status.account.name, status.account.provider, in_flight, rate, status.state, status.changed))
     table(("account", "provider", "in flight", "rate", "state", "overridden"), rows)
     if any(status.gate.closed_for is not None for status in found):
-        complain("next: `recast accounts start NAME` starts a stopped account")
+        complain(f"next: {hint('accounts start', 'NAME')} starts a stopped account")
 
 
 @accounts.command()

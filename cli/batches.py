@@ -13,6 +13,7 @@ from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.filters import JobSelection, takes_selection
 from cli.output import STATE_STYLES, complain, emit, moment, paused, say, table, waiting_for_decision, why
 from models.states import JobState
+from recast.hints import hint
 from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings, find, recent
 from reports.export import jobs_of, metadata_of, write_json_lines
@@ -142,7 +143,7 @@ def _document(report: BatchReport, currency: str) -> dict[str, Any]:
 
 def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
     if not reports:
-        say("there are no batches; `recast run CATALOG` makes one")
+        say(f"there are no batches; {hint('run', 'CATALOG')} makes one")
         return
     table(
         ("batch", "label", "since", "jobs", *JobState, "spent", ""),
@@ -167,7 +168,8 @@ def _print_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> N
     if report.paused_reason:
         say(paused(report.paused_reason), style=STATE_STYLES[JobState.HELD])
     if held := report.counts[JobState.HELD]:
-        say(f"{waiting_for_decision(held)}: `recast resolve --batch {report.name}`", style=STATE_STYLES[JobState.HELD])
+        resolve = hint("resolve", batch=report.name)
+        say(f"{waiting_for_decision(held)}: {resolve}", style=STATE_STYLES[JobState.HELD])
     if bad:
         say("the latest that did not succeed:")
     for ending in bad:

@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.environment import JsonOption, SandboxOption, is_external, open_deployment
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
-from cli.output import Style, complain, emit, priced, say, table
+from cli.impact import Impact, at_most_of, execute
+from cli.output import Style, complain, emit, priced
 from models.states import JobState
-from recast.money import Money
+from recast.hints import hint
+from recast.money import Money, plain
+from reports.batch import BatchReport, find, spent_limit
 from workers.config.accounts import Account, AccountsError
-from workers.config.settings import Settings
 from workers.config.units import duration
 from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.operations import bulk
-from workers.operations.estimate import Line, at_most, promised
+from workers.operations.estimate import promised
 from workers.operations.redownload import downloadable
 
-CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 PROBLEMS_SHOWN = 5
-
-#: What each operation reports when it is done.
-DONE = {
-    "cancel": "canceled", "retry": "queued again", "pause": "paused", "resume": "resumed", "reroute": "rerouted",
-    "set-priority": "set the priority of", "redownload": "downloading again",
-}  # fmt: skip
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count jobs and money; change nothing.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, however many jobs and however much money.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Impact:
-    """The jobs that an operation is about to change, and their cost."""
-
-    ids: Sequence[str]
-    #: The most the queued jobs can cost, with every attempt that may be paid; what the jobs at providers cost already.
-    lines: Sequence[Line]
-    paid: Sequence[Line] = ()
-    #: How many of the jobs were paid for, and could be downloaded again for nothing, by which command.
-    free: int = 0
-    instead: str = ""
-
-    @property
-    def cost(self) -> Decimal:
-        """The sum of `lines`."""
-        return sum((line.cost for line in self.lines), Decimal(0))
 
 
 @takes_selection("state")
@@ -82,7 +58,7 @@ def cancel(
         queued = runtime.db(ids_of, replace(which, states=bulk.CANCELABLE))
         others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
         paid = runtime.db(promised, Filter(ids=others)) if others else []
-        impact = Impact([*queued, *others], _at_most(runtime, queued), paid)
+        impact = Impact([*queued, *others], at_most_of(runtime, queued), paid)
         execute(
             runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.cancel(runtime, sorted(impact.ids), abandon=abandon), {}),
@@ -112,8 +88,7 @@ def retry(
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
         free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
-        instead = f"recast redownload {selection.typed}{' --sandbox' if sandbox else ''}"
-        impact = Impact(ids, _at_most(runtime, ids), free=free, instead=instead)
+        impact = Impact(ids, at_most_of(runtime, ids), free=free, instead=selection.hint("redownload"))
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.retry(runtime, ids), {}),
@@ -144,7 +119,7 @@ def pause(
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
         ids = runtime.db(ids_of, replace(which, states=bulk.PAUSABLE))
-        impact = Impact(ids, _at_most(runtime, ids))
+        impact = Impact(ids, at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
@@ -166,23 +141,50 @@ def pause(
 def resume(
     selection: JobSelection,
     *,
+    max_cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MONEY", help="New spending limit of --batch, for example 12.50, if the old one is spent."
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send paused jobs again. With --batch or --label alone, also resume paused batches."""
+    """Send paused jobs again. With --batch or --label alone, also resume paused batches.
+
+    A batch that has spent its limit continues only with a higher one: --max-cost.
+    """
     selection.named()
+    if max_cost is not None and set(selection.which.named) != {"batch"}:
+        raise typer.BadParameter(
+            "the spending limit is that of one batch; name it with --batch", param_hint="--max-cost"
+        )
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        ids = runtime.db(bulk.paused, which)
-        impact = Impact(ids, _at_most(runtime, ids))
+        limit = None if max_cost is None else _higher(runtime, str(which.batch), max_cost)
+        spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
+        ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
+        impact = Impact(ids, at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
+            if limit is not None:
+                runtime.db(bulk.raise_limit, str(which.batch), limit)
             resumed = bulk.resume(runtime, which)
-            return len(ids), {"batches": len(resumed.batches)} if resumed.batches else {}
+            batches = len(resumed.batches) + (limit is not None)
+            more: dict[str, Any] = {"batches": batches} if batches else {}
+            return len(ids), {**more, **({"need_a_limit": _needs(runtime, spent)} if spent else {})}
 
-        execute(runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch)
+        if ids or not spent:
+            execute(
+                runtime, "resume", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply, batch=which.batch
+            )  # fmt: skip
+            if ids and not (dry_run or as_json or is_external(sandbox=sandbox)):
+                complain(f"they are sent while {hint('up')} runs", style=Style.QUIET)
+        elif as_json:
+            emit({"lever": "resume", "dry_run": dry_run, "jobs": 0, "done": 0, "need_a_limit": _needs(runtime, spent)})
+        _require_limits(runtime, spent)
 
 
 @takes_selection("state")
@@ -228,91 +230,51 @@ def set_priority(
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
         execute(
-            runtime, "set-priority", Impact(ids, _at_most(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
+            runtime, "set-priority", Impact(ids, at_most_of(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
             apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
         )  # fmt: skip
 
 
-def execute(
-    runtime: Runtime,
-    verb: str,
-    impact: Impact,
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    apply: Callable[[], tuple[int, dict[str, Any]]],
-    batch: str | None = None,
-) -> dict[str, Any]:
-    """Show what is about to change, ask before a large change, make it with `apply`, and report it.
+def _higher(runtime: Runtime, batch: str, given: str) -> Decimal:
+    """A new spending limit that pays for something.
 
-    Args:
-        runtime: the deployment.
-        verb: the command.
-        impact: what is about to change.
-        dry_run: stop after showing it.
-        yes: do not ask.
-        as_json: print one JSON document.
-        apply: makes the change; returns the number of jobs, and more fields for JSON.
-        batch: name of the batch, where one was selected.
-
-    Returns:
-        What `apply` reports besides the number of jobs.
+    Raises:
+        typer.BadParameter: it is not an amount, or the batch has spent as much already.
     """
     currency = runtime.settings.currency
-    if not as_json:
-        _show(impact, currency)
-    if not dry_run:
-        _confirm(verb, impact, runtime.settings, yes=yes)
-    done, more = (0, {}) if dry_run else apply()
-    if as_json:
-        emit(
-            {
-                "lever": verb, "dry_run": dry_run, "jobs": len(impact.ids), "done": done,
-                "cost": Money(impact.cost, currency),
-                "lines": priced([asdict(line) for line in impact.lines], currency),
-                "paid": priced([asdict(line) for line in impact.paid], currency),
-                "downloadable": impact.free, **more,
-            }
-        )  # fmt: skip
-    elif dry_run:
-        say(f"{verb}: {len(impact.ids):,} jobs, {Money(impact.cost, currency)} at most; nothing was changed")
-    else:
-        whole = f"batch {batch}" if batch is not None else f"whole batches: {more.get('batches')}"
-        what = f"{whole}; {done:,} queued jobs" if "batches" in more else f"{done:,} jobs"
-        say(f"{DONE[verb]} {what}", style=Style.GOOD)
-    return more
+    try:
+        limit = Money.parse(given, currency).amount
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
+    report = runtime.db(find, batch)
+    if limit <= report.spent:
+        raise typer.BadParameter(
+            f"batch {batch!r} has spent {Money(report.spent, currency)} already; use a higher limit",
+            param_hint="--max-cost",
+        )
+    return limit
 
 
-def _show(impact: Impact, currency: str) -> None:
-    rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in impact.lines]
-    if rows:
-        table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
-    for line in impact.paid:
-        say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
-
-    if impact.free:
-        say(_for_nothing(impact), style=Style.WAITING)
+def _needs(runtime: Runtime, reports: Sequence[BatchReport]) -> Any:
+    """What batches that have spent their limits need, for JSON."""
+    found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
+    documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
+    return priced(documents, runtime.settings.currency)
 
 
-def _for_nothing(impact: Impact) -> str:
-    return f"{impact.free:,} of them were paid for: `{impact.instead}` downloads these again at no cost"
+def _require_limits(runtime: Runtime, reports: Sequence[BatchReport]) -> None:
+    """Say which batches have spent their limits, and what each needs to continue.
 
-
-def _price(line: Line, currency: str) -> str:
-    return str(Money(line.cost, currency)) if line.priced else "no price"
-
-
-def _confirm(verb: str, impact: Impact, settings: Settings, *, yes: bool) -> None:
-    costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
-    if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
-        return
-    much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
-    if impact.free:
-        much += f" ({_for_nothing(impact)})"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
-    typer.confirm(f"{much}?", abort=True, err=True)
+    Raises:
+        typer.Exit: there are such batches.
+    """
+    for report in reports:
+        need = runtime.db(spent_limit, report, runtime.accounts)
+        if need is not None:
+            raised = hint("resume", batch=report.name, max_cost=plain(need.needed))
+            complain(f"{report.name}: not resumed: {need.text(runtime.settings.currency)}: {raised}", style=Style.BAD)
+    if reports:
+        raise typer.Exit(ExitCode.PERSON)
 
 
 class _Progress:
@@ -331,11 +293,6 @@ def _settle_seconds(runtime: Runtime) -> float:
     """Seconds after which each submission is answered, or marked by the sweep."""
     slowest = max((account.submit_timeout for account in runtime.accounts.values()), default=0.0)
     return WRITE_SECONDS + slowest + JUDGE_MARGIN_SECONDS + 2 * runtime.settings.sweep_every
-
-
-def _at_most(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
-    paid_attempts = runtime.settings.tries.paid
-    return runtime.db(at_most, Filter(ids=ids), runtime.accounts, paid_attempts) if ids else []
 
 
 def _account(runtime: Runtime, name: str) -> Account:

@@ -10,6 +10,7 @@ import migrations
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say, table
+from recast.hints import hint
 from workers.engine.runtime import Runtime
 from workers.messaging.claim import claim
 from workers.restore import hold
@@ -36,7 +37,7 @@ def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
     elif found:
         for difference in found:
             say(difference, style=Style.BAD)
-        say("next: run `recast db upgrade`")
+        say(f"next: run {hint('db upgrade')}")
     else:
         say("the schema is up to date")
     if found:
@@ -117,7 +118,6 @@ def _print(holding: Holding, watch_days: int, *, dry_run: bool) -> None:
         return
     complain("spend and budgets are those of the backup; later payments are missing until their jobs are found")
     if watch_days:
-        complain(
-            f"for {watch_days} days, new rows of catalogs are searched for, too (`recast db restored --over` ends this)"
-        )
-    complain("next: start the workers" + ("; then decide with `recast resolve`" * bool(holding.asked)))
+        over = hint("db restored", over=True)
+        complain(f"for {watch_days} days, new rows of catalogs are searched for, too ({over} ends this)")
+    complain("next: start the workers" + (f"; then decide with {hint('resolve')}" if holding.asked else ""))

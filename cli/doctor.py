@@ -22,6 +22,7 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
 from models.connection import server
 from models.states import JobState
+from recast.hints import hint
 from workers.config.accounts import AccountsError, load
 from workers.config.settings import Settings
 from workers.engine.looks import own_hosts
@@ -141,7 +142,7 @@ def _accounts_file(runtime: Runtime) -> Finding:
 def _public_url(runtime: Runtime) -> Iterator[Finding]:
     url = runtime.settings.public_url
     if url is None:
-        advice = "if a provider fetches pictures by URL, set RECAST_PUBLIC_URL to the public address of `recast web`"
+        advice = f"if a provider fetches pictures by URL, set RECAST_PUBLIC_URL to the public address of {hint('web')}"
         yield Finding(
             "public url",
             State.WARN,
@@ -160,7 +161,7 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
         asyncio.run(_ask(runtime.settings, f"{tried}/healthz"))
 
     yield from _finding_of(
-        "public url", ask, f"{where} answers", f"start `recast web`, and check that {tried} leads to it"
+        "public url", ask, f"{where} answers", f"start {hint('web')}, and check that {tried} leads to it"
     )
 
 
@@ -180,7 +181,7 @@ def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
             advice = f"read the log of that process; if the process was removed for good, delete {path}"
             yield Finding(name, State.BAD, "; ".join(verdict.reasons), advice)
     if not files:
-        yield Finding("heartbeats", State.WARN, "none on this machine", "start `recast worker` and `recast beat`")
+        yield Finding("heartbeats", State.WARN, "none on this machine", f"start {hint('worker')} and {hint('beat')}")
 
 
 def _database(runtime: Runtime) -> Iterator[Finding]:
@@ -193,7 +194,7 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
     yield _clock("database clock", now)
     differences = migrations.differences(runtime.engine)
     if differences:
-        yield Finding("migrations", State.BAD, "; ".join(differences), "run `recast db upgrade`")
+        yield Finding("migrations", State.BAD, "; ".join(differences), f"run {hint('db upgrade')}")
     else:
         yield Finding("migrations", State.OK, "the schema is what this version needs")
 
@@ -259,23 +260,23 @@ def _work(seen: Snapshot) -> Iterator[Finding]:
     if late:
         listed = ", ".join(f"{pump} by {duration(seconds)}" for pump, seconds in sorted(late.items()))
         yield Finding(
-            "pumps", State.WARN, f"late: {listed}", "start `recast worker` and `recast beat`, or read their logs"
+            "pumps", State.WARN, f"late: {listed}", f"start {hint('worker')} and {hint('beat')}, or read their logs"
         )
     else:
         yield Finding("pumps", State.OK, "none is late")
     if seen.unannounced:
-        advice = "the sweep sends them again; check that `recast beat` is running"
+        advice = f"the sweep sends them again; check that {hint('beat')} is running"
         yield Finding("completion notices", State.WARN, f"{seen.unannounced:,} not sent yet", advice)
     held = sum(number for (_, state), number in seen.jobs.items() if state == JobState.HELD)
     if held:
-        yield Finding("held jobs", State.WARN, waiting_for_decision(held), "`recast resolve` lists and resolves them")
+        yield Finding("held jobs", State.WARN, waiting_for_decision(held), f"{hint('resolve')} lists and resolves them")
 
 
 def _accounts(runtime: Runtime) -> Iterator[Finding]:
     for status in statuses_of(runtime, tuple(runtime.accounts.values())):
         account = status.account
         if status.gate.closed_for is not None:
-            fix = f"settle the cause, then run `recast accounts start {account.name}`"
+            fix = f"settle the cause, then run {hint('accounts start', account.name)}"
             advice = fix if status.gate.until is None else "wait; it starts by itself"
             yield Finding(f"account {account.name}", State.WARN, status.state, advice)
         verdict, message = credentials(runtime, account)

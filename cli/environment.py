@@ -12,6 +12,7 @@ import typer
 
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from devstack.ports import LOOPBACK
+from recast.hints import advise_sandbox, hint
 from workers.config.accounts import Account, load, parse
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
@@ -36,6 +37,7 @@ def choose(*, sandbox: bool) -> Settings:
     Raises:
         SettingsError: a setting is wrong.
     """
+    advise_sandbox(sandbox=sandbox)
     if not sandbox:
         return read()
     home = read().home.absolute() / SANDBOX_HOME
@@ -114,7 +116,7 @@ def open_deployment(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Ru
         advice = (
             "add --sandbox to see the sandbox's jobs"
             if _has_run(settings.home / SANDBOX_HOME)
-            else ("start with `recast run`")
+            else f"start with {hint('run', 'CATALOG')}"
         )
         raise SettingsError(f"nothing has run in {settings.home} yet, and RECAST_DATABASE_URL is not set; {advice}")
     # A sandbox continues the jobs that it had accepted, and fetches their pictures from `web`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -11,6 +10,7 @@ import typer
 
 from cli.parameters import shared
 from models.states import JobState, Reason
+from recast.hints import hint
 from reports.batch import find
 from reports.job import job_id_of
 from workers.config.units import duration
@@ -40,14 +40,12 @@ class JobSelection:
             return self.which
         return Filter(ids=[runtime.db(job_id_of, word) for word in self.words], **self.which.named)
 
-    @property
-    def typed(self) -> str:
-        """The words and options that select the same jobs, whatever their state, as a shell reads them."""
+    def hint(self, command: str) -> str:
+        """A hint to `command` for the same jobs, whatever their state."""
         options = {name: value for name, value in self.which.named.items() if name not in ("states", "ids")}
         # Ages were read as seconds.
-        values = {name: f"{value:g}s" if isinstance(value, float) else str(value) for name, value in options.items()}
-        given = [word for name, value in values.items() for word in (f"--{name}", value)]
-        return shlex.join([*self.words, *given, *(["--all"] if self.everything else [])])
+        given = {name: f"{value:g}s" if isinstance(value, float) else value for name, value in options.items()}
+        return hint(command, *self.words, **given, all=self.everything)
 
     def named(self) -> JobSelection:
         """Itself, if it names anything, so that a slip does not change every job.

@@ -14,6 +14,7 @@ from cli.output import Style, complain, emit, say
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from reports.batch import find
 from workers.config.units import duration
+from workers.http.addresses import AddressError, one_form
 from workers.operations.erase import Removed
 from workers.operations.forget import Forgotten, Person
 from workers.operations.forget import forget as forget_person
@@ -65,7 +66,11 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _uri(word: str) -> str:
-    """A picture's URI as jobs store it: paths are absolute."""
+    """A picture's URI as jobs store it: an address in its one form, a path absolute."""
+    try:
+        word = one_form(word)
+    except AddressError:
+        return word.strip()  # jobs of earlier versions may have it as it stands
     return word if "://" in word else str(Path(word).absolute())
 
 

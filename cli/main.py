@@ -35,6 +35,7 @@ from devstack.errors import ServerError
 from models.availability import is_unavailable
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
+from recast.hints import hint
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
@@ -126,7 +127,7 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
     if isinstance(error, ProgrammingError) and state in UNDEFINED:
         return (
             ExitCode.INFRASTRUCTURE,
-            "the database lacks tables or columns that this version needs; run `recast db upgrade`",
+            f"the database lacks tables or columns that this version needs; run {hint('db upgrade')}",
         )
     if is_unavailable(error):
         where, said = _address(read().database_url), _first_line(getattr(error, "orig", error))

@@ -1,24 +1,20 @@
-"""The plan that `recast run --dry-run` prints, and the confirmation before an expensive run."""
+"""The plan that `recast run --dry-run` prints."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Any
 
-import typer
-
 from catalog.addresses import dead_addresses, settled
 from catalog.enqueue import QUEUED
-from catalog.errors import Mistake
+from catalog.errors import Mistake, SamePictureError
 from catalog.intake import Intake
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight
 from cli.environment import accounts_of, has_run, running_deployment
-from cli.exit_codes import ExitCode
 from cli.output import Style, complain, duration, emit, say, stopped
 from cli.stack import Parts
-from cli.summary import CommandLine, rows_of
+from cli.summary import rows_of
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
@@ -52,7 +48,8 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
         emit(_document(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
-    _print_plan(found, settings.currency)
+    print_found(found, settings.currency)
+    _print_questions(found)
     _print_rejections(refused, intake)
 
 
@@ -67,31 +64,8 @@ def warn_of_addresses(runtime: Runtime, intake: Intake) -> None:
         complain(f"... and {len(dead) - LISTED_REJECTIONS:,} more", style=Style.BAD)
 
 
-def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: CommandLine) -> None:
-    """Ask before a run that may cost more than RECAST_CONFIRM_ABOVE, or whose cost is not known.
-
-    Raises:
-        typer.Exit: the answer is no, or standard input is not a terminal.
-    """
-    limit = runtime.settings.confirm_above
-    estimate = intake.costs
-    dearest = estimate.dearest * runtime.settings.tries.paid
-    if limit is None or (dearest <= limit and not estimate.unpriced):
-        return
-    found = plan(runtime, intake, options)
-    if not found.queued or (found.at_most <= limit and not found.unpriced):
-        return
-    currency = runtime.settings.currency
-    _print_plan(found, currency, say=complain)
-    least = str(Money(found.at_most, currency)) + (" plus operations without a price" if found.unpriced else "")
-    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
-    if sys.stdin.isatty() and typer.confirm(f"{question}. Continue?", err=True):
-        return
-    complain(f"{question}; nothing was enqueued; to continue, run `{command.again('--yes')}`", style=Style.BAD)
-    raise typer.Exit(ExitCode.PERSON)
-
-
-def _print_plan(found: Plan, currency: str, say: Any = say) -> None:
+def print_found(found: Plan, currency: str, say: Any = say) -> None:
+    """Print what a run would do and cost."""
     for verdict, number in found.verdicts.items():
         say(f"  {number:>9,}  {WORDS[verdict]}", style=None if verdict in QUEUED else Style.QUIET)
     if not found.queued:
@@ -109,6 +83,11 @@ def _print_plan(found: Plan, currency: str, say: Any = say) -> None:
     if found.at_most > found.dearest:
         times = f"{found.paid_attempts} paid attempts of each"
         say(f"  at most {Money(found.at_most, currency)}, with up to {times} (RECAST_MAX_PAID_ATTEMPTS)")
+    if found.limit is not None:
+        spent = f", of which {Money(found.limit.spent, currency)} are spent," if found.limit.spent else ""
+        pays = f"--max-cost {Money(found.limit.amount, currency)}{spent} pays for {found.limit.rows:,}"
+        style = Style.WAITING if found.limit.rows < found.queued else None
+        say(f"  {pays} of {rows_of(found.queued)} if each needs one attempt", style=style)
     if found.unpriced:
         say(f"  without a price, counted as 0: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
     if found.forecast.seconds is not None:
@@ -116,6 +95,19 @@ def _print_plan(found: Plan, currency: str, say: Any = say) -> None:
     for lane in found.forecast.stranded:
         states = "; ".join(f"{name} {stopped(each.closed)}" for name, each in found.statuses.items() if each.closed)
         say(f"  waiting: no account accepts {lane} now: {states or 'none is configured'}", style=Style.WAITING)
+
+
+def _print_questions(found: Plan) -> None:
+    """Print what a run would ask about."""
+    if found.places is not None:
+        say(
+            f"  a run would ask: the batch was made from {found.places.before}, and this is {found.places.now}; use "
+            "--name to keep them apart, or --moved to continue the same batch",
+            style=Style.WAITING,
+        )
+    if found.same:
+        error = SamePictureError("", found.same)
+        say(f"  a run would ask: {error.what}; use --same-picture to pay for it", style=Style.WAITING)
 
 
 def _print_rejections(refused: Iterable[Mistake], intake: Intake) -> None:
@@ -150,6 +142,15 @@ def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency:
             "at_most": Money(found.at_most, currency),
         },
         "paid_attempts": found.paid_attempts,
+        "max_cost": None
+        if found.limit is None
+        else {
+            "limit": Money(found.limit.amount, currency),
+            "spent": Money(found.limit.spent, currency),
+            "rows": found.limit.rows,
+        },
+        "made_from": None if found.places is None else found.places.before,
+        "same_picture": list(found.same),
         "unpriced": sorted(found.unpriced),
         "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
         "bounds": dict(found.forecast.bounds),

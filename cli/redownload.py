@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.bulk import DryRunOption, Impact, YesOption, execute
+from cli.bulk import DryRunOption, YesOption
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.filters import JobSelection, takes_selection
+from cli.impact import Impact, execute
 from workers.operations import redownload as operation
 
 

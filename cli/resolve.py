@@ -14,6 +14,7 @@ from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.output import Style, complain, emit, moment, priced, table, waiting_for_decision
 from models.states import Reason
+from recast.hints import hint
 from recast.money import Money
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
@@ -111,7 +112,12 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
             complain(
                 f"the provider called back about {called_back:,} of them, so it accepted those: find their ids there"
             )
-        complain(f"{what}; next: recast resolve JOB --accepted HANDLE | --not-accepted | --give-up")
+        ways = (
+            hint("resolve", "JOB", accepted="HANDLE"),
+            hint("resolve", "JOB", not_accepted=True),
+            hint("resolve", "JOB", give_up=True),
+        )
+        complain(f"{what}; next: {ways[0]}, {ways[1]} or {ways[2]}")
         raise typer.Exit(ExitCode.OK if dry_run else ExitCode.PERSON)
     else:
         complain("no jobs are waiting for a decision (held)")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from catalog.enqueue import enqueue
-from catalog.errors import BadRowsError
+from catalog.errors import BadRowsError, SamePictureError
 from catalog.folders import FoundRows, is_search
 from catalog.intake import Intake, take_in
 from catalog.mistakes import write_mistakes
@@ -16,19 +18,32 @@ from catalog.rows import Rows, open_rows
 from cli.display import display_for
 from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, reach_of, running_deployment
 from cli.exit_codes import ExitCode
+from cli.hints import CommandLine
 from cli.output import Style, complain, emit, say
-from cli.plan import confirm, print_plan, warn_of_addresses
+from cli.plan import print_plan, warn_of_addresses
+from cli.questions import confirm, on_itself, same_batch
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
-from cli.summary import CommandLine, interrupted, print_enqueued, print_not_waiting, print_summary, summarize
+from cli.summary import interrupted, print_enqueued, print_not_waiting, print_summary, summarize
 from cli.watch import Watch
 from workers.config.settings import Settings
 from workers.jobs.run_options import RunOptions
+
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of the batch. Default: the file's name without its extension.")
+]
+SamePictureOption = Annotated[
+    bool, typer.Option("--same-picture", help="Also do a --source's own picture if it is among the pictures found.")
+]
+ErrorsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the mistakes in the rows to this .csv or .jsonl file.")
+]
 
 
 @takes_run_options("the batch", "fresh")
 def run(
     given: GivenOptions,
+    context: typer.Context,
     catalog: Annotated[
         str,
         typer.Argument(
@@ -44,12 +59,9 @@ def run(
         ),
     ] = None,
     cross: Annotated[bool, typer.Option("--cross", help="Combine every --source with every picture.")] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the batch. Default: the file's name without its extension.")
-    ] = None,
-    errors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the mistakes in the rows to this .csv or .jsonl file.")
-    ] = None,
+    same_picture: SamePictureOption = False,
+    name: NameOption = None,
+    errors: ErrorsOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check every row; report cost, duration and rejected rows; enqueue nothing."),
@@ -64,7 +76,7 @@ def run(
     Run it again at any time: rows that are done stay as they are; new, changed and failed rows are queued.
     """
     settings = choose(sandbox=sandbox)
-    options = given.resolve(settings)
+    options = _from_now(given.resolve(settings))
     if errors is not None:
         write_mistakes(errors, ())  # reports a file that cannot be written before anything is checked
     try:
@@ -78,12 +90,16 @@ def run(
     except BadRowsError as error:
         _print_mistakes(error, errors, as_json=as_json)
         raise typer.Exit(ExitCode.USAGE) from None
-    command = CommandLine(catalog, sandbox)
+    command = CommandLine(context)
     with taken as intake:
+        if same_picture:
+            intake.same.clear()
         if dry_run:
             print_plan(settings, intake, options, sandbox=sandbox, as_json=as_json)
             return
-        code = _work(settings, intake, options, command, wait=not no_wait, ask=not yes, as_json=as_json)
+        code = _work(
+            settings, intake, options, command, sandbox=sandbox, wait=not no_wait, ask=not yes, as_json=as_json
+        )
     raise typer.Exit(code)
 
 
@@ -93,6 +109,7 @@ def _work(
     options: RunOptions,
     command: CommandLine,
     *,
+    sandbox: bool,
     wait: bool,
     ask: bool,
     as_json: bool,
@@ -100,29 +117,39 @@ def _work(
     """Enqueue a checked catalog and, with `wait`, watch it until it ends."""
     parts = Parts(worker=False, web=False)
     if wait:
-        parts = Parts(web=command.sandbox or bool(settings.public_url), sandbox=command.sandbox)
-    embedded = not is_external(sandbox=command.sandbox)
+        parts = Parts(web=sandbox or bool(settings.public_url), sandbox=sandbox)
+    embedded = not is_external(sandbox=sandbox)
     if embedded and not as_json:
         complain(f"starting or joining the embedded stack in {settings.home}", style=Style.QUIET)
-    with running_deployment(settings, parts, sandbox=command.sandbox) as (runtime, stack):
+    with running_deployment(settings, parts, sandbox=sandbox) as (runtime, stack):
+        options = same_batch(runtime, intake, options, command, as_json=as_json)
         if ask:
             confirm(runtime, intake, options, command)
         warn_of_addresses(runtime, intake)
-        enqueued = enqueue(runtime, intake, options)
+        try:
+            enqueued = enqueue(runtime, intake, options)
+        except SamePictureError as error:
+            on_itself(error, intake, command, as_json=as_json)
+            enqueued = enqueue(runtime, intake, options)
         if not as_json:
             print_enqueued(enqueued, intake.rows, settings.currency)
         if not wait:
-            print_not_waiting(enqueued, command, settings.currency, embedded=embedded, as_json=as_json)
+            print_not_waiting(enqueued, command, options, settings.currency, embedded=embedded, as_json=as_json)
             return ExitCode.OK
         try:
             with display_for(settings.currency, as_json=as_json) as display:
                 watched = Watch(runtime, enqueued.name, display, stack).run()
         except KeyboardInterrupt:
-            complain(interrupted(enqueued.name, command, continues=stack is None or not stack.owned))
+            complain(interrupted(enqueued.name, command, options, continues=stack is None or not stack.owned))
             return ExitCode.INTERRUPTED
         summary = summarize(runtime, enqueued, watched)
-    print_summary(summary, settings, command, as_json=as_json)
+    print_summary(summary, settings, command, options, as_json=as_json)
     return summary.code
+
+
+def _from_now(options: RunOptions) -> RunOptions:
+    """The options with a deadline that is a moment, so that a hint can repeat it as it was meant."""
+    return replace(options, deadline=options.deadline_from(datetime.now(UTC)))
 
 
 def _rows_of(catalog: str, sources: list[str], *, cross: bool) -> Rows:

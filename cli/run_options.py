@@ -65,6 +65,10 @@ def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]]
 
 
 def _parameters(batch: str) -> Parameters:
+    return {**_where_and_how_much(batch), **_which_and_when(batch)}
+
+
+def _where_and_how_much(batch: str) -> Parameters:
     return {
         "account": (Annotated[str | None, typer.Option(help="Account for rows without account and provider.")], None),
         "provider": (Annotated[str | None, typer.Option(help="Provider for rows without account and provider.")], None),
@@ -82,6 +86,11 @@ def _parameters(batch: str) -> Parameters:
             Annotated[bool, typer.Option(help="Reject rows without a consent (reference of a model release).")],
             False,
         ),
+    }
+
+
+def _which_and_when(batch: str) -> Parameters:
+    return {
         "only": (
             Annotated[list[Only] | None, typer.Option(help="Queue only these rows; can be given more than once.")],
             None,
@@ -113,6 +122,15 @@ def _parameters(batch: str) -> Parameters:
                 ),
             ],
             None,
+        ),
+        "moved": (
+            Annotated[
+                bool,
+                typer.Option(
+                    "--moved", help="Continue the batch of this name although it was made from another place."
+                ),
+            ],
+            False,
         ),
         "fresh": (
             Annotated[bool, typer.Option(help="Do all rows in every run, each in a batch of its own.")],

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from catalog.intake import take_in
+from catalog.origin import OtherPlaceError, elsewhere, normalized
 from cli.environment import (
     JsonOption,
     SandboxOption,
@@ -27,6 +28,7 @@ from cli.output import Style, complain, duration, emit, moment, priced, say, tab
 from cli.run_options import GivenOptions, option_of, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
+from recast.hints import hint
 from recast.money import Money
 from workers.config.units import duration as seconds_of
 from workers.schedules import service
@@ -88,10 +90,13 @@ def add(
         _print_times(wanted.cron_schedule, datetime.now(UTC), times, as_json=as_json)
         return
     with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
+        places = runtime.db(elsewhere, name, normalized(place))
+        if check and places is not None and not (options.moved or options.fresh):
+            raise OtherPlaceError(name, places)
         status = runtime.db(service.add, wanted, replace=replace)
     _print(status, "added", settings.currency, as_json=as_json)
     if not as_json and not is_external(sandbox=sandbox):
-        complain(f"it runs while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+        complain(f"it runs while {hint('up')} runs", style=Style.QUIET)
 
 
 @schedules.command(name="list")
@@ -137,7 +142,7 @@ def show(
     ]:
         say(f"  {', '.join(options)}")
     if found.paused_at is not None:
-        say(f"  paused since {moment(found.paused_at)} UTC; next: `recast schedule resume {name}`", style=Style.WAITING)
+        say(f"  paused since {moment(found.paused_at)} UTC; next: {hint('schedule resume', name)}", style=Style.WAITING)
     _print_moments(planned, found.zone)
     _print_runs(runs, currency)
 
@@ -188,9 +193,9 @@ def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOpti
     if as_json:
         emit({"schedule": name, "run": run_id})
         return
-    say(f"{name}: a run is due now; `recast schedule history {name}` shows its result")
+    say(f"{name}: a run is due now; {hint('schedule history', name)} shows its result")
     if not is_external(sandbox=sandbox):
-        complain(f"it starts while `recast up{' --sandbox' if sandbox else ''}` runs", style=Style.QUIET)
+        complain(f"it starts while {hint('up')} runs", style=Style.QUIET)
 
 
 @schedules.command()
@@ -201,7 +206,8 @@ def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
     if as_json:
         emit({"removed": name})
     else:
-        say(f"{name}: removed; its batches stay, and their jobs continue (`recast cancel` cancels them)")
+        cancel = hint("cancel", batch=name)
+        say(f"{name}: removed; its batches stay, and their jobs continue ({cancel} cancels them)")
 
 
 def _window(text: str) -> int:
@@ -237,7 +243,7 @@ def _print(status: ScheduleStatus, what: str, currency: str, *, as_json: bool) -
     if as_json:
         emit(_document(status, currency))
     elif status.next_at is None:
-        say(f"{status.name}: {what}; next: `recast schedule resume {status.name}`")
+        say(f"{status.name}: {what}; next: {hint('schedule resume', status.name)}")
     else:
         local = status.next_at.astimezone(CronSchedule(status.cron, status.zone).local)
         say(f"{status.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(status.next_at)} UTC)")

@@ -19,6 +19,7 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
+from recast.hints import hint
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
@@ -198,7 +199,7 @@ def _follow(parent: int) -> None:
 
 
 def _not_configured(name: str, chosen: Settings) -> str:
-    return f"RECAST_{name} is not set and no embedded stack runs in {chosen.home}; `recast up` starts everything"
+    return f"RECAST_{name} is not set and no embedded stack runs in {chosen.home}; {hint('up')} starts everything"
 
 
 def _replace_process(command: list[str]) -> NoReturn:

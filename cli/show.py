@@ -12,6 +12,7 @@ import typer
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.output import STATE_STYLES, duration, emit, moment, priced, say, why
 from models.states import JobState
+from recast.hints import hint
 from recast.money import Money
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
 from workers.jobs.lanes import PARKED
@@ -64,7 +65,7 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
             "options": job.options,
             "pinned to": ", ".join(f"{name} {value}" for name, value in pinned.items() if value),
             "lane": job.lane.removeprefix(PARKED),
-            "paused": "`recast resume` sends it again" if job.lane.startswith(PARKED) else None,
+            "paused": f"{hint('resume', job.id)} sends it again" if job.lane.startswith(PARKED) else None,
             "created": moment(job.created_at),
             "deadline": moment(job.expires_at),
             "finished": moment(job.finished_at),
@@ -79,12 +80,12 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
 
 def _print_decision(job_id: str, last: AttemptDetail | None) -> None:
     style = STATE_STYLES[JobState.HELD]
-    say(f"  waiting for a decision (held): `recast resolve {job_id}`", style=style)
+    say(f"  waiting for a decision (held): {hint('resolve', job_id)}", style=style)
     if last is not None and last.callback_at is not None:
         proof = (
-            f"  the provider called back at {moment(last.callback_at)}, so it accepted the job: find its id there, then"
+            f"the provider called back at {moment(last.callback_at)}, so it accepted the job: find its id there, then"
         )
-        say(f"{proof} `recast resolve {job_id} --accepted HANDLE`", style=style)
+        say(f"  {proof} {hint('resolve', job_id, accepted='HANDLE')}", style=style)
 
 
 def _print_former(former: FormerVersion) -> None:

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from catalog.enqueue import Enqueued
 from cli.exit_codes import ExitCode
+from cli.hints import CommandLine
 from cli.output import STATE_STYLES, Style, complain, emit, say, waiting_for_decision, why
 from cli.watch import Watched
 from models.states import JobState
-from recast.money import Money
-from reports.batch import BAD_STATES, BatchReport, Ending, endings
+from recast.hints import hint
+from recast.money import Money, plain
+from reports.batch import BAD_STATES, BatchReport, Ending, SpentLimit, endings, spent_limit
 from reports.export import jobs_of
 from reports.pictures import Pictures, safe_name, write_pictures
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
+from workers.jobs.run_options import Only, RunOptions
 
 PICTURES = Path("recast-pictures")
 LISTED_ENDINGS = 50  # bad rows in the summary; `recast jobs` lists them all
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """The command that is running, for hints on what to type next."""
-
-    catalog: str
-    sandbox: bool
-
-    def again(self, *more: str) -> str:
-        """The same command with more arguments."""
-        return " ".join(["recast run", shlex.quote(self.catalog), *self._sandbox(), *more])
-
-    def other(self, *words: str) -> str:
-        """Another command for the same deployment."""
-        return " ".join(["recast", *words, *self._sandbox()])
-
-    def _sandbox(self) -> tuple[str, ...]:
-        return ("--sandbox",) if self.sandbox else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +35,8 @@ class Summary:
     enqueued: Enqueued
     report: BatchReport
     stuck: str | None
+    #: What is needed, where the spending limit is what the batch cannot continue for.
+    spent: SpentLimit | None
     bad: Sequence[Ending]
     pictures: Pictures | None
     storage: str
@@ -66,11 +52,12 @@ class Summary:
 
 def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary:
     """Read how the batch ended, and write its pictures to `recast-pictures`."""
+    spent = runtime.db(spent_limit, watched.report, runtime.accounts) if watched.stuck is not None else None
     bad, pictures = runtime.db(endings, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS), None
     if _is_local(runtime.settings.storage):
         jobs = jobs_of(runtime, enqueued.batch_id, runtime.storage, runtime.settings.currency)
         pictures = write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
-    return Summary(enqueued, watched.report, watched.stuck, bad, pictures, runtime.settings.storage)
+    return Summary(enqueued, watched.report, watched.stuck, spent, bad, pictures, runtime.settings.storage)
 
 
 def _is_local(storage: str) -> bool:
@@ -91,8 +78,8 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
     if enqueued.held:
         say(
-            f"  {rows_of(enqueued.held)} held: after a restore the database may not know that they were sent;"
-            " `recast resolve` lists those that wait for a decision",
+            f"  {rows_of(enqueued.held)} held: after a restore the database may not know that they were sent; "
+            f"{hint('resolve', batch=enqueued.name)} lists those that wait for a decision",
             style=Style.WAITING,
         )
     if enqueued.in_work:
@@ -103,18 +90,26 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
 
 
 def print_not_waiting(
-    enqueued: Enqueued, command: CommandLine, currency: str, *, embedded: bool, as_json: bool
+    enqueued: Enqueued,
+    command: CommandLine,
+    options: RunOptions,
+    currency: str,
+    *,
+    embedded: bool,
+    as_json: bool,
 ) -> None:
     """Print how to continue after --no-wait."""
     if as_json:
         emit({"batch": enqueued.name, **_numbers(enqueued, currency)})
         return
-    say(f"{rows_of(enqueued.queued)} queued; `{command.other('status', enqueued.name)}` shows their progress")
+    say(f"{rows_of(enqueued.queued)} queued; {hint('status', enqueued.name)} shows their progress")
     if embedded:
-        say(f"next: `{command.other('up')}` or `{command.again()}` processes them")
+        say(f"next: {hint('up')} or {continuing(command, options)} processes them")
 
 
-def print_summary(summary: Summary, settings: Settings, command: CommandLine, *, as_json: bool) -> None:
+def print_summary(
+    summary: Summary, settings: Settings, command: CommandLine, options: RunOptions, *, as_json: bool
+) -> None:
     """Print how the batch ended, and what to do next."""
     report, pictures = summary.report, summary.pictures
     if as_json:
@@ -126,22 +121,31 @@ def print_summary(summary: Summary, settings: Settings, command: CommandLine, *,
         say(f"  {ending.key}: {ending.state}: {why(ending.reason, ending.error)}", style=STATE_STYLES[ending.state])
     listed, bad = len(summary.bad), sum(report.counts[state] for state in BAD_STATES)
     if bad > listed:
-        say(f"  ... and {bad - listed:,} more: {command.other('jobs', '--batch', report.name)}")
+        others = hint("jobs", batch=report.name, state=[state.value for state in BAD_STATES])
+        say(f"  ... and {bad - listed:,} more: {others}")
     if pictures is not None and pictures.files:
         say(f"pictures: {pictures.folder}{os.sep} ({pictures.files:,} files)")
     elif pictures is None:
-        fetch = command.other("export", report.name, "--pictures", "FOLDER")
-        say(f"pictures: in {summary.storage}; `{fetch}` fetches them")
-    if summary.stuck is not None:
+        say(f"pictures: in {summary.storage}; {hint('export', report.name, pictures='FOLDER')} fetches them")
+    _print_next(summary, settings, command, options)
+
+
+def _print_next(summary: Summary, settings: Settings, command: CommandLine, options: RunOptions) -> None:
+    """Print what a person can do next."""
+    report = summary.report
+    if summary.spent is not None:
+        needed = continuing(command, options, max_cost=plain(summary.spent.needed))
+        complain(f"cannot continue: {summary.spent.text(settings.currency)}: {needed}", style=Style.BAD)
+    elif summary.stuck is not None:
         complain(f"cannot continue: {summary.stuck}", style=Style.BAD)
     if report.counts[JobState.HELD]:
-        held = waiting_for_decision(report.counts[JobState.HELD])
-        resolve = command.other("resolve", "--batch", report.name)
-        complain(f"{held} and may have been billed: `{resolve}` lists and resolves them", style=Style.BAD)
+        held, resolve = waiting_for_decision(report.counts[JobState.HELD]), hint("resolve", batch=report.name)
+        complain(f"{held} and may have been billed: {resolve} lists and resolves them", style=Style.BAD)
     if report.counts[JobState.FAILED]:
-        say(f"next: `{command.again()}` queues the failed rows again")
+        say(f"next: {command.again()} queues the failed rows again")
     if report.counts[JobState.REJECTED]:
-        say(f"next: correct the rejected rows in {command.catalog} and run it again (unchanged: --retry-rejected)")
+        again = command.again()
+        say(f"next: correct the rejected rows, then {again} queues them (with --retry-rejected also unchanged ones)")
 
 
 def _document(summary: Summary, currency: str) -> dict[str, Any]:
@@ -182,12 +186,20 @@ def _numbers(enqueued: Enqueued, currency: str) -> dict[str, Any]:
     }
 
 
-def interrupted(name: str, command: CommandLine, *, continues: bool) -> str:
+def interrupted(name: str, command: CommandLine, options: RunOptions, *, continues: bool) -> str:
     """The message after Ctrl-C while a batch is watched."""
+    status = hint("status", name)
     if continues:
-        return f"stopped watching; the jobs continue: `{command.other('status', name)}`"
-    status = command.other("status", name)
-    return f"stopping the workers; nothing is lost: `{command.again()}` continues, `{status}` shows progress"
+        return f"stopped watching; the jobs continue: {status}"
+    return f"stopping the workers; nothing is lost: {continuing(command, options)} continues, {status} shows progress"
+
+
+def continuing(command: CommandLine, options: RunOptions, **changes: object) -> str:
+    """The command that continues this run: rows that have failed since are left alone, and the deadline stays."""
+    wanted = [each for each in Only if each is not Only.FAILED and each in (options.only or Only)]
+    if isinstance(deadline := options.deadline, datetime) and deadline > datetime.now(UTC):
+        changes["deadline"] = deadline.isoformat(timespec="seconds")
+    return command.again(only=wanted or [Only.CHANGED], no_wait=False, **changes)
 
 
 def rows_of(number: int) -> str:

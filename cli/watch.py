@@ -14,6 +14,7 @@ from cli.output import duration
 from cli.stack import Stack
 from models.availability import is_unavailable
 from models.states import JobState
+from recast.hints import hint
 from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
@@ -93,8 +94,8 @@ class Watch:
         if idle and now - self._moved_at > IDLE_SECONDS and not self._warned:
             self._warned = True
             self._display.note(
-                f"no progress for {duration(IDLE_SECONDS)}; check that a worker is running (`recast worker`) "
-                "and that an account accepts jobs (`recast accounts list`)"
+                f"no progress for {duration(IDLE_SECONDS)}; check that a worker is running ({hint('worker')}) "
+                f"and that an account accepts jobs ({hint('accounts list')})"
             )
 
     def _stuck(self, report: BatchReport) -> str | None:

@@ -15,8 +15,10 @@ from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, say, table
 from providers.http import URL, InvalidURL
+from recast.hints import hint
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, wake
+from workers.http.addresses import AddressError, web_address
 from workers.http.client import build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.jobs.outbox import EVENTS
@@ -55,14 +57,14 @@ def add(
     wanted = chosen_events(events)
     secret = make_secret()
     with open_deployment(sandbox=sandbox) as runtime:
-        check_url(url, runtime.settings.webhook_hosts)
+        url = checked_url(url, runtime.settings.webhook_hosts)
         number = runtime.db(service.add, url, wanted, batch or [], seal(runtime.settings, [(secret, None)]))
     if as_json:
         emit({"webhook": number, "url": url, "events": wanted, "batches": batch or [], "secret": secret})
         return
     say(f"webhook {number}: {url}", style="bold")
     say(f"  secret  {secret}")
-    complain(f"store the secret now, it is not shown again; next: recast webhooks test {number}")
+    complain(f"store the secret now, it is not shown again; next: {hint('webhooks test', number)}")
 
 
 @webhooks.command("list")
@@ -86,9 +88,10 @@ def list_all(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> 
         right=("waiting", "dead", "delivered"),
     )  # fmt: skip
     if not found:
-        complain("there are no webhooks; `recast webhooks add URL` adds one")
+        complain(f"there are no webhooks; {hint('webhooks add', 'URL')} adds one")
     if any(row.dead for row in found):
-        complain("`recast webhooks deliveries --dead` lists what was given up; `recast webhooks retry` sends it again")
+        given_up, again = hint("webhooks deliveries", dead=True), hint("webhooks retry")
+        complain(f"{given_up} lists what was given up; {again} sends it again")
 
 
 @webhooks.command()
@@ -192,7 +195,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
     _print(
         {"webhook": webhook, "state": "off"},
         as_json,
-        f"webhook {webhook} is off; next: `recast webhooks on {webhook}` switches it on",
+        f"webhook {webhook} is off; next: {hint('webhooks on', webhook)} switches it on",
     )
 
 
@@ -204,7 +207,7 @@ def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Json
     _print(
         {"webhook": webhook, "state": "on"},
         as_json,
-        f"webhook {webhook} is on; `recast webhooks retry --webhook {webhook}` sends deliveries that were given up",
+        f"webhook {webhook} is on; {hint('webhooks retry', webhook=webhook)} sends deliveries that were given up",
     )
 
 
@@ -243,15 +246,18 @@ def chosen_events(words: str) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def check_url(url: str, hosts: Sequence[str]) -> None:
-    """Check that messages can be sent to an address, and that they are encrypted on the internet.
+def checked_url(url: str, hosts: Sequence[str]) -> str:
+    """An address in its one form, to which messages can be sent, and that encrypts them on the internet.
 
     Raises:
         typer.BadParameter: the address is not allowed.
     """
     try:
+        url = web_address(url)
         parsed = URL(url)
         Guard(hosts).check_url(parsed)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from None
     except InvalidURL as error:
         raise typer.BadParameter(f"{url!r} is not a valid URL: {error}") from None
     except ForbiddenAddressError:
@@ -261,3 +267,4 @@ def check_url(url: str, hosts: Sequence[str]) -> None:
         raise typer.BadParameter(
             f"{url!r} is not allowed; use https://, or name the host in RECAST_WEBHOOK_HOSTS to use http://"
         )
+    return url

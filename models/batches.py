@@ -32,6 +32,8 @@ class Batch(Base):
     max_in_flight: Mapped[int | None]
     #: Days after which the pictures of ended jobs are removed from the storage; NULL keeps them.
     keep_days: Mapped[int | None]
+    #: The path or address of the folder or catalog that it was made from (`catalog.origin`); NULL if not known.
+    place: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     queued: Mapped[int] = mapped_column(server_default="0")
     running: Mapped[int] = mapped_column(server_default="0")

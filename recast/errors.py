@@ -15,6 +15,8 @@ arguments: so every one of them is built from positional strings, and the module
 
 from __future__ import annotations
 
+from recast.hints import hint
+
 
 class RecastError(Exception):
     """Base of every error Recast raises on purpose."""
@@ -54,7 +56,7 @@ class JobError(RecastError):
         self.job_id = job_id
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.reason}; recast show {self.job_id})"
+        return f"{self.message} ({self.reason}; {hint('show', self.job_id)})"
 
 
 class JobFailedError(JobError):

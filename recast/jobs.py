@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 from recast import settings
 from recast.client import app
 from recast.errors import DirectCallError, RecastError, UnreachableError
+from recast.hints import hint
 from recast.names import ARGUMENTS, GENERATE, JOBS_QUEUE, REQUIRED, SWAP
 from recast.results import GenerateResult, JobResult, Picture, SwapResult
 
@@ -120,7 +121,9 @@ class Job(Task, Generic[R]):  # type: ignore[misc]  # celery ships no types
 
     def apply(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - Celery's signature
         """Raise: eager mode has no provider, queue or database."""
-        raise DirectCallError(f"{self.name} cannot run eagerly; for tests without keys start `recast up --sandbox`")
+        raise DirectCallError(
+            f"{self.name} cannot run eagerly; for tests without keys start {hint('up', sandbox=True)}"
+        )
 
     def signature(
         self,

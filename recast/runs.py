@@ -136,7 +136,7 @@ def run(
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
     priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False,
+    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False, moved: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
@@ -156,18 +156,18 @@ def run(
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
         only: which rows to queue; by default all that are new, changed or failed.
         retry_rejected: whether to retry rejected rows.
+        moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: the table cannot be used, or its rows are wrong: then it is a `BadRowsError`, whose
-            `mistakes` name line, column and reason. Nothing was enqueued.
+        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, rows are wrong (`BadRowsError`
+            with their `mistakes`), or the batch was made from another place (`catalog.origin.OtherPlaceError`).
         InvalidJobError: another argument is not valid.
-        RecastError: no deployment is configured, its accounts file cannot be used, or this program has only the
-            producers' package, or hides one of the others (`ServerPackagesError`).
+        RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
     batch: Batch = _server("catalog.runs").run(
         table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,
         max_cost=max_cost, max_in_flight=max_in_flight, keep_days=keep_days, label=label, priority=priority,
-        deadline=deadline, only=only, retry_rejected=retry_rejected,
+        deadline=deadline, only=only, retry_rejected=retry_rejected, moved=moved,
     )  # fmt: skip
     return batch
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from recast.errors import NotConfiguredError
+from recast.hints import hint
 from recast.values import trimmed, unseen
 
 BROKER_URL = "RECAST_BROKER_URL"
@@ -69,7 +70,7 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
         broker, results = stack.get("broker_url"), results or stack.get("result_url")
         if broker is None:
             raise NotConfiguredError(
-                f"no broker is configured: set {BROKER_URL}, or set {HOME} to the home of a running `recast up`"
+                f"no broker is configured: set {BROKER_URL}, or set {HOME} to the home of a running {hint('up')}"
                 f" ({stack_file} was not found)"
             )
         named_by = str(stack_file)

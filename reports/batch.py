@@ -17,11 +17,14 @@ from catalog.errors import UnknownBatchError
 from models.fragments import columns
 from models.spend import spent_by
 from models.states import LASTING_CLOSURES, OPEN_JOB_STATES, JobState, PauseReason
-from recast.money import Money
+from recast.hints import hint
+from recast.money import Money, plain
 from reports.text import stopped
 from workers.accounts import admission
 from workers.config.accounts import Account
+from workers.jobs.filters import Filter
 from workers.jobs.lanes import PARKED, lane_operation
+from workers.operations.estimate import at_most
 
 #: States in which a job should not end, in the order in which reports list them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
@@ -130,6 +133,34 @@ def endings(
     return [Ending(**row._mapping) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class SpentLimit:
+    """What a batch whose spending limit is spent needs to continue."""
+
+    spent: Decimal
+    limit: Decimal
+    #: Jobs that wait, and the limit that pays for one attempt of each at its most expensive account.
+    waiting: int
+    needed: Decimal
+
+    def text(self, currency: str) -> str:
+        """What is the matter, in words."""
+        return (
+            f"the batch has spent {Money(self.spent, currency)} of its limit of {Money(self.limit, currency)}, and "
+            f"{self.waiting:,} jobs wait; a limit of {Money(self.needed, currency)} pays for one attempt of each"
+        )
+
+
+def spent_limit(session: Session, report: BatchReport, accounts: Mapping[str, Account]) -> SpentLimit | None:
+    """What the batch needs if its spending limit has stopped it; None if it has not."""
+    if report.paused_reason is not PauseReason.BUDGET or report.max_cost is None:
+        return None
+    waiting = Filter(batch=report.name, states=[JobState.QUEUED])
+    open_cost = sum((each.cost for each in at_most(session, waiting, accounts, paid_attempts=1)), Decimal(0))
+    needed = max(report.spent + open_cost, report.max_cost)
+    return SpentLimit(report.spent, report.max_cost, report.counts[JobState.QUEUED], needed)
+
+
 def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, Account], currency: str) -> str | None:
     """Why the batch's queued jobs cannot continue without a person, and what to do; None if they can.
 
@@ -137,18 +168,14 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
     """
     if not report.counts[JobState.QUEUED] or report.counts[JobState.RUNNING] or report.counts[JobState.SAVING]:
         return None
-    if report.paused_reason is PauseReason.BUDGET:
-        return (
-            f"the batch has spent {Money(report.spent, currency)} of its limit of "
-            f"{Money(report.max_cost or Decimal(0), currency)}; "
-            "run the catalog again with a higher --max-cost"
-        )
+    if (spent := spent_limit(session, report, accounts)) is not None:
+        return f"{spent.text(currency)}: {hint('resume', batch=report.name, max_cost=plain(spent.needed))}"
     if report.paused_reason is not None:
-        return f"the batch is paused; resume it with `recast resume --batch {report.name}`"
+        return f"the batch is paused; resume it with {hint('resume', batch=report.name)}"
     lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars()
     served = [lane for lane in lanes if not lane.startswith(PARKED)]
     if not served:
-        return f"its queued jobs are paused; resume them with `recast resume --batch {report.name}`"
+        return f"its queued jobs are paused; resume them with {hint('resume', batch=report.name)}"
     servers = {
         account.name for lane in served for account in accounts.values() if lane_operation(lane, account) is not None
     }
@@ -158,7 +185,7 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
     if not states:
         return "no account in the accounts file can take the queued jobs; add one, or reroute the jobs"
     stops = "; ".join(f"account {name}: {stopped(found.closed_reason, found.until)}" for name, found in states.items())
-    return f"{stops} (see `recast accounts list`; settle the cause, then run `recast accounts start NAME`)"
+    return f"{stops} (see {hint('accounts list')}; settle the cause, then run {hint('accounts start', 'NAME')})"
 
 
 def _lasts(found: admission.AdmissionState) -> bool:

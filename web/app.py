@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from models.transactions import Database
+from recast.hints import hint
 from web.access import Access
 from web.callbacks import Callbacks
 from web.gallery import Gallery
@@ -37,7 +38,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     """
     configured = chosen or settings()
     if configured.database_url is None:
-        raise SettingsError("no database: set RECAST_DATABASE_URL, or start the embedded stack with `recast up`")
+        raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
     database = Database(configured.database_url, POOL_SIZE)
     storage = Storage(configured.storage)
     media = Media(MediaSigner(configured), storage)

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from catalog.errors import UnknownBatchError
 from models.jobs import ROLES
 from models.states import JobState
+from recast.hints import typed
 from recast.money import Money
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
@@ -69,7 +70,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link)
+        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link, typed=typed)
         self._templates.filters.update(
             money=lambda value: str(Money(Decimal(str(value)), currency)), duration=duration, moment=moment
         )

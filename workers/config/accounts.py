@@ -34,6 +34,7 @@ from providers.protocol import NotSentError, Provider
 from providers.spec import Operation
 from recast.values import trimmed, unseen, unsendable
 from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
+from workers.http.addresses import AddressError, web_address
 from workers.http.ssrf import Guard
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -233,8 +234,8 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
         raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
-    _check_address(f"{where}.base_url", str(base_url))
-    loopback = urlsplit(str(base_url)).hostname in LOOPBACK
+    base_url = _address(f"{where}.base_url", str(base_url))
+    loopback = urlsplit(base_url).hostname in LOOPBACK
     own_fields = adapter.SETTINGS.model_fields
     own = {}
     for field in [key for key in rest if key in own_fields]:
@@ -248,7 +249,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
         return Account(
             name=name,
             provider=str(provider),
-            base_url=str(base_url).rstrip("/"),
+            base_url=base_url.rstrip("/"),
             adapter=adapter,
             own=adapter.SETTINGS.model_validate(own),
             **rest,
@@ -280,26 +281,27 @@ def _cut(where: str, value: Any) -> Any:
     return value
 
 
-def _check_address(where: str, base_url: str) -> None:
-    """Refuse an address to which nothing could be sent.
+def _address(where: str, base_url: str) -> str:
+    """An address in its one form, to which requests can be sent.
 
     Raises:
-        AccountsError: it says why.
+        AccountsError: nothing could be sent there; it says why.
     """
     try:
-        parts = urlsplit(base_url)
+        address = web_address(base_url)
+        parts = urlsplit(address)
         if "@" in parts.netloc:
             raise AccountsError(f"{where}: contains a user name or password, which is never sent; remove them")
-        if parts.scheme not in {"http", "https"}:
-            raise AccountsError(f"{where}: {base_url!r} must begin with http:// or https://")
-        if found := unsendable(base_url) or (" " in base_url and "a blank"):
+        if found := unsendable(address):
             raise AccountsError(f"{where}: {base_url!r} contains {found}, which no address can; write it in ASCII")
-        (parts.hostname or "").encode("idna")  # as the resolver will be asked: no empty or overlong part
-        Guard([f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""]).check_url(
-            URL(base_url)
-        )
+        host = parts.hostname or ""
+        host.encode("idna")  # as the resolver will be asked: no empty or overlong part
+        Guard([f"[{host}]" if ":" in host else host]).check_url(URL(address))
+    except AddressError as error:
+        raise AccountsError(f"{where}: {error}") from None
     except (ValueError, InvalidURL, NotSentError) as error:
         raise AccountsError(f"{where}: {base_url!r} is not a valid address ({error})") from None
+    return address
 
 
 def _sendable(where: str, secret: str, *, encoded: bool) -> str:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import trimmed, unseen
+from workers.http.addresses import web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
@@ -167,13 +168,12 @@ class Settings(BaseSettings):
         name = str(info.field_name).upper()
         if not value or (name != "PUBLIC_URL" and value == OFF):
             return value or None
-        if not value.startswith(("http://", "https://")):
-            raise ValueError(
-                f"{name} must begin with http:// or https://{'' if name == 'PUBLIC_URL' else ', or be off'}"
-            )
-        if "@" in urlsplit(value).netloc:
+        found = web_address(value)
+        if "@" in urlsplit(found).netloc:
             raise ValueError(f"{name} contains a user name or password, and providers receive it; remove them")
-        return value.rstrip("/")
+        if "?" in found or "#" in found:
+            raise ValueError(f"{name} contains a query or fragment, and links add a path to it; remove it")
+        return found.rstrip("/")
 
     @model_validator(mode="after")
     def _refuse_dangerous_combinations(self) -> Self:

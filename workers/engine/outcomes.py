@@ -406,9 +406,7 @@ def _unlocatable(due: Due, account: Account, message: str, tries: Tries) -> Effe
             AttemptMove(due.id, AttemptState.EXPIRED, _UNKNOWN, Reason.UNCLEAR_SUBMIT, note, polled=True),
             JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK, paid_limit=tries.paid),
         )
-    held = (
-        "it is not known whether the provider accepted the job, and its API has no search; decide with `recast resolve`"
-    )
+    held = "it is not known whether the provider accepted the job, and its API has no search; a person has to decide"
     # The in-flight place is kept until the deadline: if the provider accepted it, it is working on it.
     state = AttemptState.UNKNOWN if due.left > 0 else AttemptState.EXPIRED
     attempt = AttemptMove(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from models.transactions import Database
 from providers.protocol import Endpoint, Http, Provider
 from providers.sessions import Sessions
+from recast.hints import hint
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.accounts.tokens import StoredSessions
@@ -47,7 +48,7 @@ class Runtime(Database):
         if settings.database_url is None:
             raise SettingsError(
                 f"no database: RECAST_DATABASE_URL is not set and no embedded stack runs in {settings.home}; "
-                "start one with `recast up`, or set RECAST_DATABASE_URL and RECAST_BROKER_URL"
+                f"start one with {hint('up')}, or set RECAST_DATABASE_URL and RECAST_BROKER_URL"
             )
         super().__init__(settings.database_url)
         self.settings = settings

@@ -20,6 +20,7 @@ import fsspec
 from providers.spec import Fit, Input, Need
 from workers.cache import Cache
 from workers.config.settings import Settings
+from workers.http.addresses import advice_for, visible
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
 from workers.images.headers import Picture, inspect
@@ -180,7 +181,7 @@ def _identity(role: str, uri: str) -> tuple[str, object, object]:
 
 def _unread(role: str, place: str, error: OSError) -> BadInputError | InputTroubleError:
     kind = InputTroubleError if error.errno in _PASSING else BadInputError
-    return kind(f"{role}: {place!r} cannot be read: {error.strerror}")
+    return kind(f"{role}: {visible(place)} cannot be read: {error.strerror}{advice_for(place)}")
 
 
 def _object_version(role: str, uri: str) -> tuple[object, object]:

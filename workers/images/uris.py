@@ -1,4 +1,7 @@
-"""URIs of pictures: a remote address, or a file of this machine."""
+"""URIs of pictures: a remote address, or a file of this machine.
+
+They are in the one form that `workers.http.addresses.one_form` gives them when a job comes in.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ and one of its operations, so jobs without a pinned account are bound when they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,7 +17,9 @@ from models.jobs import ROLES
 from providers import PROVIDERS
 from providers.spec import Operation, Via
 from recast.errors import InvalidJobError
+from recast.hints import hint
 from workers.config.accounts import Account
+from workers.http.addresses import AddressError, one_form
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_of, lane_operation
 from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, JobRequest, is_storable
@@ -46,7 +48,7 @@ def route(ask: JobRequest, accounts: Mapping[str, Account], reach: Reach) -> str
     _check_prompt(ask)
     _check_consent(ask)
     for role, uri in ask.pictures().items():
-        _check_uri(role, uri)
+        picture_uri(role, uri)
     if not is_storable(ask.options):
         raise InvalidJobError("options", "contain a NUL character, an incomplete character or NaN; remove it")
     candidates = _candidates(ask, accounts)
@@ -64,6 +66,12 @@ def route(ask: JobRequest, accounts: Mapping[str, Account], reach: Reach) -> str
     if not ask.consent:
         _refuse_without_consent(lane, accounts)
     return lane
+
+
+def in_one_form(ask: JobRequest, lane: str, accounts: Mapping[str, Account]) -> JobRequest:
+    """`ask`, which `route` has given its lane, with each of its pictures in its one form."""
+    pictures = {role: picture_uri(role, uri) for role, uri in ask.pictures().items()}
+    return replace(ask, **pictures, options={**ask.options, **option_pictures(lane, ask.options, accounts)})
 
 
 def _check_kind(ask: JobRequest) -> None:
@@ -112,12 +120,34 @@ def _refuse_without_consent(lane: str, accounts: Mapping[str, Account]) -> None:
         )
 
 
-def _check_uri(role: str, uri: str) -> None:
+def picture_uri(role: str, uri: str) -> str:
+    """A picture's path or address in its one form, as every door takes it in.
+
+    Raises:
+        InvalidJobError: it can be neither; the message names `role`, shows the value and says what to write.
+    """
     if not is_storable(uri) or len(uri) > MAX_URI:
         raise InvalidJobError(role, "is not a path or URL: it is too long or has a NUL character")
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
-    if scheme not in {"", "file", "https", "http", "s3"}:
-        raise InvalidJobError(role, f"{uri!r} has the scheme {scheme!r}; allowed: a path, https:// or s3://")
+    try:
+        return one_form(uri)
+    except AddressError as error:
+        raise InvalidJobError(role, str(error)) from None
+
+
+def option_pictures(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Account]) -> dict[str, str]:
+    """The pictures that the options of a job of `lane` name, by option, each in its one form.
+
+    Raises:
+        InvalidJobError: as `picture_uri` does.
+    """
+    lanes = ((account, lane_operation(lane, account)) for account in accounts.values())
+    operations = {name: account.operations[name] for account, name in lanes if name is not None}
+    named = {
+        str(operation.needs[role].option): uri
+        for operation in operations.values()
+        for role, uri in operation.option_pictures(options).items()
+    }
+    return {option: picture_uri(f"options.{option}", uri) for option, uri in named.items()}
 
 
 def _candidates(ask: JobRequest, accounts: Mapping[str, Account]) -> list[Operation]:
@@ -174,10 +204,9 @@ def _problem(ask: JobRequest, operation: Operation, reach: Reach) -> InvalidJobE
     pictures = ask.pictures()
     for role, uri in operation.option_pictures(ask.options).items():
         try:
-            _check_uri(f"options.{operation.needs[role].option}", uri)
+            pictures[role] = picture_uri(f"options.{operation.needs[role].option}", uri)
         except InvalidJobError as error:
             return error
-        pictures[role] = uri
     for role, need in operation.needs.items():
         uri = pictures.get(role, "")
         passed_on = is_remote(uri) and not need.exact
@@ -185,7 +214,7 @@ def _problem(ask: JobRequest, operation: Operation, reach: Reach) -> InvalidJobE
             return InvalidJobError(
                 f"options.{need.option}" if need.option else role,
                 f"{uri!r} is {'checked before it is sent' if is_remote(uri) else 'a local file'}, and"
-                f" {operation.name} fetches its pictures by URL: set RECAST_PUBLIC_URL to the address of `recast web`"
+                f" {operation.name} fetches its pictures by URL: set RECAST_PUBLIC_URL to the address of {hint('web')}"
                 " as seen from outside",
             )
     return None

@@ -61,6 +61,8 @@ class RunOptions:
     only: Collection[Only] = ()
     #: Whether rows that a provider refused are tried again.
     retry_rejected: bool = False
+    #: Whether the batch goes on although it was made from another place.
+    moved: bool = False
     #: Whether each run of a schedule is a batch of its own, and so does every row again.
     fresh: bool = False
 
@@ -180,6 +182,7 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "deadline": _deadline,
     "only": _narrowed,
     "retry_rejected": _flag,
+    "moved": _flag,
     "fresh": _flag,
 }
 

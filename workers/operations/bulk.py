@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -93,7 +94,21 @@ def _writing_batches(assignments: str, condition: str) -> Filtered:
 
 
 _PAUSE_BATCHES = _writing_batches("paused_at = clock_timestamp(), paused_reason = 'person'", "true")
-_RESUME_BATCHES = _writing_batches("paused_at = NULL, paused_reason = NULL", "paused_at IS NOT NULL")
+# A batch whose spending limit is spent would stop again at once: it needs a higher limit.
+_RESUME_BATCHES = _writing_batches(
+    "paused_at = NULL, paused_reason = NULL", "paused_at IS NOT NULL AND paused_reason IS DISTINCT FROM 'budget'"
+)
+_SPENT_BATCHES = text("""
+    SELECT name FROM batches b WHERE b.id > 0 AND b.paused_reason = 'budget'
+      AND (cast(:batch AS text) IS NULL OR b.name = :batch) AND (cast(:label AS text) IS NULL OR b.label = :label)
+    ORDER BY b.id
+""")
+_RAISE_LIMIT = text("""
+    UPDATE batches SET max_cost = :max_cost,
+        paused_at = CASE WHEN paused_reason = 'budget' THEN NULL ELSE paused_at END,
+        paused_reason = CASE WHEN paused_reason = 'budget' THEN NULL ELSE paused_reason END
+    WHERE name = :batch
+""")
 
 
 def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> int:
@@ -151,6 +166,18 @@ def resume(runtime: Runtime, which: Filter) -> Paused:
     resumed = sum(in_chunks(runtime, ids, partial(_update, statement=_UNPARK)))
     _wake_all(runtime)
     return Paused(batches, resumed)
+
+
+def spent_batches(session: Session, which: Filter) -> list[str]:
+    """The names of batches that `resume` leaves alone, because their spending limits are spent."""
+    if not which.whole_batches and which.named:
+        return []
+    return list(session.execute(_SPENT_BATCHES, {"batch": which.batch, "label": which.label}).scalars())
+
+
+def raise_limit(session: Session, batch: str, max_cost: Decimal) -> None:
+    """Give a batch another spending limit; if it was the old one that had stopped it, the batch continues."""
+    session.execute(_RAISE_LIMIT, {"batch": batch, "max_cost": max_cost})
 
 
 def paused(session: Session, which: Filter) -> list[str]:

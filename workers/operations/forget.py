@@ -154,7 +154,7 @@ def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[s
     found = session.execute(_JOBS, {"uris": uris, "metadata": [json.dumps(each) for each in person.metadata]}).all()
     done = Forgotten(at_work=[row.id for row in found if row.state in _AT_WORK])
     ids = [row.id for row in found if row.state not in _AT_WORK]
-    note = "a person requested the erasure of its pictures (recast forget)"
+    note = "a person requested the erasure of its pictures"
     moves = [JobMove(id_, JobState.CANCELED, Reason.CANCELED, note, _WAITING) for id_ in ids]
     canceled = move_jobs(session, moves)
     done.canceled, done.jobs = len(canceled), len(ids)

@@ -34,7 +34,7 @@ from workers.engine.runtime import Runtime
 from workers.http.exchange import clock
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import JobRequest
-from workers.jobs.routing import route
+from workers.jobs.routing import in_one_form, route
 
 ONCE = Tries(attempts=1, paid=1)  # a paid check is one payment
 KEEP_SECONDS = 3600  # for this long other workers leave the job and its attempt alone
@@ -84,6 +84,7 @@ async def submit(runtime: Runtime, account: Account, ask: JobRequest, say: Calla
         PaidCheckError: the input, the account's admission or a budget does not allow it; nothing was sent.
     """
     lane, operation = plan(runtime, account, ask)
+    ask = in_one_form(ask, lane, {account.name: account})
     recorder, provider = runtime.recorded(account)
     claim = await runtime.adb(_insert, account, ask, lane, operation)
     ready, unready = await prepare(runtime, account, provider, [claim])

@@ -21,7 +21,7 @@ from workers.engine.wake import submit_pump, wake
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, JobRequest, is_storable
-from workers.jobs.routing import route
+from workers.jobs.routing import in_one_form, picture_uri, route
 from workers.messaging.publish import announce
 from workers.producers.canvas import keep
 from workers.restore import hold
@@ -72,6 +72,7 @@ def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: C
     priority = _priority(arguments.get("priority"))
     dedupe_key = _key(arguments.get("dedupe_key"))
     lane = route(ask, runtime.accounts, runtime.reach)
+    ask = in_one_form(ask, lane, runtime.accounts)
     values = {
         "id": request.id,
         "kind": kind,
@@ -137,13 +138,13 @@ def _picture(role: str, value: Any) -> str | None:
     if isinstance(value, Mapping):
         results = value.get("results")
         if isinstance(results, list) and results and isinstance(results[0], Mapping) and "uri" in results[0]:
-            return str(results[0]["uri"])
+            return picture_uri(role, str(results[0]["uri"]))
         raise InvalidJobError(
             role, "is a mapping without a picture; use a path, a URL, or the result of a job that has pictures"
         )
     if value is not None and not isinstance(value, str):
         raise InvalidJobError(role, f"{value!r} is not a path or URL")
-    return value
+    return value and picture_uri(role, value)
 
 
 def _priority(value: Any) -> int:

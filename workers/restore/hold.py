@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 WATCH_DAYS = 7  # a catalog that the backup had missed is run again within a week
 SEARCHED = "it may have been sent after the backup; Recast searches for it at the provider"
-ASKED = "it may have been sent after the backup, and the provider's API has no search; decide with `recast resolve`"
+ASKED = "it may have been sent after the backup, and the provider's API has no search; a person has to decide"
 
 PATIENCE_SECONDS = 1800  # claims of millions of jobs are reset by one statement
 _PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")

@@ -27,6 +27,7 @@ from pydantic import SecretStr
 from providers.http import URL, Request
 from providers.protocol import NotSentError, Reply, UnclearError
 from providers.replies import retry_after
+from recast.hints import hint
 from recast.money import Money
 from workers.config.settings import Settings, SettingsError
 from workers.engine.runtime import Runtime
@@ -99,7 +100,8 @@ def unseal(settings: Settings, sealed: bytes) -> Secrets:
         kept = json.loads(box(_key(settings), "webhooks").decrypt(sealed))
     except InvalidToken:
         raise UnsealedError(
-            "its secrets were encrypted with another RECAST_SECRET_KEY; create a new one with `recast webhooks rotate`"
+            "its secrets were encrypted with another RECAST_SECRET_KEY; create a new one with "
+            + hint("webhooks rotate", "WEBHOOK")
         ) from None
     return [(secret, until) for secret, until in kept if until is None or until > time.time()]
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from recast.hints import hint
 from workers.config.settings import Settings
 from workers.webhooks.messages import UnsealedError, seal, unseal
 
@@ -59,7 +60,7 @@ class UnknownWebhookError(LookupError):
         self.number = number
 
     def __str__(self) -> str:
-        return f"webhook {self.number} does not exist; `recast webhooks list` shows all"
+        return f"webhook {self.number} does not exist; {hint('webhooks list')} shows all"
 
 
 @dataclass(frozen=True, slots=True)

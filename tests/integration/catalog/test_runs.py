@@ -16,6 +16,7 @@ import recast
 from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError
 from catalog.intake import take_in
+from catalog.origin import OtherPlaceError
 from models.states import Closure
 from recast import BatchStuckError, BatchWaitError
 from recast.errors import InvalidJobError
@@ -207,6 +208,16 @@ def test_a_batch_that_needs_a_person_says_so(database: Database, program: Path, 
         runtime.db(admission.stop, name, Closure.CREDIT)
     with pytest.raises(BatchStuckError, match=names("spring", "main", "credit")):
         batch.wait(30)
+
+
+def test_a_table_of_another_folder_is_not_taken_for_the_same_batch(database: Database, program: Path) -> None:
+    assert recast.run(ROWS, name="spring", folder=program).new == len(ROWS)
+    other = program / "another"
+    for name in ("a.png", "b.png"):
+        catalogs.picture(other / name, side=24)
+    with pytest.raises(OtherPlaceError, match=names("spring", program, other)):
+        recast.run(ROWS, name="spring", folder=other)
+    assert recast.run(ROWS, name="spring", folder=other, moved=True).changed == len(ROWS)
 
 
 def test_rows_that_are_wrong_are_told_all_at_once(database: Database, program: Path) -> None:

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "PUBLIC_URL"):
         monkeypatch.delenv(f"RECAST_{name}", raising=False)
-    for name in ("HOME", "ACCOUNTS_FILE", "STORAGE_URL"):
+    for name in ("HOME", "ACCOUNTS_FILE", "STORAGE_URL", "HINTS_IN_SANDBOX"):
         # Set first, so that what `--sandbox` sets is taken back after the test.
         monkeypatch.setenv(f"RECAST_{name}", "x")
         monkeypatch.delenv(f"RECAST_{name}")

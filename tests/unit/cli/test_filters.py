@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import bulk
+from cli import impact
 from cli.filters import JobSelection, takes_selection
 from models.states import JobState
 from tests.words import names
@@ -61,7 +61,9 @@ def test_words_and_options_make_a_selection() -> None:
 )
 def test_a_selection_can_be_typed_again(arguments: tuple[str, ...]) -> None:
     selection = meant(*arguments)[0]
-    again = meant(*shlex.split(selection.typed))[0]
+    _, command, *typed = shlex.split(selection.hint("redownload").strip("`"))
+    assert command == "redownload"
+    again = meant(*typed)[0]
     assert (again.words, again.everything) == (selection.words, selection.everything)
     assert again.which == replace(selection.which, states=None), "jobs in any state"
 
@@ -80,8 +82,8 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter(ids=["one"]).whole_batches
 
 
-def impact(jobs: int, cost: str) -> bulk.Impact:
-    return bulk.Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+def much(jobs: int, cost: str) -> impact.Impact:
+    return impact.Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,9 @@ def test_much_is_asked_for_and_a_program_must_say_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     settings = Settings(_env_file=None, **limits)
-    bulk._confirm("retry", impact(jobs, cost), settings, yes=True)
+    impact._confirm("retry", much(jobs, cost), settings, yes=True)
     if not asks:
-        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)
+        impact._confirm("retry", much(jobs, cost), settings, yes=False)
         return
     with pytest.raises(typer.BadParameter, match=names("retry", f"{jobs:,}", "USD", "--yes")):
-        bulk._confirm("retry", impact(jobs, cost), settings, yes=False)
+        impact._confirm("retry", much(jobs, cost), settings, yes=False)

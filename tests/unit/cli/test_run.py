@@ -139,3 +139,26 @@ def test_options_that_are_wrong(folder: Path, capsys: Captured, arguments: list[
     assert run("c.csv", *arguments) == ExitCode.USAGE
     assert unsaid(capsys.readouterr().err, *facts) == []
     assert not Path(".recast").exists()
+
+
+@pytest.mark.parametrize(("limit", "rows"), [("0.01", 0), ("0.02", 1), ("0.05", 2), ("9", 3)])
+def test_a_plan_tells_for_how_many_rows_the_limit_pays(folder: Path, capsys: Captured, limit: str, rows: int) -> None:
+    write_csv(folder / "c.csv", [swap(str(number), operation="zhiqite.swap") for number in range(3)])
+    assert run("c.csv", "--dry-run", "--max-cost", limit, "--json") == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)["max_cost"]
+    assert (float(found["limit"]["amount"]), found["rows"]) == (float(limit), rows)
+    assert run("c.csv", "--dry-run", "--max-cost", limit) == ExitCode.OK
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "--max-cost" in line]
+    assert unsaid(told, rows, 3) == []
+
+
+def test_a_plan_tells_of_a_source_among_its_targets(folder: Path, capsys: Captured) -> None:
+    picture(folder / "photos" / "1.png", side=20)
+    picture(folder / "photos" / "me.png", side=24)
+    found = ("photos", "--source", "photos/me.png", "--provider", "zhiqite", "--dry-run")
+    assert run(*found, "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["same_picture"] == ["me.png"]
+    assert run(*found) == ExitCode.OK
+    assert unsaid(capsys.readouterr().out, "me.png", "--same-picture") == []
+    assert run(*found, "--json", "--same-picture") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["same_picture"] == []

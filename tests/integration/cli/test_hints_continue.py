@@ -1,0 +1,139 @@
+"""What the command advises is done as it is printed: it continues the same work, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import http
+from tests.integration.cli.desk import PORTRAIT, SECONDS, SWAP, Desk, bill, read_until
+from tests.stack import PORTRAITS, wait_for
+from tests.words import unsaid
+
+#: Everything that a run may be told and that its continuation has to repeat.
+SAID = (
+    "--name",
+    "autumn 'sale'",
+    "--account",
+    "sandbox-qolaba",
+    "--label",
+    "a b",
+    "--max-cost",
+    "1",
+    "--priority",
+    "7",
+)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+
+
+def hints(said: str) -> list[list[str]]:
+    """The commands in backticks, as a shell reads them, without the program and the sandbox that the desk adds."""
+    lines = re.findall(r"`(recast [^`]*)`", said)
+    return [[word for word in shlex.split(line)[1:] if word != "--sandbox"] for line in lines]
+
+
+def hint(said: str, command: str) -> list[str]:
+    """The one hint that begins with `command`."""
+    (found,) = [words for words in hints(said) if words[: len(command.split())] == command.split()]
+    return found
+
+
+def test_after_an_interruption_the_hint_continues_the_same_batch(desk: Desk) -> None:
+    shop = desk.folder / "my shop"
+    shop.mkdir()
+    catalog = shutil.move(desk.catalog(*([{**PORTRAIT, "operation": ""}] * 6)), shop / "shoes 1.csv")
+    run = desk.start("run", str(catalog), *SAID)
+    read_until(run, "running")
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=SECONDS)
+    assert run.returncode == 130, said
+    wait_for(lambda: not desk.left(), message="every process of the run to end")
+
+    again = hint(said, "run")
+    assert set(SAID) <= set(again)
+    assert "--yes" not in again
+    code, said = desk.recast(*again)
+    assert code == 0, said
+    (batch,) = desk.json("status")
+    assert (batch["batch"], batch["label"], batch["states"]["succeeded"]) == ("autumn 'sale'", "a b", 6)
+    assert len(bill(desk)) == 6
+
+
+@pytest.mark.long
+def test_failed_rows_are_queued_again_by_the_hint_that_says_so(desk: Desk) -> None:
+    catalog = desk.catalog(PORTRAIT, SWAP)
+    up = desk.start("up")
+    url = re.search(r"http://\S+/_sandbox/bill", read_until(up, "/_sandbox/bill"))
+    assert url is not None
+    rule = {"fault": "fail", "error": "internal", "where": {"provider": "qolaba"}}
+    assert http.post(url[0].replace("/bill", "/faults"), json=rule, timeout=60).status_code < 300
+    code, said = desk.recast("run", catalog, "--name", "two, at most")
+    assert code == 1, said
+    paid = len(http.get(url[0], timeout=60).json()["lines"])
+    up.send_signal(signal.SIGINT)  # and with it the fault
+    up.communicate(timeout=SECONDS)
+    code, said = desk.recast(*hint(said, "run"))
+    assert code == 0, said
+    assert desk.json("status", "two, at most")["states"]["succeeded"] == 2
+    assert len(bill(desk)) == paid + 1
+
+
+@pytest.mark.long
+def test_a_limit_that_is_spent_is_raised_by_either_hint(desk: Desk) -> None:
+    code, said = desk.recast("run", desk.catalog(SWAP, SWAP, SWAP), "--max-cost", "0.03", "--name", "small change")
+    assert code == 3, said
+    by_run = hint(said, "run")
+    code, said = desk.recast("resume", "--batch", "small change")
+    assert code == 3, said
+    assert unsaid(said, "0.02 USD", "0.03 USD", "0.06 USD") == []
+    by_resume = hint(said, "resume")
+    assert by_resume == ["resume", "--batch", "small change", "--max-cost", "0.06"]
+    code, said = desk.recast(*by_resume)
+    assert code == 0, said
+    assert hint(said, "up") == ["up"]
+    code, said = desk.recast(*by_run)
+    assert code == 0, said
+    assert desk.json("status", "small change")["states"]["succeeded"] == 3
+    assert len(bill(desk)) == 3
+
+
+@pytest.mark.long
+def test_two_folders_of_one_name_stay_apart_and_one_that_moved_pays_for_what_changed(desk: Desk) -> None:
+    for client, picture in (("a", "astronaut.png"), ("b", "together.jpg")):
+        folder = desk.folder / f"client {client}" / "Shoot [1]"
+        folder.mkdir(parents=True)
+        shutil.copy(PORTRAITS / picture, folder / f"IMG_1{Path(picture).suffix}")
+    shutil.copy(PORTRAITS / "grace_hopper.jpg", desk.folder / "client a" / "face.jpg")
+    shutil.copy(PORTRAITS / "together.jpg", desk.folder / "client a" / "Shoot [1]" / "IMG_2.jpg")
+    shared = ("--source", "client a/face.jpg", "--provider", "zhiqite")
+    assert desk.recast("run", "client a/Shoot [1]", *shared)[0] == 0
+
+    code, said = desk.recast("run", "client b/Shoot [1]", *shared)
+    assert code == 3, said
+    assert unsaid(said, desk.folder / "client a" / "Shoot [1]", desk.folder / "client b" / "Shoot [1]", "--moved") == []
+    apart = hints(said)[0]
+    assert apart[apart.index("--name") + 1] != "Shoot [1]"
+    assert desk.recast(*apart)[0] == 0
+
+    # Moved as a whole, with one picture changed: it is asked about, and only that one is paid for.
+    (desk.folder / "client a").rename(desk.folder / "client a, done")
+    shutil.copy(PORTRAITS / "astronaut.png", desk.folder / "client a, done" / "Shoot [1]" / "IMG_2.jpg")
+    moved = ("run", "client a, done/Shoot [1]", "--source", "client a, done/face.jpg", "--provider", "zhiqite")
+    code, said = desk.recast(*moved)
+    assert code == 3, said
+    (onward,) = [words for words in hints(said) if "--moved" in words]
+    code, said = desk.recast(*onward)
+    assert code == 0, said
+    assert len(bill(desk)) == 2 + 1 + 1
