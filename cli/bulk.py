@@ -21,7 +21,7 @@ from recast.money import Money, plain
 from reports.batch import BatchReport, find, spent_limit
 from workers.config.accounts import Account, AccountsError
 from workers.config.units import duration
-from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
@@ -88,7 +88,8 @@ def retry(
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
         free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
-        impact = Impact(ids, at_most_of(runtime, ids), free=free, instead=selection.hint("redownload"))
+        instead = hint("redownload", *selection.words, **selection.options)
+        impact = Impact(ids, at_most_of(runtime, ids), free=free, instead=instead)
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.retry(runtime, ids), {}),

@@ -10,7 +10,6 @@ import typer
 
 from cli.parameters import shared
 from models.states import JobState, Reason
-from recast.hints import hint
 from reports.batch import find
 from reports.job import job_id_of
 from workers.config.units import duration
@@ -40,12 +39,13 @@ class JobSelection:
             return self.which
         return Filter(ids=[runtime.db(job_id_of, word) for word in self.words], **self.which.named)
 
-    def hint(self, command: str) -> str:
-        """A hint to `command` for the same jobs, whatever their state."""
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that select the same jobs, whatever their state, for a hint beside the words."""
         options = {name: value for name, value in self.which.named.items() if name not in ("states", "ids")}
         # Ages were read as seconds.
         given = {name: f"{value:g}s" if isinstance(value, float) else value for name, value in options.items()}
-        return hint(command, *self.words, **given, all=self.everything)
+        return {**given, "all": self.everything}
 
     def named(self) -> JobSelection:
         """Itself, if it names anything, so that a slip does not change every job.

@@ -27,7 +27,7 @@ from tests.unit.documents import DOCUMENTS, tables_of, text_of
 from tests.unit.test_layers import ROOMS
 from tests.words import unsaid
 from workers.config import accounts, settings
-from workers.engine import outcomes
+from workers.engine import locate_outcomes
 from workers.jobs import transitions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -197,7 +197,7 @@ def test_compose_and_the_example_of_its_settings_agree() -> None:
 def test_compose_stops_a_worker_later_than_its_submissions() -> None:
     grace = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
     submit_timeout = accounts.Account.model_fields["submit_timeout"].default
-    assert grace >= outcomes.WRITE_SECONDS + submit_timeout + outcomes.JUDGE_MARGIN_SECONDS
+    assert grace >= locate_outcomes.WRITE_SECONDS + submit_timeout + locate_outcomes.JUDGE_MARGIN_SECONDS
 
 
 def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:

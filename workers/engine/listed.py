@@ -10,6 +10,7 @@ import structlog
 
 from providers.protocol import NotSentError, Provider, UnclearError
 from providers.spec import Operation
+from recast.hints import hint
 from workers.config.accounts import Account
 from workers.engine.runtime import Runtime
 from workers.http.exchange import clock
@@ -52,7 +53,7 @@ async def check_listed(
         nearest = min(known.values, key=lambda other: abs(other - value))
         raise UnlistedError(
             f"options.{operation.listed}: {value} is not in the list of {account.provider}; the nearest is {nearest}; "
-            f"`recast accounts templates {account.name}` shows all"
+            f"{hint('accounts templates', account.name)} shows all"
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from recast.hints import hint
 from workers.cache import Cache
 from workers.config.settings import Settings
 from workers.http.client import HttpClient
@@ -137,7 +138,7 @@ class OwnWeb:
         at = "" if self._tried_at == self._public else f", tried at {self._tried_at}"
         return OwnWebError(
             f"our own web does not give out the pictures (RECAST_PUBLIC_URL {self._public}{at}): {error}; "
-            "start `recast web`, or correct the address"
+            f"start {hint('web')}, or correct the address"
         )
 
 

@@ -37,14 +37,10 @@ from typing import Any
 
 from models.states import ACCOUNT_REASONS, REJECTING_REASONS, AttemptState, Closure, JobState, Reason
 from providers.outcomes import (
-    Absent,
     Accepted,
     Done,
     Failed,
-    Found,
-    LocateOutcome,
     NotSent,
-    NotYetKnown,
     Pending,
     PollOutcome,
     Refused,
@@ -53,69 +49,17 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.spec import Operation
-from workers.accounts import admission
 from workers.accounts.latency import LATE_LOOKS, next_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
 from workers.config.settings import Tries
 from workers.engine.due import Due
-from workers.engine.saving import Postponed, Stored
+from workers.engine.effects import Effects, Evidence, Trouble, held_back
+from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS
 from workers.jobs.moves import AttemptMove, JobMove
 
 AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; longer faults seldom end by themselves
-WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of its commit, or never
-JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission
-LOCATE_FIRST_SECONDS = 2.0
-ABSENCES_THAT_COUNT = 2
 ANOTHER_LOOK_SECONDS = 30.0  # after the first look past a deadline got no answer; a short fault has passed by then
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why an account stops: for `seconds`, for a back-off (None), or until the reason is gone (`lasting`)."""
-
-    reason: Closure
-    note: str
-    seconds: float | None = None
-    lasting: bool = False
-    #: The longest back-off.
-    longest: float = admission.PAUSE_CAP_SECONDS
-    #: When the submission went out that met it; None where it met none.
-    sent_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the answer to one submission says of the account, for `workers.engine.streaks`."""
-
-    job_id: str
-    reference: uuid.UUID
-    sent_at: datetime
-    #: What was refused in unknown words, or answered as a wrong key is; "" for a submission that was taken.
-    kind: str = ""
-    note: str = ""
-    #: Whether a wrong key is answered so.
-    as_of_a_wrong_key: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """Everything one outcome changes."""
-
-    attempt: AttemptMove | None = None
-    job: JobMove | None = None
-    release: bool = False
-    trouble: Trouble | None = None
-    #: What a submission's answer says of the account.
-    evidence: Evidence | None = None
-    #: Handles of uploads that the provider no longer knows, it seems: the next job uploads anew.
-    forgotten: tuple[str, ...] = ()
-    #: Seconds for which the account's provider is not to be polled.
-    hold: float = 0.0
-    #: Pictures of the job that were stored.
-    stored: tuple[Stored, ...] = ()
-    #: That the job is not saved yet.
-    postponed: Postponed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +178,15 @@ def _unsuccessful(
     job_id: str, number: int, reason: Reason, message: str, again: bool, paid_limit: int | None
 ) -> JobMove:
     if reason in REJECTING_REASONS:
-        return JobMove(job_id, JobState.REJECTED, reason, message, _SENT_OR_HELD)
+        return JobMove(job_id, JobState.REJECTED, reason, message, _OPEN)
     if again:
         wait = AGAIN.delay(number - 1)
         return JobMove(job_id, JobState.QUEUED, reason, message, _IN_WORK, wait=wait, paid_limit=paid_limit)
-    return JobMove(job_id, JobState.FAILED, reason, message, _SENT_OR_HELD)
+    return JobMove(job_id, JobState.FAILED, reason, message, _OPEN)
 
 
 _IN_WORK = frozenset({JobState.RUNNING})
-_SENT_OR_HELD = frozenset({JobState.RUNNING, JobState.HELD})
+_OPEN = frozenset({JobState.RUNNING, JobState.HELD})
 
 
 def _done(
@@ -282,17 +226,7 @@ def after_poll(
 ) -> Effects:
     """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
     effects = _after_poll(due, operation, account, outcome, interval=interval, tries=tries)
-    return _held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
-
-
-def _held_back(effects: Effects, account: Account, outcome: Unanswered | NotYetKnown) -> Effects:
-    """A provider that wants fewer requests means the account's, and not one job's."""
-    wait = outcome.retry_after
-    if outcome.throttled:
-        trouble = Trouble(Closure.THROTTLED, outcome.message, wait)
-        return replace(effects, hold=admission.THROTTLE.first if wait is None else wait, trouble=trouble)
-    # Past the deadline there is nothing left to ask for.
-    return effects if wait is None else replace(effects, hold=min(wait, account.deadline))
+    return held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
 
 
 def _after_poll(
@@ -356,61 +290,3 @@ def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> E
 
 
 _LATE = frozenset({AttemptState.RUNNING, AttemptState.EXPIRED})
-
-
-def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:
-    """What a search for an unclear submission changes; `provable`: a search or a callback may still find it."""
-    effects = _after_locate(due, account, outcome, provable=provable, tries=tries)
-    return _held_back(effects, account, outcome) if isinstance(outcome, NotYetKnown) else effects
-
-
-def _after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:
-    if isinstance(outcome, Found):
-        return Effects(
-            AttemptMove(
-                due.id, AttemptState.RUNNING, _UNKNOWN, handle=outcome.handle, accepted=True, polled=True,
-                poll_in=account.poll_every, requested_at=due.requested_at,
-            ),
-            JobMove(due.job_id, JobState.RUNNING, expected=frozenset({JobState.HELD})),
-        )  # fmt: skip
-    judged = due.age > WRITE_SECONDS + account.submit_timeout + JUDGE_MARGIN_SECONDS
-    absent = isinstance(outcome, Absent) and judged
-    if absent and due.absences + 1 >= ABSENCES_THAT_COUNT:
-        note = "the provider never received it"
-        return Effects(
-            AttemptMove(due.id, AttemptState.NOT_SENT, _UNKNOWN, Reason.LOST, note, absent=True),
-            JobMove(due.job_id, JobState.QUEUED, Reason.LOST, note, _OPEN),
-            release=True,
-        )
-    message = outcome.message if isinstance(outcome, NotYetKnown) else "the provider does not know the submission (yet)"
-    if provable and due.left > 0:
-        pace = max(account.poll_every, LOCATE_FIRST_SECONDS)
-        wait = next_look(due.polls, interval=pace, poll_every=pace, left=due.left)
-        return Effects(
-            AttemptMove(
-                due.id, AttemptState.UNKNOWN, _UNKNOWN, error=message, poll_in=wait, polled=True, absent=absent,
-                requested_at=due.requested_at,
-            )
-        )  # fmt: skip
-    return _unlocatable(due, account, message, tries)
-
-
-_UNKNOWN = frozenset({AttemptState.UNKNOWN})
-_OPEN = frozenset({JobState.RUNNING, JobState.HELD})
-
-
-def _unlocatable(due: Due, account: Account, message: str, tries: Tries) -> Effects:
-    if account.on_unknown == "resubmit":
-        note = f"{message}; submitted again (on_unknown = resubmit); it may be charged twice"
-        return Effects(
-            AttemptMove(due.id, AttemptState.EXPIRED, _UNKNOWN, Reason.UNCLEAR_SUBMIT, note, polled=True),
-            JobMove(due.job_id, JobState.QUEUED, Reason.UNCLEAR_SUBMIT, note, _IN_WORK, paid_limit=tries.paid),
-        )
-    held = "it is not known whether the provider accepted the job, and its API has no search; a person has to decide"
-    # The in-flight place is kept until the deadline: if the provider accepted it, it is working on it.
-    state = AttemptState.UNKNOWN if due.left > 0 else AttemptState.EXPIRED
-    attempt = AttemptMove(
-        due.id, state, _UNKNOWN, Reason.UNCLEAR_SUBMIT, message, polled=True,
-        poll_in=due.left if due.left > 0 else None, requested_at=due.requested_at,
-    )  # fmt: skip
-    return Effects(attempt, JobMove(due.job_id, JobState.HELD, Reason.UNCLEAR_SUBMIT, held, _IN_WORK))

@@ -23,9 +23,11 @@ from workers.engine import look_ups, provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.blame import blames_input, judged, with_links
 from workers.engine.due import DUE, Due
+from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
+from workers.engine.locate_outcomes import after_locate
 from workers.engine.notify import notify
-from workers.engine.outcomes import Effects, after_locate, after_poll
+from workers.engine.outcomes import after_poll
 from workers.engine.record import Recorded, record
 from workers.engine.recost import recosted
 from workers.engine.runtime import Runtime

@@ -21,9 +21,9 @@ from workers.config.accounts import Account
 from workers.engine.begin import Ready
 from workers.engine.blame import gives_links
 from workers.engine.claims import Claim
+from workers.engine.effects import Trouble
 from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.looks import OwnWebError, insisted
-from workers.engine.outcomes import Trouble
 from workers.engine.runtime import Runtime
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError

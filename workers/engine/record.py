@@ -15,7 +15,7 @@ from models.states import ANNOUNCED_JOB_STATES, OPEN_ATTEMPT_STATES, AttemptStat
 from workers.accounts import admission, budget
 from workers.commit_log import on_commit
 from workers.engine import saving, streaks
-from workers.engine.outcomes import Effects, Trouble
+from workers.engine.effects import Effects, Trouble
 from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 from workers.jobs.transitions import move_attempts, move_jobs
 

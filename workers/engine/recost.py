@@ -11,7 +11,7 @@ import structlog
 
 from providers.spec import Operation
 from workers.config.accounts import Account
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 
 log = structlog.get_logger()
 

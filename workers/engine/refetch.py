@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from models.states import AttemptState, JobState, Reason
 from workers.backoff import Backoff
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 from workers.engine.saving import Saving
 from workers.jobs.moves import AttemptMove, JobMove
 

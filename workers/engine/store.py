@@ -21,9 +21,9 @@ from workers.accounts import admission
 from workers.backoff import Backoff
 from workers.config.accounts import AccountsError
 from workers.engine.batch_writer import BatchWriter
+from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
 from workers.engine.notify import notify
-from workers.engine.outcomes import Effects
 from workers.engine.record import Recorded, record
 from workers.engine.refetch import asked_anew, not_obtained
 from workers.engine.runtime import Runtime

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from models.states import AttemptState, Closure, JobState, Reason
 from workers.config.accounts import Account
-from workers.engine.outcomes import Effects, Evidence, Trouble
+from workers.engine.effects import Effects, Evidence, Trouble
 from workers.http.redaction import secrets_of
 from workers.jobs.moves import AttemptMove, JobMove
 

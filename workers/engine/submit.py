@@ -23,9 +23,11 @@ from workers.config.accounts import Account, ahead_of
 from workers.engine import begin, claims, provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.blame import blames_input, judged
+from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
+from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS
 from workers.engine.notify import notify
-from workers.engine.outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS, Effects, Sent, after_submit
+from workers.engine.outcomes import Sent, after_submit
 from workers.engine.prepare import Prepared, Unready, prepare
 from workers.engine.record import Recorded, hold_polls, record, recorded, settle_admission
 from workers.engine.recost import recosted

@@ -17,7 +17,7 @@ from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from workers.accounts import admission
 from workers.config.accounts import Account, ahead_of
 from workers.engine import claims, leases, saving
-from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake

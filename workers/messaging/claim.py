@@ -71,7 +71,7 @@ def claim(database: Database, *, take: bool = False) -> None:
         raise SharedBrokerError(
             f"RECAST_BROKER_URL: the broker belongs to the deployment {theirs}, and the database to {ours}; each would"
             " take the other's jobs. Give each deployment a broker or a database number of its own, such as"
-            " redis://HOST:6379/1. If the other one is gone for good, run `recast db take-broker`"
+            f" redis://HOST:6379/1. If the other one is gone for good, run {hint('db take-broker')}"
         )
 
 

@@ -25,8 +25,9 @@ from workers.config.accounts import Account
 from workers.config.settings import Tries
 from workers.engine import begin, claims, look_ups, provider_calls
 from workers.engine.due import DUE, Due
+from workers.engine.locate_outcomes import WRITE_SECONDS
 from workers.engine.notify import notify
-from workers.engine.outcomes import WRITE_SECONDS, Sent, after_poll, after_submit
+from workers.engine.outcomes import Sent, after_poll, after_submit
 from workers.engine.prepare import Prepared, prepare
 from workers.engine.record import Recorded, record
 from workers.engine.recost import recosted

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from models.fragments import quoted
 from models.states import AttemptState, JobState, Reason
 from workers.accounts import admission
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 from workers.engine.record import Recorded, record
 from workers.jobs.filters import EVERY, JOBS, LAST, Filter, Filtered
 from workers.jobs.moves import AttemptMove, JobMove

@@ -30,7 +30,7 @@ from models.fragments import last_attempt, seconds_from_now
 from models.states import AttemptState, JobState, Reason
 from workers.commit_log import on_commit
 from workers.config.accounts import Account
-from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.jobs.lanes import PARKED, lane_operation
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs

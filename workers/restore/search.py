@@ -21,8 +21,8 @@ from workers.backoff import Backoff
 from workers.engine import provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.in_flight import InFlight
+from workers.engine.locate_outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
 from workers.engine.notify import notify
-from workers.engine.outcomes import ABSENCES_THAT_COUNT, LOCATE_FIRST_SECONDS
 from workers.engine.record import Recorded, recorded
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice

@@ -14,7 +14,8 @@ from tests.words import unsaid
 from workers.accounts.budget import seconds_left
 from workers.config.settings import Tries
 from workers.engine import begin, claims
-from workers.engine.outcomes import Effects, Sent, after_submit
+from workers.engine.effects import Effects
+from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import record
 from workers.jobs.transitions import move_jobs
 

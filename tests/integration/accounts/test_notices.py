@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from models.states import AttemptState, Closure, JobState, Reason
 from workers.accounts import admission
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 from workers.engine.record import record
 from workers.jobs.moves import AttemptMove, JobMove
 

@@ -35,7 +35,7 @@ from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.config.settings import Settings
 from workers.engine import begin, claims, saving
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 from workers.engine.record import record
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter

@@ -13,7 +13,8 @@ from providers.outcomes import Accepted, Failed, Refused, SubmitOutcome, Unclear
 from tests.words import unsaid
 from workers.accounts import admission
 from workers.config.settings import Tries
-from workers.engine.outcomes import Effects, Sent, after_submit
+from workers.engine.effects import Effects
+from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import record
 from workers.engine.streaks import JOBS_IN_A_ROW
 from workers.jobs.moves import AttemptMove, JobMove

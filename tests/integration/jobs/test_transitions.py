@@ -15,7 +15,8 @@ from providers.outcomes import Accepted, Done, NotSent, Output, Refused, SubmitO
 from workers.accounts import admission
 from workers.accounts.admission import OUTAGE, THROTTLE
 from workers.config.settings import Tries
-from workers.engine.outcomes import Effects, Sent, after_submit
+from workers.engine.effects import Effects
+from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import Recorded, record
 from workers.jobs.moves import AttemptMove, JobMove
 from workers.jobs.transitions import MAX_ERROR_CHARS, MAX_RAW_BYTES, move_attempts, move_jobs

@@ -11,7 +11,7 @@ from models.states import Closure
 from tests.words import unsaid
 from workers.accounts import admission
 from workers.engine import leases
-from workers.engine.outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.maintenance.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli import impact
 from cli.filters import JobSelection, takes_selection
 from models.states import JobState
+from recast.hints import hint
 from tests.words import names
 from workers.config.settings import Settings
 from workers.jobs.filters import Filter
@@ -61,7 +62,7 @@ def test_words_and_options_make_a_selection() -> None:
 )
 def test_a_selection_can_be_typed_again(arguments: tuple[str, ...]) -> None:
     selection = meant(*arguments)[0]
-    _, command, *typed = shlex.split(selection.hint("redownload").strip("`"))
+    _, command, *typed = shlex.split(hint("redownload", *selection.words, **selection.options).strip("`"))
     assert command == "redownload"
     again = meant(*typed)[0]
     assert (again.words, again.everything) == (selection.words, selection.everything)

@@ -69,7 +69,7 @@ def calls() -> Iterator[tuple[str, str, list[str], dict[str, Any]]]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hint":
                 command = ast.literal_eval(node.args[0])
                 words = ["7" for _ in node.args[1:]]
-                options = {str(each.arg): placeholder(command, str(each.arg)) for each in node.keywords}
+                options = {str(each.arg): placeholder(command, str(each.arg)) for each in node.keywords if each.arg}
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", command, words, options
 
 

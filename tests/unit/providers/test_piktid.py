@@ -146,22 +146,6 @@ def test_an_attempt_with_an_error_of_its_image_was_taken() -> None:
     assert isinstance(run(PIKTID_SWAP.build(http).locate(attempts(1)[0])), Found)
 
 
-def test_a_result_that_is_asked_for_anew_is_looked_up_at_once() -> None:
-    young = attempts(3, age=5.0)
-    anew = replace(young[1], finished=True)
-
-    def answer(request: Request) -> Reply:
-        if request.url.path.endswith("/history"):
-            assert json.loads(request.content)["id_image"] == "img1"
-            return reply(200, {"history": ["https://p.example/again.png"]})
-        return inbox()
-
-    outcomes = run(PIKTID_SWAP.build(ScriptedHttp(answer)).poll([young[0], anew, young[2]]))
-    found = outcomes[anew.reference]
-    assert isinstance(found, Done)
-    assert found.outputs[0].url == "https://p.example/again.png"
-
-
 def test_an_attempt_is_matched_by_what_was_written_down_before_the_send() -> None:
     """The answer of the submission was lost, but the event came."""
     order = PIKTID_SWAP.order(face=2)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -83,6 +83,15 @@ def looked_up(
 def test_what_is_late(item: Due, outcome: PollOutcome, late: bool) -> None:
     assert look_ups.is_late(cast("Provider", History()), item, outcome) is late
     assert not look_ups.is_late(cast("Provider", History(look_up_after=math.inf)), item, outcome)
+
+
+def test_a_result_that_is_asked_for_anew_is_looked_up_first_however_young_it_is() -> None:
+    young, anew = due(age=5.0), replace(due(age=5.0), refetches=1)
+    provider = cast("Provider", History())
+    assert not look_ups.is_late(provider, young, Pending())
+    assert look_ups.is_late(provider, anew, Pending())
+    late = [due(age=100.0) for _ in range(PER_READ)]
+    assert look_ups.chosen([*late, anew])[0] is anew
 
 
 def test_all_past_their_deadlines_are_looked_up_first_and_some_of_the_others() -> None:

@@ -51,18 +51,9 @@ from workers.config.accounts import parse
 from workers.config.settings import Tries
 from workers.engine import outcomes
 from workers.engine.due import Due
-from workers.engine.outcomes import (
-    ABSENCES_THAT_COUNT,
-    AGAIN,
-    ANOTHER_LOOK_SECONDS,
-    JUDGE_MARGIN_SECONDS,
-    WRITE_SECONDS,
-    Effects,
-    Sent,
-    after_locate,
-    after_poll,
-    after_submit,
-)
+from workers.engine.effects import Effects
+from workers.engine.locate_outcomes import ABSENCES_THAT_COUNT, JUDGE_MARGIN_SECONDS, WRITE_SECONDS, after_locate
+from workers.engine.outcomes import AGAIN, ANOTHER_LOOK_SECONDS, Sent, after_poll, after_submit
 from workers.jobs.moves import AttemptMove
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)

@@ -11,7 +11,7 @@ from models.states import AttemptState
 from providers import operation
 from tests.words import unsaid
 from workers.config.accounts import Account, parse
-from workers.engine.outcomes import Effects
+from workers.engine.effects import Effects
 from workers.engine.recost import recosted
 from workers.jobs.moves import AttemptMove
 
