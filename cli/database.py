@@ -45,12 +45,12 @@ def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
 
 
 @db.command("take-broker")
-def take_broker() -> None:
+def take_broker(*, sandbox: SandboxOption = False) -> None:
     """Let this database's deployment have the broker, whose former deployment is gone for good.
 
     The messages in the broker stay. Those of jobs that this database does not know do nothing.
     """
-    with open_deployment(sandbox=False) as runtime:
+    with open_deployment(sandbox=sandbox) as runtime:
         claim(runtime, take=True)
     say("the broker belongs to this deployment now")
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.transactions import Database
+from recast.hints import hint
 from workers.config.settings import SettingsError
 from workers.failures import describe
 from workers.messaging.app import app
