@@ -26,7 +26,7 @@ from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
 
 FETCHES = 8  # input pictures fetched at the same time for the gallery
-POOL_SIZE = 5  # database connections: each request here holds one for milliseconds
+CONNECTIONS = 10  # to the database, at most: each request here holds one for milliseconds
 
 
 def build(chosen: Settings | None = None) -> Starlette:
@@ -39,7 +39,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     configured = chosen or settings()
     if configured.database_url is None:
         raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
-    database = Database(configured.database_url, POOL_SIZE)
+    database = Database(configured.database_url, min(CONNECTIONS, configured.database_connections))
     storage = Storage(configured.storage)
     media = Media(MediaSigner(configured), storage)
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.

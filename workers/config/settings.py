@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from recast import address
 from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import trimmed, unseen
@@ -50,9 +51,15 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = None
+    #: Where `recast db upgrade` runs, if not at `DATABASE_URL`: the server itself, where that one is a pooler.
+    migration_database_url: str | None = None
+    #: The most connections of one process to the database.
+    database_connections: int = Field(default=24, ge=4, le=500)
     broker_url: str | None = None
     #: Where results of tasks wait for `.get()`; the broker unless set.
     result_url: str | None = None
+    #: What every key in the broker and the result store begins with.
+    key_prefix: str = ""
     #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
     accounts_file: Path = Path("accounts.toml")
@@ -150,16 +157,27 @@ class Settings(BaseSettings):
             Guard(str(host) for host in value)
         return value
 
-    @field_validator("database_url", "broker_url", "result_url", mode="after")
+    @field_validator("database_url", "migration_database_url", mode="after")
     @classmethod
-    def _is_readable(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # The value is not repeated: it holds a password.
-        try:
-            scheme = urlsplit(value).scheme if value else ""
-        except ValueError:
-            raise ValueError("is not a valid URL") from None
-        if value and info.field_name == "database_url" and not scheme.startswith("postgres"):
-            raise ValueError("must begin with postgresql://")
+    def _is_a_database(cls, value: str | None) -> str | None:
+        if value:
+            from models.address import conninfo  # noqa: PLC0415 - producers read settings too, and load no driver
+
+            conninfo(value)
+        return value
+
+    @field_validator("broker_url", "result_url", mode="after")
+    @classmethod
+    def _is_a_broker(cls, value: str | None) -> str | None:
+        if value:
+            address.parse(value)
+        return value
+
+    @field_validator("key_prefix")
+    @classmethod
+    def _key_prefix_is_plain(cls, value: str) -> str:
+        if not address.PREFIX.fullmatch(value):
+            raise ValueError(address.PREFIX_RULE)
         return value
 
     @field_validator("public_url", "public_url_check")
@@ -189,6 +207,11 @@ class Settings(BaseSettings):
                 f"{longest:g} s, and one that outlives the timeout is delivered twice; allowed: {2 * longest:g} or more"
             )
         return self
+
+    @property
+    def migrating_url(self) -> str | None:
+        """The database as migrations reach it."""
+        return self.migration_database_url or self.database_url
 
     @property
     def tries(self) -> Tries:

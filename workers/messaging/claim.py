@@ -22,6 +22,7 @@ from recast.hints import hint
 from workers.config.settings import SettingsError
 from workers.failures import describe
 from workers.messaging.app import app
+from workers.messaging.broker import repair
 
 #: The key in the broker. Producers and other software do not use it.
 KEY = "recast.deployment"
@@ -56,6 +57,7 @@ def claim(database: Database, *, take: bool = False) -> None:
     ours = _known.get(database)
     if ours is None:
         ours = _known[database] = str(database.db(deployment_id))
+    repair()
     with app.connection_for_write() as connection:
         client: Redis | None = getattr(connection.default_channel, "client", None)
         if client is None:
