@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -83,11 +84,12 @@ def wait_until_answering(client: Redis) -> None:
 
 
 @contextmanager
-def pgbouncer(folder: Path, mode: str, user: str, password: str, port: int, database: str) -> Iterator[str]:
+def pgbouncer(mode: str, user: str, password: str, port: int, database: str) -> Iterator[str]:
     """A PgBouncer before the server at `port`; yields the address of `database` through it."""
     server = program("pgbouncer")
-    folder.mkdir(parents=True, exist_ok=True)
     listen = free_port()
+    # Not in the test's folder, which only its owner may enter.
+    folder = Path(tempfile.mkdtemp(prefix="recast-pgbouncer-"))
     (folder / "users.txt").write_text(f'"{user}" "{password}"\n')
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={LOOPBACK} port={port}\n"
@@ -97,9 +99,14 @@ def pgbouncer(folder: Path, mode: str, user: str, password: str, port: int, data
     )
     for path in (folder, *folder.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    with running_program([server, str(folder / "pgbouncer.ini")], folder / "log.txt", unprivileged=True):
-        wait_for(lambda: _listens(listen), message="PgBouncer listens")
-        yield f"postgresql://{user}:{password}@{LOOPBACK}:{listen}/{database}"
+    try:
+        command = [server, str(folder / "pgbouncer.ini")]
+        with running_program(command, folder / "log.txt", unprivileged=True) as process:
+            wait_for(lambda: _listens(listen) or process.poll() is not None, message="PgBouncer listens")
+            assert process.poll() is None, (folder / "log.txt").read_text()
+            yield f"postgresql://{user}:{password}@{LOOPBACK}:{listen}/{database}"
+    finally:
+        shutil.rmtree(folder)
 
 
 def _listens(port: int) -> bool:

@@ -59,8 +59,8 @@ def recast(stack: Stack, *arguments: str, code: int = 0) -> str:
 def write_catalog(stack: Stack) -> Path:
     path = stack.home / "catalog.csv"
     source, target = PORTRAITS / "astronaut.png", PORTRAITS / "grace_hopper.jpg"
-    rows = [f"k{number},{source},{target},zhiqite" for number in range(ROWS)]
-    path.write_text("\n".join(["key,source,target,provider", *rows, ""]))
+    rows = [f"k{number},swap,{source},{target},zhiqite" for number in range(ROWS)]
+    path.write_text("\n".join(["key,kind,source,target,provider", *rows, ""]))
     return path
 
 

@@ -90,11 +90,9 @@ def pooled(mode: str) -> Way:
     """PgBouncer before the database, in `mode`."""
 
     @contextmanager
-    def way(folder: Path, database: str) -> Iterator[Settings]:
+    def way(_: Path, database: str) -> Iterator[Settings]:
         url = make_url(database)
-        with pgbouncer(
-            folder, mode, str(url.username), str(url.password), int(url.port or 0), str(url.database)
-        ) as through:
+        with pgbouncer(mode, str(url.username), str(url.password), int(url.port or 0), str(url.database)) as through:
             yield {"RECAST_DATABASE_URL": through}
 
     return way
