@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from tests.servers.programs import free_port, redis_server, wait_until_answering
-from tests.servers.ways import LOOPBACK, PASSWORD, WAYS
+from tests.servers.programs import LOOPBACK, free_port, redis_server, wait_until_answering
+from tests.servers.ways import PASSWORD, WAYS
 from workers.config.settings import read
 from workers.messaging.app import configuration
 from workers.messaging.broker import UNREADABLE, repair
