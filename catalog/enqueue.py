@@ -31,7 +31,7 @@ from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere
 from models.connection import be_patient
-from models.fragments import columns, taken_from, unclaimed
+from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING, PINS, ROLES
 from models.states import JobState
 from workers.engine.runtime import Runtime
@@ -145,7 +145,7 @@ _BEGIN_ANEW = text(f"""
     ), begun AS (
         UPDATE jobs SET
             {taken_from("s", (*ASKED, "lane"))},
-            state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, input_tries = 0,
+            state = 'queued', reason = NULL, error = NULL, {UNCLAIMS}, not_before = NULL, input_tries = 0,
             started_at = NULL, finished_at = NULL,
             priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
             version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,

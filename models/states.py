@@ -51,6 +51,7 @@ class Reason(StrEnum):
 
     BAD_INPUT = "bad_input"
     INPUT_UNAVAILABLE = "input_unavailable"
+    WORKER_LOST = "worker_lost"
     NO_FACE = "no_face"
     CONTENT = "content"
     PROVIDER_ERROR = "provider_error"

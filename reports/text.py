@@ -12,6 +12,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 #: Why a job or an attempt ended as it did.
 REASONS: Mapping[str, str] = {
     Reason.BAD_INPUT: "the picture or an option is not valid",
+    Reason.WORKER_LOST: "the workers that took it ended each time before they were done with it",
     Reason.INPUT_UNAVAILABLE: "an input picture could not be read, or not reached by the provider",
     Reason.NO_FACE: "no usable face in the picture",
     Reason.CONTENT: "rejected by the provider's content rules",

@@ -22,6 +22,7 @@ from workers.engine.begin import Ready
 from workers.engine.blame import gives_links
 from workers.engine.claims import Claim
 from workers.engine.effects import Trouble
+from workers.engine.leases import MAX_LAPSES
 from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.looks import OwnWebError, insisted
 from workers.engine.runtime import Runtime
@@ -110,6 +111,9 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
     if claim.expired:
         message = "the job expired before it could be sent"
         return Unready(JobMove(claim.job_id, JobState.CANCELED, Reason.EXPIRED, message, _QUEUED))
+    if claim.lapses >= MAX_LAPSES:
+        message = f"{claim.lapses} workers in a row ended while they prepared its pictures; nothing was sent"
+        return Unready(JobMove(claim.job_id, JobState.FAILED, Reason.WORKER_LOST, message, _QUEUED))
     try:
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:

@@ -23,6 +23,7 @@ from workers.config.accounts import AccountsError
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
+from workers.engine.leases import MAX_LAPSES
 from workers.engine.notify import notify
 from workers.engine.record import Recorded, record
 from workers.engine.refetch import asked_anew, not_obtained
@@ -73,6 +74,8 @@ class StorePump:
         self.name = store_pump(number)
         self._runtime = runtime
         self._number = number
+        #: Of the jobs in hand, the one that a worker did not survive: it is the only one of its kind at a time.
+        self._risky: set[str] = set()
 
     async def run(self, turn: Slice) -> None:
         """Save until the slice is over or nothing waits."""
@@ -81,12 +84,13 @@ class StorePump:
             _write,
             after=self._after,
             fallback=_write_fallback,
-            done=lambda item: turn.in_hand.discard(item.saving.job_id),
+            done=lambda item: self._done(turn, item),
         )
         async with writer, InFlight(DOWNLOADS) as calls:
             while not turn.over:
-                claimed = await turn.db(claim, calls.free) if calls.free else []
+                claimed = await turn.db(claim, calls.free, risky=not self._risky) if calls.free else []
                 turn.in_hand.update(saving.job_id for saving in claimed)
+                self._risky.update(saving.job_id for saving in claimed if saving.lapses)
                 for saving in claimed:
                     calls.start(self._save(saving, writer))
                 if len(claimed) == DOWNLOADS:
@@ -111,7 +115,15 @@ class StorePump:
         if self._number + 1 < self._runtime.settings.store_pumps:
             await awake(self._runtime, store_pump(self._number + 1))
 
+    def _done(self, turn: Slice, item: _Saved) -> None:
+        turn.in_hand.discard(item.saving.job_id)
+        self._risky.discard(item.saving.job_id)
+
     async def _save(self, saving: Saving, writer: BatchWriter[_Saved]) -> None:
+        if saving.lapses >= MAX_LAPSES:
+            message = f"{saving.lapses} workers in a row ended while they saved it"
+            writer.put(_Saved(saving, not_obtained(saving, Reason.WORKER_LOST, message)))
+            return
         try:
             stored = [await self._one(saving, index, output) for index, output in enumerate(saving.outputs)]
             log.debug("stored", job=saving.job_id, account=saving.account, pictures=len(stored))
