@@ -17,6 +17,8 @@ from workers.config.settings import Settings
 from workers.messaging.app import configuration
 from workers.schedules.cron import ON_TIME, CronSchedule, ScheduleError, due
 
+pytestmark = pytest.mark.heavy
+
 HOUR = timedelta(hours=1)
 WINDOW = timedelta(hours=30)
 
