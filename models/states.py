@@ -57,7 +57,6 @@ class Reason(StrEnum):
     PROVIDER_ERROR = "provider_error"
     TIMED_OUT = "timed_out"
     LOST = "lost"
-    BUDGET = "budget"
     AUTH = "auth"
     CREDIT = "credit"
     THROTTLED = "throttled"
@@ -66,8 +65,6 @@ class Reason(StrEnum):
     UNCLEAR_SUBMIT = "unclear_submit"
     CANCELED = "canceled"
     EXPIRED = "expired"
-    NO_ACCOUNT = "no_account"
-    PAUSED = "paused"
     RESTORED = "restored"
     SUPERSEDED = "superseded"
 

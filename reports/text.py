@@ -19,7 +19,6 @@ REASONS: Mapping[str, str] = {
     Reason.PROVIDER_ERROR: "the provider failed",
     Reason.TIMED_OUT: "no result before the deadline",
     Reason.LOST: "the result can no longer be fetched",
-    Reason.BUDGET: "the budget is spent",
     Reason.AUTH: "the provider rejects the credentials",
     Reason.CREDIT: "the account at the provider is out of credit",
     Reason.THROTTLED: "the provider asked us to slow down",
@@ -28,8 +27,6 @@ REASONS: Mapping[str, str] = {
     Reason.UNCLEAR_SUBMIT: "it is not known whether the provider accepted the job",
     Reason.CANCELED: "canceled",
     Reason.EXPIRED: "its deadline passed before it could be sent",
-    Reason.NO_ACCOUNT: "no account can accept it",
-    Reason.PAUSED: "paused",
     Reason.SUPERSEDED: "replaced by the schedule's next run",
     Reason.RESTORED: "it may have been sent after the restored backup was taken",
 }

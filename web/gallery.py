@@ -29,7 +29,7 @@ from recast.money import Money
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.job import input_uri, job_detail
-from reports.text import REASONS, duration, moment
+from reports.text import REASONS, duration, moment, paused
 from web import charts
 from web.access import Access, Handler
 from web.input_thumbnails import InputThumbnails, NoPictureError
@@ -72,7 +72,10 @@ class Gallery:
         )
         self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link, typed=typed)
         self._templates.filters.update(
-            money=lambda value: str(Money(Decimal(str(value)), currency)), duration=duration, moment=moment
+            money=lambda value: str(Money(Decimal(str(value)), currency)),
+            duration=duration,
+            moment=moment,
+            paused=paused,
         )
 
     def routes(self, access: Access) -> list[Route]:
