@@ -12,6 +12,7 @@ import typer
 
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from devstack.ports import LOOPBACK
+from workers import private
 from workers.config.accounts import Account, load, parse
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
@@ -37,7 +38,9 @@ def choose(*, sandbox: bool) -> Settings:
     """
     if not sandbox:
         return read()
-    home = read().home.absolute() / SANDBOX_HOME
+    outer = read().home.absolute()
+    private.close(outer)
+    home = outer / SANDBOX_HOME
     for name in OVERRIDDEN:
         os.environ.pop(f"RECAST_{name}", None)
     os.environ["RECAST_HOME"] = str(home)

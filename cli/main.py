@@ -33,6 +33,7 @@ from devstack.errors import ServerError
 from models.transactions import is_connection_trouble
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
+from workers import private
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.images.storage import StorageError
@@ -87,6 +88,7 @@ app.add_typer(db, name="db")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    private.begin()
     _log_to_standard_error()
     try:
         return app(args=arguments, standalone_mode=False) or ExitCode.OK

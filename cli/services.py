@@ -17,6 +17,8 @@ from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
+from sandbox.door import token_of
+from workers import private
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.heartbeat import file_of
@@ -63,7 +65,7 @@ def worker(
 def beat(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run the beat, which sends the sweeps. Running several is safe."""
     configure_logs(loglevel.number)
-    _needs_broker().home.mkdir(parents=True, exist_ok=True)
+    private.folder(_needs_broker().home)
     _celery("beat", "--pidfile=", f"--loglevel={loglevel.value}")
 
 
@@ -167,7 +169,9 @@ def _print_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> No
     if with_flower:
         say(f"  flower   http://{chosen.flower_address}:{chosen.flower_port}")
     if stack.sandbox_url is not None:
-        say(f"  sandbox  {stack.sandbox_url} (its bill: {stack.sandbox_url}/_sandbox/bill)")
+        token = token_of(chosen.home / SANDBOX_FOLDER)
+        say(f"  sandbox  {stack.sandbox_url}")
+        say(f"  its bill {stack.sandbox_url}/_sandbox/bill?token={token}")
         say(f"  producers connect with RECAST_HOME={chosen.home}; commands with --sandbox")
 
 

@@ -18,6 +18,7 @@ from web.app import build
 from web.connections import Connections, most_connections
 from web.front import Front
 from web.wire import Wire
+from workers import private
 from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
 from workers.observability.logs import LogLevel, configure_logs
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listener.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
     parser.add_argument("--loglevel", type=LogLevel, choices=LogLevel, default=LogLevel.INFO)
     given = parser.parse_args(arguments)
+    private.begin()
     configure_logs(given.loglevel.number)
     try:
         app = build()

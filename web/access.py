@@ -45,7 +45,7 @@ class Access:
     def __init__(self, auth: SecretStr, lane: Lane | None = None) -> None:
         self._expected = auth.get_secret_value().encode()
         self._lane = lane or Lane()
-        # Of those who have had the right password. A client with a pass still needs the password, and waits for no turn.
+        # Of clients that have had the right password: they still need it, and wait for no turn.
         key = hashlib.sha256(b"pass:" + self._expected).digest()
         self._pass = hmac.digest(key, b"recast", "sha256").hex()
 

@@ -36,6 +36,7 @@ MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is refused,
 BODY_SECONDS = 15.0  # for all of it, which fits in a few packets
 BODIES_KEPT = 16  # of one token: the provider's events, each repeated some times; further ones make the poll due, too
 LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
+SIGNING = ("webhook_secret",)  # the secrets of accounts that web needs: those that verify callbacks
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
 
 #: Zhiqite requires a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
@@ -169,7 +170,7 @@ class Verifiers:
         """
         with self._lock:
             if self._accounts is None:
-                self._accounts = load(self._path)
+                self._accounts = load(self._path, needed=SIGNING)
         account = self._accounts.get(name)
         if account is None:
             raise AccountsError(f"account {name!r} is not in {self._path}")

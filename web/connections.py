@@ -1,7 +1,7 @@
 """Connections to `recast web`: how many there may be, how long each may wait, and which make room for a new one.
 
-A client that connects and says nothing costs others nothing: when an address, or everybody together, has as many connections
-as it may, those that have waited the longest are dropped, and only then is a new one refused.
+A client that connects and says nothing costs others nothing: when an address, or everybody together, has as many
+connections as it may, those that have waited the longest are dropped, and only then is a new one refused.
 """
 
 from __future__ import annotations
