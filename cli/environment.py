@@ -36,11 +36,11 @@ def choose(*, sandbox: bool) -> Settings:
     Raises:
         SettingsError: a setting is wrong.
     """
+    chosen = read()
+    private.close(chosen.home)
     if not sandbox:
-        return read()
-    outer = read().home.absolute()
-    private.close(outer)
-    home = outer / SANDBOX_HOME
+        return chosen
+    home = chosen.home.absolute() / SANDBOX_HOME
     for name in OVERRIDDEN:
         os.environ.pop(f"RECAST_{name}", None)
     os.environ["RECAST_HOME"] = str(home)

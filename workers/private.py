@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 OTHERS = 0o077  # the permissions of everybody but the owner
+PASSABLE = 0o011  # of these, to pass through a folder to what is in it
 READABLE = 0o066  # of these, all but to pass through a folder, as a server that runs as another user has to
 
 log = structlog.get_logger()
@@ -64,14 +65,16 @@ def folder(path: Path) -> Path:
 
 
 def close(path: Path) -> None:
-    """Close a folder of ours, and the folders in it, that others may read; a line of the log says so.
+    """Close a folder of ours, and the folders in it, that others may read.
+
+    A line of the log says so, if others could come as far as this folder.
 
     Folders of other users, and those that everybody is meant to use, such as ``/tmp``, are left as they are.
     """
     found = [each for each in (path, *_folders_in(path)) if _is_open(each)]
     for each in found:
         each.chmod(stat.S_IMODE(each.stat().st_mode) & ~OTHERS)
-    if found:
+    if found and all(each.stat().st_mode & PASSABLE for each in path.absolute().parents):
         log.warning("folders_closed", folder=str(path), number=len(found), because="other users could read them")
 
 

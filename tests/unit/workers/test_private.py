@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,6 +27,14 @@ def _open_umask() -> Iterator[None]:
     yield
     os.umask(before)
     private.begin.cache_clear()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder to which all may come; pytest's are closed."""
+    with TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
 
 
 def mode(path: Path) -> int:
@@ -71,8 +80,8 @@ def test_a_written_file_replaces_an_open_one_and_a_part_that_was_left(tmp_path: 
 # --- Those of earlier versions ------------------------------------------------------------------------------------
 
 
-def test_an_open_home_is_closed_with_one_line_and_once(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+def test_an_open_home_is_closed_with_one_line_and_once(place: Path) -> None:
+    home = Home(place / "home")
     for name in ("valkey", "logs", "pictures"):
         (home.folder / name).mkdir(parents=True)
     with capture_logs() as said:
@@ -83,26 +92,34 @@ def test_an_open_home_is_closed_with_one_line_and_once(tmp_path: Path) -> None:
     assert too_open(home.folder) == {}
 
 
-def test_an_open_storage_is_closed(tmp_path: Path) -> None:
-    stored(tmp_path / "pictures")
-    (tmp_path / "pictures").chmod(0o755)
+def test_an_open_storage_is_closed(place: Path) -> None:
+    stored(place / "pictures")
+    (place / "pictures").chmod(0o755)
     with capture_logs() as said:
-        Storage(str(tmp_path / "pictures"))
-    assert (mode(tmp_path / "pictures"), len(said)) == (0o700, 1)
+        Storage(str(place / "pictures"))
+    assert (mode(place / "pictures"), len(said)) == (0o700, 1)
 
 
-def test_a_folder_that_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
-    stored(tmp_path / "site")
-    (tmp_path / "site" / "index.html").touch()
-    shared = tmp_path / "shared"
+def test_what_lies_in_a_closed_folder_is_closed_without_a_word(place: Path) -> None:
+    stored(place / "home" / "pictures")
+    (place / "home" / "pictures").chmod(0o755)
+    with capture_logs() as said:
+        Storage(str(place / "home" / "pictures"))
+    assert (mode(place / "home" / "pictures"), said) == (0o700, [])
+
+
+def test_a_folder_that_is_not_ours_stays_as_it_is(place: Path) -> None:
+    stored(place / "site")
+    (place / "site" / "index.html").touch()
+    shared = place / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    (tmp_path / "site").chmod(0o755)
+    (place / "site").chmod(0o755)
     with capture_logs() as said:
-        Storage(str(tmp_path / "site"))
+        Storage(str(place / "site"))
         private.close(shared)
-        private.close(tmp_path / "missing")
-    assert (mode(tmp_path / "site"), mode(shared), said) == (0o755, 0o1777, [])
+        private.close(place / "missing")
+    assert (mode(place / "site"), mode(shared), said) == (0o755, 0o1777, [])
 
 
 def test_a_home_that_a_server_of_another_user_passes_through_is_not_closed_again(tmp_path: Path) -> None:
