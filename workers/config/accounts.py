@@ -240,15 +240,10 @@ def parse(name: str, table: Mapping[str, Any], *, needed: Collection[str] | None
     for field, address in (("base_url", base_url), ("token_url", rest.get("token_url"))):
         _no_plain_http(f"{where}.{field}", str(address))
     own_fields = adapter.SETTINGS.model_fields
-    own = {}
-    for field in [key for key in rest if key in own_fields]:
-        own[field] = rest.pop(field)
-        if own_fields[field].annotation in (SecretStr, SecretStr | None):
-            own[field] = (
-                _secret(f"{where}.{field}", own[field], literal_allowed=loopback)
-                if needed is None or field in needed
-                else NOT_HERE
-            )
+    own = {field: rest.pop(field) for field in [key for key in rest if key in own_fields]}
+    for field in [key for key in own if own_fields[key].annotation in (SecretStr, SecretStr | None)]:
+        is_needed = needed is None or field in needed
+        own[field] = _secret(f"{where}.{field}", own[field], literal_allowed=loopback) if is_needed else NOT_HERE
     try:
         return Account(
             name=name,
