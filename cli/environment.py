@@ -13,6 +13,7 @@ import typer
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from devstack.ports import LOOPBACK
 from recast.hints import advise_sandbox, hint
+from workers import private
 from workers.config.accounts import Account, load, parse
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
@@ -38,9 +39,11 @@ def choose(*, sandbox: bool) -> Settings:
         SettingsError: a setting is wrong.
     """
     advise_sandbox(sandbox=sandbox)
+    chosen = read()
+    private.close(chosen.home)
     if not sandbox:
-        return read()
-    home = read().home.absolute() / SANDBOX_HOME
+        return chosen
+    home = chosen.home.absolute() / SANDBOX_HOME
     for name in OVERRIDDEN:
         os.environ.pop(f"RECAST_{name}", None)
     os.environ["RECAST_HOME"] = str(home)

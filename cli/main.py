@@ -36,6 +36,7 @@ from models.availability import is_unavailable
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
 from recast.hints import hint
+from workers import private
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
@@ -92,6 +93,7 @@ app.add_typer(db, name="db")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    private.begin()
     _log_to_standard_error()
     try:
         return app(args=arguments, standalone_mode=False) or ExitCode.OK

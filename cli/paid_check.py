@@ -15,6 +15,7 @@ from cli.stack import Parts
 from models.states import JobState
 from recast.money import Money
 from reports.job import JobDetail, find_detail
+from workers import private
 from workers.engine.runner import run as run_pump
 from workers.engine.runtime import Runtime
 from workers.engine.store import StorePump
@@ -50,7 +51,7 @@ def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -
         if not yes:
             typer.confirm(f"{operation} at {account.name} will be billed ({price}). Continue?", abort=True)
         done = runtime.on_loop(submit(runtime, account, ask, say))
-        to.write_text(json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
+        _keep(to, json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
         detail = _saved(runtime, done.job_id)
     state = detail.job.state
     say(state if state == JobState.SUCCEEDED else f"{state}: {why(detail.job.reason, detail.job.error)}")
@@ -59,6 +60,14 @@ def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -
     say(f"{len(done.exchanges)} requests and answers, without secrets: {to}")
     if state != JobState.SUCCEEDED:
         raise typer.Exit(ExitCode.PERSON if state == JobState.HELD else ExitCode.JOBS_FAILED)
+
+
+def _keep(to: Path, recording: str) -> None:
+    """Write a recording, for its owner alone; to a pipe or a terminal as it is."""
+    if to.exists() and not to.is_file():
+        to.write_text(recording)
+    else:
+        private.write(to, recording)
 
 
 def _saved(runtime: Runtime, job_id: str) -> JobDetail:

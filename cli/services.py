@@ -20,6 +20,8 @@ from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
 from recast.hints import hint
+from sandbox.door import token_of
+from workers import private
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
@@ -68,7 +70,7 @@ def beat(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run the beat, which sends the sweeps. Running several is safe."""
     configure_logs(loglevel.number)
     chosen = _needs_broker()
-    chosen.home.mkdir(parents=True, exist_ok=True)
+    private.folder(chosen.home)
     if chosen.database_url is not None:
         with closing(Database(chosen.database_url, connections=1)) as database:
             claim_if_possible(database)
@@ -175,7 +177,9 @@ def _print_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> No
     if with_flower:
         say(f"  flower   http://{chosen.flower_address}:{chosen.flower_port}")
     if stack.sandbox_url is not None:
-        say(f"  sandbox  {stack.sandbox_url} (its bill: {stack.sandbox_url}/_sandbox/bill)")
+        token = token_of(chosen.home / SANDBOX_FOLDER)
+        say(f"  sandbox  {stack.sandbox_url}")
+        say(f"  its bill {stack.sandbox_url}/_sandbox/bill?token={token}")
         say(f"  producers connect with RECAST_HOME={chosen.home}; commands with --sandbox")
 
 

@@ -35,6 +35,7 @@ from models.connection import make_engine
 from models.transactions import Database
 from providers import PROVIDERS
 from sandbox import sandbox_accounts
+from workers import private
 from workers.config.settings import Settings
 from workers.messaging.claim import claim
 from workers.observability.logs import LogLevel
@@ -171,7 +172,7 @@ class Stack:
         self._start_processes(stack)
         # Servers without a worker are not a stack that could process another command's jobs.
         if self._servers is not None and self._parts.worker:
-            _write_private(self._settings.stack_file, json.dumps(stack))
+            private.write(self._settings.stack_file, json.dumps(stack))
 
     def _start_processes(self, stack: dict[str, Any]) -> None:
         """Start the processes at the same time, and wait for those that others need."""
@@ -216,7 +217,7 @@ class Stack:
         """A bound socket with the same port as before, if it is free: providers and our tables store URLs with it."""
         kept = self._home.folder / name
         bound = bind(int(kept.read_text()) if kept.exists() else None)
-        kept.write_text(str(_port(bound)))
+        private.write(kept, str(_port(bound)))
         return bound
 
     def _spawn(self, name: str, command: Sequence[str], listener: socket.socket | int | None = None) -> None:
@@ -239,7 +240,7 @@ class Stack:
             return self._settings.secret_key.get_secret_value()
         kept = self._home.folder / "secret_key"
         if not kept.exists():
-            _write_private(kept, secrets.token_urlsafe(SECRET_BYTES))
+            private.write(kept, secrets.token_urlsafe(SECRET_BYTES))
         return kept.read_text().strip()
 
     def _read_stack_file(self) -> Mapping[str, Any] | None:
@@ -298,7 +299,7 @@ def write_sandbox_accounts(path: Path, url: str) -> None:
     lines = ["# `recast --sandbox` writes this file at every start; these accounts cost nothing."]
     for name, table in sandbox_tables(url).items():
         lines += ["", f"[accounts.{name}]", *(f"{field} = {_toml(value)}" for field, value in table.items())]
-    path.write_text("\n".join(lines) + "\n")
+    private.write(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:
@@ -306,15 +307,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + " }"
     return json.dumps(value)
-
-
-def _write_private(path: Path, content: str) -> None:
-    """Replace a file that only its owner may read. Readers see the old or the new content."""
-    partial = path.with_name(f"{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-    partial.replace(path)
 
 
 def _listens(port: int) -> bool:

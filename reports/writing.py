@@ -20,6 +20,7 @@ from catalog.cells import as_json
 from catalog.errors import CatalogError
 from catalog.files import PACKED, catalog_file
 from reports.export import FIXED, Exported, column_of, write_csv, write_json_lines
+from workers import private
 from workers.failures import is_full
 
 PORTION = 5_000  # rows of a Parquet row group
@@ -136,7 +137,9 @@ def _remote_file(place: str) -> Iterator[BinaryIO]:
 def _local_file(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file:
+        with private.persons():
+            file = partial.open("wb")
+        with file:
             yield file
         partial.replace(path)
     finally:

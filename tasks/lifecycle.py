@@ -10,6 +10,7 @@ from celery import signals
 from celery.apps import worker as celery_worker
 from celery.concurrency.thread import TaskPool
 
+from workers import private
 from workers.config.accounts import AccountsError, load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
@@ -41,6 +42,13 @@ def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
             f"RECAST_SLOTS={slots} is too small: {accounts} accounts take two slots each, {store_pumps} store pumps one"
             f" each, and {SPARE_SLOTS} must stay free; set {needed} or more"
         )
+
+
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def _private(**_: Any) -> None:
+    """Make private what the process makes, whatever program started it."""
+    private.begin()
 
 
 @signals.setup_logging.connect

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -44,6 +45,17 @@ PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
+
+ID_DIGITS = 18  # of a row's number: all of these fit into a bigint
+
+
+class _RowConvertor(IntegerConvertor):
+    """A row's number in a path; a longer number belongs to no row, and fails in the database."""
+
+    regex = rf"[0-9]{{1,{ID_DIGITS}}}"
+
+
+register_url_convertor("row", _RowConvertor())
 
 STATIC = {"recast.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -83,8 +95,8 @@ class Gallery:
         handlers: Mapping[str, Handler] = {
             "/": self.home,
             "/batches": self.batches,
-            "/batches/{batch_id:int}": self.batch,
-            "/results/{result_id:int}/{size:str}": self.result,
+            "/batches/{batch_id:row}": self.batch,
+            "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
             "/jobs/{job_id:path}": self.job,
             "/static/{name:str}": self.static,
@@ -130,7 +142,8 @@ class Gallery:
 
     async def job(self, request: Request) -> Response:
         """One job: its request, attempts, former versions and results."""
-        detail = await self._read(job_detail, request.path_params["job_id"], self._media.storage)
+        job_id = request.path_params["job_id"]
+        detail = await self._read(job_detail, job_id, self._media.storage) if _is_text(job_id) else None
         if detail is None:
             return self._missing("This job does not exist.")
         return self._render("job.html", detail=detail, job=detail.job)
@@ -153,7 +166,7 @@ class Gallery:
         """The thumbnail of an input picture; ``?version=2`` selects a former version of the job."""
         role, version = request.path_params["role"], _number(request.query_params.get("version"))
         job_id = request.path_params["job_id"]
-        uri = await self._read(input_uri, job_id, role, version) if role in ROLES else None
+        uri = await self._read(input_uri, job_id, role, version) if role in ROLES and _is_text(job_id) else None
         if uri is None:
             return self._missing("This picture does not exist or was removed.")
         try:
@@ -218,5 +231,10 @@ def _link(*parts: object, **query: object) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def _is_text(value: str) -> bool:
+    """Whether the database can compare it: it knows no NUL."""
+    return "\0" not in value
+
+
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 - bigint
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= ID_DIGITS else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +37,7 @@ from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.addresses import AddressError, web_address
 from workers.http.ssrf import Guard
 
+NOT_HERE = "a secret that this process does not need"  # as long as any secret has to be
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -173,8 +174,12 @@ def _short(operation: str) -> str:
     return operation.partition(".")[2]
 
 
-def load(path: Path) -> dict[str, Account]:
+def load(path: Path, *, needed: Collection[str] | None = None) -> dict[str, Account]:
     """The accounts that `path` defines, by name.
+
+    Args:
+        path: the accounts file.
+        needed: the secrets that this process uses; it may lack the others. By default all.
 
     Raises:
         AccountsError: the file is missing or an account in it is wrong.
@@ -195,7 +200,7 @@ def load(path: Path) -> dict[str, Account]:
     if not tables:
         raise AccountsError(f"{path}: no [accounts.NAME] table; accounts.example.toml shows one for each provider")
     try:
-        accounts = {name: parse(name, table) for name, table in tables.items()}
+        accounts = {name: parse(name, table, needed=needed) for name, table in tables.items()}
     except AccountsError as error:
         raise AccountsError(f"{path}: {error}") from None
     try:
@@ -221,8 +226,8 @@ def one_currency(accounts: Iterable[Account]) -> None:
         raise ValueError(f"prices in {', '.join(sorted(found))}: use one currency in all accounts")
 
 
-def parse(name: str, table: Mapping[str, Any]) -> Account:
-    """One account from its table."""
+def parse(name: str, table: Mapping[str, Any], *, needed: Collection[str] | None = None) -> Account:
+    """One account from its table; `needed` as in `load`."""
     where = f"accounts.{name}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise AccountsError(f"{where}: the name is not valid; use at most 63 lower-case letters, digits, - and _")
@@ -235,13 +240,17 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     if not base_url:
         raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
     base_url = _address(f"{where}.base_url", str(base_url))
+    for field, address in (("base_url", base_url), ("token_url", rest.get("token_url"))):
+        _no_plain_http(f"{where}.{field}", str(address))
     loopback = urlsplit(base_url).hostname in LOOPBACK
     own_fields = adapter.SETTINGS.model_fields
     own = {}
     for field in [key for key in rest if key in own_fields]:
         value = rest.pop(field)
         is_secret = own_fields[field].annotation in (SecretStr, SecretStr | None)
-        if is_secret:
+        if is_secret and needed is not None and field not in needed:
+            value = NOT_HERE
+        elif is_secret:
             secret = _looked_up(f"{where}.{field}", value, literal_allowed=loopback)
             value = _sendable(f"{where}.{field}", trimmed(secret), encoded=field in _ENCODED)
         own[field] = value
@@ -257,6 +266,16 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     except ValidationError as error:
         named = {field.alias or name for name, field in Account.model_fields.items()}
         raise AccountsError(explain(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
+
+
+def _no_plain_http(where: str, address: str) -> None:
+    """Refuse an address to which credentials would go unencrypted, over any network but this machine's own."""
+    parts = urlsplit(address)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise AccountsError(
+            f"{where}: {address!r} is not encrypted, and credentials go there; begin with https://"
+            " (http:// is allowed for 127.0.0.1 and localhost)"
+        )
 
 
 _INTERNAL = frozenset({"name", "adapter", "own"})

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from workers.http.addresses import web_address
 #: timeout is delivered twice.
 MAX_COUNTDOWN_SECONDS = 30
 OFF = "off"  # as a value of `PUBLIC_URL_CHECK`
-MIN_PASSWORD = 8  # characters of the gallery's
+MIN_PASSWORD = 12  # characters of one that a person sets: the gallery's, Flower's
 
 
 class SettingsError(Exception):
@@ -104,6 +105,8 @@ class Settings(BaseSettings):
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Which jobs of catalogs send task events for Flower at their end: failures and a few others, all, or none.
     bulk_events: Literal["sample", "all", "off"] = "sample"
+    #: Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
@@ -128,14 +131,28 @@ class Settings(BaseSettings):
     def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
         return None if value is None else Money.parse(value, info.data.get("currency")).amount
 
-    @field_validator("web_auth")
+    @field_validator("web_auth", "flower_auth")
     @classmethod
-    def _web_auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
+    def _auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
         user, _, password = value.get_secret_value().partition(":")
         if not user or len(password) < MIN_PASSWORD:
             raise ValueError(f"it must be user:password, the password of {MIN_PASSWORD} characters or more")
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _trusted_proxies_are_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        for part in value if isinstance(value, tuple | list) else ():
+            try:
+                ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    f"{part!r} is not an address or network; write for example 10.0.0.1 or 10.0.0.0/8"
+                ) from None
         return value
 
     @field_validator("webhook_hosts", mode="before")

@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from workers import private
 from workers.http.redaction import shown_url
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
@@ -66,6 +67,8 @@ class Storage:
         except (ValueError, TypeError) as error:
             raise StorageError(f"{self._name}: cannot be used as storage: {error}") from error
         self._root = self._root.rstrip("/")
+        if isinstance(self._fs, LocalFileSystem) and _is_ours(Path(self._root)):
+            private.close(Path(self._root))
 
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
         """Store `data` and return its key; where it is stored already, nothing is written.
@@ -237,11 +240,20 @@ def key_of(sha256: str, suffix: str) -> str:
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
 
 
+def _is_ours(root: Path) -> bool:
+    """Whether a folder has pictures of ours and nothing else: a folder that has more may be meant for others, too."""
+    try:
+        names = [each.name for each in root.iterdir()]
+    except OSError:
+        return False
+    return bool(names) and all(_FOLDER.fullmatch(name) or name.startswith(".") for name in names)
+
+
 def _write_local(path: Path, data: bytes, root: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=private.opener) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -267,6 +267,25 @@ def test_pictures_that_are_none_are_404(
         assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/batches/99999999999999999999", "/batches/" + "9" * 5_000, "/batches/%D9%A1", "/batches/-1", "/batches/1e3",
+        "/results/99999999999999999999/full", "/results/%D9%A1/small", "/jobs/a%00b", "/inputs/target/a%00b",
+        "/inputs/target%00/job-00000", "/jobs/%ff", "/batches/", "/healthz/", "/static/%00",
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_is_404(client: Client, batch: int, path: str) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.history) == (404, [])
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 5_000, "-1", "\u0661", "x", "\0"])
+def test_a_page_that_cannot_be_is_the_first(client: Client, batch: int, number: str) -> None:
+    assert client.get(f"/batches/{batch}", params={"after": number}).status_code == 200
+    assert client.get("/inputs/target/job-00000", params={"version": number}).status_code in {200, 404}
+
+
 def test_a_database_that_is_away_is_told(client: Client, database: Database, batch: int) -> None:
     database.sql("ALTER TABLE batches RENAME TO gone")
     page = client.get("/batches")

@@ -22,6 +22,7 @@ from reports.export import Exported, write_csv, write_json_lines
 from reports.pictures import names_of, safe_name, write_pictures
 from reports.writing import write_table, writer_for
 from tests.words import names
+from workers import private
 from workers.images.storage import Storage, StorageError
 
 
@@ -121,13 +122,14 @@ def test_pictures_bear_their_rows_key(storage: Storage, tmp_path: Path) -> None:
     assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"one", b"two"]
 
 
-def test_pictures_of_local_storage_take_no_room_and_cannot_be_edited_by_mistake(
-    storage: Storage, tmp_path: Path
+def test_private_pictures_of_local_storage_take_no_room_and_cannot_be_edited_by_mistake(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(private, "persons_umask", lambda: 0o077)
     picture_of(storage, tmp_path / "out", "k", b"one")
     link, original = tmp_path / "out" / "k_0.png", Path(storage.url(stored(storage, b"one")).removeprefix("file://"))
     assert link.samefile(original)
-    assert link.stat().st_mode & 0o222 == 0
+    assert link.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_picture_that_came_anew_replaces_the_old_one(storage: Storage, tmp_path: Path) -> None:

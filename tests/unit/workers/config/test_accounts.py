@@ -34,6 +34,9 @@ def written(tmp_path: Path, text: str) -> Path:
         ({"provider": "nobody"}, names("accounts.main.provider", "nobody", "hidream", "piktid", "zhiqite")),
         ({"provider": None}, names("accounts.main.provider", "None")),
         ({"base_url": "ftp://x"}, names("accounts.main.base_url", "ftp://x", "http://", "https://")),
+        ({"base_url": "http://x.example"}, names("accounts.main.base_url", "http://x.example", "https://")),
+        ({"base_url": "http://10.0.0.1/x"}, names("accounts.main.base_url", "http://10.0.0.1/x", "https://")),
+        ({"base_url": "HTTP://127.0.0.1.evil.example"}, names("accounts.main.base_url", "evil.example", "https://")),
         ({"provider": "qolaba", "base_url": ""}, names("accounts.main.base_url", "qolaba")),
         ({"colour": "red"}, names("accounts.main.colour", "access_key_id", "base_url", "rate")),
         ({"max_in_flight": 0}, names("accounts.main.max_in_flight", "1")),
@@ -249,3 +252,16 @@ def test_a_wrong_account_is_told_without_its_secret(wrong: dict[str, object]) ->
     with pytest.raises(AccountsError, match=r"accounts\.main\.") as caught:
         parse("main", {"provider": "qolaba", "base_url": "https://api.example", "token": "env:HOME", **wrong})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_process_may_lack_the_secrets_that_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    monkeypatch.setenv("SIGNING", "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0")
+    table = {"provider": "replicate", "token": "env:NOT_SET", "webhook_secret": "env:SIGNING"}
+    account = parse("main", table, needed={"webhook_secret"})
+    assert account.own.webhook_secret.get_secret_value().startswith("whsec_")  # type: ignore[attr-defined]
+    # One that is needed and missing is still an error: unsigned callbacks would be believed.
+    with pytest.raises(AccountsError, match=names("webhook_secret", "NOT_SET")):
+        parse("main", table | {"webhook_secret": "env:NOT_SET"}, needed={"webhook_secret"})
+    with pytest.raises(AccountsError, match=names("token", "NOT_SET")):
+        parse("main", table)

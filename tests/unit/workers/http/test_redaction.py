@@ -183,6 +183,47 @@ def test_an_exchange_is_recorded_without_secrets_however_short() -> None:
     assert kept["reply"]["headers"] == {"content-type": "application/json"}
 
 
+LIVE = "Zb9x7Yq2Lw8Kc4Nn"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"url": f"https://cdn.example/a/b.png?X-Amz-Signature={LIVE}&Expires=1"}).encode(),
+        json.dumps({"urls": [f"see https://u:{LIVE}@cdn.example/a.png, soon"]}).encode(),
+        json.dumps({"output": [f"https://replicate.example/pbxt/{LIVE}/out.png"]}).encode(),
+        json.dumps({"deep": [{"session_id": LIVE}]}).encode(),
+        json.dumps({"Signature": [LIVE]}).encode(),
+        json.dumps({"apiKey": LIVE, "sign": LIVE}).encode(),
+        json.dumps({"echo": json.dumps({"token": LIVE})}).encode(),
+        json.dumps({"echo": f"Authorization: Bearer {LIVE}"}).encode(),
+        json.dumps({f"https://cdn.example/{LIVE}": 1}).encode(),
+        f"user=me&password={LIVE}&n=1".encode(),
+        f"<html>token = '{LIVE}'</html>".encode(),
+        f"Set-Cookie: session={LIVE}; path=/".encode(),
+        f"eyJhbGciOiJIUzI1NiJ9.{LIVE}.{LIVE}".encode(),
+    ],
+)
+def test_a_recording_has_no_link_and_no_token_that_works(body: bytes) -> None:
+    answer = reply(200, body)
+    assert LIVE not in json.dumps(recorded(answer, Request("GET", "https://api.example/v1/x")))
+    assert LIVE not in json.dumps(recorded(reply(200), Request("POST", "https://api.example/v1/x", content=body)))
+    if body.startswith(b"{"):
+        return
+    recorder = Recorder(ScriptedHttp(raises(UnclearError(body.decode()))))
+    with pytest.raises(UnclearError):
+        asyncio.run(recorder.send(Request("GET", "https://api.example/"), timeout=1))
+    assert LIVE not in json.dumps(recorder.exchanges)
+
+
+def test_a_recording_says_what_it_is_for() -> None:
+    said = {"id": "job-12", "status": "failed", "message": "no face in picture 2", "max_tokens": 7,
+            "url": "https://cdn.example/out/1.png"}  # fmt: skip
+    kept = recorded(reply(200, json.dumps(said).encode()), Request("GET", "https://api.example/v1/jobs/12"))
+    assert kept["reply"]["json"] == said
+    assert kept["request"]["url"] == "https://api.example/v1/jobs/12"
+
+
 def test_a_long_text_is_cut_and_other_bodies_are_named() -> None:
     kept = recorded(reply(200, b"\x00plain"), Request("POST", "https://api.example/", json={"picture": "A" * 5_000}))
     assert kept["request"]["json"]["picture"] == f"{'A' * 64}... [5000 characters]"
