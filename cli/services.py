@@ -20,6 +20,7 @@ from cli.output import Style, complain, emit, say
 from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
 from recast.hints import hint
+from workers.config.passed_over import remove_links
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
@@ -84,6 +85,7 @@ def flower(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     chosen = _needs_broker()
     if auth is None:
         raise SettingsError("RECAST_FLOWER_AUTH is not set, and Flower requires a password; set it to USER:PASSWORD")
+    remove_links(os.environ, "FLOWER_")
     os.environ["FLOWER_BASIC_AUTH"] = auth
     os.environ["FLOWER_LOGGING"] = loglevel.value
     _celery("flower", f"--address={chosen.flower_address}", f"--port={chosen.flower_port}")

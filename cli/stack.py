@@ -139,7 +139,10 @@ class Stack:
         deadline = time.monotonic() + JOIN_SECONDS
         servers.start()
         if not servers.owned and not self._parts.worker:
-            publish(_addresses(servers))
+            # The key of the stack that runs here, which may not have written its file yet, or be one that only reads.
+            running = self._read_stack_file() or {}
+            key = self._secret_key() if self._kept_key.exists() else None
+            publish({"secret_key": key, **running, **_addresses(servers)})
             return False
         while not servers.owned:
             written = self._read_stack_file()
@@ -237,10 +240,13 @@ class Stack:
     def _secret_key(self) -> str:
         if self._settings.secret_key is not None:
             return self._settings.secret_key.get_secret_value()
-        kept = self._home.folder / "secret_key"
-        if not kept.exists():
-            _write_private(kept, secrets.token_urlsafe(SECRET_BYTES))
-        return kept.read_text().strip()
+        if not self._kept_key.exists():
+            _write_private(self._kept_key, secrets.token_urlsafe(SECRET_BYTES))
+        return self._kept_key.read_text().strip()
+
+    @property
+    def _kept_key(self) -> Path:
+        return self._home.folder / "secret_key"
 
     def _read_stack_file(self) -> Mapping[str, Any] | None:
         try:
