@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from models.transactions import Database
@@ -17,6 +18,7 @@ from web.health import Health
 from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
+from web.prefix import Prefixed, prefix_of
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
@@ -52,7 +54,8 @@ def build(chosen: Settings | None = None) -> Starlette:
         database.close()
 
     routes = [*_service_routes(configured, database, media), *_gallery_routes(configured, database, media, client)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
 
 
 def _service_routes(configured: Settings, database: Database, media: Media) -> list[Route]:
