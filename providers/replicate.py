@@ -51,7 +51,7 @@ _FREE: Final = frozenset({Reason.TIMED_OUT})
 
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).
 WEBHOOK_WINDOW_SECONDS: Final = 300.0
-MIN_SECRET_BYTES: Final = 16  # of a signing secret: Replicate gives 24, and whoever guesses one forges callbacks
+MIN_SECRET_BYTES: Final = 16  # of a signing secret: Replicate gives 24, and a guessed one forges callbacks
 
 #: "Your rate limit resets in ~30s.", which is in the body and in no header.
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d{1,5})s")

@@ -102,8 +102,8 @@ def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     except UnicodeDecodeError as error:  # its own words repeat a byte, which may be one of a password
-        line = error.object[: error.start].count(b"\n") + 1
-        raise NotConfiguredError(f"{path} cannot be read: line {line} is not UTF-8; save the file as UTF-8") from None
+        place = error.object[: error.start].count(b"\n") + 1
+        raise NotConfiguredError(f"{path} cannot be read: line {place} is not UTF-8; save the file as UTF-8") from None
     except OSError as error:
         raise NotConfiguredError(f"{path} cannot be read ({error})") from None
     found: dict[str, str] = {}

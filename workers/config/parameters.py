@@ -13,7 +13,7 @@ _NAME = re.compile(r"[a-z_]{2,40}")  # a name that may be shown: anything else m
 
 
 def refuse_parameters(address: str) -> None:
-    """Refuse what stands behind the ``?`` of `address` and is no parameter of libpq's.
+    """Refuse what stands behind the ``?`` of `address` and libpq does not know.
 
     Raises:
         ValueError: names the parameter, and no value.

@@ -49,7 +49,7 @@ def ask(client: Redis) -> Broker:
     def asked(command: Callable[[], Any]) -> Any:
         try:
             return command()
-        except ResponseError:  # not permitted, or renamed away by whoever hosts it
+        except ResponseError:  # not permitted, or renamed away by a host
             return None
 
     info = asked(client.info)
