@@ -129,7 +129,7 @@ class ReverseProxy:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if not scope["path"].startswith(f"{self._path}/"):
-            await PlainTextResponse("another application", HTTPStatus.TEAPOT)(scope, receive, send)
+            await PlainTextResponse("another application", HTTPStatus.GONE)(scope, receive, send)
             return
         scope = dict(scope)
         if self._removes:

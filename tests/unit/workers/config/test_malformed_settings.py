@@ -183,6 +183,12 @@ def test_a_parameter_that_libpq_lacks_is_refused_by_name(
 
 # --- Canaries -------------------------------------------------------------------------------------------------------
 
+
+def parted_by(sign: str) -> Callable[[str], str]:
+    """A value whose secret has `sign` in its middle."""
+    return lambda valid: valid.format(sign.join(CANARY))
+
+
 #: How a value is put out of shape; each keeps both halves of the canary in it.
 SHAPES: dict[str, Callable[[str], str]] = {
     "bare": lambda _: "".join(CANARY),
@@ -191,7 +197,7 @@ SHAPES: dict[str, Callable[[str], str]] = {
     "a broken port": lambda valid: valid.replace(":1/", ":{}/").format(*CANARY),
     "an unknown parameter": lambda valid: valid.format(CANARY[0]) + f"?unknown={CANARY[1]}",
     "a bare query": lambda valid: valid.format("p") + "?" + "".join(CANARY),
-    **{f"a {sign!r} in it": lambda valid, sign=sign: valid.format(sign.join(CANARY)) for sign in "@/#?[]:%, &=\\\"'"},
+    **{f"a {sign!r} in it": parted_by(sign) for sign in "@/#?[]:%, &=\\\"'"},
     "a line end in it": lambda valid: valid.format("\n".join(CANARY)),
     "a line end behind": lambda valid: valid.format("".join(CANARY)) + "\nx" + CANARY[0],
     "an unseen sign": lambda valid: valid.format("\u200b".join(CANARY)),
