@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -104,19 +104,23 @@ def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it; NaN, infinity and NaT become None.
+    """`value` as JSON has it; NaN and NaT become None.
 
     Raises:
-        TypeError: JSON has no such type.
+        TypeError: JSON has no such type or number.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
+        if math.isinf(value):
+            raise TypeError("is infinite, and JSON has no such number; write a number, or leave it out")
         return value if math.isfinite(value) else None
     if isinstance(value, date | time):
         # pandas' NaT is a datetime that does not equal itself.
         return value.isoformat() if value == value else None  # noqa: PLR0124
     if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
         # A Parquet struct has all its fields in each row: those that are not set are None.

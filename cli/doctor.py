@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -30,9 +31,11 @@ from workers.engine.runtime import Runtime
 from workers.failures import describe
 from workers.http.client import build_client
 from workers.http.ssrf import Guard
+from workers.http.transport import proxies
 from workers.images.download import look
 from workers.messaging.app import QUEUES
 from workers.messaging.broker import UNREADABLE
+from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
@@ -93,6 +96,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield from _settings(runtime)
     yield from _storage(runtime)
     yield from _public_url(runtime)
+    yield from _proxies()
     yield from _heartbeats(runtime)
     accounts_file, database = _accounts_file(runtime), list(_database(runtime))
     yield accounts_file
@@ -165,6 +169,14 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
     )
 
 
+def _proxies() -> Iterator[Finding]:
+    """A proxy would resolve names and connect by itself, where no rule about private addresses holds."""
+    if found := proxies(os.environ):
+        message = f"{', '.join(found)} set, and not used: workers connect to providers and pictures by themselves"
+        advice = "let workers reach the internet directly; nothing else of Recast uses a proxy"
+        yield Finding("proxy", State.WARN, message, advice)
+
+
 async def _ask(settings: Settings, url: str) -> None:
     async with build_client(Guard(own_hosts(settings)), max_connections=1) as client:
         await look(client, url)
@@ -221,7 +233,7 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     client: Any = None
     try:
         client = Redis.from_url(url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
-        info = client.info("server")
+        broker = ask(client)
         seconds, micros = client.time()
         lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
         unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
@@ -232,8 +244,9 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         if client is not None:
             with suppress(Exception):
                 client.close()
-    number = info.get("valkey_version") or info.get("redis_version")
-    yield Finding("broker", State.OK, f"{info.get('server_name', 'redis').capitalize()} {number}")
+    yield Finding("broker", State.OK, broker.server)
+    for item in policies(broker):
+        yield Finding(item.name, State(item.state), item.message, item.advice)
     yield _clock("broker clock", datetime.fromtimestamp(seconds + micros / 1e6, UTC))
     counted = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
     crowded = [queue for queue, number in lengths.items() if number > CROWDED]

@@ -11,6 +11,7 @@ import typer
 from cli.environment import choose, running_deployment
 from cli.exit_codes import ExitCode
 from cli.output import say, why
+from cli.outputs import require_file
 from cli.stack import Parts
 from models.states import JobState
 from recast.money import Money
@@ -40,6 +41,7 @@ def options_of(given: str) -> dict[str, Any]:
 
 def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -> None:
     """Ask, make one paid job, report its result, and write its requests and answers to `to`."""
+    require_file(to, "--to")
     with running_deployment(choose(sandbox=sandbox), Parts(worker=False, sandbox=sandbox), sandbox=sandbox) as (
         runtime,
         _,

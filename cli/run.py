@@ -24,7 +24,14 @@ from cli.plan import print_plan, warn_of_addresses
 from cli.questions import confirm, on_itself, same_batch
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
-from cli.summary import interrupted, print_enqueued, print_not_waiting, print_summary, summarize
+from cli.summary import (
+    interrupted,
+    print_enqueued,
+    print_not_waiting,
+    print_summary,
+    require_pictures_folder,
+    summarize,
+)
 from cli.watch import Watch
 from workers.config.settings import Settings
 from workers.jobs.run_options import RunOptions
@@ -117,6 +124,7 @@ def _work(
     """Enqueue a checked catalog and, with `wait`, watch it until it ends."""
     parts = Parts(worker=False, web=False)
     if wait:
+        require_pictures_folder(settings, intake.name)
         parts = Parts(web=sandbox or bool(settings.public_url), sandbox=sandbox)
     embedded = not is_external(sandbox=sandbox)
     if embedded and not as_json:

@@ -13,6 +13,7 @@ from catalog.enqueue import Enqueued
 from cli.exit_codes import ExitCode
 from cli.hints import CommandLine
 from cli.output import STATE_STYLES, Style, complain, emit, say, waiting_for_decision, why
+from cli.outputs import require_folder
 from cli.watch import Watched
 from models.states import JobState
 from recast.hints import hint
@@ -56,8 +57,22 @@ def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary
     bad, pictures = runtime.db(endings, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS), None
     if _is_local(runtime.settings.storage):
         jobs = jobs_of(runtime, enqueued.batch_id, runtime.storage, runtime.settings.currency)
-        pictures = write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
+        pictures = write_pictures(jobs, runtime.storage, _folder_of(enqueued.name))
     return Summary(enqueued, watched.report, watched.stuck, spent, bad, pictures, runtime.settings.storage)
+
+
+def require_pictures_folder(settings: Settings, batch: str) -> None:
+    """Refuse a run whose pictures could not be written to `recast-pictures` at its end.
+
+    Raises:
+        CatalogError: the folder cannot be written; `--no-wait` needs none.
+    """
+    if _is_local(settings.storage):
+        require_folder(_folder_of(batch), "the pictures of a run that is waited for (--no-wait writes none)")
+
+
+def _folder_of(batch: str) -> Path:
+    return PICTURES / safe_name(batch)
 
 
 def _is_local(storage: str) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from recast.errors import NotConfiguredError
 from recast.hints import hint
-from recast.values import trimmed, unseen
+from recast.values import misread, trimmed, unseen
 
 BROKER_URL = "RECAST_BROKER_URL"
 RESULT_URL = "RECAST_RESULT_URL"
@@ -79,15 +79,10 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
 
 def _url(text: str, named_by: str) -> str:
     """`text`, checked; errors never repeat it, because it contains a password."""
-    try:
-        parts = urlsplit(text)
-        complete = bool(parts.scheme and "://" in text) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        complete = False
     if found := unseen(text):
         raise NotConfiguredError(f"{named_by}: {found} cannot be part of an address; write it again by hand")
-    if not complete:
-        raise NotConfiguredError(f"{named_by} is not a valid URL; use redis://:password@host:6379/0")
+    if wrong := misread(text):
+        raise NotConfiguredError(f"{named_by} {wrong}; for example redis://:password@host:6379/0")
     return text
 
 
@@ -106,7 +101,10 @@ def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The assignments of a ``.env`` file, with quotes, comments, ``export`` and ``${NAME:-default}``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
-    except (OSError, ValueError) as error:
+    except UnicodeDecodeError as error:  # its own words repeat a byte, which may be one of a password
+        place = error.object[: error.start].count(b"\n") + 1
+        raise NotConfiguredError(f"{path} cannot be read: line {place} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
         raise NotConfiguredError(f"{path} cannot be read ({error})") from None
     found: dict[str, str] = {}
     for line in lines:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from models.transactions import Database
@@ -18,6 +19,7 @@ from web.health import Health
 from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
+from web.prefix import Prefixed, prefix_of
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
@@ -57,7 +59,8 @@ def build(chosen: Settings | None = None) -> Starlette:
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
     return app

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -35,6 +36,7 @@ from web import charts
 from web.access import Access, Handler
 from web.input_thumbnails import InputThumbnails, NoPictureError
 from web.media import Media
+from web.prefix import prefix
 from workers.cache import Cache
 
 P = ParamSpec("P")
@@ -82,7 +84,7 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link, typed=typed)
+        self._templates.globals.update(reasons=REASONS, states=list(JobState), typed=typed)
         self._templates.filters.update(
             money=lambda value: str(Money(Decimal(str(value)), currency)),
             duration=duration,
@@ -103,13 +105,13 @@ class Gallery:
         }
         return [Route(path, access.guarded(self._surely(handler))) for path, handler in handlers.items()]
 
-    async def home(self, _: Request) -> Response:
+    async def home(self, request: Request) -> Response:
         """Redirect to the batches, which are the first page."""
-        return RedirectResponse("/batches")
+        return RedirectResponse(f"{prefix(request)}/batches")
 
-    async def batches(self, _: Request) -> Response:
+    async def batches(self, request: Request) -> Response:
         """The latest batches, newest first."""
-        return self._render("batches.html", batches=await self._read(recent, LISTED))
+        return self._render(request, "batches.html", batches=await self._read(recent, LISTED))
 
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures; ``?state=failed`` filters these, ``?after=SEQ`` selects the page."""
@@ -126,10 +128,11 @@ class Gallery:
 
         found = await self._read(read)
         if found is None:
-            return self._missing("This batch does not exist.")
+            return self._missing(request, "This batch does not exist.")
         report, page = found
         points = await self._points(batch_id)
         return self._render(
+            request,
             "batch.html",
             report=report,
             page=page,
@@ -145,21 +148,21 @@ class Gallery:
         job_id = request.path_params["job_id"]
         detail = await self._read(job_detail, job_id, self._media.storage) if _is_text(job_id) else None
         if detail is None:
-            return self._missing("This job does not exist.")
-        return self._render("job.html", detail=detail, job=detail.job)
+            return self._missing(request, "This job does not exist.")
+        return self._render(request, "job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
         """A result (``full``) or its thumbnail (``small``)."""
         size = request.path_params["size"]
         if size not in {"full", "small"}:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
 
         def read(session: Session) -> str | None:
             return cards.result_key(session, request.path_params["result_id"], small=size == "small")
 
         key = await self._read(read)
         if key is None:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
         return await self._media.serve(key, PICTURE_CACHE)
 
     async def input(self, request: Request) -> Response:
@@ -168,7 +171,7 @@ class Gallery:
         job_id = request.path_params["job_id"]
         uri = await self._read(input_uri, job_id, role, version) if role in ROLES and _is_text(job_id) else None
         if uri is None:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
         try:
             thumbnail = await self._thumbnails.thumbnail(role, uri)
         except NoPictureError as error:
@@ -180,7 +183,7 @@ class Gallery:
         """The stylesheet and the one script."""
         name = request.path_params["name"]
         if name not in STATIC:
-            return self._missing("This file does not exist.")
+            return self._missing(request, "This file does not exist.")
         content = files("web").joinpath("static", name).read_bytes()
         return Response(content, media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"})
 
@@ -190,7 +193,7 @@ class Gallery:
                 return await handler(request)
             except (SQLAlchemyError, UnknownBatchError):
                 return self._missing(
-                    "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
+                    request, "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
                 )
 
         return answer
@@ -205,11 +208,12 @@ class Gallery:
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._read(timeline.series, batch_id))
 
-    def _render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
+    def _render(self, request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
+        values["link"] = partial(_link, prefix(request))
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
-    def _missing(self, message: str, status: int = HTTPStatus.NOT_FOUND) -> Response:
-        return self._render("missing.html", status, message=message)
+    def _missing(self, request: Request, message: str, status: int = HTTPStatus.NOT_FOUND) -> Response:
+        return self._render(request, "missing.html", status, message=message)
 
 
 def _line(
@@ -224,9 +228,9 @@ def _line(
     return charts.line([point.at for point in points], [value(point) for point in points], most)
 
 
-def _link(*parts: object, **query: object) -> str:
+def _link(below: str, *parts: object, **query: object) -> str:
     """A path of this application with quoted parts and parameters; parameters that are None are left out."""
-    path = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    path = f"{below}/" + "/".join(quote(str(part), safe="") for part in parts)
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 

@@ -33,7 +33,7 @@ def settings(folder: Path, database_url: str) -> Settings:
     write_accounts(folder / "accounts.toml", {"main": table})
     return Settings(
         _env_file=None, database_url=database_url, broker_url="redis://127.0.0.1:1/0", home=folder,
-        accounts_file=folder / "accounts.toml", secret_key="key",
+        accounts_file=folder / "accounts.toml", secret_key="a-key-of-the-tests",
     )  # fmt: skip
 
 

@@ -7,27 +7,33 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recast.money import Money
 from recast.settings import STACK_FILE
-from recast.values import trimmed, unseen
-from workers.http.addresses import web_address
+from recast.values import misread, trimmed, unseen
+from workers.config.parameters import refuse_parameters
+from workers.config.passed_over import without_links
+from workers.http.addresses import AddressError, web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
 MAX_COUNTDOWN_SECONDS = 30
 OFF = "off"  # as a value of `PUBLIC_URL_CHECK`
-MIN_PASSWORD = 12  # characters of one that a person sets: the gallery's, Flower's
+MIN_PASSWORD = 12  # characters of the gallery's and Flower's: anybody may guess, some times a second
+MIN_SECRET = 16  # characters of what signs links or opens metrics: nobody guesses it in a lifetime
+
+
+_POSTGRESQL = re.compile(r"(?i:postgres(?:ql)?(?:\+\w+)?):")
 
 
 class SettingsError(Exception):
@@ -47,7 +53,13 @@ class Settings(BaseSettings):
     """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECAST_", env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", frozen=True
+        env_prefix="RECAST_",
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        extra="ignore",
+        frozen=True,
+        # What is wrong may be a secret, or a secret in the wrong place.
+        hide_input_in_errors=True,
     )
 
     database_url: str | None = None
@@ -98,7 +110,7 @@ class Settings(BaseSettings):
     confirm_above: Decimal | None = None
     flower_auth: SecretStr | None = None
     #: The bearer token of requests for /metrics; without one the page does not exist.
-    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    metrics_token: SecretStr | None = None
     #: ``user:password`` for the gallery's pages; without it there are none.
     web_auth: SecretStr | None = None
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
@@ -117,7 +129,7 @@ class Settings(BaseSettings):
     def _are_trimmed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Cut what is blank or unseen around each value; what is left blank counts as unset."""
         cut = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in cut.items() if value != ""}
+        return without_links({name: value for name, value in cut.items() if value != ""})
 
     @field_validator("*", mode="before")
     @classmethod
@@ -129,16 +141,28 @@ class Settings(BaseSettings):
     @field_validator("confirm_above", mode="before")
     @classmethod
     def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
-        return None if value is None else Money.parse(value, info.data.get("currency")).amount
+        try:
+            return None if value is None else Money.parse(value, info.data.get("currency")).amount
+        except ValueError:  # whose message repeats the value
+            raise ValueError("must be an amount such as 50 or 12.50, in RECAST_CURRENCY") from None
+
+    @field_validator("secret_key", "metrics_token")
+    @classmethod
+    def _is_hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET:
+            raise ValueError(f"it must have {MIN_SECRET} characters or more; `openssl rand -hex 32` makes one")
+        return value
 
     @field_validator("web_auth", "flower_auth")
     @classmethod
-    def _auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
+    def _is_a_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
             return None
         user, _, password = value.get_secret_value().partition(":")
         if not user or len(password) < MIN_PASSWORD:
             raise ValueError(f"it must be user:password, the password of {MIN_PASSWORD} characters or more")
+        if info.field_name == "flower_auth" and "," in value.get_secret_value():
+            raise ValueError("it has a comma, where Flower begins another user:password; choose one without")
         return value
 
     @field_validator("trusted_proxies", mode="before")
@@ -164,19 +188,32 @@ class Settings(BaseSettings):
             # Here and not above: producers read settings too, and load no HTTP client.
             from workers.http.ssrf import Guard  # noqa: PLC0415
 
-            Guard(str(host) for host in value)
+            try:
+                Guard(str(host) for host in value)
+            except ValueError:
+                raise ValueError("must be hosts, as host or host:port, separated by commas") from None
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _storage_url_has_no_password(cls, value: str | None) -> str | None:
+        user, at, _ = (value or "").partition("://")[2].rpartition("@")
+        if at and ":" in user:
+            raise ValueError("has a password, and would be part of every picture's address; give it in another way")
         return value
 
     @field_validator("database_url", "broker_url", "result_url", mode="after")
     @classmethod
     def _is_readable(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # The value is not repeated: it holds a password.
-        try:
-            scheme = urlsplit(value).scheme if value else ""
-        except ValueError:
-            raise ValueError("is not a valid URL") from None
-        if value and info.field_name == "database_url" and not scheme.startswith("postgres"):
+        if value is None:
+            return None
+        is_database = info.field_name == "database_url"
+        if is_database and not _POSTGRESQL.match(value):
             raise ValueError("must begin with postgresql://")
+        if wrong := misread(value):
+            raise ValueError(wrong)
+        if is_database:
+            refuse_parameters(value)
         return value
 
     @field_validator("public_url", "public_url_check")
@@ -185,9 +222,12 @@ class Settings(BaseSettings):
         name = str(info.field_name).upper()
         if not value or (name != "PUBLIC_URL" and value == OFF):
             return value or None
-        found = web_address(value)
-        if "@" in urlsplit(found).netloc:
+        if "@" in value:
             raise ValueError(f"{name} contains a user name or password, and providers receive it; remove them")
+        try:
+            found = web_address(value)
+        except AddressError:  # whose message repeats the value
+            raise ValueError(f"{name} must be https://HOST or http://HOST, with a PORT and a PATH at most") from None
         if "?" in found or "#" in found:
             raise ValueError(f"{name} contains a query or fragment, and links add a path to it; remove it")
         return found.rstrip("/")
@@ -244,8 +284,18 @@ def read(**overrides: object) -> Settings:
     except ValueError as error:
         raise SettingsError(_explain(error)) from None
     if settings.embedded and settings.stack_file.is_file():
-        settings = settings.model_copy(update=_joined(settings, json.loads(settings.stack_file.read_text())))
+        settings = settings.model_copy(update=_joined(settings, _stack(settings.stack_file)))
     return settings
+
+
+def _stack(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{path} cannot be read ({type(error).__name__}); if no `recast up` runs there, remove it"
+        ) from None
+    return found if isinstance(found, dict) else {}
 
 
 def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,11 +318,14 @@ def settings() -> Settings:
 
 
 def _explain(error: ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):  # its own words repeat a byte, which may be one of a password
+        line = error.object[: error.start].count(b"\n") + 1
+        return f".env: line {line} is not UTF-8; save the file as UTF-8"
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)
     lines = []
-    for item in errors(include_url=False, include_context=False):
+    for item in errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])
         where = f"RECAST_{name.upper()}: " if name else ""
         lines.append(where + item["msg"].removeprefix("Value error, "))

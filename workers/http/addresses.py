@@ -12,11 +12,12 @@ import unicodedata
 from collections.abc import Collection
 from urllib.parse import quote
 
+from recast.values import MAX_PORT
+
 WEB = frozenset({"https", "http"})
 #: Schemes of pictures.
 PICTURES = WEB | {"s3", "file"}
 SHOWN = 200  # characters of an address in a message
-MAX_PORT = 65_535  # the largest port of TCP
 
 # Signs that take no room, or look like a blank, although `str.isprintable` lets them through.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
