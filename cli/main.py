@@ -39,6 +39,7 @@ from recast.hints import hint
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
+from workers.images.roots import OutsideRootsError
 from workers.images.storage import StorageError
 from workers.observability.logs import are_configured
 from workers.operations.paid_check import PaidCheckError
@@ -152,7 +153,15 @@ def _usage(error: Exception) -> str:
 _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Exception], str]]] = (
     ((TyperException,), ExitCode.USAGE, _usage),
     (
-        (SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError),
+        (
+            SettingsError,
+            AccountsError,
+            CredentialsError,
+            CatalogError,
+            InvalidJobError,
+            ScheduleError,
+            OutsideRootsError,
+        ),  # fmt: skip
         ExitCode.USAGE,
         str,
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from catalog import checks
+from catalog import checks, local_files
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
 from models.identity import bulk_job_id
@@ -210,15 +210,15 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
     looked: list[Path] = []
     routed: list[str] = []
 
-    def header(path: Path) -> headers.Picture:
+    def header(path: Path, *more: Any) -> headers.Picture:
         looked.append(path)
-        return headers.header(path)
+        return headers.header(path, *more)
 
     def route(ask: Any, *more: Any) -> str:
         routed.append(ask.kind)
         return routing.route(ask, *more)
 
-    monkeypatch.setattr(checks, "header", header)
+    monkeypatch.setattr(local_files, "header", header)
     monkeypatch.setattr(checks, "route", route)
     rows = [swap(f"s{number}", prompt="") for number in range(50)] + [portrait(f"p{number}") for number in range(50)]
     with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH) as intake:
