@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import unicodedata
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from catalog.cells import is_failed_formula
 from catalog.columns import COLUMNS, Row
 from catalog.errors import Mistake
 from catalog.local_files import LocalFile, content_of, look_at
@@ -34,6 +37,10 @@ CACHED_ROUTES = 10_000  # combinations of accounts, operation and options; an en
 CACHED_FILES = 100_000  # paths; an entry takes about 300 bytes
 
 _OURS = frozenset(COLUMNS)
+#: The signs without a shape that scripts, hyphenation and emoji need: joiners, the soft hyphen, the tags of flags.
+JOINERS = frozenset({"\u200c", "\u200d", "\u00ad", *map(chr, range(0xE0020, 0xE0080))})
+# Emoji that are younger than this Python's tables.
+_EMOJI_TO_COME = frozenset(map(chr, range(0x1F300, 0x1FB00)))
 _NOTHING: tuple[Any, ...] = ("", None)
 
 
@@ -103,6 +110,8 @@ class Checker:
             for need in op.needs.values()
         )  # fmt: skip
         self._run = options
+        #: Metadata cells that hold a failed formula, by column.
+        self.failed_formulas: Counter[str] = Counter()
         self._routes: Cache[Hashable, Route] = Cache(CACHED_ROUTES)
         self._files: Cache[str, LocalFile | None] = Cache(CACHED_FILES)
         self._contents: Cache[str, str] = Cache(CACHED_FILES)
@@ -139,6 +148,7 @@ class Checker:
                 _digest(fingerprint(replace(ask, **dict[str, Any](row.named)), options_written), stamps),
             )
         extra = {name: value for name, value in values.items() if name not in _OURS and value not in _NOTHING}
+        self.failed_formulas.update(name for name, value in extra.items() if is_failed_formula(value))
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
@@ -267,9 +277,14 @@ def _key(value: Any) -> str:
         raise InvalidJobError(
             "key", "is missing; give each row a key that is unique in its catalog and does not change"
         )
-    if len(text) > MAX_KEY or not text.isprintable():
+    if len(text) > MAX_KEY or not (text.isprintable() or all(map(_may_stand_in_a_key, text))):
         raise InvalidJobError("key", f"{text[:80]!r} is not allowed; allowed: 1 to {MAX_KEY} printable characters")
     return text
+
+
+def _may_stand_in_a_key(sign: str) -> bool:
+    """Whether a sign is printable, a blank of any width, or what joins letters and emoji."""
+    return sign.isprintable() or sign in JOINERS or unicodedata.category(sign) == "Zs" or sign in _EMOJI_TO_COME
 
 
 def _shown(key: Any) -> str:
@@ -283,6 +298,8 @@ def _text(column: str, value: Any, *, strip: bool = True) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidJobError(column, f"{value!r} is not text")
+    if is_failed_formula(value):
+        raise InvalidJobError(column, f"{value!r} is a formula that failed; correct it in the spreadsheet")
     return (value.strip() if strip else value) or None
 
 

@@ -65,7 +65,7 @@ def _checked(place: str, uri: str, roots: Roots) -> LocalFile:
         picture = header(Path(place), roots)
         stat = Path(place).stat()
     except BadPictureError as error:
-        return LocalFile(place, problem=f"{error}{'' if Path(place).exists() else advice_for(uri)}")
+        return LocalFile(place, problem=f"{error}{'' if os.path.lexists(place) else advice_for(uri)}")
     except OSError as error:
         return LocalFile(place, problem=f"the file cannot be read: {error.strerror or error}{advice_for(uri)}")
     problem = None

@@ -161,7 +161,7 @@ _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Excep
             InvalidJobError,
             ScheduleError,
             OutsideRootsError,
-        ),  # fmt: skip
+        ),
         ExitCode.USAGE,
         str,
     ),

@@ -129,9 +129,12 @@ async def save(
     """`fetch` into a file, piece by piece; what the server says of it (its headers, by their names in small letters).
 
     Args:
-        headers: sent to `url`, and not to where it redirects.
-        client, url, max_bytes, timeout: as for `fetch`.
+        client: its guard decides which addresses may be read.
+        url: absolute http or https URL.
         file: where it goes.
+        headers: sent to `url`, and not to where it redirects.
+        max_bytes: the longest file that is read.
+        timeout: seconds for all of it; 15 s without data end it too.
 
     Raises:
         DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as for `fetch`.
@@ -169,9 +172,7 @@ async def _get(client: HttpClient, request: Request, take: _Take[T], seconds: fl
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
 
 
-async def _file_or_redirect(
-    client: HttpClient, request: Request, take: _Take[T], left: float
-) -> T | Request:
+async def _file_or_redirect(client: HttpClient, request: Request, take: _Take[T], left: float) -> T | Request:
     """The file, or the request that the server redirects to, within `left` seconds."""
     try:
         async with (

@@ -89,7 +89,7 @@ def header(source: bytes | Path, roots: Roots = EVERYWHERE) -> Picture:
     """`inspect` for bytes or a local file, of which only the beginning is read.
 
     Raises:
-        BadPictureError: as `inspect`, and for a file that is missing, unreadable, outside `roots`, a folder or a device.
+        BadPictureError: as `inspect`, and for a file that is missing, unreadable, outside `roots`, or no regular file.
     """
     if isinstance(source, bytes):
         return inspect(source)

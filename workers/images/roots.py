@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from workers.config.settings import Settings
 from workers.http.addresses import visible
@@ -39,7 +39,7 @@ class OutsideRootsError(Exception):
 
 
 class NotAFileError(Exception):
-    """What a path names is no regular file; `kind` is what it is."""
+    """What a path names cannot be read as a file; `kind` is what it is."""
 
     def __init__(self, path: Path, mode: int) -> None:
         super().__init__(path, mode)
@@ -91,7 +91,7 @@ class Roots:
         elif ".." in place.split("/") or not any(f"{place}/".startswith(f"{prefix}/") for prefix in self.prefixes):
             raise OutsideRootsError(place)
 
-    def open(self, path: Path) -> BinaryIO:
+    def open(self, path: Path) -> io.BufferedReader:
         """A regular file, opened.
 
         Raises:

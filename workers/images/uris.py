@@ -9,8 +9,11 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
+_Form = Literal["NFC", "NFD"]
+_FORMS: tuple[_Form, ...] = ("NFC", "NFD")
 _FILE = "file://"
 _HERE = "file://localhost/"
 
@@ -58,15 +61,15 @@ def _written_otherwise(path: Path, *, quoted: bool) -> Iterator[Path]:
     written += [each.replace("\\", "/") for each in written if "\\" in each]
     for each in written:
         yield Path(each)
-        for form in ("NFC", "NFD"):
-            yield Path(unicodedata.normalize(form, each))  # type: ignore[arg-type]
+        for form in _FORMS:
+            yield Path(unicodedata.normalize(form, each))
             yield _in_parts(Path(each), form)
 
 
-def _in_parts(path: Path, form: str) -> Path:
+def _in_parts(path: Path, form: _Form) -> Path:
     """`path` with only those parts in another form that do not exist as they are written."""
     found = Path()
     for part in path.parts:
         as_written = found / part
-        found = as_written if os.path.lexists(as_written) else found / unicodedata.normalize(form, part)  # type: ignore[arg-type]
+        found = as_written if os.path.lexists(as_written) else found / unicodedata.normalize(form, part)
     return found
