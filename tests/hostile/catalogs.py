@@ -153,6 +153,7 @@ ROWS: tuple[Case, ...] = (
     refused("data:", row(source="data://image/png;base64,AAAA"), "source, data"),
     refused("gopher:", row(source="gopher://10.0.0.1:6379/_FLUSHALL"), "source, gopher"),
     refused("javascript:", row(source="javascript://%0aalert(1)"), "source, javascript"),
+    refused("a path of Windows", row(source="C:\\pictures\\a.png"), "source, C:/pictures/a.png"),
     refused("an endless device", row(source="/dev/zero"), "/dev/zero"),
     refused("a pipe that nobody writes to", beside("pipe.png", os.mkfifo), "pipe.png"),
     refused("a link to itself", beside("loop.png", lambda path: path.symlink_to(path)), "loop.png"),
