@@ -103,6 +103,9 @@ def export(
             help="File names of the pictures, from {key}, {index}, {ext}, {batch}, {sha256} and {YOUR COLUMN}."
         ),
     ] = TEMPLATE,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin a .csv with the mark by which Excel knows UTF-8.")
+    ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Write a batch as a table, and its pictures as files.
@@ -112,7 +115,7 @@ def export(
     Run it again to continue an interrupted export: existing pictures are skipped.
     """
     if to is not None:
-        writer_for(to)  # reports a wrong name before anything starts
+        writer_for(to, excel=excel)  # reports a wrong name before anything starts
         if "://" not in to:
             require_file(Path(to), "--to")
     if pictures is not None and "://" not in pictures:
@@ -129,7 +132,7 @@ def export(
         if to is None:
             write_json_lines(sys.stdout, jobs, ())
         else:
-            write_table(to, jobs, runtime.db(metadata_of, report.id))
+            write_table(to, jobs, runtime.db(metadata_of, report.id), excel=excel)
             complain(f"{to}: {report.total:,} jobs")
 
 

@@ -17,6 +17,7 @@ from workers import private
 from workers.config.accounts import Account, load, parse
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
+from workers.images.roots import Roots
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.app import app
@@ -71,7 +72,8 @@ def accounts_of(settings: Settings, *, sandbox: bool) -> Mapping[str, Account]:
 
 def reach_of(settings: Settings, *, sandbox: bool) -> Reach:
     """How providers can fetch local pictures; the sandbox fetches them from `web` on this machine."""
-    return Reach(public_url=sandbox or bool(settings.public_url), presigned=Storage(settings.storage).can_sign)
+    roots = Roots.of(settings)
+    return Reach(sandbox or bool(settings.public_url), Storage(settings.storage).can_sign, roots)
 
 
 @contextmanager

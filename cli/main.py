@@ -40,6 +40,7 @@ from workers import private
 from workers.config.accounts import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
+from workers.images.roots import OutsideRootsError
 from workers.images.storage import StorageError
 from workers.observability.logs import are_configured
 from workers.operations.paid_check import PaidCheckError
@@ -154,7 +155,15 @@ def _usage(error: Exception) -> str:
 _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Exception], str]]] = (
     ((TyperException,), ExitCode.USAGE, _usage),
     (
-        (SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError),
+        (
+            SettingsError,
+            AccountsError,
+            CredentialsError,
+            CatalogError,
+            InvalidJobError,
+            ScheduleError,
+            OutsideRootsError,
+        ),
         ExitCode.USAGE,
         str,
     ),

@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     web_auth: SecretStr | None = None
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.
+    input_roots: Annotated[tuple[str, ...], NoDecode] = ()
     #: Which jobs of catalogs send task events for Flower at their end: failures and a few others, all, or none.
     bulk_events: Literal["sample", "all", "off"] = "sample"
     #: Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.
@@ -200,6 +202,16 @@ class Settings(BaseSettings):
         user, at, _ = (value or "").partition("://")[2].rpartition("@")
         if at and ":" in user:
             raise ValueError("has a password, and would be part of every picture's address; give it in another way")
+        return value
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _input_roots_are_places(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(place.strip() for place in value.split(",") if place.strip())
+        for place in value if isinstance(value, tuple | list) else ():
+            if "://" in place and not place.startswith(("s3://", "file://")):
+                raise ValueError(f"{place.partition('://')[0]}:// is not allowed; use folders and s3:// prefixes")
         return value
 
     @field_validator("database_url", "broker_url", "result_url", mode="after")

@@ -33,6 +33,7 @@ from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
 from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
+from workers.images.roots import Roots
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.task_events import Sampler
@@ -108,7 +109,7 @@ class Runtime(Database):
     @cached_property
     def reach(self) -> Reach:
         """How providers can fetch our pictures."""
-        return Reach(public_url=bool(self.settings.public_url), presigned=self.storage.can_sign)
+        return Reach(bool(self.settings.public_url), self.storage.can_sign, Roots.of(self.settings))
 
     def account(self, name: str) -> Account:
         """The account called `name`.

@@ -95,6 +95,9 @@ def advice_for(path: str) -> str:
         return (
             f"; it names {len(pieces)} pictures, {' and '.join(map(visible, pieces[:3]))}: give each a row of its own"
         )
+    if "\\" in path:
+        slashed = path.replace("\\", "/")
+        return f"; folders are separated by slashes, and there are no drives: {visible(slashed)}"
     if _LIKE_A_HOST.match(path):
         return f"; an address begins with its scheme: {visible('https://' + path.lstrip('/'))}"
     return ""

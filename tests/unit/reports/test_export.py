@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -80,6 +81,17 @@ def test_the_ending_decides_the_format() -> None:
     assert writer_for("a.CSV") is writer_for("s3://b/a.csv.gz") is not writer_for(Path("a.jsonl"))
     with pytest.raises(CatalogError, match=names(".xlsx", ".csv")):
         writer_for(Path("a.xlsx"))
+    with pytest.raises(CatalogError, match=names("a.jsonl", "--excel", ".csv")):
+        writer_for(Path("a.jsonl"), excel=True)
+
+
+def test_a_mark_for_excel_is_at_the_beginning_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    for excel in (True, False):
+        write_table(tmp_path / "a.csv", [job("Größe", result(0, "a.png"))], {}, excel=excel)
+        data = (tmp_path / "a.csv").read_bytes()
+        assert data.startswith(codecs.BOM_UTF8) == excel
+        assert data.count(codecs.BOM_UTF8) == excel
+        assert data.removeprefix(codecs.BOM_UTF8).startswith(b"key,")
 
 
 @given(st.text(min_size=1, max_size=300).filter(str.isprintable))
