@@ -165,9 +165,9 @@ class Running:
 def ended(desk: Desk, batch: str) -> dict[str, int]:
     """The states of a batch whose jobs have ended."""
 
-    def states() -> dict[str, int] | None:
+    def states() -> dict[str, int]:
         found = {name: number for name, number in desk.json("status", batch)["states"].items() if number}
-        return None if found.keys() & {"queued", "running", "saving"} else found
+        return {} if found.keys() & {"queued", "running", "saving"} else found
 
     return wait_for(states, timeout=SECONDS, every=1.0, message="the batch to end")
 
