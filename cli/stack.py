@@ -139,7 +139,8 @@ class Stack:
         deadline = time.monotonic() + JOIN_SECONDS
         servers.start()
         if not servers.owned and not self._parts.worker:
-            publish(_addresses(servers))
+            # What is stored encrypted, such as webhooks' secrets, is read and written by all commands alike.
+            publish({**_addresses(servers), "secret_key": self._secret_key()})
             return False
         while not servers.owned:
             written = self._read_stack_file()
