@@ -145,6 +145,7 @@ class Stack:
         servers.start()
         if not servers.owned and not self._parts.worker:
             # The key of the stack that runs here, which may not have written its file yet, or be one that only reads.
+            # What is stored encrypted, such as webhooks' secrets, is read and written by all commands alike.
             running = self._read_stack_file() or {}
             key = self._secret_key() if self._kept_key.exists() else None
             publish({"secret_key": key, **running, **_addresses(servers)})

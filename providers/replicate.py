@@ -101,6 +101,13 @@ class ReplicateSettings(BaseModel):
         return value
 
 
+#: The usual names by which models are told how many pictures to make; a model with another one is counted as one picture.
+COUNT_INPUTS = (
+    "num_outputs", "num_images", "num_samples", "number_of_images", "number_of_outputs", "batch_size", "n", "samples",
+    "max_images",
+)  # fmt: skip
+
+
 class ModelOptions(Options):
     """Options of both operations."""
 
@@ -124,6 +131,7 @@ class Replicate(OneByOne):
             results_live=RESULTS_LIVE_SECONDS,
             summary="puts the face of source onto target, by a model that you choose",
             free=_FREE,
+            count_inputs=COUNT_INPUTS,
         ),
         GENERATE: Operation(
             name=GENERATE,
@@ -136,6 +144,7 @@ class Replicate(OneByOne):
             results_live=RESULTS_LIVE_SECONDS,
             summary="makes pictures of the person on image, by a model that you choose",
             free=_FREE,
+            count_inputs=COUNT_INPUTS,
         ),
     }
     SETTINGS: ClassVar[type[BaseModel]] = ReplicateSettings

@@ -85,6 +85,11 @@ def stopped(reason: str | None, until: datetime | None = None, note: str | None 
     return f"stopped: {plain} until {_clock(until) if until else 'it is started'}{f' ({note})' if note else ''}"
 
 
+def probing(failures: int, note: str | None = None) -> str:
+    """The state of an account that is tried with one job at a time: ``probing after 3 failures (busy)``."""
+    return f"probing after {failures} failures{f' ({note})' if note else ''}"
+
+
 def paused(reason: str) -> str:
     """The state of a paused batch: ``paused: spending limit reached``; `reason` is one of `PauseReason`."""
     return f"paused: {PAUSES.get(reason, reason)}"

@@ -221,6 +221,29 @@ def test_durations_and_rates_are_read_in_seconds(number: int, unit: tuple[str, i
     assert rate(f"{number}/{name}") == number / seconds
 
 
+@pytest.mark.parametrize(
+    ("given", "pictures"),
+    [
+        ({}, 1), ({"num_outputs": 4}, 4), ({"num_outputs": "3"}, 3), ({"num_images": 2, "num_outputs": 1}, 2),
+        ({"batch_size": 0}, 1), ({"n": -2}, 1), ({"num_outputs": True}, 1), ({"num_outputs": 2.5}, 1),
+        ({"num_outputs": None}, 1), ({"num_outputs": "many"}, 1), ({"num_inference_steps": 50}, 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("operation", ["swap", "generate"])
+def test_the_number_of_pictures_that_a_model_is_told_is_priced(
+    operation: str, given: dict[str, Any], pictures: int
+) -> None:
+    table = {
+        "provider": "replicate",
+        "base_url": "http://127.0.0.1:9",
+        "token": "t",
+        "prices": {operation: "0.05 USD/picture"},
+    }
+    account = parse("main", table)
+    priced = account.operations[f"replicate.{operation}"]
+    assert account.cost(priced, {"input": given}) == Decimal("0.05") * pictures
+
+
 @given(st.decimals(0, 10_000, places=4), st.booleans())
 def test_prices_are_exact(amount: Decimal, per_picture: bool) -> None:
     read = price(f"{amount} USD{'/picture' * per_picture}")
