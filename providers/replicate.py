@@ -101,7 +101,7 @@ class ReplicateSettings(BaseModel):
         return value
 
 
-#: The usual names by which models are told how many pictures to make; a model with another one is counted as one picture.
+#: The usual names by which models are told how many pictures to make; one with another name counts as one picture.
 COUNT_INPUTS = (
     "num_outputs", "num_images", "num_samples", "number_of_images", "number_of_outputs", "batch_size", "n", "samples",
     "max_images",
