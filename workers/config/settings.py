@@ -177,7 +177,7 @@ class Settings(BaseSettings):
                 ip_network(part)
             except ValueError:
                 raise ValueError(
-                    f"{part!r} is not an address or network; write for example 10.0.0.1 or 10.0.0.0/8"
+                    "must be addresses or networks, such as 10.0.0.1 or 10.0.0.0/8, with commas between"
                 ) from None
         return value
 
@@ -235,13 +235,13 @@ class Settings(BaseSettings):
         if not value or (name != "PUBLIC_URL" and value == OFF):
             return value or None
         if "@" in value:
-            raise ValueError(f"{name} contains a user name or password, and providers receive it; remove them")
+            raise ValueError("contains a user name or password, and providers receive it; remove them")
         try:
             found = web_address(value)
         except AddressError:  # whose message repeats the value
-            raise ValueError(f"{name} must be https://HOST or http://HOST, with a PORT and a PATH at most") from None
+            raise ValueError("must be https://HOST or http://HOST, with a PORT and a PATH at most") from None
         if "?" in found or "#" in found:
-            raise ValueError(f"{name} contains a query or fragment, and links add a path to it; remove it")
+            raise ValueError("contains a query or fragment, and links add a path to it; remove it")
         return found.rstrip("/")
 
     @model_validator(mode="after")

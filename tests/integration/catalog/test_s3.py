@@ -74,7 +74,8 @@ def stack(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A deployment whose pictures are kept in the bucket, and that no provider can reach but by the bucket's links."""
     home = tmp_path_factory.mktemp("deployment")
     # A catalog in a bucket may name local files only below the roots.
-    places = {"RECAST_STORAGE_URL": f"s3://{BUCKET}/pictures", "RECAST_INPUT_ROOTS": f"{PORTRAITS},s3://{BUCKET}/in"}
+    roots = ",".join([str(PORTRAITS), *(f"s3://{BUCKET}/{prefix}" for prefix in ("in", "photos", "faces"))])
+    places = {"RECAST_STORAGE_URL": f"s3://{BUCKET}/pictures", "RECAST_INPUT_ROOTS": roots}
     with running(home, SandboxConfig(home=home / "sandbox", latency=0.3), **places, **s3) as stack:
         stack.only("sandbox-zhiqite", "sandbox-qolaba")
         stack.worker().wait_ready()

@@ -111,7 +111,7 @@ def test_a_prefix_of_a_bucket_is_no_prefix_of_letters() -> None:
 def test_workers_read_and_link_only_what_lies_below_the_roots_and_our_own_pictures(shop: Path) -> None:
     storage = picture(shop / "pictures" / "ab" / "result.png")
     settings = Settings(
-        secret_key="key", public_url="https://shop.example", storage_url=str(shop / "pictures"),
+        secret_key="a-key-of-the-tests", public_url="https://shop.example", storage_url=str(shop / "pictures"),
         input_roots=(str(shop / "in"),),
     )  # fmt: skip
     inputs = Inputs(settings, Storage(settings.storage))
