@@ -86,7 +86,7 @@ faults: $(INSTALLED) ## Kill each process at each moment: the whole fault matrix
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
 
 .PHONY: long
-long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, started, operated and stopped.
+long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, and attacks on the web process.
 	$(BIN)/python -m pytest -n 2 -m long
 
 .PHONY: million

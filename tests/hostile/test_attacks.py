@@ -92,7 +92,7 @@ def web(database: Database, tmp_path: Path) -> Iterator[Web]:
         made.process.wait(60)
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_honest_clients_go_on_under_every_attack(web: Web, database: Database) -> None:
     database.account()
     (job,) = database.jobs(1, state="running")
