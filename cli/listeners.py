@@ -1,4 +1,4 @@
-"""Sockets of the processes that serve people, bound before the process starts: a port in use is told at once."""
+"""Sockets of the processes that serve people, bound before the process starts: a port in use is reported at once."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from recast.hints import hint
 from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import misread, trimmed, unseen
@@ -305,7 +306,7 @@ def _stack(path: Path) -> Mapping[str, Any]:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{path} cannot be read ({type(error).__name__}); if no `recast up` runs there, remove it"
+            f"{path} cannot be read ({type(error).__name__}); if no {hint('up')} runs there, remove it"
         ) from None
     return found if isinstance(found, dict) else {}
 
