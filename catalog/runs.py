@@ -14,7 +14,7 @@ from catalog.tables import TableRows
 from recast.errors import InvalidJobError, RecastError
 from recast.money import Money
 from recast.runs import Batch
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError
 from workers.engine import runtime as engine
 from workers.engine.runtime import Runtime

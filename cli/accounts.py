@@ -26,7 +26,8 @@ from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
 from recast.hints import hint
 from workers.accounts import admission, overrides
-from workers.config.accounts import Account, AccountsError
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account
 from workers.config.units import duration as parse_duration
 from workers.engine.provider_calls import UNBUILT
 from workers.engine.runtime import Runtime

@@ -24,7 +24,8 @@ from cli.output import Style, duration, emit, say, waiting_for_decision
 from models.connection import server
 from models.states import JobState
 from recast.hints import hint
-from workers.config.accounts import AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load
 from workers.config.settings import Settings
 from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime

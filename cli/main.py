@@ -37,7 +37,7 @@ from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
 from recast.hints import hint
 from workers import private
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
 from workers.images.roots import OutsideRootsError

@@ -14,7 +14,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from workers import private
-from workers.config.accounts import AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
 from workers.http.transport import proxies

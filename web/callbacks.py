@@ -27,7 +27,8 @@ from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.engine.wake import poll_pump, wake
 from workers.http.redaction import Redactor
 from workers.http.urls import digest

@@ -23,7 +23,8 @@ from recast.hints import hint
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.accounts.tokens import StoredSessions
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
 from workers.engine.looks import OwnWeb, PublicAddresses, own_hosts

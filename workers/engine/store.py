@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from models.states import JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight

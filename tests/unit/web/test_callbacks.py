@@ -19,7 +19,7 @@ from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import write_accounts
 from tests.words import names
 from web.callbacks import Callbacks, Verifiers
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.http.urls import digest
 
 KEY = b"a signing key of twenty-four bytes"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.words import names
-from workers.config.accounts import AccountsError, load, parse
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load, parse
 from workers.config.units import duration, price, rate
 
 ZHIQITE: dict[str, Any] = {
