@@ -50,6 +50,7 @@ def hint(said: str, command: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_after_an_interruption_the_hint_continues_the_same_batch(desk: Desk) -> None:
     shop = desk.folder / "my shop"
     shop.mkdir()

@@ -44,6 +44,7 @@ def start(desk: Desk, *words: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 @pytest.mark.allow_hosts(["127.0.0.1", "127.0.0.2", "::1"])
 def test_another_address_is_served_and_looked_at_with_the_key_of_the_stack(desk: Desk) -> None:
     up = start(desk, "up")
