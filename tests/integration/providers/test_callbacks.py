@@ -45,7 +45,7 @@ def variation(folder: Path) -> request.JobRequest:
     return request.JobRequest("generate", image=str(path), options={"template_id": 3})
 
 
-@pytest.mark.long  # red at present: 3 s instead of one, by what is not known yet; see CHANGELOG, "Known"
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
     # Other work on a shared machine can only add to a delay: the best of three rounds says what Recast does.
