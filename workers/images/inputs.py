@@ -26,7 +26,7 @@ from workers.images.headers import Picture, inspect
 from workers.images.roots import NotAFileError, OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
 from workers.images.signed_urls import MediaSigner
-from workers.images.storage import Storage, StorageError, key_of
+from workers.images.storage import SUFFIXES, Storage, StorageError, key_of
 from workers.images.uris import file_of
 from workers.images.verify import verify
 
@@ -38,7 +38,6 @@ REMEMBERED = 4096  # pictures whose digest and link are kept; an entry takes abo
 _PASSING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EAGAIN}
 )
-_SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class BadInputError(Exception):
@@ -118,7 +117,7 @@ class Inputs:
             OwnStorageError: the storage does not answer.
         """
         try:
-            key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=_SUFFIXES[loaded.picture.media_type])
+            key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=SUFFIXES[loaded.picture.media_type])
             url = self._storage.signed_url(key, timedelta(seconds=self._settings.media_seconds))
         except StorageError as error:
             raise OwnStorageError(str(error)) from error
@@ -145,15 +144,19 @@ class Inputs:
         if not made.sha256 or (uri, made.sha256) in self._noted:
             return None
         self._noted.put((uri, made.sha256), value=True)
-        return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
+        return uri, made.sha256, key_of(made.sha256, SUFFIXES[made.media_type]) if made.url else None
 
     def read(self, role: str, uri: str) -> LoadedImage:
-        """A picture's bytes, from this machine or object storage; errors as in `link`."""
+        """A picture from this machine or object storage, decoded in full; errors as in `link`."""
+        return load_image(role, uri, self.read_bytes(role, uri))
+
+    def read_bytes(self, role: str, uri: str) -> bytes:
+        """The file of a picture, whatever it holds; errors as in `link`."""
         path = file_of(uri)
         if path is not None:
-            return load_image(role, uri, self._read_file(role, path))
+            return self._read_file(role, path)
         self._check(role, uri)
-        return load_image(role, uri, _read_object(role, uri))
+        return _read_object(role, uri)
 
     def _identity(self, role: str, uri: str) -> tuple[str, object, object]:
         self._check(role, uri)

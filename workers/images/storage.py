@@ -31,9 +31,10 @@ MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
-
-
 _FOLDER = re.compile(r"[0-9a-f]{2}")
+
+#: The endings of pictures' keys, by media type.
+SUFFIXES: Mapping[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class StorageError(Exception):
