@@ -69,8 +69,8 @@ up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
 	@$(BIN)/recast up
 
 .PHONY: unit
-unit: $(INSTALLED) ## Run the unit tests, which need no servers.
-	$(BIN)/python -m pytest -n 2 tests/unit
+unit: $(INSTALLED) ## Run the unit tests, which need no servers, but those that compute for seconds.
+	$(BIN)/python -m pytest -n 2 -m 'not heavy' tests/unit
 
 .PHONY: check
 check: $(INSTALLED) ## Check one path or module, such as PATH=workers/engine: style, types and its unit tests.
@@ -86,7 +86,7 @@ faults: $(INSTALLED) ## Kill each process at each moment: the whole fault matrix
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m faults tests/faults
 
 .PHONY: long
-long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, started, operated and stopped.
+long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, and attacks on the web process.
 	$(BIN)/python -m pytest -n 2 -m long
 
 .PHONY: servers
@@ -96,6 +96,10 @@ servers: $(INSTALLED) ## Run on Debian's Redis and PgBouncer: TLS, pooling, user
 .PHONY: million
 million: $(INSTALLED) ## Check a million rows, load them, run them again, and change some of them.
 	$(BIN)/python -m pytest -m million --timeout 1800 tests/integration/catalog/test_million.py
+
+.PHONY: money
+money: $(INSTALLED) ## Run 300 jobs under each of the sandbox's faults and compare bill, books and plan.
+	$(BIN)/python -m tests.money
 
 .PHONY: forecast
 forecast: $(INSTALLED) ## Run 5,000 jobs in the sandbox and compare them with their forecast.

@@ -11,6 +11,19 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
+# What spreadsheets show for a formula that failed: Excel, LibreOffice, Google Sheets.
+_FAILED = re.compile(
+    r"#(?:REF|VALUE|NAME|NUM|NULL|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|EXTERNAL|PYTHON|ERROR)[!?]"
+    r"|#DIV/0!|#N/A|#GETTING_DATA|Err:5\d\d",
+    re.IGNORECASE,
+)
+
+
+def is_failed_formula(value: Any) -> bool:
+    """Whether a cell holds what a spreadsheet shows for a formula that failed."""
+    return isinstance(value, str) and ("#" in value or ":5" in value) and bool(_FAILED.fullmatch(value.strip()))
+
+
 def cell(value: Any) -> str:
     """`value` as text, or as JSON if it is not text; a leading apostrophe keeps spreadsheets from running formulas."""
     if value is None:

@@ -8,25 +8,24 @@ reading them.
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
+import unicodedata
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from catalog.cells import is_failed_formula
 from catalog.columns import COLUMNS, Row
 from catalog.errors import Mistake
+from catalog.local_files import LocalFile, content_of, look_at
 from catalog.rows import parse_json
 from recast.errors import InvalidJobError
 from workers.cache import Cache
 from workers.config.accounts import Account
 from workers.http.addresses import advice_for, is_schemeless, visible
-from workers.images.headers import header
-from workers.images.inputs import MAX_INPUT_BYTES
-from workers.images.segments import BadPictureError
-from workers.images.uris import local_path
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest
@@ -38,6 +37,10 @@ CACHED_ROUTES = 10_000  # combinations of accounts, operation and options; an en
 CACHED_FILES = 100_000  # paths; an entry takes about 300 bytes
 
 _OURS = frozenset(COLUMNS)
+#: The signs without a shape that scripts, hyphenation and emoji need: joiners, the soft hyphen, the tags of flags.
+JOINERS = frozenset({"\u200c", "\u200d", "\u00ad", *map(chr, range(0xE0020, 0xE0080))})
+# Emoji that are younger than this Python's tables.
+_EMOJI_TO_COME = frozenset(map(chr, range(0x1F300, 0x1FB00)))
 _NOTHING: tuple[Any, ...] = ("", None)
 
 
@@ -77,15 +80,6 @@ class Entry:
     same: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A checked local file: its absolute path, a stamp that changes with the file, and what is wrong with it."""
-
-    place: str
-    stamp: str = ""
-    problem: str | None = None
-
-
 class BadRowError(Exception):
     """A row that cannot be enqueued; `mistakes` lists what is wrong with it."""
 
@@ -116,8 +110,10 @@ class Checker:
             for need in op.needs.values()
         )  # fmt: skip
         self._run = options
+        #: Metadata cells that hold a failed formula, by column.
+        self.failed_formulas: Counter[str] = Counter()
         self._routes: Cache[Hashable, Route] = Cache(CACHED_ROUTES)
-        self._files: Cache[str, _File | None] = Cache(CACHED_FILES)
+        self._files: Cache[str, LocalFile | None] = Cache(CACHED_FILES)
         self._contents: Cache[str, str] = Cache(CACHED_FILES)
         self._options: Cache[str, tuple[Mapping[str, Any], str]] = Cache(CACHED_ROUTES)
 
@@ -152,6 +148,7 @@ class Checker:
                 _digest(fingerprint(replace(ask, **dict[str, Any](row.named)), options_written), stamps),
             )
         extra = {name: value for name, value in values.items() if name not in _OURS and value not in _NOTHING}
+        self.failed_formulas.update(name for name, value in extra.items() if is_failed_formula(value))
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
@@ -163,7 +160,9 @@ class Checker:
         """Check one picture of a row, if it is a local file."""
         if not uri:
             return
-        file = self._files.get_or_make(uri, lambda: _check_file(self._folder, uri))
+        file = self._files.get_or_make(
+            uri, lambda: look_at(uri, self._folder, self._reach.roots, elsewhere=self._address is not None)
+        )
         if file is None:
             return
         if file.problem:
@@ -183,7 +182,7 @@ class Checker:
         return source == target or (one_size and self._content(source) == self._content(target))
 
     def _content(self, place: str) -> str:
-        return self._contents.get_or_make(place, lambda: _content_of(place))
+        return self._contents.get_or_make(place, lambda: content_of(place))
 
     def _option_pictures(self, ask: JobRequest, route: Route, bad: list[Mistake]) -> Mapping[str, str]:
         """The pictures in the row's options, by option."""
@@ -272,23 +271,20 @@ def _digest(asked: str, stamps: list[str]) -> str:
     return hashlib.sha256("|".join([asked, *stamps]).encode()).hexdigest()
 
 
-def _content_of(place: str) -> str:
-    try:
-        with Path(place).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return place  # it has just gone: the worker will say so
-
-
 def _key(value: Any) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text("key", value)
     if text is None:
         raise InvalidJobError(
             "key", "is missing; give each row a key that is unique in its catalog and does not change"
         )
-    if len(text) > MAX_KEY or not text.isprintable():
+    if len(text) > MAX_KEY or not (text.isprintable() or all(map(_may_stand_in_a_key, text))):
         raise InvalidJobError("key", f"{text[:80]!r} is not allowed; allowed: 1 to {MAX_KEY} printable characters")
     return text
+
+
+def _may_stand_in_a_key(sign: str) -> bool:
+    """Whether a sign is printable, a blank of any width, or what joins letters and emoji."""
+    return sign.isprintable() or sign in JOINERS or unicodedata.category(sign) == "Zs" or sign in _EMOJI_TO_COME
 
 
 def _shown(key: Any) -> str:
@@ -302,6 +298,8 @@ def _text(column: str, value: Any, *, strip: bool = True) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidJobError(column, f"{value!r} is not text")
+    if is_failed_formula(value):
+        raise InvalidJobError(column, f"{value!r} is a formula that failed; correct it in the spreadsheet")
     return (value.strip() if strip else value) or None
 
 
@@ -322,24 +320,3 @@ def _shape(uri: str | None) -> str | None:
     if len(uri) > MAX_URI or "\x00" in uri:
         return "unusual"
     return uri.partition("://")[0] if "://" in uri else "path"
-
-
-def _check_file(folder: Path, uri: str) -> _File | None:
-    """Check the local file that `uri` names; None for an address elsewhere."""
-    path = local_path(uri)
-    if path is None:
-        return None
-    place = os.path.abspath(folder / path)  # noqa: PTH100 - must not follow links, which may change
-    try:
-        picture = header(Path(place))
-        stat = Path(place).stat()
-    except BadPictureError as error:
-        return _File(place, problem=f"{error}{'' if Path(place).exists() else advice_for(uri)}")
-    except OSError as error:
-        return _File(place, problem=f"the file cannot be read: {error.strerror or error}{advice_for(uri)}")
-    problem = None
-    if picture.animated:
-        problem = f"this is an animated {picture.format}; use a still picture"
-    elif stat.st_size > MAX_INPUT_BYTES:
-        problem = f"the file has {stat.st_size:,} bytes; allowed: {MAX_INPUT_BYTES:,}"
-    return _File(place, f"{stat.st_size}:{stat.st_mtime_ns}", problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from catalog.errors import CatalogError
 #: The columns that Recast reads; all others are metadata.
 COLUMNS = ("key", "kind", "source", "target", "image", "prompt", "account", "provider", "operation", "options")
 REQUIRED = ("key", "kind")
+MAX_DIGITS = 300  # of a whole number: a float, which many readers make of it, holds no more than 308
+MAX_COLUMNS = 1_000  # of a table; more are none that a person named
 
 
 @dataclass(slots=True)  # not frozen, as there are millions: making one would take five times as long
@@ -34,14 +37,16 @@ def check_columns(where: str, header: list[str]) -> None:
     """Check a table's columns.
 
     Raises:
-        CatalogError: a column has no name, is misspelled, occurs twice or is missing.
+        CatalogError: there are too many, or a column has no name, is misspelled, occurs twice or is missing.
     """
+    if len(header) > MAX_COLUMNS:
+        raise CatalogError(f"{where}: has {len(header):,} columns; allowed: {MAX_COLUMNS:,}")
     for position, name in enumerate(header, start=1):
         if not name:
             raise CatalogError(f"{where}: column {position} has no name; name each column in the header")
     if miswritten := miswritten_column(header):
         raise CatalogError(f"{where}: column {miswritten!r} is not valid; write {miswritten.lower()!r}")
-    if doubled := sorted({name for name in header if header.count(name) > 1}):
+    if doubled := sorted(name for name, times in Counter(header).items() if times > 1):
         raise CatalogError(f"{where}: the header has these columns more than once: {', '.join(doubled)}")
     if missing := [name for name in REQUIRED if name not in header]:
         raise CatalogError(

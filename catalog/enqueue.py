@@ -31,7 +31,7 @@ from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere
 from models.connection import be_patient
-from models.fragments import columns, taken_from, unclaimed
+from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING, PINS, ROLES
 from models.states import JobState
 from workers.engine.runtime import Runtime
@@ -39,6 +39,7 @@ from workers.engine.wake import submit_pump, wake
 from workers.jobs.lanes import PARKED, lane_operation
 from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 from workers.jobs.transitions import add_to_batch
+from workers.operations.redownload import FAILED, PAID
 from workers.restore import hold
 
 
@@ -62,6 +63,8 @@ class Enqueued:
     left_out: int = 0
     #: Rows to queue that wait for a decision instead: they may have been sent after the backup that was restored.
     held: int = 0
+    #: Of the failed rows that were queued again, those whose results could have been downloaded at no cost.
+    free: int = 0
     #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
     #: The same if each of them is paid for as often as it may be.
@@ -145,7 +148,7 @@ _BEGIN_ANEW = text(f"""
     ), begun AS (
         UPDATE jobs SET
             {taken_from("s", (*ASKED, "lane"))},
-            state = 'queued', reason = NULL, error = NULL, claimed_until = NULL, not_before = NULL, input_tries = 0,
+            state = 'queued', reason = NULL, error = NULL, {UNCLAIMS}, not_before = NULL, input_tries = 0,
             started_at = NULL, finished_at = NULL,
             priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
             version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
@@ -186,6 +189,9 @@ _REFRESH = text(f"""
 """).bindparams(*_TERMS)
 
 _SAME = text("SELECT key FROM decided WHERE key = ANY(:keys) AND verdict = ANY(:queued) ORDER BY key")
+_FREE = text(f"""
+    SELECT count(*) FROM decided d JOIN jobs j ON j.id = d.job_id {PAID} WHERE d.verdict = 'retried' AND {FAILED}
+""")
 _OTHER_WORK = text("""
     SELECT bool_or(verdict IN ('changed', 'in_work')) OR NOT bool_or(verdict IN ('unchanged', 'left', 'retried'))
     FROM decided
@@ -268,6 +274,11 @@ def is_other_work(session: Session) -> bool:
     return bool(session.execute(_OTHER_WORK).scalar())
 
 
+def downloadable(session: Session) -> int:
+    """How many of the rows that `decide` queues again were paid for, with results that can still be downloaded."""
+    return int(session.execute(_FREE).scalar_one())
+
+
 def same_pictures(session: Session, intake: Intake) -> list[str]:
     """The keys of rows that `decide` queues and whose source and target are the same picture."""
     if not intake.same:
@@ -296,7 +307,7 @@ def _merge(
     decide(session, intake, terms["batch_id"], options)
     if same := same_pictures(session, intake):
         raise SamePictureError(intake.name, same)
-    change: Counter[str] = Counter()
+    change, free = Counter[str](), downloadable(session)
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number
         change[JobState.QUEUED] += row.number
@@ -315,6 +326,7 @@ def _merge(
         intake.name,
         **{verdict: row.number for verdict, row in counts.items()},
         held=held,
+        free=free,
         cost=cost,
         at_most=cost * runtime.settings.tries.paid,
     )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from recast.hints import hint
 
 SHOWN_KEYS = 5  # rows that an error names
-MAX_SHOWN = 100  # mistakes in a message; a longer list belongs in a file
+MAX_SHOWN = 100  # different mistakes in a message; a longer list belongs in a file
+SHOWN_LINES = 5  # further lines that an equal mistake names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,17 @@ class BadRowsError(CatalogError):
         self.total = total
 
     def __str__(self) -> str:
-        shown = self.mistakes[:MAX_SHOWN]
-        lines = [f"{self.file}:{mistake.line}: {_where(mistake)}{mistake.message}" for mistake in shown]
-        if self.total > len(shown):
-            lines.append(f"... and {self.total - len(shown):,} more; add --errors FILE.csv to list them all")
+        alike: dict[tuple[str, str], list[int]] = {}
+        for mistake in self.mistakes:
+            alike.setdefault((mistake.column, mistake.message), []).append(mistake.line)
+        shown = list(islice(alike.items(), MAX_SHOWN))
+        lines = [
+            f"{self.file}:{numbers[0]}: {column + ': ' if column else ''}{message}{_also(numbers[1:])}"
+            for (column, message), numbers in shown
+        ]
+        told = sum(len(numbers) for _, numbers in shown)
+        if self.total > told:
+            lines.append(f"... and {self.total - told:,} more; add --errors FILE.csv to list them all")
         count = "1 mistake" if self.total == 1 else f"{self.total:,} mistakes"
         return "\n".join([*lines, f"{self.file}: {count}; nothing was enqueued"])
 
@@ -107,5 +116,10 @@ class UnknownJobError(CatalogError):
         return f"there is no job {self.word!r}; list jobs with {hint('jobs')}"
 
 
-def _where(mistake: Mistake) -> str:
-    return f"{mistake.column}: " if mistake.column else ""
+def _also(lines: Sequence[int]) -> str:
+    """The further lines of which the same is said."""
+    if not lines:
+        return ""
+    named = ", ".join(map(str, lines[:SHOWN_LINES]))
+    more = f" and {len(lines) - SHOWN_LINES:,} more" if len(lines) > SHOWN_LINES else ""
+    return f" (also in line{'' if len(lines) == 1 else 's'} {named}{more})"

@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import gzip
 import posixpath
-import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from catalog import remote
 from catalog.errors import CatalogError
 from workers.http.addresses import AddressError, one_form
+from workers.images.roots import EVERYWHERE, NotAFileError, OutsideRootsError, Roots
+from workers.images.uris import file_of, is_remote
 
 PACKED = ".gz"
 SCHEMES = frozenset({"s3", "https", "http", "file"})
+#: The formats that catalogs have.
+ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet"})
+CHUNK_BYTES = 1 << 20  # of an object, copied at once
+
+_GZIP = b"\x1f\x8b"
+
+
+class Opened(NamedTuple):
+    """An open catalog: its bytes, and the extension that gives its format."""
+
+    file: BinaryIO
+    ending: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +51,74 @@ class CatalogFile:
     where: str
     #: The batch's default name: the file's name without its extensions.
     name: str
-    #: The extension that gives the format, in lower case: ``.csv``.
+    #: The extension that gives the format, in lower case: ``.csv``; empty where only the server can tell it.
     ending: str
     packed: bool
     #: What relative paths in it are relative to: a local folder or an address.
     base: str
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self, roots: Roots = EVERYWHERE) -> Iterator[Opened]:
         """The unpacked bytes, for as long as the block runs.
 
         Raises:
-            CatalogError: there is no such file, or it cannot be read or unpacked.
+            CatalogError: there is no such file, it lies outside `roots`, or it cannot be read or unpacked.
         """
         with ExitStack() as stack:
-            file = stack.enter_context(self._fetched() if "://" in self.place else self._opened())
+            ending, packed = self.ending, self.packed
             try:
-                yield cast("BinaryIO", stack.enter_context(gzip.open(file))) if self.packed else file
+                roots.check(self.place)
+                if self.remote:
+                    file = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+                    told = remote.fetch(self.place, self.where, file)
+                    ending = ending or told
+                    packed = _is_packed(file)  # a server may have unpacked it
+                else:
+                    file = stack.enter_context(self._copied() if "://" in self.place else self._opened(roots))
+                yield Opened(cast("BinaryIO", stack.enter_context(gzip.open(file))) if packed else file, ending)
+            except (OutsideRootsError, NotAFileError) as error:
+                raise CatalogError(f"catalog: {error}") from None
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise CatalogError(f"{self.where}: is not a complete gzip file: {error}") from None
             except OSError as error:
                 raise CatalogError(f"{self.where}: cannot be read: {error.strerror or error}") from None
 
-    def _opened(self) -> BinaryIO:
+    @property
+    def remote(self) -> bool:
+        """Whether it lies at an ``http(s)`` address."""
+        return is_remote(self.place)
+
+    def _opened(self, roots: Roots) -> BinaryIO:
         try:
-            return Path(self.place).open("rb")
+            return roots.open(Path(self.place))
         except FileNotFoundError:
             raise CatalogError(f"{self.where}: there is no such file") from None
-        except OSError as error:
-            raise CatalogError(f"{self.where}: cannot be read: {error.strerror or error}") from None
 
-    def _fetched(self) -> BinaryIO:
+    def _copied(self) -> BinaryIO:
+        deadline = time.monotonic() + remote.FETCH_SECONDS
         with ExitStack() as stack:
             copy = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
             try:
                 with fsspec.open(self.place, "rb") as file:
-                    shutil.copyfileobj(file, copy)
+                    while chunk := file.read(CHUNK_BYTES):
+                        copy.write(chunk)
+                        if copy.tell() > remote.MAX_BYTES or time.monotonic() > deadline:
+                            break
             except Exception as error:  # each file system raises its own exceptions
                 raise CatalogError(f"{self.where}: {_explained(error)}") from error
+            if copy.tell() > remote.MAX_BYTES or time.monotonic() > deadline:
+                limits = f"{remote.MAX_BYTES:,} bytes or takes longer than {remote.FETCH_SECONDS:g} s"
+                raise CatalogError(f"{self.where}: is longer than {limits}")
             copy.seek(0)
             stack.pop_all()
         return copy
+
+
+def _is_packed(file: BinaryIO) -> bool:
+    file.seek(0)
+    packed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    return packed
 
 
 def place_of(text: str, schemes: Collection[str]) -> str:
@@ -101,13 +143,16 @@ def catalog_file(place: str | Path) -> CatalogFile:
     text = place_of(str(place), SCHEMES)
     scheme, separator, _ = text.partition("://")
     if not separator:
-        path = Path(text)
-        return _described(text, text, path.name, str(path.parent))
+        path = file_of(text) or Path(text)
+        return _described(str(path), text, path.name, str(path.parent))
     parts = urlsplit(text)
     where = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if scheme == "file":
-        return catalog_file(Path(unquote(parts.path)))
-    return _described(text, where, unquote(posixpath.basename(parts.path)), posixpath.dirname(where))
+        return catalog_file(file_of(text) or text)
+    described = _described(text, where, unquote(posixpath.basename(parts.path)), posixpath.dirname(where))
+    if described.remote and described.ending not in ENDINGS:
+        return replace(described, ending=remote.ending_in(text), packed=False)
+    return described
 
 
 def _described(place: str, where: str, file_name: str, base: str) -> CatalogFile:

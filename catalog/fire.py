@@ -15,7 +15,7 @@ from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import take_in
 from models.spend import spent_by
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.engine.runtime import Runtime
 from workers.schedules.runs import NotDueError, RunClaim, begin, claim, fail, note
 

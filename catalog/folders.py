@@ -9,20 +9,30 @@ from __future__ import annotations
 import glob
 import itertools
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 
 from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
+from catalog.files import ENDINGS as CATALOGS
 from catalog.files import SCHEMES as ALL_SCHEMES
-from catalog.files import place_of
+from catalog.files import catalog_file, place_of
 from catalog.origin import normalized
+from workers.images.roots import EVERYWHERE, OutsideRootsError, Roots
+from workers.images.uris import is_remote
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp"})
+#: Pictures that no provider reads; a search says how many it left out.
+OTHERS = frozenset(
+    {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".jxl", ".jp2", ".psd", ".jpe", ".svg"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+)
 WILDCARDS = frozenset("*?[")
 SCHEMES = frozenset({"s3", "file"})
 
@@ -38,17 +48,26 @@ class Found:
 def is_search(place: str) -> bool:
     """Whether `place` names pictures to find, not a catalog to read."""
     place = place_of(place, ALL_SCHEMES)
+    if is_remote(place):
+        return Path(urlsplit(place).path).suffix.lower() in ENDINGS
     path = Path(place)
     if "://" not in place and path.is_dir():
         return True
     if "://" not in place and path.exists():
         return path.suffix.lower() in ENDINGS
     last = place.rstrip("/").rpartition("/")[2]
+    if catalog_file(place).ending in CATALOGS and not place.endswith("/"):
+        return False
     return bool(WILDCARDS & set(place)) or place.endswith("/") or Path(last).suffix.lower() in ENDINGS
 
 
-def find_pictures(place: str) -> list[Found]:
+def find_pictures(place: str, left_out: Counter[str], roots: Roots = EVERYWHERE) -> list[Found]:
     """The pictures in a folder, matching a pattern or at a path, in the order of their names.
+
+    Args:
+        place: where to search.
+        left_out: counts the pictures of other kinds that are there, by their extension.
+        roots: where inputs may come from.
 
     Raises:
         CatalogError: there are no pictures, or the place cannot be searched.
@@ -57,6 +76,10 @@ def find_pictures(place: str) -> list[Found]:
     scheme = place.partition("://")[0] if "://" in place else "file"
     if scheme not in SCHEMES:
         raise CatalogError(f"{place}: only folders and s3:// can be searched; list https:// pictures in a catalog")
+    try:
+        roots.check(_place(place))
+    except OutsideRootsError as error:
+        raise CatalogError(f"catalog: {error}") from None
     try:
         files, root = fsspec.url_to_fs(place)
         root = root.rstrip("/")
@@ -71,11 +94,19 @@ def find_pictures(place: str) -> list[Found]:
         raise CatalogError(f"{place}: a package for reading it is missing: pip install 'recast-server[s3]'") from None
     except Exception as error:  # each file system raises its own exceptions
         raise CatalogError(f"{place}: cannot be searched: {type(error).__name__}: {error}") from error
-    pictures = [path for path in sorted(found) if Path(path).suffix.lower() in ENDINGS and not _hidden(path, root)]
-    if not pictures:
-        raise CatalogError(f"{place}: no pictures found; supported: {', '.join(sorted(ENDINGS))}")
+    pictures = _pictures_of([path for path in sorted(found) if not _hidden(path, root)], place, left_out)
     prefix = "" if scheme == "file" else f"{scheme}://"
     return [Found(f"{prefix}{path}", posixpath.relpath(path, root)) for path in pictures]
+
+
+def _pictures_of(paths: Sequence[str], place: str, left_out: Counter[str]) -> list[str]:
+    others = Counter(ending for path in paths if (ending := Path(path).suffix.lower()) in OTHERS)
+    left_out.update(others)
+    pictures = [path for path in paths if Path(path).suffix.lower() in ENDINGS]
+    if not pictures:
+        counted = f", but {_counted(others)}" if others else ""
+        raise CatalogError(f"{place}: no pictures found{counted}; supported: {', '.join(sorted(ENDINGS))}")
+    return pictures
 
 
 class FoundRows:
@@ -85,16 +116,21 @@ class FoundRows:
         place: a folder, pattern or path of targets.
         sources: paths, folders or patterns of faces.
         cross: whether to combine every source with every target.
+        roots: where inputs may come from.
 
     Raises:
         CatalogError: nothing was found, or there are several sources without `cross`.
     """
 
-    def __init__(self, place: str, sources: Sequence[str], *, cross: bool) -> None:
+    def __init__(self, place: str, sources: Sequence[str], *, cross: bool, roots: Roots = EVERYWHERE) -> None:
         self.where, self.base = place, ""
         self.place = normalized(_place(place))
-        self._targets = find_pictures(place)
-        self._sources = [found for source in sources for found in find_pictures(source)]
+        left_out: Counter[str] = Counter()
+        self._targets = find_pictures(place, left_out, roots)
+        self._sources = [found for source in sources for found in find_pictures(source, left_out, roots)]
+        self.notes: list[str] = []
+        if left_out:
+            self.notes.append(f"{place}: left out {_counted(left_out)}; convert them to JPEG, PNG or WebP first")
         if not self._sources:
             raise CatalogError(
                 f"{place}: --source is missing; name the picture with the face to put on each picture found"
@@ -120,6 +156,11 @@ class FoundRows:
             values: dict[str, Any] = {"key": key, "kind": "swap", "source": source.uri, "target": target.uri}
             local = "://" not in target.uri and "://" not in source.uri
             yield Row(number, values, {"source": source.name, "target": target.name} if local else {})
+
+
+def _counted(endings: Counter[str]) -> str:
+    """Files by their extension, in words."""
+    return ", ".join(f"{number:,} {ending}" for ending, number in sorted(endings.items()))
 
 
 def _hidden(path: str, root: str) -> bool:

@@ -203,7 +203,7 @@ def take_in(
         CatalogError: the catalog cannot be read, or has no rows.
         BadRowsError: rows are wrong; it holds the mistakes.
     """
-    rows = open_rows(catalog) if isinstance(catalog, str | Path) else catalog
+    rows = open_rows(catalog, reach.roots) if isinstance(catalog, str | Path) else catalog
     intake = Intake(batch_name(rows.name, name), rows.place)
     try:
         _check(rows, Checker(accounts, reach, rows.base, options), intake)
@@ -247,6 +247,8 @@ def _check(rows: Rows, checker: Checker, intake: Intake) -> None:
         else:
             note([row])
     note(intake.doubles())
+    for column, number in sorted(checker.failed_formulas.items()):
+        rows.notes.append(f"{rows.where}: {column}: {number:,} cells hold a formula that failed, such as #N/A")
     if total:
         raise BadRowsError(rows.where, sorted(mistakes, key=lambda mistake: mistake.line), total)
     if not intake.rows:

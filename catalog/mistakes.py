@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalog.cells import cell
 from catalog.errors import CatalogError, Mistake
+from workers import private
 from workers.failures import is_full
 
 COLUMNS = ("line", "key", "column", "message")
@@ -26,7 +27,7 @@ def write_mistakes(path: Path, mistakes: Iterable[Mistake]) -> None:
             f"--errors: {path}: cannot write {path.suffix or 'a file without an extension'!r}; use .csv or .jsonl"
         )
     try:
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with private.persons(), path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if ending == ".csv":
                 writer = csv.writer(file)
                 writer.writerow(COLUMNS)

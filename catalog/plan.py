@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from catalog.enqueue import QUEUED, decide, is_other_work, same_pictures
+from catalog.enqueue import QUEUED, decide, downloadable, is_other_work, same_pictures
 from catalog.errors import Mistake
 from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
 from catalog.origin import Places, elsewhere
 from models.spend import spent_by
-from providers.spec import Fit
+from providers.spec import Fit, Operation
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.config.accounts import Account, ahead_of
+from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.runtime import Runtime
 from workers.images.inputs import BadInputError, ImageSpec, Inputs, InputTroubleError
 from workers.images.uris import is_remote
@@ -70,6 +73,8 @@ class Plan:
     places: Places | None = None
     #: The keys of rows to queue whose source and target are the same picture.
     same: Sequence[str] = ()
+    #: Rows to queue again whose results were paid for and can be downloaded at no cost.
+    free: int = 0
 
     @property
     def queued(self) -> int:
@@ -109,6 +114,7 @@ def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Pl
     return Plan(
         found.verdicts, found.lanes, _forecast(found.lanes, statuses, limit), statuses,
         frozenset(intake.costs.unpriced), runtime.settings.tries.paid, found.limit, found.places, found.same,
+        found.free,
     )  # fmt: skip
 
 
@@ -163,6 +169,28 @@ def preflight(inputs: Inputs, intake: Intake, accounts: Mapping[str, Account]) -
                 yield Mistake(row.line, role, str(error).removeprefix(f"{role}: "), row.key)
 
 
+def unlisted(runtime: Runtime, intake: Intake) -> Iterator[Mistake]:
+    """The options of the first `LOOKED_AT` rows whose values a provider does not list, each value reported once."""
+    seen: set[tuple[str, object]] = set()
+    for row in islice(intake.spooled(), LOOKED_AT):
+        for account in runtime.accounts.values():
+            name = lane_operation(row.lane, account)
+            operation = account.operations[name] if name is not None else None
+            if operation is None or operation.listed is None:
+                continue
+            known = (account.name, row.options.get(operation.listed))
+            if known not in seen:
+                seen.add(known)
+                try:
+                    runtime.on_loop(_listed(runtime, account, operation, row.options))
+                except UnlistedError as error:
+                    yield Mistake(row.line, "options", str(error).removeprefix("options."), row.key)
+
+
+async def _listed(runtime: Runtime, account: Account, operation: Operation, options: Mapping[str, Any]) -> None:
+    await check_listed(runtime, account, runtime.provider(account), operation, options)
+
+
 def _needed(row: Spooled, accounts: Mapping[str, Account]) -> Iterator[tuple[str, str, Account, str]]:
     """Role and path of a row's local and stored pictures, for each operation that may get them."""
     for account in accounts.values():
@@ -184,6 +212,7 @@ class _Compared:
     limit: Limit | None
     places: Places | None
     same: Sequence[str]
+    free: int
 
 
 def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compared:
@@ -202,6 +231,7 @@ def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compare
     return _Compared(
         verdicts, lanes, batch.max_in_flight if batch else None, limit,
         places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
+        downloadable(session),
     )  # fmt: skip
 
 

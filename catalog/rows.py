@@ -1,25 +1,27 @@
-"""Readers of catalogs, one row at a time: CSV and JSON Lines in UTF-8, with or without a byte order mark; Parquet.
+"""Readers of catalogs, one row at a time: CSV and JSON Lines in UTF-8 or UTF-16; Parquet.
 
 A reader yields a line's values without checking them, or a `Mistake` if the line cannot be read. It raises
-`CatalogError` if the rest of the file cannot be read either. A new format is a new class that implements `Rows`.
+`CatalogError` if the rest of the file cannot be read either. A new format is a new entry in `_READERS`.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
-from catalog.columns import COLUMNS, Row, check_columns, miswritten_column
+from catalog.columns import MAX_DIGITS, Row, miswritten_column
+from catalog.csv_rows import CsvTable
 from catalog.errors import CatalogError, Mistake
 from catalog.files import PACKED, CatalogFile, catalog_file
+from catalog.lines import text_lines
 from catalog.origin import normalized
+from workers.images.roots import EVERYWHERE, Roots
 
-MAX_LINE_BYTES = 1 << 22  # of a row; a longer line means another kind of file, and would fill the memory
+SHOWN_DIGITS = 40  # of a number in a message
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
 
@@ -47,6 +49,11 @@ class Rows(Protocol):
         """Where it lies, as `catalog.origin.normalized` writes it; None if that is not known."""
         ...
 
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of it, each a line; complete when all rows were read."""
+        ...
+
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows.
 
@@ -56,98 +63,94 @@ class Rows(Protocol):
         ...
 
 
-def open_rows(place: str | Path) -> Rows:
-    """The reader for the catalog at `place`, a path or an address, chosen by its extension.
+def open_rows(place: str | Path, roots: Roots = EVERYWHERE) -> Rows:
+    """The reader for the catalog at `place`, a path or an address, chosen by its extension or by what a server tells.
 
     Raises:
-        CatalogError: there is no such file, or its format is not supported.
+        CatalogError: there is no such file, it lies outside `roots`, or its format is not supported.
     """
     file = catalog_file(place)
-    reader = _READERS.get(file.ending)
-    if reader is None or (file.packed and reader is ParquetRows):
-        allowed = ", ".join([*_READERS, *(f"{ending}{PACKED}" for ending in (".csv", ".jsonl"))])
-        given = file.ending + (PACKED if file.packed else "")
-        raise CatalogError(f"{file.where}: cannot read {given or 'no extension'!r} files; supported: {allowed}")
+    told_later = file.remote and not file.ending
+    if not told_later and (file.ending not in _READERS or (file.packed and file.ending == ".parquet")):
+        raise CatalogError(_unsupported(file.where, file.ending + (PACKED if file.packed else "")))
     if "://" not in file.place:
         path = Path(file.place)
         if not path.exists():
             raise CatalogError(f"{path}: there is no such file")
         if path.is_dir():
             raise CatalogError(f"{path}: this is a folder, not a catalog; supported: {', '.join(_READERS)}")
-    return reader(file)
+    return FileRows(file, roots)
 
 
-class _FileRows:
-    """Base of the readers of files."""
+class FileRows:
+    """The rows of a file, in the format that its ending or the server names."""
 
-    def __init__(self, file: CatalogFile) -> None:
-        self._file = file
+    def __init__(self, file: CatalogFile, roots: Roots) -> None:
+        self._file, self._roots = file, roots
         self.where, self.name, self.base = file.where, file.name, file.base
         self.place: str | None = normalized(file.place)
-
-
-class CsvRows(_FileRows):
-    """A CSV file with a header: commas, double quotes, any line ending that a spreadsheet writes."""
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Row | Mistake]:
-        """Yield the rows after the header; empty lines are skipped."""
-        with self._file.open() as file:
-            reader = csv.reader(_lines(self.where, file), strict=True)
-            try:
-                header = _checked_header(self.where, next(reader, []))
-                first = reader.line_num + 1
-                for fields in reader:
-                    if len(fields) == len(header):
-                        yield Row(first, dict(zip(header, fields, strict=True)))
-                    elif fields:
-                        yield Mistake(
-                            first,
-                            "",
-                            f"has {len(fields)} fields, but the header has {len(header)} columns",
-                        )
-                    first = reader.line_num + 1
-            except csv.Error as error:
-                raise CatalogError(f"{self.where}:{reader.line_num}: cannot be read as CSV: {error}") from None
+        """Yield the rows."""
+        self.notes.clear()
+        with self._file.open(self._roots) as opened:
+            reader = _READERS.get(opened.ending)
+            if reader is None:
+                raise CatalogError(_unsupported(self.where, opened.ending))
+            yield from reader(self.where, opened.file, self.notes)
 
 
-class JsonLinesRows(_FileRows):
-    """A file with one JSON object per line; its names are the columns."""
-
-    def __iter__(self) -> Iterator[Row | Mistake]:
-        """Yield the rows; empty lines are skipped."""
-        with self._file.open() as file:
-            for number, line in enumerate(_lines(self.where, file), start=1):
-                if line.strip():
-                    yield _parsed(number, line)
+def _json_lines(where: str, file: BinaryIO, _: list[str]) -> Iterator[Row | Mistake]:
+    """One JSON object per line, whose names are the columns; empty lines are skipped."""
+    for number, line in enumerate(text_lines(where, file), start=1):
+        if line.strip():
+            yield _parsed(number, line)
 
 
-class ParquetRows(_FileRows):
-    """A Parquet file; its rows are counted from 1. Needs the extra ``parquet``."""
+def _parquet(where: str, file: BinaryIO, _: list[str]) -> Iterator[Row | Mistake]:
+    """Rows counted from 1, read in portions. Needs the extra ``parquet``."""
+    try:
+        from catalog.parquet import read_rows  # noqa: PLC0415 - pyarrow loads slowly and is optional
+    except ImportError:
+        raise CatalogError(
+            f"{where}: a package for reading Parquet is missing: pip install 'recast-server[parquet]'"
+        ) from None
+    yield from read_rows(where, file)
 
-    def __iter__(self) -> Iterator[Row | Mistake]:
-        """Yield the rows, read in portions."""
-        from catalog import tables  # noqa: PLC0415 - pyarrow loads slowly and is optional
 
-        with self._file.open() as file:
-            yield from tables.parquet_rows(self.where, file)
-
-
-_READERS: Mapping[str, type[CsvRows | JsonLinesRows | ParquetRows]] = {
-    ".csv": CsvRows,
-    ".jsonl": JsonLinesRows,
-    ".ndjson": JsonLinesRows,
-    ".parquet": ParquetRows,
+_Reader = Callable[[str, BinaryIO, list[str]], Iterable[Row | Mistake]]
+_READERS: Mapping[str, _Reader] = {
+    ".csv": CsvTable,
+    ".tsv": CsvTable,
+    ".txt": CsvTable,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
 }
 
 
+def _unsupported(where: str, ending: str) -> str:
+    allowed = ", ".join([*_READERS, *(f"{ending}{PACKED}" for ending in (".csv", ".jsonl"))])
+    advice = "; in the spreadsheet, save it as CSV UTF-8" if ending in _SPREADSHEETS else ""
+    return f"{where}: cannot read {ending or 'no extension'!r} files; supported: {allowed}{advice}"
+
+
+_SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"})
+
+
 def parse_json(text: str) -> Any:
-    """Parse JSON that PostgreSQL accepts: no NaN, no duplicate names, no NUL or half of a surrogate pair in texts.
+    """Parse JSON that PostgreSQL accepts.
+
+    It has no NaN or endless numbers, no duplicate names, no NUL or half of a surrogate pair in texts.
 
     Raises:
         ValueError: the text is not such JSON; the message says why.
     """
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        value = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded, object_pairs_hook=_no_duplicates
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON: {error.msg} (character {error.pos + 1})") from None
     except RecursionError:
@@ -171,46 +174,29 @@ def _parsed(number: int, line: str) -> Row | Mistake:
     return Row(number, value)
 
 
-def _lines(where: str, file: BinaryIO) -> Iterator[str]:
-    """The lines of a file, decoded one by one so that an error can name its line."""
-    for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
-        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-        if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CatalogError(f"{where}: is encoded as UTF-16; save it as UTF-8")
-        if len(line) > MAX_LINE_BYTES:
-            raise CatalogError(f"{where}:{number}: is longer than {MAX_LINE_BYTES >> 20} MiB, the limit for a row")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            found = error.object[error.start]
-            raise CatalogError(
-                f"{where}:{number}: is not UTF-8 (byte {error.start + 1} of the line is 0x{found:02x}); "
-                "save it as UTF-8"
-            ) from None
-        if "\x00" in text:
-            raise CatalogError(f"{where}:{number}: has a NUL character; save it as UTF-8 text")
-        yield text
-
-
-def _checked_header(where: str, names: list[str]) -> list[str]:
-    header = [name.strip() for name in names]
-    if not any(header):
-        raise CatalogError(f"{where}: is empty; name the columns in the first line: {', '.join(COLUMNS)}")
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise CatalogError(f"{where}:1: the columns are not separated by commas; save it with commas")
-    check_columns(f"{where}:1", header)
-    return header
-
-
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"contains {name}, which is not valid JSON")
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"contains {written[:SHOWN_DIGITS]}, which is larger than any number that JSON's readers hold")
+    return number
+
+
+def _bounded(written: str) -> int:
+    if len(written) > MAX_DIGITS:
+        raise ValueError(f"contains an integer of {len(written):,} digits; allowed: {MAX_DIGITS}; write it as text")
+    return int(written)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"has the name {next(name for name in names if names.count(name) > 1)!r} twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"has the name {twice!r} twice")
     return made
 
 

@@ -14,7 +14,7 @@ from catalog.tables import TableRows
 from recast.errors import InvalidJobError, RecastError
 from recast.money import Money
 from recast.runs import Batch
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError
 from workers.engine import runtime as engine
 from workers.engine.runtime import Runtime
@@ -37,7 +37,7 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
             raise InvalidJobError("max_cost", str(error)) from None
         chosen = RunOptions(max_cost=limit, **options)
         if isinstance(table, str | Path):
-            rows = open_rows(table)
+            rows = open_rows(table, runtime.reach.roots)
         elif name is None:
             raise InvalidJobError(
                 "name", "is missing; name the batch, so that a later run finds the table's rows again"

@@ -1,4 +1,4 @@
-"""Rows of tables: Parquet files and tables in memory (mappings, pandas and polars frames).
+"""Rows of tables in memory (mappings, pandas and polars frames).
 
 Their values have types. Types that JSON lacks become text: times in ISO 8601, decimals as they are written.
 """
@@ -9,16 +9,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PurePath
+from typing import Any
 from uuid import UUID
 
-from catalog.columns import Row, check_columns, miswritten_column
+from catalog.columns import MAX_DIGITS, Row, check_columns, miswritten_column
 from catalog.errors import CatalogError, Mistake
 from catalog.origin import normalized
 from workers.jobs.request import is_storable
 
-PORTION = 2_000  # rows of a Parquet file in memory at once: some MB, whatever the size of its row groups
+_TOO_LARGE = 10**MAX_DIGITS
 
 
 class TableRows:
@@ -38,6 +38,7 @@ class TableRows:
         self.base = str(folder or Path())
         # The working folder says nothing of where a program's table comes from.
         self.place = None if folder is None else normalized(str(folder))
+        self.notes: list[str] = []
         self._table = table
         if isinstance(table, str | bytes | Mapping) or not (_is_frame(table) or isinstance(table, Iterable)):
             raise CatalogError(
@@ -62,34 +63,6 @@ class TableRows:
         return plain_row(number, record)
 
 
-def parquet_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
-    """The rows of a Parquet file, counted from 1.
-
-    Raises:
-        CatalogError: pyarrow is missing, or the file is not Parquet, is damaged, or lacks required columns.
-    """
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - loads slowly and is optional
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        raise CatalogError(
-            f"{where}: a package for reading Parquet is missing: pip install 'recast-server[parquet]'"
-        ) from None
-    number = 0
-    try:
-        table = parquet.ParquetFile(file)
-        names = table.schema_arrow.names
-        check_columns(where, names)
-        for batch in table.iter_batches(PORTION):
-            columns = [column.to_pylist() for column in batch.columns]
-            for values in zip(*columns, strict=True):
-                number += 1
-                yield plain_row(number, dict(zip(names, values, strict=True)))
-    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
-        message = str(error).partition("\n")[0]
-        raise CatalogError(f"{where}: cannot be read as Parquet after row {number}: {message}") from None
-
-
 def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
     """A row whose values JSON has and PostgreSQL accepts, or a mistake in one of them."""
     try:
@@ -100,23 +73,29 @@ def plain_row(number: int, record: Mapping[str, Any]) -> Row | Mistake:
     for name, value in values.items():
         if type(value) not in _HARMLESS and not is_storable(value):
             return Mistake(number, name, "contains a NUL character or half of a surrogate pair; remove it")
+        if type(value) is int and abs(value) >= _TOO_LARGE:
+            return Mistake(number, name, f"is an integer of more than {MAX_DIGITS} digits; write it as text")
     return Row(number, values)
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it; NaN, infinity and NaT become None.
+    """`value` as JSON has it; NaN and NaT become None.
 
     Raises:
-        TypeError: JSON has no such type.
+        TypeError: JSON has no such type or number.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
+        if math.isinf(value):
+            raise TypeError("is infinite, and JSON has no such number; write a number, or leave it out")
         return value if math.isfinite(value) else None
     if isinstance(value, date | time):
         # pandas' NaT is a datetime that does not equal itself.
         return value.isoformat() if value == value else None  # noqa: PLR0124
     if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
         # A Parquet struct has all its fields in each row: those that are not set are None.

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
-from cli.output import Style, complain, emit, moment, say, stopped, table
+from cli.output import Style, complain, emit, moment, probing, say, stopped, table
 from cli.paid_check import check_with_payment, options_of
 from models.states import Closure
 from providers import PROVIDERS
@@ -26,7 +26,8 @@ from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
 from recast.hints import hint
 from workers.accounts import admission, overrides
-from workers.config.accounts import Account, AccountsError
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account
 from workers.config.units import duration as parse_duration
 from workers.engine.provider_calls import UNBUILT
 from workers.engine.runtime import Runtime
@@ -70,7 +71,7 @@ class AccountStatus:
     def state(self) -> str:
         """Whether it accepts jobs; if not, why and until when."""
         if self.gate.closed_for is None:
-            return f"probing after {self.gate.failures} failures" if self.gate.failures else ACCEPTS
+            return probing(self.gate.failures) if self.gate.failures else ACCEPTS
         return stopped(self.gate.closed_reason, self.gate.until, self.note)
 
 
@@ -89,8 +90,8 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
         in_flight = f"{status.gate.count.open} of {limits.max_in_flight}"
         rows.append((status.account.name, status.account.provider, in_flight, rate, status.state, status.changed))
     table(("account", "provider", "in flight", "rate", "state", "overridden"), rows)
-    if any(status.gate.closed_for is not None for status in found):
-        complain(f"next: {hint('accounts start', 'NAME')} starts a stopped account")
+    if stopped_ones := [status.account.name for status in found if status.gate.closed_for is not None]:
+        complain(f"next, if the cause is settled: {', '.join(hint('accounts start', name) for name in stopped_ones)}")
 
 
 @accounts.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.filters import JobSelection, takes_selection
 from cli.output import STATE_STYLES, complain, emit, moment, paused, say, table, waiting_for_decision, why
+from cli.outputs import require_file, require_folder
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
@@ -101,6 +103,9 @@ def export(
             help="File names of the pictures, from {key}, {index}, {ext}, {batch}, {sha256} and {YOUR COLUMN}."
         ),
     ] = TEMPLATE,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin a .csv with the mark by which Excel knows UTF-8.")
+    ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Write a batch as a table, and its pictures as files.
@@ -110,7 +115,11 @@ def export(
     Run it again to continue an interrupted export: existing pictures are skipped.
     """
     if to is not None:
-        writer_for(to)  # reports a wrong name before anything starts
+        writer_for(to, excel=excel)  # reports a wrong name before anything starts
+        if "://" not in to:
+            require_file(Path(to), "--to")
+    if pictures is not None and "://" not in pictures:
+        require_folder(Path(pictures), "--pictures")
     with open_deployment(sandbox=sandbox) as runtime:
         report, currency = runtime.db(find, batch), runtime.settings.currency
         if pictures is not None:
@@ -123,7 +132,7 @@ def export(
         if to is None:
             write_json_lines(sys.stdout, jobs, ())
         else:
-            write_table(to, jobs, runtime.db(metadata_of, report.id))
+            write_table(to, jobs, runtime.db(metadata_of, report.id), excel=excel)
             complain(f"{to}: {report.total:,} jobs")
 
 

@@ -19,7 +19,8 @@ from models.states import JobState
 from recast.hints import hint
 from recast.money import Money, plain
 from reports.batch import BatchReport, find, spent_limit
-from workers.config.accounts import Account, AccountsError
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account
 from workers.config.units import duration
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,16 +24,19 @@ from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse
 from recast.hints import hint
-from workers.config.accounts import AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load
 from workers.config.settings import Settings
 from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime
 from workers.failures import describe
 from workers.http.client import build_client
 from workers.http.ssrf import Guard
+from workers.http.transport import proxies
 from workers.images.download import look
 from workers.messaging.app import QUEUES, app
 from workers.messaging.broker import UNREADABLE
+from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
@@ -92,6 +96,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield from _settings(runtime)
     yield from _storage(runtime)
     yield from _public_url(runtime)
+    yield from _proxies()
     yield from _heartbeats(runtime)
     accounts_file, database = _accounts_file(runtime), list(_database(runtime))
     yield accounts_file
@@ -164,6 +169,14 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
     )
 
 
+def _proxies() -> Iterator[Finding]:
+    """A proxy would resolve names and connect by itself, where no rule about private addresses holds."""
+    if found := proxies(os.environ):
+        message = f"{', '.join(found)} set, and not used: workers connect to providers and pictures by themselves"
+        advice = "let workers reach the internet directly; nothing else of Recast uses a proxy"
+        yield Finding("proxy", State.WARN, message, advice)
+
+
 async def _ask(settings: Settings, url: str) -> None:
     async with build_client(Guard(own_hosts(settings)), max_connections=1) as client:
         await look(client, url)
@@ -231,13 +244,16 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         # As every other process connects: with its TLS, its Sentinel and its prefix of keys.
         with app.connection_for_write(url=parse(url).celery_url) as connection:
             client = connection.channel().client
-            info, now = _about(client)
+            broker = ask(client)
+            now = _time(client)
             lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
             unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
     except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
         return
-    yield Finding("broker", State.OK, info)
+    yield Finding("broker", State.OK, broker.server)
+    for item in policies(broker):
+        yield Finding(item.name, State(item.state), item.message, item.advice)
     if now is not None:
         yield _clock("broker clock", now)
     counted = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
@@ -249,17 +265,13 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
 
 
-def _about(client: Any) -> tuple[str, datetime | None]:
-    """What the broker is and what its clock says; a managed broker's users may not always ask."""
+def _time(client: Any) -> datetime | None:
+    """What the broker's clock says; None where this user may not ask."""
     try:
-        info = client.info("server")
         seconds, micros = client.time()
     except NoPermissionError:
-        client.ping()
-        return "it answers; this user may not ask for its version or time", None
-    number = info.get("valkey_version") or info.get("redis_version")
-    name = info.get("server_name", "redis").capitalize()
-    return f"{name} {number}", datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+        return None
+    return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
 def _claim(runtime: Runtime) -> Iterator[Finding]:

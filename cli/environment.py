@@ -13,9 +13,11 @@ import typer
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from devstack.ports import LOOPBACK
 from recast.hints import advise_sandbox, hint
+from workers import private
 from workers.config.accounts import Account, load, parse
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
+from workers.images.roots import Roots
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.app import app
@@ -38,9 +40,11 @@ def choose(*, sandbox: bool) -> Settings:
         SettingsError: a setting is wrong.
     """
     advise_sandbox(sandbox=sandbox)
+    chosen = read()
+    private.close(chosen.home)
     if not sandbox:
-        return read()
-    home = read().home.absolute() / SANDBOX_HOME
+        return chosen
+    home = chosen.home.absolute() / SANDBOX_HOME
     for name in OVERRIDDEN:
         os.environ.pop(f"RECAST_{name}", None)
     os.environ["RECAST_HOME"] = str(home)
@@ -68,7 +72,8 @@ def accounts_of(settings: Settings, *, sandbox: bool) -> Mapping[str, Account]:
 
 def reach_of(settings: Settings, *, sandbox: bool) -> Reach:
     """How providers can fetch local pictures; the sandbox fetches them from `web` on this machine."""
-    return Reach(public_url=sandbox or bool(settings.public_url), presigned=Storage(settings.storage).can_sign)
+    roots = Roots.of(settings)
+    return Reach(sandbox or bool(settings.public_url), Storage(settings.storage).can_sign, roots)
 
 
 @contextmanager

@@ -112,7 +112,12 @@ def _show(impact: Impact, currency: str) -> None:
 
 
 def _for_nothing(impact: Impact) -> str:
-    return f"{impact.free:,} of them were paid for: {impact.instead} downloads these again at no cost"
+    return for_nothing(impact.free, impact.instead)
+
+
+def for_nothing(number: int, instead: str) -> str:
+    """How many of the jobs that are queued again were paid for, and the command that needs no second payment."""
+    return f"{number:,} of them were paid for: {instead} downloads these again at no cost"
 
 
 def _price(line: Line, currency: str) -> str:

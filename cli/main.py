@@ -37,9 +37,11 @@ from providers.protocol import CredentialsError
 from recast.address import parse
 from recast.errors import InvalidJobError
 from recast.hints import hint
-from workers.config.accounts import AccountsError
+from workers import private
+from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError, read
 from workers.failures import is_full
+from workers.images.roots import OutsideRootsError
 from workers.images.storage import StorageError
 from workers.observability.logs import are_configured
 from workers.operations.paid_check import PaidCheckError
@@ -93,6 +95,7 @@ app.add_typer(db, name="db")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    private.begin()
     _log_to_standard_error()
     try:
         return app(args=arguments, standalone_mode=False) or ExitCode.OK
@@ -155,7 +158,15 @@ def _usage(error: Exception) -> str:
 _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Exception], str]]] = (
     ((TyperException,), ExitCode.USAGE, _usage),
     (
-        (SettingsError, AccountsError, CredentialsError, CatalogError, InvalidJobError, ScheduleError),
+        (
+            SettingsError,
+            AccountsError,
+            CredentialsError,
+            CatalogError,
+            InvalidJobError,
+            ScheduleError,
+            OutsideRootsError,
+        ),
         ExitCode.USAGE,
         str,
     ),

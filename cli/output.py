@@ -15,11 +15,11 @@ from rich.table import Table
 
 from models.states import JobState
 from recast.money import Money
-from reports.text import REASONS, duration, moment, paused, stopped, waiting_for_decision, why
+from reports.text import REASONS, duration, moment, paused, probing, stopped, waiting_for_decision, why
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Style", "complain", "console", "duration", "emit", "moment", "paused", "priced", "say",
-    "stopped", "table", "waiting_for_decision", "why",
+    "REASONS", "STATE_STYLES", "Style", "complain", "console", "duration", "emit", "moment", "paused", "priced",
+    "probing", "say", "stopped", "table", "waiting_for_decision", "why",
 ]  # fmt: skip
 
 PIPE_WIDTH = 240  # characters in a table's line where standard output is not a terminal

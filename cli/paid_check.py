@@ -11,10 +11,12 @@ import typer
 from cli.environment import choose, running_deployment
 from cli.exit_codes import ExitCode
 from cli.output import say, why
+from cli.outputs import require_file
 from cli.stack import Parts
 from models.states import JobState
 from recast.money import Money
 from reports.job import JobDetail, find_detail
+from workers import private
 from workers.engine.runner import run as run_pump
 from workers.engine.runtime import Runtime
 from workers.engine.store import StorePump
@@ -39,6 +41,7 @@ def options_of(given: str) -> dict[str, Any]:
 
 def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -> None:
     """Ask, make one paid job, report its result, and write its requests and answers to `to`."""
+    require_file(to, "--to")
     with running_deployment(choose(sandbox=sandbox), Parts(worker=False, sandbox=sandbox), sandbox=sandbox) as (
         runtime,
         _,
@@ -50,7 +53,7 @@ def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -
         if not yes:
             typer.confirm(f"{operation} at {account.name} will be billed ({price}). Continue?", abort=True)
         done = runtime.on_loop(submit(runtime, account, ask, say))
-        to.write_text(json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
+        _keep(to, json.dumps({"operation": operation, "exchanges": done.exchanges}, indent=2) + "\n")
         detail = _saved(runtime, done.job_id)
     state = detail.job.state
     say(state if state == JobState.SUCCEEDED else f"{state}: {why(detail.job.reason, detail.job.error)}")
@@ -59,6 +62,14 @@ def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -
     say(f"{len(done.exchanges)} requests and answers, without secrets: {to}")
     if state != JobState.SUCCEEDED:
         raise typer.Exit(ExitCode.PERSON if state == JobState.HELD else ExitCode.JOBS_FAILED)
+
+
+def _keep(to: Path, recording: str) -> None:
+    """Write a recording, for its owner alone; to a pipe or a terminal as it is."""
+    if to.exists() and not to.is_file():
+        to.write_text(recording)
+    else:
+        private.write(to, recording)
 
 
 def _saved(runtime: Runtime, job_id: str) -> JobDetail:

@@ -10,11 +10,13 @@ from catalog.addresses import dead_addresses, settled
 from catalog.enqueue import QUEUED
 from catalog.errors import Mistake, SamePictureError
 from catalog.intake import Intake
-from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight
+from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight, unlisted
 from cli.environment import accounts_of, has_run, running_deployment
+from cli.impact import for_nothing
 from cli.output import Style, complain, duration, emit, say, stopped
 from cli.stack import Parts
 from cli.summary import rows_of
+from recast.hints import hint
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
@@ -34,21 +36,23 @@ WORDS: Mapping[str, str] = {
 
 def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandbox: bool, as_json: bool) -> None:
     """Print what a run would do now. Where no database exists yet, none is started for this."""
-    accounts = accounts_of(settings, sandbox=sandbox)
+    accounts, options_refused = accounts_of(settings, sandbox=sandbox), list[Mistake]()
     if has_run(settings, sandbox=sandbox):
         with running_deployment(settings, Parts(worker=False, web=False), sandbox=sandbox, sends=False) as (runtime, _):
             found = plan(runtime, intake, options)
+            options_refused = list(unlisted(runtime, intake)) if found.queued else []
     else:
         found = plan_of_new(intake, accounts, options, paid_attempts=settings.tries.paid)
     refused: Iterable[Mistake] = ()
     if found.queued:
         addresses = dead_addresses(intake, accounts) if settings.check_addresses else []
-        refused = chain(addresses, preflight(Inputs(settings, Storage(settings.storage)), intake, accounts))
+        pictures = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts)
+        refused = chain(addresses, options_refused, pictures)
     if as_json:
         emit(_document(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
-    print_found(found, settings.currency)
+    print_found(found, intake.name, settings.currency)
     _print_questions(found)
     _print_rejections(refused, intake)
 
@@ -64,10 +68,12 @@ def warn_of_addresses(runtime: Runtime, intake: Intake) -> None:
         complain(f"... and {len(dead) - LISTED_REJECTIONS:,} more", style=Style.BAD)
 
 
-def print_found(found: Plan, currency: str, say: Any = say) -> None:
+def print_found(found: Plan, name: str, currency: str, say: Any = say) -> None:
     """Print what a run would do and cost."""
     for verdict, number in found.verdicts.items():
         say(f"  {number:>9,}  {WORDS[verdict]}", style=None if verdict in QUEUED else Style.QUIET)
+    if found.free:
+        say(f"  {for_nothing(found.free, hint('redownload', batch=name))}", style=Style.WAITING)
     if not found.queued:
         say("  nothing would be queued")
         return
@@ -151,6 +157,7 @@ def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency:
         },
         "made_from": None if found.places is None else found.places.before,
         "same_picture": list(found.same),
+        "downloadable": found.free,
         "unpriced": sorted(found.unpriced),
         "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
         "bounds": dict(found.forecast.bounds),

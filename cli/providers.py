@@ -10,7 +10,8 @@ from cli.output import emit, say
 from providers import PROVIDERS
 from providers.describing import OperationInWords, describe
 from providers.spec import Operation
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.config.settings import read
 from workers.config.units import Price
 

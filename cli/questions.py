@@ -37,7 +37,7 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
     if not found.queued or (found.at_most <= limit and not found.unpriced):
         return
     currency = runtime.settings.currency
-    print_found(found, currency, say=complain)
+    print_found(found, intake.name, currency, say=complain)
     least = str(Money(found.at_most, currency)) + (" plus operations without a price" if found.unpriced else "")
     question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
     if _agreed(question):

@@ -112,10 +112,11 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
             complain(
                 f"the provider called back about {called_back:,} of them, so it accepted those: find their ids there"
             )
+        job = found[0].job_id if len(found) == 1 else "JOB"
         ways = (
-            hint("resolve", "JOB", accepted="HANDLE"),
-            hint("resolve", "JOB", not_accepted=True),
-            hint("resolve", "JOB", give_up=True),
+            hint("resolve", job, accepted="HANDLE"),
+            hint("resolve", job, not_accepted=True),
+            hint("resolve", job, give_up=True),
         )
         complain(f"{what}; next: {ways[0]}, {ways[1]} or {ways[2]}")
         raise typer.Exit(ExitCode.OK if dry_run else ExitCode.PERSON)

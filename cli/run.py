@@ -24,9 +24,17 @@ from cli.plan import print_plan, warn_of_addresses
 from cli.questions import confirm, on_itself, same_batch
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
-from cli.summary import interrupted, print_enqueued, print_not_waiting, print_summary, summarize
+from cli.summary import (
+    interrupted,
+    print_enqueued,
+    print_not_waiting,
+    print_summary,
+    require_pictures_folder,
+    summarize,
+)
 from cli.watch import Watch
 from workers.config.settings import Settings
+from workers.images.roots import Roots
 from workers.jobs.run_options import RunOptions
 
 NameOption = Annotated[
@@ -79,17 +87,16 @@ def run(
     options = _from_now(given.resolve(settings))
     if errors is not None:
         write_mistakes(errors, ())  # reports a file that cannot be written before anything is checked
+    reach = reach_of(settings, sandbox=sandbox)
+    rows = _rows_of(catalog, source or [], reach.roots, cross=cross)
     try:
-        taken = take_in(
-            _rows_of(catalog, source or [], cross=cross),
-            accounts_of(settings, sandbox=sandbox),
-            reach_of(settings, sandbox=sandbox),
-            name=name,
-            options=options,
-        )
+        taken = take_in(rows, accounts_of(settings, sandbox=sandbox), reach, name=name, options=options)
     except BadRowsError as error:
         _print_mistakes(error, errors, as_json=as_json)
         raise typer.Exit(ExitCode.USAGE) from None
+    finally:
+        for told in rows.notes:
+            complain(told, style=Style.QUIET)
     command = CommandLine(context)
     with taken as intake:
         if same_picture:
@@ -117,6 +124,7 @@ def _work(
     """Enqueue a checked catalog and, with `wait`, watch it until it ends."""
     parts = Parts(worker=False, web=False)
     if wait:
+        require_pictures_folder(settings, intake.name)
         parts = Parts(web=sandbox or bool(settings.public_url), sandbox=sandbox)
     embedded = not is_external(sandbox=sandbox)
     if embedded and not as_json:
@@ -152,7 +160,7 @@ def _from_now(options: RunOptions) -> RunOptions:
     return replace(options, deadline=options.deadline_from(datetime.now(UTC)))
 
 
-def _rows_of(catalog: str, sources: list[str], *, cross: bool) -> Rows:
+def _rows_of(catalog: str, sources: list[str], roots: Roots, *, cross: bool) -> Rows:
     if not is_search(catalog):
         if sources or cross:
             raise typer.BadParameter(
@@ -160,8 +168,8 @@ def _rows_of(catalog: str, sources: list[str], *, cross: bool) -> Rows:
                 "folder or a pattern of pictures",
                 param_hint="--source",
             )
-        return open_rows(catalog)
-    found = FoundRows(catalog, sources, cross=cross)
+        return open_rows(catalog, roots)
+    found = FoundRows(catalog, sources, cross=cross, roots=roots)
     complain(f"{catalog}: {found.counted}", style=Style.QUIET)
     return found
 

@@ -130,7 +130,11 @@ def show(
         now = runtime.db(database_clock)
         runs = runtime.db(service.history, name, LISTED_RUNS)
         currency = runtime.settings.currency
-    planned = list(islice(CronSchedule(found.cron, found.zone).after(now), times)) if found.paused_at is None else []
+    planned = (
+        list(islice(CronSchedule(found.cron, found.zone, kept=True).after(now), times))
+        if found.paused_at is None
+        else []
+    )
     if as_json:
         more = {"next_times": planned, "runs": priced([asdict(run) for run in runs], currency)}
         emit({**_document(found, currency), **more})
@@ -245,7 +249,7 @@ def _print(status: ScheduleStatus, what: str, currency: str, *, as_json: bool) -
     elif status.next_at is None:
         say(f"{status.name}: {what}; next: {hint('schedule resume', status.name)}")
     else:
-        local = status.next_at.astimezone(CronSchedule(status.cron, status.zone).local)
+        local = status.next_at.astimezone(CronSchedule(status.cron, status.zone, kept=True).local)
         say(f"{status.name}: {what}; next at {local:%Y-%m-%d %H:%M %Z} ({moment(status.next_at)} UTC)")
 
 

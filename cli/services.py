@@ -16,10 +16,14 @@ import typer
 
 from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
+from cli.listeners import bound, url_of
 from cli.output import Style, complain, emit, say
-from cli.stack import SANDBOX_FOLDER, Parts, Stack, publish, sandbox_command, web_command
+from cli.stack import FLOWER, SANDBOX_FOLDER, WEB, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
 from recast.hints import hint
+from sandbox.door import token_of
+from workers import private
+from workers.config.passed_over import remove_links
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
@@ -68,7 +72,7 @@ def beat(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     """Run the beat, which sends the sweeps. Running several is safe."""
     configure_logs(loglevel.number)
     chosen = _needs_broker()
-    chosen.home.mkdir(parents=True, exist_ok=True)
+    private.folder(chosen.home)
     if chosen.database_url is not None:
         with closing(Database(chosen.database_url, connections=1)) as database:
             claim_if_possible(database)
@@ -84,6 +88,8 @@ def flower(loglevel: LogLevelOption = LogLevel.INFO) -> None:
     chosen = _needs_broker()
     if auth is None:
         raise SettingsError("RECAST_FLOWER_AUTH is not set, and Flower requires a password; set it to USER:PASSWORD")
+    bound(chosen.flower_address, chosen.flower_port, named_by=FLOWER).close()
+    remove_links(os.environ, "FLOWER_")
     os.environ["FLOWER_BASIC_AUTH"] = auth
     os.environ["FLOWER_LOGGING"] = loglevel.value
     _celery("flower", f"--address={chosen.flower_address}", f"--port={chosen.flower_port}")
@@ -101,6 +107,7 @@ def web(
     chosen = settings()
     if chosen.database_url is None:
         raise SettingsError(_not_configured("DATABASE_URL", chosen))
+    bound(chosen.web_host, port or chosen.web_port, named_by=WEB).close()
     _replace_process(web_command(chosen, port or chosen.web_port, loglevel))
 
 
@@ -171,11 +178,13 @@ def _generated_auth(name: str, what: str) -> str:
 def _print_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> None:
     say("running; Ctrl-C stops it", style="bold")
     say(f"  home     {chosen.home}{os.sep} (logs in {chosen.home / 'logs'})")
-    say(f"  web      {os.environ.get('RECAST_PUBLIC_URL') or f'http://{chosen.web_host}:{chosen.web_port}'} (gallery)")
+    say(f"  web      {os.environ.get('RECAST_PUBLIC_URL') or url_of(chosen.web_host, chosen.web_port)} (gallery)")
     if with_flower:
-        say(f"  flower   http://{chosen.flower_address}:{chosen.flower_port}")
+        say(f"  flower   {url_of(chosen.flower_address, chosen.flower_port)}")
     if stack.sandbox_url is not None:
-        say(f"  sandbox  {stack.sandbox_url} (its bill: {stack.sandbox_url}/_sandbox/bill)")
+        token = token_of(chosen.home / SANDBOX_FOLDER)
+        say(f"  sandbox  {stack.sandbox_url}")
+        say(f"  its bill {stack.sandbox_url}/_sandbox/bill?token={token}")
         say(f"  producers connect with RECAST_HOME={chosen.home}; commands with --sandbox")
 
 

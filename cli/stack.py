@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import migrations
+from cli.listeners import bound, listens, place, url
 from devstack.errors import ServerError
 from devstack.home import Home
 from devstack.ports import LOOPBACK, bind
@@ -35,6 +36,7 @@ from models.connection import make_engine
 from models.transactions import Database
 from providers import PROVIDERS
 from sandbox import sandbox_accounts
+from workers import private
 from workers.config.settings import Settings
 from workers.messaging.claim import claim
 from workers.observability.logs import LogLevel
@@ -49,6 +51,9 @@ ROOT = Path(__file__).parents[1]  # the folder of our packages
 #: Without the current folder on the path, because its own ``tasks.py`` would hide ours.
 PYTHON = (sys.executable, "-P", "-m")
 SANDBOX_FOLDER = "providers"  # in the sandbox's home
+#: The settings that say where a process listens.
+WEB = ("RECAST_WEB_HOST", "RECAST_WEB_PORT")
+FLOWER = ("RECAST_FLOWER_ADDRESS", "RECAST_FLOWER_PORT")
 #: Fields of a stack file that are settings and can be set by the environment.
 SETTINGS = ("database_url", "broker_url", "result_url", "secret_key", "public_url")
 
@@ -139,7 +144,11 @@ class Stack:
         deadline = time.monotonic() + JOIN_SECONDS
         servers.start()
         if not servers.owned and not self._parts.worker:
-            publish(_addresses(servers))
+            # The key of the stack that runs here, which may not have written its file yet, or be one that only reads.
+            # What is stored encrypted, such as webhooks' secrets, is read and written by all commands alike.
+            running = self._read_stack_file() or {}
+            key = self._secret_key() if self._kept_key.exists() else None
+            publish({"secret_key": key, **running, **_addresses(servers)})
             return False
         while not servers.owned:
             written = self._read_stack_file()
@@ -171,29 +180,34 @@ class Stack:
         self._start_processes(stack)
         # Servers without a worker are not a stack that could process another command's jobs.
         if self._servers is not None and self._parts.worker:
-            _write_private(self._settings.stack_file, json.dumps(stack))
+            private.write(self._settings.stack_file, json.dumps(stack))
 
     def _start_processes(self, stack: dict[str, Any]) -> None:
         """Start the processes at the same time, and wait for those that others need."""
-        web: socket.socket | int = self._settings.web_port
-        sandbox: socket.socket | None = None
+        chosen = self._settings
+        web = sandbox = None
+        if self._parts.flower:
+            # Flower binds its port by itself, after its imports.
+            bound(chosen.flower_address, chosen.flower_port, named_by=FLOWER).close()
         if self._parts.sandbox:
-            sandbox = self._kept_socket("sandbox_port")
-            self.sandbox_url = _url(sandbox)
-            write_sandbox_accounts(self._settings.accounts_file, self.sandbox_url)
+            sandbox = self._kept_socket("sandbox_port", LOOPBACK)
+            self.sandbox_url = url(sandbox)
+            write_sandbox_accounts(chosen.accounts_file, self.sandbox_url)
             # Not the configured port, which the web of a real deployment on this machine may use.
-            web = self._kept_socket("web_port")
-            stack["public_url"] = _url(web) if self._parts.web else None
+            web = self._kept_socket("web_port", chosen.web_host) if self._parts.web else None
+            stack["public_url"] = url(web) if web is not None else None
+        elif self._parts.web:
+            web = bound(chosen.web_host, chosen.web_port, named_by=WEB)
         publish(stack)
-        if self._parts.web:
-            self._spawn("web", web_command(self._settings, web), web)
+        if web is not None:
+            self._spawn("web", web_command(chosen, web), web)
         if self._servers is not None:
             self._migrate(self._servers.urls.database)
             self._claim(self._servers.urls.database)
         for name, more in (("worker", [f"--parent={os.getpid()}"]), ("beat", []), ("flower", [])):
             if getattr(self._parts, name):
                 self._spawn(name, [*PYTHON, "cli", name, *more])
-        if self._parts.web:
+        if web is not None:
             self._wait_for_port("web", web)
         if sandbox is not None:
             # Last, because it continues earlier jobs when it starts, and fetches their pictures from `web`.
@@ -212,35 +226,37 @@ class Stack:
         with closing(Database(database_url, connections=1)) as database:
             claim(database, take=True)
 
-    def _kept_socket(self, name: str) -> socket.socket:
+    def _kept_socket(self, name: str, host: str) -> socket.socket:
         """A bound socket with the same port as before, if it is free: providers and our tables store URLs with it."""
         kept = self._home.folder / name
-        bound = bind(int(kept.read_text()) if kept.exists() else None)
-        kept.write_text(str(_port(bound)))
-        return bound
+        made = bind(int(kept.read_text()) if kept.exists() else None, host)
+        private.write(kept, str(place(made)[1]))
+        return made
 
-    def _spawn(self, name: str, command: Sequence[str], listener: socket.socket | int | None = None) -> None:
+    def _spawn(self, name: str, command: Sequence[str], listener: socket.socket | None = None) -> None:
         process = ServerProcess(
             name, self._home.log(name), self._home.folder / f"{name}.lock", death_signal=signal.SIGTERM
         )
         # Registered first, so that a process whose start is interrupted is stopped like any other.
         self._processes[name] = process
-        handed_over = [listener.fileno()] if isinstance(listener, socket.socket) else []
+        handed_over = [listener.fileno()] if listener is not None else []
         process.start(command, folder=Path.cwd(), descriptors=handed_over)
 
-    def _wait_for_port(self, name: str, listener: socket.socket | int) -> None:
-        port = _port(listener)
-        if isinstance(listener, socket.socket):
-            listener.close()  # our copy; the process has its own
-        self._processes[name].wait_until(lambda: _listens(port), READY_SECONDS)
+    def _wait_for_port(self, name: str, listener: socket.socket) -> None:
+        at = place(listener)
+        listener.close()  # our copy; the process has its own
+        self._processes[name].wait_until(lambda: listens(at), READY_SECONDS)
 
     def _secret_key(self) -> str:
         if self._settings.secret_key is not None:
             return self._settings.secret_key.get_secret_value()
-        kept = self._home.folder / "secret_key"
-        if not kept.exists():
-            _write_private(kept, secrets.token_urlsafe(SECRET_BYTES))
-        return kept.read_text().strip()
+        if not self._kept_key.exists():
+            private.write(self._kept_key, secrets.token_urlsafe(SECRET_BYTES))
+        return self._kept_key.read_text().strip()
+
+    @property
+    def _kept_key(self) -> Path:
+        return self._home.folder / "secret_key"
 
     def _read_stack_file(self) -> Mapping[str, Any] | None:
         try:
@@ -280,14 +296,6 @@ def _listen_option(listener: socket.socket | int) -> str:
     return f"--port={listener}" if isinstance(listener, int) else f"--fd={listener.fileno()}"
 
 
-def _port(listener: socket.socket | int) -> int:
-    return listener if isinstance(listener, int) else int(listener.getsockname()[1])
-
-
-def _url(listener: socket.socket) -> str:
-    return f"http://{LOOPBACK}:{_port(listener)}"
-
-
 def sandbox_tables(url: str) -> dict[str, dict[str, Any]]:
     """The accounts of a sandbox at `url`, for the providers that have adapters."""
     return {name: table for name, table in sandbox_accounts(url).items() if table["provider"] in PROVIDERS}
@@ -298,7 +306,7 @@ def write_sandbox_accounts(path: Path, url: str) -> None:
     lines = ["# `recast --sandbox` writes this file at every start; these accounts cost nothing."]
     for name, table in sandbox_tables(url).items():
         lines += ["", f"[accounts.{name}]", *(f"{field} = {_toml(value)}" for field, value in table.items())]
-    path.write_text("\n".join(lines) + "\n")
+    private.write(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:
@@ -306,17 +314,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + " }"
     return json.dumps(value)
-
-
-def _write_private(path: Path, content: str) -> None:
-    """Replace a file that only its owner may read. Readers see the old or the new content."""
-    partial = path.with_name(f"{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-    partial.replace(path)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -12,7 +12,9 @@ from typing import Any
 from catalog.enqueue import Enqueued
 from cli.exit_codes import ExitCode
 from cli.hints import CommandLine
+from cli.impact import for_nothing
 from cli.output import STATE_STYLES, Style, complain, emit, say, waiting_for_decision, why
+from cli.outputs import require_folder
 from cli.watch import Watched
 from models.states import JobState
 from recast.hints import hint
@@ -22,7 +24,9 @@ from reports.export import jobs_of
 from reports.pictures import Pictures, safe_name, write_pictures
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
+from workers.jobs.filters import Filter
 from workers.jobs.run_options import Only, RunOptions
+from workers.operations.redownload import downloadable
 
 PICTURES = Path("recast-pictures")
 LISTED_ENDINGS = 50  # bad rows in the summary; `recast jobs` lists them all
@@ -40,6 +44,8 @@ class Summary:
     bad: Sequence[Ending]
     pictures: Pictures | None
     storage: str
+    #: Of the failed jobs, those whose results were paid for and can be downloaded at no cost.
+    free: int = 0
 
     @property
     def code(self) -> ExitCode:
@@ -56,8 +62,24 @@ def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary
     bad, pictures = runtime.db(endings, enqueued.batch_id, BAD_STATES, LISTED_ENDINGS), None
     if _is_local(runtime.settings.storage):
         jobs = jobs_of(runtime, enqueued.batch_id, runtime.storage, runtime.settings.currency)
-        pictures = write_pictures(jobs, runtime.storage, PICTURES / safe_name(enqueued.name))
-    return Summary(enqueued, watched.report, watched.stuck, spent, bad, pictures, runtime.settings.storage)
+        pictures = write_pictures(jobs, runtime.storage, _folder_of(enqueued.name))
+    failed = watched.report.counts[JobState.FAILED]
+    free = len(runtime.db(downloadable, Filter(batch=enqueued.name))) if failed else 0
+    return Summary(enqueued, watched.report, watched.stuck, spent, bad, pictures, runtime.settings.storage, free)
+
+
+def require_pictures_folder(settings: Settings, batch: str) -> None:
+    """Refuse a run whose pictures could not be written to `recast-pictures` at its end.
+
+    Raises:
+        CatalogError: the folder cannot be written; `--no-wait` needs none.
+    """
+    if _is_local(settings.storage):
+        require_folder(_folder_of(batch), "the pictures of a run that is waited for (--no-wait writes none)")
+
+
+def _folder_of(batch: str) -> Path:
+    return PICTURES / safe_name(batch)
 
 
 def _is_local(storage: str) -> bool:
@@ -82,6 +104,8 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
             f"{hint('resolve', batch=enqueued.name)} lists those that wait for a decision",
             style=Style.WAITING,
         )
+    if enqueued.free:
+        say(f"  {for_nothing(enqueued.free, hint('redownload', batch=enqueued.name))}", style=Style.WAITING)
     if enqueued.in_work:
         say(
             f"  {rows_of(enqueued.in_work)} changed, but the jobs are in progress; run the catalog again when they end",
@@ -142,7 +166,10 @@ def _print_next(summary: Summary, settings: Settings, command: CommandLine, opti
         held, resolve = waiting_for_decision(report.counts[JobState.HELD]), hint("resolve", batch=report.name)
         complain(f"{held} and may have been billed: {resolve} lists and resolves them", style=Style.BAD)
     if report.counts[JobState.FAILED]:
-        say(f"next: {command.again()} queues the failed rows again")
+        again, free = command.again(), hint("redownload", batch=report.name)
+        if summary.free:
+            say(f"next: {summary.free:,} failed rows were paid for: {free} downloads these again at no cost")
+        say(f"next: {again} queues the failed rows again{', which pays again' if summary.free else ''}")
     if report.counts[JobState.REJECTED]:
         again = command.again()
         say(f"next: correct the rejected rows, then {again} queues them (with --retry-rejected also unchanged ones)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from cli.stack import Stack
 from models.availability import is_unavailable
 from models.states import JobState
 from recast.hints import hint
-from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person
+from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person, waits_for
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 
@@ -23,6 +24,8 @@ POLL_SECONDS = 0.2  # between two reads of one row by its index
 JUDGE_SECONDS = 1.0  # between two checks of whether the batch can continue
 IDLE_SECONDS = 20.0  # without any change, before the hint that no worker may be running
 SHOWN_ENDINGS = 4
+#: What changes in a note while its cause does not.
+_CHANGING = re.compile(r"until \d\d:\d\d UTC|after \d+ failures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class Watch:
         self._endings: Sequence[Ending] = ()
         self._bad = 0
         self._moved_at = time.monotonic()
-        self._warned = False
+        self._noted: str | None = None
         self._sweep_at = time.monotonic() + runtime.settings.sweep_every
         self._judge_at = 0.0
+        self._ended_at = self._asked_at = self._moved_at
 
     def run(self) -> Watched:
         """Watch until the batch ends or is stuck.
@@ -89,14 +93,25 @@ class Watch:
             self._endings = self._runtime.db(endings, report.id, BAD_STATES, SHOWN_ENDINGS, latest=True)
         if last is None or last.counts != report.counts:
             self._moved_at = now
+        if last is None or report.open < last.open:
+            self._ended_at = now
         self._display.show(report, self._pace, self._endings)
-        idle = report.counts[JobState.QUEUED] == report.open
-        if idle and now - self._moved_at > IDLE_SECONDS and not self._warned:
-            self._warned = True
-            self._display.note(
-                f"no progress for {duration(IDLE_SECONDS)}; check that a worker is running ({hint('worker')}) "
-                f"and that an account accepts jobs ({hint('accounts list')})"
+        if report.counts[JobState.QUEUED] == report.open and now >= max(self._ended_at, self._asked_at) + IDLE_SECONDS:
+            self._asked_at = now
+            self._note_why_idle(report, still=now - self._moved_at > IDLE_SECONDS)
+
+    def _note_why_idle(self, report: BatchReport, *, still: bool) -> None:
+        """Say what the queued jobs wait for, whenever that has changed; `still`: none of them was even tried."""
+        why = "; ".join(self._runtime.db(waits_for, report, self._runtime.accounts))
+        if not why and still:
+            why = (
+                f"check that a worker is running ({hint('worker')}) and that an account accepts jobs "
+                f"({hint('accounts list')})"
             )
+        known = _CHANGING.sub("", why)
+        if why and known != self._noted:
+            self._noted = known
+            self._display.note(f"no progress for {duration(IDLE_SECONDS)}: {why}")
 
     def _stuck(self, report: BatchReport) -> str | None:
         now = time.monotonic()

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devstack.errors import ServerError
+from workers import private
 
 PASSWORD_BYTES = 24  # of randomness: nobody guesses 192 bits
 
@@ -61,11 +62,10 @@ class Home:
             ServerError: the folder cannot be created, or belongs to another user.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.valkey, self.logs):
-                folder.mkdir(mode=0o700, exist_ok=True)
+                private.folder(folder)
             # The default home lies in a project's folder, where its data and password must not be committed.
-            (self.folder / ".gitignore").write_text("*\n")
+            private.write(self.folder / ".gitignore", "*\n")
         except OSError as error:
             raise ServerError(
                 f"The folder of the embedded servers cannot be written: {error}. Choose another one with RECAST_HOME."
@@ -77,6 +77,7 @@ class Home:
                 f"{self.folder} belongs to uid {owner}, this is uid {os.geteuid()}. "
                 "Run as its owner or choose another folder with RECAST_HOME."
             )
+        private.close(self.folder)
 
     def log(self, name: str) -> Path:
         """The log of a server."""
@@ -110,7 +111,7 @@ class Home:
         if self._password.exists() or self.postgres.exists():
             return self.password()
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        self._replace(self._password, password)
+        private.write(self._password, password)
         return password
 
     def read_run(self) -> Run | None:
@@ -122,12 +123,4 @@ class Home:
 
     def write_run(self, run: Run) -> None:
         """Replace `run.json`."""
-        self._replace(self._run, json.dumps(asdict(run)))
-
-    def _replace(self, path: Path, content: str) -> None:
-        """Write a file that only its owner may read; readers see the old content or the new, never a part."""
-        partial = path.with_name(f"{path.name}.partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(content)
-        partial.replace(path)
+        private.write(self._run, json.dumps(asdict(run)))

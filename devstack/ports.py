@@ -20,27 +20,27 @@ PORTS = range(15_000, 32_000)
 ATTEMPTS = 100  # of 17,000 ports a few are taken: the second guess is already unlikely
 
 
-def bind(preferred: int | None) -> socket.socket:
-    """A socket on 127.0.0.1 at the preferred port if that is free, else at any free one of `PORTS`; it does not listen.
+def bind(preferred: int | None, host: str = LOOPBACK) -> socket.socket:
+    """A socket on `host` at the preferred port if that is free, else at any free one of `PORTS`; it does not listen.
 
     Raises:
         ServerError: no free port was found.
     """
     # Servers allow reuse too; without it, connections of an earlier run that linger in TIME_WAIT would count.
-    if preferred is not None and (kept := try_bind(LOOPBACK, preferred, reuse=True)) is not None:
+    if preferred is not None and (kept := try_bind(host, preferred, reuse=True)) is not None:
         return kept
     random = SystemRandom()
     for _ in range(ATTEMPTS):
         # A guess may not be a port that another process has bound and does not listen on yet.
-        if (guessed := try_bind(LOOPBACK, random.choice(PORTS), reuse=False)) is not None:
+        if (guessed := try_bind(host, random.choice(PORTS), reuse=False)) is not None:
             guessed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             return guessed
-    raise ServerError(f"No free TCP port was found on {LOOPBACK} between {PORTS.start} and {PORTS.stop - 1}.")
+    raise ServerError(f"No free TCP port was found on {host} between {PORTS.start} and {PORTS.stop - 1}.")
 
 
 def try_bind(host: str, port: int, *, reuse: bool) -> socket.socket | None:
     """A socket bound to `port`, or None where another has it."""
-    made = socket.socket()
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
     try:
         made.bind((host, port))

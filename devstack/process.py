@@ -22,6 +22,7 @@ from typing import IO, Literal
 
 from devstack import launch, locks
 from devstack.errors import ServerError
+from workers import private
 
 User = Literal["same", "namespace"] | tuple[int, int]  # as in `devstack.launch`; the tuple is (uid, gid)
 
@@ -155,7 +156,7 @@ class ServerProcess:
         watch = None if read is None else (read, lock, str(self.lock))
         pass_fds = [lock, *descriptors] if read is None else [lock, *descriptors, read]
         try:
-            with self.log.open("ab") as log:
+            with open(self.log, "ab", opener=private.opener) as log:
                 self._log_start = log.tell()
                 launcher = launcher_command(command, user, self._death_signal, watch)
                 self._process = _starter.start(lambda: _spawn(launcher, folder, log, pass_fds))

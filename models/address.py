@@ -7,12 +7,13 @@ is refused by name, because dropping it silently would change where rows go.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from collections.abc import Mapping, Sequence
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
+
+from recast.values import misread, parameters
 
 #: Parameters of libpq's that would make a connection of another kind.
 _OTHER_KINDS = frozenset({"replication"})
@@ -21,7 +22,6 @@ KNOWN = frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 _ALIASES = frozenset({("ssl", "true")})
 
 _URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>.*)", re.DOTALL)
-_NAME = re.compile(r"\w{1,40}")  # longer, or of other characters, it may be part of a password
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPES = "in a user name or password, @ is written %40, / is %2F, : is %3A, ? is %3F and % is %25"
 
@@ -37,12 +37,12 @@ def conninfo(url: str) -> dict[str, str]:
         scheme = re.match(r"[\w+]{1,20}(?=://)", url)
         found = f", not with {scheme[0]}:// (Recast uses SKIP LOCKED and COPY)" if scheme else ""
         raise ValueError(f"must begin with postgresql://{found}")
+    if wrong := misread(url):
+        raise ValueError(wrong)
     rest = match["rest"]
-    address, _, query = rest.partition("?")
-    login, at, _ = address.partition("/")[0].rpartition("@")
-    if "@" in login or "@" in address[len(login) + len(at) :] or _LONE_PERCENT.search(rest):
+    if _LONE_PERCENT.search(rest):
         raise ValueError(f"is not a valid URL: {_ESCAPES}")
-    _check_parameters(query)
+    _check(parameters(rest))
     try:
         parsed = conninfo_to_dict(f"postgresql://{rest}")
     except ProgrammingError:
@@ -63,15 +63,13 @@ def place(parameters: Mapping[str, str]) -> str:
     return ", ".join(f"{host}:{port or 'the default port'}" for host, port in zip(hosts, ports, strict=True) if host)
 
 
-def _check_parameters(query: str) -> None:
-    pairs = parse_qsl(query, keep_blank_values=True)
+def _check(pairs: Sequence[tuple[str, str]]) -> None:
     names = [name for name, _ in pairs]
     foreign = sorted({name for name, value in pairs if name not in KNOWN and (name, value) not in _ALIASES})
     if foreign:
-        told = ", ".join(name if _NAME.fullmatch(name) else "one that is not a name" for name in foreign)
         raise ValueError(
-            f"has parameters that PostgreSQL's library does not know: {told}; remove them. Allowed are those of libpq,"
-            " such as sslmode, sslrootcert, target_session_attrs, application_name and options"
+            f"has parameters that PostgreSQL's library does not know: {', '.join(foreign)}; remove them. Allowed are"
+            " those of libpq, such as sslmode, sslrootcert, target_session_attrs, application_name and options"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -62,11 +62,28 @@ def unclaimed(row: str) -> str:
     return f"({row}.claimed_until IS NULL OR {row}.claimed_until < clock_timestamp())"
 
 
-def claimable(job: str) -> str:
-    """Whether a job may be claimed for submission now."""
+def claimable(job: str, state: JobState = JobState.QUEUED) -> str:
+    """Whether a job in `state` may be claimed now."""
     return (
-        f"{job}.state = '{JobState.QUEUED}' AND {unclaimed(job)}"
+        f"{job}.state = '{state}' AND {unclaimed(job)}"
         f" AND ({job}.not_before IS NULL OR {job}.not_before <= clock_timestamp())"
+    )
+
+
+#: SET: a claim, with a count of those before it that ran out because a worker did not survive them.
+CLAIMS = "lapses = least(lapses + (claimed_until IS NOT NULL)::int, 1000)"
+#: SET: the end of a claim whose worker survived it.
+UNCLAIMS = "claimed_until = NULL, lapses = 0"
+
+
+def carefully(claimable_ids: str) -> str:
+    """SQL for those of `claimable_ids` (id, lapsed) that may be claimed together: at most one whose claim ran out.
+
+    Of a picture that ends workers, the jobs beside it know nothing: claimed one by one, they are done in between.
+    """
+    return (
+        f"SELECT id FROM {claimable_ids} WHERE NOT lapsed UNION ALL"
+        f" (SELECT id FROM {claimable_ids} WHERE lapsed ORDER BY id LIMIT 1)"
     )
 
 

@@ -78,7 +78,7 @@ class Job(Base):
     error: Mapped[str | None]
     #: A worker is preparing or saving the job until then; later any worker may.
     claimed_until: Mapped[Timestamp | None]
-    #: Not sent anywhere before then.
+    #: Not sent anywhere, and not saved, before then.
     not_before: Mapped[Timestamp | None]
     #: Not sent anywhere after then.
     expires_at: Mapped[Timestamp | None]
@@ -91,6 +91,8 @@ class Job(Base):
     former_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: How often its inputs could not be read or uploaded since it was queued.
     input_tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: How often in a row a worker claimed it and did not come to an end with it.
+    lapses: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: When its pictures were removed from the storage, by retention or on request.
     erased_at: Mapped[Timestamp | None]
 

@@ -51,12 +51,12 @@ class Reason(StrEnum):
 
     BAD_INPUT = "bad_input"
     INPUT_UNAVAILABLE = "input_unavailable"
+    WORKER_LOST = "worker_lost"
     NO_FACE = "no_face"
     CONTENT = "content"
     PROVIDER_ERROR = "provider_error"
     TIMED_OUT = "timed_out"
     LOST = "lost"
-    BUDGET = "budget"
     AUTH = "auth"
     CREDIT = "credit"
     THROTTLED = "throttled"
@@ -65,8 +65,6 @@ class Reason(StrEnum):
     UNCLEAR_SUBMIT = "unclear_submit"
     CANCELED = "canceled"
     EXPIRED = "expired"
-    NO_ACCOUNT = "no_account"
-    PAUSED = "paused"
     RESTORED = "restored"
     SUPERSEDED = "superseded"
 

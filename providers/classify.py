@@ -25,6 +25,7 @@ from typing import Final
 from models.states import REJECTING_REASONS, Reason
 from providers.meanings import MEANINGS
 from providers.plain_words import clauses, plain
+from providers.whose import of_the_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,9 @@ def in_words(*texts: str | None, table: Table = GENERAL) -> Reason | None:
             if whole == sentence or whole.endswith(f": {sentence}"):
                 return reason
     found = [clause for text in given for clause in clauses(text)]
-    return next((reason for reason, meaning in MEANINGS if any(map(meaning.search, found))), None)
+    said = ((reason, at) for reason, meaning in MEANINGS for at, clause in enumerate(found) if meaning.search(clause))
+    meant, at = next(said, (None, 0))
+    return Reason.BAD_INPUT if meant in BEFORE_ANY_WORK and of_the_host(found, at) else meant
 
 
 def about_the_request(*texts: str | None) -> bool:

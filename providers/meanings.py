@@ -41,7 +41,7 @@ _SUSPENDED = (
     ),
     (
         r"(?:账[户号]|帐[户号]|用户|应用|租户|商户)[^,。]{0,6}(?:不存在|异常|过期|到期|无效|非法|状态)"
-        r"|冻结[^,。]{0,4}账[户号]|账[户号].{0,4}封"
+        r"|冻结[^,。]{0,4}账[户号]|账[户号].{0,4}封|接口[^,。]{0,2}[未没]有?开通"
     ),
 )
 _KEYS = (
@@ -71,7 +71,8 @@ _KEYS = (
     ),
     r"(?:无效|错误|非法|缺少|过期|失效)的?(?:密钥|秘钥|令牌|凭证|token|api ?key|access ?key|签名)",
     (
-        r"鉴权|验签|身份(?:验证|认证|校验)(?:失败|未通过|过期)|签名(?:校验|验证)?(?:错误|失败|不匹配|过期|不正确)"
+        r"鉴权|验签|身份(?:验证|认证|校验)(?:失败|未通过|过期)"
+        r"|签名(?:校验|验证)?(?:错误|失败|[不未]通过|不匹配|过期|不正确)"
         r"|登[录陆](?:已?失效|已?过期|状态)|(?:请|需要|尚未|未)(?:先|重新)?登[录陆]|白名单"
     ),
 )
@@ -146,7 +147,7 @@ _BUSY_SERVICE = (
     ),
     (
         r"(?:服务器?|service|系统|网络|接口|队列|后台|平台|当前|模型|引擎|节点|集群|通道|线路)[^,。图脸]{0,8}(?:忙"
-        r"|满|超载|过载|过高|维护|不可用|拥挤|拥堵|升级|过大|紧张|压力)|繁忙|太忙|人数过多|排队"
+        r"|满|超载|过载|过高|维护|不可用|拥挤|拥堵|升级|过大|紧张|压力)|繁忙|太忙|人数[过较太]多|排队"
         r"|(?:(?<!包)资源(?!包)|算力|gpu|显卡|机器|显存|容量|计算节点)[^,。]{0,4}(?:不足|紧张|不够|耗尽|已满|有限)"
     ),
 )
@@ -158,7 +159,7 @@ _NO_FACE = (
     ),
     (
         rf"\b{FACE}\b(?: \w+){{0,5}} (?:not|never|cannot)(?: be)?(?: \w+)? (?:found|detect\w*|recogni[sz]\w*|clear"
-        rf"|visible|present|located|identified|usable|exist|complete)"
+        rf"|extract\w*|visible|present|located|identified|usable|exist|complete)"
     ),
     (
         rf"\b{FACE}(?: \w+){{0,2}} (?:undetected|missing|unclear|absent|invisible)\b|\bface (?:detection"
@@ -244,6 +245,7 @@ _NOBODY = (
         r"|has been )?denied|\bpermissions?\b|\bnot (?:authori[sz]ed|permitted|entitled|subscribed)|\bprivileges?\b"
         r"|\bnot (?:have|allowed).{0,16}\baccess|\bsignature\b.{0,24}\b(?:invalid|fail\w*|mismatch|wrong|error|not)"
         r"|\bno (?:right|access)\b|\bauthenticat\w+ (?:failed|error|required)|\bauth failure\b"
+        r"|\b(?:insufficient|missing|lacks?) (?:\w+ ){0,3}scopes?\b"
         r"|\bcertification failed|\bip(?: address)?\b.{0,24}\b(?:not|blocked|denied|forbidden|restricted)\b"
     ),
     (
@@ -264,11 +266,11 @@ _BROKE = (
         r"|\bunexpected (?:\w+ )?(?:error|exception|failure)|\bunknown error|\bsomething went wrong|\bunhandled"
         r"|\btraceback|\btimed? ?out\b|\btimeout\b|\bbad gateway|\bgateway\b|\bupstream\b|\bconnection (?:reset"
         r"|refused|closed|aborted|error|timed)|\bcrash|\bout of memory\b|\boom\b|\bcuda\b|\bsegmentation fault"
-        r"|\bdatabase\b|\bdeadline exceeded|\bnetwork error|\bprediction interrupted|\bworker (?:lost|died|exited)"
-        r"|\bbroken pipe|\bunavailable\b"
+        r"|\bconnect error\b|\bdatabase\b|\bdeadline exceeded|\bnetwork error|\bprediction interrupted"
+        r"|\bworker (?:lost|died|exited)|\bbroken pipe|\bunavailable\b"
     ),
     (
-        r"(?:系统|服务器?|内部|网络|程序|未知|算法服务|数据库)(?:内部)?(?:异常|错误|故障|出错|开小差)|超时"
+        r"(?:系统|服务器?|内部|网络|程序|未知|算法服务|数据库|模型|推理)(?:内部)?(?:异常|错误|故障|出错|崩溃|开小差)|超时"
         r"|连接(?:失败|异常|中断)"
     ),
 )
@@ -292,6 +294,7 @@ _SIZES = (
         rf"|read|access|open|load|retriev)\w* (?:\w+ ){{0,3}}?)?{PICTURE}\b"
     ),
     rf"\b{PICTURE}\b.{{0,60}}\b(?:4\d\d|50\d)\b",
+    r"(?:图片|照片|图像|素材|链接|地址)[^,。]{0,8}(?:4\d\d|50\d)(?!\d)",
     rf"\b(?:download|fetch|load)\w* (?:of )?(?:\w+ ){{0,2}}{PICTURE}\b.{{0,40}}(?:{WRONG}|throttl\w*)",
     (
         r"(?:图片|照片|图像|人脸|头像|素材|链接|地址|url)[^,。]{0,4}(?:鉴权|认证|授权|签名|权限|token"
@@ -305,10 +308,25 @@ _TOO_FEW_FACES = (
     rf"\bnumber of {FACE}.{{0,12}}\b(?:insufficient|0|zero)\b",
 )
 
+#: Why an account is barred, which says more than that it is.
+_UNPAID = (
+    rf"\b(?:{LACK} (?:balance|funds?|credits?)|unpaid|arrears|past due|overdue|outstanding (?:invoice|payment))\b",
+    r"欠费|余额(?:不足|不够|已?用完|已?耗尽)|逾期|未付款|未支付",
+)
+
+#: A key that is well, and used too much.
+_KEYS_TOO_FAST = (
+    rf"\b(?:{KEY}|keys?)\b{NEAR}\b(?:throttl\w*|rate limit\w*|throughput|limited to \d|per (?:second|minute|hour))",
+    r"\btoo many (?:\w+ )?(?:requests|calls)\b",
+    r"\btemporar\w+ (?:blocked|limited|restricted|disabled|suspended|locked)\b",
+)
+
 #: Meanings by the order in which they decide.
 MEANINGS: Final[tuple[tuple[Reason, re.Pattern[str]], ...]] = (
     (Reason.NO_FACE, _one(*_TOO_FEW_FACES)),
     (Reason.BAD_INPUT, _one(*_SIZES)),
+    (Reason.CREDIT, _one(*_UNPAID)),
+    (Reason.THROTTLED, _one(*_KEYS_TOO_FAST)),
     (Reason.AUTH, _one(*_SUSPENDED, *_KEYS)),
     (Reason.THROTTLED, _one(*_TOO_FAST)),
     (Reason.CREDIT, _one(*_SPENT)),

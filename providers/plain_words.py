@@ -85,7 +85,8 @@ _TO_COME: Final = re.compile(
     r"|bann|block|disabl"
     r"|throttl|limit|frozen|terminat|restrict|clos|revok|lock)|\b(?:if|unless|otherwise|or else|in case"
     r"|to avoid|to prevent"
-    r"|before)\b|\bmake sure\b|\b(?:contact|ask) (?:us|support|sales)\b|\brisks? (?:of )?(?:suspension|being|a ban)"
+    r"|before(?! (?:any |the )?(?:headers|response|body|data)))\b|\bmake sure\b"
+    r"|\b(?:contact|ask) (?:us|support|sales)\b|\brisks? (?:of )?(?:suspension|being|a ban)"
     r"|否则|将(?:被|会|冻结|封)|可能(?:会|被)|如果|如有|若|避免|以免|请确保|(?:再次|多次)违规"
 )
 

@@ -51,6 +51,7 @@ _FREE: Final = frozenset({Reason.TIMED_OUT})
 
 #: A signed webhook older or newer than this is refused: it may be a replay ("Verify webhooks", Standard Webhooks).
 WEBHOOK_WINDOW_SECONDS: Final = 300.0
+MIN_SECRET_BYTES: Final = 16  # of a signing secret: Replicate gives 24, and a guessed one forges callbacks
 
 #: "Your rate limit resets in ~30s.", which is in the body and in no header.
 _RESETS_IN: Final = re.compile(r"resets in ~?(\d{1,5})s")
@@ -94,8 +95,17 @@ class ReplicateSettings(BaseModel):
     @classmethod
     def _is_a_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _signing_key(value.get_secret_value()) is None:
-            raise ValueError("is not a valid signing secret; use whsec_ followed by base64")
+            raise ValueError(
+                f"is not a valid signing secret; use whsec_ followed by base64 of at least {MIN_SECRET_BYTES} bytes"
+            )
         return value
+
+
+#: The usual names by which models are told how many pictures to make; one with another name counts as one picture.
+COUNT_INPUTS = (
+    "num_outputs", "num_images", "num_samples", "number_of_images", "number_of_outputs", "batch_size", "n", "samples",
+    "max_images",
+)  # fmt: skip
 
 
 class ModelOptions(Options):
@@ -121,6 +131,7 @@ class Replicate(OneByOne):
             results_live=RESULTS_LIVE_SECONDS,
             summary="puts the face of source onto target, by a model that you choose",
             free=_FREE,
+            count_inputs=COUNT_INPUTS,
         ),
         GENERATE: Operation(
             name=GENERATE,
@@ -133,6 +144,7 @@ class Replicate(OneByOne):
             results_live=RESULTS_LIVE_SECONDS,
             summary="makes pictures of the person on image, by a model that you choose",
             free=_FREE,
+            count_inputs=COUNT_INPUTS,
         ),
     }
     SETTINGS: ClassVar[type[BaseModel]] = ReplicateSettings
@@ -209,9 +221,10 @@ def _signing_key(secret: str) -> bytes | None:
     """The bytes behind a signing secret, or None for what is none."""
     prefix, _, encoded = secret.partition("_")
     try:
-        return (base64.b64decode(encoded, validate=True) or None) if prefix == "whsec" else None
+        key = base64.b64decode(encoded, validate=True) if prefix == "whsec" else b""
     except binascii.Error:
         return None
+    return key if len(key) >= MIN_SECRET_BYTES else None
 
 
 def _read_submission(reply: Reply) -> SubmitOutcome:

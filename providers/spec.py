@@ -72,6 +72,12 @@ class FittedOptions(Options):
     fit: Fit = Fit.REJECT
 
 
+def _number(value: object) -> int:
+    """A model's input as a number of pictures; 1 where it is none."""
+    text = str(value).strip()
+    return int(text) if not isinstance(value, bool) and text.isascii() and text.isdigit() and len(text) < 4 else 1  # noqa: PLR2004 - digits
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One thing a provider does, written ``provider.operation``."""
@@ -91,6 +97,8 @@ class Operation:
     results_live: float = UNSTATED_LIFE_SECONDS
     #: The option that says how many pictures are asked for (prices may be per picture).
     count: str | None = None
+    #: The names by which a model's own inputs (the option ``input``) may say so.
+    count_inputs: tuple[str, ...] = ()
     #: Without such an option, how many pictures one submission makes at most; the provider says how many they are.
     most: int = 1
     #: The option whose values only the provider knows, and lists (`Provider.choices`).
@@ -101,6 +109,9 @@ class Operation:
 
     def pictures_for(self, options: Mapping[str, Any]) -> int:
         """How many pictures a job with `options` asks for, or may get."""
+        if self.count_inputs:
+            given = options.get("input") or {}
+            return max([1, *(_number(given.get(name)) for name in self.count_inputs)])
         return int(options.get(self.count, 1) or 1) if self.count else self.most
 
     def option_pictures(self, options: Mapping[str, Any]) -> dict[str, str]:

@@ -35,7 +35,8 @@ BARRED = (
     r"|restricted|revoked|deleted|blocked|blacklisted|expired|not (?:been )?(?:active|activated"
     r"|verified|found|exist"
     r"|authori[sz]ed|allowed|approved|enabled|permitted|entitled|subscribed|have (?:the )?(?:access|permission))"
-    r"|unauthori[sz]ed|under review|on hold)"
+    r"|unauthori[sz]ed|under review|on hold"
+    r"|pending (?:verification|review|approval|activation))"
 )
 KEY = (
     r"(?:(?:api|access|secret|app|auth|bearer|client|private|public|refresh|license|subscription"

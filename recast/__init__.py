@@ -27,7 +27,17 @@ from recast.errors import (
 from recast.jobs import JobAsyncResult, generate, swap
 from recast.money import Money
 from recast.results import GenerateResult, JobResult, Picture, SwapResult
-from recast.runs import Batch, BatchError, BatchStuckError, BatchWaitError, Outcome, Result, batch, run
+from recast.runs import (
+    Batch,
+    BatchError,
+    BatchStuckError,
+    BatchWaitError,
+    Outcome,
+    Result,
+    ServerPackagesError,
+    batch,
+    run,
+)
 
 __all__ = [
     "Batch",
@@ -48,6 +58,7 @@ __all__ = [
     "Picture",
     "RecastError",
     "Result",
+    "ServerPackagesError",
     "SwapResult",
     "UnreachableError",
     "app",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+from recast.values import misread, parameters
 
 #: What can stand at the front of an address, and the kind and security of the connection that it means.
 SCHEMES: Mapping[str, tuple[str, bool]] = {
@@ -35,7 +37,6 @@ PREFIX_RULE = "up to 64 letters, digits and . : _ - are allowed"
 
 _TLS = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})
 _SENTINEL = frozenset({"master_name", "sentinel_username", "sentinel_password"})
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _NEXT_SENTINEL = re.compile(r"(?:/\d*)?;(?:sentinels?://)?")
@@ -108,16 +109,18 @@ def parse(text: str) -> Address:
     if scheme not in SCHEMES:
         allowed = ", ".join(f"{name}://" for name in SCHEMES)
         raise ValueError(f"{scheme}:// is not supported: Recast needs one Redis or Valkey server. Allowed: {allowed}")
+    if wrong := misread(text):
+        raise ValueError(wrong)
     kind, secure = SCHEMES[scheme]
     if kind == "sentinel":
         rest = _NEXT_SENTINEL.sub(";", rest)
-    address, _, query = rest.partition("?")
+    address = rest.partition("?")[0]
     login, at, _ = address.partition("/")[0].rpartition("@")
     after = address[len(login) + len(at) :]
-    if "@" in login + after or "#" in rest or "?" in query or _LONE_PERCENT.search(rest):
+    if _LONE_PERCENT.search(rest):
         raise ValueError(f"is not a valid URL: {_ESCAPES}")
     username, _, password = login.partition(":")
-    options = _options(query, kind, secure=secure)
+    options = _options(parameters(rest), kind, secure=secure)
     hosts, path = ((), unquote(after)) if kind == "unix" else _places(after, kind)
     number = options.get("db") or options.get("virtual_host") or (path.strip("/") if kind != "unix" else "")
     if number and not (number.isascii() and number.isdigit()):
@@ -129,17 +132,15 @@ def parse(text: str) -> Address:
     )  # fmt: skip
 
 
-def _options(query: str, kind: str, *, secure: bool) -> Mapping[str, str]:
+def _options(pairs: Sequence[tuple[str, str]], kind: str, *, secure: bool) -> Mapping[str, str]:
     """The parameters after the question mark."""
-    pairs = parse_qsl(query, keep_blank_values=True)
     allowed = (_TLS if secure else frozenset()) | (_SENTINEL if kind == "sentinel" else frozenset())
     allowed |= {"db", "virtual_host"} if kind == "unix" else frozenset()
     foreign = sorted({name for name, _ in pairs} - allowed)
     if foreign:
-        told = ", ".join(name if _NAME.fullmatch(name) else "one that is not a name" for name in foreign)
         advice = "; TLS needs rediss:// (or sentinels://)" if _TLS.intersection(foreign) else ""
         listed = ", ".join(sorted(allowed)) or "none"
-        raise ValueError(f"has parameters that are not supported: {told}{advice}. Allowed here: {listed}")
+        raise ValueError(f"has parameters that are not supported: {', '.join(foreign)}{advice}. Allowed here: {listed}")
     options = dict(pairs)
     if kind == "sentinel" and not options.get("master_name"):
         raise ValueError("needs ?master_name=..., Sentinel's name for the server")

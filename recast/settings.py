@@ -109,7 +109,10 @@ def _dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The assignments of a ``.env`` file, with quotes, comments, ``export`` and ``${NAME:-default}``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
-    except (OSError, ValueError) as error:
+    except UnicodeDecodeError as error:  # its own words repeat a byte, which may be one of a password
+        place = error.object[: error.start].count(b"\n") + 1
+        raise NotConfiguredError(f"{path} cannot be read: line {place} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
         raise NotConfiguredError(f"{path} cannot be read ({error})") from None
     found: dict[str, str] = {}
     for line in lines:

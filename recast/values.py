@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
+
+MAX_PORT = 65_535  # the largest port of TCP
 
 # Unicode's categories of blanks and of characters without a shape: line ends, a byte order mark, zero-width signs.
 _BLANK = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_PARAMETER = re.compile(r"\w{2,40}=", re.ASCII)
 _UNSEEN = _BLANK - {"Zs"} | {"Cs", "Co", "Cn"}
 
 
@@ -28,6 +33,53 @@ def unseen(text: str) -> str | None:
 def unsendable(text: str) -> str | None:
     """The first character of `text` that no HTTP header carries; None if all are printable ASCII."""
     return _first(text, lambda sign: not " " <= sign <= "~")
+
+
+_ESCAPED = "within a password, @ is written %40, / %2F, # %23, ? %3F, [ %5B and ] %5D"
+
+
+def misread(address: str) -> str | None:
+    """Why a server's address would be read otherwise than it is meant; None if it would not.
+
+    Nothing of the address is repeated: what stands in the wrong place may be a part of its password.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator or not scheme:
+        return "is not a valid URL; write SCHEME://USER:PASSWORD@HOST:PORT/NAME"
+    # Sentinels are listed as addresses of their own.
+    parts = rest.split(";") if scheme.startswith("sentinel") else [rest]
+    return next((why for part in parts if (why := _misread(part.partition("://")[2] or part))), None)
+
+
+def parameters(address: str) -> list[tuple[str, str]]:
+    """Names and values behind the ``?`` of `address`.
+
+    Raises:
+        ValueError: there is something else. It is not repeated, because it may be a part of a password.
+    """
+    given = [part for part in address.partition("?")[2].split("&") if part]
+    if not all(_PARAMETER.match(part) for part in given):
+        raise ValueError("has something behind its ? that is not NAME=VALUE; within a password, ? is written %3F")
+    return parse_qsl("&".join(given), keep_blank_values=True)
+
+
+def _misread(rest: str) -> str | None:
+    user, _, after = rest.rpartition("@")
+    if any(sign in user for sign in "@/?#[]"):
+        return f"has a user name or password that ends too early; {_ESCAPED}"
+    if "#" in after:
+        return f"has a # that would end it; {_ESCAPED}"
+    try:
+        hosts = urlsplit(f"//{after}").netloc.split(",")
+    except ValueError:
+        return f"is not a valid URL: it has brackets that are no IPv6 address; {_ESCAPED}"
+    if not all(_is_port(host.rpartition("]")[2].partition(":")[2]) for host in hosts):
+        return f"is not a valid URL: its port must be a number up to {MAX_PORT}; {_ESCAPED}"
+    return None
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= MAX_PORT)
 
 
 def _first(text: str, is_wrong: Callable[[str], bool]) -> str | None:

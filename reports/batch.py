@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from models.spend import spent_by
 from models.states import LASTING_CLOSURES, OPEN_JOB_STATES, JobState, PauseReason
 from recast.hints import hint
 from recast.money import Money, plain
-from reports.text import stopped
+from reports.text import probing, stopped
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.jobs.filters import Filter
@@ -172,20 +172,43 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
         return f"{spent.text(currency)}: {hint('resume', batch=report.name, max_cost=plain(spent.needed))}"
     if report.paused_reason is not None:
         return f"the batch is paused; resume it with {hint('resume', batch=report.name)}"
-    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars()
+    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    if not lanes:
+        return None  # they have moved since the report was read
     served = [lane for lane in lanes if not lane.startswith(PARKED)]
     if not served:
         return f"its queued jobs are paused; resume them with {hint('resume', batch=report.name)}"
-    servers = {
-        account.name for lane in served for account in accounts.values() if lane_operation(lane, account) is not None
-    }
-    states = {name: admission.read(session, name) for name in sorted(servers)}
+    states = {name: admission.read(session, name) for name in _servers(served, accounts)}
+    notes = admission.notes(session)
     if not all(_lasts(found) for found in states.values()):
         return None
     if not states:
         return "no account in the accounts file can take the queued jobs; add one, or reroute the jobs"
-    stops = "; ".join(f"account {name}: {stopped(found.closed_reason, found.until)}" for name, found in states.items())
-    return f"{stops} (see {hint('accounts list')}; settle the cause, then run {hint('accounts start', 'NAME')})"
+    stops = "; ".join(
+        f"account {name}: {stopped(found.closed_reason, found.until, notes[name].closed)}"
+        for name, found in states.items()
+    )
+    starts = ", ".join(hint("accounts start", name) for name in states)
+    return f"{stops} (settle the cause, then run {starts})"
+
+
+def waits_for(session: Session, report: BatchReport, accounts: Mapping[str, Account]) -> list[str]:
+    """The accounts that may take the batch's queued jobs and do not now, each with why and with what was answered."""
+    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    notes, found = admission.notes(session), []
+    for name in _servers(lanes, accounts):
+        state = admission.read(session, name)
+        if state.failures or state.closed_for is not None:
+            note = notes[name].closed
+            now = stopped(state.closed_reason, state.until, note) if state.closed_for is not None else None
+            found.append(f"account {name}: {now or probing(state.failures, note)}")
+    return found
+
+
+def _servers(lanes: Iterable[str], accounts: Mapping[str, Account]) -> list[str]:
+    """The accounts that may take jobs of `lanes`."""
+    names = {each.name for lane in lanes for each in accounts.values() if lane_operation(lane, each) is not None}
+    return sorted(names)
 
 
 def _lasts(found: admission.AdmissionState) -> bool:

@@ -42,7 +42,9 @@ def write_pictures(
 ) -> Pictures:
     """Put every picture into `folder`, a path or an address such as ``s3://bucket/prefix``.
 
-    Pictures in local storage become read-only hard links where the file system supports it, so they take no space.
+    The pictures have the permissions that the person's umask leaves. Where it leaves others none (077), pictures in
+    local storage become read-only hard links, which take no space; elsewhere they are copies, which share the stored
+    blocks on file systems that can do that.
 
     Args:
         jobs: the jobs whose pictures are exported.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import fsspec
 
 from catalog.errors import CatalogError
+from workers import private
 from workers.images.storage import Storage, StorageError
 
+FICLONE = 0x40049409  # the call for it, of <linux/fs.h>; file systems without it, and macOS, refuse it
 NOTES = ".recast-export.json"  # next to the pictures in object storage: the digest of each
 COPIES_AT_ONCE = 16  # to object storage, where a copy mostly waits for the network
 
@@ -32,19 +36,22 @@ class Picture:
 
 
 class Folder:
-    """A local folder; pictures of local storage are linked into it."""
+    """A local folder. Pictures of local storage are linked into it if they stay their owner's alone there, too."""
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         self._folder = folder
         self._storage = storage
+        self._links = private.persons_umask() & private.READABLE == private.READABLE
 
     def prepare(self) -> None:
         """Create the folder."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with private.persons():
+            self._folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, pictures: Sequence[Picture]) -> int:
         """Put the missing pictures there, each in one step; returns their number."""
-        return sum(self._put(picture) for picture in pictures)
+        with private.persons():
+            return sum(self._put(picture) for picture in pictures)
 
     def _put(self, picture: Picture) -> bool:
         target = self._folder / picture.name
@@ -55,9 +62,10 @@ class Folder:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            if source is None or not _linked(source, partial):
+            if source is None or not self._links or not _linked(source, partial):
                 with self._storage.open(picture.key) as file, partial.open("wb") as copy:
-                    shutil.copyfileobj(file, copy)
+                    if source is None or not _shared(source, copy):
+                        shutil.copyfileobj(file, copy)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -135,5 +143,15 @@ def _linked(source: Path, target: Path) -> bool:
     except OSError:
         return False
     # It is the stored file itself: read-only, so that people edit a copy.
-    target.chmod(0o444)
+    target.chmod(0o400)
+    return True
+
+
+def _shared(source: Path, copy: IO[bytes]) -> bool:
+    """Whether the copy got the blocks of the stored file, so that it takes no space; some file systems can do that."""
+    try:
+        with source.open("rb") as file:
+            fcntl.ioctl(copy.fileno(), FICLONE, file.fileno())
+    except OSError:
+        return False
     return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from catalog.runs import deployment
+from recast.errors import InvalidJobError
 from recast.runs import Batch, BatchStuckError, BatchWaitError, Outcome, Result
 from reports.batch import find, needs_person
 from reports.export import jobs_of
@@ -37,7 +39,10 @@ def wait(name: str, timeout: float | None) -> dict[str, int]:
     Raises:
         BatchWaitError: the timeout is over.
         BatchStuckError: the batch cannot continue without a person.
+        InvalidJobError: the timeout is not a number.
     """
+    if timeout is not None and math.isnan(timeout):  # it would never be over
+        raise InvalidJobError("timeout", "nan is not allowed; allowed: seconds, or None to wait without limit")
     ends = None if timeout is None else time.monotonic() + timeout
     judge_at = 0.0
     with deployment() as runtime:

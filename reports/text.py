@@ -12,13 +12,13 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 #: Why a job or an attempt ended as it did.
 REASONS: Mapping[str, str] = {
     Reason.BAD_INPUT: "the picture or an option is not valid",
+    Reason.WORKER_LOST: "the workers that took it ended each time before they were done with it",
     Reason.INPUT_UNAVAILABLE: "an input picture could not be read, or not reached by the provider",
     Reason.NO_FACE: "no usable face in the picture",
     Reason.CONTENT: "rejected by the provider's content rules",
     Reason.PROVIDER_ERROR: "the provider failed",
     Reason.TIMED_OUT: "no result before the deadline",
     Reason.LOST: "the result can no longer be fetched",
-    Reason.BUDGET: "the budget is spent",
     Reason.AUTH: "the provider rejects the credentials",
     Reason.CREDIT: "the account at the provider is out of credit",
     Reason.THROTTLED: "the provider asked us to slow down",
@@ -27,8 +27,6 @@ REASONS: Mapping[str, str] = {
     Reason.UNCLEAR_SUBMIT: "it is not known whether the provider accepted the job",
     Reason.CANCELED: "canceled",
     Reason.EXPIRED: "its deadline passed before it could be sent",
-    Reason.NO_ACCOUNT: "no account can accept it",
-    Reason.PAUSED: "paused",
     Reason.SUPERSEDED: "replaced by the schedule's next run",
     Reason.RESTORED: "it may have been sent after the restored backup was taken",
 }
@@ -85,6 +83,11 @@ def stopped(reason: str | None, until: datetime | None = None, note: str | None 
     """
     plain = CLOSURES.get(reason or "", reason or "no reason was recorded")
     return f"stopped: {plain} until {_clock(until) if until else 'it is started'}{f' ({note})' if note else ''}"
+
+
+def probing(failures: int, note: str | None = None) -> str:
+    """The state of an account that is tried with one job at a time: ``probing after 3 failures (busy)``."""
+    return f"probing after {failures} failures{f' ({note})' if note else ''}"
 
 
 def paused(reason: str) -> str:

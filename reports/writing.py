@@ -5,11 +5,13 @@ A local file gets its name only when it is complete.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -20,6 +22,7 @@ from catalog.cells import as_json
 from catalog.errors import CatalogError
 from catalog.files import PACKED, catalog_file
 from reports.export import FIXED, Exported, column_of, write_csv, write_json_lines
+from workers import private
 from workers.failures import is_full
 
 PORTION = 5_000  # rows of a Parquet row group
@@ -27,11 +30,14 @@ PORTION = 5_000  # rows of a Parquet row group
 Writer = Callable[[BinaryIO, Iterable[Exported], Mapping[str, str]], None]
 
 
-def writer_for(place: str | Path) -> Writer:
+def writer_for(place: str | Path, *, excel: bool = False) -> Writer:
     """The writer for `place`, chosen by its extension.
 
+    With `excel`, a byte order mark shows Excel that the text is UTF-8; other programs may take it for a part of the
+    first column's name.
+
     Raises:
-        CatalogError: the format is not supported.
+        CatalogError: the format is not supported, or has no such mark.
     """
     file = catalog_file(place)
     writer = _WRITERS.get(file.ending)
@@ -39,16 +45,33 @@ def writer_for(place: str | Path) -> Writer:
         given = file.ending + (PACKED if file.packed else "")
         allowed = ", ".join([*_WRITERS, ".csv.gz", ".jsonl.gz"])
         raise CatalogError(f"{file.where}: cannot write {given or 'no extension'!r} files; supported: {allowed}")
+    if excel:
+        if file.ending != ".csv":
+            raise CatalogError(f"{file.where}: --excel is for .csv files only")
+        return partial(_marked, writer)
     return writer
 
 
-def write_table(place: str | Path, jobs: Iterable[Exported], metadata: Mapping[str, str]) -> None:
+def _marked(write: Writer, file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[str, str]) -> None:
+    file.write(codecs.BOM_UTF8)
+    write(file, jobs, metadata)
+
+
+def write_table(
+    place: str | Path, jobs: Iterable[Exported], metadata: Mapping[str, str], *, excel: bool = False
+) -> None:
     """Write `jobs` to `place`, a path or an address, in the format of its extension.
+
+    Args:
+        place: where to.
+        jobs: its rows.
+        metadata: the catalog's columns.
+        excel: as for `writer_for`.
 
     Raises:
         CatalogError: the format is not supported, or `place` cannot be written.
     """
-    writer = writer_for(place)
+    writer = writer_for(place, excel=excel)
     with _created(place) as file:
         writer(file, jobs, metadata)
 
@@ -134,10 +157,12 @@ def _remote_file(place: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _local_file(path: Path) -> Iterator[BinaryIO]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file:
+        with private.persons():
+            file = unfinished.open("wb")
+        with file:
             yield file
-        partial.replace(path)
+        unfinished.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)

@@ -13,7 +13,9 @@ import uvicorn
 from devstack.launch import die_with
 from sandbox.app import build
 from sandbox.config import SandboxConfig
+from sandbox.door import Door, token_of
 from sandbox.wire import ResettableProtocol
+from workers import private
 
 STOP_SECONDS = 1  # for requests in flight at a stop; those that a fault leaves without an answer would wait forever
 
@@ -73,12 +75,13 @@ def _config(asked: argparse.Namespace) -> SandboxConfig:
 
 def main(arguments: list[str]) -> None:
     """Serve on loopback until a stop signal arrives."""
+    private.begin()
     asked = _arguments(arguments)
     if asked.parent and sys.platform == "linux":
         die_with(asked.parent, signal.SIGKILL)
     server = _Server(
         uvicorn.Config(
-            build(_config(asked)),
+            Door(build(_config(asked)), token_of(asked.home)),
             host="127.0.0.1",
             port=asked.port,
             fd=asked.fd,

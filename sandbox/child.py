@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from providers.http import Client
 from sandbox.config import CREDENTIAL, CURRENCY, PER_CALL, PRICES, WEBHOOK_SECRET, SandboxConfig
+from sandbox.door import token_of
+from workers import private
 
 STOP_SECONDS = 10.0  # a picture being made is finished first
 ASK_SECONDS = 60.0  # the bill of a load test is some 30 MB
@@ -50,9 +52,8 @@ class Sandbox:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises SandboxError where it does not."""
-        self.config.home.mkdir(parents=True, exist_ok=True)
-        log = self.config.home / "sandbox.log"
-        with log.open("ab") as errors:
+        log = private.folder(self.config.home) / "sandbox.log"
+        with open(log, "ab", opener=private.opener) as errors:
             self._process = subprocess.Popen(  # noqa: S603 (our own module)
                 [sys.executable, "-m", "sandbox", *_arguments(self.config, self._port)],
                 cwd=Path(__file__).parents[1],
@@ -128,7 +129,8 @@ class Sandbox:
 
     def _ask(self, method: str, page: str, **more: Any) -> Any:
         with Client(timeout=ASK_SECONDS, trust_env=False) as client:
-            answer = client.request(method, f"{self.url}/_sandbox/{page}", **more)
+            headers = {"Authorization": f"Bearer {token_of(self.config.home)}"}
+            answer = client.request(method, f"{self.url}/_sandbox/{page}", headers=headers, **more)
         if answer.is_client_error:
             raise ValueError(answer.text)
         answer.raise_for_status()

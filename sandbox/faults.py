@@ -1,7 +1,8 @@
 """Faults on request: rules that make the sandbox misbehave as real providers and networks do.
 
-A rule is added by `POST /_sandbox/faults` and lives in memory: a restarted sandbox behaves well again. Of the rules
-that match a request, have firings left and win their draw, the one added first is applied, and no other.
+A rule is added by `POST /_sandbox/faults`, with the token of `control.json`, and lives in memory: a restarted sandbox
+behaves well again. Of the rules that match a request, have firings left and win their draw, the one added first is
+applied, and no other.
 """
 
 from __future__ import annotations

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import structlog
 from celery import signals
 from celery.apps import worker as celery_worker
 from celery.concurrency.thread import TaskPool
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
-from workers.config.accounts import AccountsError, load
+from workers import private
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
+from workers.http.transport import proxies
 from workers.messaging.app import app
 from workers.messaging.broker import repair
+from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import claim_if_possible
 from workers.messaging.heartbeat import Heartbeat, file_of
 from workers.observability import checks
@@ -43,6 +50,13 @@ def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
         )
 
 
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def _private(**_: Any) -> None:
+    """Make private what the process makes, whatever program started it."""
+    private.begin()
+
+
 @signals.setup_logging.connect
 def _logs(loglevel: int | str | None = None, **_: Any) -> None:
     configure_logs(loglevel if isinstance(loglevel, int) else logging.INFO)
@@ -69,6 +83,22 @@ def check(chosen: Settings, accounts: int) -> None:
     check_slots(chosen.slots, accounts, chosen.store_pumps)
 
 
+def warn_of_surroundings() -> None:
+    """Say in the log what `recast doctor` says of the broker's settings, and of a proxy that is not used."""
+    if found := proxies(os.environ):
+        log.warning("proxy_not_used", variables=found)
+    try:
+        with app.connection_for_write() as connection:
+            client = getattr(connection.default_channel, "client", None)
+            broker = ask(client) if client is not None else None
+    except (OperationalError, RedisError, OSError):
+        return  # the claim has said it
+    for item in policies(broker) if broker is not None else ():
+        if item.state != "ok":
+            say = log.error if item.state == "bad" else log.warning
+            say("broker_policy", subject=item.name, detail=item.message, advice=item.advice)
+
+
 def _leave_alone(*_: Any, **__: Any) -> None:
     """A second Ctrl-C does nothing to running tasks: their slices noticed the first one and end by themselves.
 
@@ -85,6 +115,7 @@ def _prepare(sender: Any, **_: Any) -> None:
         check(settings(), len(load(settings().accounts_file)))
         own = runtime()
         claim_if_possible(own)
+        warn_of_surroundings()
     except (SettingsError, AccountsError) as error:
         log.critical("not_started", service="worker", error=str(error))
         # Celery logs and passes over what a signal's handler raises, unless it is this.

@@ -27,6 +27,7 @@ from httpx import (
     TransportError,
     UnsupportedProtocol,
     WriteError,
+    delete,
     get,
     post,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "TransportError",
     "UnsupportedProtocol",
     "WriteError",
+    "delete",
     "get",
     "mock_client",
     "post",

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+from asyncio import Protocol
 from collections.abc import Sequence
+from functools import partial
+from ipaddress import ip_network
+from typing import cast
 
 import structlog
 import uvicorn
 
 from web.app import build
-from workers.config.settings import SettingsError
+from web.connections import Connections, most_connections
+from web.front import Front
+from web.wire import Wire
+from workers import private
+from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
 from workers.observability.logs import LogLevel, configure_logs
 
+MAX_HEAD = 16 * 1024  # bytes of a request before its body that are kept while the rest has not come
 BAD_SETTINGS = 2  # the exit code of every command that gets bad input
 
 log = structlog.get_logger()
@@ -28,16 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listener.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
     parser.add_argument("--loglevel", type=LogLevel, choices=LogLevel, default=LogLevel.INFO)
     given = parser.parse_args(arguments)
+    private.begin()
     configure_logs(given.loglevel.number)
     try:
         app = build()
     except (SettingsError, StorageError) as error:
         log.critical("not_started", service="web", error=str(error))
         return BAD_SETTINGS
+    # Each request that is not HTTP would be a line, so that anybody could fill a disk.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno != logging.WARNING)
+    proxies = settings().trusted_proxies
+    connections = Connections(map(ip_network, proxies), most_connections())
+    http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     uvicorn.run(
-        app, host=given.host, port=given.port or 0, fd=given.fd, log_config=None, access_log=False, server_header=False
-    )
+        Front(app), host=given.host, port=given.port or 0, fd=given.fd, log_config=None, access_log=False,
+        server_header=False, http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
+        # Without such proxies nobody is believed: by default uvicorn would believe everybody on this machine.
+        proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
+    )  # fmt: skip
     return 0
 
 

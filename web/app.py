@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from models.transactions import Database
@@ -13,10 +14,12 @@ from recast.hints import hint
 from web.access import Access
 from web.callbacks import Callbacks
 from web.gallery import Gallery
+from web.guesses import Lane
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
+from web.prefix import Prefixed, prefix_of
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
@@ -51,13 +54,21 @@ def build(chosen: Settings | None = None) -> Starlette:
         await client.aclose()
         database.close()
 
-    routes = [*_service_routes(configured, database, media), *_gallery_routes(configured, database, media, client)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    lane = Lane()
+    routes = [
+        *_service_routes(configured, database, media, lane),
+        *_gallery_routes(configured, database, media, client, lane),
+    ]
+    middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    # They are made from the Host header, which is anybody's.
+    app.router.redirect_slashes = False
+    return app
 
 
-def _service_routes(configured: Settings, database: Database, media: Media) -> list[Route]:
+def _service_routes(configured: Settings, database: Database, media: Media, lane: Lane) -> list[Route]:
     """What load balancers, Prometheus and providers request."""
-    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency)
+    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency, lane=lane)
     callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
     return [
         Route("/healthz", Health(database.engine).show),
@@ -67,10 +78,12 @@ def _service_routes(configured: Settings, database: Database, media: Media) -> l
     ]
 
 
-def _gallery_routes(configured: Settings, database: Database, media: Media, client: HttpClient) -> list[Route]:
+def _gallery_routes(
+    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane
+) -> list[Route]:
     """The gallery's pages; none without a password to protect them."""
     if configured.web_auth is None:
         return []
     thumbnails = InputThumbnails(Inputs(configured, media.storage), client)
     gallery = Gallery(database.sessions, media, thumbnails, configured.currency)
-    return gallery.routes(Access(configured.web_auth))
+    return gallery.routes(Access(configured.web_auth, lane))

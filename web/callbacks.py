@@ -1,11 +1,13 @@
 """Callbacks: where providers report that a job is done.
 
 A callback's content is not trusted: it only makes the poll due now. If the provider signs its callbacks and the account
-has the key, the signature must also be valid; a forged or old callback changes nothing.
+has the key, the signature must also be valid; a forged or old callback changes nothing. Nothing is read of a request
+whose token nobody has.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -25,12 +27,17 @@ from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.engine.wake import poll_pump, wake
 from workers.http.redaction import Redactor
 from workers.http.urls import digest
 
-MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is cut, and its signature then fails
+MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is refused, and the attempt polled as usual
+BODY_SECONDS = 15.0  # for all of it, which fits in a few packets
+BODIES_KEPT = 16  # of one token: the provider's events, each repeated some times; further ones make the poll due, too
+LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
+SIGNING = ("webhook_secret",)  # the secrets of accounts that web needs: those that verify callbacks
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
 
 #: Zhiqite requires a body whose code is 200, HiDream an HTTP 200 within five seconds: this is both.
@@ -38,7 +45,13 @@ TAKEN = {"code": "200", "msg": "success"}
 
 log = structlog.get_logger()
 
-_KEEP = text("INSERT INTO callbacks (token, body) VALUES (:token, :body)")
+# Bodies help to find a submission whose answer was lost, so none is kept of an attempt that has ended.
+_KEEP = text("""
+    INSERT INTO callbacks (token, body)
+    SELECT :token, :body WHERE EXISTS (
+        SELECT 1 FROM attempts WHERE callback_token = :token AND state IN ('sending', 'running', 'unknown', 'expired'))
+        AND (SELECT count(*) FROM callbacks WHERE token = :token) < :most
+""")
 # A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
 _MARK = text("""
     UPDATE attempts SET callback_at = clock_timestamp(),
@@ -66,31 +79,37 @@ class Callbacks:
     async def take(self, request: Request) -> Response:
         """Store the redacted body and make the attempt's poll due.
 
-        401 for a body without the provider's signature, 404 for an unknown token, 503 if the database or the accounts
-        file cannot be read.
+        401 for a body without the provider's signature, 404 for an unknown token, 408 for a body that does not come,
+        413 for one that is too long, 503 if the database or the accounts file cannot be read.
         """
-        token = request.path_params["token"]
-        body = bytearray()
         try:
-            async for chunk in request.stream():
-                body += chunk[: MAX_BODY_BYTES - len(body)]
+            return await self._answer(request)
         except ClientDisconnect:
-            return Response(status_code=400)
-        try:
-            status = await run_in_threadpool(self._take, token, dict(request.headers), bytes(body))
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
         except (SQLAlchemyError, AccountsError) as error:
             # The provider tries again; if it does not, the attempt is polled as usual.
             log.warning(
                 "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__
             )
-            return Response(status_code=503)
+            return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _answer(self, request: Request) -> Response:
+        token = request.path_params["token"]
+        known_as = digest(token)
+        account = await run_in_threadpool(self._account, known_as) if _TOKEN.fullmatch(token) else None
+        if account is None:
+            return Response(status_code=HTTPStatus.NOT_FOUND)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(request)
+        except TimeoutError:
+            return Response(status_code=HTTPStatus.REQUEST_TIMEOUT)
+        if body is None:
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        status = await run_in_threadpool(self._take, account, known_as, dict(request.headers), body)
         return JSONResponse(TAKEN) if status == HTTPStatus.OK else Response(status_code=status)
 
-    def _take(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
-        known_as = digest(token)
-        account = self._account(known_as) if _TOKEN.fullmatch(token) else None
-        if account is None:
-            return HTTPStatus.NOT_FOUND
+    def _take(self, account: str, known_as: str, headers: Mapping[str, str], body: bytes) -> int:
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
             log.warning("callback_forged", account=account)
             return HTTPStatus.UNAUTHORIZED
@@ -106,9 +125,28 @@ class Callbacks:
         return self._database.db(_account, token)
 
 
+async def _body(request: Request) -> bytes | None:
+    """A request's body; None for one that is too long, of which no more is read than shows it."""
+    if _announced(request.headers.get("content-length", "")) > MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _announced(length: str) -> int:
+    """The length that a request's headers announce."""
+    if not (length.isascii() and length.isdigit()):
+        return 0
+    return int(length) if len(length) <= LENGTH_DIGITS else MAX_BODY_BYTES + 1
+
+
 def _keep(session: Session, token: str, body: bytes) -> str | None:
-    """Store a body; returns the account whose attempt is now due for a poll, if any."""
-    session.execute(_KEEP, {"token": token, "body": body})
+    """Store a body, if there is room for it; returns the account whose attempt is now due for a poll, if any."""
+    session.execute(_KEEP, {"token": token, "body": body, "most": BODIES_KEPT})
     marked = session.execute(_MARK, {"token": token}).first()
     return marked.account if marked is not None and marked.state != AttemptState.SENDING else None
 
@@ -133,7 +171,7 @@ class Verifiers:
         """
         with self._lock:
             if self._accounts is None:
-                self._accounts = load(self._path)
+                self._accounts = load(self._path, needed=SIGNING)
         account = self._accounts.get(name)
         if account is None:
             raise AccountsError(f"account {name!r} is not in {self._path}")

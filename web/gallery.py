@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -29,11 +31,12 @@ from recast.money import Money
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.job import input_uri, job_detail
-from reports.text import REASONS, duration, moment
+from reports.text import REASONS, duration, moment, paused
 from web import charts
 from web.access import Access, Handler
 from web.input_thumbnails import InputThumbnails, NoPictureError
 from web.media import Media
+from web.prefix import prefix
 from workers.cache import Cache
 
 P = ParamSpec("P")
@@ -44,6 +47,17 @@ PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
+
+ID_DIGITS = 18  # of a row's number: all of these fit into a bigint
+
+
+class _RowConvertor(IntegerConvertor):
+    """A row's number in a path; a longer number belongs to no row, and fails in the database."""
+
+    regex = rf"[0-9]{{1,{ID_DIGITS}}}"
+
+
+register_url_convertor("row", _RowConvertor())
 
 STATIC = {"recast.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -70,9 +84,12 @@ class Gallery:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(reasons=REASONS, states=list(JobState), link=_link, typed=typed)
+        self._templates.globals.update(reasons=REASONS, states=list(JobState), typed=typed)
         self._templates.filters.update(
-            money=lambda value: str(Money(Decimal(str(value)), currency)), duration=duration, moment=moment
+            money=lambda value: str(Money(Decimal(str(value)), currency)),
+            duration=duration,
+            moment=moment,
+            paused=paused,
         )
 
     def routes(self, access: Access) -> list[Route]:
@@ -80,21 +97,21 @@ class Gallery:
         handlers: Mapping[str, Handler] = {
             "/": self.home,
             "/batches": self.batches,
-            "/batches/{batch_id:int}": self.batch,
-            "/results/{result_id:int}/{size:str}": self.result,
+            "/batches/{batch_id:row}": self.batch,
+            "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
             "/jobs/{job_id:path}": self.job,
             "/static/{name:str}": self.static,
         }
         return [Route(path, access.guarded(self._surely(handler))) for path, handler in handlers.items()]
 
-    async def home(self, _: Request) -> Response:
+    async def home(self, request: Request) -> Response:
         """Redirect to the batches, which are the first page."""
-        return RedirectResponse("/batches")
+        return RedirectResponse(f"{prefix(request)}/batches")
 
-    async def batches(self, _: Request) -> Response:
+    async def batches(self, request: Request) -> Response:
         """The latest batches, newest first."""
-        return self._render("batches.html", batches=await self._read(recent, LISTED))
+        return self._render(request, "batches.html", batches=await self._read(recent, LISTED))
 
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures; ``?state=failed`` filters these, ``?after=SEQ`` selects the page."""
@@ -111,10 +128,11 @@ class Gallery:
 
         found = await self._read(read)
         if found is None:
-            return self._missing("This batch does not exist.")
+            return self._missing(request, "This batch does not exist.")
         report, page = found
         points = await self._points(batch_id)
         return self._render(
+            request,
             "batch.html",
             report=report,
             page=page,
@@ -127,32 +145,33 @@ class Gallery:
 
     async def job(self, request: Request) -> Response:
         """One job: its request, attempts, former versions and results."""
-        detail = await self._read(job_detail, request.path_params["job_id"], self._media.storage)
+        job_id = request.path_params["job_id"]
+        detail = await self._read(job_detail, job_id, self._media.storage) if _is_text(job_id) else None
         if detail is None:
-            return self._missing("This job does not exist.")
-        return self._render("job.html", detail=detail, job=detail.job)
+            return self._missing(request, "This job does not exist.")
+        return self._render(request, "job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
         """A result (``full``) or its thumbnail (``small``)."""
         size = request.path_params["size"]
         if size not in {"full", "small"}:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
 
         def read(session: Session) -> str | None:
             return cards.result_key(session, request.path_params["result_id"], small=size == "small")
 
         key = await self._read(read)
         if key is None:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
         return await self._media.serve(key, PICTURE_CACHE)
 
     async def input(self, request: Request) -> Response:
         """The thumbnail of an input picture; ``?version=2`` selects a former version of the job."""
         role, version = request.path_params["role"], _number(request.query_params.get("version"))
         job_id = request.path_params["job_id"]
-        uri = await self._read(input_uri, job_id, role, version) if role in ROLES else None
+        uri = await self._read(input_uri, job_id, role, version) if role in ROLES and _is_text(job_id) else None
         if uri is None:
-            return self._missing("This picture does not exist or was removed.")
+            return self._missing(request, "This picture does not exist or was removed.")
         try:
             thumbnail = await self._thumbnails.thumbnail(role, uri)
         except NoPictureError as error:
@@ -164,7 +183,7 @@ class Gallery:
         """The stylesheet and the one script."""
         name = request.path_params["name"]
         if name not in STATIC:
-            return self._missing("This file does not exist.")
+            return self._missing(request, "This file does not exist.")
         content = files("web").joinpath("static", name).read_bytes()
         return Response(content, media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"})
 
@@ -174,7 +193,7 @@ class Gallery:
                 return await handler(request)
             except (SQLAlchemyError, UnknownBatchError):
                 return self._missing(
-                    "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
+                    request, "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
                 )
 
         return answer
@@ -189,11 +208,12 @@ class Gallery:
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._read(timeline.series, batch_id))
 
-    def _render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
+    def _render(self, request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
+        values["link"] = partial(_link, prefix(request))
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
-    def _missing(self, message: str, status: int = HTTPStatus.NOT_FOUND) -> Response:
-        return self._render("missing.html", status, message=message)
+    def _missing(self, request: Request, message: str, status: int = HTTPStatus.NOT_FOUND) -> Response:
+        return self._render(request, "missing.html", status, message=message)
 
 
 def _line(
@@ -208,12 +228,17 @@ def _line(
     return charts.line([point.at for point in points], [value(point) for point in points], most)
 
 
-def _link(*parts: object, **query: object) -> str:
+def _link(below: str, *parts: object, **query: object) -> str:
     """A path of this application with quoted parts and parameters; parameters that are None are left out."""
-    path = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    path = f"{below}/" + "/".join(quote(str(part), safe="") for part in parts)
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 
 
+def _is_text(value: str) -> bool:
+    """Whether the database can compare it: it knows no NUL."""
+    return "\0" not in value
+
+
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 - bigint
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= ID_DIGITS else None

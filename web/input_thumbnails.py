@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from starlette.concurrency import run_in_threadpool
 
@@ -16,7 +17,9 @@ from workers.images.thumbnails import thumbnail
 
 CACHED = 512  # thumbnails, of about 15 KB each
 AT_ONCE = 3  # pictures decoded at the same time: a page requests dozens
+FETCHES = 8  # pictures read at the same time: none of those that hang holds up the decoding of others
 FETCH_SECONDS = 15.0
+FAILED_SECONDS = 60.0  # for which a picture that failed is not tried again
 
 
 class NoPictureError(Exception):
@@ -34,27 +37,39 @@ class InputThumbnails:
     def __init__(self, inputs: Inputs, client: HttpClient) -> None:
         self._inputs, self._client = inputs, client
         self._made: Cache[str, bytes] = Cache(CACHED)
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._failed: Cache[str, str] = Cache(CACHED, FAILED_SECONDS)
+        self._decoding, self._fetching = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(FETCHES)
+        # A file system that hangs holds these threads, and none of those that use the database.
+        self._threads = ThreadPoolExecutor(FETCHES, "inputs")
 
     async def thumbnail(self, role: str, uri: str) -> bytes:
         """The thumbnail of the picture at `uri`, a JPEG or WebP.
 
         Raises:
-            NoPictureError: the picture cannot be read or decoded.
+            NoPictureError: the picture cannot be read or decoded, or could not be a moment ago.
         """
+        failure = self._failed.get(uri)
+        if failure is not None:
+            raise NoPictureError(failure)
         return await self._made.get_or_await(uri, lambda: self._make(role, uri))
 
     async def _make(self, role: str, uri: str) -> bytes:
-        async with self._places:
-            return await self._shrunk(role, uri)
-
-    async def _shrunk(self, role: str, uri: str) -> bytes:
         try:
-            if uri.lower().startswith(("http://", "https://")):
-                data = await fetch(self._client, uri, timeout=FETCH_SECONDS)
+            async with self._fetching:
+                data = await self._fetched(role, uri)
+            async with self._decoding:
                 return await run_in_threadpool(thumbnail, data)
-            return await run_in_threadpool(lambda: thumbnail(self._inputs.read(role, uri).data))
         except (
             BadInputError, BadPictureError, DownloadError, ForbiddenAddressError, InputTroubleError, TooLargeError,
         ) as error:  # fmt: skip
-            raise NoPictureError(str(error)) from error
+            raise NoPictureError(self._failed.put(uri, str(error))) from error
+        except TimeoutError as error:
+            message = f"the picture was not read within {FETCH_SECONDS:g} s"
+            raise NoPictureError(self._failed.put(uri, message)) from error
+
+    async def _fetched(self, role: str, uri: str) -> bytes:
+        if uri.lower().startswith(("http://", "https://")):
+            return await fetch(self._client, uri, timeout=FETCH_SECONDS)
+        async with asyncio.timeout(FETCH_SECONDS):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, lambda: self._inputs.read(role, uri).data)

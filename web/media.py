@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import PurePosixPath
+from typing import IO, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from workers.images.signed_urls import BadLinkError, MediaSigner
 from workers.images.storage import Storage, StorageError
 
+T = TypeVar("T")
+
 CHUNK_BYTES = 1 << 18  # read and sent at once
+THREADS = 16  # that read files: a storage that hangs holds these, and none of those that use the database
 
 #: By the extensions that our storage gives its files after it checked their bytes.
 MEDIA_TYPES: Mapping[str, str] = {
@@ -31,6 +37,7 @@ class Media:
     def __init__(self, signer: MediaSigner, storage: Storage) -> None:
         self._signer = signer
         self.storage = storage
+        self._threads = ThreadPoolExecutor(THREADS, "media")
 
     async def show(self, request: Request) -> Response:
         """Stream the file; 403 for a forged or expired link, 404 for a removed file, 503 if the storage is down.
@@ -48,7 +55,7 @@ class Media:
     async def serve(self, key: str, cache: str, *, with_body: bool = True) -> Response:
         """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read."""
         try:
-            size = await run_in_threadpool(self._size, key)
+            size = await self._aside(lambda: self._size(key))
         except StorageError:
             return PlainTextResponse("the storage does not answer\n", 503, _plain())
         if size is None:
@@ -56,6 +63,7 @@ class Media:
         headers = {
             "Cache-Control": cache,
             "Content-Length": str(size),
+            "Accept-Ranges": "none",
             "X-Content-Type-Options": "nosniff",
         }
         media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
@@ -69,10 +77,14 @@ class Media:
         with self.storage.open(key) as file:
             return file.seek(0, io.SEEK_END)
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
-        with self.storage.open(key) as file:
-            while chunk := file.read(CHUNK_BYTES):
+    async def _chunks(self, key: str) -> AsyncIterator[bytes]:
+        with ExitStack() as stack:
+            file: IO[bytes] = await self._aside(lambda: stack.enter_context(self.storage.open(key)))
+            while chunk := await self._aside(lambda: file.read(CHUNK_BYTES)):
                 yield chunk
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _plain() -> dict[str, str]:

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from models.states import AttemptState
+from web.guesses import Lane
 from workers.jobs import counters
 from workers.observability.metrics import Counter, Snapshot, collect
 
@@ -44,11 +45,13 @@ class Metrics:
         token: SecretStr | None,
         currency: str,
         clock: Callable[[], float] = time.monotonic,
+        lane: Lane | None = None,
     ) -> None:
         self._sessions = sessions
         self._token = token
         self._currency = currency
         self._clock = clock
+        self._lane = lane or Lane()
         self._lock = Lock()
         self._known: tuple[float, bytes] | None = None
 
@@ -57,7 +60,11 @@ class Metrics:
         if self._token is None:
             return PlainTextResponse("metrics are off: set RECAST_METRICS_TOKEN\n", 404)
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if given:
+            await self._lane.turn(request)
         if not secrets.compare_digest(given.encode(), self._token.get_secret_value().encode()):
+            if given:
+                self._lane.was_wrong()
             return PlainTextResponse("wrong token\n", 401, {"WWW-Authenticate": "Bearer"})
         try:
             body = await run_in_threadpool(self._body)

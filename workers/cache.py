@@ -37,6 +37,11 @@ class Cache(Generic[K, V]):
         kept = self._find(key)
         return self.put(key, await make()) if kept is None else kept[0]
 
+    def get(self, key: K) -> V | None:
+        """The value of `key`, if there is one."""
+        kept = self._find(key)
+        return None if kept is None else kept[0]
+
     def put(self, key: K, value: V) -> V:
         """Keep `value`, and return it."""
         with self._lock:
@@ -45,11 +50,6 @@ class Cache(Generic[K, V]):
             if len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return value
-
-    def get(self, key: K) -> V | None:
-        """The value of `key`, or None."""
-        kept = self._find(key)
-        return None if kept is None else kept[0]
 
     def drop(self, key: K) -> None:
         """Forget the value of `key`, if there is one."""

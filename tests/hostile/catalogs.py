@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
 
 from tests.hostile import pictures
 from tests.hostile.cases import Area, Case, refused, survived
@@ -32,18 +36,34 @@ def jsonl(data: bytes) -> Callable[[], tuple[str, bytes]]:
     return lambda: ("catalog.jsonl", data)
 
 
+def bomb() -> tuple[str, bytes]:
+    """A small Parquet file of two large texts."""
+    out = io.BytesIO()
+    table = pa.table({"key": ["1", "2"], "kind": ["swap"] * 2, "note": ["x" * 300_000_000] * 2})
+    parquet.write_table(table, out, compression="zstd", use_dictionary=False)
+    return "catalog.parquet", out.getvalue()
+
+
 FILES: tuple[Case, ...] = (
     refused("an empty CSV", csv(b""), "empty"),
     refused("a header and no rows", csv(HEADER), "rows"),
     refused("only blank lines", csv(b"\n\n\n"), "empty"),
-    refused("UTF-16", csv((HEADER + GOOD).decode().encode("utf-16")), "UTF-16"),
+    refused("UTF-16 that ends in the middle", csv((HEADER + GOOD).decode().encode("utf-16")[:-1]), "UTF-16"),
+    refused("UTF-32", csv((HEADER + GOOD).decode().encode("utf-32")), "UTF-8"),
     refused("Latin-1 in a key", csv(HEADER + b"caf\xe9,swap,a.png,b.png\n"), "UTF-8"),
     refused("overlong UTF-8 of a slash", csv(HEADER + b"\xc0\xaf,swap,a.png,b.png\n"), "UTF-8"),
     refused("half a surrogate pair as UTF-8", csv(HEADER + b"\xed\xa0\x80,swap,a.png,b.png\n"), "UTF-8"),
     refused("NUL between two letters", csv(HEADER + b"a\0b,swap,a.png,b.png\n"), "NUL"),
     refused("a picture called .csv", csv(pictures.photo()), "UTF-8"),
     refused("a zipped catalog called .csv", csv(pictures.zipped()), "catalog.csv"),
-    refused("semicolons for commas", csv(b"key;kind;source;target\n"), "commas"),
+    refused("bars for commas", csv(b"key|kind|source|target\n"), "key, kind"),
+    refused("1,001 columns", csv(HEADER.strip() + b",x" * 997 + b"\n"), "1,001, 1,000"),
+    refused("200,000 columns", csv(HEADER.strip() + b",x" * 199_996 + b"\n"), "200,000"),
+    refused("two columns without a name", csv(b"key,kind,source,,target,\nk,swap,a.png,,b.png,\n"), "column 4"),
+    refused("a value below no name", csv(HEADER + b"k,swap,a.png,b.png,,x\n"), "6"),
+    refused("a web page called .csv", csv(b"<!DOCTYPE html><title>Sign in</title>"), "key"),
+    refused("a spreadsheet called .xlsx", lambda: ("catalog.xlsx", pictures.zipped()), "CSV UTF-8"),
+    refused("a Parquet file whose column unpacks to 600 MB", bomb, "column"),
     refused("a quote that is never closed", csv(HEADER + b'"open,swap,a.png,b.png\n'), "CSV"),
     refused("text behind a closing quote", csv(HEADER + b'"a"b,swap,a.png,b.png\n'), "CSV"),
     refused("one field of 200,000 characters", csv(HEADER + b"k" * 200_000 + b",swap,a.png,b.png\n"), "CSV"),
@@ -100,7 +120,14 @@ ROWS: tuple[Case, ...] = (
     refused("100,000 opening brackets", line(DEEP.strip()), "nested"),
     refused("an escaped NUL", line(rb'{"key": "k", "note": "a\u0000b"}'), "NUL"),
     refused("half a surrogate pair, escaped", line(rb'{"key": "k", "note": "\ud800"}'), "surrogate"),
-    refused("a number of 5,000 digits", line(b'{"key": "k", "n": ' + b"9" * 5_000 + b"}"), "Exceeds the limit"),
+    refused("a number of 5,000 digits", line(b'{"key": "k", "n": ' + b"9" * 5_000 + b"}"), "5,000, 300"),
+    refused("an endless number", line(b'{"key": "k", "price": 1e999}'), "1e999"),
+    refused("an endless number, deep inside", line(b'{"key": "k", "m": [{"price": -1E400}]}'), "-1E400"),
+    refused("an endless number in options", row(options='{"batch": 1e999}'), "options, 1e999"),
+    refused("a number of 500 digits in options", row(options='{"batch": ' + "9" * 500 + "}"), "options, 500, 300"),
+    refused("a failed formula as key", row(key="#REF!"), "key, #REF!"),
+    refused("a failed formula as address", row(source="#N/A"), "source, #N/A"),
+    refused("a failed formula as prompt", row(prompt="#NAME?"), "prompt, #NAME?"),
     refused("a column in capitals", line(b'{"Key": "k"}'), "Key, key"),
     refused("no key", row(key=None), "key"),
     refused("a blank key", row(key="   "), "key"),
@@ -126,6 +153,7 @@ ROWS: tuple[Case, ...] = (
     refused("data:", row(source="data://image/png;base64,AAAA"), "source, data"),
     refused("gopher:", row(source="gopher://10.0.0.1:6379/_FLUSHALL"), "source, gopher"),
     refused("javascript:", row(source="javascript://%0aalert(1)"), "source, javascript"),
+    refused("a path of Windows", row(source="C:\\pictures\\a.png"), "source, C:/pictures/a.png"),
     refused("an endless device", row(source="/dev/zero"), "/dev/zero"),
     refused("a pipe that nobody writes to", beside("pipe.png", os.mkfifo), "pipe.png"),
     refused("a link to itself", beside("loop.png", lambda path: path.symlink_to(path)), "loop.png"),
@@ -149,6 +177,10 @@ ROWS: tuple[Case, ...] = (
     survived("a key of COPY's own escapes", row(key=r"\N\t\."), "kept as it is"),
     survived("a key of letters that combine", row(key="e\u0301" * 200), "kept as it is"),
     survived("a key that is a number", row(key=7), "the text 7"),
+    survived("a key with blanks of every width", row(key="a\u00a0b\u202fc\u3000d"), "kept as it is"),
+    survived("a key of joined emoji", row(key="\U0001f468\u200d\U0001f469\u200d\U0001f467\ufe0f"), "kept as it is"),
+    survived("a key with a soft hyphen", row(key="Schiff\u00adfahrt"), "kept as it is"),
+    survived("metadata of a failed formula", row(price="#DIV/0!"), "kept as it is; a note counts them"),
     survived("metadata of COPY's own escapes", row(note="\\.\n\\N\t\\\\\r"), "kept as it is"),
     survived("metadata of markup", row(note="<script>alert(1)</script>"), "kept as it is"),
     survived("metadata of a template", row(note="{{7*7}}${7*7}%(x)s{0.__class__}"), "kept as it is"),

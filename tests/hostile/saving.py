@@ -137,7 +137,8 @@ def save_all(database: Database, runtime: Runtime) -> None:
     """Run a store pump until nothing waits to be saved, or was put off."""
     for _ in range(MAX_SLICES):
         run(runtime, StorePump(runtime, 0), None)
-        waiting = "SELECT count(*) FROM jobs WHERE state = 'saving' AND coalesce(claimed_until, now()) <= now()"
+        ready = "coalesce(greatest(claimed_until, not_before), now()) <= now()"
+        waiting = f"SELECT count(*) FROM jobs WHERE state = 'saving' AND {ready}"  # noqa: S608 (ours)
         if not database.one(waiting):
             return
     raise AssertionError("the store pump does not come to an end")

@@ -16,7 +16,7 @@ from tests.hostile.doors import CALLBACKS, LINKS, TOKEN, Call
 from tests.hostile.pictures import JPEG
 from tests.stack import write_accounts
 from web.app import build
-from web.callbacks import MAX_BODY_BYTES
+from web.callbacks import BODIES_KEPT, MAX_BODY_BYTES
 from workers.config.settings import Settings
 from workers.http.urls import digest
 from workers.images.signed_urls import MediaSigner
@@ -33,7 +33,7 @@ def settings(folder: Path, database_url: str) -> Settings:
     write_accounts(folder / "accounts.toml", {"main": table})
     return Settings(
         _env_file=None, database_url=database_url, broker_url="redis://127.0.0.1:1/0", home=folder,
-        accounts_file=folder / "accounts.toml", secret_key="key",
+        accounts_file=folder / "accounts.toml", secret_key="a-key-of-the-tests",
     )  # fmt: skip
 
 
@@ -110,6 +110,22 @@ def test_hostile_callbacks_touch_nothing_but_their_own_attempt(
     assert {row.state for row in database.sql("SELECT state FROM attempts")} == {"running"}
     assert {row.state for row in database.sql("SELECT state FROM jobs")} == {"running"}
     assert set(messages.pumps) == {"poll:main"}
+
+
+def test_a_token_keeps_few_bodies_and_none_of_an_attempt_that_has_ended(
+    database: Database, messages: Messages, tmp_path: Path
+) -> None:
+    database.account()
+    running, done = database.jobs(2, state="running")
+    database.attempt(running, callback_token=f"'{digest('running')}'")
+    database.attempt(done, "done", callback_token=f"'{digest('done')}'")
+    app = build(settings(tmp_path, database.url))
+    answers = asked(
+        app, *[Call(f"/callbacks/{token}") for token in ("running", "done") for _ in range(BODIES_KEPT + 3)]
+    )
+    assert {answer.status for answer in answers} == {200}
+    kept = {row.token: row.number for row in database.sql("SELECT token, count(*) AS number FROM callbacks GROUP BY 1")}
+    assert kept == {digest("running"): BODIES_KEPT}
 
 
 def test_hostile_links_bring_nothing(tmp_path: Path) -> None:

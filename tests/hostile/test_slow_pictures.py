@@ -16,6 +16,7 @@ from tests.hostile.cases import Case, Fate
 from tests.stack import ROOT
 from tests.words import unsaid
 from workers.images.decoding import MAX_DECODED_BYTES, Budget, decoded
+from workers.images.headers import inspect
 from workers.images.segments import BadPictureError
 from workers.images.xmp import MAX_PACKET_BYTES, with_source_type
 
@@ -73,7 +74,8 @@ def _seconds(packet: bytes) -> float:
 
 
 def test_a_picture_that_needs_too_much_memory_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(BadPictureError) as caught, decoded(slow_pictures.plain("JPEG", 9_000)()):
+    data = slow_pictures.plain("JPEG", 9_000)()
+    with pytest.raises(BadPictureError) as caught, decoded(data, inspect(data)):
         pytest.fail("it was decoded")
     assert unsaid(str(caught.value), "324 MB", "300 MB", "9000 x 9000") == []
 

@@ -29,6 +29,7 @@ CASES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "fail": [{"error": error} for error in ("no_face", "unreadable", "content", "internal")],
     "withhold": [{"pictures": 1}],
     "expired_url": [{"status": status} for status in (403, 404, 410)],
+    "damaged": [{"damage": damage} for damage in ("half", "empty", "html", "noise")],
     "out_of_credit": [_LASTING],
     "auth": [_LASTING],
     "callback_dropped": [{"probability": 0.6}],

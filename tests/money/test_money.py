@@ -46,6 +46,7 @@ def test_a_broken_promise_is_wrong(broken: Books) -> None:
     assert "fail" in table([broken])
 
 
+@pytest.mark.long
 def test_bill_books_and_plan_agree_where_pictures_are_bad_and_answers_are_lost(tmp_path: Path) -> None:
     with deployed(tmp_path) as deployment:
         lines = [deployment.run(case, 45) for case in ("fail", "error5xx", "expired_url")]

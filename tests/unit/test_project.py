@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -173,25 +174,63 @@ def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
 
 
 def test_compose_takes_every_secret_from_outside() -> None:
-    secret = re.compile(r"PASSWORD|SECRET|AUTH$")
+    secret = re.compile(r"PASSWORD|SECRET|AUTH$|TOKEN")
     for name, service in SERVICES.items():
         for variable, value in service["environment"].items():
-            if secret.search(variable):
+            if secret.search(variable) and value is not None:
                 assert re.fullmatch(r"\$\{RECAST_[A-Z_]+:\?[^}]+\}", value), f"{name}: {variable}"
-            if "://" in str(value):
-                assert re.search(r":\$\{RECAST_[A-Z_]+:\?[^}]+\}@", value), f"{name}: {variable}"
+            if "://" in str(value) and "@" in str(value):
+                assert re.search(r"recast@postgres|:\$\{RECAST_[A-Z_]+:\?[^}]+\}@", value), f"{name}: {variable}"
+
+
+#: The secrets that each service needs; `providers.env` and `web.env` stand for what is in them.
+SECRETS = {
+    "postgres": {"RECAST_POSTGRES_PASSWORD"},
+    "redis": {"RECAST_REDIS_PASSWORD"},
+    "migrate": {"RECAST_POSTGRES_PASSWORD"},
+    "worker": {"RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_SECRET_KEY", "providers.env"},
+    "beat": {"RECAST_REDIS_PASSWORD"},
+    "web": {
+        "RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_SECRET_KEY", "RECAST_WEB_AUTH",
+        "RECAST_METRICS_TOKEN", "web.env",
+    },
+    "flower": {"RECAST_REDIS_PASSWORD", "RECAST_FLOWER_AUTH"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_compose_gives_each_service_the_secrets_that_it_needs_and_no_others(name: str) -> None:
+    assert set(SECRETS) == set(SERVICES)
+    service = SERVICES[name]
+    given = {file["path"] for file in service.get("env_file", [])}
+    for variable, value in service["environment"].items():
+        given |= set(re.findall(r"\$\{([A-Z_]*(?:PASSWORD|SECRET|AUTH|TOKEN)[A-Z_]*)", str(value)))
+        if value is None and re.search("PASSWORD|SECRET|AUTH|TOKEN", variable):
+            given.add(variable)
+    assert given == SECRETS[name]
+
+
+def test_compose_has_no_secret_in_a_command_line() -> None:
+    for name, service in SERVICES.items():
+        said = json.dumps([service.get(part) for part in ("command", "entrypoint", "healthcheck")])
+        # A `$` that compose replaces; `$$` is the shell's, which reads it from its environment.
+        assert not re.search(r"(?<!\$)\$(?!\$)\{?[A-Z]", said), name
 
 
 def test_compose_and_the_example_of_its_settings_agree() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     used = set(re.findall(r"\$\{([A-Z_]+)[:?-]", text))
-    offered = set(example_variables())
+    offered = set(example_variables(".env.example"))
     assert used <= offered
     only_compose = {"RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_PHOTOS"}
     fields = {f"RECAST_{name.upper()}" for name in settings.Settings.model_fields}
     in_compose = {name for service in OWN_SERVICES for name in SERVICES[service]["environment"]}
     assert in_compose <= fields
-    assert {name for name in offered if name.startswith("RECAST_")} <= fields | only_compose
+    assert offered <= fields | only_compose
+    # What compose does not replace itself reaches the services by its name.
+    assert offered - only_compose <= in_compose
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {file["path"] for service in SERVICES.values() for file in service.get("env_file", [])} <= set(ignored)
 
 
 def test_compose_stops_a_worker_later_than_its_submissions() -> None:
@@ -201,8 +240,8 @@ def test_compose_stops_a_worker_later_than_its_submissions() -> None:
 
 
 def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:
-    command = SERVICES["redis"]["command"]
-    chosen = {name.removeprefix("--"): value for name, value in itertools.pairwise(command) if name[:2] == "--"}
+    words = SERVICES["redis"]["command"][-1].split()
+    chosen = {name.removeprefix("--"): value for name, value in itertools.pairwise(words) if name[:2] == "--"}
     assert chosen["appendonly"] == "yes"
     assert chosen["appendfsync"] == "everysec"
     assert chosen["maxmemory-policy"] == "noeviction"
@@ -213,14 +252,14 @@ def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:
 # --- Examples, commands and documents ------------------------------------------------------------------------------
 
 
-def example_variables() -> list[str]:
-    return re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+def example_variables(name: str) -> list[str]:
+    return re.findall(r"^#?([A-Z_]+)=", (ROOT / name).read_text(), re.MULTILINE)
 
 
 def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     path = ROOT / "accounts.example.toml"
     secrets = re.findall(r'= "env:([A-Z_]+)"', path.read_text())
-    assert set(secrets) == {name for name in example_variables() if not name.startswith("RECAST_")}
+    assert set(secrets) == set(example_variables("providers.env.example"))
     for name in secrets:
         monkeypatch.setenv(name, "something")
     loaded = accounts.load(path)

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from workers.accounts import admission
-from workers.config.accounts import Account, AccountsError, Limits, explain, one_currency
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, Limits, explain, one_currency
 
 NOTHING = "none"  # as a value: no rate, no budget, no price
 #: Settings that have parts, such as `budget.day`.

@@ -5,10 +5,9 @@ Errors name the file, the account, the field, the value and what is allowed; sec
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,19 +28,23 @@ from pydantic import (
 )
 
 from providers import PROVIDERS
-from providers.http import URL, InvalidURL
-from providers.protocol import NotSentError, Provider
+from providers.protocol import Provider
 from providers.spec import Operation
-from recast.values import trimmed, unseen, unsendable
+from recast.values import trimmed
+from workers.config.account_values import (
+    ENCODED,
+    LOOPBACK,
+    AccountsError,
+    cut,
+    looked_up,
+    no_plain_http,
+    one_address,
+    sendable,
+)
 from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
-from workers.http.addresses import AddressError, web_address
 from workers.http.ssrf import Guard
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class AccountsError(Exception):
-    """The accounts file cannot be used; the message says where and what is allowed."""
+NOT_HERE = "a secret that this process does not need"  # as long as any secret has to be
 
 
 class Limits(BaseModel):
@@ -173,8 +176,12 @@ def _short(operation: str) -> str:
     return operation.partition(".")[2]
 
 
-def load(path: Path) -> dict[str, Account]:
+def load(path: Path, *, needed: Collection[str] | None = None) -> dict[str, Account]:
     """The accounts that `path` defines, by name.
+
+    Args:
+        path: the accounts file.
+        needed: the secrets that this process uses; it may lack the others. By default all.
 
     Raises:
         AccountsError: the file is missing or an account in it is wrong.
@@ -195,7 +202,7 @@ def load(path: Path) -> dict[str, Account]:
     if not tables:
         raise AccountsError(f"{path}: no [accounts.NAME] table; accounts.example.toml shows one for each provider")
     try:
-        accounts = {name: parse(name, table) for name, table in tables.items()}
+        accounts = {name: parse(name, table, needed=needed) for name, table in tables.items()}
     except AccountsError as error:
         raise AccountsError(f"{path}: {error}") from None
     try:
@@ -221,12 +228,12 @@ def one_currency(accounts: Iterable[Account]) -> None:
         raise ValueError(f"prices in {', '.join(sorted(found))}: use one currency in all accounts")
 
 
-def parse(name: str, table: Mapping[str, Any]) -> Account:
-    """One account from its table."""
+def parse(name: str, table: Mapping[str, Any], *, needed: Collection[str] | None = None) -> Account:
+    """One account from its table; `needed` as in `load`."""
     where = f"accounts.{name}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise AccountsError(f"{where}: the name is not valid; use at most 63 lower-case letters, digits, - and _")
-    rest = {key: _cut(f"{where}.{key}", value) for key, value in table.items()}
+    rest = {key: cut(f"{where}.{key}", value) for key, value in table.items()}
     provider = rest.pop("provider", None)
     adapter = PROVIDERS.get(str(provider))
     if adapter is None:
@@ -234,16 +241,20 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
     base_url = rest.pop("base_url", adapter.BASE_URL)
     if not base_url:
         raise AccountsError(f"{where}.base_url: is missing; {provider} publishes no address, so set it in the account")
-    base_url = _address(f"{where}.base_url", str(base_url))
+    base_url = one_address(f"{where}.base_url", str(base_url))
+    for field, address in (("base_url", base_url), ("token_url", rest.get("token_url"))):
+        no_plain_http(f"{where}.{field}", str(address))
     loopback = urlsplit(base_url).hostname in LOOPBACK
     own_fields = adapter.SETTINGS.model_fields
     own = {}
     for field in [key for key in rest if key in own_fields]:
         value = rest.pop(field)
         is_secret = own_fields[field].annotation in (SecretStr, SecretStr | None)
-        if is_secret:
-            secret = _looked_up(f"{where}.{field}", value, literal_allowed=loopback)
-            value = _sendable(f"{where}.{field}", trimmed(secret), encoded=field in _ENCODED)
+        if is_secret and needed is not None and field not in needed:
+            value = NOT_HERE
+        elif is_secret:
+            secret = looked_up(f"{where}.{field}", value, literal_allowed=loopback)
+            value = sendable(f"{where}.{field}", trimmed(secret), encoded=field in ENCODED)
         own[field] = value
     try:
         return Account(
@@ -260,78 +271,6 @@ def parse(name: str, table: Mapping[str, Any]) -> Account:
 
 
 _INTERNAL = frozenset({"name", "adapter", "own"})
-_ENCODED = frozenset({"password"})  # HTTP Basic and JSON can carry any text; other credentials stand in headers
-
-
-def _cut(where: str, value: Any) -> Any:
-    """A setting of an account without what is blank or unseen at the ends of its texts.
-
-    Raises:
-        AccountsError: there is something unseen within a text.
-    """
-    if isinstance(value, str):
-        cut = trimmed(value)
-        if found := unseen(cut):
-            raise AccountsError(f"{where}: {found} cannot be seen and is not allowed; write the value again by hand")
-        return cut
-    if isinstance(value, list):
-        return [_cut(where, item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _cut(f"{where}.{key}", item) for key, item in value.items()}
-    return value
-
-
-def _address(where: str, base_url: str) -> str:
-    """An address in its one form, to which requests can be sent.
-
-    Raises:
-        AccountsError: nothing could be sent there; it says why.
-    """
-    try:
-        address = web_address(base_url)
-        parts = urlsplit(address)
-        if "@" in parts.netloc:
-            raise AccountsError(f"{where}: contains a user name or password, which is never sent; remove them")
-        if found := unsendable(address):
-            raise AccountsError(f"{where}: {base_url!r} contains {found}, which no address can; write it in ASCII")
-        host = parts.hostname or ""
-        host.encode("idna")  # as the resolver will be asked: no empty or overlong part
-        Guard([f"[{host}]" if ":" in host else host]).check_url(URL(address))
-    except AddressError as error:
-        raise AccountsError(f"{where}: {error}") from None
-    except (ValueError, InvalidURL, NotSentError) as error:
-        raise AccountsError(f"{where}: {base_url!r} is not a valid address ({error})") from None
-    return address
-
-
-def _sendable(where: str, secret: str, *, encoded: bool) -> str:
-    """A credential that a header can carry; the message never contains it.
-
-    Raises:
-        AccountsError: it names the character that cannot be sent.
-    """
-    if found := unseen(secret) if encoded else unsendable(secret):
-        allowed = "characters that can be seen" if encoded else "printable ASCII characters"
-        raise AccountsError(f"{where}: {found} of the credential is not allowed; allowed: {allowed}; copy it again")
-    return secret
-
-
-def _looked_up(where: str, value: object, *, literal_allowed: bool) -> str:
-    """A secret's value from ``env:NAME``, ``file:PATH`` or, for a loopback address only, as written."""
-    kind, _, rest = map(trimmed, str(value).partition(":"))
-    if kind == "env" and rest:
-        found = os.environ.get(rest, "")
-        if not trimmed(found):
-            raise AccountsError(f"{where}: the environment variable {rest} is not set; set it to the credential")
-        return found
-    if kind == "file" and rest:
-        try:
-            return Path(rest).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise AccountsError(f"{where}: cannot read the credential from {rest}: {error}") from None
-    if literal_allowed:
-        return str(value)
-    raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; the file must not contain the secret itself')
 
 
 def explain(where: str, error: ValidationError, allowed: list[str]) -> str:

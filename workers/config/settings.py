@@ -10,24 +10,28 @@ import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recast import address
+from recast.hints import hint
 from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import trimmed, unseen
-from workers.http.addresses import web_address
+from workers.config.malformed import explain
+from workers.config.passed_over import without_links
+from workers.http.addresses import AddressError, web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
 #: timeout is delivered twice.
 MAX_COUNTDOWN_SECONDS = 30
 OFF = "off"  # as a value of `PUBLIC_URL_CHECK`
-MIN_PASSWORD = 8  # characters of the gallery's
+MIN_PASSWORD = 12  # characters of the gallery's and Flower's: anybody may guess, some times a second
+MIN_SECRET = 16  # characters of what signs links or opens metrics: nobody guesses it in a lifetime
 
 
 class SettingsError(Exception):
@@ -47,7 +51,13 @@ class Settings(BaseSettings):
     """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECAST_", env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", frozen=True
+        env_prefix="RECAST_",
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        extra="ignore",
+        frozen=True,
+        # What is wrong may be a secret, or a secret in the wrong place.
+        hide_input_in_errors=True,
     )
 
     database_url: str | None = None
@@ -104,13 +114,17 @@ class Settings(BaseSettings):
     confirm_above: Decimal | None = None
     flower_auth: SecretStr | None = None
     #: The bearer token of requests for /metrics; without one the page does not exist.
-    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    metrics_token: SecretStr | None = None
     #: ``user:password`` for the gallery's pages; without it there are none.
     web_auth: SecretStr | None = None
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.
+    input_roots: Annotated[tuple[str, ...], NoDecode] = ()
     #: Which jobs of catalogs send task events for Flower at their end: failures and a few others, all, or none.
     bulk_events: Literal["sample", "all", "off"] = "sample"
+    #: Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8765, ge=1, le=65535)
     flower_address: str = "127.0.0.1"
@@ -121,7 +135,7 @@ class Settings(BaseSettings):
     def _are_trimmed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Cut what is blank or unseen around each value; what is left blank counts as unset."""
         cut = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in cut.items() if value != ""}
+        return without_links({name: value for name, value in cut.items() if value != ""})
 
     @field_validator("*", mode="before")
     @classmethod
@@ -133,16 +147,42 @@ class Settings(BaseSettings):
     @field_validator("confirm_above", mode="before")
     @classmethod
     def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
-        return None if value is None else Money.parse(value, info.data.get("currency")).amount
+        try:
+            return None if value is None else Money.parse(value, info.data.get("currency")).amount
+        except ValueError:  # whose message repeats the value
+            raise ValueError("must be an amount such as 50 or 12.50, in RECAST_CURRENCY") from None
 
-    @field_validator("web_auth")
+    @field_validator("secret_key", "metrics_token")
     @classmethod
-    def _web_auth_is_a_pair(cls, value: SecretStr | None) -> SecretStr | None:
+    def _is_hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET:
+            raise ValueError(f"it must have {MIN_SECRET} characters or more; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("web_auth", "flower_auth")
+    @classmethod
+    def _is_a_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
             return None
         user, _, password = value.get_secret_value().partition(":")
         if not user or len(password) < MIN_PASSWORD:
             raise ValueError(f"it must be user:password, the password of {MIN_PASSWORD} characters or more")
+        if info.field_name == "flower_auth" and "," in value.get_secret_value():
+            raise ValueError("it has a comma, where Flower begins another user:password; choose one without")
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _trusted_proxies_are_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        for part in value if isinstance(value, tuple | list) else ():
+            try:
+                ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    "must be addresses or networks, such as 10.0.0.1 or 10.0.0.0/8, with commas between"
+                ) from None
         return value
 
     @field_validator("webhook_hosts", mode="before")
@@ -154,7 +194,28 @@ class Settings(BaseSettings):
             # Here and not above: producers read settings too, and load no HTTP client.
             from workers.http.ssrf import Guard  # noqa: PLC0415
 
-            Guard(str(host) for host in value)
+            try:
+                Guard(str(host) for host in value)
+            except ValueError:
+                raise ValueError("must be hosts, as host or host:port, separated by commas") from None
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _storage_url_has_no_password(cls, value: str | None) -> str | None:
+        user, at, _ = (value or "").partition("://")[2].rpartition("@")
+        if at and ":" in user:
+            raise ValueError("has a password, and would be part of every picture's address; give it in another way")
+        return value
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _input_roots_are_places(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(place.strip() for place in value.split(",") if place.strip())
+        for place in value if isinstance(value, tuple | list) else ():
+            if "://" in place and not place.startswith(("s3://", "file://")):
+                raise ValueError(f"{place.partition('://')[0]}:// is not allowed; use folders and s3:// prefixes")
         return value
 
     @field_validator("database_url", "migration_database_url", mode="after")
@@ -186,11 +247,14 @@ class Settings(BaseSettings):
         name = str(info.field_name).upper()
         if not value or (name != "PUBLIC_URL" and value == OFF):
             return value or None
-        found = web_address(value)
-        if "@" in urlsplit(found).netloc:
-            raise ValueError(f"{name} contains a user name or password, and providers receive it; remove them")
+        if "@" in value:
+            raise ValueError("contains a user name or password, and providers receive it; remove them")
+        try:
+            found = web_address(value)
+        except AddressError:  # whose message repeats the value
+            raise ValueError("must be https://HOST or http://HOST, with a PORT and a PATH at most") from None
         if "?" in found or "#" in found:
-            raise ValueError(f"{name} contains a query or fragment, and links add a path to it; remove it")
+            raise ValueError("contains a query or fragment, and links add a path to it; remove it")
         return found.rstrip("/")
 
     @model_validator(mode="after")
@@ -248,10 +312,20 @@ def read(**overrides: object) -> Settings:
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValueError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(explain(error)) from None
     if settings.embedded and settings.stack_file.is_file():
-        settings = settings.model_copy(update=_joined(settings, json.loads(settings.stack_file.read_text())))
+        settings = settings.model_copy(update=_joined(settings, _stack(settings.stack_file)))
     return settings
+
+
+def _stack(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{path} cannot be read ({type(error).__name__}); if no {hint('up')} runs there, remove it"
+        ) from None
+    return found if isinstance(found, dict) else {}
 
 
 def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,15 +345,3 @@ def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
 def settings() -> Settings:
     """The settings of this process."""
     return read()
-
-
-def _explain(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    lines = []
-    for item in errors(include_url=False, include_context=False):
-        name = ".".join(str(part) for part in item["loc"])
-        where = f"RECAST_{name.upper()}: " if name else ""
-        lines.append(where + item["msg"].removeprefix("Value error, "))
-    return "; ".join(lines)

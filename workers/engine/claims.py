@@ -15,7 +15,16 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.bulk import Bulk
-from models.fragments import claimable, columns, last_attempt, seconds_from_now, until
+from models.fragments import (
+    CLAIMS,
+    UNCLAIMS,
+    carefully,
+    claimable,
+    columns,
+    last_attempt,
+    seconds_from_now,
+    until,
+)
 from models.identity import client_reference
 from models.jobs import INPUTS, ROLES
 from models.states import AttemptState
@@ -48,6 +57,8 @@ class Claim:
     passed_over: str | None = None
     #: How often its inputs could not be read or uploaded.
     input_tries: int = 0
+    #: How often in a row its claim ran out.
+    lapses: int = 0
 
     @property
     def resend(self) -> bool:
@@ -107,12 +118,14 @@ _CLAIM = text(f"""
     ), chosen AS (
         SELECT id FROM heads ORDER BY (batch_id <> 0), priority DESC, turn, seq LIMIT :number
     ), locked AS (
-        SELECT j.id FROM jobs j JOIN chosen USING (id)
+        SELECT j.id, j.claimed_until IS NOT NULL OR j.lapses > 0 AS lapsed FROM jobs j JOIN chosen USING (id)
         WHERE {claimable("j")} AND j.lane = ANY(cast(:lanes AS text[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+    ), together AS (
+        {carefully("locked")}
     ), claimed AS (
-        UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
-        FROM locked WHERE jobs.id = locked.id
-        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version, input_tries,
+        UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
+        FROM together WHERE jobs.id = together.id
+        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version, input_tries, lapses,
             coalesce(expires_at < clock_timestamp(), false) AS expired
     )
     SELECT claimed.*, coalesce(last.number, 0) AS last_number, last.account AS last_account, last.state AS last_state
@@ -129,8 +142,8 @@ _LEAST_WAIT = text(f"""
         ) first
     ) c
 """)
-_UNCLAIM = text("""
-    UPDATE jobs SET claimed_until = NULL WHERE id IN (
+_UNCLAIM = text(f"""
+    UPDATE jobs SET {UNCLAIMS} WHERE id IN (
         SELECT id FROM jobs WHERE id = ANY(:ids) AND state = 'queued' ORDER BY id FOR UPDATE)
 """)
 
@@ -155,7 +168,7 @@ _POSTPONE = text(f"""
         SELECT j.id, w.second, w.why, w.tried FROM jobs j JOIN {_WAITS.table} ON w.id = j.id
         WHERE j.state = 'queued' ORDER BY j.id FOR UPDATE OF j
     )
-    UPDATE jobs SET claimed_until = NULL, error = locked.why, not_before = {seconds_from_now("locked.second")},
+    UPDATE jobs SET {UNCLAIMS}, error = locked.why, not_before = {seconds_from_now("locked.second")},
         input_tries = least(jobs.input_tries + locked.tried, 1000)
     FROM locked WHERE jobs.id = locked.id
 """)
@@ -216,6 +229,7 @@ def claim(session: Session, account: Account, number: int, ahead: Sequence[Accou
             last_state=AttemptState(row.last_state) if row.last_account == account.name else None,
             version=row.version,
             input_tries=row.input_tries,
+            lapses=row.lapses,
             passed_over=heads.passed_over.get(row.lane),
         )
         for row in rows

@@ -1,4 +1,4 @@
-"""What an outcome changes: the attempt, the job, the account, the money, and what is known of the account. Data."""
+"""What an outcome changes: the attempt, the job, the account, the money, and what is known of the account."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from models.states import Closure
-from providers.outcomes import (
-    NotYetKnown,
-    Unanswered,
-)
+from providers.outcomes import NotYetKnown, Unanswered
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.engine.saving import Postponed, Stored

@@ -18,6 +18,7 @@ from models.fragments import seconds_ago, seconds_from_now
 
 LEASE_SECONDS = 15  # three missed renewals; longer would delay the takeover of a killed worker's pumps
 RENEW_SECONDS = 5
+MAX_LAPSES = 3  # claims of one job that ran out in a row; one or two are a worker that was killed for another reason
 
 
 @dataclass(frozen=True, slots=True)

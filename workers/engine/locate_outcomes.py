@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from models.states import AttemptState, JobState, Reason
-from providers.outcomes import (
-    Absent,
-    Found,
-    LocateOutcome,
-    NotYetKnown,
-)
+from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from workers.accounts.latency import next_look
 from workers.config.accounts import Account
 from workers.config.settings import Tries
@@ -19,7 +14,7 @@ from workers.jobs.moves import AttemptMove, JobMove
 WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of its commit, or never
 JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission
 ABSENCES_THAT_COUNT = 2
-LOCATE_FIRST_SECONDS = 2.0  # after a submission whose answer was lost; it is there by then, or it is nowhere
+LOCATE_FIRST_SECONDS = 2.0  # before the provider is asked about a submission without an answer for the first time
 
 
 def after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provable: bool, tries: Tries) -> Effects:

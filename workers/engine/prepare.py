@@ -22,6 +22,7 @@ from workers.engine.begin import Ready
 from workers.engine.blame import gives_links
 from workers.engine.claims import Claim
 from workers.engine.effects import Trouble
+from workers.engine.leases import MAX_LAPSES
 from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.looks import OwnWebError, insisted
 from workers.engine.runtime import Runtime
@@ -110,6 +111,9 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
     if claim.expired:
         message = "the job expired before it could be sent"
         return Unready(JobMove(claim.job_id, JobState.CANCELED, Reason.EXPIRED, message, _QUEUED))
+    if claim.lapses >= MAX_LAPSES:
+        message = f"{claim.lapses} workers in a row ended while they prepared its pictures; nothing was sent"
+        return Unready(JobMove(claim.job_id, JobState.FAILED, Reason.WORKER_LOST, message, _QUEUED))
     try:
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:
@@ -235,7 +239,7 @@ async def _linked(runtime: Runtime, account: Account, role: str, uri: str, spec:
                 await runtime.addresses.require(runtime.downloads(account), account.name, uri)
         return Input(url=uri)
     if is_remote(uri):
-        made = await runtime.in_decoder(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
+        made = await runtime.in_thread(runtime.inputs.offer, await _load(runtime, account, role, uri, spec))
     else:
         made = await runtime.in_decoder(runtime.inputs.link, role, uri, spec)
     await runtime.own_web.require(made.url)
@@ -243,15 +247,12 @@ async def _linked(runtime: Runtime, account: Account, role: str, uri: str, spec:
 
 
 async def _load(runtime: Runtime, account: Account, role: str, uri: str, spec: ImageSpec) -> LoadedImage:
-    def made_ready(data: bytes | None) -> LoadedImage:
-        loaded = runtime.inputs.read(role, uri) if data is None else load_image(role, uri, data)
-        return runtime.inputs.ready(role, uri, loaded, spec)
-
-    if not is_remote(uri):
-        return await runtime.in_decoder(made_ready, None)
-    client = runtime.downloads(account)
-    data = await insisted(lambda: fetch(client, uri, max_bytes=MAX_INPUT_BYTES))
-    return await runtime.in_decoder(made_ready, data)
+    if is_remote(uri):
+        client = runtime.downloads(account)
+        data = await insisted(lambda: fetch(client, uri, max_bytes=MAX_INPUT_BYTES))
+    else:
+        data = await runtime.in_thread(runtime.inputs.read_bytes, role, uri)
+    return await runtime.in_decoder(lambda: runtime.inputs.ready(role, uri, load_image(role, uri, data), spec))
 
 
 def _note(session: Session, uri: str, sha256: str, key: str | None) -> None:

@@ -23,7 +23,8 @@ from recast.hints import hint
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.accounts.tokens import StoredSessions
-from workers.config.accounts import Account, AccountsError, load
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
 from workers.engine.looks import OwnWeb, PublicAddresses, own_hosts
@@ -33,6 +34,7 @@ from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
 from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
+from workers.images.roots import Roots
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.task_events import Sampler
@@ -108,7 +110,7 @@ class Runtime(Database):
     @cached_property
     def reach(self) -> Reach:
         """How providers can fetch our pictures."""
-        return Reach(public_url=bool(self.settings.public_url), presigned=self.storage.can_sign)
+        return Reach(bool(self.settings.public_url), self.storage.can_sign, Roots.of(self.settings))
 
     def account(self, name: str) -> Account:
         """The account called `name`.

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.bulk import Bulk
-from models.fragments import last_attempt, seconds_from_now, since, unclaimed, until
+from models.fragments import CLAIMS, UNCLAIMS, carefully, claimable, last_attempt, seconds_from_now, since, until
+from models.states import JobState
 from workers.engine.leases import LEASE_SECONDS
 from workers.images.headers import Picture
 from workers.jobs.transitions import clip
@@ -30,6 +31,8 @@ class Saving:
     outputs: Sequence[Mapping[str, Any]]
     #: How often the provider was asked for them anew.
     refetches: int
+    #: How often in a row its claim ran out.
+    lapses: int
     #: Seconds since the provider took the job.
     age: float
 
@@ -62,22 +65,28 @@ class Postponed:
 
 
 _SAVING = "j.state = 'saving'"
-_FREE = f"{_SAVING} AND {unclaimed('j')}"
+_FREE = claimable("j", JobState.SAVING)
 _OUTPUTS = "attempts.number > claimed.former_attempts AND state = 'done' AND outputs IS NOT NULL"
 _FINISHED = last_attempt("claimed.id", "id, account, operation, outputs, refetches, accepted_at, sent_at", _OUTPUTS)
 _CLAIM = text(f"""
     WITH chosen AS (
-        SELECT id FROM jobs j WHERE {_FREE} ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
+        SELECT id, claimed_until IS NOT NULL OR lapses > 0 AS lapsed FROM jobs j
+        WHERE {_FREE} AND (:risky OR (claimed_until IS NULL AND lapses = 0))
+        ORDER BY seq LIMIT :number FOR UPDATE SKIP LOCKED
+    ), together AS (
+        {carefully("chosen")}
     ), claimed AS (
-        UPDATE jobs SET claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
-        FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.id, jobs.kind, jobs.former_attempts
+        UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
+        FROM together WHERE jobs.id = together.id RETURNING jobs.id, jobs.kind, jobs.former_attempts, jobs.lapses
     )
-    SELECT claimed.id AS job_id, claimed.kind, last.id AS attempt_id, last.account, last.operation, last.outputs,
+    SELECT claimed.id AS job_id, claimed.kind, claimed.lapses, last.id AS attempt_id, last.account, last.operation,
+        last.outputs,
         last.refetches, {since("coalesce(last.accepted_at, last.sent_at)")} AS age
     FROM claimed JOIN LATERAL {_FINISHED} last ON true
 """)
 _WAITING_IN = text(f"""
-    SELECT {until("min(coalesce(claimed_until, clock_timestamp()))")} FROM jobs j WHERE {_SAVING}
+    SELECT {until("min(coalesce(greatest(claimed_until, not_before), clock_timestamp()))")} FROM jobs j
+    WHERE {_SAVING}
 """)
 _WAITS = text(f"SELECT EXISTS (SELECT 1 FROM jobs j WHERE {_FREE})")
 _LOCK = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
@@ -108,14 +117,15 @@ _WAITS_OF_JOBS = Bulk[Postponed](
     error=("text", lambda wait: clip(wait.error)),
 )
 _POSTPONE = text(f"""
-    UPDATE jobs j SET claimed_until = {seconds_from_now("w.second")}, error = w.error
+    UPDATE jobs j SET {UNCLAIMS}, not_before = {seconds_from_now("w.second")}, error = w.error
     FROM {_WAITS_OF_JOBS.table} WHERE j.id = w.id AND {_SAVING}
 """)
 
 
-def claim(session: Session, number: int) -> list[Saving]:
-    """Claim up to `number` jobs to be saved, oldest first."""
-    return [Saving(**row._mapping) for row in session.execute(_CLAIM, {"number": number})]
+def claim(session: Session, number: int, *, risky: bool = True) -> list[Saving]:
+    """Claim up to `number` jobs to be saved, oldest first; `risky`: also one that a worker did not survive."""
+    rows = session.execute(_CLAIM, {"number": number, "risky": risky})
+    return [Saving(**row._mapping) for row in rows]
 
 
 def next_claim_in(session: Session) -> float | None:

@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import structlog
 from sqlalchemy.orm import Session
@@ -19,10 +19,11 @@ from sqlalchemy.orm import Session
 from models.states import JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
+from workers.engine.leases import MAX_LAPSES
 from workers.engine.notify import notify
 from workers.engine.record import Recorded, record
 from workers.engine.refetch import asked_anew, not_obtained
@@ -37,7 +38,7 @@ from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.headers import Picture, inspect
 from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.segments import BadPictureError
-from workers.images.storage import StorageError
+from workers.images.storage import SUFFIXES, StorageError
 from workers.images.verify import verify_and_shrink
 from workers.jobs.moves import JobMove
 
@@ -45,8 +46,6 @@ DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
 TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
 POSTPONE_SECONDS = 20.0
-
-SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 log = structlog.get_logger()
 
@@ -57,13 +56,27 @@ class _Saved:
     effects: Effects
 
 
+class _File(NamedTuple):
+    """A file to be stored."""
+
+    data: bytes
+    media_type: str
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str) -> Self:
+        """A file with its digest."""
+        return cls(data, media_type, hashlib.sha256(data).hexdigest())
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A picture that was checked, and the files that are made of it."""
+    """A picture that was checked, and the files that are made of it; `marked` is `original` where none is marked."""
 
     picture: Picture
-    data: bytes
-    thumbnail: bytes
+    original: _File
+    marked: _File
+    thumbnail: _File
 
 
 class StorePump:
@@ -73,6 +86,8 @@ class StorePump:
         self.name = store_pump(number)
         self._runtime = runtime
         self._number = number
+        #: Of the jobs in hand, the one that a worker did not survive: it is the only one of its kind at a time.
+        self._risky: set[str] = set()
 
     async def run(self, turn: Slice) -> None:
         """Save until the slice is over or nothing waits."""
@@ -81,12 +96,13 @@ class StorePump:
             _write,
             after=self._after,
             fallback=_write_fallback,
-            done=lambda item: turn.in_hand.discard(item.saving.job_id),
+            done=lambda item: self._done(turn, item),
         )
         async with writer, InFlight(DOWNLOADS) as calls:
             while not turn.over:
-                claimed = await turn.db(claim, calls.free) if calls.free else []
+                claimed = await turn.db(claim, calls.free, risky=not self._risky) if calls.free else []
                 turn.in_hand.update(saving.job_id for saving in claimed)
+                self._risky.update(saving.job_id for saving in claimed if saving.lapses)
                 for saving in claimed:
                     calls.start(self._save(saving, writer))
                 if len(claimed) == DOWNLOADS:
@@ -111,7 +127,15 @@ class StorePump:
         if self._number + 1 < self._runtime.settings.store_pumps:
             await awake(self._runtime, store_pump(self._number + 1))
 
+    def _done(self, turn: Slice, item: _Saved) -> None:
+        turn.in_hand.discard(item.saving.job_id)
+        self._risky.discard(item.saving.job_id)
+
     async def _save(self, saving: Saving, writer: BatchWriter[_Saved]) -> None:
+        if saving.lapses >= MAX_LAPSES:
+            message = f"{saving.lapses} workers in a row ended while they saved it"
+            writer.put(_Saved(saving, not_obtained(saving, Reason.WORKER_LOST, message)))
+            return
         try:
             stored = [await self._one(saving, index, output) for index, output in enumerate(saving.outputs)]
             log.debug("stored", job=saving.job_id, account=saving.account, pictures=len(stored))
@@ -151,43 +175,44 @@ class StorePump:
             try:
                 data = await fetch(client, str(output["url"]), max_bytes=cap)
                 made = await self._runtime.in_decoder(_made, data, saving.kind, mark=mark)
-                return await self._runtime.in_thread(self._keep, saving, index, data, made, output.get("facts") or {})
+                return await self._runtime.in_thread(self._keep, saving, index, made, output.get("facts") or {})
             except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _keep(self, saving: Saving, index: int, original: bytes, made: _Made, facts: Mapping[str, Any]) -> Stored:
-        key = self._put(made.data)
-        apart = self._runtime.settings.keep_originals and made.data is not original
+    def _keep(self, saving: Saving, index: int, made: _Made, facts: Mapping[str, Any]) -> Stored:
+        apart = self._runtime.settings.keep_originals and made.marked is not made.original
         return Stored(
             job_id=saving.job_id,
             attempt_id=saving.attempt_id,
             index=index,
-            key=key,
+            key=self._put(made.marked),
             thumbnail_key=self._put(made.thumbnail),
-            sha256=_digest(made.data),
-            original_sha256=_digest(original),
-            original_key=self._put(original) if apart else None,
-            size=len(made.data),
+            sha256=made.marked.sha256,
+            original_sha256=made.original.sha256,
+            original_key=self._put(made.original) if apart else None,
+            size=len(made.marked.data),
             picture=made.picture,
             facts=facts,
         )
 
-    def _put(self, data: bytes) -> str:
-        return self._runtime.storage.put(data, sha256=_digest(data), suffix=SUFFIXES[inspect(data).media_type])
+    def _put(self, file: _File) -> str:
+        return self._runtime.storage.put(file.data, sha256=file.sha256, suffix=SUFFIXES[file.media_type])
 
 
-def _made(original: bytes, kind: str, *, mark: bool) -> _Made:
-    picture, small = verify_and_shrink(original)
+def _made(data: bytes, kind: str, *, mark: bool) -> _Made:
+    picture, small = verify_and_shrink(data)
+    original, thumbnail_type = _File.of(data, picture.media_type), inspect(small).media_type
     if not mark:
-        return _Made(picture, original, small)
-    marked_small = marked(small, inspect(small).media_type, SOURCE_TYPES[kind])
-    return _Made(picture, marked(original, picture.media_type, SOURCE_TYPES[kind]), marked_small)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+        return _Made(picture, original, original, _File.of(small, thumbnail_type))
+    term = SOURCE_TYPES[kind]
+    return _Made(
+        picture,
+        original,
+        _File.of(marked(data, picture.media_type, term), picture.media_type),
+        _File.of(marked(small, thumbnail_type, term), thumbnail_type),
+    )
 
 
 _SAVING = frozenset({JobState.SAVING})

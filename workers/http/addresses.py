@@ -12,11 +12,12 @@ import unicodedata
 from collections.abc import Collection
 from urllib.parse import quote
 
+from recast.values import MAX_PORT
+
 WEB = frozenset({"https", "http"})
 #: Schemes of pictures.
 PICTURES = WEB | {"s3", "file"}
 SHOWN = 200  # characters of an address in a message
-MAX_PORT = 65_535  # the largest port of TCP
 
 # Signs that take no room, or look like a blank, although `str.isprintable` lets them through.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
@@ -94,6 +95,9 @@ def advice_for(path: str) -> str:
         return (
             f"; it names {len(pieces)} pictures, {' and '.join(map(visible, pieces[:3]))}: give each a row of its own"
         )
+    if "\\" in path:
+        slashed = path.replace("\\", "/")
+        return f"; folders are separated by slashes, and there are no drives: {visible(slashed)}"
     if _LIKE_A_HOST.match(path):
         return f"; an address begins with its scheme: {visible('https://' + path.lstrip('/'))}"
     return ""

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import IO, Self
 
 import aiohttp
 import yarl
@@ -166,15 +167,26 @@ async def read_body(response: Response, max_bytes: int, *, heard: Callable[[], o
     Raises:
         TooLargeError: it is longer than `max_bytes`. At most one decoded chunk beyond that was in memory.
     """
-    chunks: list[bytes] = []
+    body = io.BytesIO()
+    await copy_body(response, body, max_bytes, heard=heard)
+    return body.getvalue()
+
+
+async def copy_body(
+    response: Response, file: IO[bytes], max_bytes: int, *, heard: Callable[[], object] = lambda: None
+) -> None:
+    """`read_body` into a file, one chunk after the other.
+
+    Raises:
+        TooLargeError: it is longer than `max_bytes`; the file then has its beginning.
+    """
     size = 0
     async for chunk in response.aiter_bytes():
         heard()
         size += len(chunk)
         if size > max_bytes:
             raise TooLargeError(f"{_name(response.request)}: the answer is longer than {max_bytes:,} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        file.write(chunk)
 
 
 def _begun(request: Request, timeout: float, write_before: float | None) -> Exchange:

@@ -1,6 +1,7 @@
 """The transport that carries requests: aiohttp under httpx's interface, held to one try and guarded addresses.
 
-aiohttp's retries, redirects, cookies and proxies from the environment are off. Certificate authorities are certifi's,
+aiohttp's retries, redirects, cookies and proxies from the environment are off: a proxy would resolve names and connect
+by itself, where the guard does not see the address. Certificate authorities are certifi's,
 or those that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names.
 """
 
@@ -10,6 +11,7 @@ import functools
 import socket
 import ssl
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -31,6 +33,9 @@ KEEPALIVE_SECONDS = 3.0
 # frozen, and cannot abort its sockets, may still be on its way; keep it below the time-out of a submission (30 s).
 UNACKED_MILLISECONDS = 15_000
 
+#: Variables, in either case, by which other programs find a proxy.
+PROXIES = frozenset({"https_proxy", "http_proxy", "all_proxy"})
+
 _SOCKET_OPTIONS = tuple(
     (level, getattr(socket, name), value)
     for level, name, value in (
@@ -46,6 +51,11 @@ _SOCKET_OPTIONS = tuple(
     )
     if hasattr(socket, name)  # macOS lacks some of them
 )
+
+
+def proxies(environ: Mapping[str, str]) -> list[str]:
+    """The variables that name a proxy, which is not used; their values may hold a password."""
+    return sorted(name for name, value in environ.items() if name.lower() in PROXIES and value.strip())
 
 
 def build_transport(guard: Guard, *, max_connections: int) -> AiohttpTransport:

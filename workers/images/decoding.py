@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL import Image
 
-from workers.images.headers import Picture, inspect, opened
+from workers.images.headers import Picture, opened
 from workers.images.segments import ARITHMETIC, PROGRESSIVE, SCAN, BadPictureError, Segment, jpeg_segments
 
 MEGABYTE: Final = 1_000_000  # bytes, or pixels
@@ -69,18 +69,18 @@ BUDGET: Final = Budget(BUDGET_BYTES)
 
 
 @contextmanager
-def decoded(data: bytes, *, side: int | None = None) -> Iterator[Image.Image]:
+def decoded(data: bytes, picture: Picture, *, side: int | None = None) -> Iterator[Image.Image]:
     """Pillow's image of a picture, all of it decoded, within the bounds.
 
     Args:
         data: a whole picture.
+        picture: what `workers.images.headers.inspect` says of it.
         side: pixels on its longer side that are enough. A JPEG is then decoded at 1/2, 1/4 or 1/8 of its size, which
             takes a fraction of the time and memory; it stays as large as this or larger.
 
     Raises:
-        BadPictureError: as `inspect`; damaged; or it would take too much time or memory.
+        BadPictureError: it is damaged, or it would take too much time or memory.
     """
-    picture = inspect(data)
     amount = _bounded(data, picture, side)
     with BUDGET.taken(amount), opened(io.BytesIO(data)) as image:
         if side is not None:

@@ -15,15 +15,15 @@ wrong about both (Qolaba's published backend stores JPEG bytes under ``.webp``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final, TypeVar
 
 from providers.http import InvalidURL, Request, Response
 from providers.protocol import NotSentError, UnclearError, UnreachableError
-from workers.http.client import HttpClient, TooLargeError, read_body
+from workers.http.client import HttpClient, TooLargeError, copy_body, read_body
 from workers.http.exchange import clock
 from workers.http.ssrf import BadUrlError, ForbiddenAddressError
 
@@ -53,6 +53,11 @@ _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _SOMETHING = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
 
 
+T = TypeVar("T")
+_Heard = Callable[[], object]
+_Take = Callable[[Response, _Heard], Awaitable[T]]
+
+
 class DownloadError(Exception):
     """A file could not be fetched; `status` is what the server answered, where it did."""
 
@@ -80,11 +85,11 @@ async def look(client: HttpClient, url: str) -> None:
         DeadUrlError, TransientDownloadError, ForbiddenAddressError: as for `fetch`.
     """
     try:
-        await _get(client, _request(url, _FIRST_BYTE), None, LOOK_SECONDS)
+        await _get(client, _request(url, _FIRST_BYTE), _nothing, LOOK_SECONDS)
     except (DeadUrlError, TransientDownloadError) as error:
         if isinstance(error, NobodyThereError) or error.status in _GONE:
             raise
-        await _get(client, _request(url), None, LOOK_SECONDS)
+        await _get(client, _request(url), _nothing, LOOK_SECONDS)
 
 
 async def fetch(
@@ -105,7 +110,41 @@ async def fetch(
     Raises:
         DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as listed above.
     """
-    return await _get(client, _request(url), max_bytes, timeout)
+
+    async def read(response: Response, heard: _Heard) -> bytes:
+        return await read_body(response, max_bytes, heard=heard)
+
+    return await _get(client, _request(url), read, timeout)
+
+
+async def save(
+    client: HttpClient,
+    url: str,
+    file: BinaryIO,
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    max_bytes: int,
+    timeout: float,  # noqa: ASYNC109 - as for `fetch`
+) -> Mapping[str, str]:
+    """`fetch` into a file, piece by piece; what the server says of it (its headers, by their names in small letters).
+
+    Args:
+        client: its guard decides which addresses may be read.
+        url: absolute http or https URL.
+        file: where it goes.
+        headers: sent to `url`, and not to where it redirects.
+        max_bytes: the longest file that is read.
+        timeout: seconds for all of it; 15 s without data end it too.
+
+    Raises:
+        DeadUrlError, TransientDownloadError, TooLargeError, ForbiddenAddressError: as for `fetch`.
+    """
+
+    async def copy(response: Response, heard: _Heard) -> Mapping[str, str]:
+        await copy_body(response, file, max_bytes, heard=heard)
+        return {name.lower(): value for name, value in response.headers.items()}
+
+    return await _get(client, _request(url, headers), copy, timeout)
 
 
 def _request(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> Request:
@@ -115,23 +154,25 @@ def _request(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> Req
         raise BadUrlError(f"the URL cannot be read: {error}") from None
 
 
-async def _get(client: HttpClient, request: Request, max_bytes: int | None, seconds: float) -> bytes:
-    """The file of a request; with no `max_bytes` nothing of it is read."""
+async def _nothing(_: Response, __: _Heard) -> None:
+    """What is read of a response that is only looked at."""
+
+
+async def _get(client: HttpClient, request: Request, take: _Take[T], seconds: float) -> T:
+    """What `take` reads of the answer to a request, wherever it is redirected to."""
     deadline = clock() + seconds
     for _ in range(MAX_REDIRECTS + 1):
         left = deadline - clock()
         if left <= 0:
             raise TransientDownloadError(f"{request.url.host}: not finished within {seconds:g} s")
-        answer = await _file_or_redirect(client, request, max_bytes, left)
-        if isinstance(answer, bytes):
+        answer = await _file_or_redirect(client, request, take, left)
+        if not isinstance(answer, Request):
             return answer
         request = answer
     raise DeadUrlError(f"{request.url.host}: more than {MAX_REDIRECTS} redirects")
 
 
-async def _file_or_redirect(
-    client: HttpClient, request: Request, max_bytes: int | None, left: float
-) -> bytes | Request:
+async def _file_or_redirect(client: HttpClient, request: Request, take: _Take[T], left: float) -> T | Request:
     """The file, or the request that the server redirects to, within `left` seconds."""
     try:
         async with (
@@ -139,10 +180,8 @@ async def _file_or_redirect(
             client.stream(request, timeout=left) as response,
         ):
             if response.status_code not in _REDIRECTS:
-                _require_ok(response, looking=max_bytes is None)
-                if max_bytes is None:
-                    return b""
-                return await read_body(response, max_bytes, heard=partial(_heard, silence))
+                _require_ok(response, looking=take is _nothing)
+                return await take(response, partial(_heard, silence))
     except TimeoutError as error:
         message = f"{request.url.host}: no data for {SILENCE_SECONDS:g} s"
         raise TransientDownloadError(message) from error

@@ -55,7 +55,7 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
         raise BadPictureError(f"{problem}; set the option fit to crop or pad to change it")
     media_type = picture.media_type if known_type else need.media_types[0]
     # Where only the size is wrong, not much more than the limit needs to be decoded; a crop may need every pixel.
-    with decoded(data, side=need.max_side if need.ratio is None else None) as image:
+    with decoded(data, picture, side=need.max_side if need.ratio is None else None) as image:
         whole = _rgb(upright(image, turned), transparent=media_type != "image/jpeg" and not need.exact)
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
 

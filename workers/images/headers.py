@@ -20,6 +20,7 @@ from typing import IO, Final, cast
 
 from PIL import Image, UnidentifiedImageError
 
+from workers.images.roots import EVERYWHERE, NotAFileError, OutsideRootsError, Roots
 from workers.images.segments import MAX_PARTS, BadPictureError
 
 MAX_PIXELS: Final = 100_000_000  # the largest cameras make 100 megapixels; decoded that is 300 to 400 MB
@@ -84,21 +85,16 @@ def inspect(data: bytes) -> Picture:
     return _read_header(io.BytesIO(data), len(data))
 
 
-def header(source: bytes | Path) -> Picture:
+def header(source: bytes | Path, roots: Roots = EVERYWHERE) -> Picture:
     """`inspect` for bytes or a local file, of which only the beginning is read.
 
     Raises:
-        BadPictureError: as `inspect`, and for a file that is missing, unreadable, a folder or a device.
+        BadPictureError: as `inspect`, and for a file that is missing, unreadable, outside `roots`, or no regular file.
     """
     if isinstance(source, bytes):
         return inspect(source)
     try:
-        if source.is_dir():
-            raise BadPictureError("this is a folder, not a file")
-        # Opening a pipe would block, and some devices have no end.
-        if source.exists() and not source.is_file():
-            raise BadPictureError("this is not a regular file")
-        with source.open("rb") as file:
+        with roots.open(source) as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
             if not size:
@@ -108,8 +104,13 @@ def header(source: bytes | Path) -> Picture:
             return _read_header(file, size)
     except FileNotFoundError as error:
         raise BadPictureError("the file does not exist") from error
-    except OSError as error:
-        raise BadPictureError(f"the file cannot be read: {error.strerror or error}") from error
+    except OutsideRootsError as error:
+        raise BadPictureError(f"the file cannot be used: {error}") from error
+    except NotAFileError as error:
+        raise BadPictureError(f"this is a {error.kind}, not a file") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise BadPictureError(f"the file cannot be read: {reason or error}") from error
 
 
 class _Patience(io.RawIOBase):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import stat
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -24,10 +23,11 @@ from workers.http.addresses import advice_for, visible
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
 from workers.images.headers import Picture, inspect
+from workers.images.roots import NotAFileError, OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
 from workers.images.signed_urls import MediaSigner
-from workers.images.storage import Storage, StorageError, key_of
-from workers.images.uris import local_path
+from workers.images.storage import SUFFIXES, Storage, StorageError, key_of
+from workers.images.uris import file_of
 from workers.images.verify import verify
 
 MAX_INPUT_BYTES = 64 * 1024 * 1024
@@ -38,7 +38,6 @@ REMEMBERED = 4096  # pictures whose digest and link are kept; an entry takes abo
 _PASSING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EAGAIN}
 )
-_SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class BadInputError(Exception):
@@ -87,6 +86,7 @@ class Inputs:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self._storage = storage
+        self._roots = Roots.of(settings)
         # Half its life is left for the provider, which may fetch the picture long after it took the job.
         self._links: Cache[tuple[object, ...], Input] = Cache(REMEMBERED, settings.media_seconds / 2)
         self._noted: Cache[tuple[str, str], bool] = Cache(REMEMBERED, NOTED_SECONDS)
@@ -108,7 +108,7 @@ class Inputs:
             loaded = self.read(role, uri)
             return self.offer(loaded if spec is None else self.ready(role, uri, loaded, spec))
 
-        return self._links.get_or_make((*_identity(role, uri), spec), prepared)
+        return self._links.get_or_make((*self._identity(role, uri), spec), prepared)
 
     def offer(self, loaded: LoadedImage) -> Input:
         """Put a picture into the storage and return it as an expiring URL.
@@ -117,7 +117,7 @@ class Inputs:
             OwnStorageError: the storage does not answer.
         """
         try:
-            key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=_SUFFIXES[loaded.picture.media_type])
+            key = self._storage.put(loaded.data, sha256=loaded.sha256, suffix=SUFFIXES[loaded.picture.media_type])
             url = self._storage.signed_url(key, timedelta(seconds=self._settings.media_seconds))
         except StorageError as error:
             raise OwnStorageError(str(error)) from error
@@ -144,13 +144,50 @@ class Inputs:
         if not made.sha256 or (uri, made.sha256) in self._noted:
             return None
         self._noted.put((uri, made.sha256), value=True)
-        return uri, made.sha256, key_of(made.sha256, _SUFFIXES[made.media_type]) if made.url else None
+        return uri, made.sha256, key_of(made.sha256, SUFFIXES[made.media_type]) if made.url else None
 
     def read(self, role: str, uri: str) -> LoadedImage:
-        """A picture's bytes, from this machine or object storage; errors as in `link`."""
-        path = local_path(uri)
-        data = _read_file(role, path) if path is not None else _read_object(role, uri)
-        return load_image(role, uri, data)
+        """A picture from this machine or object storage, decoded in full; errors as in `link`."""
+        return load_image(role, uri, self.read_bytes(role, uri))
+
+    def read_bytes(self, role: str, uri: str) -> bytes:
+        """The file of a picture, whatever it holds; errors as in `link`."""
+        path = file_of(uri)
+        if path is not None:
+            return self._read_file(role, path)
+        self._check(role, uri)
+        return _read_object(role, uri)
+
+    def _identity(self, role: str, uri: str) -> tuple[str, object, object]:
+        self._check(role, uri)
+        path = file_of(uri)
+        if path is None:
+            return (uri, *_object_version(role, uri))
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise _unread(role, uri, error) from error
+        return (uri, status.st_size, status.st_mtime_ns)
+
+    def _check(self, role: str, uri: str) -> None:
+        try:
+            self._roots.check(uri)
+        except OutsideRootsError as error:
+            raise BadInputError(f"{role}: {error}") from None
+
+    def _read_file(self, role: str, path: Path) -> bytes:
+        try:
+            with self._roots.open(path) as file:
+                data = file.read(MAX_INPUT_BYTES + 1)
+        except (OutsideRootsError, NotAFileError) as error:
+            raise BadInputError(f"{role}: {error}") from error
+        except OSError as error:
+            raise _unread(role, str(path), error) from error
+        except ValueError as error:
+            raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
+        if len(data) > MAX_INPUT_BYTES:
+            raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
+        return data
 
 
 def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
@@ -168,17 +205,6 @@ def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
     return LoadedImage(data, hashlib.sha256(data).hexdigest(), picture)
 
 
-def _identity(role: str, uri: str) -> tuple[str, object, object]:
-    path = local_path(uri)
-    if path is None:
-        return (uri, *_object_version(role, uri))
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise _unread(role, uri, error) from error
-    return (uri, status.st_size, status.st_mtime_ns)
-
-
 def _unread(role: str, place: str, error: OSError) -> BadInputError | InputTroubleError:
     kind = InputTroubleError if error.errno in _PASSING else BadInputError
     return kind(f"{role}: {visible(place)} cannot be read: {error.strerror}{advice_for(place)}")
@@ -194,22 +220,6 @@ def _object_version(role: str, uri: str) -> tuple[object, object]:
     except Exception as error:  # every file system raises exceptions of its vendor's own making
         raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
     return info.get("size"), info.get("ETag") or str(info.get("LastModified") or info.get("created"))
-
-
-def _read_file(role: str, path: Path) -> bytes:
-    try:
-        # Opening a pipe would block, and some devices have no end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInputError(f"{role}: {str(path)!r} is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(MAX_INPUT_BYTES + 1)
-    except OSError as error:
-        raise _unread(role, str(path), error) from error
-    except ValueError as error:
-        raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
-    if len(data) > MAX_INPUT_BYTES:
-        raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
-    return data
 
 
 def _read_object(role: str, uri: str) -> bytes:

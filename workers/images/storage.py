@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from workers import private
 from workers.http.redaction import shown_url
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
@@ -30,9 +31,10 @@ MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
-
-
 _FOLDER = re.compile(r"[0-9a-f]{2}")
+
+#: The endings of pictures' keys, by media type.
+SUFFIXES: Mapping[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class StorageError(Exception):
@@ -66,6 +68,8 @@ class Storage:
         except (ValueError, TypeError) as error:
             raise StorageError(f"{self._name}: cannot be used as storage: {error}") from error
         self._root = self._root.rstrip("/")
+        if isinstance(self._fs, LocalFileSystem) and _is_ours(Path(self._root)):
+            private.close(Path(self._root))
 
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
         """Store `data` and return its key; where it is stored already, nothing is written.
@@ -237,11 +241,20 @@ def key_of(sha256: str, suffix: str) -> str:
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{extension[1]}"
 
 
+def _is_ours(root: Path) -> bool:
+    """Whether a folder has pictures of ours and nothing else: a folder that has more may be meant for others, too."""
+    try:
+        names = [each.name for each in root.iterdir()]
+    except OSError:
+        return False
+    return bool(names) and all(_FOLDER.fullmatch(name) or name.startswith(".") for name in names)
+
+
 def _write_local(path: Path, data: bytes, root: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=private.opener) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -8,6 +8,7 @@ from typing import Final
 from PIL import Image
 
 from workers.images.decoding import decoded, orientation, resizable, upright
+from workers.images.headers import Picture, inspect
 
 THUMBNAIL_SIDE: Final = 320  # pixels; a gallery's tile on a dense display
 
@@ -18,19 +19,19 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
     JPEG; WebP where the picture has transparency.
 
     Raises:
-        BadPictureError: as `workers.images.decoding.decoded`.
+        BadPictureError: as `inspect` and `workers.images.decoding.decoded`.
     """
+    return shrunk(data, inspect(data), side)
+
+
+def shrunk(data: bytes, picture: Picture, side: int = THUMBNAIL_SIDE) -> bytes:
+    """`thumbnail` of a picture whose header is known."""
     # Somewhat larger, so that the copy is averaged from it: a decoder's own reduction is coarse.
-    with decoded(data, side=side + side // 2) as image:
-        return shrunk(image, side)
-
-
-def shrunk(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
-    """`thumbnail` of a picture that is decoded already, which is left as it is."""
-    scale = min(1.0, side / max(image.size))
-    width, height = (max(1, round(length * scale)) for length in image.size)
-    small = resizable(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
+    with decoded(data, picture, side=side + side // 2) as image:
+        scale = min(1.0, side / max(image.size))
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        small = resizable(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
     small.info.clear()
     out = io.BytesIO()
     if small.mode == "RGBA":

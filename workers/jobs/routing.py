@@ -20,6 +20,7 @@ from recast.errors import InvalidJobError
 from recast.hints import hint
 from workers.config.accounts import Account
 from workers.http.addresses import AddressError, one_form
+from workers.images.roots import EVERYWHERE, Roots
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_of, lane_operation
 from workers.jobs.request import KINDS, MAX_CONSENT, MAX_PROMPT, MAX_URI, JobRequest, is_storable
@@ -31,6 +32,8 @@ class Reach:
 
     public_url: bool
     presigned: bool
+    #: Where inputs may come from at all.
+    roots: Roots = EVERYWHERE
 
     @property
     def ok(self) -> bool:

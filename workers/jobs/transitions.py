@@ -78,7 +78,7 @@ def _moving(wanted: str) -> str:
             FROM wanted w JOIN locked ON locked.id = w.id
         )
         UPDATE jobs SET
-            state = w.to_state, reason = w.reason, claimed_until = NULL, input_tries = 0,
+            state = w.to_state, reason = w.reason, {fragments.UNCLAIMS}, input_tries = 0,
             error = w.error || CASE WHEN w.to_state <> w.state THEN '{NO_MORE_PAID}' ELSE '' END,
             not_before = CASE WHEN w.wait > 0 AND w.to_state = 'queued' THEN {fragments.seconds_from_now("w.wait")} END,
             started_at = CASE

@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import structlog
 
+from workers import private
+
 FORGET_AFTER = timedelta(days=1)  # files of hosts that no longer exist, such as containers
 
 log = structlog.get_logger()
@@ -44,10 +46,8 @@ class Heartbeat:
             self._parts[name] = {"ok": error is None, "since": since, "error": error}
         document = {"pid": os.getpid(), "at": now, "every": self._every, "parts": self._parts}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_suffix(".tmp")
-            draft.write_text(json.dumps(document))
-            draft.replace(self._path)
+            private.folder(self._path.parent)
+            private.write(self._path, json.dumps(document))
         except OSError as error:
             log.error("heartbeat_not_written", path=str(self._path), error=str(error))  # noqa: TRY400 - the path is enough
 

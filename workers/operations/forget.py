@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -24,7 +23,8 @@ from models.jobs import ROLES, Job, Version
 from models.states import JobState, Reason
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
-from workers.images.uris import local_path
+from workers.images.roots import Roots
+from workers.images.uris import file_of
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.messaging.app import app
@@ -132,7 +132,7 @@ def forget(runtime: Runtime, person: Person, *, dry_run: bool = False) -> Forgot
 
     Jobs that wait are canceled. A picture that another job made or names too stays for that job.
     """
-    person = Person(person.uris, [*person.digests, *_digests(person.uris)], person.metadata)
+    person = Person(person.uris, [*person.digests, *_digests(person.uris, runtime.reach.roots)], person.metadata)
     with runtime.sessions() as session:
         done, keys, tasks = _take(session, person)
         done.files = expect(session, keys)
@@ -175,7 +175,16 @@ def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[s
     return done, keys, tasks
 
 
-def _digests(uris: Sequence[str]) -> list[str]:
-    """Of the local pictures among `uris`, so that copies under other names are found too."""
-    paths = [path for uri in uris if (path := local_path(uri)) is not None and path.is_file()]
-    return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
+def _digests(uris: Sequence[str], roots: Roots) -> list[str]:
+    """Of the local pictures among `uris`, so that copies under other names are found too.
+
+    Raises:
+        OutsideRootsError: one lies outside, so no job can have read it.
+    """
+    found = []
+    for uri in uris:
+        path = file_of(uri)
+        if path is not None and path.is_file():
+            with roots.open(path) as file:
+                found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found

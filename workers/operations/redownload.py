@@ -23,20 +23,19 @@ from workers.operations.bulk import in_chunks
 
 _REPORTED = "state = 'done' AND jsonb_array_length(outputs) > 0"
 _OVERDUE = "state = 'expired' AND handle IS NOT NULL"
-_PAID = f"""JOIN LATERAL {
+#: Joined to the jobs `j`: their latest attempt that was paid for and whose result may still be had.
+PAID = f"""JOIN LATERAL {
     last_attempt(
         "j.id",
         f"id, account, {_REPORTED} AS reported",
         f"number > j.former_attempts AND (({_REPORTED}) OR ({_OVERDUE}))",
     )
 } paid ON true"""
-_FAILED = "j.state = 'failed' AND j.erased_at IS NULL"
+FAILED = "j.state = 'failed' AND j.erased_at IS NULL"
 
-_FOUND = Filtered(
-    lambda which: f"SELECT j.id FROM {which.jobs} {_PAID} WHERE {_FAILED} AND {which.where} ORDER BY j.id"
-)
+_FOUND = Filtered(lambda which: f"SELECT j.id FROM {which.jobs} {PAID} WHERE {FAILED} AND {which.where} ORDER BY j.id")
 _ATTEMPTS = text(f"""
-    SELECT paid.id, j.id AS job_id, paid.account, paid.reported FROM jobs j {_PAID} WHERE j.id = ANY(:ids) AND {_FAILED}
+    SELECT paid.id, j.id AS job_id, paid.account, paid.reported FROM jobs j {PAID} WHERE j.id = ANY(:ids) AND {FAILED}
 """)
 _FROM_THE_START = text("""
     UPDATE attempts SET refetches = 0 WHERE id IN (

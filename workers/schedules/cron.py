@@ -14,8 +14,9 @@ As in Debian's cron, a schedule is one of intervals if its minute or its hour be
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -29,7 +30,10 @@ ON_TIME = timedelta(minutes=5)
 #: Clocks were never set back by more. From so far back the wall clock is walked, to see what it shows again.
 LONGEST_STEP_BACK = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
-FIELDS = 5
+#: The five fields: their names, and how many values each has.
+FIELDS: Mapping[str, int] = {"minute": 60, "hour": 24, "day of month": 31, "month": 12, "day of week": 7}
+_STEP = re.compile(r"/(\d{1,9})")
+_EVERY = re.compile(r"\*/(\d{1,9})")
 
 
 class ScheduleError(Exception):
@@ -46,6 +50,8 @@ class CronSchedule:
 
     cron: str
     zone: str = "UTC"
+    #: Whether it was accepted before: what is only not what people mean by it goes on as it did.
+    kept: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -55,7 +61,7 @@ class CronSchedule:
                 f"zone: {self.zone!r} is unknown; allowed: names such as Europe/Berlin, America/New_York or UTC"
             ) from None
         form = "allowed: minute hour day-of-month month day-of-week, such as '30 2 * * *' or '*/15 9-17 * * MON-FRI'"
-        if len(self.cron.split()) != FIELDS:
+        if len(self.cron.split()) != len(FIELDS):
             raise ScheduleError(f"cron: {self.cron!r} has {len(self.cron.split())} fields; {form}")
         try:
             next(CronSim(self.cron, datetime(2000, 1, 1)))  # noqa: DTZ001 - a reading of the wall clock
@@ -63,6 +69,34 @@ class CronSchedule:
             raise ScheduleError(f"cron: {self.cron!r}: {str(error).lower()}; {form}") from None
         except StopIteration:
             raise ScheduleError(f"cron: {self.cron!r} never matches a date; {form}") from None
+
+        if not self.kept:
+            self._refuse_steps_that_end()
+
+    def _refuse_steps_that_end(self) -> None:
+        for (name, size), text in zip(FIELDS.items(), self.cron.split(), strict=True):
+            for step in map(int, _STEP.findall(text)):
+                if step >= size:
+                    raise ScheduleError(
+                        f"cron: {self.cron!r}: the {name} /{step} never repeats, because there are {size} values:"
+                        f" it fires as without it; write the values, or a step below {size}{_advice(name, step)}"
+                    )
+
+    def refuse_uneven_steps(self) -> None:
+        """Refuse what people write for an interval and cron does not read as one.
+
+        Raises:
+            ScheduleError: says when it would fire, and how to write that, or an interval.
+        """
+        for name, text in list(zip(FIELDS, self.cron.split(), strict=True))[:2]:
+            found = _EVERY.fullmatch(text)
+            if found and FIELDS[name] % (step := int(found[1])):
+                listed = ",".join(map(str, range(0, FIELDS[name], step)))
+                even = ", ".join(str(each) for each in range(2, FIELDS[name] // 2 + 1) if FIELDS[name] % each == 0)
+                raise ScheduleError(
+                    f"cron: {self.cron!r}: the {name} {text} begins anew at 0, so its intervals are uneven; if that is"
+                    f" meant, write {listed}; even steps are {even}{_advice(name, step)}"
+                )
 
     @property
     def intervals(self) -> bool:
@@ -111,6 +145,14 @@ class CronSchedule:
     @cached_property
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.zone)
+
+
+def _advice(name: str, step: int) -> str:
+    """What was probably meant by a step of minutes that are hours."""
+    hours = step // 60
+    if name != "minute" or step % 60 or not 1 <= hours < FIELDS["hour"]:
+        return ""
+    return f"; every {hours} h is '0 */{hours} * * *'" if hours > 1 else "; every hour is '0 * * * *'"
 
 
 def _moment(wall: datetime, zone: ZoneInfo, *, fold: int) -> datetime:

@@ -54,6 +54,7 @@ class Agreement:
     options: RunOptions = DEFAULTS
 
     def __post_init__(self) -> None:
+        self.cron_schedule.refuse_uneven_steps()
         if not self.name or self.name != self.name.strip() or not self.name.isprintable() or len(self.name) > MAX_NAME:
             raise ScheduleError(
                 f"name: {self.name[:80]!r} is not allowed; allowed: 1 to {MAX_NAME} printable characters"
@@ -202,7 +203,7 @@ def resume(session: Session, name: str, *, clock: Clock = database_clock) -> Sch
     """Let a schedule fire again, from its next planned time on."""
     found = find(session, name)
     if found.paused_at is not None:
-        next_at = CronSchedule(found.cron, found.zone).next_after(clock(session))
+        next_at = CronSchedule(found.cron, found.zone, kept=True).next_after(clock(session))
         session.execute(_RESUME, {"name": name, "next_at": next_at})
     return find(session, name)
 

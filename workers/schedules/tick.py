@@ -94,7 +94,7 @@ def plan(session: Session, clock: Clock, only: str | None = None) -> list[tuple[
 def _runs(schedule: Row[Any], now: datetime) -> tuple[list[dict[str, Any]], datetime]:
     """The runs to make of a schedule, and its next planned time."""
     policy = CatchUp(schedule.catch_up)
-    cron_schedule = CronSchedule(schedule.cron, schedule.zone)
+    cron_schedule = CronSchedule(schedule.cron, schedule.zone, kept=True)
     found = due(cron_schedule, schedule.next_at, now, policy, timedelta(seconds=schedule.catch_up_seconds))
     # Runs that are all made up for wait for each other: else every one but the first would be skipped or canceled.
     late = Overlap.QUEUE.value if policy is CatchUp.ALL else schedule.overlap

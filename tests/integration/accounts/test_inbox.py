@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from sandbox import SandboxConfig
@@ -17,6 +18,7 @@ TOKEN_SECONDS = 6.0
 SWAP = request.JobRequest("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
 
 
+@pytest.mark.long
 def test_after_an_outage_longer_than_events_live_every_picture_of_the_history_is_delivered(tmp_path: Path) -> None:
     # Given 200 jobs that PiktID took, then no worker until every event has vanished and every deadline has passed
     config = SandboxConfig(

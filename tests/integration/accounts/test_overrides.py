@@ -10,7 +10,7 @@ import pytest
 from models.states import Closure
 from tests.words import names
 from workers.accounts import admission, overrides
-from workers.config.accounts import AccountsError
+from workers.config.account_values import AccountsError
 from workers.engine import claims
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def test_a_session_is_shared_and_its_bytes_are_not_to_be_read(database: Database
 
 
 def test_a_session_that_another_key_encrypted_counts_as_none(database: Database, make_runtime: RuntimeFactory) -> None:
-    one, other = make_runtime(), make_runtime({"secret_key": "another-key"})
+    one, other = make_runtime(), make_runtime({"secret_key": "another-key-of-the-tests"})
     one.on_loop(renew(sessions(one), TOKEN))
 
     assert other.on_loop(sessions(other).load()) is None

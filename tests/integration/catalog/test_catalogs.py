@@ -25,7 +25,7 @@ from devstack.servers import Servers
 from models.identity import client_reference
 from models.states import AttemptState, Closure, JobState
 from reports import export
-from reports.batch import endings, find, needs_person, recent
+from reports.batch import endings, find, needs_person, recent, waits_for
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import find_detail, listed
 from reports.text import stopped
@@ -516,6 +516,28 @@ def test_a_batch_whose_accounts_are_closed_needs_a_person(desk: Desk, reason: st
         assert unsaid(stuck(desk) or "", "zhiqite-main", stopped(Closure(reason), None)) == []
         desk.put("1", "running")
         assert stuck(desk) is None
+    finally:
+        desk.runtime.db(admission.resume, "zhiqite-main")
+
+
+def test_jobs_that_moved_after_the_batch_was_read_are_not_taken_for_paused(desk: Desk) -> None:
+    desk.enqueue([swap("1")])
+    before = desk.runtime.db(find, desk.name)
+    desk.put("1", "running")
+    assert desk.runtime.db(needs_person, before, desk.runtime.accounts, "USD") is None
+
+
+def test_what_an_account_answered_is_told_while_a_batch_waits_for_it(desk: Desk) -> None:
+    desk.enqueue([swap("1")])
+
+    def waits() -> list[str]:
+        return desk.runtime.db(waits_for, desk.runtime.db(find, desk.name), desk.runtime.accounts)
+
+    assert waits() == []
+    desk.runtime.db(admission.stop_for, "zhiqite-main", Closure.THROTTLED, 60.0, "the kitchen is full")
+    try:
+        (said,) = waits()
+        assert unsaid(said, "zhiqite-main", "the kitchen is full") == []
     finally:
         desk.runtime.db(admission.resume, "zhiqite-main")
 

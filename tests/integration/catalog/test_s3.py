@@ -73,9 +73,10 @@ def objects(s3: dict[str, str]) -> Any:
 def stack(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A deployment whose pictures are kept in the bucket, and that no provider can reach but by the bucket's links."""
     home = tmp_path_factory.mktemp("deployment")
-    with running(
-        home, SandboxConfig(home=home / "sandbox", latency=0.3), RECAST_STORAGE_URL=f"s3://{BUCKET}/pictures", **s3
-    ) as stack:
+    # A catalog in a bucket may name local files only below the roots.
+    roots = ",".join([str(PORTRAITS), *(f"s3://{BUCKET}/{prefix}" for prefix in ("in", "photos", "faces"))])
+    places = {"RECAST_STORAGE_URL": f"s3://{BUCKET}/pictures", "RECAST_INPUT_ROOTS": roots}
+    with running(home, SandboxConfig(home=home / "sandbox", latency=0.3), **places, **s3) as stack:
         stack.only("sandbox-zhiqite", "sandbox-qolaba")
         stack.worker().wait_ready()
         yield stack

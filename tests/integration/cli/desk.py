@@ -97,7 +97,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 def bill(desk: Desk) -> list[dict[str, Any]]:
     """What the sandbox has charged for, asked of a stack that is started for that."""
     up = desk.start("up")
-    url = re.search(r"http://\S+/_sandbox/bill", read_until(up, "/_sandbox/bill"))
+    url = re.search(r"http://\S+/_sandbox/bill\S*", read_until(up, "/_sandbox/bill"))
     assert url is not None
     lines: list[dict[str, Any]] = http.get(url[0], timeout=60).json()["lines"]
     up.send_signal(signal.SIGINT)

@@ -39,6 +39,7 @@ def recast(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=300,
+        umask=0o022,
     )
 
 
@@ -48,6 +49,14 @@ def first_run(folder: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
+
+
+def test_the_home_is_private_and_the_pictures_are_as_the_umask_says(folder: Path, first_run: dict[str, Any]) -> None:
+    found = {path: path.lstat().st_mode & 0o777 for path in folder.rglob("*")}
+    assert {str(path) for path, mode in found.items() if ".recast" in path.parts and mode & 0o077} == set()
+    made = {path: mode for path, mode in found.items() if "recast-pictures" in path.parts}
+    assert {mode for path, mode in made.items() if path.is_file()} == {0o644}
+    assert {mode for path, mode in made.items() if path.is_dir()} == {0o755}
 
 
 def rows() -> list[dict[str, str]]:

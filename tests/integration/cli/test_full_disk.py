@@ -74,6 +74,7 @@ def fill(place: Path) -> Path:
     return filler
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_run_on_a_full_disk_ends_in_one_line_and_continues_when_there_is_room(disk: Path, tmp_path: Path) -> None:
     shop = Shop(tmp_path, disk)

@@ -50,6 +50,7 @@ def hint(said: str, command: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_after_an_interruption_the_hint_continues_the_same_batch(desk: Desk) -> None:
     shop = desk.folder / "my shop"
     shop.mkdir()
@@ -137,3 +138,125 @@ def test_two_folders_of_one_name_stay_apart_and_one_that_moved_pays_for_what_cha
     code, said = desk.recast(*onward)
     assert code == 0, said
     assert len(bill(desk)) == 2 + 1 + 1
+
+
+class Running:
+    """A sandbox that goes on beside the commands: its faults and its bill."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._up = desk.start("up")
+        url = re.search(r"(http://\S+/_sandbox)/bill", read_until(self._up, "/_sandbox/bill"))
+        assert url is not None
+        self._url = url[1]
+
+    def fault(self, **rule: object) -> None:
+        """Let something go wrong from now on."""
+        assert http.post(f"{self._url}/faults", json=rule, timeout=60).status_code < 300
+
+    def well(self) -> None:
+        """Let nothing go wrong anymore."""
+        assert http.delete(f"{self._url}/faults", timeout=60).status_code < 300
+
+    @property
+    def paid(self) -> int:
+        """How many lines the bill has."""
+        return len(http.get(f"{self._url}/bill", timeout=60).json()["lines"])
+
+
+def ended(desk: Desk, batch: str) -> dict[str, int]:
+    """The states of a batch whose jobs have ended."""
+
+    def states() -> dict[str, int]:
+        found = {name: number for name, number in desk.json("status", batch)["states"].items() if number}
+        return {} if found.keys() & {"queued", "running", "saving"} else found
+
+    return wait_for(states, timeout=SECONDS, every=1.0, message="the batch to end")
+
+
+@pytest.mark.long
+def test_what_was_paid_for_is_downloaded_by_the_hint_of_every_command_that_would_pay_again(desk: Desk) -> None:
+    run = ("run", desk.catalog(SWAP), "--name", "it's paid")
+    sandbox = Running(desk)
+    sandbox.fault(fault="damaged", damage="noise", where={"provider": "zhiqite"})
+    code, said = desk.recast(*run)
+    assert code == 1, said
+    free = hint(said, "redownload")
+    for asked in ([*run, "--dry-run"], ["retry", "--batch", "it's paid", "--dry-run"]):
+        code, said = desk.recast(*asked)
+        assert code == 0, said
+        assert hint(said, "redownload") == free
+    sandbox.well()
+    code, said = desk.recast(*free)
+    assert code == 0, said
+    assert ended(desk, "it's paid") == {"succeeded": 1}
+    assert sandbox.paid == 1
+    code, said = desk.recast(*run)
+    assert code == 0, said
+    assert (hints(said), sandbox.paid) == ([], 1)
+
+
+@pytest.mark.long
+def test_an_account_that_was_stopped_is_started_by_the_hint_and_its_jobs_are_paid_once(desk: Desk) -> None:
+    sandbox = Running(desk)
+    sandbox.fault(fault="auth", where={"provider": "zhiqite"})
+    code, said = desk.recast("run", desk.catalog(SWAP, SWAP), "--name", "two")
+    assert code == 3, said
+    start = hint(said, "accounts start")
+    assert start[2:] == ["sandbox-zhiqite"]
+    assert hint(desk.recast("accounts", "list")[1], "accounts start") == start
+    sandbox.well()
+    code, said = desk.recast(*start)
+    assert code == 0, said
+    assert ended(desk, "two") == {"succeeded": 2}
+    assert sandbox.paid == 2
+
+
+@pytest.mark.long
+def test_a_held_job_is_resolved_by_the_hints_and_nothing_is_sent_again(desk: Desk) -> None:
+    sandbox = Running(desk)
+    sandbox.fault(fault="accept_then_hang", where={"provider": "qolaba"})
+    code, said = desk.recast("run", desk.catalog(PORTRAIT), "--name", "held one")
+    assert code == 3, said
+    code, said = desk.recast(*hint(said, "resolve"))
+    assert code == 3, said
+    (give_up,) = [words for words in hints(said) if "--give-up" in words]
+    code, said = desk.recast(*give_up)
+    assert code == 0, said
+    assert ended(desk, "held one") == {"failed": 1}
+    assert sandbox.paid == 1
+
+
+@pytest.mark.long
+def test_hints_of_schedules_and_webhooks_continue_what_they_speak_of(desk: Desk) -> None:
+    sandbox = Running(desk)
+    name = "every night's"
+    code, said = desk.recast("schedule", "add", name, desk.catalog(SWAP), "--cron", "0 3 1 1 *")
+    assert code == 0, said
+    code, said = desk.recast("schedule", "pause", name)
+    assert code == 0, said
+    code, said = desk.recast(*hint(said, "schedule resume"))
+    assert code == 0, said
+    code, said = desk.recast("schedule", "run", name)
+    assert code == 0, said
+    history = hint(said, "schedule history")
+    wait_for(
+        lambda: any(run["enqueued"] for run in desk.json(*history)),
+        timeout=SECONDS, every=1.0, message="the run to be enqueued",
+    )  # fmt: skip
+    assert ended(desk, name) == {"succeeded": 1}
+    code, said = desk.recast("schedule", "remove", name)
+    assert code == 0, said
+    assert desk.recast(*hint(said, "cancel"))[0] == 0
+    assert ended(desk, name) == {"succeeded": 1}
+
+    code, said = desk.recast("webhooks", "add", "https://hooks.example/in")
+    assert code == 0, said
+    number = hint(said, "webhooks test")[-1]
+    code, said = desk.recast("webhooks", "off", number)
+    assert code == 0, said
+    code, said = desk.recast(*hint(said, "webhooks on"))
+    assert code == 0, said
+    code, said = desk.recast(*hint(said, "webhooks retry"))
+    assert code == 0, said
+    assert [hook["disabled_at"] for hook in desk.json("webhooks", "list")] == [None]
+    assert sandbox.paid == 1

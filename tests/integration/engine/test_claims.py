@@ -123,7 +123,8 @@ def test_claims_run_out_and_can_be_given_back(database: Database, main: Account)
     assert database.run(claims.next_claim_in, main) == 0
     assert claimed(database, main) == [second]
     database.sql(f"UPDATE jobs SET claimed_until = {PAST}")  # noqa: S608
-    assert claimed(database, main) == [first, second]
+    # One by one, because one of them may be why their worker ended.
+    assert (claimed(database, main), claimed(database, main)) == ([first], [second])
 
 
 def test_a_paused_batch_waits_and_the_others_go_on(database: Database, main: Account) -> None:

@@ -66,6 +66,7 @@ def test_a_web_that_is_down_keeps_jobs_queued_and_costs_nothing(stack: Stack) ->
     assert len(stack.sandbox.bill()) == JOBS
 
 
+@pytest.mark.long
 def test_damaged_downloads_cost_no_paid_picture(stack: Stack) -> None:
     paid = len(stack.sandbox.bill())
     for damage in ("half", "html", "empty"):
@@ -79,6 +80,7 @@ def test_damaged_downloads_cost_no_paid_picture(stack: Stack) -> None:
     check_all(stack)
 
 
+@pytest.mark.long
 def test_what_was_paid_and_not_obtained_is_downloaded_again_for_nothing(stack: Stack) -> None:
     stack.sandbox.clear_faults()
     stack.sandbox.add_fault("damaged", damage="noise")

@@ -42,7 +42,7 @@ def test_a_group_is_kept_and_put_off_in_one_go(database: Database) -> None:
     ]
     recorded, asked_again = database.run(store._write, saved)
 
-    rows = {row.id: row for row in database.sql("SELECT *, claimed_until > clock_timestamp() AS waits FROM jobs")}
+    rows = {row.id: row for row in database.sql("SELECT *, not_before > clock_timestamp() AS waits FROM jobs")}
     states = [(rows[item.job_id].state, rows[item.job_id].error) for item in (done, late, later)]
     assert states == [
         ("succeeded", None), ("saving", "the storage is\N{REPLACEMENT CHARACTER} full"), ("saving", "no answer"),

@@ -45,7 +45,7 @@ def variation(folder: Path) -> request.JobRequest:
     return request.JobRequest("generate", image=str(path), options={"template_id": 3})
 
 
-@pytest.mark.alone
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
     # Other work on a shared machine can only add to a delay: the best of three rounds says what Recast does.
@@ -113,6 +113,7 @@ def test_the_outcome_does_not_depend_on_callbacks(called: Stack, fault: str) -> 
     check_all(called)
 
 
+@pytest.mark.long
 def test_a_held_job_whose_callback_came_says_that_it_was_accepted(tmp_path: Path) -> None:
     """No page of HiDream's says that a callback names the task: what it proves must not be lost on whoever decides."""
     with deployment(tmp_path, poll_every="1s", deadline="10s") as stack:

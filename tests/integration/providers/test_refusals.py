@@ -200,9 +200,14 @@ def said(message: str) -> dict[str, Any]:
 # --- Words ---------------------------------------------------------------------------------------------------------
 
 
+def one_of(messages: list[str]) -> list[Any]:
+    """The messages, of which `make test` runs the first, and `make long` the others."""
+    return [messages[0], *(pytest.param(message, marks=pytest.mark.long) for message in messages[1:])]
+
+
 @pytest.mark.parametrize(
-    "message", ["download image failed: HTTP 403 Forbidden", "too many faces", "image exceeds the quota of 10MB",
-                "图片认证失败", "face quota: at most 1 face"],
+    "message", one_of(["download image failed: HTTP 403 Forbidden", "too many faces", "image exceeds the quota of 10MB",
+                "图片认证失败", "face quota: at most 1 face"]),
 )  # fmt: skip
 def test_words_about_one_picture_reject_it_alone(opened: Shop, message: str) -> None:
     opened.run("zhiqite", 6, SWAP, Rule("*/tool/roop", said(message), times=1))
@@ -212,7 +217,7 @@ def test_words_about_one_picture_reject_it_alone(opened: Shop, message: str) -> 
     assert (told.stopped, told.lines) == (None, 5)
 
 
-@pytest.mark.parametrize("message", ["服务器繁忙，请稍后再试", "insufficient GPU capacity", "图片审核服务超时"])
+@pytest.mark.parametrize("message", one_of(["服务器繁忙，请稍后再试", "insufficient GPU capacity", "图片审核服务超时"]))
 def test_words_that_mean_not_now_fail_nothing(opened: Shop, message: str) -> None:
     opened.run("zhiqite", 3, SWAP, Rule("*/tool/roop", said(message), times=1))
     told = opened.settled()
@@ -286,7 +291,7 @@ FAILED = "*/v1/predictions/*"
 
 
 @pytest.mark.parametrize(
-    "message", ["list index out of range", "cannot identify image file", "The input image cannot be read."]
+    "message", one_of(["list index out of range", "cannot identify image file", "The input image cannot be read."])
 )
 def test_a_pictures_fault_is_paid_for_once(opened: Shop, message: str) -> None:
     failed = {"id": "a", "status": "failed", "error": message}

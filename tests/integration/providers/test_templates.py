@@ -11,6 +11,7 @@ import pytest
 
 from sandbox import SandboxConfig
 from tests.stack import PORTRAITS, ROOT, Stack, running
+from tests.unit.catalog.catalogs import write_csv
 from tests.words import unsaid
 from workers.jobs import request
 
@@ -60,3 +61,19 @@ def test_a_list_that_cannot_be_read_stops_no_job(tmp_path: Path, fault: str) -> 
         stack.beat()
         stack.worker().wait_ready()
         assert stack.wait_settled() == {"succeeded": 1}
+
+
+def test_the_plan_of_a_run_names_an_unknown_template_and_nothing_is_asked_for(tmp_path: Path) -> None:
+    rows = [
+        {"key": str(template), "kind": "generate", "image": IMAGE, "options": json.dumps(variation(template).options)}
+        for template in (20, 4_711, 4_712)
+    ]
+    write_csv(tmp_path / "three.csv", rows)
+    with running(tmp_path, SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=1.0)) as stack:
+        stack.only("sandbox-hidream")
+        planned = recast(stack, "run", str(tmp_path / "three.csv"), "--dry-run", "--json")
+        assert planned.returncode == 0, planned.stderr
+        refused = json.loads(planned.stdout)["refused"]
+        assert [each["key"] for each in refused] == ["4711", "4712"]
+        assert unsaid(refused[0]["message"], "template_id", 4711, "recast accounts templates sandbox-hidream") == []
+        assert stack.sandbox.bill() == []

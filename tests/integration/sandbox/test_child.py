@@ -100,7 +100,7 @@ def test_stop_does_not_wait_for_those_left_in_silence(sandbox: Sandbox) -> None:
         body = b'{"sourceUrl": "a", "targetUrl": "b", "businessTaskId": "one"}'
         head = "".join(f"{name}: {value}\r\n" for name, value in KEYS.items())
         connection.sendall(
-            f"POST {V1} HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+            f"POST {V1} HTTP/1.1\r\nHost: {host}\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         )
         until(lambda: len(sandbox.bill()) == 1)
         started = time.monotonic()

@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 from faces import detect, portrait
 from sandbox import SandboxConfig
 from sandbox.cartoon import cartoon
+from sandbox.hidream import SUCCESS
 from tests.http import Client, Response
 from tests.sandbox_client import connected, encoded, picture, until
 from tests.stack import PORTRAITS
@@ -126,20 +127,30 @@ def test_piktid_counts_faces_from_the_left_and_swaps_heads(
     source = officer() if face else astronaut()
     identity = piktid("/consistent_identities/upload_face", **upload(source)).json()["identity_name"]
 
+    names: dict[str, str] = {}
+
     def submitted(*, hair: bool = False, **options: bool) -> str:
         form = {"options": json.dumps({"flag_hair": hair})}
-        target = piktid("/consistent_identities/upload_target", **upload(both(), **form)).json()
+        sent = upload(both(), **form)
+        sent["files"]["file"] = (f"target-{len(names) // 3}.png", sent["files"]["file"][1])
+        target = piktid("/consistent_identities/upload_target", **sent).json()
+        # An event names its target by the image's id or by its file, with or without the ending.
+        stem = f"target-{len(names) // 3}"
         assert (target["faces"]["number_of_faces"], target["faces"]["approved_faces"]) == (2, [1, 1])
         centres = [place["centerX"] for place in target["faces"]["coordinates_list"]]
         assert 0 < centres[0] < 0.5 < centres[1] < 1
         order = {"id_image": target["image_id"], "id_face": face, "identity_name": identity}
         answer = piktid("/consistent_identities/generate/v2", json=order | {"options": json.dumps(options)})
         assert answer.status_code == 200
-        return str(target["image_id"])
+        image = str(target["image_id"])
+        names.update({image: image, stem: image, f"{stem}.png": image})
+        return image
 
     def links() -> dict[str, str]:
         found = piktid("/consistent_identities/notification/read", json={"name_list": "swap, error"}).json()
-        return {event["data"]["id_image"]: event["data"]["links"][0]["l"] for event in found["notifications_list"]}
+        return {
+            names[event["data"]["target_name"]]: event["data"]["links"][0]["l"] for event in found["notifications_list"]
+        }
 
     images = [submitted(), submitted(hair=True), submitted(transfer_hair=True)]
     until(lambda: links().keys() == set(images))
@@ -178,7 +189,7 @@ def test_a_variation_has_the_inputs_size_and_person(client: Client) -> None:
         ]
         return found
 
-    until(lambda: bool(results()) and all(item["task_status"] not in {0, 2} for item in results()))
+    until(lambda: [item["task_status"] for item in results()] == [SUCCESS, SUCCESS])
     images = [item["image"] for item in results()]
     urls = [f"/hidream/image/{image}.jpg" if image.startswith("p_") else image for image in images]
     found = [picture(client.get(url).content) for url in urls]

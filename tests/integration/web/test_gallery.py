@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from html import escape, unescape
 from html.parser import HTMLParser
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 
 from models.states import Reason
 from reports import cards, timeline
@@ -112,6 +115,69 @@ def test_every_answer_tells_the_browser_to_trust_nothing(client: Client, batch: 
         else:
             assert answer.status_code == 404
     assert client.get("/batches").headers["cache-control"] == "no-store"
+
+
+# --- Below a path ---------------------------------------------------------------------------------------------------
+
+
+class ReverseProxy:
+    """Serves `app` below a path, as nginx (with and without a slash behind its proxy_pass) and Traefik do."""
+
+    def __init__(self, app: Starlette, path: str, *, removes: bool, says: bool) -> None:
+        self.router = app.router
+        self._app, self._path, self._removes, self._says = app, path, removes, says
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].startswith(f"{self._path}/"):
+            await PlainTextResponse("another application", HTTPStatus.GONE)(scope, receive, send)
+            return
+        scope = dict(scope)
+        if self._removes:
+            scope["path"] = scope["path"].removeprefix(self._path)
+            scope["raw_path"] = scope["raw_path"].removeprefix(self._path.encode())
+        if self._says:
+            scope["headers"] = [*scope["headers"], (b"x-forwarded-prefix", self._path.encode())]
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "removes", "says"),
+    [
+        ("https://shop.example/tools/recast/", True, False),
+        ("https://shop.example/tools/recast", False, False),
+        ("https://api.example", True, True),
+        (None, True, True),
+    ],
+)
+def test_below_a_path_every_link_of_every_page_leads_somewhere(
+    chosen: Settings, batch: int, public_url: str | None, removes: bool, says: bool
+) -> None:
+    app = build(Settings(_env_file=None, **{**chosen.model_dump(), "public_url": public_url}))
+    path = "/tools/recast"
+    proxied: Any = ReverseProxy(app, path, removes=removes, says=says)
+    with Client(proxied, AUTH) as browser:
+        seen: dict[str, int] = {}
+        left = [f"{path}/", f"{path}/batches/{batch}", f"{path}/batches/99", f"{path}/jobs/nothing"]
+        while left:
+            place = left.pop()
+            page = browser.get(place)
+            seen[place] = page.status_code
+            if page.headers["content-type"].startswith("text/html"):
+                found = [link for link in links(page) if not link.startswith("#")]
+                assert found
+                left += [link for link in found if link not in seen and link not in left]
+    assert all(place.startswith(f"{path}/") for place in seen)
+    assert {f"{path}/static/recast.css", f"{path}/batches", f"{path}/jobs/job-00000"} <= seen.keys()
+    wrong = {place: code for place, code in seen.items() if code != HTTPStatus.OK and "/inputs/" not in place}
+    assert set(wrong) <= {f"{path}/batches/99", f"{path}/jobs/nothing"}, wrong
+
+
+@pytest.mark.parametrize(
+    "said", ["//evil.example", "https://evil.example", '/a"onload="x', "/a/../b c", "\\\\evil", "/"]
+)
+def test_a_path_that_is_none_is_not_put_into_links(client: Client, batch: int, said: str) -> None:
+    page = client.get("/batches", headers={"X-Forwarded-Prefix": said})
+    assert all(link.startswith(("/batches", "/static", "#")) for link in links(page))
 
 
 # --- What is shown -------------------------------------------------------------------------------------------------
@@ -265,6 +331,25 @@ def test_pictures_that_are_none_are_404(
         answer = client.get("/inputs/target/job-00000")
         assert answer.status_code == 404
         assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/batches/99999999999999999999", "/batches/" + "9" * 5_000, "/batches/%D9%A1", "/batches/-1", "/batches/1e3",
+        "/results/99999999999999999999/full", "/results/%D9%A1/small", "/jobs/a%00b", "/inputs/target/a%00b",
+        "/inputs/target%00/job-00000", "/jobs/%ff", "/batches/", "/healthz/", "/static/%00",
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_is_404(client: Client, batch: int, path: str) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.history) == (404, [])
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 5_000, "-1", "\u0661", "x", "\0"])
+def test_a_page_that_cannot_be_is_the_first(client: Client, batch: int, number: str) -> None:
+    assert client.get(f"/batches/{batch}", params={"after": number}).status_code == 200
+    assert client.get("/inputs/target/job-00000", params={"version": number}).status_code in {200, 404}
 
 
 def test_a_database_that_is_away_is_told(client: Client, database: Database, batch: int) -> None:

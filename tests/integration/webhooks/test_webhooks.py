@@ -333,7 +333,9 @@ def test_a_slow_receiver_is_cut_off_and_keeps_no_other_waiting(
 
 def test_a_lost_secret_key_is_named(database: Database, make_runtime: RuntimeFactory, receiver: Receiver) -> None:
     runtime = make_runtime({"webhook_hosts": "127.0.0.1"})
-    other = runtime.settings.model_copy(update={"secret_key": Settings(secret_key="another").secret_key})
+    other = runtime.settings.model_copy(
+        update={"secret_key": Settings(secret_key="another-key-of-the-tests").secret_key}
+    )
     webhook(database, other, receiver.url())
     end(database, *database.jobs(state="saving"))
     slice_of(runtime)

@@ -24,6 +24,8 @@ from providers.spec import Input, OpenAttempt, Order
 from tests.http import Client, MockTransport, Request, Response
 from tests.unit.providers.scripted import ScriptedHttp, always, run
 
+pytestmark = pytest.mark.heavy
+
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")
 #: Bench meets the Protocol, says the type checker.
 ADAPTER: type[Provider] = Bench

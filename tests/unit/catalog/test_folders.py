@@ -8,7 +8,8 @@ import pytest
 from catalog.columns import Row
 from catalog.errors import CatalogError
 from catalog.folders import FoundRows, is_search
-from tests.words import names
+from tests.words import names, unsaid
+from workers.images.roots import Roots
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_the_batch_is_called_like_what_was_searched(shop: Path, place: str, name
         ("photos/*.webp", ["faces/anna.png"], names("photos/*.webp")),
         ("gone/", ["faces/anna.png"], names("gone")),
         ("photos", ["faces/clara.png"], names("faces/clara.png")),
-        ("https://x/*.jpg", ["faces/anna.png"], names("s3://")),
+        ("https://x/a*.jpg", ["faces/anna.png"], names("s3://")),
     ],
 )
 def test_what_cannot_be_found(shop: Path, place: str, sources: list[str], message: str) -> None:
@@ -92,3 +93,43 @@ def test_a_catalog_is_no_search(shop: Path, place: str) -> None:
 @pytest.mark.parametrize("place", ["photos/*.jpg", "s3://b/photos/", "s3://b/**", "s3://b/a.png", "photos"])
 def test_a_search_is_no_catalog(shop: Path, place: str) -> None:
     assert is_search(place)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://h/d/export?format=csv",
+        "https://h/[a]*?x=*",
+        "https://h/d/",
+        "Spring [2027].csv",
+        "in/*.csv",
+        "s3://b/*.csv",
+    ],
+)
+def test_wildcards_mean_nothing_in_addresses_and_in_the_names_of_catalogs(shop: Path, place: str) -> None:
+    assert not is_search(place)
+
+
+def test_a_search_tells_what_it_leaves_out_by_kind(shop: Path) -> None:
+    for name in ("1.HEIC", "a/2.heic", "3.avif", "4.dng", ".5.heic", "notes.txt"):
+        (shop / "photos" / name).touch()
+    (shop / "photos" / "c.jfif").write_bytes((shop / "photos" / "b.JPG").read_bytes())
+    found = FoundRows("photos", ["faces/anna.png"], cross=False)
+    assert "c.jfif" in [row.values["key"] for row in found if isinstance(row, Row)]
+    (note,) = found.notes
+    assert unsaid(note, "photos", "2 .heic", "1 .avif", "1 .dng", "JPEG") == []
+    assert ".txt" not in note
+    with pytest.raises(CatalogError, match=names("1 .heic", ".jpg")):
+        FoundRows("photos/**/*.heic", ["faces/anna.png"], cross=False)
+
+
+def test_a_search_stays_below_the_roots(shop: Path) -> None:
+    roots = Roots.named([str(shop / "photos")])
+    for place, source in (
+        ("photos", "faces/anna.png"),
+        ("faces", "photos/b.JPG"),
+        ("photos/../faces/*", "photos/b.JPG"),
+    ):
+        with pytest.raises(CatalogError, match=names("RECAST_INPUT_ROOTS")):
+            FoundRows(place, [source], cross=False, roots=roots)
+    assert len(list(FoundRows("photos", ["photos/b.JPG"], cross=False, roots=roots))) == 2

@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -149,6 +150,18 @@ def test_tables_that_are_none(table: Any) -> None:
 def test_a_frame_without_our_columns() -> None:
     with pytest.raises(CatalogError, match=names("kind")):
         list(TableRows(pl.DataFrame({"key": ["1"]}), "t"))
+
+
+def test_a_program_s_paths_are_taken_and_its_infinite_numbers_are_refused() -> None:
+    table = [
+        {"key": "1", "kind": "swap", "source": Path("a.png"), "weight": float("nan")},
+        {"key": "2", "kind": "swap", "options": {"weight": float("inf")}},
+        {"key": "3", "kind": "swap", "weight": np.float64("-inf")},
+    ]
+    good, *bad = TableRows(table, "t")
+    assert isinstance(good, Row)
+    assert (good.values["source"], good.values["weight"]) == ("a.png", None)  # noqa: PD011 - a row of ours
+    assert [(each.line, each.column) for each in bad if isinstance(each, Mistake)] == [(2, "options"), (3, "weight")]
 
 
 def test_files_that_are_damaged(tmp_path: Path) -> None:

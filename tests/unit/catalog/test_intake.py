@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from catalog import checks
+from catalog import checks, local_files
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
+from catalog.rows import open_rows
 from models.identity import bulk_job_id
 from tests.unit.catalog.catalogs import accounts, picture, portrait, swap, write_csv
 from tests.words import names, unsaid
@@ -160,7 +161,7 @@ def test_mistakes_beyond_what_anybody_reads_are_counted(folder: Path, monkeypatc
     path = write_csv(folder / "c.csv", [swap(str(number), target="z.png") for number in range(5)])
     with pytest.raises(BadRowsError) as caught:
         take_in(path, BOTH, REACH)
-    rest, total = str(caught.value).splitlines()[2:]
+    rest, total = str(caught.value).splitlines()[1:]
     assert unsaid(rest, "3", "--errors") == []
     assert unsaid(total, path, "5") == []
 
@@ -210,15 +211,15 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
     looked: list[Path] = []
     routed: list[str] = []
 
-    def header(path: Path) -> headers.Picture:
+    def header(path: Path, *more: Any) -> headers.Picture:
         looked.append(path)
-        return headers.header(path)
+        return headers.header(path, *more)
 
     def route(ask: Any, *more: Any) -> str:
         routed.append(ask.kind)
         return routing.route(ask, *more)
 
-    monkeypatch.setattr(checks, "header", header)
+    monkeypatch.setattr(local_files, "header", header)
     monkeypatch.setattr(checks, "route", route)
     rows = [swap(f"s{number}", prompt="") for number in range(50)] + [portrait(f"p{number}") for number in range(50)]
     with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH) as intake:
@@ -234,3 +235,41 @@ def test_json_lines_carry_options_and_metadata_as_they_are(folder: Path) -> None
         (found,) = spooled(intake)
     assert (found["key"], json.loads(found["extra"])) == ("7", {"tags": ["new", {"deep": 1}]})
     assert found["cost"] == "0.09"
+
+
+def test_equal_mistakes_are_one_line_that_names_their_rows(folder: Path) -> None:
+    rows = [*(swap(str(number), provider="qolaba") for number in range(41)), swap("x", source="gone.png")]
+    path = write_csv(folder / "c.csv", rows)
+    with pytest.raises(BadRowsError) as caught:
+        take_in(path, BOTH, REACH)
+    told = str(caught.value).splitlines()
+    assert len(told) == 3, told
+    assert unsaid(told[0], f"{path}:2:", "qolaba", "3", "7", "35 more") == []
+    assert unsaid(told[1], f"{path}:43:", "gone.png") == []
+    assert unsaid(told[2], 42) == []
+
+
+@pytest.mark.parametrize("column", ["key", "source", "target", "kind", "provider", "options"])
+@pytest.mark.parametrize("shown", ["#REF!", "#N/A", "#value!", "#DIV/0!", "#NAME?", " #SPILL! ", "Err:502"])
+def test_a_failed_formula_in_a_column_of_ours_is_refused_by_line(folder: Path, column: str, shown: str) -> None:
+    path = write_csv(folder / "c.csv", [swap("1"), swap("2", **({} if column == "key" else {column: shown}))])
+    if column == "key":
+        path = write_csv(folder / "c.csv", [swap("1"), swap(shown)])
+    with pytest.raises(BadRowsError) as caught:
+        take_in(path, BOTH, REACH)
+    assert {(mistake.line, mistake.column) for mistake in caught.value.mistakes} == {(3, column)}
+    assert unsaid(caught.value.mistakes[0].message, shown.strip()) == []
+
+
+def test_failed_formulas_in_metadata_are_noted_by_column(folder: Path) -> None:
+    rows = open_rows(write_csv(folder / "c.csv", [swap("1", price="#N/A", sku="#1"), swap("2", price="#REF!", sku="")]))
+    with take_in(rows, BOTH, REACH) as intake:
+        assert intake.rows == 2
+    assert unsaid(" ".join(rows.notes), "price", 2) == []
+    assert "sku" not in " ".join(rows.notes)
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\u0007", "\ue000"])
+def test_signs_that_change_what_a_person_reads_are_in_no_key(folder: Path, sign: str) -> None:
+    with pytest.raises(BadRowsError, match="key"):
+        take_in(write_csv(folder / "c.csv", [swap(f"a{sign}b")]), BOTH, REACH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -20,6 +21,7 @@ from workers.accounts.admission import AdmissionState, Count
 from workers.config.accounts import parse
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
+from workers.http.transport import PROXIES
 from workers.observability.metrics import Snapshot
 
 SNAPSHOT = Snapshot(
@@ -59,6 +61,18 @@ def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runt
     assert all(finding.message and finding.advice for finding in bad.values())
     assert {name for name, finding in bad.items() if finding.code is ExitCode.USAGE} == {"secret key", "accounts file"}
     assert found["versions"].state is State.OK
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
+def test_a_proxy_that_is_not_used_is_named_without_its_address(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in [other for other in os.environ if other.lower() in PROXIES]:
+        monkeypatch.delenv(other)
+    assert list(doctor._proxies()) == []
+    monkeypatch.setenv(name, "http://me:password@proxy.example:3128")
+    (found,) = doctor._proxies()
+    assert found.state is State.WARN
+    assert unsaid(found.message, name) == []
+    assert "password" not in found.message + found.advice
 
 
 def test_what_is_late_unannounced_or_held_is_told() -> None:

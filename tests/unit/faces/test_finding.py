@@ -11,6 +11,8 @@ from faces import meshing
 from faces.finding import pick
 from tests.words import names
 
+pytestmark = pytest.mark.heavy
+
 # Where a person sees them, in pixels of the originals.
 COLLINS_EYES = np.array([[204, 100], [248, 102]])
 HOPPER_EYES = np.array([[224, 187], [308, 186]])

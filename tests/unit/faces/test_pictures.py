@@ -15,6 +15,8 @@ from PIL import Image
 import faces
 from tests.words import names, unsaid
 
+pytestmark = pytest.mark.heavy
+
 
 def test_decoding_agrees_with_pillow(hopper: faces.Picture) -> None:
     data = faces.encode(hopper, "png")

@@ -8,6 +8,8 @@ import pytest
 import faces
 from tests.words import names
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.mark.parametrize(
     ("width", "height"), [(512, 512), (256, 1024), (1024, 256), (513, 769), (64, 64), (1, 1), (1536, 1024)]

@@ -15,6 +15,8 @@ from faces.pictures import Points, Weights
 from faces.warping import similarity, triangles
 from tests.words import names
 
+pytestmark = pytest.mark.heavy
+
 CHANGED = 8.0  # grey levels by which a swapped face differs on average; a self-swap stays under 1
 
 

@@ -51,7 +51,7 @@ def test_what_an_address_says_is_kept(url: str, expected: dict[str, str]) -> Non
         ("postgresql://u:hunter2@h/db?schema=x&connection_limit=5", names("schema", "connection_limit")),
         ("postgresql://u:hunter2@h/db?prepare_threshold=5", names("prepare_threshold")),
         ("postgresql://u:hunter2@h/db?replication=database", names("replication")),
-        ("postgresql://u@h/db?hunter2!", names("parameters")),
+        ("postgresql://u@h/db?hunter2!", names("VALUE")),
         ("postgresql://u:hunter2@h/db?host=a:1&host=b:2", names("host", "host1:5432,host2:5432")),
     ],
 )

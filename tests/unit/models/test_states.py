@@ -22,8 +22,8 @@ from models.states import (
     OPEN_ATTEMPT_STATES,
     REJECTING_REASONS,
     AttemptState,
+    Closure,
     JobState,
-    Reason,
 )
 from models.tables import Account, Attempt, Batch, Job
 
@@ -80,10 +80,10 @@ def test_the_database_allows_what_the_enums_name(table: type[Base], column: str,
     assert set(re.findall(r"'(\w+)'", checks[f"ck_{table.__tablename__}_{column}"])) == {str(value) for value in values}
 
 
-def test_the_gates_reasons_are_reasons() -> None:
+def test_the_database_allows_the_closures_and_no_others() -> None:
     check = next(item for item in Account.metadata.tables["accounts"].constraints if isinstance(item, CheckConstraint))
 
-    assert set(re.findall(r"'(\w+)'", str(check.sqltext))) <= set(Reason)
+    assert set(re.findall(r"'(\w+)'", str(check.sqltext))) == set(Closure)
 
 
 def test_a_batch_counts_every_state_of_a_job() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.stack import ROOT
 
+pytestmark = pytest.mark.heavy
+
 #: Each line is right but for those that say what is wrong with them.
 SNIPPET = """
 from collections.abc import Sequence

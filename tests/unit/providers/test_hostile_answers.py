@@ -31,6 +31,8 @@ from providers.protocol import Reply, UnclearError
 from tests.unit.providers.cases import CASES
 from tests.unit.providers.scripted import RECORDINGS, WRITE_BEFORE, Case, ScriptedHttp, always, run
 
+pytestmark = pytest.mark.heavy
+
 ANSWERS = 1_000
 
 #: Every status that has a meaning of its own somewhere, and some that have none.

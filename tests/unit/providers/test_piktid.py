@@ -21,7 +21,8 @@ from tests.http import Request
 from tests.unit.providers.cases import PIKTID_SWAP
 from tests.unit.providers.scripted import WRITE_BEFORE, ScriptedHttp, always, in_turn, reply, run
 from tests.words import names, unsaid
-from workers.config.accounts import AccountsError, parse
+from workers.config.account_values import AccountsError
+from workers.config.accounts import parse
 
 OLD = b'{"access_token": "a1", "refresh_token": "r1"}'
 NEW = {"access_token": "a2", "refresh_token": "r2"}

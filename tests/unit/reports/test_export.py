@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -22,6 +23,7 @@ from reports.export import Exported, write_csv, write_json_lines
 from reports.pictures import names_of, safe_name, write_pictures
 from reports.writing import write_table, writer_for
 from tests.words import names
+from workers import private
 from workers.images.storage import Storage, StorageError
 
 
@@ -79,6 +81,17 @@ def test_the_ending_decides_the_format() -> None:
     assert writer_for("a.CSV") is writer_for("s3://b/a.csv.gz") is not writer_for(Path("a.jsonl"))
     with pytest.raises(CatalogError, match=names(".xlsx", ".csv")):
         writer_for(Path("a.xlsx"))
+    with pytest.raises(CatalogError, match=names("a.jsonl", "--excel", ".csv")):
+        writer_for(Path("a.jsonl"), excel=True)
+
+
+def test_a_mark_for_excel_is_at_the_beginning_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    for excel in (True, False):
+        write_table(tmp_path / "a.csv", [job("Größe", result(0, "a.png"))], {}, excel=excel)
+        data = (tmp_path / "a.csv").read_bytes()
+        assert data.startswith(codecs.BOM_UTF8) == excel
+        assert data.count(codecs.BOM_UTF8) == excel
+        assert data.removeprefix(codecs.BOM_UTF8).startswith(b"key,")
 
 
 @given(st.text(min_size=1, max_size=300).filter(str.isprintable))
@@ -121,13 +134,14 @@ def test_pictures_bear_their_rows_key(storage: Storage, tmp_path: Path) -> None:
     assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"one", b"two"]
 
 
-def test_pictures_of_local_storage_take_no_room_and_cannot_be_edited_by_mistake(
-    storage: Storage, tmp_path: Path
+def test_private_pictures_of_local_storage_take_no_room_and_cannot_be_edited_by_mistake(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(private, "persons_umask", lambda: 0o077)
     picture_of(storage, tmp_path / "out", "k", b"one")
     link, original = tmp_path / "out" / "k_0.png", Path(storage.url(stored(storage, b"one")).removeprefix("file://"))
     assert link.samefile(original)
-    assert link.stat().st_mode & 0o222 == 0
+    assert link.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_picture_that_came_anew_replaces_the_old_one(storage: Storage, tmp_path: Path) -> None:

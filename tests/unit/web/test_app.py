@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
         database_url="postgresql://127.0.0.1:1/none",
         broker_url="redis://127.0.0.1:1/0",
         storage_url=str(tmp_path),
-        secret_key="key",
+        secret_key="a-key-of-the-tests",
     )
 
 
@@ -96,7 +96,7 @@ def test_an_old_link_is_refused(client: Client, settings: Settings, key: str) ->
 
 
 def test_another_deployments_link_is_refused(client: Client, settings: Settings, key: str) -> None:
-    other = settings.model_copy(update={"secret_key": Settings(secret_key="other").secret_key})
+    other = settings.model_copy(update={"secret_key": Settings(secret_key="another-key-of-the-tests").secret_key})
     assert client.get(link(other, key)).status_code == 403
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.words import names
-from workers.config.accounts import AccountsError, load, parse
+from workers.config.account_values import AccountsError
+from workers.config.accounts import load, parse
 from workers.config.units import duration, price, rate
 
 ZHIQITE: dict[str, Any] = {
@@ -34,6 +35,9 @@ def written(tmp_path: Path, text: str) -> Path:
         ({"provider": "nobody"}, names("accounts.main.provider", "nobody", "hidream", "piktid", "zhiqite")),
         ({"provider": None}, names("accounts.main.provider", "None")),
         ({"base_url": "ftp://x"}, names("accounts.main.base_url", "ftp://x", "http://", "https://")),
+        ({"base_url": "http://x.example"}, names("accounts.main.base_url", "http://x.example", "https://")),
+        ({"base_url": "http://10.0.0.1/x"}, names("accounts.main.base_url", "http://10.0.0.1/x", "https://")),
+        ({"base_url": "HTTP://127.0.0.1.evil.example"}, names("accounts.main.base_url", "evil.example", "https://")),
         ({"provider": "qolaba", "base_url": ""}, names("accounts.main.base_url", "qolaba")),
         ({"colour": "red"}, names("accounts.main.colour", "access_key_id", "base_url", "rate")),
         ({"max_in_flight": 0}, names("accounts.main.max_in_flight", "1")),
@@ -218,6 +222,29 @@ def test_durations_and_rates_are_read_in_seconds(number: int, unit: tuple[str, i
     assert rate(f"{number}/{name}") == number / seconds
 
 
+@pytest.mark.parametrize(
+    ("given", "pictures"),
+    [
+        ({}, 1), ({"num_outputs": 4}, 4), ({"num_outputs": "3"}, 3), ({"num_images": 2, "num_outputs": 1}, 2),
+        ({"batch_size": 0}, 1), ({"n": -2}, 1), ({"num_outputs": True}, 1), ({"num_outputs": 2.5}, 1),
+        ({"num_outputs": None}, 1), ({"num_outputs": "many"}, 1), ({"num_inference_steps": 50}, 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("operation", ["swap", "generate"])
+def test_the_number_of_pictures_that_a_model_is_told_is_priced(
+    operation: str, given: dict[str, Any], pictures: int
+) -> None:
+    table = {
+        "provider": "replicate",
+        "base_url": "http://127.0.0.1:9",
+        "token": "t",
+        "prices": {operation: "0.05 USD/picture"},
+    }
+    account = parse("main", table)
+    priced = account.operations[f"replicate.{operation}"]
+    assert account.cost(priced, {"input": given}) == Decimal("0.05") * pictures
+
+
 @given(st.decimals(0, 10_000, places=4), st.booleans())
 def test_prices_are_exact(amount: Decimal, per_picture: bool) -> None:
     read = price(f"{amount} USD{'/picture' * per_picture}")
@@ -249,3 +276,16 @@ def test_a_wrong_account_is_told_without_its_secret(wrong: dict[str, object]) ->
     with pytest.raises(AccountsError, match=r"accounts\.main\.") as caught:
         parse("main", {"provider": "qolaba", "base_url": "https://api.example", "token": "env:HOME", **wrong})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_process_may_lack_the_secrets_that_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    monkeypatch.setenv("SIGNING", "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0")
+    table = {"provider": "replicate", "token": "env:NOT_SET", "webhook_secret": "env:SIGNING"}
+    account = parse("main", table, needed={"webhook_secret"})
+    assert account.own.webhook_secret.get_secret_value().startswith("whsec_")  # type: ignore[attr-defined]
+    # One that is needed and missing is still an error: unsigned callbacks would be believed.
+    with pytest.raises(AccountsError, match=names("webhook_secret", "NOT_SET")):
+        parse("main", table | {"webhook_secret": "env:NOT_SET"}, needed={"webhook_secret"})
+    with pytest.raises(AccountsError, match=names("token", "NOT_SET")):
+        parse("main", table)

@@ -63,20 +63,22 @@ def test_what_is_unseen_around_a_value_is_cut(sign: str, tmp_path: Path, monkeyp
     }.items():
         monkeypatch.setenv(f"RECAST_{name}", f"{sign}{value}{sign}")
     monkeypatch.setenv("RECAST_WEB_AUTH", sign)
-    (tmp_path / ".env").write_text("RECAST_SECRET_KEY='  a key '\nRECAST_CURRENCY=EUR\r\n", encoding="utf-8-sig")
+    (tmp_path / ".env").write_text(
+        "RECAST_SECRET_KEY='  a key of the tests '\nRECAST_CURRENCY=EUR\r\n", encoding="utf-8-sig"
+    )
     chosen = read()
 
     assert (chosen.public_url, chosen.slots, chosen.currency) == ("https://shop.example", 8, "EUR")
     secrets = [chosen.metrics_token, chosen.secret_key]
-    assert [secret and secret.get_secret_value() for secret in secrets] == ["0123456789abcdef", "a key"]
+    assert [secret and secret.get_secret_value() for secret in secrets] == ["0123456789abcdef", "a key of the tests"]
     assert chosen.web_auth is None, "what is blank is not set"
 
 
 def test_secrets_are_masked() -> None:
-    settings = read(secret_key="a-secret", flower_auth="me:pass")
+    settings = read(secret_key="a-secret-of-the-tests", flower_auth="me:password-of-mine")
 
     assert "a-secret" not in repr(settings)
-    assert "me:pass" not in repr(settings)
+    assert "correct horse" not in repr(settings)
 
 
 def test_unset_servers_mean_the_embedded_stack(tmp_path: Path) -> None:
@@ -97,9 +99,9 @@ def test_a_running_embedded_stack_is_joined(tmp_path: Path) -> None:
     assert joined.secret_key is not None
     assert joined.secret_key.get_secret_value() == "key"
     # What was said to this process comes first, and whoever has servers of his own joins nothing.
-    own = read(home=tmp_path, secret_key="mine").secret_key
+    own = read(home=tmp_path, secret_key="mine-and-nobody-else-s").secret_key
     assert own is not None
-    assert own.get_secret_value() == "mine"
+    assert own.get_secret_value() == "mine-and-nobody-else-s"
     assert read(home=tmp_path, database_url="postgresql://x", broker_url="redis://x").database_url == "postgresql://x"
 
 

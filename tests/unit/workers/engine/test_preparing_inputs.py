@@ -23,7 +23,7 @@ FACE, NO_FACE = PORTRAITS / "grace_hopper.jpg", PORTRAITS.parent / "landscape.pn
 
 @pytest.fixture
 def made(tmp_path: Path) -> Inputs:
-    settings = Settings(secret_key="key", public_url="https://shop.example")
+    settings = Settings(secret_key="a-key-of-the-tests", public_url="https://shop.example")
     return Inputs(settings, Storage(str(tmp_path / "pictures")))
 
 

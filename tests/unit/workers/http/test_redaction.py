@@ -69,7 +69,9 @@ def test_our_links_lose_what_cannot_be_guessed(escaped: bool) -> None:
     address, token_digest = new_address(PUBLIC)
     token = address.rpartition("/")[2]
     assert token_digest == digest(token)
-    signed = MediaSigner(Settings(_env_file=None, secret_key="k", public_url=PUBLIC)).link("ab/cd/x.jpg", 60)
+    signed = MediaSigner(Settings(_env_file=None, secret_key="a-key-of-the-tests", public_url=PUBLIC)).link(
+        "ab/cd/x.jpg", 60
+    )
     told = json.dumps({"webhook": address, "source": signed, "output": "https://cdn.example/media/12/abc/x.jpg"})
     body = sent(reply(200, (told.replace("/", "\\/") if escaped else told).encode()))
 
@@ -181,6 +183,47 @@ def test_an_exchange_is_recorded_without_secrets_however_short() -> None:
     assert kept["request"]["json"] == {"user": "[redacted]", "n": 1}
     assert kept["reply"]["json"] == {"access_token": "[redacted]", "echo": "[redacted]"}
     assert kept["reply"]["headers"] == {"content-type": "application/json"}
+
+
+LIVE = "Zb9x7Yq2Lw8Kc4Nn"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"url": f"https://cdn.example/a/b.png?X-Amz-Signature={LIVE}&Expires=1"}).encode(),
+        json.dumps({"urls": [f"see https://u:{LIVE}@cdn.example/a.png, soon"]}).encode(),
+        json.dumps({"output": [f"https://replicate.example/pbxt/{LIVE}/out.png"]}).encode(),
+        json.dumps({"deep": [{"session_id": LIVE}]}).encode(),
+        json.dumps({"Signature": [LIVE]}).encode(),
+        json.dumps({"apiKey": LIVE, "sign": LIVE}).encode(),
+        json.dumps({"echo": json.dumps({"token": LIVE})}).encode(),
+        json.dumps({"echo": f"Authorization: Bearer {LIVE}"}).encode(),
+        json.dumps({f"https://cdn.example/{LIVE}": 1}).encode(),
+        f"user=me&password={LIVE}&n=1".encode(),
+        f"<html>token = '{LIVE}'</html>".encode(),
+        f"Set-Cookie: session={LIVE}; path=/".encode(),
+        f"eyJhbGciOiJIUzI1NiJ9.{LIVE}.{LIVE}".encode(),
+    ],
+)
+def test_a_recording_has_no_link_and_no_token_that_works(body: bytes) -> None:
+    answer = reply(200, body)
+    assert LIVE not in json.dumps(recorded(answer, Request("GET", "https://api.example/v1/x")))
+    assert LIVE not in json.dumps(recorded(reply(200), Request("POST", "https://api.example/v1/x", content=body)))
+    if body.startswith(b"{"):
+        return
+    recorder = Recorder(ScriptedHttp(raises(UnclearError(body.decode()))))
+    with pytest.raises(UnclearError):
+        asyncio.run(recorder.send(Request("GET", "https://api.example/"), timeout=1))
+    assert LIVE not in json.dumps(recorder.exchanges)
+
+
+def test_a_recording_says_what_it_is_for() -> None:
+    said = {"id": "job-12", "status": "failed", "message": "no face in picture 2", "max_tokens": 7,
+            "url": "https://cdn.example/out/1.png"}  # fmt: skip
+    kept = recorded(reply(200, json.dumps(said).encode()), Request("GET", "https://api.example/v1/jobs/12"))
+    assert kept["reply"]["json"] == said
+    assert kept["request"]["url"] == "https://api.example/v1/jobs/12"
 
 
 def test_a_long_text_is_cut_and_other_bodies_are_named() -> None:

@@ -18,6 +18,8 @@ from workers.images.headers import inspect
 from workers.images.segments import BadPictureError
 from workers.images.verify import verify
 
+pytestmark = pytest.mark.heavy
+
 PORTRAIT = operation("hidream.variation").needs["image"]
 ANY = Need(Via.URL)
 RED, BLUE = (200, 30, 30), (30, 30, 200)

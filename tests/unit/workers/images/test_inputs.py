@@ -26,7 +26,7 @@ def png(color: str = "red", size: tuple[int, int] = (40, 30)) -> bytes:
 
 
 def inputs_in(folder: Path) -> Inputs:
-    settings = Settings(secret_key="key", public_url="https://shop.example", media_seconds=600)
+    settings = Settings(secret_key="a-key-of-the-tests", public_url="https://shop.example", media_seconds=600)
     return Inputs(settings, Storage(str(folder / "pictures")))
 
 

@@ -14,7 +14,8 @@ from catalog.columns import Row
 from recast.errors import InvalidJobError
 from tests.words import names, unsaid
 from workers.config import accounts as accounts_module
-from workers.config.accounts import Account, AccountsError, parse
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, parse
 from workers.jobs.lanes import lane_operation
 from workers.jobs.request import JobRequest
 from workers.jobs.routing import Reach, route

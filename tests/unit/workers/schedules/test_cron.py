@@ -16,6 +16,9 @@ from tests.words import names
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 from workers.schedules.cron import ON_TIME, CronSchedule, ScheduleError, due
+from workers.schedules.service import Agreement
+
+pytestmark = pytest.mark.heavy
 
 HOUR = timedelta(hours=1)
 WINDOW = timedelta(hours=30)
@@ -111,12 +114,46 @@ def test_leap_days() -> None:
         ("* * * *", names("cron", "4")),
         ("0 * * * * *", names("cron", "6")),
         ("@daily", names("cron", "1")),
+        ("*/90 * * * *", names("cron", "*/90 * * * *", "minute", 60)),
+        ("*/120 * * * *", names("minute", "0 */2 * * *")),
+        ("0-30/60 * * * *", names("cron", "minute", 60)),
+        ("5,*/61 * * * *", names("cron", "minute")),
+        ("0 */24 * * *", names("cron", "hour", 24)),
+        ("0 0 */31 * *", names("cron", "day of month", 31)),
+        ("0 0 1 */12 *", names("cron", "month", 12)),
+        ("0 0 * * */7", names("cron", "day of week", 7)),
         ("", names("cron", "0")),
     ],
 )
 def test_a_wrong_expression_is_told(cron: str, message: str) -> None:
     with pytest.raises(ScheduleError, match=message):
         CronSchedule(cron)
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        ("*/45 * * * *", names("*/45", "0,45", 30)),
+        ("*/40 2 * * *", names("*/40", "0,40")),
+        ("*/7 * * * *", names("*/7", "0,7,14,21,28,35,42,49,56")),
+        ("0 */5 * * *", names("hour", "*/5", "0,5,10,15,20", 12)),
+    ],
+)
+def test_a_step_that_is_no_interval_is_refused_when_it_is_typed_and_kept_when_it_runs(cron: str, message: str) -> None:
+    with pytest.raises(ScheduleError, match=message):
+        Agreement("nightly", "shoes.csv", CronSchedule(cron))
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    assert CronSchedule(cron, kept=True).next_after(begin) > begin
+
+
+@pytest.mark.parametrize("cron", ["*/30 * * * *", "*/20 */12 * * *", "0,45 * * * *", "0 0 */2 * *", "1-59/7 * * * *"])
+def test_steps_that_mean_what_they_say_are_kept(cron: str) -> None:
+    Agreement("nightly", "shoes.csv", CronSchedule(cron))
+
+
+def test_a_schedule_of_an_earlier_version_goes_on() -> None:
+    found = CronSchedule("*/90 * * * *", kept=True).after(datetime(2026, 1, 1, tzinfo=UTC))
+    assert [moment.hour for moment in islice(found, 3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("zone", ["Mars/Base", "Europe", "", "../etc", "CET+1", "\0"])

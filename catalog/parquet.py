@@ -1,0 +1,107 @@
+"""Rows of Parquet files, read in portions; what a file would unpack to is known before it is unpacked.
+
+A small file can name gigabytes: texts that are stored once and repeated, pages of zeros, lists of nothing. So its
+metadata is checked first, texts stay as they are stored until their length in rows is known, and a portion is made
+smaller where its rows are large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from catalog.columns import Row, check_columns
+from catalog.errors import CatalogError, Mistake
+from catalog.lines import MAX_LINE_BYTES
+from catalog.tables import plain_row
+
+PORTION = 2_000  # rows in memory at once: some MB, whatever the size of the file's row groups
+MAX_ROWS = 20_000_000  # of a file; more are a mistake, or meant to keep us busy
+MAX_VALUES = 10_000_000  # in the lists of one row group: as pointers alone they take 80 MB
+MAX_UNPACKED_BYTES = 1 << 28  # bytes of a column in a row group; a million texts of 250 characters
+MAX_EXPANSION = 200  # times the file's size that it may unpack to, once that is more than `MAX_UNPACKED_BYTES`
+
+
+def read_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
+    """The rows of a Parquet file, counted from 1.
+
+    Raises:
+        CatalogError: the file is not Parquet, is damaged, is too large, or lacks required columns.
+    """
+    number = 0
+    try:
+        size = file.seek(0, 2)
+        table = parquet.ParquetFile(file)
+        names = table.schema_arrow.names
+        check_columns(where, names)
+        _check_size(where, table.metadata, size)
+        table = parquet.ParquetFile(file, read_dictionary=_texts(table.metadata))
+        for batch in table.iter_batches(PORTION):
+            for part in _portions(where, batch, number):
+                columns = [column.to_pylist() for column in part.columns]
+                for values in zip(*columns, strict=True):
+                    number += 1
+                    yield plain_row(number, dict(zip(names, values, strict=True)))
+    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
+        message = str(error).partition("\n")[0]
+        raise CatalogError(f"{where}: cannot be read as Parquet after row {number}: {message}") from None
+
+
+def _check_size(where: str, metadata: Any, size: int) -> None:
+    if metadata.num_rows > MAX_ROWS:
+        raise CatalogError(f"{where}: has {metadata.num_rows:,} rows; allowed: {MAX_ROWS:,}")
+    unpacked = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        chunks = [group.column(column) for column in range(group.num_columns)]
+        unpacked += sum(chunk.total_uncompressed_size for chunk in chunks)
+        listed = sum(chunk.num_values for chunk in chunks if chunk.num_values > group.num_rows)
+        if listed > MAX_VALUES:
+            raise CatalogError(f"{where}: has {listed:,} values in lists; allowed in a row group: {MAX_VALUES:,}")
+        largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+        if largest > max(MAX_UNPACKED_BYTES, group.num_rows * 1024) or largest > MAX_UNPACKED_BYTES * 8:
+            raise CatalogError(f"{where}: a column would unpack to {largest:,} bytes; allowed: {MAX_UNPACKED_BYTES:,}")
+    if unpacked > max(MAX_UNPACKED_BYTES, MAX_EXPANSION * size):
+        raise CatalogError(
+            f"{where}: would unpack to {unpacked:,} bytes; allowed: {MAX_UNPACKED_BYTES:,}, or "
+            f"{MAX_EXPANSION} times its size"
+        )
+
+
+def _texts(metadata: Any) -> list[str]:
+    """The columns whose values can be long, which stay as they are stored: each value once."""
+    columns = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    return [each.path for each in columns if each.physical_type == "BYTE_ARRAY" and each.logical_type.type != "DECIMAL"]
+
+
+def _portions(where: str, batch: Any, before: int) -> Iterator[Any]:
+    """Parts of a batch that take some MB each as values.
+
+    Raises:
+        CatalogError: one row alone takes more than a row may.
+    """
+    if sum(map(_size, batch.columns)) <= MAX_LINE_BYTES:
+        yield batch
+    elif batch.num_rows == 1:
+        raise CatalogError(f"{where}:{before + 1}: is longer than {MAX_LINE_BYTES >> 20} MiB, the limit for a row")
+    else:
+        half = batch.num_rows // 2
+        yield from _portions(where, batch.slice(0, half), before)
+        yield from _portions(where, batch.slice(half), before + half)
+
+
+def _size(column: Any) -> int:
+    """About the bytes that a column's values take once each stands for itself."""
+    if pa.types.is_dictionary(column.type):
+        lengths = pc.binary_length(column.dictionary)
+        return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_map(column.type):
+        inner = [column.flatten()] if not pa.types.is_map(column.type) else [column.keys, column.items]
+        return sum(map(_size, inner)) + int(column.nbytes)
+    if pa.types.is_struct(column.type):
+        return sum(map(_size, column.flatten()))
+    return int(column.nbytes)

@@ -1,0 +1,152 @@
+"""Passwords, guessed by many at the same time: slow for all of them, and never too long for who knows the password."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from web import access, guesses
+from web.access import COOKIE, HEADERS, Access
+from web.guesses import FREE, Lane
+
+RIGHT = "recast:correct horse battery"
+TURN = 0.01
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guesses, "TURN_SECONDS", TURN)
+    monkeypatch.setattr(access, "WRONG_SECONDS", 0.0)
+
+
+class House:
+    """A page behind a password, and who was told what."""
+
+    def __init__(self) -> None:
+        async def page(_: Any) -> PlainTextResponse:
+            return PlainTextResponse("pictures")
+
+        self.app = Starlette(routes=[Route("/", Access(SecretStr(RIGHT), Lane()).guarded(page))])
+        self.told: Counter[int] = Counter()
+        self.wrong = asyncio.Semaphore(0)
+
+    async def ask(self, auth: str, host: str = "192.0.2.1", cookie: str = "", *, gone: bool = False) -> tuple[int, str]:
+        """The status, and the cookie that was set."""
+        status = 0
+        cookies: list[str] = []
+        headers = [(b"authorization", b"Basic " + base64.b64encode(auth.encode())), (b"cookie", cookie.encode())]
+        scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
+                 "headers": headers, "client": (host, 1), "server": ("recast", 80), "scheme": "http",
+                 "http_version": "1.1"}  # fmt: skip
+
+        async def receive() -> Any:
+            if not gone:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                cookies.extend(value.decode() for name, value in message["headers"] if name == b"set-cookie")
+                assert {name.lower().encode() for name in HEADERS} <= dict(message["headers"]).keys()
+
+        await self.app(scope, receive, send)
+        self.told[status] += 1
+        if status == 401:
+            self.wrong.release()
+        return status, cookies[0].partition(";")[0] if cookies else ""
+
+    async def guess_on(self, host: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            await self.ask(f"recast:a guess {number}", host)
+
+
+async def besieged(house: House, hosts: list[str]) -> list[asyncio.Task[None]]:
+    """Guessers who never pause."""
+    tasks = [asyncio.create_task(house.guess_on(host)) for host in hosts]
+    for _ in range(FREE + len(hosts)):
+        await house.wrong.acquire()
+    return tasks
+
+
+def test_a_few_wrong_passwords_make_nobody_wait() -> None:
+    async def story() -> None:
+        house, clock = House(), asyncio.get_running_loop().time
+        for number in range(FREE - 1):
+            assert (await house.ask(f"recast:{number}"))[0] == 401
+        began = clock()
+        assert {(await house.ask(RIGHT))[0] for _ in range(50)} == {200}
+        assert clock() - began < 50 * TURN * 10
+
+    asyncio.run(story())
+
+
+def test_guesses_are_one_at_a_time_however_many_guess() -> None:
+    async def story() -> None:
+        house, clock = House(), asyncio.get_running_loop().time
+        tasks = await besieged(house, [f"192.0.2.{n}" for n in range(50)])
+        began, before = clock(), house.told[401]
+        await asyncio.sleep(40 * TURN)
+        assert house.told[401] - before <= (clock() - began) / TURN + 2
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "198.51.100.1"], ids=["of the guessers' address", "of another"])
+def test_whoever_knows_the_password_comes_in(host: str) -> None:
+    async def story() -> None:
+        house = House()
+        tasks = await besieged(house, ["192.0.2.1"] * 30)
+        before = house.told[401]
+        status, cookie = await house.ask(RIGHT, host)
+        assert status == 200
+        # No later than everybody who waited at the same address; at another one, after the one whose turn it was.
+        assert house.told[401] - before <= (35 if host == "192.0.2.1" else 4)
+        before = house.told[401]
+        assert {(await house.ask(RIGHT, host, cookie))[0] for _ in range(50)} == {200}
+        assert house.told[401] - before <= 3
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_pass_opens_nothing_and_a_forged_one_passes_nobody() -> None:
+    async def story() -> None:
+        house = House()
+        _, cookie = await house.ask(RIGHT)
+        assert cookie.startswith(f"{COOKIE}=")
+        assert (await house.ask("recast:wrong", cookie=cookie))[0] == 401
+        assert (await house.ask(RIGHT, cookie=f"{COOKIE}=é"))[0] == 200
+        assert (await house.ask(RIGHT, cookie=cookie)) == (200, "")
+
+    asyncio.run(story())
+
+
+def test_guesses_that_are_given_up_hold_up_nobody() -> None:
+    async def story() -> None:
+        house = House()
+        for number in range(FREE + 1):
+            await house.ask(f"recast:{number}")
+        clock = asyncio.get_running_loop().time
+        given_up = [asyncio.create_task(house.ask(f"recast:{n}", gone=True)) for n in range(200)]
+        await asyncio.sleep(0)
+        began = clock()
+        assert (await house.ask(RIGHT))[0] == 200
+        assert clock() - began < 200 * TURN
+        await asyncio.gather(*given_up)
+
+    asyncio.run(story())

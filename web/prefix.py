@@ -1,0 +1,46 @@
+"""The path below which a reverse proxy serves this application, such as ``/recast`` of ``https://shop.example/recast``.
+
+It is the path of RECAST_PUBLIC_URL, or what the proxy says in ``X-Forwarded-Prefix``. Requests may come with it or
+without, because some proxies remove it and others do not; links always have it.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+HEADER = "x-forwarded-prefix"
+# Plain segments: `//host` would be another site, and a quote would end an attribute.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+
+
+def prefix_of(public_url: str | None) -> str:
+    """The path of `public_url`, without a slash at its end; empty if it has none."""
+    return urlsplit(public_url or "").path.rstrip("/")
+
+
+def prefix(request: Request) -> str:
+    """What links of the page for `request` begin with."""
+    said = request.headers.get(HEADER, "").strip().rstrip("/")
+    found: str = said if _PREFIX.fullmatch(said) else request.scope.get("recast.prefix", "")
+    return found
+
+
+class Prefixed:
+    """`app`, also below `prefix`."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, whether its path has the prefix or not."""
+        if scope["type"] == "http" and self._prefix:
+            path: str = scope["path"]
+            scope = {**scope, "recast.prefix": self._prefix}
+            if path == self._prefix or path.startswith(f"{self._prefix}/"):
+                scope["path"] = path.removeprefix(self._prefix) or "/"
+                scope["raw_path"] = scope.get("raw_path", b"").removeprefix(self._prefix.encode())
+        await self._app(scope, receive, send)

@@ -1,0 +1,149 @@
+"""The wire: uvicorn's HTTP/1.1 with limits for connections, and an end that the other side can understand.
+
+uvicorn has a time-out between two requests only. It has none for a request that never ends or for an answer that nobody
+reads, limits tasks but not connections, and reads the body of a request that is answered already to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from web.connections import Connections, Phase, place_of
+
+LINGER_BYTES = 256 * 1024  # read and thrown away after the answer, so that it is not lost in a reset of the connection
+STEP_BYTES = 64 * 1024  # of an answer, as much as must be read in the time for which nobody may read at all
+LOOK_SECONDS = 1.0  # between two looks for connections that have waited too long
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Wire(H11Protocol):
+    """One connection."""
+
+    def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.place = ""
+        self._connections = connections
+        self._since = self.loop.time()  # for which it waits as it does
+        self._paused_at: float | None = None
+        self._unsent = 0  # bytes then
+        self._dropped = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection, or refuse it."""
+        super().connection_made(_Gentle(transport, self))  # type: ignore[arg-type]
+        self.place = place_of(self.client[0]) if self.client else ""
+        if not self._connections:
+            self.loop.call_later(LOOK_SECONDS, _look_after, self._connections, self.loop)
+        if not self._connections.admit(self, self.loop.time()):
+            self.transport.write(FULL)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._connections.leave(self)
+        super().connection_lost(exc)
+
+    def waiting(self, now: float) -> tuple[Phase, float]:
+        """What the connection waits for, and for how many seconds."""
+        if self._paused_at is None:
+            return self._phase(), now - self._since
+        unsent = self.transport.get_write_buffer_size()
+        if self._unsent - unsent >= STEP_BYTES:
+            self._paused_at, self._unsent = now, unsent
+        return Phase.READING, now - self._paused_at
+
+    def drop(self) -> None:
+        """End it at once, with whatever is unsent."""
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request; what comes after the last answer is thrown away."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+            return
+        self._dropped += len(data)
+        if self._dropped > LINGER_BYTES:
+            self.drop()
+
+    def handle_events(self) -> None:
+        """Note when a request begins."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._since = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        """Note when an answer is complete; one that came before the end of its request is the last."""
+        self._since = self.loop.time()
+        if self.is_unread:
+            self.transport.close()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Note since when the other side does not read."""
+        self._paused_at, self._unsent = self.loop.time(), self.transport.get_write_buffer_size()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the other side reads again."""
+        self._paused_at = None
+        super().resume_writing()
+
+    def closing(self) -> None:
+        """Note since when the other side may read the last answer."""
+        self._since = self.loop.time()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the other side may still send a request that is not wanted."""
+        return self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+
+    def _phase(self) -> Phase:
+        if self.transport.is_closing():
+            return Phase.READING if self.transport.get_write_buffer_size() else Phase.CLOSING
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None:
+            return Phase.SILENT
+        if cycle.response_complete:
+            return Phase.IDLE
+        return Phase.BODY if cycle.more_body else Phase.BUSY
+
+
+class _Gentle:
+    """A transport that, when it is closed, first lets the other side read: its unread request would reset it."""
+
+    def __init__(self, transport: asyncio.Transport, wire: Wire) -> None:
+        self._transport = transport
+        self._wire = wire
+        self._closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self.is_closing():
+            return
+        self._closing = True
+        self._wire.closing()
+        if not self._wire.is_unread:
+            self._transport.close()
+            return
+        try:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        except OSError:  # the other side has reset it
+            self._transport.abort()
+
+
+def _look_after(connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+    """Drop connections that have waited too long, and look again for as long as there are any."""
+    connections.end_overdue(loop.time())
+    if connections:
+        loop.call_later(LOOK_SECONDS, _look_after, connections, loop)
