@@ -20,10 +20,12 @@ from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
 from web.prefix import Prefixed, prefix_of
+from web.result_thumbnails import ResultThumbnails
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
+from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
@@ -84,6 +86,8 @@ def _gallery_routes(
     """The gallery's pages; none without a password to protect them."""
     if configured.web_auth is None:
         return []
-    thumbnails = InputThumbnails(Inputs(configured, media.storage), client)
-    gallery = Gallery(database.sessions, media, thumbnails, configured.currency)
+    decoders = Decoders()
+    inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
+    results = ResultThumbnails(database.sessions, media.storage, decoders)
+    gallery = Gallery(database.sessions, media, inputs, results, configured.currency)
     return gallery.routes(Access(configured.web_auth, lane))
