@@ -31,8 +31,10 @@ STATEMENT_SECONDS = 30  # the longest statement (a bulk verb's chunk of 1,000) t
 # that answers for a dead peer) keeps a statement waiting for ever, so there is one of our own, after the server's.
 ANSWER_SECONDS = STATEMENT_SECONDS + 5.0
 
-#: For the server: a client that is gone, or frozen within a transaction, must not keep its locks. Set by each
-#: transaction for itself: a pooler refuses them at the start of a session, or gives the session to others afterwards.
+PREPARE_AFTER = 5  # runs of a statement; planning one of the pumps' takes as long as running it
+
+#: For the server: a client that is gone, or frozen within a transaction, must not keep its locks. Behind a pooler, each
+#: transaction sets them for itself: a session is given to others afterwards.
 LIMITS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{STATEMENT_SECONDS // 2}s",
@@ -53,6 +55,7 @@ DEFAULTS = {
 }
 
 _PING = text("SELECT 1")
+_OWN_NUMBER = "SELECT pg_backend_pid()"
 _SERVER = text("""
     SELECT current_setting('server_version') AS version, clock_timestamp() AS now,
            cast(current_setting('max_connections') AS int) AS most,
@@ -65,6 +68,8 @@ class _Connection(psycopg.Connection[Any]):
     """psycopg's connection, which waits for an answer of the server's only so long."""
 
     patience = ANSWER_SECONDS
+    #: Whether nothing stands between, so that settings and prepared statements stay with this connection.
+    direct = False
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does; a connection whose answer is overdue is closed.
@@ -100,9 +105,8 @@ def make_engine(url: str, *, connections: int = CONNECTIONS) -> Engine:
     engine = create_engine(
         _url(parameters), pool_size=kept, max_overflow=connections - kept, pool_timeout=CONNECT_SECONDS * 2
     )
-    # Prepared statements belong to a session, and a pooler gives each transaction another one.
-    options: dict[str, Any] = {**DEFAULTS, **parameters, "prepare_threshold": None}
-    event.listen(engine, "do_connect", lambda *_: _Connection.connect(**options))
+    options: dict[str, Any] = {**DEFAULTS, **parameters}
+    event.listen(engine, "do_connect", lambda *_: _connected(options))
     event.listen(engine, "begin", _set_limits)
     event.listen(engine, "checkin", _note_idle)
     event.listen(engine, "checkout", _ping_after_idling)
@@ -120,17 +124,38 @@ def _url(parameters: Mapping[str, str]) -> URL:
     )  # fmt: skip
 
 
-def setting(limits: Mapping[str, str]) -> str:
-    """The statement that sets `limits` until the transaction ends."""
-    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+def setting(limits: Mapping[str, str], *, whole_session: bool = False) -> str:
+    """The statement that sets `limits` until the transaction, or the session, ends."""
+    local = "false" if whole_session else "true"
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {local})" for name, value in limits.items())
 
 
 _SET_LIMITS = setting(LIMITS)
 
 
+def _connected(options: Mapping[str, Any]) -> _Connection:
+    """A new connection, which finds out whether a pooler stands between: that says another process's number."""
+    # Prepared statements belong to a session, and a pooler gives each transaction another one.
+    made = _Connection.connect(**{**options, "prepare_threshold": None, "autocommit": True})
+    try:
+        (number,) = made.execute(_OWN_NUMBER).fetchone() or (None,)
+        if number == made.pgconn.backend_pid:
+            made.direct, made.prepare_threshold = True, PREPARE_AFTER
+            made.execute(setting(LIMITS, whole_session=True))
+        made.autocommit = False
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 def _set_limits(connection: Connection) -> None:
     own: Mapping[str, str] | None = connection.get_execution_options().get(OWN_LIMITS)
-    connection.exec_driver_sql(setting({**LIMITS, **own}) if own else _SET_LIMITS)
+    driver: Any = connection.connection.driver_connection
+    if own:
+        connection.exec_driver_sql(setting({**LIMITS, **own}))
+    elif not driver.direct:
+        connection.exec_driver_sql(_SET_LIMITS)
 
 
 def ping(connection: Connection) -> None:
