@@ -11,10 +11,12 @@ from models.deployment import Deployment
 from models.inputs import InputPicture
 from models.jobs import Job, Version
 from models.leases import Lease
+from models.people import AuditEntry, Person, SignIn
 from models.restores import Restore, Search
 from models.results import Result
 from models.schedules import Schedule, ScheduleRun
 from models.spend import Spend
+from models.verdicts import PictureClaim, Review, VerdictChange
 from models.webhooks import Delivery, Webhook
 
 metadata = Base.metadata
@@ -22,6 +24,7 @@ metadata = Base.metadata
 __all__ = [
     "Account",
     "Attempt",
+    "AuditEntry",
     "Batch",
     "Callback",
     "CompletionNotice",
@@ -30,14 +33,19 @@ __all__ = [
     "InputPicture",
     "Job",
     "Lease",
+    "Person",
+    "PictureClaim",
     "Restore",
     "Result",
+    "Review",
     "Schedule",
     "ScheduleRun",
     "Search",
+    "SignIn",
     "Spend",
     "Tally",
     "Upload",
+    "VerdictChange",
     "Version",
     "Webhook",
     "metadata",

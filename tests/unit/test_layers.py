@@ -20,7 +20,7 @@ ROOMS = (
     "workers", "workers.http", "workers.config", "workers.accounts", "workers.images", "workers.jobs",
     "workers.messaging", "workers.engine", "workers.webhooks", "workers.operations", "workers.restore",
     "workers.producers", "workers.maintenance", "workers.observability", "workers.schedules",
-    "migrations", "catalog", "reports", "tasks", "devstack", "sandbox", "web", "cli", "benchmarks",
+    "migrations", "catalog", "reports", "desk", "tasks", "devstack", "sandbox", "web", "cli", "benchmarks",
 )  # fmt: skip
 
 #: Further walls: rooms that only those named may enter.

@@ -24,6 +24,7 @@ from recast.settings import STACK_FILE
 from recast.values import trimmed, unseen
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
+from workers.config.reasons import REVIEW_REASONS, Reasons
 from workers.http.addresses import AddressError, web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
@@ -117,6 +118,8 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = None
     #: ``user:password`` for the gallery's pages; without it there are none.
     web_auth: SecretStr | None = None
+    #: What can be wrong with a picture, separated by commas.
+    review_reasons: Reasons = REVIEW_REASONS
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.integration.database"]
 
 #: Where statements may stand. The sandbox's are SQLite's, the benchmarks' and the embedded servers' their own.
-ROOMS = ("recast", "models", "workers", "catalog", "reports", "tasks", "web", "cli")
+ROOMS = ("recast", "models", "workers", "catalog", "reports", "desk", "tasks", "web", "cli")
 #: What is made, or is run past SQLAlchemy, within a function, and why the test below cannot or need not see it.
 HIDDEN = {
     "workers.jobs.filters.execute": "its SQL depends on the filter; `variants` gives what is prepared",

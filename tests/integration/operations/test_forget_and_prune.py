@@ -255,3 +255,18 @@ def test_former_versions_are_forgotten_too(house: House) -> None:
 
     assert forget(house.runtime, Person(uris=["/ann.jpg"])).jobs == 1
     assert tuple(house.database.sql("SELECT source, extra FROM versions")[0]) == (None, {})
+
+
+def test_verdicts_about_a_persons_pictures_are_forgotten_with_them(house: House) -> None:
+    hers, other = house.job("hers", source="/ann.jpg"), house.job("other", source="/ben.jpg")
+    house.database.sql(
+        "INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict, note, area)"
+        " SELECT id, job_id, 0, 'Eve', 'needs_work', 'her scar is gone', '{\"x\": 0.1}' FROM results"
+    )
+    house.database.sql("INSERT INTO reviews (job_id, batch_id, seq, verdict_id) SELECT job_id, 0, 1, id FROM verdicts")
+    assert house.database.one("SELECT count(DISTINCT job_id) FROM verdicts") == 2
+
+    forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    assert {row.job_id for row in house.database.sql("SELECT job_id FROM verdicts")} == {other} != {hers}
+    assert {row.job_id for row in house.database.sql("SELECT job_id FROM reviews")} == {other}

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
-from models import attempts, jobs
+from models import attempts, jobs, verdicts
 from models.attempts import Attempt
 from models.base import Base
 from models.jobs import Job, Version
+from models.verdicts import VerdictChange
 from workers.operations import forget
 
 
@@ -22,6 +23,7 @@ def texts(table: type[Base]) -> set[str]:
     [
         ((Job, Version), jobs.PERSONAL, jobs.IMPERSONAL),
         ((Attempt,), attempts.PERSONAL, attempts.IMPERSONAL),
+        ((VerdictChange,), verdicts.PERSONAL, verdicts.IMPERSONAL),
     ],
 )
 def test_every_text_column_is_decided(
@@ -48,3 +50,8 @@ def test_what_a_job_asks_for_is_kept_with_its_versions() -> None:
 
 def names(table: type[Base]) -> set[str]:
     return {column.name for column in table.__table__.columns}
+
+
+def test_what_people_said_of_a_picture_goes_with_it() -> None:
+    (key,) = VerdictChange.__table__.c.result_id.foreign_keys
+    assert (key.column.table.name, key.ondelete) == ("results", "CASCADE")

@@ -1,0 +1,1 @@
+"""The review desk: what people decide about results, and who may."""

@@ -1,0 +1,49 @@
+"""Who does something, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.people import Role
+from recast.hints import hint
+
+_ORDER = list(Role)
+
+
+class ForbiddenError(Exception):
+    """The person's role does not allow it; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person who acts: on a page, or by a command."""
+
+    name: str
+    role: Role
+    #: `page` or `command`.
+    via: str = "page"
+
+    def may(self, role: Role) -> bool:
+        """Whether the person may do what needs `role`."""
+        return _ORDER.index(self.role) >= _ORDER.index(role)
+
+    def need(self, role: Role, action: str) -> None:
+        """Refuse what the person may not do.
+
+        Raises:
+            ForbiddenError: names the person, their role and the one that is needed.
+        """
+        if not self.may(role):
+            raise ForbiddenError(
+                f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}, which "
+                f"an operator gives with {hint('people role', self.name, role)}"
+            )
+
+
+#: What each role may do, in words for people.
+MAY: Mapping[Role, str] = {
+    Role.VIEWER: "sees pictures and verdicts",
+    Role.REVIEWER: "also gives verdicts, and sees costs",
+    Role.OPERATOR: "may do everything",
+}

@@ -1,0 +1,49 @@
+"""The record of who did what, written by the transaction that does it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from desk.actors import Actor
+
+_NOTE = text("""
+    INSERT INTO audit (person, via, action, subject, detail)
+    VALUES (:person, :via, :action, :subject, cast(:detail AS jsonb))
+""")
+_LATEST = text("SELECT at, person, via, action, subject, detail FROM audit ORDER BY id DESC LIMIT :limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done."""
+
+    at: datetime
+    person: str
+    via: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def note(session: Session, actor: Actor, action: str, subject: str, **detail: object) -> None:
+    """Record what `actor` does. Passwords, notes and pictures' addresses do not belong here."""
+    given = {name: value for name, value in detail.items() if value not in (None, "", [], ())}
+    session.execute(
+        _NOTE,
+        {
+            "person": actor.name, "via": actor.via, "action": action, "subject": subject,
+            "detail": json.dumps(given, ensure_ascii=False),
+        },
+    )  # fmt: skip
+
+
+def latest(session: Session, limit: int) -> Sequence[Entry]:
+    """What was done last, newest first."""
+    return [Entry(**row._mapping) for row in session.execute(_LATEST, {"limit": limit})]
