@@ -12,15 +12,18 @@ import typer
 
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.filters import JobSelection, takes_selection
-from cli.output import STATE_STYLES, complain, emit, moment, paused, say, table, waiting_for_decision, why
+from cli.output import STATE_STYLES, complain, emit, moment, paused, priced, say, table, waiting_for_decision, why
 from cli.outputs import require_file, require_folder
+from cli.review import print_verdicts
 from models.states import JobState
+from models.verdicts import Verdict
 from recast.hints import hint
 from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings, find, recent
 from reports.export import jobs_of, metadata_of, write_json_lines
 from reports.job import listed
 from reports.pictures import TEMPLATE, write_pictures
+from reports.reviews import verdicts_of
 from reports.writing import write_table, writer_for
 
 LISTED_BATCHES = 20
@@ -49,10 +52,14 @@ def status(
             return
         report = runtime.db(find, batch)
         bad = runtime.db(endings, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)
+        reviewed = runtime.db(verdicts_of, report)
     if as_json:
-        emit({**_document(report, currency), "latest_bad": [asdict(ending) for ending in bad]})
+        review = priced(asdict(reviewed), currency)
+        emit({**_document(report, currency), "review": review, "latest_bad": [asdict(ending) for ending in bad]})
     else:
         _print_batch(report, bad, currency)
+        if reviewed.approved or reviewed.needs_work:
+            print_verdicts(reviewed, currency)
 
 
 @takes_selection("words", "everything")
@@ -103,6 +110,10 @@ def export(
             help="File names of the pictures, from {key}, {index}, {ext}, {batch}, {sha256} and {YOUR COLUMN}."
         ),
     ] = TEMPLATE,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Only approved pictures: of each job the one that is used.")
+    ] = False,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only jobs with a picture and this verdict.")] = None,
     excel: Annotated[
         bool, typer.Option("--excel", help="Begin a .csv with the mark by which Excel knows UTF-8.")
     ] = False,
@@ -114,6 +125,10 @@ def export(
 
     Run it again to continue an interrupted export: existing pictures are skipped.
     """
+    if approved:
+        if verdict not in (None, Verdict.APPROVED):
+            raise typer.BadParameter(f"{verdict} and --approved exclude each other; use one", param_hint="--verdict")
+        verdict = Verdict.APPROVED
     if to is not None:
         writer_for(to, excel=excel)  # reports a wrong name before anything starts
         if "://" not in to:
@@ -123,17 +138,18 @@ def export(
     with open_deployment(sandbox=sandbox) as runtime:
         report, currency = runtime.db(find, batch), runtime.settings.currency
         if pictures is not None:
-            jobs = jobs_of(runtime, report.id, runtime.storage, currency)
+            jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
             made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
             complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
         if to is None and pictures is not None:
             return
-        jobs = jobs_of(runtime, report.id, runtime.storage, currency)
+        jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
         if to is None:
             write_json_lines(sys.stdout, jobs, ())
         else:
             write_table(to, jobs, runtime.db(metadata_of, report.id), excel=excel)
-            complain(f"{to}: {report.total:,} jobs")
+            number = report.total if verdict is None else runtime.db(verdicts_of, report).counts[verdict]
+            complain(f"{to}: {number:,} jobs")
 
 
 def _document(report: BatchReport, currency: str) -> dict[str, Any]:

@@ -23,13 +23,19 @@ from cli.database import db
 from cli.doctor import doctor
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain
+from cli.people import people
 from cli.providers import providers
 from cli.redownload import redownload
 from cli.resolve import resolve
+from cli.review import audited, review, verdict
 from cli.run import run
 from cli.schedules import schedules
 from cli.show import show
 from cli.webhooks import webhooks
+from desk.actors import ForbiddenError
+from desk.passwords import PasswordError
+from desk.people import PersonError
+from desk.verdicts import DeskError
 from devstack.errors import ServerError
 from models.address import conninfo, place
 from models.availability import is_unavailable
@@ -65,6 +71,8 @@ app.command()(batches.status)
 app.command()(batches.jobs)
 app.command()(show)
 app.command()(batches.export)
+app.command()(review)
+app.command()(verdict)
 app.command()(resolve)
 for operation in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.set_priority):
     app.command()(operation)
@@ -76,6 +84,8 @@ app.command()(spend.books)
 app.command()(spend.reconcile)
 app.command()(providers)
 app.add_typer(accounts.accounts, name="accounts")
+app.add_typer(people, name="people")
+app.command("audit")(audited)
 app.add_typer(schedules, name="schedule")
 app.add_typer(webhooks, name="webhooks")
 for command in (
@@ -170,7 +180,7 @@ _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Excep
         ExitCode.USAGE,
         str,
     ),
-    ((UnknownWebhookError,), ExitCode.USAGE, str),
+    ((UnknownWebhookError, DeskError, PersonError, PasswordError, ForbiddenError), ExitCode.USAGE, str),
     ((PaidCheckError,), ExitCode.PERSON, str),
     ((ServerError,), ExitCode.INFRASTRUCTURE, str),
     (

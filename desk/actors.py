@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,15 @@ class Actor:
                 f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}, which "
                 f"an operator gives with {hint('people role', self.name, role)}"
             )
+
+
+def from_command() -> Actor:
+    """The user of this system who types a command: who reaches the database may do everything."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        name = "unknown"
+    return Actor(name, Role.OPERATOR, "command")
 
 
 #: What each role may do, in words for people.

@@ -53,6 +53,7 @@ _INSERT = text("""
 _COUNTS = text("""
     UPDATE reviews SET verdict = :verdict, verdict_id = :verdict_id, chosen = :chosen WHERE job_id = :job_id
 """)
+_CHOSEN = text("SELECT chosen FROM reviews WHERE job_id = :job_id")
 _RELEASE = text("DELETE FROM picture_claims WHERE job_id = :job_id AND person = :person")
 # What is taken back is neither a taking back nor taken back already.
 _STANDS = "v.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts u WHERE u.undoes = v.id)"
@@ -190,6 +191,25 @@ def undo(session: Session, actor: Actor, batch_id: int, verdict_id: int | None =
     before = session.execute(_BEFORE, since).first()
     decision = Decision(Verdict.UNREVIEWED) if before is None else _decision(before)
     return _write(session, actor, taken.result_id, decision, based_on=newest.verdict_id, undoes=taken.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What counts for a job now."""
+
+    verdict: Verdict
+    #: The picture that is used, if one was chosen.
+    chosen: int | None
+    #: The number of each picture's newest verdict; 0 where there is none.
+    newest: Mapping[int, int]
+
+
+def newest_of(session: Session, job_id: str) -> Standing:
+    """What counts for a job now."""
+    chosen = session.execute(_CHOSEN, {"job_id": job_id}).scalar()
+    judged = _judged(session, job_id)
+    verdict, _ = deciding(list(judged.values()), chosen)
+    return Standing(verdict, chosen, {result: each.verdict_id for result, each in judged.items()})
 
 
 def choose(session: Session, actor: Actor, result_id: int) -> Decided:

@@ -6,15 +6,17 @@ import csv
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
 from models.fragments import finished_attempt, is_paid, last_attempt
 from models.states import JobState
 from models.transactions import Database
+from models.verdicts import Verdict
 from recast.money import Money, plain
 from workers.images.storage import Storage
 
@@ -31,6 +33,11 @@ FIXED = (
     "uris",
     "sizes",
     "sha256",
+    "verdict",
+    "reasons",
+    "note",
+    "reviewer",
+    "reviewed_at",
 )
 PAGE = 1_000  # jobs that are read together: well under a second, and some MiB
 
@@ -39,14 +46,21 @@ PAGE = 1_000  # jobs that are read together: well under a second, and some MiB
 _SELECT = text(f"""
     WITH page AS (
         SELECT found.* FROM unnest(cast(:states AS text[])) AS each(state) CROSS JOIN LATERAL (
-            SELECT id, key, state, reason, error, extra, seq, account, operation FROM jobs
-            WHERE batch_id = :batch_id AND state = each.state AND seq > :after ORDER BY seq LIMIT :number
+            SELECT jobs.id, jobs.key, jobs.state, jobs.reason, jobs.error, jobs.extra, jobs.seq, jobs.account,
+                jobs.operation, w.verdict, w.verdict_id, w.chosen
+            FROM jobs LEFT JOIN reviews w ON w.job_id = jobs.id
+            WHERE jobs.batch_id = :batch_id AND jobs.state = each.state AND jobs.seq > :after
+                AND (:verdict IS NULL OR coalesce(w.verdict, 'unreviewed') = :verdict)
+            ORDER BY jobs.seq LIMIT :number
         ) found ORDER BY found.seq LIMIT :number
     )
     SELECT j.key, j.state, j.reason, j.error, j.extra, j.seq, coalesce(last.account, j.account) AS account,
         coalesce(last.operation, j.operation) AS operation, coalesce(paid.cost, 0) AS cost,
-        coalesce(paid.number, 0) AS attempts, coalesce(found.results, '[]'::jsonb) AS results
+        coalesce(paid.number, 0) AS attempts, coalesce(found.results, '[]'::jsonb) AS results,
+        CASE WHEN j.state = 'succeeded' THEN coalesce(j.verdict, 'unreviewed') END AS verdict, said.reasons, said.note,
+        said.person, said.at
     FROM page j
+    LEFT JOIN verdicts said ON said.id = j.verdict_id AND said.verdict = j.verdict AND j.verdict <> 'unreviewed'
     LEFT JOIN LATERAL (
         SELECT sum(cost) FILTER (WHERE {is_paid("attempts")}) AS cost, count(*) AS number
         FROM attempts WHERE job_id = j.id
@@ -57,10 +71,13 @@ _SELECT = text(f"""
             'original_sha256', r.original_sha256, 'size', r.size, 'media_type', r.media_type, 'width', r.width,
             'height', r.height, 'facts', r.facts) ORDER BY r.index
         ) AS results
-        FROM results r WHERE j.state = 'succeeded' AND r.attempt_id = {finished_attempt("j.id")}
+        FROM results r WHERE j.state = 'succeeded'
+            AND r.attempt_id = coalesce(
+                (SELECT attempt_id FROM results WHERE id = j.chosen), {finished_attempt("j.id")})
+            AND (:verdict IS DISTINCT FROM 'approved' OR r.id = j.chosen)
     ) found ON true
     ORDER BY j.seq
-""")
+""").bindparams(bindparam("verdict", type_=Text))
 _METADATA = text("""
     SELECT name, CASE
         WHEN count(DISTINCT jsonb_typeof(value)) > 1 THEN 'anything'
@@ -71,6 +88,22 @@ _METADATA = text("""
         ELSE 'number' END AS kind
     FROM jobs, jsonb_each(extra) AS each(name, value) WHERE batch_id = :batch_id GROUP BY name ORDER BY name
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What counts of people's verdicts about a job; nothing where it has no picture."""
+
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    note: str | None = None
+    reviewer: str | None = None
+    reviewed_at: datetime | None = None
+
+    @property
+    def day(self) -> str | None:
+        """The time of the verdict as text (ISO 8601)."""
+        return None if self.reviewed_at is None else self.reviewed_at.isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +120,33 @@ class Exported:
     attempts: int
     results: tuple[Mapping[str, Any], ...]
     extra: Mapping[str, Any]
+    said: Said = Said()
 
 
-def jobs_of(database: Database, batch_id: int, storage: Storage, currency: str) -> Generator[Exported]:
+def jobs_of(
+    database: Database, batch_id: int, storage: Storage, currency: str, verdict: Verdict | None = None
+) -> Generator[Exported]:
     """The jobs of a batch in the order of its catalog; their cost is in the deployment's currency.
+
+    With a `verdict`, only jobs that have a picture and that verdict; of approved ones, the one picture that is used.
 
     They are read page by page. However long the caller takes for each, no transaction is open meanwhile.
     """
     after = -1
-    while page := database.db(_page, batch_id, after):
+    while page := database.db(_page, batch_id, after, verdict):
         for row in page:
             results = tuple({**result, "uri": storage.url(result["key"])} for result in row.results)
             yield Exported(
                 row.key, row.state, row.reason, row.error, row.account, row.operation, Money(row.cost, currency),
                 row.attempts, results, row.extra,
+                Said(row.verdict, tuple(row.reasons or ()), row.note, row.person, row.at),
             )  # fmt: skip
         after = page[-1].seq
 
 
-def _page(session: Session, batch_id: int, after: int) -> Sequence[Row[Any]]:
-    wanted = {"batch_id": batch_id, "states": [str(state) for state in JobState], "after": after, "number": PAGE}
+def _page(session: Session, batch_id: int, after: int, verdict: Verdict | None) -> Sequence[Row[Any]]:
+    states = [str(state) for state in (JobState if verdict is None else [JobState.SUCCEEDED])]
+    wanted = {"batch_id": batch_id, "states": states, "after": after, "number": PAGE, "verdict": verdict}
     return session.execute(_SELECT, wanted).all()
 
 
@@ -134,6 +174,7 @@ def write_csv(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) 
             job.key, job.state, job.reason, job.error, job.account, job.operation, plain(job.cost.amount),
             job.cost.currency, job.attempts,
             *("\n".join(str(result[name]) for result in job.results) for name in ("uri", "size", "sha256")),
+            job.said.verdict, "\n".join(job.said.reasons), job.said.note, job.said.reviewer, job.said.day,
         ]  # fmt: skip
         writer.writerow([cell(value) for value in [*values, *(job.extra.get(name) for name in names)]])
 
@@ -145,6 +186,8 @@ def write_json_lines(file: IO[str], jobs: Iterator[Exported], metadata: Iterable
         line = {
             "key": job.key, "state": job.state, "reason": job.reason, "error": job.error, "account": job.account,
             "operation": job.operation, "cost": job.cost.document(), "attempts": job.attempts,
-            "results": job.results, "metadata": job.extra,
+            "results": job.results, "metadata": job.extra, "verdict": job.said.verdict,
+            "reasons": job.said.reasons, "note": job.said.note, "reviewer": job.said.reviewer,
+            "reviewed_at": job.said.day,
         }  # fmt: skip
         file.write(json.dumps(line, ensure_ascii=False) + "\n")

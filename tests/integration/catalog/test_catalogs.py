@@ -254,6 +254,16 @@ def test_a_job_that_a_worker_prepares_keeps_its_inputs(desk: Desk) -> None:
 OLD, NEW = (f"{digit * 2}/{digit * 2}/{digit * 64}.png" for digit in "ab")
 
 
+def test_a_changed_row_is_unreviewed_again_and_its_history_is_kept(desk: Desk) -> None:
+    desk.enqueue([portrait("1", prompt="old"), portrait("2", prompt="old")])
+    desk.sql("UPDATE jobs SET state = 'succeeded'")
+    desk.sql("UPDATE batches SET queued = 0, succeeded = 2")
+    desk.sql("INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq, 'approved' FROM jobs")
+    assert desk.enqueue([portrait("1", prompt="new"), portrait("2", prompt="old")]).changed == 1
+    rows = desk.sql("SELECT j.key FROM reviews r JOIN jobs j ON j.id = r.job_id")
+    assert [row.key for row in rows] == ["2"]
+
+
 def test_a_changed_row_is_a_new_version_and_the_former_one_is_kept(desk: Desk) -> None:
     desk.enqueue([portrait("1", prompt="old")])
     desk.attempt("1", 1, "refused")
@@ -644,7 +654,7 @@ def test_an_export_has_every_job_its_money_its_latest_pictures_and_its_metadata(
     write_csv(written, jobs_of(desk.runtime, batch, storage, "USD"), metadata)
     write_json_lines(lines, jobs_of(desk.runtime, batch, storage, "USD"), [])
     table, (first, second, third) = written.getvalue(), map(json.loads, lines.getvalue().splitlines())
-    assert table.splitlines()[0].endswith("sha256,sku")
+    assert table.splitlines()[0].endswith("reviewed_at,sku")
     assert (first["key"], first["cost"]["amount"], first["attempts"], first["metadata"]) == (
         "1",
         "0.04",

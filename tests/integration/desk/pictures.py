@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,10 +24,16 @@ def give(database: Database, job: str, *, pictures: int = 1, number: int = 1, **
         database.one(
             "INSERT INTO results (job_id, attempt_id, index, key, sha256, size, media_type, width, height)"
             " VALUES (:job, :attempt, :index, :key, :key, 3, 'image/png', 512, 640) RETURNING id",
-            job=job, attempt=attempt, index=index, key=f"{job}-{number}-{index}",
+            job=job, attempt=attempt, index=index, key=key_of(job, number, index),
         )
         for index in range(pictures)
     ]  # fmt: skip
+
+
+def key_of(job: str, number: int, index: int) -> str:
+    """Where the file of a picture would be."""
+    digest = hashlib.sha256(f"{job} {number} {index}".encode()).hexdigest()
+    return f"{digest[:2]}/{digest[2:4]}/{digest}.png"
 
 
 def results(database: Database, batch: int) -> list[int]:

@@ -1,0 +1,102 @@
+"""`recast people`: who may sign in to the pages of `recast web`, and what they may do."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.output import emit, moment, say, table
+from desk import people as desk
+from desk.actors import MAY, from_command
+from desk.passwords import MAX_CHARS
+from models.people import Role
+from recast.hints import hint
+
+people = typer.Typer(help="People who sign in to the pages of `recast web`.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="Name of the person.")]
+RoleOption = Annotated[
+    Role, typer.Option(help="; ".join(f"{role}: {words}" for role, words in MAY.items()).capitalize() + ".")
+]
+
+
+@people.command()
+def add(name: NameArgument, *, role: RoleOption = Role.REVIEWER, sandbox: SandboxOption = False) -> None:
+    """Add a person. The password is asked for, or read from standard input."""
+    password = _password()
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(desk.add, from_command(), name, role, password)
+    say(f"{name} may sign in as {role}")
+
+
+@people.command("list")
+def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
+    """List all people."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        found = runtime.db(desk.everybody)
+    if as_json:
+        emit([asdict(person) for person in found])
+        return
+    if not found:
+        say(f"nobody was added yet; {hint('people add', 'NAME')} adds a person")
+        return
+    table(
+        ("name", "role", "since", "browsers", ""),
+        [
+            (
+                person.name, person.role, moment(person.created_at), person.signed_in or "",
+                f"disabled {moment(person.disabled_at)}" if person.disabled_at else "",
+            )
+            for person in found
+        ],
+        right=("browsers",),
+    )  # fmt: skip
+
+
+@people.command()
+def disable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+    """Keep a person out, at once and in every browser."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(desk.disable, from_command(), name)
+    say(f"{name} is signed out everywhere and may not sign in; {hint('people enable', name)} changes that")
+
+
+@people.command()
+def enable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+    """Let a disabled person sign in again."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(desk.disable, from_command(), name, disabled=False)
+    say(f"{name} may sign in again")
+
+
+@people.command("role")
+def set_role(
+    name: NameArgument,
+    role: Annotated[Role, typer.Argument(help="What the person may do.")],
+    *,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Give a person another role."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(desk.set_role, from_command(), name, role)
+    say(f"{name} is a {role}: {MAY[role]}")
+
+
+@people.command()
+def password(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+    """Give a person another password, which is asked for or read from standard input."""
+    given = _password()
+    with open_deployment(sandbox=sandbox) as runtime:
+        runtime.db(desk.set_password, from_command(), name, given)
+    say(f"{name} has a new password and is signed out everywhere")
+
+
+def _password() -> str:
+    """A password that is in no command line, because these are seen by others and remembered."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline(MAX_CHARS + 2).rstrip("\r\n")
