@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from desk.actors import Actor
 from models.fragments import seconds_from_now
 from models.people import Role
+from reports.cards import UNDECIDED
 
 TAKEN_SECONDS = 120.0  # an open picture; a page that is still looked at says so again before
 CANDIDATES = 20  # looked at together: more people than that rarely look for their next picture at one moment
@@ -33,19 +34,16 @@ _LEAVE = text("""
         SELECT job_id FROM picture_claims WHERE person = :person AND job_id <> :job_id FOR UPDATE SKIP LOCKED
     )
 """)
-_UNDECIDED = """
-    NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')
-"""
 _CANDIDATES = text(f"""
     SELECT j.id, j.seq FROM jobs j
-    WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq > :after AND j.erased_at IS NULL AND {_UNDECIDED}
+    WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq > :after AND j.erased_at IS NULL AND {UNDECIDED}
         AND NOT EXISTS (
             SELECT FROM picture_claims c
             WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
         )
     ORDER BY j.seq LIMIT :number
 """)
-_IS_UNDECIDED = text(f"SELECT {_UNDECIDED} FROM jobs j WHERE j.id = :job_id")
+_IS_UNDECIDED = text(f"SELECT {UNDECIDED} FROM jobs j WHERE j.id = :job_id")
 
 
 @dataclass(frozen=True, slots=True)

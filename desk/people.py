@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,7 @@ from desk.audit import note
 from desk.passwords import fits, hashed
 from models.fragments import seconds_from_now
 from models.people import Role
+from models.transactions import Database
 from recast.hints import hint
 from recast.values import unseen
 
@@ -39,7 +41,9 @@ _DISABLE = text("""
 _PASSWORD = text("UPDATE people SET password = :password WHERE id = :id")
 _ROLE = text("UPDATE people SET role = :role WHERE id = :id")
 _SIGN_IN = text(f"""
-    INSERT INTO sign_ins (digest, person_id, expires_at) VALUES (:digest, :id, {seconds_from_now(":seconds")})
+    INSERT INTO sign_ins (digest, person_id, expires_at)
+    SELECT :digest, id, {seconds_from_now(":seconds")} FROM people
+    WHERE id = :id AND disabled_at IS NULL AND password = :password RETURNING digest
 """)
 _EXPIRED = text("DELETE FROM sign_ins WHERE expires_at < clock_timestamp()")
 _SIGN_OUT = text("DELETE FROM sign_ins WHERE digest = :digest")
@@ -139,17 +143,17 @@ def set_role(session: Session, actor: Actor, name: str, role: Role) -> None:
     note(session, actor, "people role", f"person {name}", role=role.value)
 
 
-def sign_in(session: Session, name: str, password: str) -> str | None:
-    """The value of a new sign-in's cookie; None if name or password is wrong, or the person disabled."""
-    row = session.execute(_FIND, {"name": name}).first() if "\0" not in name else None
-    usable = row is not None and row.disabled_at is None
-    if not fits(password, row.password if row is not None and usable else None) or row is None:
+def sign_in(database: Database, name: str, password: str) -> str | None:
+    """The value of a new sign-in's cookie; None if name or password is wrong, or the person disabled.
+
+    While the password is compared, which takes long by intention, no connection is held.
+    """
+    row = database.db(_by_name, name) if "\0" not in name else None
+    kept = row.password if row is not None and row.disabled_at is None else None
+    if not fits(password, kept) or row is None:
         return None
-    session.execute(_EXPIRED)
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    session.execute(_SIGN_IN, {"digest": digest_of(token), "id": row.id, "seconds": SIGN_IN_SECONDS})
-    note(session, Actor(row.name, Role(row.role)), "sign in", f"person {row.name}")
-    return token
+    return token if database.db(_begin, row, token) else None
 
 
 def sign_out(session: Session, token: str) -> None:
@@ -183,8 +187,22 @@ def check_form(secret: str, given: str) -> None:
         raise ForbiddenError("this form did not come from a page of yours; load the page again and send it anew")
 
 
+def _by_name(session: Session, name: str) -> Row[Any] | None:
+    return session.execute(_FIND, {"name": " ".join(name.split())}).first()
+
+
+def _begin(session: Session, row: Row[Any], token: str) -> bool:
+    """Write the sign-in, unless the person was disabled or has got another password since they were looked up."""
+    session.execute(_EXPIRED)
+    begun = {"digest": digest_of(token), "id": row.id, "seconds": SIGN_IN_SECONDS, "password": row.password}
+    if session.execute(_SIGN_IN, begun).first() is None:
+        return False
+    note(session, Actor(row.name, Role(row.role)), "sign in", f"person {row.name}")
+    return True
+
+
 def _found(session: Session, name: str) -> int:
-    row = session.execute(_FIND, {"name": " ".join(name.split())}).first()
+    row = _by_name(session, name)
     if row is None:
         raise PersonError(f"name: there is nobody called {name!r}; {hint('people list')} shows everybody")
     return int(row.id)

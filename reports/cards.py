@@ -13,38 +13,79 @@ from sqlalchemy.orm import Session
 from models.fragments import columns, finished_attempt, last_attempt, paid_for
 from models.jobs import ROLES
 from models.states import JobState
+from models.verdicts import Verdict
 from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
 
 
-def _page(beyond: str, order: str) -> str:
+#: Whether nobody has decided about a job `j`.
+UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')"
+
+
+def _in_states(beyond: str, order: str) -> str:
     # One short index scan for each state, so that a page of a million jobs costs the same as a page of ten.
+    return f"""
+        SELECT found.id, found.seq FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
+            SELECT id, seq FROM jobs WHERE batch_id = :batch_id AND state = wanted.state AND seq {beyond} :seq
+            ORDER BY seq {order} LIMIT :limit
+        ) found
+        ORDER BY found.seq {order} LIMIT :limit
+    """
+
+
+def _made(beyond: str, order: str, condition: str = "true") -> str:
+    return f"""
+        SELECT j.id, j.seq FROM jobs j
+        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq {beyond} :seq AND {condition}
+        ORDER BY j.seq {order} LIMIT :limit
+    """
+
+
+def _judged(beyond: str, order: str, verdict: Verdict) -> str:
+    return f"""
+        SELECT job_id AS id, seq FROM reviews WHERE batch_id = :batch_id AND verdict = '{verdict}' AND seq {beyond} :seq
+        ORDER BY seq {order} LIMIT :limit
+    """
+
+
+def places(verdict: Verdict | None, *, forward: bool) -> str:
+    """SQL: id and seq of up to `:limit` jobs of `:batch_id` with pictures and this verdict, beyond `:seq`."""
+    beyond, order = (">", "ASC") if forward else ("<", "DESC")
+    if verdict is None:
+        return _made(beyond, order)
+    if verdict is Verdict.UNREVIEWED:
+        return _made(beyond, order, UNDECIDED)
+    return _judged(beyond, order, verdict)
+
+
+def _page(found: str) -> str:
     return f"""
         SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
             coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
             coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
-            result.number AS pictures
-        FROM (
-            SELECT found.id FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
-                SELECT id, seq FROM jobs WHERE batch_id = :batch_id AND state = wanted.state AND seq {beyond} :seq
-                ORDER BY seq {order} LIMIT :limit
-            ) found
-            ORDER BY found.seq {order} LIMIT :limit
-        ) page JOIN jobs j ON j.id = page.id
+            result.number AS pictures,
+            CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict
+        FROM ({found}) page JOIN jobs j ON j.id = page.id
+        LEFT JOIN reviews w ON w.job_id = j.id
         LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
         LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
         LEFT JOIN LATERAL (
             SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
-            WHERE j.state = 'succeeded' AND r.attempt_id = {finished_attempt("j.id")}
-            ORDER BY r.index LIMIT 1
+            WHERE j.state = 'succeeded' AND r.attempt_id = coalesce(
+                (SELECT attempt_id FROM results WHERE id = w.chosen), {finished_attempt("j.id")})
+            ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
         ) result ON true
         ORDER BY j.seq
     """
 
 
-_FORWARD = text(_page(">", "ASC"))
-_BACKWARD = text(_page("<", "DESC"))
+_FORWARD = text(_page(_in_states(">", "ASC")))
+_BACKWARD = text(_page(_in_states("<", "DESC")))
+_JUDGED = {
+    forward: {verdict: text(_page(places(verdict, forward=forward))) for verdict in Verdict}
+    for forward in (True, False)
+}
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
 _RESULT = text("""
     SELECT key, sha256, original_key, original_sha256, mark_start, mark_length FROM results WHERE id = :id
@@ -69,11 +110,13 @@ class Card:
     account: str | None
     operation: str | None
     cost: Decimal
-    #: The first result, and its width and height in pixels.
+    #: The result that is used, or the first one, and its width and height in pixels.
     result_id: int | None
     width: int | None
     height: int | None
     pictures: int | None
+    #: What counts of people's verdicts, where there is a picture.
+    verdict: str | None = None
 
     @property
     def before(self) -> str | None:
@@ -104,19 +147,22 @@ def batch_name(session: Session, batch_id: int) -> str | None:
 
 
 def page(
-    session: Session, batch_id: int, states: Sequence[JobState], *, after: int | None = None, before: int | None = None
+    session: Session,
+    batch_id: int,
+    states: Sequence[JobState],
+    verdict: Verdict | None = None,
+    *,
+    after: int | None = None,
+    before: int | None = None,
 ) -> Page:
-    """A page of a batch's jobs in `states`: the first, the one after `after`, or the one before `before`."""
+    """A page of a batch's jobs in `states`, or with a verdict: the first, the one after `after` or before `before`."""
     backward = before is not None
-    rows = session.execute(
-        _BACKWARD if backward else _FORWARD,
-        {
-            "states": [state.value for state in states],
-            "batch_id": batch_id,
-            "seq": before if backward else after or 0,
-            "limit": PAGE + 1,
-        },
-    )
+    given: dict[str, object] = {"batch_id": batch_id, "seq": before if backward else after or 0, "limit": PAGE + 1}
+    if verdict is None:
+        statement, given = _BACKWARD if backward else _FORWARD, given | {"states": [state.value for state in states]}
+    else:
+        statement = _JUDGED[not backward][verdict]
+    rows = session.execute(statement, given)
     cards = [Card(**row._mapping) for row in rows]
     more = len(cards) > PAGE
     if more:

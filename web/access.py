@@ -1,4 +1,4 @@
-"""Access to the gallery: HTTP Basic with the user and password of RECAST_WEB_AUTH, and security headers."""
+"""Access to the pages: people who are signed in, or HTTP Basic with RECAST_WEB_AUTH; and security headers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from http import HTTPStatus
 
 from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from desk.actors import Actor, ForbiddenError
+from desk.people import check_form, form_token
+from models.people import Role
 from web.guesses import Lane
+from web.pages import link
+from web.prefix import prefix
+from web.sign_ins import SignIns
+from web.visitors import Handler, Visitor, first, form_of
 
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 COOKIE = "recast_pass"  # of browsers that have had the right password; it opens nothing
 COOKIE_SECONDS = 30 * 24 * 3600  # a month, so that people rarely wait for a turn
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 #: Nothing from other origins, and no inline scripts or styles: text that escapes its place can do nothing.
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'"
+        " form-action 'self'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,37 +42,32 @@ HEADERS: Mapping[str, str] = {
 
 
 class Access:
-    """Accepts requests with the right user and password.
+    """Accepts requests of people who are signed in, and those with the deployment's user and password.
 
     Args:
-        auth: ``user:password``.
+        auth: ``user:password``, if there is one; who knows it may do everything.
         lane: where wrong passwords make others wait.
+        sign_ins: knows who is signed in; None where nobody can be.
     """
 
-    def __init__(self, auth: SecretStr, lane: Lane | None = None) -> None:
-        self._expected = auth.get_secret_value().encode()
+    def __init__(self, auth: SecretStr | None, lane: Lane | None = None, sign_ins: SignIns | None = None) -> None:
+        self._expected = None if auth is None else auth.get_secret_value().encode()
         self._lane = lane or Lane()
+        self._sign_ins = sign_ins
         # Of clients that have had the right password: they still need it, and wait for no turn.
-        key = hashlib.sha256(b"pass:" + self._expected).digest()
-        self._pass = hmac.digest(key, b"recast", "sha256").hex()
+        self._key = hashlib.sha256(b"pass:" + (self._expected or b"")).digest()
+        self._pass = hmac.digest(self._key, b"recast", "sha256").hex()
+        self._form_secret = hmac.digest(self._key, b"form", "sha256").hex()
 
-    def guarded(self, handler: Handler) -> Handler:
-        """`handler` behind the password; responses carry `HEADERS` and are not cached unless `handler` says so."""
+    def guarded(self, handler: Handler, *, everybody: bool = False) -> Handler:
+        """`handler` for visitors; responses carry `HEADERS` and are not cached unless `handler` says so.
+
+        A form reaches `handler` as `request.state.form`, and only if it came from a page of the visitor's own. With
+        `everybody`, nobody needs to be signed in where people can.
+        """
 
         async def respond(request: Request) -> Response:
-            if await self._may_enter(request):
-                response = await handler(request)
-                if not self._has_pass(request):
-                    secure = request.url.scheme == "https"
-                    response.set_cookie(
-                        COOKIE, self._pass, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
-                    )
-            else:
-                response = PlainTextResponse(
-                    "log in with the user and password of RECAST_WEB_AUTH\n",
-                    401,
-                    {"WWW-Authenticate": 'Basic realm="Recast", charset="UTF-8"'},
-                )
+            response = await self._response(request, handler, everybody=everybody)
             for name, value in HEADERS.items():
                 response.headers[name] = value
             response.headers.setdefault("Cache-Control", "no-store")
@@ -73,10 +75,57 @@ class Access:
 
         return respond
 
-    async def _may_enter(self, request: Request) -> bool:
+    async def _response(self, request: Request, handler: Handler, *, everybody: bool) -> Response:
+        try:
+            visitor = await self._visitor(request)
+            if visitor is None and not (everybody and await self._has_people()):
+                return await self._refusal(request)
+        except SQLAlchemyError:
+            return PlainTextResponse("the database does not answer; try again in a moment\n", 503)
+        request.state.visitor = visitor
+        if visitor is not None and request.method == "POST":
+            try:
+                request.state.form = await form_of(request)
+                check_form(visitor.token or self._form_secret, first(request.state.form, "form"))
+            except ForbiddenError as error:
+                return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+        response = await handler(request)
+        if visitor is not None and visitor.token is None and not self._has_pass(request):
+            secure = request.url.scheme == "https"
+            response.set_cookie(
+                COOKIE, self._pass, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
+            )
+        return response
+
+    async def _visitor(self, request: Request) -> Visitor | None:
         header = request.headers.get("authorization", "")
-        if not header:  # which guesses nothing: a browser's first request
-            return False
+        if header and self._expected is not None:
+            if not await self._may_enter(request, header):
+                return None
+            user = self._expected.partition(b":")[0].decode()
+            return Visitor(Actor(user, Role.OPERATOR), form_token(self._form_secret))
+        return None if self._sign_ins is None else await self._sign_ins.visitor(request)
+
+    async def _refusal(self, request: Request) -> Response:
+        if await self._has_people() and "authorization" not in request.headers:
+            if request.method != "GET" or "text/html" not in request.headers.get("accept", "text/html"):
+                return PlainTextResponse("sign in first\n", HTTPStatus.UNAUTHORIZED)
+            asked = request.url.path.removeprefix(prefix(request))
+            query = f"?{request.url.query}" if request.url.query else ""
+            where = link(prefix(request), "sign-in", next=f"{asked}{query}" if asked not in {"", "/"} else None)
+            return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+        if self._expected is None:
+            return PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND)
+        return PlainTextResponse(
+            "log in with the user and password of RECAST_WEB_AUTH\n",
+            401,
+            {"WWW-Authenticate": 'Basic realm="Recast", charset="UTF-8"'},
+        )
+
+    async def _has_people(self) -> bool:
+        return self._sign_ins is not None and await self._sign_ins.are_any(known=self._expected is not None)
+
+    async def _may_enter(self, request: Request, header: str) -> bool:
         if not self._has_pass(request):
             await self._lane.turn(request)
         if self._knows(header):
@@ -90,7 +139,7 @@ class Access:
 
     def _knows(self, header: str) -> bool:
         scheme, _, value = header.partition(" ")
-        if scheme.lower() != "basic":
+        if scheme.lower() != "basic" or self._expected is None:
             return False
         try:
             given = base64.b64decode(value.strip(), validate=True)

@@ -13,14 +13,17 @@ from models.transactions import Database
 from recast.hints import hint
 from web.access import Access
 from web.callbacks import Callbacks
+from web.desk import Desk
 from web.gallery import Gallery
 from web.guesses import Lane
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
+from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
 from web.result_thumbnails import ResultThumbnails
+from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
@@ -83,11 +86,17 @@ def _service_routes(configured: Settings, database: Database, media: Media, lane
 def _gallery_routes(
     configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane
 ) -> list[Route]:
-    """The gallery's pages; none without a password to protect them."""
-    if configured.web_auth is None:
-        return []
+    """The pages for people: there are none as long as neither a password nor a person protects them."""
     decoders = Decoders()
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
     results = ResultThumbnails(database.sessions, media.storage, decoders)
-    gallery = Gallery(database.sessions, media, inputs, results, configured.currency)
-    return gallery.routes(Access(configured.web_auth, lane))
+    pages = Pages(database, configured.currency)
+    sign_ins = SignIns(database, pages, lane)
+    access = Access(configured.web_auth, lane, sign_ins)
+    return [
+        Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
+        Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
+        Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
+        *Desk(pages, configured.review_reasons).routes(access),
+        *Gallery(pages, media, inputs, results).routes(access),
+    ]

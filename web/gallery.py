@@ -7,49 +7,39 @@ scripts and load only the styles of `web/static`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from catalog.errors import UnknownBatchError
 from models.jobs import ROLES
+from models.people import Role
 from models.states import JobState
-from recast.hints import typed
-from recast.money import Money
+from models.verdicts import Verdict
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.job import input_uri, job_detail
-from reports.text import REASONS, duration, moment, paused
+from reports.reviews import Verdicts, verdicts_of
 from web import charts
-from web.access import Access, Handler
-from web.input_thumbnails import InputThumbnails, NoPictureError
+from web.access import Access
+from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
+from web.pages import ID_DIGITS, Pages, is_text, number
 from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
+from web.visitors import Handler, actor_of
 from workers.cache import Cache
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from workers.images.thumbnails import THUMBNAIL_SIDE
 
 LISTED = 50  # batches on the first page
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
-
-ID_DIGITS = 18  # of a row's number: all of these fit into a bigint
 
 
 class _RowConvertor(IntegerConvertor):
@@ -60,43 +50,24 @@ class _RowConvertor(IntegerConvertor):
 
 register_url_convertor("row", _RowConvertor())
 
-STATIC = {"recast.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}  # fmt: skip
 
 
 class Gallery:
     """Pages and pictures for people, behind a password.
 
     Args:
-        sessions: sessions of the database.
+        pages: makes the pages, and reads the database.
         media: serves the storage's files.
         inputs, results: make thumbnails of input pictures and of results.
-        currency: the deployment's currency.
     """
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        media: Media,
-        inputs: InputThumbnails,
-        results: ResultThumbnails,
-        currency: str,
-    ) -> None:
-        self._sessions, self._media, self._inputs, self._results = sessions, media, inputs, results
+    def __init__(self, pages: Pages, media: Media, inputs: InputThumbnails, results: ResultThumbnails) -> None:
+        self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
-        self._templates = Environment(
-            loader=PackageLoader("web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals.update(reasons=REASONS, states=list(JobState), typed=typed)
-        self._templates.filters.update(
-            money=lambda value: str(Money(Decimal(str(value)), currency)),
-            duration=duration,
-            moment=moment,
-            paused=paused,
-        )
 
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
@@ -107,9 +78,12 @@ class Gallery:
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
             "/jobs/{job_id:path}": self.job,
-            "/static/{name:str}": self.static,
         }
-        return [Route(path, access.guarded(self._surely(handler))) for path, handler in handlers.items()]
+        return [
+            *(Route(path, access.guarded(self._pages.surely(handler))) for path, handler in handlers.items()),
+            # The page for signing in has a stylesheet too.
+            Route("/static/{name:str}", access.guarded(self.static, everybody=True)),
+        ]
 
     async def home(self, request: Request) -> Response:
         """Redirect to the batches, which are the first page."""
@@ -117,32 +91,39 @@ class Gallery:
 
     async def batches(self, request: Request) -> Response:
         """The latest batches, newest first."""
-        return self._render(request, "batches.html", batches=await self._read(recent, LISTED))
+        return self._pages.render(request, "batches.html", batches=await self._pages.read(recent, LISTED))
 
     async def batch(self, request: Request) -> Response:
-        """A batch's progress, spend and pictures; ``?state=failed`` filters these, ``?after=SEQ`` selects the page."""
+        """A batch's progress, spend and pictures.
+
+        ``?state=failed`` or ``?verdict=approved`` filters these, ``?after=SEQ`` selects the page.
+        """
         batch_id = request.path_params["batch_id"]
         chosen = [state for state in JobState if state == request.query_params.get("state")]
-        after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
+        verdict = next((each for each in Verdict if each == request.query_params.get("verdict")), None)
+        after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
 
-        def read(session: Session) -> tuple[BatchReport, cards.Page] | None:
+        def read(session: Session) -> tuple[BatchReport, cards.Page, Verdicts] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
-            shown = cards.page(session, batch_id, chosen or list(JobState), after=after, before=before)
-            return find(session, name), shown
+            shown = cards.page(session, batch_id, chosen or list(JobState), verdict, after=after, before=before)
+            report = find(session, name)
+            return report, shown, verdicts_of(session, report)
 
-        found = await self._read(read)
+        found = await self._pages.read(read)
         if found is None:
-            return self._missing(request, "This batch does not exist.")
-        report, page = found
-        points = await self._points(batch_id)
-        return self._render(
+            return self._pages.missing(request, "This batch does not exist.")
+        report, page, reviewed = found
+        points = await self._points(batch_id) if actor_of(request).may(Role.REVIEWER) else []
+        return self._pages.render(
             request,
             "batch.html",
             report=report,
             page=page,
             chosen=chosen[0] if chosen else None,
+            verdict=verdict,
+            reviewed=reviewed,
             points=points,
             spent=_line(points, lambda point: float(point.spent)),
             median=_line(points, lambda point: point.median, lambda point: point.slow),
@@ -152,10 +133,10 @@ class Gallery:
     async def job(self, request: Request) -> Response:
         """One job: its request, attempts, former versions and results."""
         job_id = request.path_params["job_id"]
-        detail = await self._read(job_detail, job_id, self._media.storage) if _is_text(job_id) else None
+        detail = await self._pages.read(job_detail, job_id, self._media.storage) if is_text(job_id) else None
         if detail is None:
-            return self._missing(request, "This job does not exist.")
-        return self._render(request, "job.html", detail=detail, job=detail.job)
+            return self._pages.missing(request, "This job does not exist.")
+        return self._pages.render(request, "job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
         """A result (``full``), its thumbnail (``small``), or the provider's own file (``original``)."""
@@ -167,60 +148,38 @@ class Gallery:
                 return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
             found = None if key is None else cards.File(key)
         else:
-            found = await self._read(cards.result_file, result_id, size)
+            if size == "original":
+                actor_of(request).need(Role.REVIEWER, "see a provider's own file")
+            found = await self._pages.read(cards.result_file, result_id, size)
         if found is None:
-            return self._missing(request, "This picture does not exist or was removed.")
+            return self._pages.missing(request, "This picture does not exist or was removed.")
         return await self._media.serve(found.key, PICTURE_CACHE, without=found.mark)
 
     async def input(self, request: Request) -> Response:
-        """The thumbnail of an input picture; ``?version=2`` selects a former version of the job."""
-        role, version = request.path_params["role"], _number(request.query_params.get("version"))
+        """A copy of an input picture, small or ``?size=large``; ``?version=2`` is of a former version of the job."""
+        role, version = request.path_params["role"], number(request.query_params.get("version"))
         job_id = request.path_params["job_id"]
-        uri = await self._read(input_uri, job_id, role, version) if role in ROLES and _is_text(job_id) else None
+        uri = await self._pages.read(input_uri, job_id, role, version) if role in ROLES and is_text(job_id) else None
         if uri is None:
-            return self._missing(request, "This picture does not exist or was removed.")
+            return self._pages.missing(request, "This picture does not exist or was removed.")
+        side = LARGE_SIDE if request.query_params.get("size") == "large" else THUMBNAIL_SIDE
         try:
-            thumbnail = await self._inputs.thumbnail(role, uri)
+            thumbnail = await self._inputs.thumbnail(role, uri, side)
         except NoPictureError as error:
             return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
         media_type = "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"
         return Response(thumbnail, media_type=media_type, headers={"Cache-Control": INPUT_CACHE})
 
     async def static(self, request: Request) -> Response:
-        """The stylesheet and the one script."""
+        """The stylesheets and the scripts."""
         name = request.path_params["name"]
         if name not in STATIC:
-            return self._missing(request, "This file does not exist.")
+            return self._pages.missing(request, "This file does not exist.")
         content = files("web").joinpath("static", name).read_bytes()
         return Response(content, media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"})
 
-    def _surely(self, handler: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except (SQLAlchemyError, UnknownBatchError):
-                return self._missing(
-                    request, "The database does not answer. Try again in a moment.", HTTPStatus.SERVICE_UNAVAILABLE
-                )
-
-        return answer
-
-    async def _read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def run() -> T:
-            with self._sessions() as session:
-                return work(session, *args, **kwargs)
-
-        return await run_in_threadpool(run)
-
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
-        return await self._charts.get_or_await(batch_id, lambda: self._read(timeline.series, batch_id))
-
-    def _render(self, request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
-        values["link"] = partial(_link, prefix(request))
-        return HTMLResponse(self._templates.get_template(template).render(values), status)
-
-    def _missing(self, request: Request, message: str, status: int = HTTPStatus.NOT_FOUND) -> Response:
-        return self._render(request, "missing.html", status, message=message)
+        return await self._charts.get_or_await(batch_id, lambda: self._pages.read(timeline.series, batch_id))
 
 
 def _line(
@@ -233,19 +192,3 @@ def _line(
         return None
     most = max((beside(point) or 0.0 for point in points), default=0.0) if beside else None
     return charts.line([point.at for point in points], [value(point) for point in points], most)
-
-
-def _link(below: str, *parts: object, **query: object) -> str:
-    """A path of this application with quoted parts and parameters; parameters that are None are left out."""
-    path = f"{below}/" + "/".join(quote(str(part), safe="") for part in parts)
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
-
-
-def _is_text(value: str) -> bool:
-    """Whether the database can compare it: it knows no NUL."""
-    return "\0" not in value
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= ID_DIGITS else None

@@ -13,9 +13,11 @@ from workers.images.decoders import Decoders
 from workers.images.download import DownloadError, fetch
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError
 from workers.images.segments import BadPictureError
-from workers.images.thumbnails import thumbnail
+from workers.images.thumbnails import THUMBNAIL_SIDE, thumbnail
 
 CACHED = 512  # thumbnails, of about 15 KB each
+LARGE_SIDE = 1_600  # pixels; a picture in the whole window, beside the result
+LARGE_CACHED = 64  # of these, of about 300 KB each
 FETCHES = 8  # pictures read at the same time: none of those that hang holds up the decoding of others
 FETCH_SECONDS = 15.0
 FAILED_SECONDS = 60.0  # for which a picture that failed is not tried again
@@ -37,13 +39,14 @@ class InputThumbnails:
     def __init__(self, inputs: Inputs, client: HttpClient, decoders: Decoders) -> None:
         self._inputs, self._client, self._decoders = inputs, client, decoders
         self._made: Cache[str, bytes] = Cache(CACHED)
+        self._large: Cache[str, bytes] = Cache(LARGE_CACHED)
         self._failed: Cache[str, str] = Cache(CACHED, FAILED_SECONDS)
         self._fetching = asyncio.Semaphore(FETCHES)
         # A file system that hangs holds these threads, and none of those that use the database.
         self._threads = ThreadPoolExecutor(FETCHES, "inputs")
 
-    async def thumbnail(self, role: str, uri: str) -> bytes:
-        """The thumbnail of the picture at `uri`, a JPEG or WebP.
+    async def thumbnail(self, role: str, uri: str, side: int = THUMBNAIL_SIDE) -> bytes:
+        """A copy of the picture at `uri` of at most `side` pixels (`THUMBNAIL_SIDE`, `LARGE_SIDE`), a JPEG or WebP.
 
         Raises:
             NoPictureError: the picture cannot be read or decoded, or could not be a moment ago.
@@ -51,13 +54,14 @@ class InputThumbnails:
         failure = self._failed.get(uri)
         if failure is not None:
             raise NoPictureError(failure)
-        return await self._made.get_or_await(uri, lambda: self._make(role, uri))
+        kept = self._large if side > THUMBNAIL_SIDE else self._made
+        return await kept.get_or_await(uri, lambda: self._make(role, uri, side))
 
-    async def _make(self, role: str, uri: str) -> bytes:
+    async def _make(self, role: str, uri: str, side: int) -> bytes:
         try:
             async with self._fetching:
                 data = await self._fetched(role, uri)
-            return await self._decoders.run(partial(thumbnail, data))
+            return await self._decoders.run(partial(thumbnail, data, side))
         except (
             BadInputError, BadPictureError, DownloadError, ForbiddenAddressError, InputTroubleError, TooLargeError,
         ) as error:  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from desk import audit, people
 from desk.actors import Actor, ForbiddenError
 from desk.passwords import PasswordError
 from models.people import Role
+from models.transactions import Database as Transactions
 from tests.words import names
 
 if TYPE_CHECKING:
@@ -23,17 +24,29 @@ ROOT = Actor("root", Role.OPERATOR, "command")
 PASSWORD = "correct horse battery"
 
 
+def _at(database: Database) -> Transactions:
+    """The test's database, as the desk has it."""
+    return cast("Transactions", Same(database))
+
+
+class Same:
+    """The test's database under the name that the desk calls it by."""
+
+    def __init__(self, database: Database) -> None:
+        self.db = database.run
+
+
 @pytest.fixture
 def anna(database: Database) -> str:
     database.run(people.add, ROOT, "Anna", Role.REVIEWER, PASSWORD)
-    token = database.run(people.sign_in, "anna", PASSWORD)
+    token = people.sign_in(_at(database), "anna", PASSWORD)
     assert token is not None
     return token
 
 
 def test_a_person_signs_in_and_out(database: Database, anna: str) -> None:
     assert database.run(people.who, anna) == Actor("Anna", Role.REVIEWER)
-    other = database.run(people.sign_in, "ANNA", PASSWORD)
+    other = people.sign_in(_at(database), "ANNA", PASSWORD)
     assert other is not None
     assert other != anna
     database.run(people.sign_out, anna)
@@ -54,21 +67,21 @@ def test_nothing_that_is_kept_opens_anything(database: Database, anna: str) -> N
     ("name", "password"), [("Anna", "wrong horse battery"), ("Nobody", PASSWORD), ("Anna", ""), ("a\0b", PASSWORD)]
 )
 def test_a_wrong_name_or_password_opens_nothing(database: Database, anna: str, name: str, password: str) -> None:
-    assert database.run(people.sign_in, name, password) is None
+    assert people.sign_in(_at(database), name, password) is None
 
 
 def test_whatever_ends_a_sign_in_ends_it_at_once(database: Database, anna: str) -> None:
     database.run(people.disable, ROOT, "anna")
     assert database.run(people.who, anna) is None
-    assert database.run(people.sign_in, "Anna", PASSWORD) is None
+    assert people.sign_in(_at(database), "Anna", PASSWORD) is None
     database.run(people.disable, ROOT, "Anna", disabled=False)
     assert database.run(people.who, anna) is None, "what was ended stays ended"
-    fresh = database.run(people.sign_in, "Anna", PASSWORD)
+    fresh = people.sign_in(_at(database), "Anna", PASSWORD)
     assert fresh is not None
     database.run(people.set_password, ROOT, "Anna", "another long password")
     assert database.run(people.who, fresh) is None
-    assert database.run(people.sign_in, "Anna", PASSWORD) is None
-    late = database.run(people.sign_in, "Anna", "another long password")
+    assert people.sign_in(_at(database), "Anna", PASSWORD) is None
+    late = people.sign_in(_at(database), "Anna", "another long password")
     assert late is not None
     database.sql("UPDATE sign_ins SET expires_at = now() - interval '1 second'")
     assert database.run(people.who, late) is None

@@ -1,0 +1,128 @@
+"""Pages as HTML: templates that escape everything, with what the visitor may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from catalog.errors import UnknownBatchError
+from desk.actors import ForbiddenError
+from models.people import Role
+from models.states import JobState
+from models.transactions import Database
+from models.verdicts import Verdict
+from recast.hints import typed
+from recast.money import Money
+from reports.text import REASONS, duration, moment, paused
+from web.prefix import prefix
+from web.visitors import Handler, visitor_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ID_DIGITS = 18  # of a row's number: all of these fit into a bigint
+AWAY = "The database does not answer. Try again in a moment."
+
+#: Verdicts in words, each with a sign of its own shape: color alone says nothing.
+VERDICTS = {
+    Verdict.UNREVIEWED: ("○", "unreviewed"),
+    Verdict.APPROVED: ("✓", "approved"),
+    Verdict.NEEDS_WORK: ("✕", "needs work"),
+}
+
+
+class Pages:
+    """Makes pages, from what the database says.
+
+    Args:
+        database: read in threads beside the event loop.
+        currency: the deployment's currency.
+    """
+
+    def __init__(self, database: Database, currency: str) -> None:
+        self._database = database
+        self._templates = Environment(
+            loader=PackageLoader("web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(
+            reasons=REASONS, states=list(JobState), typed=typed, verdicts=VERDICTS, may_judge=Role.REVIEWER
+        )
+        self._templates.filters.update(
+            money=lambda value: str(Money(Decimal(str(value)), currency)),
+            duration=duration,
+            moment=moment,
+            paused=paused,
+        )
+
+    async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work(session, ...)`, which changes nothing, in a thread."""
+
+        def run() -> T:
+            with self._database.sessions() as session:
+                return work(session, *args, **kwargs)
+
+        return await run_in_threadpool(run)
+
+    async def change(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work(session, ...)` in a transaction of its own, in a thread."""
+        return await run_in_threadpool(partial(self._database.db, work, *args, **kwargs))
+
+    def render(self, request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
+        """A page; what the visitor may see is known to each template."""
+        visitor = visitor_of(request)
+        given = {
+            "link": partial(link, prefix(request)), "visitor": visitor,
+            "sees_money": visitor is not None and visitor.actor.may(Role.REVIEWER), **values,
+        }  # fmt: skip
+        return HTMLResponse(self._templates.get_template(template).render(given), status)
+
+    def missing(
+        self, request: Request, message: str, status: int = HTTPStatus.NOT_FOUND, title: str = "Not found"
+    ) -> Response:
+        """A page that says what is not there, or not possible."""
+        return self.render(request, "missing.html", status, message=message, title=title)
+
+    def surely(self, handler: Handler) -> Handler:
+        """`handler`, whose expected errors are pages too."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ForbiddenError as error:
+                return self.missing(request, str(error), HTTPStatus.FORBIDDEN, "Not allowed")
+            except (SQLAlchemyError, UnknownBatchError):
+                return self.missing(request, AWAY, HTTPStatus.SERVICE_UNAVAILABLE, "Not now")
+
+        return answer
+
+
+def link(below: str, *parts: object, **query: object) -> str:
+    """A path of this application with quoted parts and parameters; parameters that are None are left out."""
+    path = f"{below}/" + "/".join(quote(str(part), safe="") for part in parts)
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def is_text(value: str) -> bool:
+    """Whether the database can compare it: it knows no NUL."""
+    return "\0" not in value
+
+
+def number(text: str | None) -> int | None:
+    """A row's number; None where it is none."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= ID_DIGITS else None

@@ -1,0 +1,436 @@
+// The review desk without waiting: the server's own pages, loaded ahead and exchanged; verdicts that are never lost.
+"use strict";
+
+const AGAIN = [1000, 2000, 4000, 8000, 15000]; // milliseconds before an answer that did not arrive is sent again
+const STILL = 60000; // milliseconds between two words that the picture is still looked at: half of what a claim lasts
+const FLICK = { ms: 300, px: 60 }; // a quick move of a finger turns the page
+const KEPT = 40; // pages kept in memory
+
+const root = document.documentElement;
+const unsaved = document.getElementById("unsaved");
+const asked = document.getElementById("asked");
+const keys = document.getElementById("keys");
+const place = loupe().dataset.place;
+const store = `recast-answers:${place}`;
+const pages = new Map(); // job -> promise of its #loupe
+const decided = new Set(); // jobs that were decided here, whatever a page that was loaded before says
+let waiting = JSON.parse(localStorage.getItem(store) || "[]"); // answers that the server has not confirmed
+let sending = null;
+let view = { zoom: false, x: 0, y: 0, marking: false, area: null };
+
+function loupe() { return document.getElementById("loupe"); }
+function find(selector) { return loupe().querySelector(selector); }
+function address(query) { return `${place}?${new URLSearchParams(query)}`; }
+function filtered(query) {
+  return loupe().dataset.filter ? { ...query, verdict: loupe().dataset.filter } : query;
+}
+
+// --- Pages -----------------------------------------------------------------------------------------------------------
+
+async function load(query) {
+  const answer = await fetch(address(query), { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (answer.redirected || answer.status === 401) throw Object.assign(new Error("sign in again"), { signIn: true });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const found = page.getElementById("loupe");
+  if (!found) throw new Error(page.querySelector("main p")?.textContent || "the page cannot be shown");
+  return { found, counts: page.getElementById("counts"), title: page.title };
+}
+
+function ahead(job) {
+  if (!pages.has(job)) {
+    const coming = load(filtered({ job, ahead: 1 }));
+    pages.set(job, coming);
+    if (pages.size > KEPT) pages.delete(pages.keys().next().value);
+    coming.then(({ found }) => {
+      for (const image of found.querySelectorAll(".stage img")) new Image().src = image.getAttribute("src");
+    }).catch(() => pages.delete(job));
+  }
+  return pages.get(job);
+}
+
+function near(side) { return JSON.parse(loupe().dataset[side] || "[]"); }
+
+function preload() {
+  for (const each of [...near("after"), ...near("before").reverse()]) ahead(each.job);
+}
+
+function put({ found, title }, { push = true } = {}) {
+  loupe().replaceWith(document.adoptNode(found.cloneNode(true)));
+  document.title = title;
+  const { job } = loupe().dataset;
+  if (push) history.pushState({ job }, "", address(filtered(job ? { job } : {})));
+  begin();
+}
+
+async function busily(work) {
+  root.classList.add("is-busy");
+  try { return await work(); } catch (error) { say(error.signIn ? signIn() : `The server does not answer: ${error.message}.`); }
+  finally { root.classList.remove("is-busy"); }
+  return null;
+}
+
+async function show(job, options) {
+  const page = await busily(() => ahead(job));
+  if (!page) return false;
+  put(page, options);
+  pages.delete(job); // seen again later, it may have changed
+  return take();
+}
+
+async function next(seq) {
+  const page = await busily(() => load(filtered({ after: seq })));
+  if (page) { count(page.counts); put(page); }
+}
+
+// Says that the picture is looked at; false if another person has it.
+async function take() {
+  const { job, judges } = loupe().dataset;
+  if (!job || !judges) return true;
+  try {
+    const answer = await post(new URLSearchParams({ do: "take", job }));
+    const { taken } = answer.ok ? await answer.json() : {};
+    const known = find(".taken");
+    if (taken && !known && loupe().dataset.job === job) {
+      const word = document.createElement("span");
+      word.className = "is-held word taken";
+      word.textContent = `${taken} has it open`;
+      find(".bar-top").append(word);
+    }
+    return !taken;
+  } catch { return true; }
+}
+
+async function goOn(after, from) {
+  const following = after.find((each) => each.free && !decided.has(each.job));
+  if (following && await show(following.job)) return;
+  // Nothing near is left, or another person was faster: the server knows who has what.
+  await sending;
+  await next(following ? loupe().dataset.seq : from);
+}
+
+function step(side) {
+  const list = near(side);
+  const each = side === "after" ? list[0] : list[list.length - 1];
+  if (each) show(each.job);
+}
+
+// --- Answers ---------------------------------------------------------------------------------------------------------
+
+function post(fields) {
+  fields.set("form", loupe().dataset.form);
+  return fetch(place, { method: "POST", body: fields, headers: { Accept: "application/json" } });
+}
+
+function keep() { localStorage.setItem(store, JSON.stringify(waiting)); }
+function say(words) { unsaved.textContent = words; }
+function signIn() {
+  return waiting.length ? `Sign in again: ${waiting.length} of your answers are kept here and sent then.` : "Sign in again.";
+}
+function count(fresh) { if (fresh) document.getElementById("counts").replaceWith(document.adoptNode(fresh.cloneNode(true))); }
+function tell(counts) {
+  for (const [verdict, number] of Object.entries(counts || {})) {
+    const shown = document.querySelector(`[data-count="${verdict}"]`);
+    if (shown) shown.textContent = number.toLocaleString("en-US");
+  }
+}
+
+function answer(fields) {
+  waiting.push({ fields, name: find("h1").textContent });
+  keep();
+  decided.add(new URLSearchParams(fields).get("job"));
+  send();
+}
+
+function send() {
+  sending ??= (async () => {
+    for (let tries = 0; waiting.length;) {
+      const [first] = waiting;
+      try {
+        const got = await post(new URLSearchParams(first.fields));
+        if (got.redirected || got.status === 401) { say(signIn()); return; }
+        if (got.status >= 500 || got.status === 429) throw new Error(String(got.status));
+        const said = got.headers.get("content-type")?.includes("json") ? await got.json() : { error: await got.text() };
+        if (got.status === 409) await ask(first, said);
+        else {
+          waiting.shift();
+          pages.delete(new URLSearchParams(first.fields).get("job"));
+          if (got.ok) tell(said.counts);
+          else { say(`${first.name}: not written: ${said.error}`); keep(); tries = 0; continue; }
+        }
+        keep();
+        tries = 0;
+        say("");
+      } catch {
+        say(`${waiting.length} ${waiting.length === 1 ? "answer is" : "answers are"} not written yet; trying again …`);
+        await new Promise((done) => setTimeout(done, AGAIN[Math.min(tries, AGAIN.length - 1)]));
+        tries += 1;
+      }
+    }
+  })().finally(() => { sending = null; });
+  return sending;
+}
+
+function ask(first, said) {
+  asked.querySelector("[data-said]").textContent = `${first.name}: ${said.error}. Nothing of yours was written.`;
+  asked.showModal();
+  return new Promise((done) => {
+    asked.onclick = (event) => {
+      if (!event.target.value) return;
+      asked.onclick = null;
+      asked.close();
+      if (event.target.value === "mine") {
+        const fields = new URLSearchParams(first.fields);
+        fields.set("based_on", said.verdict_id);
+        fields.set("request", crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+        first.fields = fields.toString();
+      } else waiting.shift();
+      done();
+    };
+    asked.oncancel = (event) => event.preventDefault(); // one of the two is chosen
+  });
+}
+
+function judge(verdict) {
+  const form = find("form.judge");
+  if (!form) return;
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set("verdict", verdict);
+  if (view.area) fields.set("area", view.area.join(","));
+  if (verdict === "approved") { fields.delete("reason"); fields.delete("note"); fields.delete("area"); }
+  fields.set("request", crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+  const [after, { seq }] = [near("after"), loupe().dataset];
+  answer(fields.toString());
+  goOn(after, seq);
+}
+
+async function undo() {
+  if (!find("form.undo")) return;
+  const last = waiting.length > 1 ? waiting.pop() : null; // not sent yet: it is enough to forget it
+  if (last) { keep(); const job = new URLSearchParams(last.fields).get("job"); decided.delete(job); await show(job); return; }
+  await sending;
+  await act({ do: "undo" });
+}
+
+async function choose() {
+  const form = find("form.choose");
+  if (form) await act(Object.fromEntries(new FormData(form)));
+}
+
+async function act(fields) {
+  await busily(async () => {
+    const got = await post(new URLSearchParams(fields));
+    if (got.redirected || got.status === 401) throw Object.assign(new Error(), { signIn: true });
+    const said = got.headers.get("content-type")?.includes("json") ? await got.json() : { error: await got.text() };
+    say(got.ok ? "" : said.error);
+    if (!got.ok) return;
+    tell(said.counts);
+    decided.delete(said.job);
+    pages.delete(said.job);
+    await show(said.job);
+  });
+}
+
+// --- The picture -----------------------------------------------------------------------------------------------------
+
+function split(percent) {
+  find(".stage")?.style.setProperty("--split", `${percent}%`);
+  const slider = find(".slider");
+  if (slider) slider.value = percent;
+}
+
+// Where the picture lies on the canvas, in pixels of the canvas.
+function box() {
+  const stage = find(".stage");
+  const after = find(".after");
+  const [width, height] = [after.naturalWidth || after.width, after.naturalHeight || after.height];
+  const scale = Math.min(stage.clientWidth / width, stage.clientHeight / height);
+  return { scale, width: width * scale, height: height * scale,
+    left: (stage.clientWidth - width * scale) / 2, top: (stage.clientHeight - height * scale) / 2 };
+}
+
+function place_canvas() {
+  const canvas = find(".canvas");
+  const pixels = 1 / (box().scale * devicePixelRatio);
+  const factor = view.zoom ? (pixels > 1.01 ? pixels : 2) : 1;
+  find(".stage").classList.toggle("is-zoomed", view.zoom);
+  canvas.style.transform = view.zoom ? `translate(${view.x}px, ${view.y}px) scale(${factor})` : "";
+  return factor;
+}
+
+function zoom() {
+  const stage = find(".stage");
+  if (!find(".after")) return;
+  view.zoom = !view.zoom;
+  const factor = place_canvas();
+  view.x = stage.clientWidth / 2 * (1 - factor);
+  view.y = stage.clientHeight / 2 * (1 - factor);
+  place_canvas();
+}
+
+function draw(area) {
+  const mark = find(".mark");
+  if (!mark) return;
+  mark.hidden = !area;
+  if (!area) return;
+  const at = box();
+  const [x, y, width, height] = area;
+  Object.assign(mark.style, { left: `${at.left + x * at.width}px`, top: `${at.top + y * at.height}px`,
+    width: `${width * at.width}px`, height: `${height * at.height}px` });
+}
+
+function fraction(event) {
+  const canvas = find(".canvas").getBoundingClientRect();
+  const factor = canvas.width / find(".stage").clientWidth;
+  const at = box();
+  const clamp = (value) => Math.min(1, Math.max(0, value));
+  return [clamp(((event.clientX - canvas.left) / factor - at.left) / at.width),
+    clamp(((event.clientY - canvas.top) / factor - at.top) / at.height)];
+}
+
+function drag(event) {
+  if (event.button !== 0 || event.target.closest(".slider")) return;
+  const stage = find(".stage");
+  const began = { x: event.clientX, y: event.clientY, at: Date.now(), from: fraction(event), view: { ...view } };
+  const marking = view.marking || event.shiftKey;
+  stage.setPointerCapture(event.pointerId);
+  const move = (now) => {
+    if (marking) {
+      const [to, from] = [fraction(now), began.from];
+      view.area = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])]
+        .map((side) => Math.round(side * 10000) / 10000);
+      draw(view.area);
+    } else if (view.zoom) {
+      view.x = began.view.x + now.clientX - began.x;
+      view.y = began.view.y + now.clientY - began.y;
+      place_canvas();
+    } else if (find(".before")) {
+      const { left, width } = stage.getBoundingClientRect();
+      split(Math.round(Math.min(100, Math.max(0, (now.clientX - left) / width * 100))));
+    }
+  };
+  const end = (now) => {
+    stage.removeEventListener("pointermove", move);
+    const quick = now.pointerType === "touch" && Date.now() - began.at < FLICK.ms && Math.abs(now.clientX - began.x) > FLICK.px;
+    if (marking) { view.marking = false; stage.classList.remove("is-marking"); }
+    else if (quick && !view.zoom) step(now.clientX < began.x ? "after" : "before");
+  };
+  stage.addEventListener("pointermove", move);
+  stage.addEventListener("pointerup", end, { once: true });
+  stage.addEventListener("pointercancel", () => stage.removeEventListener("pointermove", move), { once: true });
+}
+
+// --- Keys and buttons ------------------------------------------------------------------------------------------------
+
+function reasons(open) {
+  const list = find(".reasons");
+  if (!list) return;
+  list.classList.toggle("is-open", open);
+  find(".hint").hidden = !open;
+  if (open) list.querySelector("input").focus({ preventScroll: true });
+  else find(".stage")?.focus({ preventScroll: true });
+}
+
+function inReasons(event) {
+  if (event.key === "Escape") reasons(false);
+  else if (event.key === "Enter") judge("needs_work");
+  else if (event.target.name === "note") return false;
+  else {
+    const one = find(`.reasons [data-key="${CSS.escape(event.key)}"]`);
+    if (!one) return false;
+    one.checked = true;
+    judge("needs_work");
+  }
+  return true;
+}
+
+const ACTIONS = {
+  a: () => judge("approved"),
+  w: () => reasons(true),
+  u: undo,
+  c: choose,
+  ArrowLeft: () => step("before"),
+  ArrowRight: () => step("after"),
+  ArrowUp: () => other(-1),
+  ArrowDown: () => other(1),
+  z: zoom,
+  m: () => { view.marking = true; find(".stage")?.classList.add("is-marking"); },
+  f: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()),
+  "?": () => keys.showModal(),
+  " ": () => split(100),
+};
+
+function other(by) {
+  const all = [...loupe().querySelectorAll(".strip a")];
+  const now = all.findIndex((each) => each.hasAttribute("aria-current"));
+  const to = all[(now + by + all.length) % all.length];
+  if (to) picture(to.dataset.picture);
+}
+
+async function picture(id) {
+  const page = await busily(() => load(filtered({ job: loupe().dataset.job, picture: id, ahead: 1 })));
+  if (page) put(page, { push: false });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (find(".reasons.is-open")) { if (inReasons(event)) event.preventDefault(); return; }
+  const typing = event.target.closest("input, textarea, select");
+  if (typing && !(typing.type === "range" && event.key.length === 1)) return;
+  if (event.key === " " && event.target.closest("button, a, summary")) return; // which it presses
+  const action = ACTIONS[event.key];
+  if (!action) return;
+  event.preventDefault();
+  if (!event.repeat || event.key.startsWith("Arrow")) action();
+});
+document.addEventListener("keyup", (event) => { if (event.key === " " && find(".slider")) split(50); });
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.closest("#loupe")) return;
+  event.preventDefault();
+  if (form.className === "judge") {
+    const verdict = event.submitter?.value;
+    if (verdict === "needs_work" && !find(".reasons.is-open")) reasons(true);
+    else judge(verdict || "needs_work");
+  } else if (form.className === "undo") undo();
+  else choose();
+});
+
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const link = event.target.closest("a.step, .strip a");
+  if (!link) return;
+  event.preventDefault();
+  if (link.dataset.picture) picture(link.dataset.picture);
+  else step(link.rel === "next" ? "after" : "before");
+});
+keys.addEventListener("click", (event) => { if (event.target.value === "close") keys.close(); });
+
+function begin() {
+  view = { zoom: false, x: 0, y: 0, marking: false, area: null };
+  const slider = find(".slider");
+  if (slider) { slider.hidden = false; slider.oninput = () => split(slider.value); }
+  const stage = find("figure.stage");
+  if (stage) {
+    stage.onpointerdown = drag;
+    for (const image of stage.querySelectorAll("img")) image.draggable = false;
+    const area = JSON.parse(loupe().dataset.area || "null");
+    if (area) {
+      const show = () => draw([area.x, area.y, area.width, area.height]);
+      if (find(".after").complete) show(); else find(".after").onload = show;
+    }
+    stage.focus({ preventScroll: true });
+  }
+  preload();
+  root.dataset.shown = loupe().dataset.job || "nothing";
+}
+
+addEventListener("popstate", (event) => { if (event.state?.job) show(event.state.job, { push: false }); });
+addEventListener("online", send);
+addEventListener("resize", () => { if (find(".after")) { place_canvas(); draw(view.area); } });
+setInterval(() => { if (!document.hidden) take(); }, STILL);
+
+root.classList.add("live-desk");
+history.replaceState({ job: loupe().dataset.job }, "");
+begin();
+send();
