@@ -19,11 +19,34 @@ import aiohttp
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 START_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
+#: Keys that are no letters, by their number.
+CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "?": 191,
+}
 
 
 def found() -> str | None:
     """The browser's program, or None where there is none."""
     return os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+#: What the browser says where the page of a question is no longer there.
+GONE = "navigated or closed"
+_LOOK = (
+    "new Promise((done, fail) => {"
+    f" const ends = Date.now() + {SETTLE_SECONDS * 1000};"
+    " (function look() { let is; try { is = %s; } catch { }"
+    " if (is) done(true); else if (Date.now() > ends) fail(new Error('not in time'));"
+    " else setTimeout(look, 50); })(); })"
+)
 
 
 class Page:
@@ -48,12 +71,15 @@ class Page:
 
     async def call(self, method: str, **parameters: Any) -> Any:
         """Call one of the protocol's methods."""
+        said = await self._ask(method, **parameters)
+        assert "error" not in said, said
+        return said["result"]
+
+    async def _ask(self, method: str, **parameters: Any) -> Any:
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
-        said = await asyncio.wait_for(answer, SETTLE_SECONDS)
-        assert "error" not in said, said
-        return said["result"]
+        return await asyncio.wait_for(answer, SETTLE_SECONDS + 5)
 
     async def evaluate(self, script: str) -> Any:
         """The value of an expression, awaited if it is a promise."""
@@ -62,19 +88,23 @@ class Page:
         return said["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until an expression is true."""
-        await self.evaluate(
-            "new Promise((done, fail) => {"
-            f" const ends = Date.now() + {SETTLE_SECONDS * 1000};"
-            f" (function look() {{ let is; try {{ is = {condition}; }} catch {{ }}"
-            " if (is) done(true); else if (Date.now() > ends) fail(new Error('not in time'));"
-            " else setTimeout(look, 50); })(); })"
-        )
+        """Wait until an expression is true, on this page or on one that the browser goes to meanwhile."""
+        ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while True:
+            said = await self._ask(
+                "Runtime.evaluate", expression=_LOOK % condition, awaitPromise=True, returnByValue=True
+            )
+            left = "error" in said and GONE in said["error"]["message"]
+            if not left or asyncio.get_running_loop().time() > ends:
+                assert "error" not in said, said
+                assert "exceptionDetails" not in said["result"], (condition, said)
+                return
 
-    async def open(self, url: str, auth: str) -> None:
-        """Go to `url` with a password, and wait until every picture on it is there, or has failed."""
-        header = "Basic " + base64.b64encode(auth.encode()).decode()
-        await self.call("Network.setExtraHTTPHeaders", headers={"Authorization": header})
+    async def open(self, url: str, auth: str | None = None) -> None:
+        """Go to `url`, with a password if one is given, and wait until every picture on it is there, or has failed."""
+        if auth is not None:
+            header = "Basic " + base64.b64encode(auth.encode()).decode()
+            await self.call("Network.setExtraHTTPHeaders", headers={"Authorization": header})
         await self.call("Page.navigate", url=url)
         await self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
         await self.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
@@ -88,21 +118,29 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
-    async def screenshot(self, path: Path) -> None:
-        """The whole page as a PNG."""
-        said = await self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+    async def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """The whole page, or what is seen of it, as a PNG."""
+        said = await self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         path.write_bytes(base64.b64decode(said["data"]))  # noqa: ASYNC240
 
-    async def press(self, key: str) -> None:
-        """Press a key and let it go."""
-        for kind in ("rawKeyDown", "keyUp"):
-            await self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode={"Tab": 9, "Enter": 13}[key],
-            )
+    async def press(self, key: str, *, hold: bool = False) -> None:
+        """Press a key and let it go, unless it is held."""
+        number = CODES.get(key) or ord(key.upper())
+        known: dict[str, Any] = {"key": key, "code": f"Key{key.upper()}" if key.isalpha() and len(key) == 1 else key}
+        typed = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        down = {"type": "keyDown", **typed} if typed else {"type": "rawKeyDown"}
+        await self.call("Input.dispatchKeyEvent", **known, **down, windowsVirtualKeyCode=number)
+        if not hold:
+            await self.release(key)
+
+    async def release(self, key: str) -> None:
+        """Let a key go."""
+        number = CODES.get(key) or ord(key.upper())
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=number)
+
+    async def write(self, text: str) -> None:
+        """Type text where the focus is."""
+        await self.call("Input.insertText", text=text)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 
@@ -41,3 +42,17 @@ class Client:
     ) -> Response:
         """What is answered, behind redirects."""
         return self._runner.run(self._client.get(path, params=params, headers=headers, follow_redirects=True))
+
+    def post(self, path: str, fields: Mapping[str, Any] | str, *, headers: Mapping[str, Any] | None = None) -> Response:
+        """What is answered to a form, not behind redirects."""
+        body = fields if isinstance(fields, str) else urlencode(fields, doseq=True)
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._runner.run(self._client.post(path, content=body, headers=kind | dict(headers or {})))
+
+    def cookies(self) -> dict[str, str]:
+        """The cookies that the browser keeps."""
+        return dict(self._client.cookies)
+
+    def forget_cookies(self) -> None:
+        """Be another browser from now on."""
+        self._client.cookies.clear()

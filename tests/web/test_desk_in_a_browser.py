@@ -1,0 +1,227 @@
+"""The review desk in a real Chromium: by keyboard only, below a path, without the server for a while, on a phone."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from desk import people
+from desk.actors import Actor
+from devstack.ports import bind
+from models.people import Role
+from tests.stack import wait_for
+from tests.web import browser
+from tests.web.browser import Page
+from tests.web.shop import settings, stock
+from tests.web.test_gallery_in_a_browser import CONTRAST, UNNAMED, look
+from web.app import build
+from workers.images.storage import Storage
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+pytestmark = pytest.mark.skipif(
+    browser.found() is None,
+    reason="no Chromium on PATH: install one (Debian: apt-get install chromium), or set CHROMIUM",
+)
+
+PASSWORD = "correct horse battery"
+CATALOG = 40
+#: Where screenshots are kept, for people who want to look at them.
+SHOTS = os.environ.get("RECAST_TEST_SHOTS")
+SMALL = """[...document.querySelectorAll("a.button, button, .step, .reasons label, .tabs a, summary, .strip a")]
+  .filter((e) => e.checkVisibility()).filter((e) => { const box = e.getBoundingClientRect();
+    return box.height < 43.5 || box.width < 43.5; }).map((e) => e.outerHTML)"""
+
+
+@pytest.fixture
+def batch(database: Database, tmp_path: Path) -> int:
+    for name, role in (("Anna", Role.REVIEWER), ("Ben", Role.REVIEWER), ("Vera", Role.VIEWER)):
+        database.run(people.add, Actor("root", Role.OPERATOR, "command"), name, role, PASSWORD)
+    return stock(database, Storage(settings(database, tmp_path).storage), succeeded=CATALOG)
+
+
+@pytest.fixture
+def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
+    """Where the pages are served: below a path, as behind a proxy."""
+    listener = bind(None)
+    port = listener.getsockname()[1]
+    chosen = settings(database, tmp_path, web_auth=None, public_url=f"http://127.0.0.1:{port}/recast")
+    server = uvicorn.Server(uvicorn.Config(build(chosen), log_level="warning"))
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    serving.start()
+    try:
+        wait_for(lambda: server.started, message="the web process listens")
+        yield f"http://127.0.0.1:{port}/recast"
+    finally:
+        server.should_exit = True
+        serving.join(30)
+        listener.close()
+
+
+async def sign_in(page: Page, base: str, where: str, name: str = "Anna") -> None:
+    """Go somewhere, by keyboard through the door."""
+    await page.call("Page.navigate", url=base + where)
+    await page.until("location.pathname.endsWith('/sign-in') && document.activeElement.name === 'name'")
+    await page.write(name)
+    await page.press("Tab")
+    await page.write(PASSWORD)
+    await page.press("Enter")
+    await page.until(f"location.href.startsWith({json.dumps(base + where)}) && document.readyState === 'complete'")
+
+
+async def shown(page: Page, job: str) -> None:
+    await page.until(f"document.documentElement.dataset.shown === {json.dumps(job)}")
+
+
+def test_a_catalog_is_reviewed_by_keyboard_only(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        # The keys that change nothing
+        await page.press("?")
+        await page.until("document.querySelector('#keys').open")
+        await page.press("Escape")
+        await page.press(" ", hold=True)
+        await page.until("document.querySelector('.stage').style.getPropertyValue('--split') === '100%'")
+        await page.release(" ")
+        await page.until("document.querySelector('.stage').style.getPropertyValue('--split') === '50%'")
+        await page.press("z")
+        await page.until("document.querySelector('.is-zoomed .canvas').style.transform.includes('scale')")
+        await page.press("z")
+        for key, job in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0)):
+            await page.press(key)
+            await shown(page, f"job-{job:05}")
+        # A verdict, taken back, and given again; a reason by its key, and one that is not meant
+        await page.press("a")
+        await shown(page, "job-00001")
+        await page.press("u")
+        await shown(page, "job-00000")
+        await page.press("w")
+        await page.until("document.querySelector('.reasons.is-open')")
+        await page.press("Escape")
+        await page.until("!document.querySelector('.reasons.is-open')")
+        for number in range(CATALOG):
+            await shown(page, f"job-{number:05}")
+            if number % 4:
+                await page.press("a")
+            else:
+                await page.press("w")
+                await page.press("5" if number % 8 else "b")
+        await shown(page, "nothing")
+        await page.until("document.body.innerText.includes('Everything is reviewed')")
+        await page.until("document.querySelector('[data-count=approved]').textContent === '30'")
+        assert await page.evaluate("localStorage.length && JSON.parse(Object.values(localStorage)[0]).length") == 0
+
+    look(work)
+    rows = database.sql(
+        "SELECT j.key, r.verdict, v.reasons, v.person FROM reviews r JOIN verdicts v ON v.id = r.verdict_id"
+        " JOIN jobs j ON j.id = r.job_id WHERE r.batch_id = :batch ORDER BY r.seq",
+        batch=batch,
+    )
+    assert [(row.key, row.verdict, row.reasons) for row in rows] == [
+        (f"row-{n}", "approved", []) if n % 4 else (f"row-{n}", "needs_work", ["hair"] if n % 8 else ["other"])
+        for n in range(CATALOG)
+    ]
+    assert database.one("SELECT count(*) FROM verdicts") == CATALOG + 2, "one more was given and taken back"
+
+
+def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Database, batch: int) -> None:
+    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        # Until the neighbors are there
+        await page.until(
+            "performance.getEntriesByType('resource').filter((e) => e.name.includes('ahead=1')).length >= 5"
+        )
+        await page.call("Network.emulateNetworkConditions", offline=True, **away)
+        for number in range(3):
+            await shown(page, f"job-{number:05}")
+            await page.press("a")
+        await page.until("document.querySelector('#unsaved').textContent.includes('not written yet')")
+        await page.until("JSON.parse(Object.values(localStorage)[0]).length === 3")
+        assert database.one("SELECT count(*) FROM verdicts") == 0
+        await page.call("Network.emulateNetworkConditions", offline=False, **away)
+        await page.until("JSON.parse(Object.values(localStorage)[0]).length === 0")
+        assert await page.evaluate("document.querySelector('#unsaved').textContent") == ""
+        page.complaints[:] = [each for each in page.complaints if "ERR_INTERNET_DISCONNECTED" not in each]
+
+    look(work)
+    rows = database.sql("SELECT job_id, verdict FROM verdicts ORDER BY job_id")
+    assert [tuple(row) for row in rows] == [(f"job-{number:05}", "approved") for number in range(3)]
+
+
+def test_the_second_of_two_is_asked_on_the_page(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        database.sql(
+            "INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict)"
+            " SELECT id, job_id, :batch, 'Ben', 'needs_work' FROM results WHERE job_id = 'job-00000'",
+            batch=batch,
+        )
+        await page.press("a")
+        await page.until("document.querySelector('#asked').open")
+        assert "Ben" in await page.evaluate("document.querySelector('#asked').innerText")
+        await page.press("Tab")
+        await page.press("Enter")
+        await page.until("!document.querySelector('#asked').open")
+        await page.until("document.querySelector('[data-count=approved]').textContent === '1'")
+        page.complaints[:] = [each for each in page.complaints if "409" not in each]
+
+    look(work)
+    assert [row.person for row in database.sql("SELECT person FROM verdicts ORDER BY id")] == ["Ben", "Anna"]
+
+
+def test_it_is_shown_as_it_is_meant(base: str, database: Database, batch: int, tmp_path: Path) -> None:
+    shots = Path(SHOTS or tmp_path)
+
+    async def seen(page: Page, name: str, *, whole: bool = False) -> None:
+        await page.until("[...document.images].filter((e) => e.loading !== 'lazy').every((image) => image.complete)")
+        await page.screenshot(shots / f"{name}.png", whole=whole)
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        contrast, whose = await page.evaluate(CONTRAST)
+        assert contrast >= 4.5, (whose, name)
+        assert await page.evaluate(UNNAMED) == [], name
+        assert await page.evaluate(SMALL) == [], name
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280, height=800)
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        await page.press("a")
+        await shown(page, "job-00001")
+        await page.press("w")
+        await page.press("1")
+        await shown(page, "job-00002")
+        for width, height, dark in ((1280, 800, False), (1280, 800, True), (390, 844, False), (390, 844, True)):
+            name = f"{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
+            await page.look(width=width, height=height, dark=dark)
+            await page.open(f"{base}/batches/{batch}/review?job=job-00001")
+            await shown(page, "job-00001")
+            await seen(page, f"loupe-{name}")
+            await page.press("w")
+            await page.until("document.querySelector('.reasons.is-open')")
+            await seen(page, f"reasons-{name}")
+            await page.open(f"{base}/batches/{batch}")
+            await seen(page, f"grid-{name}")
+        await page.call("Emulation.setScriptExecutionDisabled", value=True)
+        await page.look(width=1280, height=800)
+        await page.call("Page.navigate", url=f"{base}/batches/{batch}/review?job=job-00003")
+        await page.until("location.search.includes('job-00003') && document.readyState === 'complete'")
+        await page.screenshot(shots / "loupe-without-script.png")
+
+    look(work)
