@@ -19,6 +19,7 @@ import aiohttp
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 START_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
+LOOK_SECONDS = 0.05
 #: Keys that are no letters, by their number.
 CODES = {
     "Tab": 9,
@@ -36,17 +37,6 @@ CODES = {
 def found() -> str | None:
     """The browser's program, or None where there is none."""
     return os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, NAMES) if path), None)
-
-
-#: What the browser says where the page of a question is no longer there.
-GONE = "navigated or closed"
-_LOOK = (
-    "new Promise((done, fail) => {"
-    f" const ends = Date.now() + {SETTLE_SECONDS * 1000};"
-    " (function look() { let is; try { is = %s; } catch { }"
-    " if (is) done(true); else if (Date.now() > ends) fail(new Error('not in time'));"
-    " else setTimeout(look, 50); })(); })"
-)
 
 
 class Page:
@@ -79,7 +69,7 @@ class Page:
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
-        return await asyncio.wait_for(answer, SETTLE_SECONDS + 5)
+        return await asyncio.wait_for(answer, SETTLE_SECONDS)
 
     async def evaluate(self, script: str) -> Any:
         """The value of an expression, awaited if it is a promise."""
@@ -90,15 +80,14 @@ class Page:
     async def until(self, condition: str) -> None:
         """Wait until an expression is true, on this page or on one that the browser goes to meanwhile."""
         ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        looking = f"(() => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }})()"
         while True:
-            said = await self._ask(
-                "Runtime.evaluate", expression=_LOOK % condition, awaitPromise=True, returnByValue=True
-            )
-            left = "error" in said and GONE in said["error"]["message"]
-            if not left or asyncio.get_running_loop().time() > ends:
-                assert "error" not in said, said
-                assert "exceptionDetails" not in said["result"], (condition, said)
+            said = await self._ask("Runtime.evaluate", expression=looking, returnByValue=True)
+            # A page that is left while it is asked answers nothing.
+            if said.get("result", {}).get("result", {}).get("value") is True:
                 return
+            assert asyncio.get_running_loop().time() < ends, f"not in time: {condition}"
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def open(self, url: str, auth: str | None = None) -> None:
         """Go to `url`, with a password if one is given, and wait until every picture on it is there, or has failed."""

@@ -153,8 +153,7 @@ function send() {
         if (got.status === 409) await ask(first, said);
         else {
           waiting.shift();
-          pages.delete(new URLSearchParams(first.fields).get("job"));
-          if (got.ok) tell(said.counts);
+          if (got.ok) await written(said);
           else { say(`${first.name}: not written: ${said.error}`); keep(); tries = 0; continue; }
         }
         keep();
@@ -168,6 +167,17 @@ function send() {
     }
   })().finally(() => { sending = null; });
   return sending;
+}
+
+// A page that shows what was decided now, because it was loaded before, must not say otherwise.
+async function written(said) {
+  tell(said.counts);
+  pages.delete(said.job);
+  if (loupe().dataset.job !== said.job) return;
+  if (find(".reasons.is-open")) {
+    const based = find(`form.judge [name=result][value="${said.result}"] ~ [name=based_on]`);
+    if (based) based.value = said.verdict_id;
+  } else put(await load(filtered({ job: said.job, ahead: 1 })), { push: false });
 }
 
 function ask(first, said) {
