@@ -145,8 +145,7 @@ _BEGIN_ANEW = text(f"""
     ), kept AS (
         INSERT INTO versions (job_id, version, last_attempt, {columns((*ASKED, *ENDING))})
         SELECT id, version, made, {columns((*ASKED, *ENDING))} FROM beginning WHERE verdict = 'changed'
-    ), judged AS (
-        DELETE FROM reviews WHERE job_id IN (SELECT id FROM beginning WHERE verdict = 'changed')
+    ), judged AS (DELETE FROM reviews WHERE job_id IN (SELECT id FROM beginning WHERE verdict = 'changed')
     ), begun AS (
         UPDATE jobs SET
             {taken_from("s", (*ASKED, "lane"))},

@@ -42,7 +42,7 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
         emit([asdict(person) for person in found])
         return
     if not found:
-        say(f"nobody was added yet; {hint('people add', 'NAME')} adds a person")
+        say(f"there are no people yet; {hint('people add', 'NAME')} adds a person")
         return
     table(
         ("name", "role", "since", "browsers", ""),

@@ -71,7 +71,7 @@ def verdict(
     answer: Annotated[Answer, typer.Argument(help="What you say of its picture.")],
     *,
     reason: Annotated[
-        list[str] | None, typer.Option(help="What is wrong, from RECAST_REVIEW_REASONS. May be repeated.")
+        list[str] | None, typer.Option(help="What is wrong, from RECAST_REVIEW_REASONS. Give it once for each reason.")
     ] = None,
     note: Annotated[str | None, typer.Option(help="What else there is to say.")] = None,
     picture: Annotated[

@@ -99,9 +99,9 @@ def web(
     port: Annotated[int | None, typer.Option(help="Port. Default: RECAST_WEB_PORT.")] = None,
     loglevel: LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Serve the gallery, health checks, metrics and pictures.
+    """Serve the gallery, the review desk, health checks, metrics and pictures.
 
-    The gallery is served only if RECAST_WEB_AUTH is set. Providers fetch the pictures.
+    The pages are for people who were added, or who have RECAST_WEB_AUTH. Providers fetch the pictures.
     """
     configure_logs(loglevel.number)
     chosen = settings()

@@ -37,8 +37,8 @@ class Actor:
         """
         if not self.may(role):
             raise ForbiddenError(
-                f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}, which "
-                f"an operator gives with {hint('people role', self.name, role)}"
+                f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}. Operators "
+                f"give roles; {hint('people list')} shows who is one"
             )
 
 

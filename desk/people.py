@@ -73,7 +73,7 @@ def add(session: Session, actor: Actor, name: str, role: Role, password: str) ->
     """Add a person.
 
     Raises:
-        ForbiddenError: `actor` is no operator.
+        ForbiddenError: `actor` is not an operator.
         PersonError: the name is taken or not usable.
         PasswordError: the password is not usable.
     """
@@ -106,7 +106,7 @@ def disable(session: Session, actor: Actor, name: str, *, disabled: bool = True)
     """Keep a person out, at once and in every browser; or, with `disabled` False, let them in again.
 
     Raises:
-        ForbiddenError: `actor` is no operator.
+        ForbiddenError: `actor` is not an operator.
         PersonError: there is no such person.
     """
     actor.need(Role.OPERATOR, "disable people")
@@ -120,7 +120,7 @@ def set_password(session: Session, actor: Actor, name: str, password: str) -> No
     """Give a person another password; they sign in anew everywhere.
 
     Raises:
-        ForbiddenError: `actor` is no operator.
+        ForbiddenError: `actor` is not an operator.
         PersonError: there is no such person.
         PasswordError: the password is not usable.
     """
@@ -135,7 +135,7 @@ def set_role(session: Session, actor: Actor, name: str, role: Role) -> None:
     """Give a person another role, in force with their next request.
 
     Raises:
-        ForbiddenError: `actor` is no operator.
+        ForbiddenError: `actor` is not an operator.
         PersonError: there is no such person.
     """
     actor.need(Role.OPERATOR, "change roles")

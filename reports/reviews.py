@@ -123,6 +123,6 @@ def verdicts_of(session: Session, batch: BatchReport) -> Verdicts:
 
 
 def summed(session: Session, by: By, batch_id: int | None = None) -> Sequence[Verdicts]:
-    """By account, operation, batch or label, the most money first; of one batch, or of everything."""
+    """By account, operation, batch or label, the most expensive first; of one batch, or of everything."""
     rows = session.execute(_SUMS[by], {"batch_id": batch_id})
     return [Verdicts(row.name, row.made, row.approved, row.needs_work, row.unreviewed, row.spent) for row in rows]

@@ -47,7 +47,7 @@ async def form_of(request: Request) -> Form:
     """The fields of a form, as browsers send it.
 
     Raises:
-        ForbiddenError: it is too large, or is no form.
+        ForbiddenError: it is too large, or not a form.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":

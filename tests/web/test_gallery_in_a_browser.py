@@ -55,7 +55,8 @@ CONTRAST = """(() => {
   }
   return worst;
 })()"""
-UNNAMED = """[...document.querySelectorAll("a, button, input:not([type=hidden]), img:not([alt='']), [role=img], [role=region]")].filter((e) =>
+UNNAMED = """[...document.querySelectorAll(
+  "a, button, input:not([type=hidden]), img:not([alt='']), [role=img], [role=region]")].filter((e) =>
   !(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.alt || e.textContent.trim()
     || (e.labels && e.labels.length))).map((e) => e.outerHTML)"""
 
