@@ -18,6 +18,7 @@ from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, probing, say, stopped, table
 from cli.paid_check import check_with_payment, options_of
+from cli.recorded import recorded
 from models.states import Closure
 from providers import PROVIDERS
 from providers.http import InvalidURL
@@ -149,6 +150,7 @@ def check(
 
 @accounts.command()
 @accounts.command("close", hidden=True)
+@recorded("accounts stop")
 def stop(
     name: NameArgument,
     *,
@@ -175,6 +177,7 @@ def stop(
 
 @accounts.command()
 @accounts.command("open", hidden=True)
+@recorded("accounts start")
 def start(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Start a stopped account, whatever the reason for the stop."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -185,6 +188,7 @@ def start(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
 
 
 @accounts.command("set")
+@recorded("accounts set")
 def set_limits(
     name: NameArgument,
     words: Annotated[

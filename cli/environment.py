@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.recorded import record
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
 from devstack.ports import LOOPBACK
 from recast.hints import advise_sandbox, hint
@@ -129,6 +130,7 @@ def open_deployment(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Ru
     parts = Parts(worker=False, web=answering, sandbox=answering)
     with running_deployment(settings, parts, sandbox=sandbox, sends=False) as (runtime, _):
         yield runtime
+        record(runtime)
 
 
 def has_run(settings: Settings, *, sandbox: bool) -> bool:

@@ -25,6 +25,7 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, complain
 from cli.people import people
 from cli.providers import providers
+from cli.recorded import recorded
 from cli.redownload import redownload
 from cli.resolve import resolve
 from cli.review import audited, review, verdict
@@ -73,13 +74,13 @@ app.command()(show)
 app.command()(batches.export)
 app.command()(review)
 app.command()(verdict)
-app.command()(resolve)
+app.command()(recorded("resolve")(resolve))
 for operation in (bulk.cancel, bulk.retry, bulk.pause, bulk.resume, bulk.reroute, bulk.set_priority):
-    app.command()(operation)
-app.command()(redownload)
-app.command("reprioritise", hidden=True)(bulk.set_priority)
-app.command()(housekeeping.forget)
-app.command()(housekeeping.prune)
+    app.command()(recorded(operation.__name__.replace("_", "-"))(operation))
+app.command()(recorded("redownload")(redownload))
+app.command("reprioritise", hidden=True)(recorded("set-priority")(bulk.set_priority))
+app.command()(recorded("forget")(housekeeping.forget))
+app.command()(recorded("prune")(housekeeping.prune))
 app.command()(spend.books)
 app.command()(spend.reconcile)
 app.command()(providers)

@@ -32,7 +32,7 @@ class Entry:
     detail: dict[str, Any]
 
 
-def note(session: Session, actor: Actor, action: str, subject: str, **detail: object) -> None:
+def note(session: Session, /, actor: Actor, action: str, subject: str, **detail: object) -> None:
     """Record what `actor` does. Passwords, notes and pictures' addresses do not belong here."""
     given = {name: value for name, value in detail.items() if value not in (None, "", [], ())}
     session.execute(

@@ -189,3 +189,27 @@ def test_commands_add_and_disable_people(database: Database, command: Any) -> No
     command("people", "enable", "Anna")
     command("people", "disable", "Nobody", code=2)
     assert not unsaid(command("audit"), "ops", "people add", "people disable", "person Anna")
+
+
+def test_commands_that_change_something_are_recorded(database: Database, spring: int, command: Any) -> None:
+    database.jobs(2, batch=spring)
+    command("cancel", "--batch", "spring", "--dry-run")
+    command("pause", "--batch", "spring", "--dry-run")
+    command("status", "spring")
+    command("cancel", "--batch", "nothing", "--yes", code=2)
+    assert command("audit", "--json") == [
+        entry for entry in command("audit", "--json") if entry["action"] == "judge"
+    ], "nothing was changed by a command yet"
+    command("cancel", "--batch", "spring", "--yes")
+    command("accounts", "stop", "main", "--note", "her invoice is open")
+    command("accounts", "set", "main", "rate=30/min")
+    command("forget", "/secret/ann.jpg", "--consent", "R-17")
+    found = [
+        (entry["person"], entry["action"], entry["subject"], entry["detail"]) for entry in command("audit", "--json")
+    ]
+    assert found[:4] == [
+        ("ops", "forget", "jobs", {}),
+        ("ops", "accounts set", "account main", {"name": "main", "words": ["rate=30/min"]}),
+        ("ops", "accounts stop", "account main", {"name": "main"}),
+        ("ops", "cancel", "batch spring", {"batch": "spring"}),
+    ], "a record names no person's picture and repeats no free text"
