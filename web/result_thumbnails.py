@@ -12,10 +12,10 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
+from reports import cards
 from web.input_thumbnails import NoPictureError
 from workers.images.decoders import Decoders
 from workers.images.headers import inspect
@@ -28,12 +28,6 @@ from workers.operations.erase import unclaimed
 T = TypeVar("T")
 
 READS = 8  # pictures read and written at the same time
-
-_RESULT = text("""
-    SELECT r.key, r.thumbnail_key, r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
-    FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
-""")
-_KEEP = text("UPDATE results SET thumbnail_key = :key WHERE id = :id")
 
 
 class _Thumbnail(NamedTuple):
@@ -89,12 +83,12 @@ class ResultThumbnails:
 
     def _row(self, result_id: int) -> Any:
         with self._sessions() as session:
-            return session.execute(_RESULT, {"id": result_id}).first()
+            return cards.to_shrink(session, result_id)
 
     def _keep(self, result_id: int, key: str) -> bool:
         """Name the thumbnail in the result's row; False where no row names it."""
         with self._sessions.begin() as session:
-            session.execute(_KEEP, {"id": result_id, "key": key})
+            cards.keep_thumbnail(session, result_id, key)
             return not unclaimed(session, [key])
 
     async def _aside(self, work: Callable[[], T]) -> T:
