@@ -54,7 +54,7 @@ _TO_SHRINK = text("""
     SELECT r.key, r.thumbnail_key, r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
     FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
 """)
-_KEEP_THUMBNAIL = text("UPDATE results SET thumbnail_key = :key WHERE id = :id")
+_KEEP_THUMBNAIL = text("UPDATE results SET thumbnail_key = :key WHERE id = :id RETURNING id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,6 @@ def to_shrink(session: Session, result_id: int) -> Any:
     return session.execute(_TO_SHRINK, {"id": result_id}).first()
 
 
-def keep_thumbnail(session: Session, result_id: int, key: str) -> None:
-    """Name a thumbnail in its result's row."""
-    session.execute(_KEEP_THUMBNAIL, {"id": result_id, "key": key})
+def keep_thumbnail(session: Session, result_id: int, key: str) -> bool:
+    """Name a thumbnail in its result's row; False where there is no such row any more."""
+    return session.execute(_KEEP_THUMBNAIL, {"id": result_id, "key": key}).first() is not None

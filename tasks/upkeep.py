@@ -24,17 +24,14 @@ def announce(self: Any, job_ids: list[str]) -> None:
     announce_jobs(runtime(), job_ids, self.request.hostname)
 
 
-#: Tasks that run every few seconds are not shown in Flower, which keeps a limited number: they would push out the jobs.
-_UNSEEN = {"base": RecastTask, "send_events": False}
-
-
-@app.task(name="sweep", **_UNSEEN)
+# The sweep and the tick run every few seconds. In Flower, which keeps a limited number, they would push out the jobs.
+@app.task(base=RecastTask, name="sweep", send_events=False)
 def sweep() -> None:
     """Continue what a crash or a lost message left behind."""
     sweep_up(runtime())
 
 
-@app.task(name="tick", **_UNSEEN)
+@app.task(base=RecastTask, name="tick", send_events=False)
 def tick() -> None:
     """Create, start and end the runs of schedules."""
     look_at_schedules(runtime())

@@ -88,6 +88,6 @@ def _gallery_routes(
         return []
     decoders = Decoders()
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
-    results = ResultThumbnails(database.sessions, media.storage, decoders)
+    results = ResultThumbnails(database.sessions, media, decoders)
     gallery = Gallery(database.sessions, media, inputs, results, configured.currency)
     return gallery.routes(Access(configured.web_auth, lane))
