@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,8 +15,9 @@ import typer
 
 from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
+from cli.health import DEFAULT_NAMES, Kind
 from cli.listeners import bound, url_of
-from cli.output import Style, complain, emit, say
+from cli.output import Style, complain, say
 from cli.stack import FLOWER, SANDBOX_FOLDER, WEB, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
 from recast.hints import hint
@@ -27,8 +27,6 @@ from workers.config.passed_over import remove_links
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
-from workers.messaging.heartbeat import file_of
-from workers.observability.health import judge
 from workers.observability.logs import LogLevel, configure_logs
 
 WATCH_SECONDS = 0.5  # between two checks that all processes are running
@@ -38,15 +36,7 @@ PASSWORD_BYTES = 12  # of the password that is generated for a page
 ALL_QUEUES = ",".join(QUEUES)
 
 
-class Kind(StrEnum):
-    """The processes that write a heartbeat."""
-
-    WORKER = "worker"
-    BEAT = "beat"
-
-
 LogLevelOption = Annotated[LogLevel, typer.Option(case_sensitive=False, help="Lowest level to log.")]
-DEFAULT_NAMES = {Kind.WORKER: "recast", Kind.BEAT: "beat"}
 
 
 def worker(
@@ -118,29 +108,6 @@ def sandbox(
     """Run only the provider sandbox. It prints its address when it is ready."""
     folder = home or choose(sandbox=True).home / SANDBOX_FOLDER
     _replace_process(sandbox_command(folder, port, child=False))
-
-
-def health(
-    kind: Annotated[Kind, typer.Argument(help="Process to check.")] = Kind.WORKER,
-    name: Annotated[str | None, typer.Option(help="NAME or NAME@HOST, if the process has another name.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Check a worker or beat of this machine.
-
-    The command reads the heartbeat that the process writes after real work.
-    """
-    called = name or DEFAULT_NAMES[kind]
-    verdict = judge(file_of(settings().home, called))
-    if as_json:
-        emit({"kind": kind, "name": called, **verdict.document()})
-    elif verdict.healthy:
-        say(
-            f"{kind} {called} is healthy: {', '.join(verdict.parts)} answered {verdict.age:.0f} s ago", style=Style.GOOD
-        )
-    else:
-        for reason in verdict.reasons:
-            complain(f"{kind} {called}: {reason}", style=Style.BAD)
-    raise typer.Exit(ExitCode.OK if verdict.healthy else ExitCode.INFRASTRUCTURE)
 
 
 def up(

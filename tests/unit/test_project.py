@@ -139,7 +139,7 @@ def test_compose_has_the_deployment() -> None:
 
 
 def test_compose_starts_what_the_command_line_has() -> None:
-    commands = typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(command_line).whole().commands  # type: ignore[attr-defined]
     for name in OWN_SERVICES:
         first, *rest = SERVICES[name]["command"]
         assert first in commands
@@ -163,7 +163,7 @@ def test_compose_asks_for_the_heartbeat_of_what_has_no_port(name: str) -> None:
     program, command, kind = SERVICES[name]["healthcheck"]["test"][1:]
     assert (program, command, kind) == ("recast", "health", name)
     assert SERVICES[name]["command"] == [name], "the health check looks for the default name"
-    assert command in typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
+    assert command in typer.main.get_command(command_line).whole().commands  # type: ignore[attr-defined]
 
 
 def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
@@ -269,7 +269,7 @@ def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_documents_commands_exist() -> None:
-    commands = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]
+    commands = set(typer.main.get_command(command_line).whole().commands)  # type: ignore[attr-defined]
     for name in (
         *DOCUMENTS,
         ".env.example",

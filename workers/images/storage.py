@@ -21,8 +21,8 @@ from typing import IO, Any, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from workers import private
-from workers.http.redaction import shown_url
+from workers import open_folders, private
+from workers.http.shown_urls import shown_url
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
@@ -69,7 +69,7 @@ class Storage:
             raise StorageError(f"{self._name}: cannot be used as storage: {error}") from error
         self._root = self._root.rstrip("/")
         if isinstance(self._fs, LocalFileSystem) and _is_ours(Path(self._root)):
-            private.close(Path(self._root))
+            open_folders.close(Path(self._root))
 
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
         """Store `data` and return its key; where it is stored already, nothing is written.

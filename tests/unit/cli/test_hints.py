@@ -21,7 +21,7 @@ from recast import hints
 from recast.hints import hint
 from tests.unit.test_layers import ROOMS, ROOT
 
-COMMAND: Any = typer.main.get_command(app)
+COMMAND: Any = typer.main.get_command(app).whole()
 FOLDERS = sorted({room.partition(".")[0] for room in ROOMS} - {"benchmarks", "migrations"})
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 

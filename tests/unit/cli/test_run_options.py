@@ -29,7 +29,7 @@ NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
 
 def offered(*words: str) -> dict[str, str]:
     """The parameters of a command, and what each is called."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app).whole()
     for word in words:
         command = command.commands[word]
     return {parameter.name: parameter.opts[0] for parameter in command.params}

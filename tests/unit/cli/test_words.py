@@ -29,7 +29,7 @@ MODULES = (*sorted((ROOT / "cli").glob("*.py")), ROOT / "reports" / "text.py")
 
 def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every group and command with its path."""
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(app).whole()
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*path, name))
