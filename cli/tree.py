@@ -98,12 +98,6 @@ class Tree(TyperGroup):
             load("cli.logs:to_standard_error")()
         return name, command, rest
 
-    def whole(self) -> Tree:
-        """Itself, with every command loaded."""
-        for name in self.commands:
-            self.loaded(name)
-        return self
-
     def loaded(self, name: str) -> Any:
         """The command called `name`, loaded."""
         command = self.commands[name]

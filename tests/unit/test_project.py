@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cli.main import app as command_line
 from providers import PROVIDERS
 from tests import check
 from tests.stack import ROOT
+from tests.unit.cli.commands import whole
 from tests.unit.documents import DOCUMENTS, tables_of, text_of
 from tests.unit.test_layers import ROOMS
 from tests.words import unsaid
@@ -139,7 +138,7 @@ def test_compose_has_the_deployment() -> None:
 
 
 def test_compose_starts_what_the_command_line_has() -> None:
-    commands = typer.main.get_command(command_line).whole().commands  # type: ignore[attr-defined]
+    commands = whole().commands
     for name in OWN_SERVICES:
         first, *rest = SERVICES[name]["command"]
         assert first in commands
@@ -163,7 +162,7 @@ def test_compose_asks_for_the_heartbeat_of_what_has_no_port(name: str) -> None:
     program, command, kind = SERVICES[name]["healthcheck"]["test"][1:]
     assert (program, command, kind) == ("recast", "health", name)
     assert SERVICES[name]["command"] == [name], "the health check looks for the default name"
-    assert command in typer.main.get_command(command_line).whole().commands  # type: ignore[attr-defined]
+    assert command in whole().commands
 
 
 def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
@@ -269,7 +268,7 @@ def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_documents_commands_exist() -> None:
-    commands = set(typer.main.get_command(command_line).whole().commands)  # type: ignore[attr-defined]
+    commands = set(whole().commands)
     for name in (
         *DOCUMENTS,
         ".env.example",
