@@ -71,6 +71,11 @@ def test_producers_need_nothing_but_celery() -> None:
 # --- Locks and the image ------------------------------------------------------------------------------------------
 
 
+MAKEFILE = (ROOT / "Makefile").read_text()
+#: The locks that hold a part of what `requirements.lock` holds, with the extras in them.
+PARTS = {"requirements-demo.lock": ("build", "local"), "requirements-prod.lock": ("build", "s3", "parquet")}
+
+
 def locked(name: str) -> dict[str, str]:
     """Versions by package; fails on an entry that has no hash."""
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text())
@@ -83,7 +88,7 @@ def locked(name: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-prod.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-demo.lock", "requirements-prod.lock"])
 def test_locks_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text()
     assert not re.search(r"https?:|file:|--(extra-)?index-url|--find-links|@ ", text)
@@ -91,17 +96,33 @@ def test_locks_name_no_index(name: str) -> None:
 
 def test_locks_are_up_to_date() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    everything, production = locked("requirements.lock"), locked("requirements-prod.lock")
-    needed = PROJECT["project"]["dependencies"]
-    production_extras = itertools.chain.from_iterable(extras[name] for name in ("build", "s3", "parquet"))
-    wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *production_extras]))
+    everything, needed = locked("requirements.lock"), PROJECT["project"]["dependencies"]
+    wanted = [(everything, [*needed, *itertools.chain(*extras.values())])]
+    for name, has in PARTS.items():
+        part = locked(name)
+        wanted.append((part, [*needed, *itertools.chain.from_iterable(extras[extra] for extra in has)]))
+        # What is installed on top of another lock keeps its versions.
+        assert {package: everything.get(package) for package in part} == part
     for versions, lines in wanted:
         for requirement in map(Requirement, lines):
             if requirement.name not in OURS:
                 version = versions.get(canonicalize_name(requirement.name))
                 assert version is not None, f"{requirement} is not locked: run make lock"
                 assert requirement.specifier.contains(version), f"{version} is locked, not {requirement}: run make lock"
-    assert {package: everything.get(package) for package in production} == production
+
+
+def test_the_demo_installs_no_tools() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    demo, everything = locked("requirements-demo.lock"), locked("requirements.lock")
+    tools = {canonicalize_name(Requirement(line).name) for line in extras["dev"] + extras["s3"] + extras["parquet"]}
+    assert demo.keys() & tools == set()
+    assert len(demo) < 0.6 * len(everything)
+    needs = {
+        name: found[1]
+        for name in ("demo", "up", "test", "lint")
+        if (found := re.search(rf"^{name}: (\S+)", MAKEFILE, re.MULTILINE))
+    }
+    assert needs == {"demo": "$(RUNNING)", "up": "$(RUNNING)", "test": "$(INSTALLED)", "lint": "$(INSTALLED)"}
 
 
 def test_production_has_no_embedded_servers_and_no_tools() -> None:
@@ -365,7 +386,7 @@ def test_each_folder_of_tests_mirrors_a_room() -> None:
 
 def test_make_says_what_to_do_without_a_usable_python(tmp_path: Path) -> None:
     (tmp_path / "recast").mkdir()
-    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock"):
+    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock", "requirements-demo.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     result = make("PYTHON=/nonexistent/python", "setup", folder=tmp_path)
     assert result.returncode != 0
@@ -379,3 +400,16 @@ def test_ci_runs_lint_and_tests() -> None:
     lines = script.read_text().splitlines()
     assert "set -euo pipefail" in lines
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
+
+
+@pytest.mark.parametrize("terminal", ["1", ""])
+def test_an_installation_shows_that_it_is_at_work(terminal: str) -> None:
+    said = "".join(f"Collecting package-{number}==1.0 (from -r x.lock (line {number}))\n" for number in range(1, 61))
+    result = subprocess.run(
+        ["awk", "-v", "packages=85", "-v", f"terminal={terminal}", "-f", ".ci/progress.awk"],
+        cwd=ROOT, input=f"{said}Installing collected packages: package-1\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = re.split(r"[\r\n]+", result.stdout.strip())
+    assert len(lines) == (61 if terminal else 4)
+    assert unsaid(lines[0], "package-1", "1", "85") == []
+    assert unsaid(lines[-1], "60") == []
