@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import sys
@@ -16,6 +17,7 @@ import typer
 from cli.environment import SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.health import DEFAULT_NAMES, Kind
+from cli.late import load
 from cli.listeners import bound, url_of
 from cli.output import Style, complain, say
 from cli.stack import FLOWER, SANDBOX_FOLDER, WEB, Parts, Stack, publish, sandbox_command, web_command
@@ -34,6 +36,10 @@ ORPHAN_SECONDS = 20.0  # less than the 30 s that the next command waits for a le
 PASSWORD_BYTES = 12  # of the password that is generated for a page
 
 ALL_QUEUES = ",".join(QUEUES)
+
+COMMANDS_OF_CELERY = {
+    "worker": "celery.bin.worker:worker", "beat": "celery.bin.beat:beat", "flower": "flower.command:flower",
+}  # fmt: skip
 
 
 LogLevelOption = Annotated[LogLevel, typer.Option(case_sensitive=False, help="Lowest level to log.")]
@@ -184,13 +190,14 @@ def _replace_process(command: list[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
-def _celery(*arguments: str) -> None:
-    """Run a Celery command in this process with our app, whatever modules the current folder has."""
-    # Imported here because registering the tasks reads the settings, which `--sandbox` may still change.
-    from celery.bin.celery import celery  # noqa: PLC0415
-
-    from tasks.main import app  # noqa: PLC0415
-
+def _celery(command: str, *arguments: str) -> NoReturn:
+    """Run one of Celery's commands in this process with our app, whatever modules the current folder has."""
+    # Loaded here because registering the tasks reads the settings, which `--sandbox` may still change.
+    app = load("tasks.main:app")
+    context = load("celery.bin.base:CLIContext")(app=app, no_color=None, workdir=None, quiet=True)
+    # A group of this command alone: that of all of them loads Flower, with a web server, in every worker.
+    group = load("click:Group")("celery", commands={command: load(COMMANDS_OF_CELERY[command])})
+    # What was imported stays for good; it need not be looked through each time that garbage is collected.
+    gc.freeze()
     # As `app.start` does, which gives no exit code: a worker that ends over an error must not look well.
-    celery.params[0].default = app
-    raise typer.Exit(celery.main(args=["--quiet", *arguments], standalone_mode=False) or ExitCode.OK)
+    raise typer.Exit(group.main(args=[command, *arguments], obj=context, standalone_mode=False) or ExitCode.OK)
