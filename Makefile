@@ -36,12 +36,15 @@ help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 # Install what a lock names, and show that it is at work: pip names each package that it takes.
-# Compiled afterwards, as pip would, but on all cores; like pip, it leaves alone what does not compile.
+# A lock names everything that it needs, so nothing is resolved. Compiled afterwards, as pip would, but on all cores and
+# without the libraries' own tests; like pip, it leaves alone what does not compile.
 define install
 @echo 'Installing from $(1) ...'
-@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes --no-compile -r $(1) \
+@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes --no-deps --no-compile \
+	-r $(1) \
 	| awk -v packages="$$(grep -c '^[a-z].*==' $(1))" -v terminal="$$([[ -t 1 ]] && echo 1 || true)" -f .ci/progress.awk
-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+@echo '  compiling ...'
+@$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|pip)/' $(VENV)/lib || true
 endef
 
 .PHONY: setup
