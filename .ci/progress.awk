@@ -6,9 +6,11 @@ function show(line) {
 	fflush()
 }
 
-/^Collecting / {
+# A package of an index is collected, a file of this machine processed.
+/^(Collecting|Processing) / {
 	taken++
-	sub(/==.*/, "", $2)
+	sub(/.*\//, "", $2)
+	sub(/(==|-[0-9]).*/, "", $2)
 	if (terminal || taken % 20 == 1) show($2 ", package " taken " of " packages " at most")
 }
 /^Installing collected packages/ { show("unpacking " taken " packages ...") }

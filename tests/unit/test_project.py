@@ -404,12 +404,15 @@ def test_ci_runs_lint_and_tests() -> None:
 
 @pytest.mark.parametrize("terminal", ["1", ""])
 def test_an_installation_shows_that_it_is_at_work(terminal: str) -> None:
-    said = "".join(f"Collecting package-{number}==1.0 (from -r x.lock (line {number}))\n" for number in range(1, 61))
+    collected = (f"Collecting package-a{number}==1.0 (from -r x.lock (line {number}))\n" for number in range(1, 41))
+    processed = (f"Processing ./wheels/package_b{number}-1.0-py3-none-any.whl (from -r x)\n" for number in range(1, 21))
+    said = "".join((*collected, *processed))
     result = subprocess.run(
         ["awk", "-v", "packages=85", "-v", f"terminal={terminal}", "-f", ".ci/progress.awk"],
         cwd=ROOT, input=f"{said}Installing collected packages: package-1\n", capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = re.split(r"[\r\n]+", result.stdout.strip())
     assert len(lines) == (61 if terminal else 4)
-    assert unsaid(lines[0], "package-1", "1", "85") == []
+    assert unsaid(lines[0], "package-a1", "1", "85") == []
+    assert unsaid(lines[-2], "package_b20" if terminal else "package_b1", "60" if terminal else "41") == []
     assert unsaid(lines[-1], "60") == []
