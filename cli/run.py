@@ -15,13 +15,15 @@ from catalog.folders import FoundRows, is_search
 from catalog.intake import Intake, take_in
 from catalog.mistakes import write_mistakes
 from catalog.rows import Rows, open_rows
+from cli.deployment import running_deployment
 from cli.display import display_for
-from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, reach_of, running_deployment
+from cli.environment import JsonOption, SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.hints import CommandLine
 from cli.output import Style, complain, emit, say
 from cli.plan import print_plan, warn_of_addresses
 from cli.questions import confirm, on_itself, same_batch
+from cli.reach import accounts_of, reach_of
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
 from cli.summary import (

@@ -18,12 +18,13 @@ from workers.config.account_values import AccountsError
 from workers.config.accounts import load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
+from workers.heartbeats import file_of
 from workers.http.transport import proxies
 from workers.messaging.app import app
 from workers.messaging.broker import repair
 from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import claim_if_possible
-from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.messaging.heartbeat import Heartbeat
 from workers.observability import checks
 from workers.observability.health import Pulse
 from workers.observability.logs import configure_logs, say_at_once
