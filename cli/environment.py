@@ -11,10 +11,13 @@ from typing import Annotated
 import typer
 
 from cli.stack import Parts, Stack, sandbox_tables, write_sandbox_accounts
+from devstack import binaries
+from devstack.errors import NotInstalledError
 from devstack.ports import LOOPBACK
 from recast.hints import advise_sandbox, hint
 from workers import private
 from workers.config.accounts import Account, load, parse
+from workers.config.extras import SANDBOX, missing
 from workers.config.settings import Settings, SettingsError, read
 from workers.engine.runtime import Runtime
 from workers.images.roots import Roots
@@ -38,8 +41,11 @@ def choose(*, sandbox: bool) -> Settings:
 
     Raises:
         SettingsError: a setting is wrong.
+        NotInstalledError: the sandbox lacks something here; without it, every job would be billed and fail.
     """
     advise_sandbox(sandbox=sandbox)
+    if sandbox:
+        require_sandbox()
     chosen = read()
     private.close(chosen.home)
     if not sandbox:
@@ -51,6 +57,17 @@ def choose(*, sandbox: bool) -> Settings:
     os.environ["RECAST_ACCOUNTS_FILE"] = str(home / "accounts.toml")
     os.environ["RECAST_STORAGE_URL"] = str(home / "pictures")
     return read(_env_file=None)
+
+
+def require_sandbox() -> None:
+    """Look for all that the sandbox and its servers need, before anything is made or started.
+
+    Raises:
+        NotInstalledError: something is missing.
+    """
+    if lacking := missing(SANDBOX):
+        raise NotInstalledError(f"The sandbox needs modules that are not installed: {lacking}. {binaries.INSTALL_HINT}")
+    binaries.require()
 
 
 def is_external(*, sandbox: bool) -> bool:

@@ -31,7 +31,7 @@ from cli.run import run
 from cli.schedules import schedules
 from cli.show import show
 from cli.webhooks import webhooks
-from devstack.errors import ServerError
+from devstack.errors import NotInstalledError, ServerError
 from models.availability import is_unavailable
 from providers.protocol import CredentialsError
 from recast.errors import InvalidJobError
@@ -163,6 +163,7 @@ _EXPECTED: Sequence[tuple[tuple[type[Exception], ...], ExitCode, Callable[[Excep
             InvalidJobError,
             ScheduleError,
             OutsideRootsError,
+            NotInstalledError,
         ),
         ExitCode.USAGE,
         str,

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.environment import SandboxOption, choose, is_external
+from cli.environment import SandboxOption, choose, is_external, require_sandbox
 from cli.exit_codes import ExitCode
 from cli.listeners import bound, url_of
 from cli.output import Style, complain, emit, say
@@ -116,6 +116,7 @@ def sandbox(
     home: Annotated[Path | None, typer.Option(help="Folder for the bill, the jobs and the pictures.")] = None,
 ) -> None:
     """Run only the provider sandbox. It prints its address when it is ready."""
+    require_sandbox()
     folder = home or choose(sandbox=True).home / SANDBOX_FOLDER
     _replace_process(sandbox_command(folder, port, child=False))
 
