@@ -108,7 +108,14 @@ class Inputs:
             loaded = self.read(role, uri)
             return self.offer(loaded if spec is None else self.ready(role, uri, loaded, spec))
 
-        return self._links.get_or_make((*self._identity(role, uri), spec), prepared)
+        remembered = (*self._identity(role, uri), spec)
+        made = self._links.get(remembered)
+        if made is not None and self._is_stored(made):
+            return made
+        if made is not None:
+            # The file was removed, with the row that named it: a provider would be paid for a link that leads nowhere.
+            self._noted.drop((uri, str(made.sha256)))
+        return self._links.put(remembered, prepared())
 
     def offer(self, loaded: LoadedImage) -> Input:
         """Put a picture into the storage and return it as an expiring URL.
@@ -157,6 +164,12 @@ class Inputs:
             return self._read_file(role, path)
         self._check(role, uri)
         return _read_object(role, uri)
+
+    def _is_stored(self, made: Input) -> bool:
+        try:
+            return self._storage.exists(key_of(str(made.sha256), SUFFIXES[str(made.media_type)]))
+        except StorageError as error:
+            raise OwnStorageError(str(error)) from error
 
     def _identity(self, role: str, uri: str) -> tuple[str, object, object]:
         self._check(role, uri)
