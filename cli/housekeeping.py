@@ -82,8 +82,8 @@ def _print_left(done: Forgotten, found: list[str], flower: list[str]) -> None:
         complain(f"{path} is a copy of a picture: remove it", style=Style.BAD)
     if done.links:
         complain(
-            f"{done.links:,} hard links to the pictures were made with exports; --exports FOLDER lists those in a folder,"
-            " and each has to be removed there",
+            f"exports have {done.links:,} hard links to the pictures; --exports FOLDER lists those in a folder: remove"
+            " them there",
             style=Style.BAD,
         )
     for path in flower:

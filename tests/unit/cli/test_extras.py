@@ -1,4 +1,4 @@
-"""An installation without the extra `local`: what needs it is refused in one line, with nothing made and nothing sent."""
+"""An installation without the extra `local`: what needs it is refused in one line, and nothing is made or sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EMBEDDED = (("up",), ("run", "c.csv"))
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-@pytest.fixture(params=[(name,) for name in LOCAL] + [LOCAL], ids=lambda hidden: "-".join(hidden))
+@pytest.fixture(params=[(name,) for name in LOCAL] + [LOCAL], ids="-".join)
 def hidden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
     """Modules that this process no longer finds, on a machine without servers of its own."""
     names: tuple[str, ...] = request.param
