@@ -37,7 +37,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        (["--pool=prefork"], ("prefork", "threads")),
+        (["--pool=processes"], ("prefork", "threads")),
         (["--pool=solo"], ("solo", "threads")),
         (["--concurrency=2"], ("2", "RECAST_SLOTS", "--concurrency")),
         (["-c", "7"], ("7", "8")),
