@@ -78,6 +78,8 @@ class ImageSpec:
     need: Need
     fit: Fit = Fit.REJECT
     face: bool = False
+    #: Whether it is made upright and 8-bit sRGB for a provider that says nothing of that.
+    plain: bool = False
 
 
 class Inputs:
@@ -138,7 +140,7 @@ class Inputs:
             NoFaceInputError: it shows no face, and should.
         """
         try:
-            data = fitted(loaded.data, loaded.picture, spec.need, spec.fit)
+            data = fitted(loaded.data, loaded.picture, spec.need, spec.fit, plain=spec.plain)
         except BadPictureError as error:
             raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
         made = loaded if data is loaded.data else load_image(role, uri, data)
