@@ -33,7 +33,7 @@ def read_sheet(where: str, file: BinaryIO, notes: list[str], name: str | None = 
     """The rows of the sheet called `name`, or of the first one that people see, by their numbers in it.
 
     Raises:
-        CatalogError: it is no workbook, is damaged or too large, has no such sheet, or lacks required columns.
+        CatalogError: it cannot be read as a workbook, is too large, has no such sheet, or lacks required columns.
     """
     with opened(where, file) as book:
         sheet = _chosen(where, book.sheets, name, notes)

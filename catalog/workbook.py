@@ -48,7 +48,7 @@ class Sheet(NamedTuple):
 
 
 class DamagedError(Exception):
-    """What is read is no workbook, or not all of one; the message says why."""
+    """What is read cannot be a workbook, or not all of one; the message says why."""
 
 
 class Parts:

@@ -168,12 +168,7 @@ def run(
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
-    batch: Batch = _server("catalog.runs").run(
-        table, name=name, folder=folder, format=format, sheet=sheet, account=account, provider=provider,
-        require_consent=require_consent,
-        max_cost=max_cost, max_in_flight=max_in_flight, keep_days=keep_days, label=label, priority=priority,
-        deadline=deadline, only=only, retry_rejected=retry_rejected, moved=moved,
-    )  # fmt: skip
+    batch: Batch = _server("catalog.runs").run(**locals())
     return batch
 
 

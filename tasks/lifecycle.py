@@ -14,6 +14,7 @@ from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from recast.hints import hint
 from workers import private
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
@@ -79,7 +80,7 @@ def check_pool(pool: Any) -> None:
     kind = get_implementation(pool)
     if not issubclass(kind, TaskPool):
         name = kind.__module__.rpartition(".")[2]
-        raise SettingsError(f"the pool {name!r} cannot run Recast's pumps; use `recast worker`, or --pool=threads")
+        raise SettingsError(f"the pool {name!r} cannot run Recast's pumps; use {hint('worker')}, or --pool=threads")
 
 
 def leave_default_queue(queues: Any, default: str) -> None:

@@ -67,6 +67,11 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit, *, plain: bool =
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
 
 
+def as_jpeg(image: Image.Image) -> bytes:
+    """An upright image as a JPEG in sRGB, what is transparent in white."""
+    return _encoded(_for_screens(_rgb(image, transparent=False)), "image/jpeg")
+
+
 def shape_problem(width: int, height: int, need: Need) -> str | None:
     """What is wrong with an upright picture of this size in pixels, in words, or None."""
     if need.ratio and width * need.ratio[1] != height * need.ratio[0]:

@@ -22,6 +22,7 @@ from workers.config.settings import Settings
 from workers.http.addresses import advice_for, visible
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
+from workers.images.foreign import converted
 from workers.images.headers import Picture, inspect
 from workers.images.roots import NotAFileError, OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
@@ -206,12 +207,13 @@ class Inputs:
 
 
 def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
-    """Decode a picture in full and digest it.
+    """Decode a picture in full and digest it; a HEIC or AVIF is a JPEG from here on.
 
     Raises:
         BadInputError: it is not a picture that providers accept.
     """
     try:
+        data = converted(data)
         if inspect(data).animated:
             raise BadInputError(f"{role}: {uri!r} cannot be used: it is animated")
         picture = verify(data)

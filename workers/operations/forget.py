@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -26,7 +27,10 @@ from models.jobs import ROLES, Job, Version
 from models.states import JobState, Reason
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
+from workers.images.foreign import converted
+from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.roots import Roots
+from workers.images.segments import BadPictureError
 from workers.images.uris import file_of
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
@@ -240,4 +244,7 @@ def _digests(uris: Sequence[str], roots: Roots) -> list[str]:
         if path is not None and path.is_file():
             with roots.open(path) as file:
                 found.append(hashlib.file_digest(file, "sha256").hexdigest())
+                file.seek(0)
+                with suppress(BadPictureError):  # jobs know a HEIC by the JPEG that was made of it
+                    found.append(hashlib.sha256(converted(file.read(MAX_INPUT_BYTES))).hexdigest())
     return found

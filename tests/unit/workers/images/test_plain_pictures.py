@@ -1,4 +1,4 @@
-"""200 pictures of ten cameras' and phones' kinds, at a provider that reads only 8-bit sRGB JPEG and PNG."""
+"""240 pictures of twelve cameras' and phones' kinds, at a provider that reads only 8-bit sRGB JPEG and PNG."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from providers.spec import Fit, Need, Via
+from workers.images.decoding import MAX_DECODED_BYTES
 from workers.images.fit import fitted
+from workers.images.foreign import PIXEL_BYTES, look, readable
 from workers.images.headers import inspect
+from workers.images.inputs import BadInputError, load_image
+from workers.images.segments import BadPictureError
 from workers.images.verify import verify
 
 pytestmark = pytest.mark.heavy
@@ -63,7 +68,8 @@ def deep(image: Image.Image) -> bytes:
 
     width, height = image.size
     rows = (image.crop((0, y, width, y + 1)).tobytes() for y in range(height))
-    lines = zlib.compress(b"".join(b"\0" + b"".join(struct.pack(">H", value * 257) for value in row) for row in rows))
+    deep_rows = (b"".join(struct.pack(">H", value * 257) for value in row) for row in rows)
+    lines = zlib.compress(b"".join(b"\0" + row for row in deep_rows))
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
@@ -85,8 +91,8 @@ def p3_profile() -> bytes:
     name = b"Display P3\0"
     curve = b"curv" + struct.pack(">IIH", 0, 1, round(GAMMA * 256)) + b"\0\0"
     tags = {
-    packed = (b"".join(struct.pack(">H", value * 257) for value in row) for row in rows)
-    lines = zlib.compress(b"".join(b"\0" + row for row in packed))
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78 + 1),
+        b"cprt": b"text\0\0\0\0none\0\0\0\0",
         b"wtpt": xyz((0.9642, 1.0, 0.8249)), b"rXYZ": xyz(P3[0]), b"gXYZ": xyz(P3[1]), b"bXYZ": xyz(P3[2]),
         b"rTRC": curve, b"gTRC": curve, b"bTRC": curve,
     }  # fmt: skip
@@ -118,6 +124,18 @@ def greys(color: tuple[int, int, int]) -> tuple[int, ...]:
     return (grey,) * 3
 
 
+def heic(image: Image.Image, number: int) -> bytes:
+    pytest.importorskip("pillow_heif")
+    readable()  # lets Pillow write them, too
+    value = 1 + number % 8
+    turn = TURNED[value]
+    stored = image if turn is None else image.transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = value
+    stored.info["exif"] = exif.tobytes()  # written as a turn of the file's own, as phones do
+    return saved(stored, "HEIF", quality=95)
+
+
 Kind = tuple[Callable[[Image.Image, int], bytes], Callable[[tuple[int, int, int]], tuple[int, ...]]]
 KINDS: dict[str, Kind] = {
     "a phone's JPEG, turned": (lambda image, number: turned(image, "JPEG", number), tuple),
@@ -132,6 +150,8 @@ KINDS: dict[str, Kind] = {
     "Display P3": (lambda image, _: saved(image, "JPEG", icc_profile=p3_profile()), in_srgb),
     "grey with alpha": (lambda image, _: saved(with_alpha(image), "PNG"), greys),
     "a palette": (lambda image, _: saved(image.quantize(16), "PNG"), tuple),
+    "AVIF": (lambda image, number: turned(image, "AVIF", number), tuple),
+    "HEIC": (heic, tuple),
     "several pictures in one": (
         lambda image, _: saved(image, "MPO", save_all=True, append_images=[image.resize((8, 8))], quality=95),
         tuple,
@@ -155,7 +175,8 @@ def test_every_kind_is_shown_upright_and_in_its_colors(kind: str) -> None:
     for number in range(20):
         image = quarters(number)
         data = make(image, number)
-        made = fitted(data, inspect(data), NARROW, Fit.REJECT, plain=True)
+        loaded = load_image("source", "x", data)
+        made = fitted(loaded.data, loaded.picture, NARROW, Fit.REJECT, plain=True)
         verify(made)
         shown = read_simply(made)
         assert shown.size == image.size, number
@@ -166,7 +187,7 @@ def test_every_kind_is_shown_upright_and_in_its_colors(kind: str) -> None:
             assert all(abs(a - b) <= 10 for a, b in zip(seen, wanted, strict=True)), (number, at, seen, wanted)
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"several pictures in one"})
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"several pictures in one", "AVIF", "HEIC"}))
 def test_a_provider_that_says_nothing_gets_them_plain_too_and_as_they_are_where_that_is_off(kind: str) -> None:
     data = KINDS[kind][0](quarters(5), 5)
     assert fitted(data, inspect(data), SILENT, Fit.REJECT, plain=True) is not data
@@ -179,3 +200,29 @@ def test_what_is_plain_is_handed_on_byte_by_byte(form: str, mode: str) -> None:
     for more in ({}, {"icc_profile": b"damaged" * 20}):
         data = saved(quarters(1).convert(mode), form, **more)
         assert fitted(data, inspect(data), SILENT, Fit.REJECT, plain=True) is data
+
+
+@pytest.mark.parametrize("form", ["AVIF", "HEIF"])
+def test_foreign_pictures_are_looked_at_in_a_catalog_and_refused_where_they_are_damaged(
+    form: str, tmp_path: Path
+) -> None:
+    if form not in readable():
+        pytest.skip("the extra heic is not installed")
+    data = saved(quarters(1), form)
+    (tmp_path / "x").write_bytes(data)
+    assert (look(tmp_path / "x").width, look(tmp_path / "x").height) == quarters(1).size
+    for damaged in (data[: len(data) // 2], data[:40], data[:12] + bytes(500)):
+        with pytest.raises(BadInputError):
+            load_image("source", "x", damaged)
+
+
+def test_a_large_or_animated_avif_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    side = int((MAX_DECODED_BYTES / PIXEL_BYTES) ** 0.5) + 100
+    large = saved(Image.new("L", (side, side)), "AVIF", speed=10)
+    moving = saved(quarters(1), "AVIF", save_all=True, append_images=[quarters(1).rotate(180)])
+    for data, fact in ((large, "megapixels"), (moving, "animated")):
+        (tmp_path / "x.avif").write_bytes(data)
+        with pytest.raises(BadPictureError, match=fact):
+            look(tmp_path / "x.avif")
+        with pytest.raises(BadInputError, match=fact):
+            load_image("source", "x", data)
