@@ -12,10 +12,13 @@ import typer
 
 from cli.late import load
 from cli.stack import Parts, Stack
+from devstack import binaries
+from devstack.errors import NotInstalledError
 from devstack.ports import LOOPBACK
 from recast.hints import advise_sandbox, hint
 from workers import open_folders
 from workers.config.deployment import Deployment
+from workers.config.extras import SANDBOX, missing
 from workers.config.settings import Settings, SettingsError, read
 
 SANDBOX_HOME = "sandbox"
@@ -35,8 +38,11 @@ def choose(*, sandbox: bool) -> Settings:
 
     Raises:
         SettingsError: a setting is wrong.
+        NotInstalledError: the sandbox lacks something here; without it, every job would be billed and fail.
     """
     advise_sandbox(sandbox=sandbox)
+    if sandbox:
+        require_sandbox()
     chosen = read()
     open_folders.close(chosen.home)
     if not sandbox:
@@ -48,6 +54,17 @@ def choose(*, sandbox: bool) -> Settings:
     os.environ["RECAST_ACCOUNTS_FILE"] = str(home / "accounts.toml")
     os.environ["RECAST_STORAGE_URL"] = str(home / "pictures")
     return read(_env_file=None)
+
+
+def require_sandbox() -> None:
+    """Look for all that the sandbox and its servers need, before anything is made or started.
+
+    Raises:
+        NotInstalledError: something is missing.
+    """
+    if lacking := missing(SANDBOX):
+        raise NotInstalledError(f"The sandbox needs modules that are not installed: {lacking}. {binaries.INSTALL_HINT}")
+    binaries.require()
 
 
 def is_external(*, sandbox: bool) -> bool:

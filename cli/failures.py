@@ -47,6 +47,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "workers.images.roots:OutsideRootsError": (ExitCode.USAGE, str),
     "workers.webhooks.service:UnknownWebhookError": (ExitCode.USAGE, str),
     "workers.operations.paid_check:PaidCheckError": (ExitCode.PERSON, str),
+    "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),
     "workers.images.storage:StorageError": (ExitCode.INFRASTRUCTURE, _storage),
 }

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.environment import SandboxOption, choose, is_external
+from cli.environment import SandboxOption, choose, is_external, require_sandbox
 from cli.exit_codes import ExitCode
 from cli.health import DEFAULT_NAMES, Kind
 from cli.late import load
@@ -112,6 +112,7 @@ def sandbox(
     home: Annotated[Path | None, typer.Option(help="Folder for the bill, the jobs and the pictures.")] = None,
 ) -> None:
     """Run only the provider sandbox. It prints its address when it is ready."""
+    require_sandbox()
     folder = home or choose(sandbox=True).home / SANDBOX_FOLDER
     _replace_process(sandbox_command(folder, port, child=False))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.worker.control import control_command
 from celery.worker.control import revoke as celery_revoke
+from celery.worker.control import revoke_by_stamped_headers as celery_revoke_by_stamps
 
 from catalog.fire import fire as fire_run
 from tasks.base import RecastTask
@@ -14,7 +15,7 @@ from workers.maintenance.sweep import sweep as sweep_up
 from workers.messaging.app import app
 from workers.operations.prune import prune as prune_jobs
 from workers.producers.completion import announce_jobs
-from workers.producers.revoke import revoke_tasks
+from workers.producers.revoke import revoke_stamped, revoke_tasks
 from workers.schedules.tick import tick as look_at_schedules
 
 
@@ -55,4 +56,15 @@ def revoke(state: Any, task_id: str | list[str], terminate: bool = False, **_: A
     ids = [task_id] if isinstance(task_id, str) else list(task_id)
     answer = celery_revoke(state, ids, terminate=False)
     revoke_tasks(runtime(), ids, terminate=terminate)
+    return answer
+
+
+@control_command(variadic="headers", signature="[key1=value1 [key2=value2 [... [keyN=valueN]]]]")
+def revoke_by_stamped_headers(
+    state: Any, headers: list[str] | dict[str, Any], terminate: bool = False, **_: Any
+) -> Any:
+    """Celery's revocation by stamps, and ours, which reaches the jobs of tasks that have those stamps."""
+    named = dict(each.split("=", 1) for each in headers) if isinstance(headers, list) else dict(headers)
+    answer = celery_revoke_by_stamps(state, named, terminate=False)
+    revoke_stamped(runtime(), named, terminate=terminate)
     return answer

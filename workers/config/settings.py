@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     max_paid_attempts: int = Field(default=2, ge=1, le=20)
     #: Largest result file in bytes.
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    #: Whether pictures that pass through our hands are made upright and 8-bit sRGB, which every provider reads alike.
+    plain_inputs: bool = True
     #: Whether stored pictures say in their metadata that a model made them.
     mark_synthetic: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.

@@ -139,6 +139,15 @@ class Storage:
                 return False
         return True
 
+    def links(self, key: str) -> int:
+        """How many other names (hard links) the file has on this machine; 0 elsewhere, and where it cannot be seen."""
+        if not isinstance(self._fs, LocalFileSystem):
+            return 0
+        try:
+            return Path(self._path(key)).stat().st_nlink - 1
+        except OSError:
+            return 0
+
     def files(self) -> Iterator[tuple[str, datetime]]:
         """Every stored file's key, and when it was written; what is none of ours is passed over.
 

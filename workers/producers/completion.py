@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from traceback import format_exception_only
 from typing import Any
 
 import structlog
@@ -90,14 +91,12 @@ def _succeed(ended: _Ended, request: Context, value: dict[str, Any], hostname: s
     passed_on = {"parent_id": ended.task_id, "root_id": request.root_id or ended.task_id}
     callbacks = [maybe_signature(signature, app=app) for signature in request.callbacks or ()]
     groups = [signature for signature in callbacks if isinstance(signature, group)]
-    for signature in groups:
-        signature.apply_async((value,), **passed_on)
-    for signature in callbacks:
-        if signature not in groups:
-            signature.apply_async((value,), **passed_on)
+    sent = [signature.apply_async((value,), **passed_on) for signature in groups]
+    sent += [signature.apply_async((value,), **passed_on) for signature in callbacks if signature not in groups]
     if request.chain:
         following = maybe_signature(request.chain[-1], app=app)
-        following.apply_async((value,), chain=request.chain[:-1], **passed_on)
+        sent.append(following.apply_async((value,), chain=request.chain[:-1], **passed_on))
+    request.children.extend(sent)
     app.backend.mark_as_done(ended.task_id, value, request=request)
     _event("task-succeeded", ended, hostname, result=repr(value)[:EVENT_CHARS])
 
@@ -105,8 +104,10 @@ def _succeed(ended: _Ended, request: Context, value: dict[str, Any], hostname: s
 def _fail(ended: _Ended, request: Context, hostname: str) -> None:
     error_class = JobRejectedError if ended.state == JobState.REJECTED else JobFailedError
     error: JobError = error_class(ended.reason or "failed", ended.error or "no reason was recorded", ended.job_id)
-    app.backend.mark_as_failure(ended.task_id, error, request=request)
-    _event("task-failed", ended, hostname, exception=repr(error)[:EVENT_CHARS], traceback="")
+    # No Python code failed; who looks for a traceback finds the error.
+    told = "".join(format_exception_only(error))
+    app.backend.mark_as_failure(ended.task_id, error, traceback=told, request=request)
+    _event("task-failed", ended, hostname, exception=repr(error)[:EVENT_CHARS], traceback=told[:EVENT_CHARS])
 
 
 def _event(kind: str, ended: _Ended, hostname: str, **fields: Any) -> None:

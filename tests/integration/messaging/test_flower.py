@@ -64,6 +64,8 @@ def test_a_job_that_succeeds(deployment: Stack, flower: str) -> None:
         """,
     )
 
+    told = ask(flower, f"/api/task/result/{got}")
+    assert (told["state"], told["result"]["job"]) == ("SUCCESS", got)
     task = wait_for(lambda: _ended(flower, got), message="flower shows the end")
     assert task["state"] == "SUCCESS"
     assert task["name"] == "swap"
