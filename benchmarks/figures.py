@@ -25,6 +25,8 @@ class Sample:
     stub: float
     #: Of all cores, by any process.
     machine: float
+    #: By who sends the jobs and waits for them, where that is a process of its own.
+    producer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Figures:
     polls_per_job: float
     completed: int
     submitted: int
+    producer_cpu_ms_per_job: float = 0.0
 
 
 def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: float, submitted: int) -> Figures:
@@ -57,16 +60,18 @@ def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: floa
     begin, end = at(samples, finished[first]), at(samples, finished[last])
     seconds, jobs = end.at - begin.at, last - first
     contestant, servers, stub = end.contestant - begin.contestant, end.servers - begin.servers, end.stub - begin.stub
+    producer = end.producer - begin.producer
     return Figures(
         jobs_per_s=jobs / seconds,
         cpu_ms_per_job=1e3 * contestant / jobs,
         servers_cpu_ms_per_job=1e3 * servers / jobs,
         steady_seconds=seconds,
         stub_load=stub / seconds,
-        other_load=(end.machine - begin.machine - contestant - servers - stub) / seconds,
+        other_load=(end.machine - begin.machine - contestant - servers - stub - producer) / seconds,
         polls_per_job=polls,
         completed=len(finished),
         submitted=submitted,
+        producer_cpu_ms_per_job=1e3 * producer / jobs,
     )
 
 

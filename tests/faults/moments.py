@@ -39,6 +39,9 @@ _NOT_ANNOUNCED = (
 
 MOMENTS = (
     Moment(
+        "accepted", "producers' jobs are committed, no message is acknowledged", "SELECT 1 FROM announcements"
+    ),
+    Moment(
         "claimed",
         "jobs are claimed, nothing is prepared",
         "SELECT 1 FROM jobs WHERE state = 'queued' AND claimed_until > clock_timestamp()",

@@ -22,9 +22,10 @@ import functools
 import hashlib
 import json
 import re
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from queue import Empty
 from typing import Any
 
@@ -116,6 +117,7 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         super().__init__(*args, **options)
         self._unnoted: dict[str, Any] = {}
         self._note_at = 0.0
+        self._thread = threading.local()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that has just left its queue."""
@@ -132,8 +134,39 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message, noted or not."""
+        gathered: list[str] | None = getattr(self._thread, "gathered", None)
+        if gathered is not None:
+            gathered.append(delivery_tag)
+            return
         super().ack(delivery_tag)
         self._unnoted.pop(delivery_tag, None)
+
+    @contextmanager
+    def acks_together(self) -> Iterator[None]:
+        """Gather this thread's acknowledgements in the block, and send them in one round trip.
+
+        Those that do not arrive are logged: their messages come again.
+        """
+        gathered: list[str] = []
+        self._thread.gathered = gathered
+        try:
+            yield
+        finally:
+            self._thread.gathered = None
+            self._ack_all(gathered)
+
+    def _ack_all(self, tags: list[str]) -> None:
+        if not tags:
+            return
+        try:
+            with self.pipe_or_acquire() as pipe:
+                pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
+        except (RedisError, OSError) as error:
+            log.warning("messages_not_acknowledged", messages=len(tags), error=str(error))
+            return
+        for tag in tags:
+            virtual.QoS.ack(self, tag)
+            self._unnoted.pop(tag, None)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message up or, with `requeue`, back; what was not noted is given back once it is."""
@@ -241,6 +274,16 @@ def _is_body(body: Any) -> bool:
         and len(body) == len(kinds)
         and all(isinstance(part, kind) for part, kind in zip(body, kinds, strict=True))
     )
+
+
+@contextmanager
+def acknowledged_together(channels: Iterable[Any]) -> Iterator[None]:
+    """Send what this thread acknowledges in the block, on any of these channels, in one round trip for each."""
+    with ExitStack() as stack:
+        for channel in dict.fromkeys(channels):
+            if isinstance(channel, Channel):
+                stack.enter_context(channel.qos.acks_together())
+        yield
 
 
 def repair() -> None:

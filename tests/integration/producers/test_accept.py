@@ -17,6 +17,7 @@ from tests.words import names
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.request import MAX_KEY, JobRequest
 from workers.producers.accept import accept
+from workers.producers.check import Asked
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory
@@ -33,10 +34,20 @@ def runtime(make_runtime: RuntimeFactory) -> Runtime:
     return make_runtime(main={}, other={})
 
 
-def send(runtime: Runtime, task_id: str = "task", **arguments: Any) -> str:
-    """What the task `swap` does with these arguments."""
+def asked(task_id: str = "task", **arguments: Any) -> Asked:
+    """A message of the task `swap`."""
     expires = arguments.pop("expires", None)
-    return accept(runtime, "swap", {**PAIR, **arguments}, Context(id=task_id, expires=expires, args=(), kwargs={}))
+    delivery = {"redelivered": arguments.pop("redelivered", False)}
+    request = Context(id=task_id, expires=expires, args=(), kwargs={}, delivery_info=delivery)
+    return Asked("swap", (), {**PAIR, **arguments}, request)
+
+
+def send(runtime: Runtime, task_id: str = "task", **arguments: Any) -> str:
+    """What a group of one message comes to."""
+    (outcome,) = accept(runtime, [asked(task_id, **arguments)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def test_a_job_and_who_waits_for_it(database: Database, runtime: Runtime, messages: Messages) -> None:
