@@ -1,4 +1,4 @@
-"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and a note of answers.
+"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and groups of messages.
 
 The repair: when Redis goes away under a worker that has unacknowledged messages, Celery 5.7 closes the connection
 twice. The first time the channel's pending read raises, so the channel stays open although its transport has let go of
@@ -12,6 +12,8 @@ ends. Told as a lost connection, the worker waits and connects again. A message 
 it as unacknowledged, and a full broker takes no note: such a message is processed all the same, and no other one is
 taken until the note is made or the message is done.
 
+Messages of `IN_GROUPS` are taken and acknowledged many at a time.
+
 What is not a message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
 worker over it.
 """
@@ -22,10 +24,9 @@ import functools
 import hashlib
 import json
 import re
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty
 from typing import Any
 
@@ -45,9 +46,16 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
+from recast.names import JOBS_QUEUE
+from workers.messaging.taking import take
+
 #: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
 MAX_UNREADABLE = 1_000  # items that are kept; they are for a person to look at, and must not fill the broker
+#: Queues whose messages come by the thousand, and wait for no slot.
+IN_GROUPS = frozenset({JOBS_QUEUE})
+#: Messages at hand that a group leaves room for, so that those of other queues are not kept waiting.
+SPARE_ROOM = 4
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
 
 _REFUSALS = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
@@ -104,9 +112,11 @@ class _Client(Redis):
             answer = super().parse_response(  # type: ignore[no-untyped-call]
                 connection, command_name, **options
             )
-        if command_name == "BRPOP" and answer and not _is_message(answer[1], self._channel):
-            self._channel.set_aside(bytes(answer[1]))
-            return None  # as if the time to wait had passed
+        if command_name == "BRPOP" and answer:
+            self._channel.took_from = answer[0].decode()
+            if not _is_message(answer[1], self._channel):
+                self._channel.set_aside(bytes(answer[1]))
+                return None  # as if the time to wait had passed
         return answer
 
 
@@ -117,10 +127,15 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         super().__init__(*args, **options)
         self._unnoted: dict[str, Any] = {}
         self._note_at = 0.0
-        self._thread = threading.local()
+        #: Messages that were noted when they were taken, and have yet to be delivered.
+        self.noted: set[str] = set()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that has just left its queue."""
+        if delivery_tag in self.noted:
+            self.noted.discard(delivery_tag)
+            virtual.QoS.append(self, message, delivery_tag)
+            return
         try:
             super().append(message, delivery_tag)
         except (RedisError, OSError) as error:
@@ -128,36 +143,22 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
             self._unnoted[delivery_tag] = message
             virtual.QoS.append(self, message, delivery_tag)
 
+    @property
+    def room(self) -> int:
+        """How many messages a group may have."""
+        return int(self.prefetch_count) - len(self._delivered) + len(self._dirty) - SPARE_ROOM
+
     def can_consume(self) -> bool:
         """Whether another message may be taken: not while the last one is only in this process."""
         return bool(super().can_consume()) and self._all_noted()
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message, noted or not."""
-        gathered: list[str] | None = getattr(self._thread, "gathered", None)
-        if gathered is not None:
-            gathered.append(delivery_tag)
-            return
         super().ack(delivery_tag)
         self._unnoted.pop(delivery_tag, None)
 
-    @contextmanager
-    def acks_together(self) -> Iterator[None]:
-        """Gather this thread's acknowledgements in the block, and send them in one round trip.
-
-        Those that do not arrive are logged: their messages come again.
-        """
-        gathered: list[str] = []
-        self._thread.gathered = gathered
-        try:
-            yield
-        finally:
-            self._thread.gathered = None
-            self._ack_all(gathered)
-
-    def _ack_all(self, tags: list[str]) -> None:
-        if not tags:
-            return
+    def ack_all(self, tags: Sequence[str]) -> None:
+        """Acknowledge messages in one round trip, from any thread; those of which it is not told come again."""
         try:
             with self.pipe_or_acquire() as pipe:
                 pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
@@ -208,10 +209,22 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         #: What was not a message, until the broker has room for it.
         self.aside: list[bytes] = []
+        #: The list that the last message came from.
+        self.took_from = ""
+        self._shared: Any = None
         super().__init__(*args, **options)
 
     def _get_client(self) -> Any:
         return functools.partial(_Client, channel=self)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for each pool: making one costs as much as what it is made for, and kombu makes one each time."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        pool = self.pool
+        if self._shared is None or self._shared.connection_pool is not pool:
+            self._shared = super()._create_client()
+        return self._shared
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection.client is None:
@@ -226,7 +239,30 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             Channel.answered_at = time.monotonic()
             raise
         Channel.answered_at = time.monotonic()
+        self._take_more()
         return message
+
+    def _take_more(self) -> None:
+        """Take what has come behind a message in a queue whose messages are worked on in groups."""
+        queue, key, room = self.took_from.rsplit(self.sep, 1)[0], self.took_from, self.qos.room
+        if queue not in IN_GROUPS or room <= 0 or not self.qos.can_consume():
+            return
+        try:
+            found = take(self, key, room)
+        except (RedisError, OSError) as error:
+            log.warning("group_not_taken", error=str(error))
+            return
+        for tag, item in found:
+            self._deliver_taken(tag, item, queue)
+
+    def _deliver_taken(self, tag: str, item: bytes, queue: str) -> None:
+        if not _is_message(item, self):
+            self.set_aside(item)
+            if tag:
+                self.qos.ack(tag)
+            return
+        self.qos.noted.add(tag)
+        self.connection._deliver(json.loads(item), queue)  # noqa: SLF001 - as kombu delivers what it took
 
     def set_aside(self, item: bytes) -> None:
         """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
@@ -276,14 +312,13 @@ def _is_body(body: Any) -> bool:
     )
 
 
-@contextmanager
-def acknowledged_together(channels: Iterable[Any]) -> Iterator[None]:
-    """Send what this thread acknowledges in the block, on any of these channels, in one round trip for each."""
-    with ExitStack() as stack:
-        for channel in dict.fromkeys(channels):
-            if isinstance(channel, Channel):
-                stack.enter_context(channel.qos.acks_together())
-        yield
+def acknowledge(messages: Iterable[Any]) -> None:
+    """Acknowledge these messages, in one round trip for each of their channels."""
+    tags: dict[Channel, list[str]] = {}
+    for message in messages:
+        tags.setdefault(message.channel, []).append(message.delivery_tag)
+    for channel, its in tags.items():
+        channel.qos.ack_all(its)
 
 
 def repair() -> None:

@@ -30,6 +30,7 @@ from workers.messaging.app import app
 JOBS_PER_SECOND = 100.0  # of one worker process; at three events a job, eight of them are what Flower can take
 SAMPLED_PER_SECOND = 1.0  # jobs that succeed, where a sample is asked for
 BURST_SECONDS = 10.0  # a small batch is shown whole
+GATHER_SECONDS = 0.1  # nobody sees in Flower that an event came so much later
 EVENTS_AT_ONCE = 500  # in one message, which each of Flower's and of `celery events` gets whole
 EVENT_CHARS = 500  # of arguments and results
 
@@ -91,6 +92,33 @@ class Sampler:
         good = [move.job_id for move in ended if move.now is JobState.SUCCEEDED]
         shown = bad[: self._all.take(len(bad))]
         return shown + good[: self._all.take(self._good.take(len(good)))]
+
+
+class Later:
+    """Sends what a consumer's dispatcher has gathered, soon and together; Celery's own sends it at once, one by one."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._expected = False
+
+    def __call__(self) -> None:
+        """Have what is gathered sent within `GATHER_SECONDS`."""
+        if not self._expected:
+            self._expected = True
+            self._consumer.timer.call_after(GATHER_SECONDS, self._send)
+
+    def _send(self) -> None:
+        self._expected = False
+        if self._consumer.event_dispatcher:
+            self._consumer.event_dispatcher.flush()
+
+
+def gather(consumer: Any) -> None:
+    """Have a consumer's task events sent together."""
+    found = consumer.event_dispatcher
+    if found is not None and found.buffer_group and not isinstance(found.on_send_buffered, Later):
+        found.buffer_limit = EVENTS_AT_ONCE
+        found.on_send_buffered = Later(consumer)
 
 
 @contextmanager

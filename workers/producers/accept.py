@@ -132,9 +132,7 @@ class _Known:
 
     def __init__(self, session: Session, group: Sequence[Checked]) -> None:
         keys = [each.values["dedupe_key"] for each in group if each.values["dedupe_key"]]
-        rows = (
-            session.execute(_EXISTING, {"ids": [each.id for each in group], "keys": keys}).all() if group else []
-        )
+        rows = session.execute(_EXISTING, {"ids": [each.id for each in group], "keys": keys}).all() if group else []
         self._by_id = {row.id: row for row in rows}
         self._by_key = {row.dedupe_key: row for row in rows if row.dedupe_key}
 

@@ -18,16 +18,17 @@ from celery.exceptions import TaskRevokedError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.availability import is_unavailable
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from recast.errors import JobError, JobFailedError, JobRejectedError
 from workers.engine.runtime import Runtime
 from workers.failpoints import hold
 from workers.failures import describe
 from workers.messaging.app import app
-from workers.messaging.publish import ANNOUNCE_AT_ONCE
 from workers.messaging.result_store import Note, write
 from workers.messaging.task_events import EVENT_CHARS, dispatcher
 from workers.producers.canvas import rebuild
+from workers.producers.grouping import MOST, Groups
 from workers.producers.results import results_of
 
 log = structlog.get_logger()
@@ -86,11 +87,25 @@ def announce_jobs(runtime: Runtime, job_ids: Sequence[str], hostname: str) -> in
             return made
 
 
+def announcing(runtime: Runtime, hostname: str) -> Groups[str]:
+    """Announces the ends of jobs whose ids are put in, in groups; what fails is left to the sweep."""
+
+    def work(job_ids: list[str]) -> None:
+        try:
+            announce_jobs(runtime, job_ids, hostname)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("announcements_left_to_the_sweep", jobs=len(job_ids), error=describe(error))
+
+    return Groups(work, "recast-announce")
+
+
 def _announce_group(
     session: Session, runtime: Runtime, job_ids: Sequence[str], hostname: str, failed: Sequence[str]
 ) -> tuple[int, list[str]]:
     """How many notices were sent, and the tasks whose notices could not be."""
-    parameters = {"job_ids": list(job_ids), "states": _STATES, "failed": list(failed), "limit": ANNOUNCE_AT_ONCE}
+    parameters = {"job_ids": list(job_ids), "states": _STATES, "failed": list(failed), "limit": MOST}
     rows = session.execute(_TAKE, parameters).all()
     if not rows:
         return 0, []

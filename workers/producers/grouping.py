@@ -23,6 +23,10 @@ LINGER_SECONDS = 0.003
 log = structlog.get_logger()
 
 
+class _Last:
+    """Comes after the last item."""
+
+
 class Groups(Generic[T]):
     """Hands what is put in to `work`, in the order of its arrival and up to `MOST` at a time.
 
@@ -33,7 +37,7 @@ class Groups(Generic[T]):
 
     def __init__(self, work: Callable[[list[T]], None], name: str) -> None:
         self._work, self._name = work, name
-        self._arrived: SimpleQueue[T] = SimpleQueue()
+        self._arrived: SimpleQueue[T | _Last] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -43,6 +47,12 @@ class Groups(Generic[T]):
         if self._thread is None:
             self._start()
 
+    def close(self, seconds: float) -> None:
+        """Work on what has arrived, and end; waits no longer than `seconds`."""
+        if self._thread is not None:
+            self._arrived.put(_Last())
+            self._thread.join(seconds)
+
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
@@ -51,14 +61,29 @@ class Groups(Generic[T]):
 
     def _run(self) -> None:
         while True:
-            group = [self._arrived.get()]
-            time.sleep(LINGER_SECONDS)
-            try:
-                while len(group) < MOST:
-                    group.append(self._arrived.get_nowait())
-            except Empty:
-                pass
-            try:
-                self._work(group)
-            except Exception:
-                log.exception("group_not_worked_on", items=len(group))
+            group, last = self._next()
+            if group:
+                self._try(group)
+            if last:
+                return
+
+    def _next(self) -> tuple[list[T], bool]:
+        """The next group, and whether it is the last one."""
+        group: list[T] = []
+        item = self._arrived.get()
+        time.sleep(LINGER_SECONDS)
+        try:
+            while not isinstance(item, _Last):
+                group.append(item)
+                if len(group) == MOST:
+                    return group, False
+                item = self._arrived.get_nowait()
+        except Empty:
+            return group, False
+        return group, True
+
+    def _try(self, group: list[T]) -> None:
+        try:
+            self._work(group)
+        except Exception:
+            log.exception("group_not_worked_on", items=len(group))

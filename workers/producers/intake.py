@@ -27,8 +27,9 @@ from workers.engine.runtime import runtime
 from workers.failpoints import hold
 from workers.failures import describe
 from workers.messaging.app import app
-from workers.messaging.broker import acknowledged_together
+from workers.messaging.broker import acknowledge
 from workers.messaging.result_store import Note, write
+from workers.messaging.task_events import gather
 from workers.producers.accept import accept
 from workers.producers.check import Asked
 from workers.producers.grouping import MOST, Groups
@@ -58,10 +59,10 @@ class Arrived:
         return Asked(request.type, request.args or (), request.kwargs or {}, request._context)  # noqa: SLF001
 
     def accepted(self) -> None:
-        """Do what follows a task that raised `Ignore`: neither success nor failure is recorded."""
+        """Do what follows a task that raised `Ignore`; its message is acknowledged with those of its group."""
         self.request.on_accepted(os.getpid(), time.monotonic())
         task_ready(self.request)
-        self.request.acknowledge()
+        self.request.acknowledged = True
 
     def to_slot(self, refusal: Exception | None) -> None:
         """Have the task run alone, and raise `refusal` if there is one."""
@@ -100,6 +101,7 @@ class Door:
 
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
     """What a consumer does with the messages of `task`."""
+    gather(consumer)
     return default(task, app, Door(consumer), info=_say_nothing, **options)
 
 
@@ -121,13 +123,15 @@ def take_in(group: Sequence[Arrived]) -> None:
         note_starts(asked)
         outcomes = accept(runtime(), asked)
         hold("accepted")
-        with acknowledged_together(each.request.message.channel for each in due):
-            for each, outcome in zip(due, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    each.to_slot(outcome)
-                else:
-                    each.accepted()
-        log.info("jobs_accepted", messages=len(group), jobs=sum(isinstance(outcome, str) for outcome in outcomes))
+        settled = list(zip(due, outcomes, strict=True))
+        accepted = [each for each, outcome in settled if not isinstance(outcome, Exception)]
+        acknowledge(each.request.message for each in accepted)
+        for each in accepted:
+            each.accepted()
+        for each, outcome in settled:
+            if isinstance(outcome, Exception):
+                each.to_slot(outcome)
+        log.info("jobs_accepted", messages=len(group), jobs=len(accepted))
     except Exception:
         # Alone, each of them fails or succeeds by itself.
         log.exception("group_not_accepted", messages=len(group))
