@@ -57,6 +57,9 @@ class Contestant(Protocol):
     #: Its name in `benchmarks.producer`, where a producer sends its jobs and waits for them; otherwise empty. Then a
     #: job is finished when the producer has its result.
     producer: str
+    #: Jobs that this producer waits for at a time: enough to keep the contestant busy, by Little's law. More of them
+    #: would only lie in its queue, where Celery's and Dramatiq's repeated messages wait behind the new ones.
+    outstanding: int
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its tables and its backlog; returns what keeps the backlog from running dry."""
@@ -137,6 +140,7 @@ class IdiomaticCelery:
 
     finished = _FINISHED_ROWS
     producer = ""
+    outstanding = 0
 
     #: Messages of new jobs that wait: more than are taken between two feeds, and so few that a retry, which goes to
     #: the end of the queue, waits for a second or two behind them.
@@ -182,6 +186,7 @@ class BareLoop:
     title = "bare asyncio loop"
     finished = _FINISHED_ROWS
     producer = ""
+    outstanding = 0
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table; the jobs it makes up itself."""
@@ -207,6 +212,7 @@ class Recast:
         " ORDER BY 1"
     )
     producer = ""
+    outstanding = 0
 
     ACCOUNT = "bench"
     SLOTS = 16

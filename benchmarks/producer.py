@@ -17,6 +17,8 @@ from typing import Any
 
 from benchmarks.contestants import SOURCE, TARGET
 
+FIRST = 1_000  # jobs that are sent before the first one is waited for
+GROWTH = 2  # jobs that are sent for each result, until as many are outstanding as shall be
 GET_SECONDS = 300.0  # more than any contestant needs for what is outstanding
 
 #: Sends a job; returns what waits for its result.
@@ -70,10 +72,11 @@ def main() -> None:
     send = SENDERS[options.contestant]()
     waiting: deque[Callable[[], Any]] = deque()
     with options.notes.open("w", buffering=1) as notes:
+        waiting.extend(send() for _ in range(min(FIRST, options.outstanding)))
         while True:
-            while len(waiting) < options.outstanding:
-                waiting.append(send())
             waiting.popleft()()
+            for _ in range(min(GROWTH, options.outstanding - len(waiting))):
+                waiting.append(send())
             notes.write(f"{time.time()}\n")
 
 

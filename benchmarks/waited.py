@@ -28,6 +28,7 @@ class WaitedCelery(IdiomaticCelery):
     """`benchmarks.contestants.celery_idiomatic` with results."""
 
     producer = "celery"
+    outstanding = 750  # for 125 jobs/s
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table."""
@@ -44,6 +45,7 @@ class WaitedDramatiq:
 
     finished = ""
     producer = "dramatiq"
+    outstanding = 1_500  # for 250 jobs/s
 
     def __init__(self, processes: int, threads: int) -> None:
         self.name = "dramatiq"
@@ -71,6 +73,7 @@ class WaitedRecast(Recast):
     """Recast with one worker process and default settings, whose jobs come from a producer."""
 
     producer = "recast"
+    outstanding = 4_000  # for 650 jobs/s
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file."""

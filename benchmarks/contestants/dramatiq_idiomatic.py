@@ -7,6 +7,7 @@ the row.
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+from redis import Redis
 from sqlalchemy import Engine, create_engine, func, insert, select, update
 
 from benchmarks.contestants import BROKER_URL, DATABASE_URL, POLL_SECONDS, PROVIDER_URL, RESULTS_URL
@@ -24,8 +26,12 @@ HTTP_SECONDS = 30.0
 CONNECTIONS = 20  # HTTP and database connections of one process: more than it has threads
 POLL_MS = int(POLL_SECONDS * 1_000)
 
+logging.disable(logging.INFO)  # Dramatiq's command has no option for it, and Celery's worker logs as little
+
 broker = RedisBroker(url=os.environ[BROKER_URL])  # type: ignore[no-untyped-call]
-broker.add_middleware(Results(backend=RedisBackend(url=os.environ[RESULTS_URL])))  # type: ignore[no-untyped-call]
+# Without a time-out of its own, which would end `get_result` after five seconds.
+results = Redis.from_url(os.environ[RESULTS_URL], socket_timeout=None)
+broker.add_middleware(Results(backend=RedisBackend(client=results)))  # type: ignore[no-untyped-call]
 dramatiq.set_broker(broker)
 
 

@@ -47,7 +47,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from recast.names import JOBS_QUEUE
-from workers.messaging.taking import take
+from workers.messaging.taking import Taken, take_with
 
 #: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
@@ -113,10 +113,10 @@ class _Client(Redis):
                 connection, command_name, **options
             )
         if command_name == "BRPOP" and answer:
-            self._channel.took_from = answer[0].decode()
             if not _is_message(answer[1], self._channel):
                 self._channel.set_aside(bytes(answer[1]))
                 return None  # as if the time to wait had passed
+            self._channel.take_more(answer[0].decode(), answer[1])
         return answer
 
 
@@ -145,8 +145,8 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
 
     @property
     def room(self) -> int:
-        """How many messages a group may have."""
-        return int(self.prefetch_count) - len(self._delivered) + len(self._dirty) - SPARE_ROOM
+        """How many messages may be taken behind one."""
+        return int(self.prefetch_count) - len(self._delivered) + len(self._dirty) - SPARE_ROOM - 1
 
     def can_consume(self) -> bool:
         """Whether another message may be taken: not while the last one is only in this process."""
@@ -209,8 +209,9 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         #: What was not a message, until the broker has room for it.
         self.aside: list[bytes] = []
-        #: The list that the last message came from.
-        self.took_from = ""
+        #: Messages that were taken and noted behind another one, until that one is delivered; and their queue.
+        self._taken: list[Taken] = []
+        self._taken_from = ""
         self._shared: Any = None
         super().__init__(*args, **options)
 
@@ -239,30 +240,31 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             Channel.answered_at = time.monotonic()
             raise
         Channel.answered_at = time.monotonic()
-        self._take_more()
+        while self._taken:
+            self._deliver_taken(self._taken.pop(0))
         return message
 
-    def _take_more(self) -> None:
-        """Take what has come behind a message in a queue whose messages are worked on in groups."""
-        queue, key, room = self.took_from.rsplit(self.sep, 1)[0], self.took_from, self.qos.room
-        if queue not in IN_GROUPS or room <= 0 or not self.qos.can_consume():
+    def take_more(self, key: str, item: bytes) -> None:
+        """Take what has come behind a message, from a queue whose messages are worked on in groups."""
+        queue = key.rsplit(self.sep, 1)[0]
+        if queue not in IN_GROUPS:
             return
         try:
-            found = take(self, key, room)
+            first, *self._taken = take_with(self, key, item, max(self.qos.room, 0))
         except (RedisError, OSError) as error:
             log.warning("group_not_taken", error=str(error))
-            return
-        for tag, item in found:
-            self._deliver_taken(tag, item, queue)
+            return  # the message is noted by itself
+        self._taken_from = queue
+        self.qos.noted.add(first.tag)
 
-    def _deliver_taken(self, tag: str, item: bytes, queue: str) -> None:
-        if not _is_message(item, self):
-            self.set_aside(item)
-            if tag:
-                self.qos.ack(tag)
+    def _deliver_taken(self, taken: Taken) -> None:
+        if not _is_message(taken.item, self):
+            self.set_aside(taken.item)
+            if taken.tag:
+                self.qos.ack(taken.tag)
             return
-        self.qos.noted.add(tag)
-        self.connection._deliver(json.loads(item), queue)  # noqa: SLF001 - as kombu delivers what it took
+        self.qos.noted.add(taken.tag)
+        self.connection._deliver(json.loads(taken.item), self._taken_from)  # noqa: SLF001 - as kombu delivers
 
     def set_aside(self, item: bytes) -> None:
         """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
