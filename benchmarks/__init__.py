@@ -1,1 +1,1 @@
-"""The same work done three ways, measured in one run: idiomatic Celery, Recast, and a bare loop as the limit."""
+"""The same work done in several ways, measured in one run: idiomatic Celery, Dramatiq, Recast, a bare loop as the limit."""

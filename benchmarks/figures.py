@@ -99,6 +99,37 @@ class Verdict:
     ratio_to_celery_range: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitedVerdict:
+    """Recast against the others where a producer waits: medians over the rounds, ratios within each round."""
+
+    jobs_per_s: float
+    cpu_ms_per_job: float
+    ratio_to_celery: float
+    ratio_to_dramatiq: float
+    cpu_ratio_to_celery: float
+    cpu_ratio_to_dramatiq: float
+
+
+def compare_waited(rounds: Sequence[Mapping[str, Figures]], *, celery: str) -> WaitedVerdict:
+    """Compare `recast` with the contestant named in `celery`, and with `dramatiq`."""
+
+    def ratio(other: str) -> float:
+        return statistics.median(found["recast"].jobs_per_s / found[other].jobs_per_s for found in rounds)
+
+    def cpu_ratio(other: str) -> float:
+        return statistics.median(found[other].cpu_ms_per_job / found["recast"].cpu_ms_per_job for found in rounds)
+
+    return WaitedVerdict(
+        jobs_per_s=statistics.median(found["recast"].jobs_per_s for found in rounds),
+        cpu_ms_per_job=statistics.median(found["recast"].cpu_ms_per_job for found in rounds),
+        ratio_to_celery=ratio(celery),
+        ratio_to_dramatiq=ratio("dramatiq"),
+        cpu_ratio_to_celery=cpu_ratio(celery),
+        cpu_ratio_to_dramatiq=cpu_ratio("dramatiq"),
+    )
+
+
 def compare(rounds: Sequence[Mapping[str, Figures]], *, celery: Sequence[str]) -> Verdict:
     """Compare `recast` with the fastest of the contestants named in `celery`, and with `bare_loop`."""
     recast = [figures["recast"] for figures in rounds]

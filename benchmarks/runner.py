@@ -56,7 +56,7 @@ def run(contestant: Contestant, seconds: float) -> Figures:
                 def look() -> Sample:
                     for name, each in ((contestant.name, process), ("its producer", producer)):
                         if each is not None and each.poll() is not None:
-                            raise RunError(f"{name} ended with status {each.returncode}. {_tail(log)}")
+                            raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
                     feed()
                     pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
                     own, provider, sends, *others = cpu_seconds(
@@ -66,7 +66,7 @@ def run(contestant: Contestant, seconds: float) -> Figures:
 
                 samples = _observe(look, stub, seconds)
                 if samples is None:
-                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {_tail(log)}")
+                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {tail(log)}")
             return _read_out(contestant, stage, samples, stub.bill())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -78,8 +78,10 @@ def _producing(contestant: Contestant, stage: Stage) -> Iterator[subprocess.Pope
     if not contestant.producer:
         yield None
         return
-    command = [sys.executable, "-m", "benchmarks.producer", contestant.producer, "--outstanding", str(contestant.outstanding)]
-    command += ["--notes", str(stage.folder / NOTES)]
+    command = [
+        sys.executable, "-m", "benchmarks.producer", contestant.producer,
+        "--outstanding", str(contestant.outstanding), "--notes", str(stage.folder / NOTES),
+    ]  # fmt: skip
     with running(command, contestant.environment(stage), stage.folder / "producer.log") as process:
         yield process
 
@@ -121,6 +123,7 @@ def _finished(contestant: Contestant, stage: Stage) -> list[float]:
     return finished
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The last lines of a log, for an error."""
     lines = log.read_text(errors="replace").splitlines()
     return "\n".join(["Its log ends with:", *lines[-LOG_LINES:]])
