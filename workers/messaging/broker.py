@@ -258,13 +258,14 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         self.qos.noted.add(first.tag)
 
     def _deliver_taken(self, taken: Taken) -> None:
-        if not _is_message(taken.item, self):
+        message = _read(taken.item, self)
+        if message is None:
             self.set_aside(taken.item)
             if taken.tag:
                 self.qos.ack(taken.tag)
             return
         self.qos.noted.add(taken.tag)
-        self.connection._deliver(json.loads(taken.item), self._taken_from)  # noqa: SLF001 - as kombu delivers
+        self.connection._deliver(message, self._taken_from)  # noqa: SLF001 - as kombu delivers
 
     def set_aside(self, item: bytes) -> None:
         """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
@@ -287,17 +288,22 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
 
 def _is_message(item: bytes, channel: Channel) -> bool:
     """Whether `item` is a message as Celery's protocol has it, so far that nothing in Celery ends over it."""
+    return _read(item, channel) is not None
+
+
+def _read(item: bytes, channel: Channel) -> dict[str, Any] | None:
+    """The message that `item` is, if it is one."""
     try:
-        raw = json.loads(item)
+        raw: dict[str, Any] = json.loads(item)
         message = virtual.Message(raw, channel=channel)
         places = [message.delivery_tag, message.delivery_info["exchange"], message.delivery_info["routing_key"]]
         texts = [message.headers[name] for name in ("task", "id")] if "task" in message.headers else []
         if message.content_type == "application/json":
             body = json.loads(message.body)
-            return _are_texts(places + texts) and (not texts or _is_body(body))
-        return _are_texts(places + texts)
+            return raw if _are_texts(places + texts) and (not texts or _is_body(body)) else None
+        return raw if _are_texts(places + texts) else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
+        return None
 
 
 def _are_texts(values: list[Any]) -> bool:
