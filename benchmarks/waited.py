@@ -73,7 +73,7 @@ class WaitedRecast(Recast):
     """Recast with one worker process and default settings, whose jobs come from a producer."""
 
     producer = "recast"
-    outstanding = 4_000  # for 650 jobs/s
+    outstanding = 2_000  # for 350 jobs/s
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file."""
