@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-# The note comes first: a broker that is full refuses it, and then nothing has been taken. What is no message is taken
+# The note comes first: a broker that is full refuses it, and then nothing has been taken. What is not a message is taken
 # without one, because it has no tag to be noted under.
 _TAKE = """
 local function note(item)
@@ -35,7 +35,7 @@ return found
 
 
 class Taken(NamedTuple):
-    """An item of a queue; its tag is empty if it is no message."""
+    """An item of a queue; its tag is empty if it is not a message."""
 
     tag: str
     item: bytes

@@ -130,6 +130,7 @@ def test_a_worker_killed_between_commit_and_acknowledgement(stack: Stack, produc
 
     # The broker gives everything back that was not acknowledged: now, and not after the visibility timeout.
     for tag in stack.redis.zrange("unacked_index", 0, -1):
+        assert isinstance(tag, bytes)
         stack.redis.zadd("unacked_index", {tag: 0})
     worker.start()
     wait_for(lambda: set(jobs(stack)) == sent, message="every message is a job")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 from tests.stack import crowding, wait_for
 from workers.producers.grouping import MOST, Groups
@@ -11,12 +12,16 @@ from workers.producers.grouping import MOST, Groups
 NOTICED_SECONDS = 0.05  # what a lone item may wait on an idle machine; it is meant to be a few milliseconds
 
 
+def _has(worked: list[float], number: int) -> bool:
+    return len(worked) >= number
+
+
 def test_a_lone_item_is_not_kept_waiting() -> None:
     worked: list[float] = []
     groups = Groups[float](lambda group: worked.extend(time.monotonic() - began for began in group), "test")
     for number in range(20):
         groups.put(time.monotonic())
-        wait_for(lambda number=number: len(worked) > number, every=0.001)
+        wait_for(partial(_has, worked, number + 1), every=0.001)
     groups.close(10)
 
     assert sorted(worked)[len(worked) // 2] < NOTICED_SECONDS * crowding()
