@@ -54,6 +54,12 @@ class Contestant(Protocol):
     title: str
     #: Query for the Unix times at which its jobs were finished, ascending.
     finished: str
+    #: Its name in `benchmarks.producer`, where a producer sends its jobs and waits for them; otherwise empty. Then a
+    #: job is finished when the producer has its result.
+    producer: str
+    #: Jobs that this producer waits for at a time: enough to keep the contestant busy, by Little's law. More of them
+    #: would only lie in its queue, where Celery's and Dramatiq's repeated messages wait behind the new ones.
+    outstanding: int
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its tables and its backlog; returns what keeps the backlog from running dry."""
@@ -68,7 +74,46 @@ class Contestant(Protocol):
         ...
 
 
-def _environment(stage: Stage) -> dict[str, str]:
+def accounts_file(stage: Stage) -> Path:
+    """Recast's accounts file."""
+    return stage.folder / "accounts.toml"
+
+
+def write_accounts(stage: Stage, *names: str) -> None:
+    """Write Recast's accounts file: accounts at the stub, each with room for everything."""
+    accounts_file(stage).write_text(
+        "".join(
+            f'[accounts.{name}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
+            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\n'
+            for name in names
+        )
+    )
+
+
+def add_backlog(connection: Connection, number: int, account: str | None = None) -> None:
+    """Put jobs into Recast's queue, in one batch as after `recast run`."""
+    batch_id = connection.execute(
+        text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"), {"number": number}
+    ).scalar_one()
+    connection.execute(
+        text(
+            "INSERT INTO jobs (id, kind, source, target, account, lane, batch_id, key)"
+            " SELECT gen_random_uuid()::text, 'swap', :source, :target, :account, :lane, :batch_id, number::text"
+            " FROM generate_series(1, :number) AS number"
+        ),
+        {
+            "source": SOURCE,
+            "target": TARGET,
+            "account": account,
+            "lane": lane_of(account, [OPERATION]),
+            "batch_id": batch_id,
+            "number": number,
+        },
+    )
+
+
+def environment_of(stage: Stage) -> dict[str, str]:
+    """What the contestants that are no deployment of Recast are told."""
     return {
         DATABASE_URL: stage.urls.database,
         BROKER_URL: stage.urls.broker,
@@ -76,13 +121,14 @@ def _environment(stage: Stage) -> dict[str, str]:
     }
 
 
-def _make_table(stage: Stage) -> None:
+def make_table(stage: Stage) -> None:
+    """Make the table of the contestants that have no schema of their own."""
     engine = make_engine(stage.urls.database)
     table.metadata.create_all(engine)
     engine.dispose()
 
 
-def _no_need() -> None:
+def no_need() -> None:
     """The whole backlog is there from the start."""
 
 
@@ -93,6 +139,8 @@ class IdiomaticCelery:
     """`benchmarks.contestants.celery_idiomatic` in one of Celery's pools."""
 
     finished = _FINISHED_ROWS
+    producer = ""
+    outstanding = 0
 
     #: Messages of new jobs that wait: more than are taken between two feeds, and so few that a retry, which goes to
     #: the end of the queue, waits for a second or two behind them.
@@ -105,7 +153,7 @@ class IdiomaticCelery:
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table, and send the first messages; further ones are sent as they are used up."""
-        _make_table(stage)
+        make_table(stage)
         app = Celery("feeder", broker=stage.urls.broker, set_as_current=False)
         broker = Redis.from_url(stage.urls.broker)
 
@@ -128,7 +176,7 @@ class IdiomaticCelery:
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""
-        return _environment(stage)
+        return environment_of(stage)
 
 
 class BareLoop:
@@ -137,11 +185,13 @@ class BareLoop:
     name = "bare_loop"
     title = "bare asyncio loop"
     finished = _FINISHED_ROWS
+    producer = ""
+    outstanding = 0
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table; the jobs it makes up itself."""
-        _make_table(stage)
-        return _no_need
+        make_table(stage)
+        return no_need
 
     def command(self) -> list[str]:
         """The program."""
@@ -149,7 +199,7 @@ class BareLoop:
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""
-        return _environment(stage)
+        return environment_of(stage)
 
 
 class Recast:
@@ -161,6 +211,8 @@ class Recast:
         "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE state = 'succeeded' AND finished_at IS NOT NULL"
         " ORDER BY 1"
     )
+    producer = ""
+    outstanding = 0
 
     ACCOUNT = "bench"
     SLOTS = 16
@@ -169,19 +221,16 @@ class Recast:
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file, and put a catalog's jobs into the queue."""
-        self._accounts(stage).write_text(
-            f'[accounts.{self.ACCOUNT}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
-            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\n'
-        )
+        write_accounts(stage, self.ACCOUNT)
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         with engine.begin() as connection:
             self._add_account(connection)
-            self._add_backlog(connection)
+            add_backlog(connection, self.BACKLOG)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
-        return _no_need
+        return no_need
 
     def _add_account(self, connection: Connection) -> None:
         connection.execute(
@@ -191,26 +240,6 @@ class Recast:
                 "provider": Bench.NAME,
                 # Measured before, as the other contestants get it as a setting.
                 "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),
-            },
-        )
-
-    def _add_backlog(self, connection: Connection) -> None:
-        batch_id = connection.execute(
-            text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"),
-            {"number": self.BACKLOG},
-        ).scalar_one()
-        connection.execute(
-            text(
-                "INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)"
-                " SELECT gen_random_uuid()::text, 'swap', :source, :target, :lane, :batch_id, number::text"
-                " FROM generate_series(1, :number) AS number"
-            ),
-            {
-                "source": SOURCE,
-                "target": TARGET,
-                "lane": lane_of(None, [OPERATION]),
-                "batch_id": batch_id,
-                "number": self.BACKLOG,
             },
         )
 
@@ -228,13 +257,9 @@ class Recast:
             "RECAST_DATABASE_URL": stage.urls.database,
             "RECAST_BROKER_URL": stage.urls.broker,
             "RECAST_RESULT_URL": stage.urls.results,
-            "RECAST_ACCOUNTS_FILE": str(self._accounts(stage)),
+            "RECAST_ACCOUNTS_FILE": str(accounts_file(stage)),
             "RECAST_HOME": str(stage.folder),
             "RECAST_SLOTS": str(self.SLOTS),
             "RECAST_SECRET_KEY": uuid.uuid4().hex,
             "RECAST_CHECK_ADDRESSES": "false",  # the pictures are made up, and the other contestants look at none
         }
-
-    @staticmethod
-    def _accounts(stage: Stage) -> Path:
-        return stage.folder / "accounts.toml"

@@ -97,6 +97,13 @@ class Stub:
         with urllib.request.urlopen(f"{self.url}/stats", timeout=STATS_SECONDS) as answer:  # noqa: S310 - our own stub
             return Bill(**json.load(answer))
 
+    def arrived(self, reference: object) -> float | None:
+        """When the submission with this reference came (Unix time), if it has."""
+        url = f"{self.url}/arrivals/{reference}"
+        with urllib.request.urlopen(url, timeout=STATS_SECONDS) as answer:  # noqa: S310 - our own stub
+            at: float | None = json.load(answer)["at"]
+            return at
+
     def __enter__(self) -> Self:
         return self
 

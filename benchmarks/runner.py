@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
@@ -22,6 +25,7 @@ SAMPLE_SECONDS = 0.25  # between two samples, each of which costs a few millisec
 BILL_SECONDS = 1.0  # between two reads of the bill until the first job is done
 START_SECONDS = 60.0  # for a contestant's first completed job
 LOG_LINES = 20
+NOTES = "notes"  # the producer's file
 
 
 class RunError(Exception):
@@ -44,22 +48,42 @@ def run(contestant: Contestant, seconds: float) -> Figures:
             stage = Stage(folder, servers.urls, stub.url)
             feed = contestant.prepare(stage)
             log = folder / f"{contestant.name}.log"
-            with running(contestant.command(), contestant.environment(stage), log) as process:
+            with (
+                running(contestant.command(), contestant.environment(stage), log) as process,
+                _producing(contestant, stage) as producer,
+            ):
 
                 def look() -> Sample:
-                    if process.poll() is not None:
-                        raise RunError(f"{contestant.name} ended with status {process.returncode}. {_tail(log)}")
+                    for name, each in ((contestant.name, process), ("its producer", producer)):
+                        if each is not None and each.poll() is not None:
+                            raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
                     feed()
                     pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
-                    own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
-                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds())
+                    own, provider, sends, *others = cpu_seconds(
+                        process.pid, stub.pid, producer.pid if producer else 0, *pids
+                    )
+                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends)
 
                 samples = _observe(look, stub, seconds)
                 if samples is None:
-                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {_tail(log)}")
+                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {tail(log)}")
             return _read_out(contestant, stage, samples, stub.bill())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _producing(contestant: Contestant, stage: Stage) -> Iterator[subprocess.Popen[bytes] | None]:
+    """The producer, where there is one."""
+    if not contestant.producer:
+        yield None
+        return
+    command = [
+        sys.executable, "-m", "benchmarks.producer", contestant.producer,
+        "--outstanding", str(contestant.outstanding), "--notes", str(stage.folder / NOTES),
+    ]  # fmt: skip
+    with running(command, contestant.environment(stage), stage.folder / "producer.log") as process:
+        yield process
 
 
 def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sample] | None:
@@ -80,10 +104,7 @@ def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sam
 def _read_out(contestant: Contestant, stage: Stage, samples: list[Sample], bill: Bill) -> Figures:
     if bill.repeats:
         raise RunError(f"{contestant.name} sent {bill.repeats} jobs twice")
-    engine = make_engine(stage.urls.database)
-    with engine.connect() as connection:
-        finished = list(connection.execute(text(contestant.finished)).scalars())
-    engine.dispose()
+    finished = _finished(contestant, stage)
     # What was finished during the shutdown lies behind the last sample.
     finished = [instant for instant in finished if instant <= samples[-1].at]
     if len(finished) > bill.finished:
@@ -91,6 +112,18 @@ def _read_out(contestant: Contestant, stage: Stage, samples: list[Sample], bill:
     return measure(finished, samples, polls=bill.polls_of_finished / max(bill.finished, 1), submitted=bill.submits)
 
 
-def _tail(log: Path) -> str:
+def _finished(contestant: Contestant, stage: Stage) -> list[float]:
+    if contestant.producer:
+        # The last line may be half a one.
+        return [float(line) for line in (stage.folder / NOTES).read_text().splitlines()[:-1]]
+    engine = make_engine(stage.urls.database)
+    with engine.connect() as connection:
+        finished = list(connection.execute(text(contestant.finished)).scalars())
+    engine.dispose()
+    return finished
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, for an error."""
     lines = log.read_text(errors="replace").splitlines()
     return "\n".join(["Its log ends with:", *lines[-LOG_LINES:]])

@@ -1,8 +1,9 @@
 """The provider of the benchmark: so light that it is not what is measured.
 
 ``POST /jobs`` answers ``{"id": ...}`` at once. ``GET /jobs/ID`` answers ``{"status": "pending"}`` until the latency has
-passed since the submission, then ``{"status": "done", "url": ...}``. ``GET /stats`` answers the bill. It is a raw
-`asyncio.Protocol`, because a web framework would cost as much as the contestants do.
+passed since the submission, then ``{"status": "done", "url": ...}``. ``GET /stats`` answers the bill, and ``GET
+/arrivals/REFERENCE`` when a submission came. It is a raw `asyncio.Protocol`, because a web framework would cost as much
+as the contestants do.
 
     python -m benchmarks.stub --latency 5        prints {"port": ...} and serves until its standard input ends
 """
@@ -21,6 +22,8 @@ from typing import cast
 HOST = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024  # a submission has a few hundred; more is a broken client
 BACKLOG = 1024  # connections that wait to be accepted, when a contestant opens all of its own at once
+
+MAX_HEAD = 200  # bytes in which a submission's reference lies
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length:"
@@ -52,9 +55,15 @@ class Desk:
         self._polls: list[int] = []
         self._finished: set[int] = set()
         self._bodies: set[bytes] = set()
+        self._arrived: dict[bytes, float] = {}
+
+    def arrived(self, reference: bytes) -> float | None:
+        """When a job's submission came (Unix time); None if it has not."""
+        return self._arrived.get(reference)
 
     def submit(self, body: bytes) -> bytes:
         """Take a job; its id is the number of its submission."""
+        self._arrived.setdefault(reference_of(body), time.time())
         self._bodies.add(body)
         self._ready_at.append(self._clock() + self._latency)
         self._polls.append(0)
@@ -119,9 +128,17 @@ class Connection(asyncio.Protocol):
         if method == b"GET" and path.startswith(b"/jobs/"):
             status = self._desk.poll(path[len(b"/jobs/") :])
             return _response(status) if status is not None else _response(_NOT_FOUND, b"404 Not Found")
+        if method == b"GET" and path.startswith(b"/arrivals/"):
+            at = self._desk.arrived(path[len(b"/arrivals/") :])
+            return _response(json.dumps({"at": at}).encode())
         if method == b"GET" and path == b"/stats":
             return _response(json.dumps(asdict(self._desk.bill())).encode())
         return _response(_NOT_FOUND, b"404 Not Found")
+
+
+def reference_of(body: bytes) -> bytes:
+    """The reference of a submission, which every contestant writes first."""
+    return body[:MAX_HEAD].partition(b'"reference":')[2].lstrip().partition(b'"')[2].partition(b'"')[0]
 
 
 def content_length(head: bytes) -> int:

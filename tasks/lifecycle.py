@@ -27,16 +27,21 @@ from workers.messaging.broker import repair
 from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import claim_if_possible
 from workers.messaging.heartbeat import Heartbeat
+from workers.messaging.publish import announce_here
 from workers.observability import checks
 from workers.observability.health import Pulse
 from workers.observability.logs import configure_logs, say_at_once
+from workers.producers.completion import announcing
+from workers.producers.grouping import Groups
 
 BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
+ANNOUNCE_SECONDS = 5.0  # for the last ends that this process knows of, when it stops; the sweep does what is left
 SPARE_SLOTS = 4  # for producers' tasks, completion notices and the sweep beside the pumps
 
 log = structlog.get_logger()
 
 _pulse: list[Pulse] = []
+_announcing: list[Groups[str]] = []
 
 
 def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
@@ -158,6 +163,8 @@ def _prepare(sender: Any, **_: Any) -> None:
     heartbeat = Heartbeat(file_of(own.settings.home, sender.hostname), own.settings.heartbeat_every)
     _pulse.append(Pulse(heartbeat, checks.parts(own), own.settings.heartbeat_every))
     _pulse[0].start()
+    _announcing.append(announcing(own, sender.hostname))
+    announce_here(_announcing[0].put)
 
 
 @signals.worker_ready.connect
@@ -174,4 +181,6 @@ def _stop_claiming(**_: Any) -> None:
 def _close(**_: Any) -> None:
     while _pulse:
         _pulse.pop().stop()
+    while _announcing:
+        _announcing.pop().close(ANNOUNCE_SECONDS)
     runtime().close()
