@@ -78,7 +78,7 @@ check: $(INSTALLED) ## Check one path or module, such as PATH=workers/engine: st
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests, on real servers.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or forecast or long)'
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or forecast or long or servers)'
 	$(BIN)/python -m pytest -m alone
 
 .PHONY: faults
@@ -88,6 +88,10 @@ faults: $(INSTALLED) ## Kill each process at each moment: the whole fault matrix
 .PHONY: long
 long: $(INSTALLED) ## Run the tests that take a minute each: complete deployments, and attacks on the web process.
 	$(BIN)/python -m pytest -n 2 -m long
+
+.PHONY: servers
+servers: $(INSTALLED) ## Run on Debian's Redis and PgBouncer: TLS, pooling, users, prefixes and Sentinel.
+	$(BIN)/python -m pytest -m servers tests/servers
 
 .PHONY: million
 million: $(INSTALLED) ## Check a million rows, load them, run them again, and change some of them.

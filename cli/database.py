@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import migrations
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say, table
+from models.transactions import Database
 from recast.hints import hint
 from workers.engine.runtime import Runtime
 from workers.messaging.claim import claim
@@ -22,8 +24,11 @@ db = typer.Typer(help="Upgrade or check the schema; continue after a restore.", 
 @db.command()
 def upgrade(*, sandbox: SandboxOption = False) -> None:
     """Upgrade the schema to this version. Does nothing if it is up to date."""
-    with open_deployment(sandbox=sandbox) as runtime:
-        migrations.upgrade(runtime.engine)
+    with (
+        open_deployment(sandbox=sandbox) as runtime,
+        closing(Database(str(runtime.settings.migrating_url), connections=2)) as database,
+    ):
+        migrations.upgrade(database.engine)
     say("the schema is up to date")
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,15 +13,16 @@ from importlib.metadata import version
 from typing import Any
 
 import typer
-from redis import Redis
+from redis.exceptions import NoPermissionError
 
 import migrations
 from cli.accounts import credentials, statuses_of
 from cli.environment import JsonOption, SandboxOption, open_deployment
 from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
-from models.connection import server
+from models.connection import Server, server
 from models.states import JobState
+from recast.address import parse
 from recast.hints import hint
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
@@ -34,7 +34,7 @@ from workers.http.client import build_client
 from workers.http.ssrf import Guard
 from workers.http.transport import proxies
 from workers.images.download import look
-from workers.messaging.app import QUEUES
+from workers.messaging.app import QUEUES, app
 from workers.messaging.broker import UNREADABLE
 from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import SharedBrokerError, claim
@@ -44,7 +44,6 @@ from workers.observability.metrics import Snapshot, collect
 CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
 LAG_SECONDS = 60.0  # a pump this late is not woken, or no worker runs it
 CROWDED = 1_000  # messages in one queue; there are a few for each account
-PROBE_SECONDS = 5.0
 
 
 class State(StrEnum):
@@ -199,17 +198,27 @@ def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
 
 def _database(runtime: Runtime) -> Iterator[Finding]:
     try:
-        number, now = runtime.db(server)
+        seen = runtime.db(server)
     except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("database", State.BAD, describe(error), "start PostgreSQL, or correct RECAST_DATABASE_URL")
         return
-    yield Finding("database", State.OK, f"PostgreSQL {number}")
-    yield _clock("database clock", now)
+    yield Finding("database", State.OK, f"PostgreSQL {seen.version}")
+    yield _connections(seen, runtime.settings.database_connections)
+    yield _clock("database clock", seen.now)
     differences = migrations.differences(runtime.engine)
     if differences:
         yield Finding("migrations", State.BAD, "; ".join(differences), f"run {hint('db upgrade')}")
     else:
         yield Finding("migrations", State.OK, "the schema is what this version needs")
+
+
+def _connections(seen: Server, own: int) -> Finding:
+    free = seen.most - seen.reserved - seen.used
+    message = f"each process opens {own} at most; the server accepts {seen.most}, of which {seen.used} are in use"
+    if free < own:
+        advice = "raise max_connections at the server, lower RECAST_DATABASE_CONNECTIONS, or put a pooler between"
+        return Finding("connections", State.WARN, f"{message}, and {free} are free", advice)
+    return Finding("connections", State.OK, message)
 
 
 def _clock(name: str, now: datetime) -> Finding:
@@ -231,24 +240,22 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
             ExitCode.USAGE,
         )
         return
-    client: Any = None
     try:
-        client = Redis.from_url(url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
-        broker = ask(client)
-        seconds, micros = client.time()
-        lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
-        unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
+        # As every other process connects: with its TLS, its Sentinel and its prefix of keys.
+        with app.connection_for_write(url=parse(url).celery_url) as connection:
+            client = connection.channel().client
+            broker = ask(client)
+            now = _time(client)
+            lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
+            unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
     except Exception as error:  # noqa: BLE001 - any error is the finding
         yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
         return
-    finally:
-        if client is not None:
-            with suppress(Exception):
-                client.close()
     yield Finding("broker", State.OK, broker.server)
     for item in policies(broker):
         yield Finding(item.name, State(item.state), item.message, item.advice)
-    yield _clock("broker clock", datetime.fromtimestamp(seconds + micros / 1e6, UTC))
+    if now is not None:
+        yield _clock("broker clock", now)
     counted = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
     crowded = [queue for queue, number in lengths.items() if number > CROWDED]
     advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
@@ -256,6 +263,15 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
     if unreadable:
         advice = f"read them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
         yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
+
+
+def _time(client: Any) -> datetime | None:
+    """What the broker's clock says; None where this user may not ask."""
+    try:
+        seconds, micros = client.time()
+    except NoPermissionError:
+        return None
+    return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
 def _claim(runtime: Runtime) -> Iterator[Finding]:

@@ -14,7 +14,6 @@ import structlog
 import typer
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 from typer.exceptions import TyperException
 
@@ -32,8 +31,10 @@ from cli.schedules import schedules
 from cli.show import show
 from cli.webhooks import webhooks
 from devstack.errors import ServerError
+from models.address import conninfo, place
 from models.availability import is_unavailable
 from providers.protocol import CredentialsError
+from recast.address import parse
 from recast.errors import InvalidJobError
 from recast.hints import hint
 from workers import private
@@ -133,14 +134,16 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
             f"the database lacks tables or columns that this version needs; run {hint('db upgrade')}",
         )
     if is_unavailable(error):
-        where, said = _address(read().database_url), _first_line(getattr(error, "orig", error))
+        where = _at(place(conninfo(read().database_url or "postgresql://")))
+        said = _first_line(getattr(error, "orig", error))
         advice = "check that it runs, accepts writes and has room, or correct RECAST_DATABASE_URL"
         return ExitCode.INFRASTRUCTURE, f"the database{where} cannot be used now: {said}; {advice}"
     if is_full(error):
         what = getattr(error, "filename", None) or "a file"
         return ExitCode.INFRASTRUCTURE, f"no room to write {what}: {_first_line(error)}; make room, then run this again"
     if isinstance(error, BrokerError | RedisError):
-        where = _address(read().broker_url)
+        chosen = read().broker_url
+        where = _at(parse(chosen).place if chosen else "")
         advice = "start it, or correct RECAST_BROKER_URL"
         return ExitCode.INFRASTRUCTURE, f"the broker{where} does not answer: {_first_line(error)}; {advice}"
     return None, ""
@@ -192,10 +195,8 @@ def _terminate(_: int, __: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
 
 
-def _address(url: str | None) -> str:
-    """`` at HOST:PORT``, without credentials."""
-    parsed = make_url(url) if url else None
-    return f" at {parsed.host}:{parsed.port or 'the default port'}" if parsed is not None and parsed.host else ""
+def _at(place: str) -> str:
+    return f" at {place}" if place else ""
 
 
 def _first_line(error: object) -> str:

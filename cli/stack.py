@@ -215,7 +215,7 @@ class Stack:
             self._wait_for_port("sandbox", sandbox)
 
     def _migrate(self, database_url: str) -> None:
-        engine = make_engine(database_url, pool_size=1)
+        engine = make_engine(database_url, connections=2)
         try:
             migrations.upgrade(engine)
         finally:

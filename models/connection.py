@@ -7,18 +7,21 @@ function would buy nothing.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.address import conninfo
+
 T = TypeVar("T")
 
+CONNECTIONS = 24  # of one process, unless its settings say otherwise
 CONNECT_SECONDS = 5  # a black-holed database must be noticed well within a lease
 TCP_USER_TIMEOUT_MS = 10_000  # unacknowledged bytes end the connection; the default waits for 15 minutes
 PING_SECONDS = 4.0  # for a connection that idled; a live server answers in milliseconds
@@ -28,27 +31,45 @@ STATEMENT_SECONDS = 30  # the longest statement (a bulk verb's chunk of 1,000) t
 # that answers for a dead peer) keeps a statement waiting for ever, so there is one of our own, after the server's.
 ANSWER_SECONDS = STATEMENT_SECONDS + 5.0
 
-#: For the server: a client that is gone, or frozen within a transaction, must not keep its locks.
-SERVER_OPTIONS = {
+PREPARE_AFTER = 5  # runs of a statement; planning one of the pumps' takes as long as running it
+
+#: For the server: a client that is gone, or frozen within a transaction, must not keep its locks. Behind a pooler, each
+#: transaction sets them for itself: a session is given to others afterwards.
+LIMITS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{STATEMENT_SECONDS // 2}s",
     "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "2",
-    "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
-    "timezone": "UTC",
+    "TimeZone": "UTC",
+}
+#: The option of a connection that says other limits, as `LIMITS` does.
+OWN_LIMITS = "recast_limits"
+
+#: How connections are made, unless the address says otherwise.
+DEFAULTS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+    "application_name": "recast",
 }
 
-
 _PING = text("SELECT 1")
-_SERVER = text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now")
+_OWN_NUMBER = "SELECT pg_backend_pid()"
+_SERVER = text("""
+    SELECT current_setting('server_version') AS version, clock_timestamp() AS now,
+           cast(current_setting('max_connections') AS int) AS most,
+           cast(current_setting('superuser_reserved_connections') AS int) AS reserved,
+           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used
+""")
 
 
 class _Connection(psycopg.Connection[Any]):
     """psycopg's connection, which waits for an answer of the server's only so long."""
 
     patience = ANSWER_SECONDS
+    #: Whether nothing stands between, so that settings and prepared statements stay with this connection.
+    direct = False
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does; a connection whose answer is overdue is closed.
@@ -66,36 +87,75 @@ class _Connection(psycopg.Connection[Any]):
             raise
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine for PostgreSQL whose dead connections are noticed within seconds.
+def make_engine(url: str, *, connections: int = CONNECTIONS) -> Engine:
+    """An engine for PostgreSQL, or a pooler before it, whose dead connections are noticed within seconds.
+
+    Args:
+        url: as `models.address` reads it.
+        connections: the most that it opens; half of them stay open.
 
     Raises:
         ValueError: the URL is not one for PostgreSQL.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ValueError(
-            f"DATABASE_URL must be a postgresql:// URL, not {parsed.drivername!r}: Recast uses SKIP LOCKED and COPY"
-        )
+    try:
+        parameters = conninfo(url)
+    except ValueError as error:
+        raise ValueError(f"DATABASE_URL {error}") from None
+    kept = max(1, connections // 2)
     engine = create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=CONNECT_SECONDS * 2,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 2,
-            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
-            "options": " ".join(f"-c {name}={value}" for name, value in SERVER_OPTIONS.items()),
-            "application_name": "recast",
-        },
+        _url(parameters), pool_size=kept, max_overflow=connections - kept, pool_timeout=CONNECT_SECONDS * 2
     )
-    event.listen(engine, "do_connect", lambda _, __, ___, options: _Connection.connect(**options))
+    options: dict[str, Any] = {**DEFAULTS, **parameters}
+    event.listen(engine, "do_connect", lambda *_: _connected(options))
+    event.listen(engine, "begin", _set_limits)
     event.listen(engine, "checkin", _note_idle)
     event.listen(engine, "checkout", _ping_after_idling)
     return engine
+
+
+def _url(parameters: Mapping[str, str]) -> URL:
+    """SQLAlchemy's form of the address, for people and tests: connections are made of `parameters`."""
+    port = parameters.get("port", "")
+    own = {"user", "password", "host", "port", "dbname"}
+    return URL.create(
+        "postgresql+psycopg", parameters.get("user"), parameters.get("password"), parameters.get("host"),
+        int(port) if port.isdigit() else None, parameters.get("dbname"),
+        {name: value for name, value in parameters.items() if name not in own},
+    )  # fmt: skip
+
+
+def setting(limits: Mapping[str, str], *, whole_session: bool = False) -> str:
+    """The statement that sets `limits` until the transaction, or the session, ends."""
+    local = "false" if whole_session else "true"
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {local})" for name, value in limits.items())
+
+
+_SET_LIMITS = setting(LIMITS)
+
+
+def _connected(options: Mapping[str, Any]) -> _Connection:
+    """A new connection, which finds out whether a pooler stands between: that says another process's number."""
+    # Prepared statements belong to a session, and a pooler gives each transaction another one.
+    made = _Connection.connect(**{**options, "prepare_threshold": None, "autocommit": True})
+    try:
+        (number,) = made.execute(_OWN_NUMBER).fetchone() or (None,)
+        if number == made.pgconn.backend_pid:
+            made.direct, made.prepare_threshold = True, PREPARE_AFTER
+            made.execute(setting(LIMITS, whole_session=True))
+        made.autocommit = False
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _set_limits(connection: Connection) -> None:
+    own: Mapping[str, str] | None = connection.get_execution_options().get(OWN_LIMITS)
+    driver: Any = connection.connection.driver_connection
+    if own:
+        connection.exec_driver_sql(setting({**LIMITS, **own}))
+    elif not driver.direct:
+        connection.exec_driver_sql(_SET_LIMITS)
 
 
 def ping(connection: Connection) -> None:
@@ -103,10 +163,30 @@ def ping(connection: Connection) -> None:
     connection.execute(_PING)
 
 
-def server(session: Session) -> tuple[str, datetime]:
-    """The server's version, and what its clock says."""
+def let_go_of_snapshot(connection: Connection) -> None:
+    """Make an open transaction that will idle keep only its locks.
+
+    The server keeps what a statement with parameters looked at until the next statement; vacuuming and the making of
+    indexes wait for that.
+    """
+    ping(connection)
+
+
+class Server(NamedTuple):
+    """What a database server says of itself."""
+
+    version: str
+    now: datetime
+    #: Connections that it accepts in all, those of them that are for administrators only, and those in use.
+    most: int
+    reserved: int
+    used: int
+
+
+def server(session: Session) -> Server:
+    """The server behind `session`, which may be behind a pooler."""
     row = session.execute(_SERVER).one()
-    return row.version, row.now
+    return Server(row.version, row.now, row.most, row.reserved, row.used)
 
 
 def be_patient(connection: Connection, seconds: float) -> None:

@@ -21,11 +21,15 @@ class Result(Base):
     attempt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
     index: Mapped[int] = mapped_column(SmallInteger)
     key: Mapped[str]
+    #: Made when a page first shows the picture.
     thumbnail_key: Mapped[str | None]
     sha256: Mapped[str]
     #: The file as the provider made it, before it was marked as synthetic: where it is kept beside ours, its digest.
     original_key: Mapped[str | None]
     original_sha256: Mapped[str | None]
+    #: Where in our file the mark lies, in bytes: without these it is the provider's. None where that is kept beside it.
+    mark_start: Mapped[int | None]
+    mark_length: Mapped[int | None]
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
     width: Mapped[int]

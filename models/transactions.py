@@ -13,12 +13,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from models.connection import make_engine, make_sessions
+from models.connection import CONNECTIONS, make_engine, make_sessions
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 12  # statements of all pumps at once; each is short
 DEADLOCK_TRIES = 5
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 
@@ -30,17 +29,18 @@ class Database:
 
     Args:
         url: of the database.
-        connections: open at a time, and threads for blocking work.
+        connections: the most at a time; there are half as many threads for blocking work, because task slots and the
+            renewal of tokens need connections beside them.
     """
 
-    def __init__(self, url: str, connections: int = THREADS) -> None:
+    def __init__(self, url: str, connections: int = CONNECTIONS) -> None:
         self._url = url
         self._connections = connections
 
     @cached_property
     def engine(self) -> Engine:
         """The pool of connections."""
-        return make_engine(self._url, pool_size=self._connections)
+        return make_engine(self._url, connections=self._connections)
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
@@ -50,7 +50,7 @@ class Database:
     @cached_property
     def threads(self) -> ThreadPoolExecutor:
         """Threads for blocking work of pumps."""
-        return ThreadPoolExecutor(self._connections, thread_name_prefix="recast-db")
+        return ThreadPoolExecutor(max(1, self._connections // 2), thread_name_prefix="recast-db")
 
     def db(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(session, ...)` in one transaction; a deadlock or a lock time-out is tried again."""

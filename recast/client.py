@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from celery import Celery
 from celery.loaders.app import AppLoader
 
-from recast import settings
+from recast import address, settings
+from recast.address import Address
 from recast.names import ARGUMENTS, JOBS_QUEUE
 
 LINK_SECONDS = 5  # a broker or result store that swallows packets is noticed within this; by default never
 
 
-def broker_settings(broker_url: str, result_url: str) -> dict[str, Any]:
-    """Celery's settings for every process that sends, producer or worker."""
+def broker_settings(broker_url: str, result_url: str, key_prefix: str = "") -> dict[str, Any]:
+    """Celery's settings for every process that sends, producer or worker.
+
+    Args:
+        broker_url: of the broker, as `recast.address` reads it.
+        result_url: of the result store.
+        key_prefix: what every key in both begins with, so that a server can be shared.
+    """
     return {
-        "broker_url": broker_url,
-        "result_backend": result_url,
+        **_places(address.parse(broker_url), address.parse(result_url), key_prefix),
         "broker_connection_timeout": LINK_SECONDS,
-        # Without these, a link that swallows packets hangs a process silently and forever.
-        "broker_transport_options": {
-            "socket_timeout": LINK_SECONDS,
-            "socket_connect_timeout": LINK_SECONDS,
-            "socket_keepalive": True,
-            "health_check_interval": LINK_SECONDS,
-        },
         "redis_socket_timeout": LINK_SECONDS,
         "redis_socket_connect_timeout": LINK_SECONDS,
-        "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": LINK_SECONDS,
         # Only JSON: other languages can write it, and attackers cannot run code with it.
         "task_serializer": "json",
@@ -42,6 +40,28 @@ def broker_settings(broker_url: str, result_url: str) -> dict[str, Any]:
         "result_chord_expires": timedelta(weeks=4),
         "task_send_sent_event": True,
         "timezone": "UTC",
+    }
+
+
+def _places(broker: Address, results: Address, key_prefix: str) -> dict[str, Any]:
+    """The settings that depend on what kinds of servers there are."""
+    # Without these, a link that swallows packets hangs a process silently and forever.
+    waits = {"socket_timeout": LINK_SECONDS, "socket_connect_timeout": LINK_SECONDS}
+    prefix = {"global_keyprefix": key_prefix} if key_prefix else {}
+    return {
+        "broker_url": broker.celery_url,
+        "broker_use_ssl": dict(broker.tls) or False,
+        "broker_transport_options": {
+            **waits,
+            "socket_keepalive": True,
+            "health_check_interval": LINK_SECONDS,
+            **broker.transport(waits),
+            **prefix,
+        },
+        "result_backend": results.celery_url,
+        "redis_backend_use_ssl": dict(results.tls) or None,
+        "redis_socket_keepalive": results.kind != "unix",
+        "result_backend_transport_options": {**results.transport(waits), **prefix},
     }
 
 
@@ -88,7 +108,11 @@ class LazyApp(Celery):  # type: ignore[misc]  # celery ships no types
 class _Loader(AppLoader):  # type: ignore[misc]  # celery ships no types
     """Celery's loader with our result store, given by name so that it is imported at first use."""
 
-    override_backends = dict.fromkeys(("redis", "rediss"), "recast.result_store:ResultStore")
+    override_backends: ClassVar = {
+        "redis": "recast.result_store:ResultStore",
+        "rediss": "recast.result_store:ResultStore",
+        "sentinel": "recast.result_store:SentinelResultStore",
+    }
 
 
 def _configuration() -> dict[str, Any]:
@@ -98,7 +122,7 @@ def _configuration() -> dict[str, Any]:
         NotConfiguredError: no broker is configured.
     """
     chosen = settings.read()
-    return broker_settings(chosen.broker_url, chosen.result_url)
+    return broker_settings(chosen.broker_url, chosen.result_url, chosen.key_prefix)
 
 
 app = LazyApp("recast", _configuration, _Loader)

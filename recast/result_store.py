@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from celery.backends.redis import RedisBackend, ResultConsumer
+from celery.backends.redis import RedisBackend, ResultConsumer, SentinelBackend
 
 from recast import errors
 from recast.errors import UnreachableError
@@ -69,3 +69,7 @@ class ResultStore(RedisBackend):  # type: ignore[misc]  # celery ships no types
         if isinstance(exc, Mapping) and exc.get("exc_module") in FORMER_MODULES and hasattr(errors, exc["exc_type"]):
             exc = {**exc, "exc_module": errors.__name__}
         return super().exception_to_python(exc)
+
+
+class SentinelResultStore(ResultStore, SentinelBackend):  # type: ignore[misc]  # celery ships no types
+    """The same behind Sentinel."""

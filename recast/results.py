@@ -28,7 +28,7 @@ class Picture:
     #: In bytes.
     size: int
     sha256: str
-    #: Its key in the storage, and the key of its thumbnail.
+    #: Its key in the storage; the key of its thumbnail, where a page has shown the picture already.
     key: str
     thumbnail_key: str | None = None
     #: Digest of the provider's original file, if that is stored too.

@@ -14,14 +14,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from recast.address import PREFIX, PREFIX_RULE, parse
 from recast.errors import NotConfiguredError
 from recast.hints import hint
-from recast.values import misread, trimmed, unseen
+from recast.values import trimmed, unseen
 
 BROKER_URL = "RECAST_BROKER_URL"
 RESULT_URL = "RECAST_RESULT_URL"
+KEY_PREFIX = "RECAST_KEY_PREFIX"
 HOME = "RECAST_HOME"
 DEFAULT_HOME = ".recast"
 STACK_FILE = "stack.json"  # in the home, while a `recast up` runs there
@@ -38,6 +39,8 @@ class ProducerSettings:
     result_url: str
     #: What names the broker: a variable, or the file of a running `recast up`.
     named_by: str
+    #: What every key in both begins with.
+    key_prefix: str = ""
 
     def __repr__(self) -> str:
         return f"ProducerSettings({self.place}, named by {self.named_by})"
@@ -45,7 +48,7 @@ class ProducerSettings:
     @property
     def place(self) -> str:
         """The broker's host and port, without its credentials."""
-        return urlsplit(self.broker_url).netloc.rpartition("@")[2]
+        return parse(self.broker_url).place
 
 
 def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> ProducerSettings:
@@ -74,15 +77,20 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
                 f" ({stack_file} was not found)"
             )
         named_by = str(stack_file)
-    return ProducerSettings(_url(broker, named_by), _url(results or broker, RESULT_URL), named_by)
+    prefix = named.get(KEY_PREFIX, "")
+    if not PREFIX.fullmatch(prefix):
+        raise NotConfiguredError(f"{KEY_PREFIX}: {PREFIX_RULE}")
+    return ProducerSettings(_url(broker, named_by), _url(results or broker, RESULT_URL), named_by, prefix)
 
 
 def _url(text: str, named_by: str) -> str:
     """`text`, checked; errors never repeat it, because it contains a password."""
     if found := unseen(text):
         raise NotConfiguredError(f"{named_by}: {found} cannot be part of an address; write it again by hand")
-    if wrong := misread(text):
-        raise NotConfiguredError(f"{named_by} {wrong}; for example redis://:password@host:6379/0")
+    try:
+        parse(text)
+    except ValueError as error:
+        raise NotConfiguredError(f"{named_by} {error}") from None
     return text
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 MAX_PORT = 65_535  # the largest port of TCP
 
 # Unicode's categories of blanks and of characters without a shape: line ends, a byte order mark, zero-width signs.
 _BLANK = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_PARAMETER = re.compile(r"\w{2,40}=", re.ASCII)
 _UNSEEN = _BLANK - {"Zs"} | {"Cs", "Co", "Cn"}
 
 
@@ -47,6 +49,18 @@ def misread(address: str) -> str | None:
     # Sentinels are listed as addresses of their own.
     parts = rest.split(";") if scheme.startswith("sentinel") else [rest]
     return next((why for part in parts if (why := _misread(part.partition("://")[2] or part))), None)
+
+
+def parameters(address: str) -> list[tuple[str, str]]:
+    """Names and values behind the ``?`` of `address`.
+
+    Raises:
+        ValueError: there is something else. It is not repeated, because it may be a part of a password.
+    """
+    given = [part for part in address.partition("?")[2].split("&") if part]
+    if not all(_PARAMETER.match(part) for part in given):
+        raise ValueError("has something behind its ? that is not NAME=VALUE; within a password, ? is written %3F")
+    return parse_qsl("&".join(given), keep_blank_values=True)
 
 
 def _misread(rest: str) -> str | None:

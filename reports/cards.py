@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from models.fragments import columns, finished_attempt, last_attempt, paid_for
 from models.jobs import ROLES
 from models.states import JobState
+from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
 
@@ -44,7 +46,9 @@ def _page(beyond: str, order: str) -> str:
 _FORWARD = text(_page(">", "ASC"))
 _BACKWARD = text(_page("<", "DESC"))
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
-_RESULT_KEYS = text("SELECT key, thumbnail_key FROM results WHERE id = :id")
+_RESULT = text("""
+    SELECT key, sha256, original_key, original_sha256, mark_start, mark_length FROM results WHERE id = :id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,13 @@ class Card:
     def before(self) -> str | None:
         """The role of the input picture that the job changes."""
         return "target" if self.target else "image" if self.image else None
+
+
+class File(NamedTuple):
+    """A file of the storage, and what to leave out of it."""
+
+    key: str
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +130,13 @@ def page(
     )
 
 
-def result_key(session: Session, result_id: int, *, small: bool) -> str | None:
-    """The storage key of a result, or of its thumbnail."""
-    row = session.execute(_RESULT_KEYS, {"id": result_id}).first()
-    if row is None:
+def result_file(session: Session, result_id: int, size: str) -> File | None:
+    """Where a result is (``full``), or the file as the provider made it (``original``); None where there is none."""
+    row = session.execute(_RESULT, {"id": result_id}).first()
+    if row is None or size not in {"full", "original"}:
         return None
-    key: str = row.thumbnail_key if small and row.thumbnail_key else row.key
-    return key
+    if size == "full" or row.original_sha256 == row.sha256:
+        return File(row.key)
+    if row.original_key is not None:
+        return File(row.original_key)
+    return None if row.mark_start is None else File(row.key, Mark(row.mark_start, row.mark_length))

@@ -24,13 +24,17 @@ def announce(self: Any, job_ids: list[str]) -> None:
     announce_jobs(runtime(), job_ids, self.request.hostname)
 
 
-@app.task(base=RecastTask, name="sweep")
+#: Tasks that run every few seconds are not shown in Flower, which keeps a limited number: they would push out the jobs.
+_UNSEEN = {"base": RecastTask, "send_events": False}
+
+
+@app.task(name="sweep", **_UNSEEN)
 def sweep() -> None:
     """Continue what a crash or a lost message left behind."""
     sweep_up(runtime())
 
 
-@app.task(base=RecastTask, name="tick")
+@app.task(name="tick", **_UNSEEN)
 def tick() -> None:
     """Create, start and end the runs of schedules."""
     look_at_schedules(runtime())

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,11 +147,16 @@ class Stack:
             **settings,
         }
         self.engine: Engine = make_engine(self.env["RECAST_DATABASE_URL"])
-        self.redis: Redis = Redis.from_url(self.env["RECAST_BROKER_URL"])
         self.workers: list[Worker] = []
         self._others: list[subprocess.Popen[bytes]] = []
         Path(self.env["RECAST_HOME"]).mkdir(parents=True, exist_ok=True)
         migrations.upgrade(self.engine)
+
+    @cached_property
+    def redis(self) -> Redis:
+        """A client of the broker."""
+        client: Redis = Redis.from_url(self.env["RECAST_BROKER_URL"])
+        return client
 
     def configure(self, **accounts: Mapping[str, Any]) -> None:
         """Change accounts: ``configure(**{"sandbox-zhiqite": {"max_in_flight": 5}})``."""
@@ -254,7 +259,8 @@ class Stack:
             process.kill()
             process.wait(30)
         self.engine.dispose()
-        self.redis.close()
+        if "redis" in self.__dict__:
+            self.redis.close()
 
 
 def _listens(port: int) -> bool:
@@ -263,7 +269,7 @@ def _listens(port: int) -> bool:
 
 
 @cache
-def _migrated() -> Path:
+def migrated() -> Path:
     """A home of servers that are stopped, with a migrated database: copying it is quicker than making each one."""
     made = Path(tempfile.mkdtemp(prefix="recast-tests-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
@@ -280,7 +286,7 @@ def running(home: Path, config: SandboxConfig | None = None, **settings: str) ->
     """A deployment in `home`, without workers yet."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "servers").exists():
-        shutil.copytree(_migrated(), home / "servers")
+        shutil.copytree(migrated(), home / "servers")
     with (
         Servers(home / "servers", durable=False) as servers,
         Sandbox(config or SandboxConfig(home=home / "sandbox")) as sandbox,

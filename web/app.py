@@ -20,16 +20,18 @@ from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
 from web.prefix import Prefixed, prefix_of
+from web.result_thumbnails import ResultThumbnails
 from workers.config.settings import Settings, SettingsError, settings
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
+from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
 
 FETCHES = 8  # input pictures fetched at the same time for the gallery
-POOL_SIZE = 5  # database connections: each request here holds one for milliseconds
+CONNECTIONS = 10  # to the database, at most: each request here holds one for milliseconds
 
 
 def build(chosen: Settings | None = None) -> Starlette:
@@ -42,7 +44,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     configured = chosen or settings()
     if configured.database_url is None:
         raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
-    database = Database(configured.database_url, POOL_SIZE)
+    database = Database(configured.database_url, min(CONNECTIONS, configured.database_connections))
     storage = Storage(configured.storage)
     media = Media(MediaSigner(configured), storage)
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
@@ -84,6 +86,8 @@ def _gallery_routes(
     """The gallery's pages; none without a password to protect them."""
     if configured.web_auth is None:
         return []
-    thumbnails = InputThumbnails(Inputs(configured, media.storage), client)
-    gallery = Gallery(database.sessions, media, thumbnails, configured.currency)
+    decoders = Decoders()
+    inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
+    results = ResultThumbnails(database.sessions, media.storage, decoders)
+    gallery = Gallery(database.sessions, media, inputs, results, configured.currency)
     return gallery.routes(Access(configured.web_auth, lane))

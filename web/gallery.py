@@ -37,6 +37,7 @@ from web.access import Access, Handler
 from web.input_thumbnails import InputThumbnails, NoPictureError
 from web.media import Media
 from web.prefix import prefix
+from web.result_thumbnails import ResultThumbnails
 from workers.cache import Cache
 
 P = ParamSpec("P")
@@ -68,14 +69,19 @@ class Gallery:
     Args:
         sessions: sessions of the database.
         media: serves the storage's files.
-        thumbnails: makes thumbnails of input pictures.
+        inputs, results: make thumbnails of input pictures and of results.
         currency: the deployment's currency.
     """
 
     def __init__(
-        self, sessions: sessionmaker[Session], media: Media, thumbnails: InputThumbnails, currency: str
+        self,
+        sessions: sessionmaker[Session],
+        media: Media,
+        inputs: InputThumbnails,
+        results: ResultThumbnails,
+        currency: str,
     ) -> None:
-        self._sessions, self._media, self._thumbnails = sessions, media, thumbnails
+        self._sessions, self._media, self._inputs, self._results = sessions, media, inputs, results
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
         self._templates = Environment(
             loader=PackageLoader("web"),
@@ -152,18 +158,19 @@ class Gallery:
         return self._render(request, "job.html", detail=detail, job=detail.job)
 
     async def result(self, request: Request) -> Response:
-        """A result (``full``) or its thumbnail (``small``)."""
-        size = request.path_params["size"]
-        if size not in {"full", "small"}:
+        """A result (``full``), its thumbnail (``small``), or the provider's own file (``original``)."""
+        result_id, size = request.path_params["result_id"], request.path_params["size"]
+        if size == "small":
+            try:
+                key = await self._results.key(result_id)
+            except NoPictureError as error:
+                return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            found = None if key is None else cards.File(key)
+        else:
+            found = await self._read(cards.result_file, result_id, size)
+        if found is None:
             return self._missing(request, "This picture does not exist or was removed.")
-
-        def read(session: Session) -> str | None:
-            return cards.result_key(session, request.path_params["result_id"], small=size == "small")
-
-        key = await self._read(read)
-        if key is None:
-            return self._missing(request, "This picture does not exist or was removed.")
-        return await self._media.serve(key, PICTURE_CACHE)
+        return await self._media.serve(found.key, PICTURE_CACHE, without=found.mark)
 
     async def input(self, request: Request) -> Response:
         """The thumbnail of an input picture; ``?version=2`` selects a former version of the job."""
@@ -173,7 +180,7 @@ class Gallery:
         if uri is None:
             return self._missing(request, "This picture does not exist or was removed.")
         try:
-            thumbnail = await self._thumbnails.thumbnail(role, uri)
+            thumbnail = await self._inputs.thumbnail(role, uri)
         except NoPictureError as error:
             return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
         media_type = "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"

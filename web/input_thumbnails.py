@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-
-from starlette.concurrency import run_in_threadpool
+from functools import partial
 
 from workers.cache import Cache
 from workers.http.client import HttpClient, TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
+from workers.images.decoders import Decoders
 from workers.images.download import DownloadError, fetch
 from workers.images.inputs import BadInputError, Inputs, InputTroubleError
 from workers.images.segments import BadPictureError
 from workers.images.thumbnails import thumbnail
 
 CACHED = 512  # thumbnails, of about 15 KB each
-AT_ONCE = 3  # pictures decoded at the same time: a page requests dozens
 FETCHES = 8  # pictures read at the same time: none of those that hang holds up the decoding of others
 FETCH_SECONDS = 15.0
 FAILED_SECONDS = 60.0  # for which a picture that failed is not tried again
@@ -32,13 +31,14 @@ class InputThumbnails:
     Args:
         inputs: reads pictures from this machine and from object storage, as workers do.
         client: fetches pictures named by URL; its guard blocks addresses that are not public.
+        decoders: the threads that decode pictures.
     """
 
-    def __init__(self, inputs: Inputs, client: HttpClient) -> None:
-        self._inputs, self._client = inputs, client
+    def __init__(self, inputs: Inputs, client: HttpClient, decoders: Decoders) -> None:
+        self._inputs, self._client, self._decoders = inputs, client, decoders
         self._made: Cache[str, bytes] = Cache(CACHED)
         self._failed: Cache[str, str] = Cache(CACHED, FAILED_SECONDS)
-        self._decoding, self._fetching = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(FETCHES)
+        self._fetching = asyncio.Semaphore(FETCHES)
         # A file system that hangs holds these threads, and none of those that use the database.
         self._threads = ThreadPoolExecutor(FETCHES, "inputs")
 
@@ -57,8 +57,7 @@ class InputThumbnails:
         try:
             async with self._fetching:
                 data = await self._fetched(role, uri)
-            async with self._decoding:
-                return await run_in_threadpool(thumbnail, data)
+            return await self._decoders.run(partial(thumbnail, data))
         except (
             BadInputError, BadPictureError, DownloadError, ForbiddenAddressError, InputTroubleError, TooLargeError,
         ) as error:  # fmt: skip

@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from workers.images.originals import Mark
 from workers.images.signed_urls import BadLinkError, MediaSigner
 from workers.images.storage import Storage, StorageError
 
@@ -52,8 +54,11 @@ class Media:
         left = max(0, int(expires) - int(time.time()))
         return await self.serve(key, f"private, max-age={left}, immutable", with_body=request.method != "HEAD")
 
-    async def serve(self, key: str, cache: str, *, with_body: bool = True) -> Response:
-        """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read."""
+    async def serve(self, key: str, cache: str, *, with_body: bool = True, without: Mark | None = None) -> Response:
+        """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read.
+
+        The mark `without` is left out, so that the picture is as its provider made it.
+        """
         try:
             size = await self._aside(lambda: self._size(key))
         except StorageError:
@@ -62,14 +67,14 @@ class Media:
             return PlainTextResponse("this file does not exist\n", 404, _plain())
         headers = {
             "Cache-Control": cache,
-            "Content-Length": str(size),
+            "Content-Length": str(size - (without.length if without else 0)),
             "Accept-Ranges": "none",
             "X-Content-Type-Options": "nosniff",
         }
         media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
         if not with_body:
             return Response(headers=headers, media_type=media_type)
-        return StreamingResponse(self._chunks(key), headers=headers, media_type=media_type)
+        return StreamingResponse(self._chunks(key, without), headers=headers, media_type=media_type)
 
     def _size(self, key: str) -> int | None:
         if not self.storage.exists(key):
@@ -77,9 +82,15 @@ class Media:
         with self.storage.open(key) as file:
             return file.seek(0, io.SEEK_END)
 
-    async def _chunks(self, key: str) -> AsyncIterator[bytes]:
+    async def _chunks(self, key: str, without: Mark | None) -> AsyncIterator[bytes]:
         with ExitStack() as stack:
             file: IO[bytes] = await self._aside(lambda: stack.enter_context(self.storage.open(key)))
+            left = without.start if without else 0
+            while left and (chunk := await self._aside(partial(file.read, min(left, CHUNK_BYTES)))):
+                left -= len(chunk)
+                yield chunk
+            if without:
+                await self._aside(lambda: file.seek(without.length, io.SEEK_CUR))
             while chunk := await self._aside(lambda: file.read(CHUNK_BYTES)):
                 yield chunk
 

@@ -16,7 +16,8 @@ from tests.hostile import slow_pictures
 from tests.hostile.cases import Case
 from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.segments import BadPictureError
-from workers.images.verify import verify_and_shrink
+from workers.images.thumbnails import thumbnail
+from workers.images.verify import verify
 
 
 def main() -> None:
@@ -44,10 +45,10 @@ def _tried(data: bytes) -> dict[str, Any]:
     before, began = _peak(), time.process_time()
     error = None
     try:
-        picture, _ = verify_and_shrink(data)
+        picture = verify(data)
         made = marked(data, picture.media_type, SOURCE_TYPES["swap"])
         # What was written is a picture again.
-        verify_and_shrink(made)
+        thumbnail(made)
     except BadPictureError as found:
         error = str(found)
     return {"seconds": time.process_time() - began, "megabytes": (_peak() - before) / 1000, "error": error}

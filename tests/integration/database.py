@@ -50,7 +50,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = make_engine(url, pool_size=THREADS)
+        self.engine = make_engine(url, connections=2 * THREADS)
         self.sessions = make_sessions(self.engine)
         self._threads = ThreadPoolExecutor(THREADS)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from models.states import JobState
 from tests.stack import PORTRAITS
 from workers.config.settings import Settings
+from workers.images.originals import mark_of
+from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.storage import Storage
-from workers.images.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -69,10 +70,15 @@ def _attempt(database: Database, job: str, state: str, cost: str, second: int, s
 
 
 def _result(database: Database, storage: Storage, job: str, attempt: Any, data: bytes) -> None:
-    digest, small = hashlib.sha256(data).hexdigest(), thumbnail(data)
+    original = hashlib.sha256(data).hexdigest()
+    made = marked(data, "image/png", SOURCE_TYPES["swap"])
+    mark = mark_of(data, made)
+    assert mark is not None
+    digest = hashlib.sha256(made).hexdigest()
     database.sql(
-        "INSERT INTO results (job_id, attempt_id, index, key, thumbnail_key, sha256, size, media_type, width, height)"
-        " VALUES (:job, :attempt, 0, :key, :small, :digest, :size, 'image/png', 512, 512)",
-        job=job, attempt=attempt, key=storage.put(data, sha256=digest, suffix="png"),
-        small=storage.put(small, sha256=hashlib.sha256(small).hexdigest(), suffix="jpg"), digest=digest, size=len(data),
+        "INSERT INTO results (job_id, attempt_id, index, key, sha256, original_sha256, mark_start, mark_length, size,"
+        " media_type, width, height)"
+        " VALUES (:job, :attempt, 0, :key, :digest, :original, :start, :length, :size, 'image/png', 512, 512)",
+        job=job, attempt=attempt, key=storage.put(made, sha256=digest, suffix="png"), digest=digest, original=original,
+        start=mark.start, length=mark.length, size=len(made),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from models.connection import OWN_LIMITS, let_go_of_snapshot
 from models.transactions import Database
 from providers.sessions import Renewal
 from workers.http.encryption import box
@@ -18,15 +19,24 @@ from workers.http.encryption import box
 _READ = text("SELECT session, session_refresh_at FROM accounts WHERE name = :name")
 _NOTE_RENEWAL = text("UPDATE accounts SET session_refresh_at = clock_timestamp() WHERE name = :name")
 _SAVE = text("UPDATE accounts SET session = :session, session_refresh_at = NULL WHERE name = :name")
-_TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('session:' || :name, 0))")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('session:' || :name, 0))")
 
+#: The transaction that holds the right waits for the provider, longer than others may idle. A machine that is gone
+#: still loses it soon, where no pooler stands between: the server asks whether the other end is there.
+_HOLD = {
+    "idle_in_transaction_session_timeout": "0",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+}
 RETRY_SECONDS = 0.1  # between two tries to get the right to renew; a renewal is one or two calls
 
 
 class StoredSessions:
     """One account's session; see `providers.sessions.Sessions`.
 
-    The right to renew is an advisory lock of a connection: it ends with the worker that holds it, whatever ends that.
+    The right to renew is an advisory lock of a transaction that stays open meanwhile: it ends with the worker that
+    holds it, whatever ends that, also behind a pooler that gives sessions to one transaction after the other.
     """
 
     def __init__(self, database: Database, account: str, secret_key: SecretStr) -> None:
@@ -47,12 +57,13 @@ class StoredSessions:
         async with self._turn:
             connection = await self._database.in_thread(self._database.engine.connect)
             try:
+                connection = connection.execution_options(**{OWN_LIMITS: _HOLD})
                 while not await self._database.in_thread(self._try_lock, connection):  # noqa: ASYNC110 - of another process
                     await asyncio.sleep(RETRY_SECONDS)
                 session, interrupted = await self._database.adb(self._read)
                 yield _StoredRenewal(self, session, interrupted=interrupted)
             finally:
-                # Gone and not given back to the pool: the lock is the connection's.
+                # Not given back to the pool, which would wait for the server on the loop.
                 connection.invalidate()
                 connection.close()
 
@@ -76,7 +87,7 @@ class StoredSessions:
 
     def _try_lock(self, connection: Connection) -> bool:
         granted: bool = connection.execute(_TRY_LOCK, {"name": self._account}).scalar_one()
-        connection.rollback()
+        (let_go_of_snapshot if granted else Connection.rollback)(connection)
         return granted
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -18,11 +17,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from recast import address
 from recast.hints import hint
 from recast.money import Money
 from recast.settings import STACK_FILE
-from recast.values import misread, trimmed, unseen
-from workers.config.parameters import refuse_parameters
+from recast.values import trimmed, unseen
+from workers.config.malformed import explain
 from workers.config.passed_over import without_links
 from workers.http.addresses import AddressError, web_address
 
@@ -32,9 +32,6 @@ MAX_COUNTDOWN_SECONDS = 30
 OFF = "off"  # as a value of `PUBLIC_URL_CHECK`
 MIN_PASSWORD = 12  # characters of the gallery's and Flower's: anybody may guess, some times a second
 MIN_SECRET = 16  # characters of what signs links or opens metrics: nobody guesses it in a lifetime
-
-
-_POSTGRESQL = re.compile(r"(?i:postgres(?:ql)?(?:\+\w+)?):")
 
 
 class SettingsError(Exception):
@@ -64,9 +61,15 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = None
+    #: Where `recast db upgrade` runs, if not at `DATABASE_URL`: the server itself, where that one is a pooler.
+    migration_database_url: str | None = None
+    #: The most connections of one process to the database.
+    database_connections: int = Field(default=24, ge=4, le=500)
     broker_url: str | None = None
     #: Where results of tasks wait for `.get()`; the broker unless set.
     result_url: str | None = None
+    #: What every key in the broker and the result store begins with.
+    key_prefix: str = ""
     #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
     accounts_file: Path = Path("accounts.toml")
@@ -215,18 +218,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"{place.partition('://')[0]}:// is not allowed; use folders and s3:// prefixes")
         return value
 
-    @field_validator("database_url", "broker_url", "result_url", mode="after")
+    @field_validator("database_url", "migration_database_url", mode="after")
     @classmethod
-    def _is_readable(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None:
-            return None
-        is_database = info.field_name == "database_url"
-        if is_database and not _POSTGRESQL.match(value):
-            raise ValueError("must begin with postgresql://")
-        if wrong := misread(value):
-            raise ValueError(wrong)
-        if is_database:
-            refuse_parameters(value)
+    def _is_a_database(cls, value: str | None) -> str | None:
+        if value:
+            from models.address import conninfo  # noqa: PLC0415 - producers read settings too, and load no driver
+
+            conninfo(value)
+        return value
+
+    @field_validator("broker_url", "result_url", mode="after")
+    @classmethod
+    def _is_a_broker(cls, value: str | None) -> str | None:
+        if value:
+            address.parse(value)
+        return value
+
+    @field_validator("key_prefix")
+    @classmethod
+    def _key_prefix_is_plain(cls, value: str) -> str:
+        if not address.PREFIX.fullmatch(value):
+            raise ValueError(address.PREFIX_RULE)
         return value
 
     @field_validator("public_url", "public_url_check")
@@ -259,6 +271,11 @@ class Settings(BaseSettings):
                 f"{longest:g} s, and one that outlives the timeout is delivered twice; allowed: {2 * longest:g} or more"
             )
         return self
+
+    @property
+    def migrating_url(self) -> str | None:
+        """The database as migrations reach it."""
+        return self.migration_database_url or self.database_url
 
     @property
     def tries(self) -> Tries:
@@ -295,7 +312,7 @@ def read(**overrides: object) -> Settings:
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValueError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(explain(error)) from None
     if settings.embedded and settings.stack_file.is_file():
         settings = settings.model_copy(update=_joined(settings, _stack(settings.stack_file)))
     return settings
@@ -328,18 +345,3 @@ def _joined(settings: Settings, stack: Mapping[str, Any]) -> dict[str, Any]:
 def settings() -> Settings:
     """The settings of this process."""
     return read()
-
-
-def _explain(error: ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):  # its own words repeat a byte, which may be one of a password
-        line = error.object[: error.start].count(b"\n") + 1
-        return f".env: line {line} is not UTF-8; save the file as UTF-8"
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    lines = []
-    for item in errors(include_url=False, include_context=False, include_input=False):
-        name = ".".join(str(part) for part in item["loc"])
-        where = f"RECAST_{name.upper()}: " if name else ""
-        lines.append(where + item["msg"].removeprefix("Value error, "))
-    return "; ".join(lines)

@@ -52,7 +52,7 @@ class Runtime(Database):
                 f"no database: RECAST_DATABASE_URL is not set and no embedded stack runs in {settings.home}; "
                 f"start one with {hint('up')}, or set RECAST_DATABASE_URL and RECAST_BROKER_URL"
             )
-        super().__init__(settings.database_url)
+        super().__init__(settings.database_url, settings.database_connections)
         self.settings = settings
         self.stopping = threading.Event()
         #: Pumps that claim work in this process now: they check again before they end, so they need no wake-up.

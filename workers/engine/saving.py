@@ -16,6 +16,7 @@ from models.fragments import CLAIMS, UNCLAIMS, carefully, claimable, last_attemp
 from models.states import JobState
 from workers.engine.leases import LEASE_SECONDS
 from workers.images.headers import Picture
+from workers.images.originals import Mark
 from workers.jobs.transitions import clip
 
 
@@ -45,11 +46,11 @@ class Stored:
     attempt_id: uuid.UUID
     index: int
     key: str
-    thumbnail_key: str
     sha256: str
-    #: Of the file as the provider made it; its key, where it is kept beside ours.
+    #: Of the file as the provider made it; its key, where it is kept beside ours; or where in ours the mark lies.
     original_sha256: str
     original_key: str | None
+    mark: Mark | None
     size: int
     picture: Picture
     facts: Mapping[str, Any]
@@ -96,10 +97,11 @@ _RESULTS = Bulk[Stored](
     attempt_id=("uuid", lambda stored: stored.attempt_id),
     index=("int", lambda stored: stored.index),
     key=("text", lambda stored: stored.key),
-    thumbnail_key=("text", lambda stored: stored.thumbnail_key),
     sha256=("text", lambda stored: stored.sha256),
     original_key=("text", lambda stored: stored.original_key),
     original_sha256=("text", lambda stored: stored.original_sha256),
+    mark_start=("int", lambda stored: stored.mark and stored.mark.start),
+    mark_length=("int", lambda stored: stored.mark and stored.mark.length),
     size=("bigint", lambda stored: stored.size),
     media_type=("text", lambda stored: stored.picture.media_type),
     width=("int", lambda stored: stored.picture.width),

@@ -35,11 +35,12 @@ from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
-from workers.images.headers import Picture, inspect
+from workers.images.headers import Picture
+from workers.images.originals import Mark, mark_of
 from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.segments import BadPictureError
 from workers.images.storage import SUFFIXES, StorageError
-from workers.images.verify import verify_and_shrink
+from workers.images.verify import verify
 from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
@@ -71,12 +72,12 @@ class _File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A picture that was checked, and the files that are made of it; `marked` is `original` where none is marked."""
+    """A picture that was checked, and the file that is made of it; `marked` is `original` where none is marked."""
 
     picture: Picture
     original: _File
     marked: _File
-    thumbnail: _File
+    mark: Mark | None
 
 
 class StorePump:
@@ -182,16 +183,16 @@ class StorePump:
         raise AssertionError("the last try returns or raises")
 
     def _keep(self, saving: Saving, index: int, made: _Made, facts: Mapping[str, Any]) -> Stored:
-        apart = self._runtime.settings.keep_originals and made.marked is not made.original
+        keep = self._runtime.settings.keep_originals and made.marked is not made.original
         return Stored(
             job_id=saving.job_id,
             attempt_id=saving.attempt_id,
             index=index,
             key=self._put(made.marked),
-            thumbnail_key=self._put(made.thumbnail),
             sha256=made.marked.sha256,
             original_sha256=made.original.sha256,
-            original_key=self._put(made.original) if apart else None,
+            original_key=self._put(made.original) if keep and not made.mark else None,
+            mark=made.mark if keep else None,
             size=len(made.marked.data),
             picture=made.picture,
             facts=facts,
@@ -202,17 +203,12 @@ class StorePump:
 
 
 def _made(data: bytes, kind: str, *, mark: bool) -> _Made:
-    picture, small = verify_and_shrink(data)
-    original, thumbnail_type = _File.of(data, picture.media_type), inspect(small).media_type
+    picture = verify(data)
+    original = _File.of(data, picture.media_type)
     if not mark:
-        return _Made(picture, original, original, _File.of(small, thumbnail_type))
-    term = SOURCE_TYPES[kind]
-    return _Made(
-        picture,
-        original,
-        _File.of(marked(data, picture.media_type, term), picture.media_type),
-        _File.of(marked(small, thumbnail_type, term), thumbnail_type),
-    )
+        return _Made(picture, original, original, None)
+    ours = marked(data, picture.media_type, SOURCE_TYPES[kind])
+    return _Made(picture, original, _File.of(ours, picture.media_type), mark_of(data, ours))
 
 
 _SAVING = frozenset({JobState.SAVING})

@@ -9,7 +9,6 @@ All methods block; workers call them in threads.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from workers import private
 from workers.http.redaction import shown_url
+from workers.images.local_files import LocalFiles
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
@@ -68,7 +68,9 @@ class Storage:
         except (ValueError, TypeError) as error:
             raise StorageError(f"{self._name}: cannot be used as storage: {error}") from error
         self._root = self._root.rstrip("/")
-        if isinstance(self._fs, LocalFileSystem) and _is_ours(Path(self._root)):
+        #: Where the storage is a folder: written to directly, because fsspec flushes nothing to disk.
+        self._local = LocalFiles(Path(self._root)) if isinstance(self._fs, LocalFileSystem) else None
+        if self._local and _is_ours(Path(self._root)):
             private.close(Path(self._root))
 
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
@@ -86,8 +88,7 @@ class Storage:
         key = key_of(sha256, suffix)
         path = self._path(key)
         with self._explained("write", key):
-            # The size distinguishes a complete file of ours from an incomplete one.
-            if not (self._fs.exists(path) and self._fs.size(path) == len(data)):
+            if not self._has(path, len(data)):
                 self._write(path, data)
         return key
 
@@ -200,9 +201,15 @@ class Storage:
             raise StorageError(f"{key!r} is not a key of this storage")
         return f"{self._root}/{key}"
 
+    def _has(self, path: str, size: int) -> bool:
+        if self._local:
+            return self._local.has(Path(path), size)
+        # The size distinguishes a complete file of ours from an incomplete one.
+        return bool(self._fs.exists(path)) and self._fs.size(path) == size
+
     def _write(self, path: str, data: bytes) -> None:
-        if isinstance(self._fs, LocalFileSystem):
-            _write_local(Path(path), data, Path(self._root))
+        if self._local:
+            self._local.write(Path(path), data)
         else:
             self._fs.pipe_file(path, data)
 
@@ -248,31 +255,3 @@ def _is_ours(root: Path) -> bool:
     except OSError:
         return False
     return bool(names) and all(_FOLDER.fullmatch(name) or name.startswith(".") for name in names)
-
-
-def _write_local(path: Path, data: bytes, root: Path) -> None:
-    private.folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb", opener=private.opener) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    # The row that names the file is committed next, so the file's name, and those of new folders, must be as durable.
-    folder = path
-    while folder != root:
-        folder = folder.parent
-        _flush_folder(folder)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,16 +26,19 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
 
 def shrunk(data: bytes, picture: Picture, side: int = THUMBNAIL_SIDE) -> bytes:
     """`thumbnail` of a picture whose header is known."""
-    # Somewhat larger, so that the copy is averaged from it: a decoder's own reduction is coarse.
-    with decoded(data, picture, side=side + side // 2) as image:
+    with decoded(data, picture, side=side) as image:
+        small = resizable(image)
+        # Whole steps cost a fifth of the same work in one: each value is read once, and by no filter.
+        if (step := max(image.size) // side) > 1:
+            small = small.reduce(step)
         scale = min(1.0, side / max(image.size))
         width, height = (max(1, round(length * scale)) for length in image.size)
-        small = resizable(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        small = small.resize((width, height), Image.Resampling.HAMMING)
         small = upright(small.convert("RGBA" if small.has_transparency_data else "RGB"), orientation(image))
     small.info.clear()
     out = io.BytesIO()
     if small.mode == "RGBA":
         small.save(out, "WEBP", quality=80)
     else:
-        small.save(out, "JPEG", quality=82, optimize=True)
+        small.save(out, "JPEG", quality=82)
     return out.getvalue()

@@ -13,7 +13,6 @@ from typing import Final
 from workers.images.decoding import decoded
 from workers.images.headers import Picture, inspect
 from workers.images.segments import BadPictureError, jpeg_segments, png_chunks, webp_end
-from workers.images.thumbnails import shrunk
 
 _SMALLEST: Final = 1  # pixels: decoding at an eighth of the size reads a JPEG's every byte as well
 
@@ -32,12 +31,6 @@ def verify(data: bytes) -> Picture:
     picture = _sound(data)
     with decoded(data, picture, side=_SMALLEST):
         return picture
-
-
-def verify_and_shrink(data: bytes) -> tuple[Picture, bytes]:
-    """`verify`, and the picture's `thumbnail`, for one decoding. Errors as in `verify`."""
-    picture = _sound(data)
-    return picture, shrunk(data, picture)
 
 
 def _sound(data: bytes) -> Picture:

@@ -44,7 +44,7 @@ NO_BROKER = "redis://127.0.0.1:1/0"  # nothing listens on port 1, so a process w
 def configuration(chosen: Settings) -> dict[str, Any]:
     """Celery's settings for `chosen`."""
     broker = chosen.broker_url or NO_BROKER
-    shared = broker_settings(broker, chosen.result_url or broker)
+    shared = broker_settings(broker, chosen.result_url or broker, chosen.key_prefix)
     return {
         **shared,
         **_broker(chosen, shared["broker_transport_options"]),

@@ -58,6 +58,9 @@ IN_GROUPS = frozenset({JOBS_QUEUE})
 SPARE_ROOM = 4
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
 
+#: kombu's list lacks what only we use.
+PREFIXED_COMMANDS = [*transport.GlobalKeyPrefixMixin.PREFIXED_SIMPLE_COMMANDS, "GET", "LTRIM", "LRANGE"]
+
 _REFUSALS = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
 #: How replies without a class of redis-py's begin; a pipeline's name the command before.
 _CODES = re.compile(r"(^|caused error: )(OOM|MISCONF|NOREPLICAS|READONLY|BUSY) ")
@@ -118,6 +121,25 @@ class _Client(Redis):
                 self._channel.set_aside(bytes(answer[1]))
                 return None  # as if the time to wait had passed
         return answer
+
+
+class _PrefixedPipeline(_Pipeline, transport.PrefixedRedisPipeline):  # type: ignore[misc]  # kombu ships no types
+    """The same with a prefix before every key."""
+
+    PREFIXED_SIMPLE_COMMANDS = PREFIXED_COMMANDS
+
+
+class _PrefixedClient(_Client, transport.PrefixedStrictRedis):  # type: ignore[misc]  # kombu ships no types
+    """The same with a prefix before every key."""
+
+    PREFIXED_SIMPLE_COMMANDS = PREFIXED_COMMANDS
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        make: Any = _PrefixedPipeline
+        return make(  # type: ignore[no-any-return]
+            self.connection_pool, self.response_callbacks, transaction, shard_hint,
+            global_keyprefix=self.global_keyprefix,
+        )  # fmt: skip
 
 
 class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
@@ -215,6 +237,8 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         super().__init__(*args, **options)
 
     def _get_client(self) -> Any:
+        if self.global_keyprefix:
+            return functools.partial(_PrefixedClient, channel=self, global_keyprefix=self.global_keyprefix)
         return functools.partial(_Client, channel=self)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
@@ -283,6 +307,10 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             self.aside.clear()
 
 
+class SentinelChannel(Channel, transport.SentinelChannel):  # type: ignore[misc]  # kombu ships no types
+    """The same behind Sentinel."""
+
+
 def _is_message(item: bytes, channel: Channel) -> bool:
     """Whether `item` is a message as Celery's protocol has it, so far that nothing in Celery ends over it."""
     try:
@@ -324,3 +352,4 @@ def acknowledge(messages: Iterable[Any]) -> None:
 def repair() -> None:
     """Use our channel for every connection that this process opens from now on."""
     transport.Transport.Channel = Channel
+    transport.SentinelTransport.Channel = SentinelChannel

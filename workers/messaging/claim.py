@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -22,12 +22,17 @@ from recast.hints import hint
 from workers.config.settings import SettingsError
 from workers.failures import describe
 from workers.messaging.app import app
+from workers.messaging.broker import repair
 
 #: The key in the broker. Producers and other software do not use it.
 KEY = "recast.deployment"
 
 _ID = text("SELECT id FROM deployments")
 _MAKE = text("INSERT INTO deployments (single) VALUES (true) ON CONFLICT (single) DO NOTHING")
+_CLUSTER = (
+    "RECAST_BROKER_URL: Redis Cluster is not supported, because Celery's queues need commands over several keys; use"
+    " one Redis or Valkey server, or several behind sentinel://"
+)
 log = structlog.get_logger()
 
 #: What was read once: a worker asks every few seconds, also while the database is away.
@@ -56,6 +61,7 @@ def claim(database: Database, *, take: bool = False) -> None:
     ours = _known.get(database)
     if ours is None:
         ours = _known[database] = str(database.db(deployment_id))
+    repair()
     with app.connection_for_write() as connection:
         client: Redis | None = getattr(connection.default_channel, "client", None)
         if client is None:
@@ -63,8 +69,12 @@ def claim(database: Database, *, take: bool = False) -> None:
         if take:
             client.set(KEY, ours)
             return
-        answer = client.get(KEY)
+        try:
+            answer = client.get(KEY)
+        except (MovedError, AskError):
+            raise SettingsError(_CLUSTER) from None
         if answer is None:
+            _refuse_cluster(client)
             client.set(KEY, ours, nx=True)
             answer = client.get(KEY)
     theirs = answer.decode() if isinstance(answer, bytes) else str(answer)
@@ -74,6 +84,16 @@ def claim(database: Database, *, take: bool = False) -> None:
             " take the other's jobs. Give each deployment a broker or a database number of its own, such as"
             f" redis://HOST:6379/1. If the other one is gone for good, run {hint('db take-broker')}"
         )
+
+
+def _refuse_cluster(client: Redis) -> None:
+    """Refuse a cluster that happens to have our first key on the node that was asked."""
+    try:
+        about = client.info("cluster")
+    except ResponseError:
+        return  # a user who may not ask
+    if about.get("cluster_enabled"):
+        raise SettingsError(_CLUSTER)
 
 
 def claim_if_possible(database: Database) -> None:

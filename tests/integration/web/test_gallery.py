@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 from collections.abc import Iterator
 from html import escape, unescape
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -27,6 +30,7 @@ from web.app import build
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import read as read_settings
 from workers.images.storage import Storage
+from workers.images.thumbnails import THUMBNAIL_SIDE
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -284,7 +288,9 @@ def test_a_changed_job_shows_its_former_versions_with_their_pictures(
     inputs = {(client.get(link).status_code, link.partition("version=")[2]) for link in pictures if "inputs" in link}
     assert inputs == {(200, "1"), (200, "2")}
     assert {client.get(link).status_code for link in pictures} == {200}
-    assert [link for link in pictures if link.startswith("/results")] == ["/results/1/full", "/results/1/small"]
+    assert [link for link in pictures if link.startswith("/results")] == [
+        f"/results/1/{size}" for size in ("full", "small", "original")
+    ]
     assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
     assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
     assert client.get("/inputs/target/job-00000?version=3").status_code == 404
@@ -311,6 +317,57 @@ def test_every_picture_on_a_page_is_there(client: Client, batch: int) -> None:
         assert answer.headers["cache-control"].startswith("private")
         assert len(answer.content) < 100_000
     assert client.get("/results/1/full").headers["content-type"] == "image/png"
+
+
+def test_a_thumbnail_is_made_when_it_is_first_looked_at_and_stored_once(
+    database: Database, client: Client, batch: int, chosen: Settings
+) -> None:
+    """Given a result without a thumbnail, when two pages show it, then it is made once, marked as the result is, and
+    stored beside it; and when the result is removed, so is the thumbnail."""
+    storage = Storage(chosen.storage)
+    (before,) = database.sql("SELECT key, thumbnail_key FROM results WHERE id = 1")
+    assert before.thumbnail_key is None
+    first, second = client.get("/results/1/small"), client.get("/results/1/small")
+    assert first.status_code == HTTPStatus.OK
+    assert first.content == second.content
+    (after,) = database.sql("SELECT key, thumbnail_key FROM results WHERE id = 1")
+    assert storage.get(after.thumbnail_key) == first.content
+    assert b"compositeWithTrainedAlgorithmicMedia" in first.content
+    with Image.open(io.BytesIO(first.content)) as image:
+        assert max(image.size) == THUMBNAIL_SIDE
+
+
+def test_a_thumbnail_of_a_result_that_is_gone_is_not_kept(
+    database: Database, client: Client, batch: int, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(chosen.storage)
+    files = {key for key, _ in storage.files()}
+
+    def put_late(self: Storage, *args: Any, **kwargs: Any) -> str:
+        database.sql("DELETE FROM results WHERE id = 1")
+        return put(self, *args, **kwargs)
+
+    put = Storage.put
+    monkeypatch.setattr(Storage, "put", put_late)
+    client.get("/results/1/small")
+    assert {key for key, _ in storage.files()} == files
+    assert client.get("/results/1/small").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_result_whose_file_is_missing_is_told(client: Client, database: Database, batch: int) -> None:
+    database.sql("UPDATE results SET key = :key WHERE id = 1", key=f"00/00/{'0' * 64}.png")
+    assert client.get("/results/1/small").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_the_providers_own_file_is_served_without_our_mark(database: Database, client: Client, batch: int) -> None:
+    (row,) = database.sql("SELECT sha256, original_sha256 FROM results WHERE id = 1")
+    original, full = client.get("/results/1/original"), client.get("/results/1/full")
+    assert hashlib.sha256(original.content).hexdigest() == row.original_sha256
+    assert hashlib.sha256(full.content).hexdigest() == row.sha256
+    assert int(original.headers["content-length"]) == len(original.content)
+    # Where there is no mark, or where the original is not kept.
+    database.sql("UPDATE results SET mark_start = NULL, mark_length = NULL WHERE id = 1")
+    assert client.get("/results/1/original").status_code == HTTPStatus.NOT_FOUND
 
 
 def test_pictures_that_are_none_are_404(

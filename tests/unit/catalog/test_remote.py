@@ -78,7 +78,11 @@ def server() -> Iterator[Server]:
         ("/list.php?x=[1]", {"Content-Type": "text/tab-separated-values"}, CSV.replace(b",", b"\t")),
         ("/rows", {"Content-Type": "application/x-ndjson"}, JSON),
         ("/get", {"Content-Disposition": 'attachment; filename="Spring 2027.CSV"'}, CSV),
-        ("/get", {"Content-Disposition": "attachment; filename*=UTF-8''sch%C3%B6n.csv.gz"}, gzip.compress(CSV, mtime=0)),
+        (
+            "/get",
+            {"Content-Disposition": "attachment; filename*=UTF-8''sch%C3%B6n.csv.gz"},
+            gzip.compress(CSV, mtime=0),
+        ),
         ("/c.csv", {"Content-Type": "application/octet-stream"}, CSV),
         ("/c.csv.gz", {"Content-Encoding": "gzip"}, gzip.compress(CSV, mtime=0)),
     ],

@@ -13,6 +13,7 @@ import pytest
 from tests.stack import PORTRAITS
 from web import input_thumbnails
 from web.input_thumbnails import FETCHES, InputThumbnails, NoPictureError
+from workers.images.decoders import Decoders
 
 PICTURE = (PORTRAITS / "grace_hopper.jpg").read_bytes()
 
@@ -33,7 +34,7 @@ class Inputs:
 
 def asked(inputs: Inputs, *uris: str) -> list[str]:
     """What became of each, all asked for at the same time."""
-    thumbnails = InputThumbnails(inputs, None)  # type: ignore[arg-type]
+    thumbnails = InputThumbnails(inputs, None, Decoders())  # type: ignore[arg-type]
 
     async def one(uri: str) -> str:
         try:

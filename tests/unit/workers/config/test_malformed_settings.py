@@ -144,7 +144,7 @@ def test_a_sign_that_ends_a_password_is_told_with_how_to_write_it(
         "rediss://:p%40w@h:6380/0?ssl_cert_reqs=required",
         "unix:///run/s.sock",
         "redis://[::1]:6379/0",
-        "sentinel://:pw@a:26379;sentinel://:pw@b:26379/0",
+        "sentinel://:pw@a:26379;sentinel://:pw@b:26379/0?master_name=m",
         "sentinel://a;b;c/0?master_name=m",
     ],
 )

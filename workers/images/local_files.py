@@ -1,0 +1,86 @@
+"""Files of a storage on this machine: written beside their place, flushed to disk, and moved in.
+
+The row that names a file is committed after `write` returns, so the file's name has to be as durable as its bytes, and
+so have the folders on its way.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from workers import private
+
+
+class LocalFiles:
+    """The files below one folder.
+
+    Args:
+        root: the folder; it is made when the first file is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # A storage has up to 65,792 folders; those that are on disk already need not be flushed for each new file.
+        self._durable: set[Path] = set()
+
+    def has(self, path: Path, size: int) -> bool:
+        """Whether a whole file is there: one of another size is none of ours, or was cut short."""
+        try:
+            return path.stat().st_size == size
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a whole file, or none; what readers see is never a part of it.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        try:
+            self._write(path, data)
+        except FileNotFoundError:
+            # Folders were removed since they were flushed.
+            self._durable.clear()
+            self._write(path, data)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        known = path.parent in self._durable
+        if not known:
+            private.folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with open(temporary, "xb", buffering=0, opener=private.opener) as file:
+                _write_all(file.fileno(), data)
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _flush(path.parent)
+        if not known:
+            self._flush_above(path.parent)
+
+    def _flush_above(self, folder: Path) -> None:
+        above = folder
+        while above != self._root:
+            above = above.parent
+            _flush(above)
+        self._durable.add(folder)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

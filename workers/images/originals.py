@@ -1,0 +1,41 @@
+"""Providers' own files, got back from the marked ones, in which a mark is a piece of metadata.
+
+So a picture is stored once. Where the mark replaced an older one, or the file's header had to change (WebP), the
+provider's file is stored beside ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """Where in a file our mark lies, in bytes."""
+
+    start: int
+    length: int
+
+
+def mark_of(original: bytes, marked: bytes) -> Mark | None:
+    """Where the mark lies; None where the original is not what is left without it."""
+    start, length = _common(original, marked), len(marked) - len(original)
+    mark = Mark(start, length)
+    return mark if length > 0 and original[start:] == marked[start + length :] else None
+
+
+def without(mark: Mark, marked: bytes) -> bytes:
+    """The original of a marked file."""
+    return marked[: mark.start] + marked[mark.start + mark.length :]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes are the same at the front."""
+    same, differs = 0, min(len(one), len(other)) + 1
+    first, second = memoryview(one), memoryview(other)
+    while differs - same > 1:
+        middle = (same + differs) // 2
+        if first[same:middle] == second[same:middle]:
+            same = middle
+        else:
+            differs = middle
+    return same
