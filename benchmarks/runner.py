@@ -34,8 +34,8 @@ class RunError(Exception):
     """A contestant did not do its work; the message says what, and quotes its log where that helps."""
 
 
-def run(contestant: Contestant, seconds: float) -> Figures:
-    """Let `contestant` work for `seconds` after its first completed job.
+def run(contestant: Contestant, seconds: float, picture: Path | None = None) -> Figures:
+    """Let `contestant` work for `seconds` after its first completed job, whose results are copies of `picture`.
 
     The backlog never runs dry: a run that drained it would measure submissions first and polls afterwards.
 
@@ -46,8 +46,8 @@ def run(contestant: Contestant, seconds: float) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="recast-bench-"))
     try:
         # Durable: every contestant commits, and each pays for it.
-        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS) as stub:
-            stage = Stage(folder, servers.urls, stub.url)
+        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS, picture) as stub:
+            stage = Stage(folder, servers.urls, stub.url, picture is not None)
             feed = contestant.prepare(stage)
             log = folder / f"{contestant.name}.log"
             with (
@@ -71,7 +71,12 @@ def run(contestant: Contestant, seconds: float) -> Figures:
                     raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {_tail(log)}")
             return _read_out(contestant, stage, samples, stub.bill())
     finally:
-        (__import__("shutil").copy(folder/"recast.log","/tmp/hp-recast.log") if (folder/"recast.log").exists() else None); shutil.rmtree(folder, ignore_errors=True)
+        (
+            __import__("shutil").copy(folder / "recast.log", "/tmp/hp-recast.log")
+            if (folder / "recast.log").exists()
+            else None
+        )
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
