@@ -1,8 +1,8 @@
 """``python -m benchmarks [SUITE]``: contestants one after the other on the embedded servers, and how they compare.
 
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
-and waits for) and `latency` (from `swap.delay` to the provider). Progress goes to standard error; standard output has a
-table, or one JSON object with ``--json``.
+and waits for), `pictures` (results that are fetched, checked and stored) and `latency` (from `swap.delay` to the
+provider). Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency
+from benchmarks import latency, pictures
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
@@ -43,6 +45,8 @@ class Suite:
     lineup: Callable[[bool], list[Contestant]]
     #: The verdict over the rounds, and what it says.
     judge: Callable[[Rounds, Sequence[Contestant]], tuple[Any, str]]
+    #: The pictures that results are copies of, of a short run or of a full one; none: results have no picture.
+    pictures: Callable[[bool], Sequence[str]] = lambda _: ()
 
 
 def lineup(*, short: bool) -> list[Contestant]:
@@ -84,6 +88,12 @@ def _judge_producers(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple
 SUITES = {
     "engine": Suite("Submit, poll, one row", lambda short: lineup(short=short), _judge_engine),
     "producers": Suite("Sent by a producer, submit, poll, one row, got by the producer", _waited, _judge_producers),
+    "pictures": Suite(
+        "Submit, poll, fetch and store the picture, one row",
+        lambda _: list(pictures.contestants()),
+        _judge_engine,
+        lambda short: pictures.cases(short=short),
+    ),
 }
 LATENCY = "latency"
 
@@ -112,12 +122,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(suite: Suite, options: argparse.Namespace) -> None:
     contestants = suite.lineup(options.short)
     seconds = SHORT_SECONDS if options.short else FULL_SECONDS
-    rounds = [_round(contestants, seconds, number + 1) for number in range(options.rounds)]
-    verdict, sentence = suite.judge(rounds, contestants)
+    found: list[dict[str, object]] = []
+    for case in suite.pictures(options.short) or (None,):
+        with pictures.made(case) if case is not None else nullcontext() as picture:
+            rounds = [_round(contestants, seconds, number + 1, picture) for number in range(options.rounds)]
+        verdict, sentence = suite.judge(rounds, contestants)
+        found.append({"picture": case, **asdict(verdict), **_document(rounds, contestants, seconds)})
+        if not options.json:
+            _show(f"{suite.title} ({case})" if case is not None else suite.title, sentence, rounds, contestants)
     if options.json:
-        print(json.dumps({**asdict(verdict), **_document(rounds, contestants, seconds)}))
-    else:
-        _show(suite, sentence, rounds, contestants)
+        print(json.dumps({"pictures": found} if suite.pictures(options.short) else found[0]))
 
 
 def _latency(*, short: bool, as_json: bool) -> None:
@@ -129,11 +143,11 @@ def _latency(*, short: bool, as_json: bool) -> None:
         print(f"{part}: p50 {times.p50_ms:.0f} ms, p95 {times.p95_ms:.0f} ms, of {times.jobs} jobs")
 
 
-def _round(contestants: Sequence[Contestant], seconds: float, number: int) -> dict[str, Figures]:
+def _round(contestants: Sequence[Contestant], seconds: float, number: int, picture: Path | None) -> dict[str, Figures]:
     figures: dict[str, Figures] = {}
     for contestant in contestants:
         print(f"round {number}: {contestant.title}, {seconds:g} s ...", file=sys.stderr, flush=True)
-        figures[contestant.name] = found = run(contestant, seconds)
+        figures[contestant.name] = found = run(contestant, seconds, picture)
         print(
             f"    {found.jobs_per_s:.0f} jobs/s, {found.cpu_ms_per_job:.2f} ms of its CPU a job,"
             f" {found.polls_per_job:.2f} polls a job",
@@ -159,8 +173,8 @@ def _machine() -> dict[str, object]:
     return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
 
 
-def _show(suite: Suite, sentence: str, rounds: Rounds, contestants: Sequence[Contestant]) -> None:
-    table = Table(title=f"{suite.title}; the provider takes {LATENCY_SECONDS:g} s. CPU in ms a job")
+def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Contestant]) -> None:
+    table = Table(title=f"{title}; the provider takes {LATENCY_SECONDS:g} s. CPU in ms a job")
     table.add_column("contestant", no_wrap=True)
     for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "steady", "jobs"):
         table.add_column(heading, justify="right")

@@ -21,12 +21,15 @@ from benchmarks.contestants import (
     DATABASE_URL,
     IN_FLIGHT,
     LATENCY_SECONDS,
+    PICTURES,
     POLL_SECONDS,
     PROVIDER_URL,
     SOURCE,
     TARGET,
+    THUMBNAILS,
 )
 from benchmarks.provider import OPERATION, Bench
+from benchmarks.stub import HOST
 from devstack.servers import Urls
 from models.connection import make_engine
 from workers.accounts.latency import Latencies
@@ -40,6 +43,13 @@ class Stage:
     folder: Path
     urls: Urls
     provider_url: str
+    #: Whether results are files, which are kept.
+    pictures: bool = False
+
+    @property
+    def kept(self) -> Path:
+        """Where they are kept."""
+        return self.folder / "pictures"
 
 
 #: Called a few times a second while a contestant works.
@@ -84,7 +94,7 @@ def write_accounts(stage: Stage, *names: str) -> None:
     accounts_file(stage).write_text(
         "".join(
             f'[accounts.{name}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
-            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\n'
+            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\nallow_hosts = ["{HOST}"]\n'
             for name in names
         )
     )
@@ -118,6 +128,7 @@ def environment_of(stage: Stage) -> dict[str, str]:
         DATABASE_URL: stage.urls.database,
         BROKER_URL: stage.urls.broker,
         PROVIDER_URL: stage.provider_url,
+        **({PICTURES: str(stage.kept)} if stage.pictures else {}),
     }
 
 
@@ -146,10 +157,10 @@ class IdiomaticCelery:
     #: the end of the queue, waits for a second or two behind them.
     BACKLOG = 300
 
-    def __init__(self, pool: str, concurrency: int) -> None:
-        self.name = f"celery_{pool}"
-        self.title = f"Celery, {pool} of {concurrency}"
-        self._pool, self._concurrency = pool, concurrency
+    def __init__(self, pool: str, concurrency: int, *, thumbnails: bool = False) -> None:
+        self.name = f"celery_{pool}" + "_thumbnails" * thumbnails
+        self.title = f"Celery, {pool} of {concurrency}" + ", with thumbnails" * thumbnails
+        self._pool, self._concurrency, self._thumbnails = pool, concurrency, thumbnails
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table, and send the first messages; further ones are sent as they are used up."""
@@ -176,7 +187,7 @@ class IdiomaticCelery:
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""
-        return environment_of(stage)
+        return environment_of(stage) | ({THUMBNAILS: "1"} if self._thumbnails else {})
 
 
 class BareLoop:
@@ -259,6 +270,7 @@ class Recast:
             "RECAST_RESULT_URL": stage.urls.results,
             "RECAST_ACCOUNTS_FILE": str(accounts_file(stage)),
             "RECAST_HOME": str(stage.folder),
+            **({PICTURES: str(stage.kept), "RECAST_STORAGE_URL": str(stage.kept)} if stage.pictures else {}),
             "RECAST_SLOTS": str(self.SLOTS),
             "RECAST_SECRET_KEY": uuid.uuid4().hex,
             "RECAST_CHECK_ADDRESSES": "false",  # the pictures are made up, and the other contestants look at none

@@ -83,10 +83,12 @@ class Stub:
 
     Args:
         latency: seconds from a submission to its result.
+        picture: what results are copies of; without it, there are no files.
     """
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, picture: Path | None = None) -> None:
         command = [sys.executable, "-m", "benchmarks.stub", "--latency", str(latency)]
+        command += ["--picture", str(picture)] if picture else []
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         self.pid = self._process.pid
         said = self._process.stdout.readline() if self._process.stdout else b""

@@ -32,8 +32,8 @@ class RunError(Exception):
     """A contestant did not do its work; the message says what, and quotes its log where that helps."""
 
 
-def run(contestant: Contestant, seconds: float) -> Figures:
-    """Let `contestant` work for `seconds` after its first completed job.
+def run(contestant: Contestant, seconds: float, picture: Path | None = None) -> Figures:
+    """Let `contestant` work for `seconds` after its first completed job, whose results are copies of `picture`.
 
     The backlog never runs dry: a run that drained it would measure submissions first and polls afterwards.
 
@@ -44,8 +44,8 @@ def run(contestant: Contestant, seconds: float) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="recast-bench-"))
     try:
         # Durable: every contestant commits, and each pays for it.
-        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS) as stub:
-            stage = Stage(folder, servers.urls, stub.url)
+        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS, picture) as stub:
+            stage = Stage(folder, servers.urls, stub.url, picture is not None)
             feed = contestant.prepare(stage)
             log = folder / f"{contestant.name}.log"
             with (
@@ -59,9 +59,8 @@ def run(contestant: Contestant, seconds: float) -> Figures:
                             raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
                     feed()
                     pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
-                    own, provider, sends, *others = cpu_seconds(
-                        process.pid, stub.pid, producer.pid if producer else 0, *pids
-                    )
+                    own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
+                    sends = cpu_seconds(producer.pid)[0] if producer is not None else 0.0
                     return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends)
 
                 samples = _observe(look, stub, seconds)

@@ -19,3 +19,5 @@ DATABASE_URL = "BENCH_DATABASE_URL"
 BROKER_URL = "BENCH_BROKER_URL"
 PROVIDER_URL = "BENCH_PROVIDER_URL"
 RESULTS_URL = "BENCH_RESULTS_URL"  # a result store: there is one where a producer waits
+PICTURES = "BENCH_PICTURES"  # where finished pictures go; without it, a result is an address in a row
+THUMBNAILS = "BENCH_THUMBNAILS"  # set: each picture is decoded, and gets a thumbnail

@@ -22,6 +22,7 @@ from benchmarks.contestants import (
     POLL_SECONDS,
     PROVIDER_URL,
     RESULTS_URL,
+    pictures,
 )
 from benchmarks.table import jobs
 from providers.http import Client, Limits
@@ -81,6 +82,8 @@ def make(self: Any, job_id: str, source: str, target: str, handle: str | None = 
     answer = provider().get(f"/jobs/{handle}").raise_for_status().json()
     if answer["status"] == "pending":
         raise self.retry(countdown=POLL_SECONDS)
+    if pictures.WANTED:
+        pictures.keep(job_id, provider().get(answer["url"]).raise_for_status().content)
     with database().begin() as connection:
         connection.execute(
             update(jobs).where(jobs.c.id == job_id).values(url=answer["url"], finished_at=func.clock_timestamp()),
