@@ -37,6 +37,14 @@ COMMANDS: Sequence[tuple[tuple[str, ...], float, float | None]] = (
     (("status", "--sandbox"), 0.6, None),
 )
 WORKER_MIB = 180.0
+#: A small process that starts the command: Linux counts the memory of who starts one as the new process's own.
+LAUNCHER = """
+import os, sys
+null = os.open(os.devnull, os.O_WRONLY)
+files = [(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=files), 0)[2]
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
 #: What `status` cannot do without, loaded and not used: its limit, as the machine is at the moment.
 LIBRARIES = "import typer, pydantic_settings, structlog, sqlalchemy.orm, sqlalchemy.dialects.postgresql, psycopg"
 
@@ -54,11 +62,12 @@ class Row:
 
 def spent(command: Sequence[str], folder: Path, environment: dict[str, str]) -> tuple[float, float]:
     """Processor seconds and the largest resident memory in MiB of a program that runs to its end."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet)  # noqa: S603 - our own
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MIB
+    launch = [sys.executable, "-S", "-c", LAUNCHER, *command]
+    out = subprocess.run(  # noqa: S603 - our own
+        launch, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    ).stdout
+    cpu, peak = map(float, out.split())
+    return cpu, peak / MIB
 
 
 def rows(*, short: bool = False) -> Iterator[Row]:

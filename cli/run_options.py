@@ -72,7 +72,7 @@ def _where_and_how_much(batch: str) -> Parameters:
     return {
         "format": (
             Annotated[
-                Format | None, typer.Option(help="Format of the catalog, if neither its name nor its server tells.")
+                Format | None, typer.Option(help="Format of the catalog, if neither its name nor its server says it.")
             ],
             None,
         ),

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,6 +46,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from recast.names import JOBS_QUEUE
+from workers.messaging.messages import is_message, read
 from workers.messaging.taking import Taken, take_with
 
 #: The list of what was in a queue and is not a message; the newest is first.
@@ -116,7 +116,7 @@ class _Client(Redis):
                 connection, command_name, **options
             )
         if command_name == "BRPOP" and answer:
-            if not _is_message(answer[1], self._channel):
+            if not is_message(answer[1], self._channel):
                 self._channel.set_aside(bytes(answer[1]))
                 return None  # as if the time to wait had passed
             self._channel.take_more(answer[0].decode(), answer[1])
@@ -282,7 +282,7 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         self.qos.noted.add(first.tag)
 
     def _deliver_taken(self, taken: Taken) -> None:
-        message = _read(taken.item, self)
+        message = read(taken.item, self)
         if message is None:
             self.set_aside(taken.item)
             if taken.tag:
@@ -312,40 +312,6 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
 
 class SentinelChannel(Channel, transport.SentinelChannel):  # type: ignore[misc]  # kombu ships no types
     """The same behind Sentinel."""
-
-
-def _is_message(item: bytes, channel: Channel) -> bool:
-    """Whether `item` is a message as Celery's protocol has it, so far that nothing in Celery ends over it."""
-    return _read(item, channel) is not None
-
-
-def _read(item: bytes, channel: Channel) -> dict[str, Any] | None:
-    """The message that `item` is, if it is one."""
-    try:
-        raw: dict[str, Any] = json.loads(item)
-        message = virtual.Message(raw, channel=channel)
-        places = [message.delivery_tag, message.delivery_info["exchange"], message.delivery_info["routing_key"]]
-        texts = [message.headers[name] for name in ("task", "id")] if "task" in message.headers else []
-        if message.content_type == "application/json":
-            body = json.loads(message.body)
-            return raw if _are_texts(places + texts) and (not texts or _is_body(body)) else None
-        return raw if _are_texts(places + texts) else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-
-
-def _are_texts(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _is_body(body: Any) -> bool:
-    """Arguments by position, arguments by name, and the canvas."""
-    kinds = (list, dict, dict | None)
-    return (
-        isinstance(body, list)
-        and len(body) == len(kinds)
-        and all(isinstance(part, kind) for part, kind in zip(body, kinds, strict=True))
-    )
 
 
 def acknowledge(messages: Iterable[Any]) -> None:

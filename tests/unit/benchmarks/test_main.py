@@ -31,7 +31,8 @@ FIGURES = Figures(
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     calls: list[tuple[str, float]] = []
 
-    def run(contestant: lineup.Contestant, seconds: float) -> Figures:
+    def run(contestant: lineup.Contestant, seconds: float, picture: Path | None) -> Figures:
+        assert picture is None or picture.is_file()
         calls.append((contestant.name, seconds))
         return FIGURES
 
@@ -119,6 +120,17 @@ def test_the_suite_producers_compares_those_that_are_waited_for(
     found = json.loads(capsys.readouterr().out)
     assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast"]
     assert (found["ratio_to_celery"], found["ratio_to_dramatiq"], found["cpu_ms_per_job"]) == (1.0, 1.0, 2.0)
+
+
+def test_the_suite_pictures_compares_for_each_kind_of_picture(
+    ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["pictures", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["pictures"]
+    assert {(each["picture"], each["ratio_to_celery"]) for each in found} == {
+        (f"{side}.{ending}", 1.0) for side in (1024, 2048) for ending in ("jpg", "png", "webp")
+    }
+    assert len(ran) == len(found) * 4
 
 
 def test_the_suite_latency_says_both_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
