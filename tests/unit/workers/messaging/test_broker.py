@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
-from workers.messaging import broker, messages
+from workers.messaging import messages
 from workers.messaging.broker import Channel, takes_nothing
 
 
