@@ -53,7 +53,7 @@ def forget(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's pictures and personal data, and what was made from them.
+    """Remove a person's pictures and data, and what was made from them.
 
     This removes inputs, results, thumbnails, and personal fields of jobs. Recorded attempts and costs stay. The command
     lists what it could not remove, because a provider stores it, a job is in progress, or it is not Recast's to remove;

@@ -45,7 +45,7 @@ COMMANDS = (
     Entry(
         "reprioritise", "cli.bulk:set_priority", "Set the priority of queued jobs within their batch.", hidden=True
     ),
-    Entry("forget", "cli.housekeeping:forget", "Remove a person's pictures and personal data, and what was made from them."),
+    Entry("forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what was made from them."),
     Entry("prune", "cli.housekeeping:prune", "Remove pictures by age."),
     Entry("books", "cli.spend:books", "Show spending by account, batch, label or month."),
     Entry("reconcile", "cli.spend:reconcile", "Compare a provider's invoice with recorded attempts."),
