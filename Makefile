@@ -10,9 +10,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What is installed is what these files say; a change of either installs again.
+# What is installed is what these files say; a change of either installs again. The demo and a deployment need the
+# first set alone; tests and linters add the second, which holds the same versions.
+RUNNING := $(VENV)/.installed-running
 INSTALLED := $(VENV)/.installed
-DEFINES := requirements.lock pyproject.toml recast/pyproject.toml
+DEFINES := pyproject.toml recast/pyproject.toml
 
 # The interpreter for the virtual environment. Empty: the first of these on PATH that is new, and old, enough.
 PYTHON :=
@@ -33,10 +35,22 @@ endif
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
+# Install what a lock names, and show that it is at work: pip names each package that it takes.
+# A lock names everything that it needs, so nothing is resolved. Compiled afterwards, as pip would, but on all cores and
+# without the libraries' own tests; like pip, it leaves alone what does not compile.
+define install
+@echo 'Installing from $(1) ...'
+@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes --no-deps --no-compile \
+	-r $(1) \
+	| awk -v packages="$$(grep -c '^[a-z].*==' $(1))" -v terminal="$$([[ -t 1 ]] && echo 1 || true)" -f .ci/progress.awk
+@echo '  compiling ...'
+@$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|pip)/' $(VENV)/lib || true
+endef
+
 .PHONY: setup
 setup: $(INSTALLED) ## Create .venv with everything the project needs; the other commands do this automatically.
 
-$(INSTALLED): $(DEFINES)
+$(RUNNING): requirements-demo.lock $(DEFINES)
 	@if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
 		found=''; \
 		for name in $(or $(PYTHON),$(PYTHONS)); do \
@@ -51,21 +65,22 @@ $(INSTALLED): $(DEFINES)
 		echo "Making $(VENV) with $$("$$found" --version) ..."; \
 		"$$found" -m venv --clear $(VENV); \
 	fi
-	@echo 'Installing from requirements.lock ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile -r requirements.lock
-	@# As pip would, but on all cores; like pip, it leaves alone what does not compile.
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	$(call install,requirements-demo.lock)
 	@# The build tools are in the lock, so nothing is fetched that has no hash.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--editable ./recast --editable .
 	@touch $@
 
+$(INSTALLED): requirements.lock $(RUNNING)
+	$(call install,requirements.lock)
+	@touch $@
+
 .PHONY: demo
-demo: $(INSTALLED) ## Run the example catalog in the sandbox: no keys, no containers, nothing to install first.
+demo: $(RUNNING) ## Run the example catalog in the sandbox: no keys, no containers, nothing to install first.
 	@$(BIN)/recast run examples/catalog.csv --sandbox
 
 .PHONY: up
-up: $(INSTALLED) ## Run everything on this machine until Ctrl-C.
+up: $(RUNNING) ## Run everything on this machine until Ctrl-C.
 	@$(BIN)/recast up
 
 .PHONY: unit
@@ -137,7 +152,8 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 .PHONY: lock
 lock: $(INSTALLED) ## Update the lock files after a change of pyproject.toml; versions that still fit stay.
 	$(COMPILE) --all-extras -o requirements.lock
-	$(COMPILE) --extra build --extra s3 --extra parquet --constraint requirements.lock -o requirements-prod.lock
+	$(COMPILE) --extra build --extra local --constraint requirements.lock -o requirements-demo.lock
+	$(COMPILE) --extra build --extra s3 --extra parquet --extra heic --constraint requirements.lock -o requirements-prod.lock
 
 .PHONY: clean
 clean: ## Remove what the commands above created, except data (.recast) and pictures (recast-pictures).

@@ -1,1 +1,1 @@
-"""The same work done three ways, measured in one run: idiomatic Celery, Recast, and a bare loop as the limit."""
+"""The same work done in several ways and measured in one run: by Celery, by Dramatiq, by Recast, and by a bare loop."""

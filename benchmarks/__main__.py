@@ -1,6 +1,8 @@
-"""``python -m benchmarks``: the contestants one after the other on the embedded servers, and how they compare.
+"""``python -m benchmarks [SUITE]``: contestants one after the other on the embedded servers, and how they compare.
 
-Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
+Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
+and waits for), `pictures` (results that are fetched, checked and stored) and `latency` (from `swap.delay` to the
+provider). Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations
@@ -11,16 +13,21 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import latency, pictures
 from benchmarks.contestants import LATENCY_SECONDS
-from benchmarks.figures import Figures, TooFewError, Verdict, compare
+from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
 from benchmarks.runner import RunError, run
+from benchmarks.waited import WaitedCelery, WaitedDramatiq, WaitedRecast
 
 FULL_SECONDS = 42.0  # of which 80 per cent of the completions, and so more than 30 s, are measured
 SHORT_SECONDS = 25.0
@@ -29,8 +36,21 @@ DISTURBED_CORES = 0.25  # on an idle machine the kernel and the observer take 0.
 Rounds = Sequence[Mapping[str, Figures]]
 
 
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One kind of work, and who does it."""
+
+    title: str
+    #: The contestants, of a short run or of a full one.
+    lineup: Callable[[bool], list[Contestant]]
+    #: The verdict over the rounds, and what it says.
+    judge: Callable[[Rounds, Sequence[Contestant]], tuple[Any, str]]
+    #: The pictures that results are copies of, of a short run or of a full one; none: results have no picture.
+    pictures: Callable[[bool], Sequence[str]] = lambda _: ()
+
+
 def lineup(*, short: bool) -> list[Contestant]:
-    """The contestants. A short run leaves out the slower of Celery's pools.
+    """The contestants of the suite `engine`. A short run leaves out the slower of Celery's pools.
 
     The pools have the size that was best on two cores: prefork of 4 did 230 to 250 jobs/s, of 2 and of 8 fewer; threads
     about 185, whether 8 or 16, because they share one interpreter lock.
@@ -41,37 +61,93 @@ def lineup(*, short: bool) -> list[Contestant]:
     return [*celery, Recast(), BareLoop()]
 
 
+def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Verdict, str]:
+    verdict = compare(rounds, celery=[item.name for item in contestants if isinstance(item, IdiomaticCelery)])
+    low, high = verdict.ratio_to_celery_range
+    spread = f" ({low:.1f} to {high:.1f} over {len(rounds)} rounds)" if len(rounds) > 1 else ""
+    return verdict, (
+        f"Recast does {verdict.ratio_to_celery:.1f} times the work of idiomatic Celery{spread}"
+        f" at {1 / verdict.cpu_ratio_to_celery:.0%} of its CPU a job,"
+        f" and {verdict.ratio_to_bare_loop:.0%} of the bare loop's."
+    )
+
+
+def _waited(_short: bool) -> list[Contestant]:
+    """The contestants of the suite `producers`: Dramatiq with a process for each core, as its command starts them."""
+    return [WaitedCelery("prefork", 4), WaitedDramatiq(2, 8), WaitedRecast()]
+
+
+def _judge_producers(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[WaitedVerdict, str]:
+    verdict = compare_waited(rounds, celery=contestants[0].name)
+    return verdict, (
+        f"Recast does {verdict.ratio_to_celery:.1f} times the work of idiomatic Celery, and"
+        f" {verdict.ratio_to_dramatiq:.1f} times that of Dramatiq, at {verdict.cpu_ms_per_job:.1f} ms of its CPU a job."
+    )
+
+
+SUITES = {
+    "engine": Suite("Submit, poll, one row", lambda short: lineup(short=short), _judge_engine),
+    "producers": Suite("Sent by a producer, submit, poll, one row, got by the producer", _waited, _judge_producers),
+    "pictures": Suite(
+        "Submit, poll, fetch and store the picture, one row",
+        lambda _: list(pictures.contestants()),
+        _judge_engine,
+        lambda short: pictures.cases(short=short),
+    ),
+}
+LATENCY = "latency"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--short", action="store_true", help="finish in under three minutes: shorter runs, one Celery pool"
-    )
+    parser.add_argument("suite", nargs="?", choices=[*SUITES, LATENCY], default="engine", help="what is measured")
+    parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
     parser.add_argument("--rounds", type=int, default=1, help="number of rounds; ratios are computed within a round")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if sys.platform != "linux":
         parser.error("CPU times are read from /proc: this needs Linux")
-    contestants = lineup(short=options.short)
-    seconds = SHORT_SECONDS if options.short else FULL_SECONDS
     try:
-        rounds = [_round(contestants, seconds, number + 1) for number in range(options.rounds)]
+        if options.suite == LATENCY:
+            _latency(short=options.short, as_json=options.json)
+        else:
+            _compare(SUITES[options.suite], options)
     except (RunError, TooFewError) as error:
         print(error, file=sys.stderr)
         return 1
-    verdict = compare(rounds, celery=[item.name for item in contestants if isinstance(item, IdiomaticCelery)])
-    if options.json:
-        print(json.dumps(_document(verdict, rounds, contestants, seconds)))
-    else:
-        _show(verdict, rounds, contestants)
     return 0
 
 
-def _round(contestants: Sequence[Contestant], seconds: float, number: int) -> dict[str, Figures]:
+def _compare(suite: Suite, options: argparse.Namespace) -> None:
+    contestants = suite.lineup(options.short)
+    seconds = SHORT_SECONDS if options.short else FULL_SECONDS
+    found: list[dict[str, object]] = []
+    for case in suite.pictures(options.short) or (None,):
+        with pictures.made(case) if case is not None else nullcontext() as picture:
+            rounds = [_round(contestants, seconds, number + 1, picture) for number in range(options.rounds)]
+        verdict, sentence = suite.judge(rounds, contestants)
+        found.append({"picture": case, **asdict(verdict), **_document(rounds, contestants, seconds)})
+        if not options.json:
+            _show(f"{suite.title} ({case})" if case is not None else suite.title, sentence, rounds, contestants)
+    if options.json:
+        print(json.dumps({"pictures": found} if suite.pictures(options.short) else found[0]))
+
+
+def _latency(*, short: bool, as_json: bool) -> None:
+    found = latency.measure(short=short)
+    if as_json:
+        print(json.dumps({**latency.document(found), "machine": _machine()}))
+        return
+    for part, times in found.items():
+        print(f"{part}: p50 {times.p50_ms:.0f} ms, p95 {times.p95_ms:.0f} ms, of {times.jobs} jobs")
+
+
+def _round(contestants: Sequence[Contestant], seconds: float, number: int, picture: Path | None) -> dict[str, Figures]:
     figures: dict[str, Figures] = {}
     for contestant in contestants:
         print(f"round {number}: {contestant.title}, {seconds:g} s ...", file=sys.stderr, flush=True)
-        figures[contestant.name] = found = run(contestant, seconds)
+        figures[contestant.name] = found = run(contestant, seconds, picture)
         print(
             f"    {found.jobs_per_s:.0f} jobs/s, {found.cpu_ms_per_job:.2f} ms of its CPU a job,"
             f" {found.polls_per_job:.2f} polls a job",
@@ -83,21 +159,24 @@ def _round(contestants: Sequence[Contestant], seconds: float, number: int) -> di
     return figures
 
 
-def _document(verdict: Verdict, rounds: Rounds, contestants: Sequence[Contestant], seconds: float) -> dict[str, object]:
+def _document(rounds: Rounds, contestants: Sequence[Contestant], seconds: float) -> dict[str, object]:
     return {
-        **asdict(verdict),
         "provider_latency_s": LATENCY_SECONDS,
         "seconds": seconds,
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+        "machine": _machine(),
         "contestants": {item.name: item.title for item in contestants},
         "rounds": [{name: asdict(figures) for name, figures in found.items()} for found in rounds],
     }
 
 
-def _show(verdict: Verdict, rounds: Rounds, contestants: Sequence[Contestant]) -> None:
-    table = Table(title=f"Submit, poll, one row; the provider takes {LATENCY_SECONDS:g} s. CPU in ms a job")
+def _machine() -> dict[str, object]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+
+
+def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Contestant]) -> None:
+    table = Table(title=f"{title}; the provider takes {LATENCY_SECONDS:g} s. CPU in ms a job")
     table.add_column("contestant", no_wrap=True)
-    for heading in ("jobs/s", "CPU", "servers'", "polls", "steady", "jobs"):
+    for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "steady", "jobs"):
         table.add_column(heading, justify="right")
     for item in contestants:
         runs = [found[item.name] for found in rounds]
@@ -106,19 +185,14 @@ def _show(verdict: Verdict, rounds: Rounds, contestants: Sequence[Contestant]) -
             f"{statistics.median(figures.jobs_per_s for figures in runs):.0f}",
             f"{statistics.median(figures.cpu_ms_per_job for figures in runs):.2f}",
             f"{statistics.median(figures.servers_cpu_ms_per_job for figures in runs):.2f}",
+            f"{statistics.median(figures.producer_cpu_ms_per_job for figures in runs):.2f}",
             f"{statistics.median(figures.polls_per_job for figures in runs):.2f}",
             f"{statistics.median(figures.steady_seconds for figures in runs):.0f}",
             f"{sum(figures.completed for figures in runs)}",
         )
     console = Console()
     console.print(table)
-    low, high = verdict.ratio_to_celery_range
-    spread = f" ({low:.1f} to {high:.1f} over {len(rounds)} rounds)" if len(rounds) > 1 else ""
-    console.print(
-        f"Recast does {verdict.ratio_to_celery:.1f} times the work of idiomatic Celery{spread}"
-        f" at {1 / verdict.cpu_ratio_to_celery:.0%} of its CPU a job,"
-        f" and {verdict.ratio_to_bare_loop:.0%} of the bare loop's."
-    )
+    console.print(sentence)
 
 
 if __name__ == "__main__":

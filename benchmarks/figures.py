@@ -25,6 +25,8 @@ class Sample:
     stub: float
     #: Of all cores, by any process.
     machine: float
+    #: By who sends the jobs and waits for them, where that is a process of its own.
+    producer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Figures:
     polls_per_job: float
     completed: int
     submitted: int
+    producer_cpu_ms_per_job: float = 0.0
 
 
 def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: float, submitted: int) -> Figures:
@@ -57,16 +60,18 @@ def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: floa
     begin, end = at(samples, finished[first]), at(samples, finished[last])
     seconds, jobs = end.at - begin.at, last - first
     contestant, servers, stub = end.contestant - begin.contestant, end.servers - begin.servers, end.stub - begin.stub
+    producer = end.producer - begin.producer
     return Figures(
         jobs_per_s=jobs / seconds,
         cpu_ms_per_job=1e3 * contestant / jobs,
         servers_cpu_ms_per_job=1e3 * servers / jobs,
         steady_seconds=seconds,
         stub_load=stub / seconds,
-        other_load=(end.machine - begin.machine - contestant - servers - stub) / seconds,
+        other_load=(end.machine - begin.machine - contestant - servers - stub - producer) / seconds,
         polls_per_job=polls,
         completed=len(finished),
         submitted=submitted,
+        producer_cpu_ms_per_job=1e3 * producer / jobs,
     )
 
 
@@ -92,6 +97,37 @@ class Verdict:
     cpu_ratio_to_celery: float
     #: Lowest and highest ratio to Celery of any round.
     ratio_to_celery_range: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitedVerdict:
+    """Recast against the others where a producer waits: medians over the rounds, ratios within each round."""
+
+    jobs_per_s: float
+    cpu_ms_per_job: float
+    ratio_to_celery: float
+    ratio_to_dramatiq: float
+    cpu_ratio_to_celery: float
+    cpu_ratio_to_dramatiq: float
+
+
+def compare_waited(rounds: Sequence[Mapping[str, Figures]], *, celery: str) -> WaitedVerdict:
+    """Compare `recast` with the contestant named in `celery`, and with `dramatiq`."""
+
+    def ratio(other: str) -> float:
+        return statistics.median(found["recast"].jobs_per_s / found[other].jobs_per_s for found in rounds)
+
+    def cpu_ratio(other: str) -> float:
+        return statistics.median(found[other].cpu_ms_per_job / found["recast"].cpu_ms_per_job for found in rounds)
+
+    return WaitedVerdict(
+        jobs_per_s=statistics.median(found["recast"].jobs_per_s for found in rounds),
+        cpu_ms_per_job=statistics.median(found["recast"].cpu_ms_per_job for found in rounds),
+        ratio_to_celery=ratio(celery),
+        ratio_to_dramatiq=ratio("dramatiq"),
+        cpu_ratio_to_celery=cpu_ratio(celery),
+        cpu_ratio_to_dramatiq=cpu_ratio("dramatiq"),
+    )
 
 
 def compare(rounds: Sequence[Mapping[str, Figures]], *, celery: Sequence[str]) -> Verdict:

@@ -21,12 +21,15 @@ from benchmarks.contestants import (
     DATABASE_URL,
     IN_FLIGHT,
     LATENCY_SECONDS,
+    PICTURES,
     POLL_SECONDS,
     PROVIDER_URL,
     SOURCE,
     TARGET,
+    THUMBNAILS,
 )
 from benchmarks.provider import OPERATION, Bench
+from benchmarks.stub import HOST
 from devstack.servers import Urls
 from models.connection import make_engine
 from workers.accounts.latency import Latencies
@@ -40,6 +43,13 @@ class Stage:
     folder: Path
     urls: Urls
     provider_url: str
+    #: Whether results are files, which are kept.
+    pictures: bool = False
+
+    @property
+    def kept(self) -> Path:
+        """Where they are kept."""
+        return self.folder / "pictures"
 
 
 #: Called a few times a second while a contestant works.
@@ -54,6 +64,12 @@ class Contestant(Protocol):
     title: str
     #: Query for the Unix times at which its jobs were finished, ascending.
     finished: str
+    #: Its name in `benchmarks.producer`, where a producer sends its jobs and waits for them; otherwise empty. Then a
+    #: job is finished when the producer has its result.
+    producer: str
+    #: Jobs that this producer waits for at a time: enough to keep the contestant busy, by Little's law. More of them
+    #: would only lie in its queue, where Celery's and Dramatiq's repeated messages wait behind the new ones.
+    outstanding: int
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its tables and its backlog; returns what keeps the backlog from running dry."""
@@ -68,21 +84,62 @@ class Contestant(Protocol):
         ...
 
 
-def _environment(stage: Stage) -> dict[str, str]:
+def accounts_file(stage: Stage) -> Path:
+    """Recast's accounts file."""
+    return stage.folder / "accounts.toml"
+
+
+def write_accounts(stage: Stage, *names: str) -> None:
+    """Write Recast's accounts file: accounts at the stub, each with room for everything."""
+    accounts_file(stage).write_text(
+        "".join(
+            f'[accounts.{name}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
+            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\nallow_hosts = ["{HOST}"]\n'
+            for name in names
+        )
+    )
+
+
+def add_backlog(connection: Connection, number: int, account: str | None = None) -> None:
+    """Put jobs into Recast's queue, in one batch as after `recast run`."""
+    batch_id = connection.execute(
+        text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"), {"number": number}
+    ).scalar_one()
+    connection.execute(
+        text(
+            "INSERT INTO jobs (id, kind, source, target, account, lane, batch_id, key)"
+            " SELECT gen_random_uuid()::text, 'swap', :source, :target, :account, :lane, :batch_id, number::text"
+            " FROM generate_series(1, :number) AS number"
+        ),
+        {
+            "source": SOURCE,
+            "target": TARGET,
+            "account": account,
+            "lane": lane_of(account, [OPERATION]),
+            "batch_id": batch_id,
+            "number": number,
+        },
+    )
+
+
+def environment_of(stage: Stage) -> dict[str, str]:
+    """What the contestants that are no deployment of Recast are told."""
     return {
         DATABASE_URL: stage.urls.database,
         BROKER_URL: stage.urls.broker,
         PROVIDER_URL: stage.provider_url,
+        **({PICTURES: str(stage.kept)} if stage.pictures else {}),
     }
 
 
-def _make_table(stage: Stage) -> None:
+def make_table(stage: Stage) -> None:
+    """Make the table of the contestants that have no schema of their own."""
     engine = make_engine(stage.urls.database)
     table.metadata.create_all(engine)
     engine.dispose()
 
 
-def _no_need() -> None:
+def no_need() -> None:
     """The whole backlog is there from the start."""
 
 
@@ -93,19 +150,21 @@ class IdiomaticCelery:
     """`benchmarks.contestants.celery_idiomatic` in one of Celery's pools."""
 
     finished = _FINISHED_ROWS
+    producer = ""
+    outstanding = 0
 
     #: Messages of new jobs that wait: more than are taken between two feeds, and so few that a retry, which goes to
     #: the end of the queue, waits for a second or two behind them.
     BACKLOG = 300
 
-    def __init__(self, pool: str, concurrency: int) -> None:
-        self.name = f"celery_{pool}"
-        self.title = f"Celery, {pool} of {concurrency}"
-        self._pool, self._concurrency = pool, concurrency
+    def __init__(self, pool: str, concurrency: int, *, thumbnails: bool = False) -> None:
+        self.name = f"celery_{pool}" + "_thumbnails" * thumbnails
+        self.title = f"Celery, {pool} of {concurrency}" + ", with thumbnails" * thumbnails
+        self._pool, self._concurrency, self._thumbnails = pool, concurrency, thumbnails
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table, and send the first messages; further ones are sent as they are used up."""
-        _make_table(stage)
+        make_table(stage)
         app = Celery("feeder", broker=stage.urls.broker, set_as_current=False)
         broker = Redis.from_url(stage.urls.broker)
 
@@ -128,7 +187,7 @@ class IdiomaticCelery:
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""
-        return _environment(stage)
+        return environment_of(stage) | ({THUMBNAILS: "1"} if self._thumbnails else {})
 
 
 class BareLoop:
@@ -137,11 +196,13 @@ class BareLoop:
     name = "bare_loop"
     title = "bare asyncio loop"
     finished = _FINISHED_ROWS
+    producer = ""
+    outstanding = 0
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table; the jobs it makes up itself."""
-        _make_table(stage)
-        return _no_need
+        make_table(stage)
+        return no_need
 
     def command(self) -> list[str]:
         """The program."""
@@ -149,7 +210,7 @@ class BareLoop:
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""
-        return _environment(stage)
+        return environment_of(stage)
 
 
 class Recast:
@@ -161,6 +222,8 @@ class Recast:
         "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE state = 'succeeded' AND finished_at IS NOT NULL"
         " ORDER BY 1"
     )
+    producer = ""
+    outstanding = 0
 
     ACCOUNT = "bench"
     SLOTS = 16
@@ -169,19 +232,16 @@ class Recast:
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file, and put a catalog's jobs into the queue."""
-        self._accounts(stage).write_text(
-            f'[accounts.{self.ACCOUNT}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
-            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\n'
-        )
+        write_accounts(stage, self.ACCOUNT)
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         with engine.begin() as connection:
             self._add_account(connection)
-            self._add_backlog(connection)
+            add_backlog(connection, self.BACKLOG)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
-        return _no_need
+        return no_need
 
     def _add_account(self, connection: Connection) -> None:
         connection.execute(
@@ -191,26 +251,6 @@ class Recast:
                 "provider": Bench.NAME,
                 # Measured before, as the other contestants get it as a setting.
                 "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),
-            },
-        )
-
-    def _add_backlog(self, connection: Connection) -> None:
-        batch_id = connection.execute(
-            text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"),
-            {"number": self.BACKLOG},
-        ).scalar_one()
-        connection.execute(
-            text(
-                "INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)"
-                " SELECT gen_random_uuid()::text, 'swap', :source, :target, :lane, :batch_id, number::text"
-                " FROM generate_series(1, :number) AS number"
-            ),
-            {
-                "source": SOURCE,
-                "target": TARGET,
-                "lane": lane_of(None, [OPERATION]),
-                "batch_id": batch_id,
-                "number": self.BACKLOG,
             },
         )
 
@@ -228,13 +268,10 @@ class Recast:
             "RECAST_DATABASE_URL": stage.urls.database,
             "RECAST_BROKER_URL": stage.urls.broker,
             "RECAST_RESULT_URL": stage.urls.results,
-            "RECAST_ACCOUNTS_FILE": str(self._accounts(stage)),
+            "RECAST_ACCOUNTS_FILE": str(accounts_file(stage)),
             "RECAST_HOME": str(stage.folder),
+            **({PICTURES: str(stage.kept), "RECAST_STORAGE_URL": str(stage.kept)} if stage.pictures else {}),
             "RECAST_SLOTS": str(self.SLOTS),
             "RECAST_SECRET_KEY": uuid.uuid4().hex,
             "RECAST_CHECK_ADDRESSES": "false",  # the pictures are made up, and the other contestants look at none
         }
-
-    @staticmethod
-    def _accounts(stage: Stage) -> Path:
-        return stage.folder / "accounts.toml"

@@ -83,10 +83,12 @@ class Stub:
 
     Args:
         latency: seconds from a submission to its result.
+        picture: what results are copies of; without it, there are no files.
     """
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, picture: Path | None = None) -> None:
         command = [sys.executable, "-m", "benchmarks.stub", "--latency", str(latency)]
+        command += ["--picture", str(picture)] if picture else []
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         self.pid = self._process.pid
         said = self._process.stdout.readline() if self._process.stdout else b""
@@ -96,6 +98,13 @@ class Stub:
         """What it saw so far."""
         with urllib.request.urlopen(f"{self.url}/stats", timeout=STATS_SECONDS) as answer:  # noqa: S310 - our own stub
             return Bill(**json.load(answer))
+
+    def arrived(self, reference: object) -> float | None:
+        """When the submission with this reference came (Unix time), if it has."""
+        url = f"{self.url}/arrivals/{reference}"
+        with urllib.request.urlopen(url, timeout=STATS_SECONDS) as answer:  # noqa: S310 - our own stub
+            at: float | None = json.load(answer)["at"]
+            return at
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,9 @@
-"""Recast's adapter for the stub: `bench.make`, whose outcome is a row and no picture, as for the other contestants."""
+"""Recast's adapter for the stub: `bench.make`, whose outcome is a row, and a picture where the contestants make any."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -11,9 +12,9 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 import providers
-from benchmarks.contestants import LATENCY_SECONDS
+from benchmarks.contestants import LATENCY_SECONDS, PICTURES
 from providers.http import Request
-from providers.outcomes import Accepted, Credentials, Done, Pending, PollOutcome, SubmitOutcome
+from providers.outcomes import Accepted, Credentials, Done, Output, Pending, PollOutcome, SubmitOutcome
 from providers.protocol import Reply
 from providers.replies import OneByOne, poll_verdict, submit_verdict
 from providers.spec import Need, OpenAttempt, Operation, Options, Order, Via
@@ -42,7 +43,7 @@ class Bench(OneByOne):
             kind="swap",
             options=BenchOptions,
             needs={"source": Need(Via.URL), "target": Need(Via.URL)},
-            pictures=False,
+            pictures=PICTURES in os.environ,
             typical_seconds=LATENCY_SECONDS,
             summary="makes nothing, after a delay",
         )
@@ -67,7 +68,8 @@ class Bench(OneByOne):
         reply = await self.ask(Request("GET", f"{self.endpoint.base_url}/jobs/{attempt.handle}"))
         answer = _read(reply)
         if answer.get("status") == "done":
-            return Done((), reply.body, facts={"url": answer["url"]})
+            made = (Output(answer["url"]),) if self.OPERATIONS[OPERATION].pictures else ()
+            return Done(made, reply.body, facts={"url": answer["url"]})
         return Pending(reply.body) if answer.get("status") == "pending" else poll_verdict(reply, "no status")
 
     async def check(self) -> Credentials:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
@@ -22,14 +25,15 @@ SAMPLE_SECONDS = 0.25  # between two samples, each of which costs a few millisec
 BILL_SECONDS = 1.0  # between two reads of the bill until the first job is done
 START_SECONDS = 60.0  # for a contestant's first completed job
 LOG_LINES = 20
+NOTES = "notes"  # the producer's file
 
 
 class RunError(Exception):
     """A contestant did not do its work; the message says what, and quotes its log where that helps."""
 
 
-def run(contestant: Contestant, seconds: float) -> Figures:
-    """Let `contestant` work for `seconds` after its first completed job.
+def run(contestant: Contestant, seconds: float, picture: Path | None = None) -> Figures:
+    """Let `contestant` work for `seconds` after its first completed job, whose results are copies of `picture`.
 
     The backlog never runs dry: a run that drained it would measure submissions first and polls afterwards.
 
@@ -40,26 +44,45 @@ def run(contestant: Contestant, seconds: float) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="recast-bench-"))
     try:
         # Durable: every contestant commits, and each pays for it.
-        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS) as stub:
-            stage = Stage(folder, servers.urls, stub.url)
+        with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS, picture) as stub:
+            stage = Stage(folder, servers.urls, stub.url, picture is not None)
             feed = contestant.prepare(stage)
             log = folder / f"{contestant.name}.log"
-            with running(contestant.command(), contestant.environment(stage), log) as process:
+            with (
+                running(contestant.command(), contestant.environment(stage), log) as process,
+                _producing(contestant, stage) as producer,
+            ):
 
                 def look() -> Sample:
-                    if process.poll() is not None:
-                        raise RunError(f"{contestant.name} ended with status {process.returncode}. {_tail(log)}")
+                    for name, each in ((contestant.name, process), ("its producer", producer)):
+                        if each is not None and each.poll() is not None:
+                            raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
                     feed()
                     pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
                     own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
-                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds())
+                    sends = cpu_seconds(producer.pid)[0] if producer is not None else 0.0
+                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends)
 
                 samples = _observe(look, stub, seconds)
                 if samples is None:
-                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {_tail(log)}")
+                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {tail(log)}")
             return _read_out(contestant, stage, samples, stub.bill())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _producing(contestant: Contestant, stage: Stage) -> Iterator[subprocess.Popen[bytes] | None]:
+    """The producer, where there is one."""
+    if not contestant.producer:
+        yield None
+        return
+    command = [
+        sys.executable, "-m", "benchmarks.producer", contestant.producer,
+        "--outstanding", str(contestant.outstanding), "--notes", str(stage.folder / NOTES),
+    ]  # fmt: skip
+    with running(command, contestant.environment(stage), stage.folder / "producer.log") as process:
+        yield process
 
 
 def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sample] | None:
@@ -80,10 +103,7 @@ def _observe(look: Callable[[], Sample], stub: Stub, seconds: float) -> list[Sam
 def _read_out(contestant: Contestant, stage: Stage, samples: list[Sample], bill: Bill) -> Figures:
     if bill.repeats:
         raise RunError(f"{contestant.name} sent {bill.repeats} jobs twice")
-    engine = make_engine(stage.urls.database)
-    with engine.connect() as connection:
-        finished = list(connection.execute(text(contestant.finished)).scalars())
-    engine.dispose()
+    finished = _finished(contestant, stage)
     # What was finished during the shutdown lies behind the last sample.
     finished = [instant for instant in finished if instant <= samples[-1].at]
     if len(finished) > bill.finished:
@@ -91,6 +111,18 @@ def _read_out(contestant: Contestant, stage: Stage, samples: list[Sample], bill:
     return measure(finished, samples, polls=bill.polls_of_finished / max(bill.finished, 1), submitted=bill.submits)
 
 
-def _tail(log: Path) -> str:
+def _finished(contestant: Contestant, stage: Stage) -> list[float]:
+    if contestant.producer:
+        # The last line may be half a one.
+        return [float(line) for line in (stage.folder / NOTES).read_text().splitlines()[:-1]]
+    engine = make_engine(stage.urls.database)
+    with engine.connect() as connection:
+        finished = list(connection.execute(text(contestant.finished)).scalars())
+    engine.dispose()
+    return finished
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, for an error."""
     lines = log.read_text(errors="replace").splitlines()
     return "\n".join(["Its log ends with:", *lines[-LOG_LINES:]])

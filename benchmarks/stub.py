@@ -1,8 +1,9 @@
 """The provider of the benchmark: so light that it is not what is measured.
 
 ``POST /jobs`` answers ``{"id": ...}`` at once. ``GET /jobs/ID`` answers ``{"status": "pending"}`` until the latency has
-passed since the submission, then ``{"status": "done", "url": ...}``. ``GET /stats`` answers the bill. It is a raw
-`asyncio.Protocol`, because a web framework would cost as much as the contestants do.
+passed since the submission, then ``{"status": "done", "url": ...}``; where it was given a picture, a copy is there.
+``GET /stats`` answers the bill, and ``GET /arrivals/REFERENCE`` when a submission came. It is a raw `asyncio.Protocol`,
+because a web framework would cost as much as the contestants do.
 
     python -m benchmarks.stub --latency 5        prints {"port": ...} and serves until its standard input ends
 """
@@ -16,11 +17,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import cast
+
+from benchmarks.distinct import KINDS
 
 HOST = "127.0.0.1"
 MAX_REQUEST_BYTES = 64 * 1024  # a submission has a few hundred; more is a broken client
 BACKLOG = 1024  # connections that wait to be accepted, when a contestant opens all of its own at once
+
+MAX_HEAD = 200  # bytes in which a submission's reference lies
+#: Makes the picture of the job with a number.
+Picture = Callable[[int], bytes]
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length:"
@@ -45,16 +54,27 @@ class Bill:
 class Desk:
     """Accepts jobs and reports their states; `clock` in seconds."""
 
-    def __init__(self, latency: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, latency: float, clock: Callable[[], float] = time.monotonic, picture: Picture | None = None
+    ) -> None:
         self._latency = latency
         self._clock = clock
+        self._picture = picture
+        #: In front of the results' names.
+        self.url = "https://results.example"
         self._ready_at: list[float] = []
         self._polls: list[int] = []
         self._finished: set[int] = set()
         self._bodies: set[bytes] = set()
+        self._arrived: dict[bytes, float] = {}
+
+    def arrived(self, reference: bytes) -> float | None:
+        """When a job's submission came (Unix time); None if it has not."""
+        return self._arrived.get(reference)
 
     def submit(self, body: bytes) -> bytes:
         """Take a job; its id is the number of its submission."""
+        self._arrived.setdefault(reference_of(body), time.time())
         self._bodies.add(body)
         self._ready_at.append(self._clock() + self._latency)
         self._polls.append(0)
@@ -69,7 +89,13 @@ class Desk:
         if self._clock() < self._ready_at[number]:
             return _PENDING
         self._finished.add(number)
-        return b'{"status":"done","url":"https://results.example/%d.png"}' % number
+        return b'{"status":"done","url":"%b/pictures/%d"}' % (self.url.encode(), number)
+
+    def fetch(self, name: bytes) -> bytes | None:
+        """A finished picture, which no two jobs have in common; None if there is none."""
+        if self._picture is None or not name.isdigit() or int(name) not in self._finished:
+            return None
+        return self._picture(int(name))
 
     def bill(self) -> Bill:
         """The requests so far."""
@@ -119,9 +145,20 @@ class Connection(asyncio.Protocol):
         if method == b"GET" and path.startswith(b"/jobs/"):
             status = self._desk.poll(path[len(b"/jobs/") :])
             return _response(status) if status is not None else _response(_NOT_FOUND, b"404 Not Found")
+        if method == b"GET" and path.startswith(b"/arrivals/"):
+            at = self._desk.arrived(path[len(b"/arrivals/") :])
+            return _response(json.dumps({"at": at}).encode())
+        if method == b"GET" and path.startswith(b"/pictures/"):
+            picture = self._desk.fetch(path[len(b"/pictures/") :])
+            return _response(picture) if picture is not None else _response(_NOT_FOUND, b"404 Not Found")
         if method == b"GET" and path == b"/stats":
             return _response(json.dumps(asdict(self._desk.bill())).encode())
         return _response(_NOT_FOUND, b"404 Not Found")
+
+
+def reference_of(body: bytes) -> bytes:
+    """The reference of a submission, which every contestant writes first."""
+    return body[:MAX_HEAD].partition(b'"reference":')[2].lstrip().partition(b'"')[2].partition(b'"')[0]
 
 
 def content_length(head: bytes) -> int:
@@ -134,16 +171,21 @@ def _response(body: bytes, status: bytes = b"200 OK") -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
-async def serve(latency: float) -> None:
+async def serve(latency: float, picture: Picture | None) -> None:
     """Serve on a free port, say which, and end with the standard input."""
     loop = asyncio.get_running_loop()
-    desk = Desk(latency)
+    desk = Desk(latency, picture=picture)
     async with await loop.create_server(lambda: Connection(desk), HOST, 0, backlog=BACKLOG) as server:
-        print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+        port = server.sockets[0].getsockname()[1]
+        desk.url = f"http://{HOST}:{port}"
+        print(json.dumps({"port": port}), flush=True)
         await loop.run_in_executor(None, sys.stdin.buffer.read)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The provider of the benchmark.")
     parser.add_argument("--latency", type=float, default=5.0, help="seconds from a submission to its result")
-    asyncio.run(serve(parser.parse_args().latency))
+    parser.add_argument("--picture", type=Path, help="what results are copies of; without it, there are no files")
+    options = parser.parse_args()
+    chosen = options.picture and partial(KINDS[options.picture.suffix], options.picture.read_bytes())
+    asyncio.run(serve(options.latency, chosen))

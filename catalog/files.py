@@ -29,7 +29,7 @@ from workers.images.uris import file_of, is_remote
 PACKED = ".gz"
 SCHEMES = frozenset({"s3", "https", "http", "file"})
 #: The formats that catalogs have.
-ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet"})
+ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm"})
 CHUNK_BYTES = 1 << 20  # of an object, copied at once
 
 _GZIP = b"\x1f\x8b"

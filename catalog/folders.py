@@ -24,14 +24,18 @@ from catalog.files import ENDINGS as CATALOGS
 from catalog.files import SCHEMES as ALL_SCHEMES
 from catalog.files import catalog_file, place_of
 from catalog.origin import normalized
+from workers.images.foreign import endings
 from workers.images.roots import EVERYWHERE, OutsideRootsError, Roots
 from workers.images.uris import is_remote
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp"})
+ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp"}) | endings()
 #: Pictures that no provider reads; a search says how many it left out.
-OTHERS = frozenset(
-    {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".jxl", ".jp2", ".psd", ".jpe", ".svg"}
-    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+OTHERS = (
+    frozenset(
+        {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".jxl", ".jp2", ".psd", ".jpe", ".svg"}
+        | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+    )
+    - ENDINGS
 )
 WILDCARDS = frozenset("*?[")
 SCHEMES = frozenset({"s3", "file"})

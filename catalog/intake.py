@@ -203,7 +203,7 @@ def take_in(
         CatalogError: the catalog cannot be read, or has no rows.
         BadRowsError: rows are wrong; it holds the mistakes.
     """
-    rows = open_rows(catalog, reach.roots) if isinstance(catalog, str | Path) else catalog
+    rows = open_rows(catalog, reach.roots, options) if isinstance(catalog, str | Path) else catalog
     intake = Intake(batch_name(rows.name, name), rows.place)
     try:
         _check(rows, Checker(accounts, reach, rows.base, options), intake)

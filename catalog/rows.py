@@ -1,4 +1,4 @@
-"""Readers of catalogs, one row at a time: CSV and JSON Lines in UTF-8 or UTF-16; Parquet.
+"""Readers of catalogs, one row at a time: CSV and JSON Lines in UTF-8 or UTF-16; Parquet; workbooks.
 
 A reader yields a line's values without checking them, or a `Mistake` if the line cannot be read. It raises
 `CatalogError` if the rest of the file cannot be read either. A new format is a new entry in `_READERS`.
@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
 
@@ -19,7 +20,9 @@ from catalog.errors import CatalogError, Mistake
 from catalog.files import PACKED, CatalogFile, catalog_file
 from catalog.lines import text_lines
 from catalog.origin import normalized
+from catalog.sheets import read_sheet
 from workers.images.roots import EVERYWHERE, Roots
+from workers.jobs.run_options import DEFAULTS, RunOptions
 
 SHOWN_DIGITS = 40  # of a number in a message
 
@@ -63,15 +66,19 @@ class Rows(Protocol):
         ...
 
 
-def open_rows(place: str | Path, roots: Roots = EVERYWHERE) -> Rows:
-    """The reader for the catalog at `place`, a path or an address, chosen by its extension or by what a server tells.
+def open_rows(place: str | Path, roots: Roots = EVERYWHERE, options: RunOptions = DEFAULTS) -> Rows:
+    """The reader for the catalog at `place`, a path or an address.
+
+    It is chosen by the format of `options`, or else by its extension or by what a server tells.
 
     Raises:
         CatalogError: there is no such file, it lies outside `roots`, or its format is not supported.
     """
     file = catalog_file(place)
+    if options.format is not None:
+        file = replace(file, ending=f".{options.format}")
     told_later = file.remote and not file.ending
-    if not told_later and (file.ending not in _READERS or (file.packed and file.ending == ".parquet")):
+    if not told_later and (file.ending not in _READERS or (file.packed and file.ending in _WHOLE)):
         raise CatalogError(_unsupported(file.where, file.ending + (PACKED if file.packed else "")))
     if "://" not in file.place:
         path = Path(file.place)
@@ -79,14 +86,14 @@ def open_rows(place: str | Path, roots: Roots = EVERYWHERE) -> Rows:
             raise CatalogError(f"{path}: there is no such file")
         if path.is_dir():
             raise CatalogError(f"{path}: this is a folder, not a catalog; supported: {', '.join(_READERS)}")
-    return FileRows(file, roots)
+    return FileRows(file, roots, options.sheet)
 
 
 class FileRows:
     """The rows of a file, in the format that its ending or the server names."""
 
-    def __init__(self, file: CatalogFile, roots: Roots) -> None:
-        self._file, self._roots = file, roots
+    def __init__(self, file: CatalogFile, roots: Roots, sheet: str | None = None) -> None:
+        self._file, self._roots, self._sheet = file, roots, sheet
         self.where, self.name, self.base = file.where, file.name, file.base
         self.place: str | None = normalized(file.place)
         self.notes: list[str] = []
@@ -98,17 +105,25 @@ class FileRows:
             reader = _READERS.get(opened.ending)
             if reader is None:
                 raise CatalogError(_unsupported(self.where, opened.ending))
-            yield from reader(self.where, opened.file, self.notes)
+            if self._sheet is not None and reader is not _workbook:
+                raise CatalogError(
+                    f"{self.where}: --sheet: {self._sheet!r}: only .xlsx files have sheets; leave it out"
+                )
+            yield from reader(self.where, opened.file, self.notes, self._sheet)
 
 
-def _json_lines(where: str, file: BinaryIO, _: list[str]) -> Iterator[Row | Mistake]:
+def _csv(where: str, file: BinaryIO, notes: list[str], _: str | None) -> Iterable[Row | Mistake]:
+    return CsvTable(where, file, notes)
+
+
+def _json_lines(where: str, file: BinaryIO, _: list[str], __: str | None) -> Iterator[Row | Mistake]:
     """One JSON object per line, whose names are the columns; empty lines are skipped."""
     for number, line in enumerate(text_lines(where, file), start=1):
         if line.strip():
             yield _parsed(number, line)
 
 
-def _parquet(where: str, file: BinaryIO, _: list[str]) -> Iterator[Row | Mistake]:
+def _parquet(where: str, file: BinaryIO, _: list[str], __: str | None) -> Iterator[Row | Mistake]:
     """Rows counted from 1, read in portions. Needs the extra ``parquet``."""
     try:
         from catalog.parquet import read_rows  # noqa: PLC0415 - pyarrow loads slowly and is optional
@@ -119,24 +134,32 @@ def _parquet(where: str, file: BinaryIO, _: list[str]) -> Iterator[Row | Mistake
     yield from read_rows(where, file)
 
 
-_Reader = Callable[[str, BinaryIO, list[str]], Iterable[Row | Mistake]]
+def _workbook(where: str, file: BinaryIO, notes: list[str], sheet: str | None) -> Iterator[Row | Mistake]:
+    return read_sheet(where, file, notes, sheet)
+
+
+_Reader = Callable[[str, BinaryIO, list[str], str | None], Iterable[Row | Mistake]]
 _READERS: Mapping[str, _Reader] = {
-    ".csv": CsvTable,
-    ".tsv": CsvTable,
-    ".txt": CsvTable,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".txt": _csv,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,
+    ".xlsx": _workbook,
+    ".xlsm": _workbook,
 }
+#: The formats that are read from several places of a file, so that it cannot be packed.
+_WHOLE = frozenset({".parquet", ".xlsx", ".xlsm"})
 
 
 def _unsupported(where: str, ending: str) -> str:
     allowed = ", ".join([*_READERS, *(f"{ending}{PACKED}" for ending in (".csv", ".jsonl"))])
-    advice = "; in the spreadsheet, save it as CSV UTF-8" if ending in _SPREADSHEETS else ""
+    advice = "; in the spreadsheet, save it as .xlsx or CSV UTF-8" if ending in _SPREADSHEETS else "; or use --format"
     return f"{where}: cannot read {ending or 'no extension'!r} files; supported: {allowed}{advice}"
 
 
-_SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"})
+_SPREADSHEETS = frozenset({".xls", ".xlsb", ".ods", ".numbers"})
 
 
 def parse_json(text: str) -> Any:

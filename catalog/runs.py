@@ -37,7 +37,7 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
             raise InvalidJobError("max_cost", str(error)) from None
         chosen = RunOptions(max_cost=limit, **options)
         if isinstance(table, str | Path):
-            rows = open_rows(table, runtime.reach.roots)
+            rows = open_rows(table, runtime.reach.roots, chosen)
         elif name is None:
             raise InvalidJobError(
                 "name", "is missing; name the batch, so that a later run finds the table's rows again"

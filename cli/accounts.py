@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 import typer
 from sqlalchemy.orm import Session
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, probing, say, stopped, table
 from cli.paid_check import check_with_payment, options_of

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, is_external, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.impact import Impact, at_most_of, execute
@@ -18,7 +19,8 @@ from cli.output import Style, complain, emit, priced
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money, plain
-from reports.batch import BatchReport, find, spent_limit
+from reports.batch import BatchReport, find
+from reports.obstacles import spent_limit
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account
 from workers.config.units import duration

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 import migrations
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say, table
 from models.transactions import Database

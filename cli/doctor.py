@@ -17,7 +17,8 @@ from redis.exceptions import NoPermissionError
 
 import migrations
 from cli.accounts import credentials, statuses_of
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
 from models.connection import Server, server
@@ -30,6 +31,7 @@ from workers.config.settings import Settings
 from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime
 from workers.failures import describe
+from workers.heartbeats import judge
 from workers.http.client import build_client
 from workers.http.ssrf import Guard
 from workers.http.transport import proxies
@@ -38,7 +40,6 @@ from workers.messaging.app import QUEUES, app
 from workers.messaging.broker import UNREADABLE
 from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import SharedBrokerError, claim
-from workers.observability.health import judge
 from workers.observability.metrics import Snapshot, collect
 
 CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's

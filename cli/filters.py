@@ -10,10 +10,10 @@ import typer
 
 from cli.parameters import shared
 from models.states import JobState, Reason
+from models.transactions import Database
 from reports.batch import find
 from reports.job import job_id_of
 from workers.config.units import duration
-from workers.engine.runtime import Runtime
 from workers.jobs.filters import EVERY, Filter
 
 R = TypeVar("R")
@@ -27,17 +27,17 @@ class JobSelection:
     which: Filter = EVERY
     everything: bool = False
 
-    def resolve(self, runtime: Runtime) -> Filter:
+    def resolve(self, database: Database) -> Filter:
         """The filter, with job ids in place of the words.
 
         Raises:
             CatalogError: there is no such job or batch.
         """
         if self.which.batch is not None:
-            runtime.db(find, self.which.batch)  # so that a misspelled name is an error, not an empty list
+            database.db(find, self.which.batch)  # so that a misspelled name is an error, not an empty list
         if not self.words:
             return self.which
-        return Filter(ids=[runtime.db(job_id_of, word) for word in self.words], **self.which.named)
+        return Filter(ids=[database.db(job_id_of, word) for word in self.words], **self.which.named)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
+from cli.summary import PICTURES
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from reports.batch import find
+from reports.copies import copies
 from workers.config.units import duration
 from workers.http.addresses import AddressError, one_form
 from workers.operations.erase import Removed
@@ -20,6 +23,9 @@ from workers.operations.forget import Forgotten, Person
 from workers.operations.forget import forget as forget_person
 from workers.operations.prune import Pruned, prune_orphans
 from workers.operations.prune import prune as prune_jobs
+
+#: What Flower keeps where it is started with `--persistent`.
+FLOWER_STATE = "flower*.db*"
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count; change nothing.")]
 
@@ -35,14 +41,23 @@ def forget(
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="All jobs with this metadata; can be given more than once."),
     ] = None,
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also list copies of the pictures in this folder; can be given more than once. "
+            f"./{PICTURES} is always searched.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's pictures and personal data.
+    """Remove a person's pictures and data, and what was made from them.
 
     This removes inputs, results, thumbnails, and personal fields of jobs. Recorded attempts and costs stay. The command
-    lists what it could not remove, because a provider stores it or a job is in progress; the exit code is then 3.
+    lists what it could not remove, because a provider stores it, a job is in progress, or it is not Recast's to remove;
+    the exit code is then 3.
     """
     pairs = [dict([_pair(word)]) for word in metadata or ()] + ([{"consent": consent}] if consent else [])
     if not (pictures or sha256 or pairs):
@@ -50,12 +65,36 @@ def forget(
     person = Person([_uri(word) for word in pictures or ()], sha256 or (), pairs)
     with open_deployment(sandbox=sandbox) as runtime:
         done = forget_person(runtime, person, dry_run=dry_run)
+    found = [str(path) for folder in (PICTURES, *(exports or ())) for path in copies(folder, done.pictures)]
+    flower = [str(path) for path in Path().glob(FLOWER_STATE)] if done.jobs else []
     if as_json:
-        emit({**asdict(done), "dry_run": dry_run})
+        document = {name: value for name, value in asdict(done).items() if name not in {"pictures", "ended"}}
+        emit({"jobs": done.jobs, **document, "copies": found, "flower": flower, "dry_run": dry_run})
     else:
         _print_forgotten(done, dry_run=dry_run)
-    if done.at_work or done.uploads or done.files.failed:
+        _print_left(done, found, flower)
+    if done.at_work or done.uploads or done.files.failed or done.results_left or done.links or found or flower:
         raise typer.Exit(ExitCode.PERSON)
+
+
+def _print_left(done: Forgotten, found: list[str], flower: list[str]) -> None:
+    """Say what is not Recast's to remove, and how it is removed."""
+    for path in found:
+        complain(f"{path} is a copy of a picture: remove it", style=Style.BAD)
+    if done.links:
+        complain(
+            f"exports have {done.links:,} hard links to the pictures; --exports FOLDER lists those in a folder: remove"
+            " them there",
+            style=Style.BAD,
+        )
+    for path in flower:
+        complain(f"{path} has what Flower saw of the tasks: stop Flower, remove the file, start it", style=Style.BAD)
+    if done.results_left:
+        complain(
+            f"the result backend did not remove the results of {len(done.results_left):,} tasks; they expire by"
+            " themselves within 7 days, or remove the keys celery-task-meta-ID of " + ", ".join(done.results_left[:10]),
+            style=Style.BAD,
+        )
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from cli.environment import choose, running_deployment
+from cli.deployment import running_deployment
+from cli.environment import choose
 from cli.exit_codes import ExitCode
 from cli.output import say, why
 from cli.outputs import require_file

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.environment import JsonOption, SandboxOption, open_database
 from cli.output import emit, moment, say, table
 from desk import people as desk
 from desk.actors import MAY, from_command
@@ -16,7 +16,7 @@ from desk.passwords import MAX_CHARS
 from models.people import Role
 from recast.hints import hint
 
-people = typer.Typer(help="People who sign in to the pages of `recast web`.", no_args_is_help=True)
+people = typer.Typer(help="Add, list and change people who sign in to the pages.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the person.")]
 RoleOption = Annotated[
@@ -28,16 +28,16 @@ RoleOption = Annotated[
 def add(name: NameArgument, *, role: RoleOption = Role.REVIEWER, sandbox: SandboxOption = False) -> None:
     """Add a person. The password is asked for, or read from standard input."""
     password = _password()
-    with open_deployment(sandbox=sandbox) as runtime:
-        runtime.db(desk.add, from_command(), name, role, password)
+    with open_database(sandbox=sandbox) as deployment:
+        deployment.db(desk.add, from_command(), name, role, password)
     say(f"{name} may sign in as {role}")
 
 
 @people.command("list")
 def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List all people."""
-    with open_deployment(sandbox=sandbox) as runtime:
-        found = runtime.db(desk.everybody)
+    with open_database(sandbox=sandbox) as deployment:
+        found = deployment.db(desk.everybody)
     if as_json:
         emit([asdict(person) for person in found])
         return
@@ -60,16 +60,16 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
 @people.command()
 def disable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Keep a person out, at once and in every browser."""
-    with open_deployment(sandbox=sandbox) as runtime:
-        runtime.db(desk.disable, from_command(), name)
+    with open_database(sandbox=sandbox) as deployment:
+        deployment.db(desk.disable, from_command(), name)
     say(f"{name} is signed out everywhere and may not sign in; {hint('people enable', name)} changes that")
 
 
 @people.command()
 def enable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Let a disabled person sign in again."""
-    with open_deployment(sandbox=sandbox) as runtime:
-        runtime.db(desk.disable, from_command(), name, disabled=False)
+    with open_database(sandbox=sandbox) as deployment:
+        deployment.db(desk.disable, from_command(), name, disabled=False)
     say(f"{name} may sign in again")
 
 
@@ -81,8 +81,8 @@ def set_role(
     sandbox: SandboxOption = False,
 ) -> None:
     """Give a person another role."""
-    with open_deployment(sandbox=sandbox) as runtime:
-        runtime.db(desk.set_role, from_command(), name, role)
+    with open_database(sandbox=sandbox) as deployment:
+        deployment.db(desk.set_role, from_command(), name, role)
     say(f"{name} is a {role}: {MAY[role]}")
 
 
@@ -90,8 +90,8 @@ def set_role(
 def password(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Give a person another password, which is asked for or read from standard input."""
     given = _password()
-    with open_deployment(sandbox=sandbox) as runtime:
-        runtime.db(desk.set_password, from_command(), name, given)
+    with open_database(sandbox=sandbox) as deployment:
+        deployment.db(desk.set_password, from_command(), name, given)
     say(f"{name} has a new password and is signed out everywhere")
 
 

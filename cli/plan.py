@@ -11,9 +11,11 @@ from catalog.enqueue import QUEUED
 from catalog.errors import Mistake, SamePictureError
 from catalog.intake import Intake
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight, unlisted
-from cli.environment import accounts_of, has_run, running_deployment
+from cli.deployment import running_deployment
+from cli.environment import has_run
 from cli.impact import for_nothing
 from cli.output import Style, complain, duration, emit, say, stopped
+from cli.reach import accounts_of
 from cli.stack import Parts
 from cli.summary import rows_of
 from recast.hints import hint

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cli.bulk import DryRunOption, YesOption
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.filters import JobSelection, takes_selection
 from cli.impact import Impact, execute
 from workers.operations import redownload as operation

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.output import Style, complain, emit, moment, priced, table, waiting_for_decision

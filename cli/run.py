@@ -15,13 +15,15 @@ from catalog.folders import FoundRows, is_search
 from catalog.intake import Intake, take_in
 from catalog.mistakes import write_mistakes
 from catalog.rows import Rows, open_rows
+from cli.deployment import running_deployment
 from cli.display import display_for
-from cli.environment import JsonOption, SandboxOption, accounts_of, choose, is_external, reach_of, running_deployment
+from cli.environment import JsonOption, SandboxOption, choose, is_external
 from cli.exit_codes import ExitCode
 from cli.hints import CommandLine
 from cli.output import Style, complain, emit, say
 from cli.plan import print_plan, warn_of_addresses
 from cli.questions import confirm, on_itself, same_batch
+from cli.reach import accounts_of, reach_of
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
 from cli.summary import (
@@ -55,8 +57,8 @@ def run(
     catalog: Annotated[
         str,
         typer.Argument(
-            help="Catalog in CSV, JSON Lines (both also .gz) or Parquet: a path, s3:// or https://. With --source, a "
-            "folder or a quoted pattern of pictures."
+            help="Catalog in CSV, JSON Lines (both also .gz), Parquet or .xlsx: a path, s3:// or https://. With "
+            "--source, a folder or a quoted pattern of pictures."
         ),
     ],
     *,
@@ -88,7 +90,7 @@ def run(
     if errors is not None:
         write_mistakes(errors, ())  # reports a file that cannot be written before anything is checked
     reach = reach_of(settings, sandbox=sandbox)
-    rows = _rows_of(catalog, source or [], reach.roots, cross=cross)
+    rows = _rows_of(catalog, source or [], reach.roots, options, cross=cross)
     try:
         taken = take_in(rows, accounts_of(settings, sandbox=sandbox), reach, name=name, options=options)
     except BadRowsError as error:
@@ -160,7 +162,7 @@ def _from_now(options: RunOptions) -> RunOptions:
     return replace(options, deadline=options.deadline_from(datetime.now(UTC)))
 
 
-def _rows_of(catalog: str, sources: list[str], roots: Roots, *, cross: bool) -> Rows:
+def _rows_of(catalog: str, sources: list[str], roots: Roots, options: RunOptions, *, cross: bool) -> Rows:
     if not is_search(catalog):
         if sources or cross:
             raise typer.BadParameter(
@@ -168,7 +170,7 @@ def _rows_of(catalog: str, sources: list[str], roots: Roots, *, cross: bool) -> 
                 "folder or a pattern of pictures",
                 param_hint="--source",
             )
-        return open_rows(catalog, roots)
+        return open_rows(catalog, roots, options)
     found = FoundRows(catalog, sources, cross=cross, roots=roots)
     complain(f"{catalog}: {found.counted}", style=Style.QUIET)
     return found

@@ -15,7 +15,7 @@ from recast.money import Money
 from workers.config.settings import Settings
 from workers.config.units import duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import Only, RunOptions
+from workers.jobs.run_options import Format, Only, RunOptions
 
 DAY_SECONDS = 86_400
 
@@ -70,6 +70,13 @@ def _parameters(batch: str) -> Parameters:
 
 def _where_and_how_much(batch: str) -> Parameters:
     return {
+        "format": (
+            Annotated[
+                Format | None, typer.Option(help="Format of the catalog, if neither its name nor its server says it.")
+            ],
+            None,
+        ),
+        "sheet": (Annotated[str | None, typer.Option(help="Sheet of an .xlsx catalog. Default: the first.")], None),
         "account": (Annotated[str | None, typer.Option(help="Account for rows without account and provider.")], None),
         "provider": (Annotated[str | None, typer.Option(help="Provider for rows without account and provider.")], None),
         "max_cost": (

@@ -14,17 +14,10 @@ import typer
 
 from catalog.intake import take_in
 from catalog.origin import OtherPlaceError, elsewhere, normalized
-from cli.environment import (
-    JsonOption,
-    SandboxOption,
-    accounts_of,
-    choose,
-    is_external,
-    open_deployment,
-    reach_of,
-    running_deployment,
-)
+from cli.deployment import open_deployment, running_deployment
+from cli.environment import JsonOption, SandboxOption, choose, is_external
 from cli.output import Style, complain, duration, emit, moment, priced, say, table
+from cli.reach import accounts_of, reach_of
 from cli.run_options import GivenOptions, option_of, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState

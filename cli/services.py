@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import sys
 import threading
 import time
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from cli.environment import SandboxOption, choose, is_external
+from cli.environment import SandboxOption, choose, is_external, require_sandbox
 from cli.exit_codes import ExitCode
+from cli.health import DEFAULT_NAMES, Kind
+from cli.late import load
 from cli.listeners import bound, url_of
-from cli.output import Style, complain, emit, say
+from cli.output import Style, complain, say
 from cli.stack import FLOWER, SANDBOX_FOLDER, WEB, Parts, Stack, publish, sandbox_command, web_command
 from models.transactions import Database
 from recast.hints import hint
@@ -27,8 +29,6 @@ from workers.config.passed_over import remove_links
 from workers.config.settings import Settings, SettingsError, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
-from workers.messaging.heartbeat import file_of
-from workers.observability.health import judge
 from workers.observability.logs import LogLevel, configure_logs
 
 WATCH_SECONDS = 0.5  # between two checks that all processes are running
@@ -37,16 +37,12 @@ PASSWORD_BYTES = 12  # of the password that is generated for a page
 
 ALL_QUEUES = ",".join(QUEUES)
 
-
-class Kind(StrEnum):
-    """The processes that write a heartbeat."""
-
-    WORKER = "worker"
-    BEAT = "beat"
+COMMANDS_OF_CELERY = {
+    "worker": "celery.bin.worker:worker", "beat": "celery.bin.beat:beat", "flower": "flower.command:flower",
+}  # fmt: skip
 
 
 LogLevelOption = Annotated[LogLevel, typer.Option(case_sensitive=False, help="Lowest level to log.")]
-DEFAULT_NAMES = {Kind.WORKER: "recast", Kind.BEAT: "beat"}
 
 
 def worker(
@@ -116,31 +112,9 @@ def sandbox(
     home: Annotated[Path | None, typer.Option(help="Folder for the bill, the jobs and the pictures.")] = None,
 ) -> None:
     """Run only the provider sandbox. It prints its address when it is ready."""
+    require_sandbox()
     folder = home or choose(sandbox=True).home / SANDBOX_FOLDER
     _replace_process(sandbox_command(folder, port, child=False))
-
-
-def health(
-    kind: Annotated[Kind, typer.Argument(help="Process to check.")] = Kind.WORKER,
-    name: Annotated[str | None, typer.Option(help="NAME or NAME@HOST, if the process has another name.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Check a worker or beat of this machine.
-
-    The command reads the heartbeat that the process writes after real work.
-    """
-    called = name or DEFAULT_NAMES[kind]
-    verdict = judge(file_of(settings().home, called))
-    if as_json:
-        emit({"kind": kind, "name": called, **verdict.document()})
-    elif verdict.healthy:
-        say(
-            f"{kind} {called} is healthy: {', '.join(verdict.parts)} answered {verdict.age:.0f} s ago", style=Style.GOOD
-        )
-    else:
-        for reason in verdict.reasons:
-            complain(f"{kind} {called}: {reason}", style=Style.BAD)
-    raise typer.Exit(ExitCode.OK if verdict.healthy else ExitCode.INFRASTRUCTURE)
 
 
 def up(
@@ -217,13 +191,14 @@ def _replace_process(command: list[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
-def _celery(*arguments: str) -> None:
-    """Run a Celery command in this process with our app, whatever modules the current folder has."""
-    # Imported here because registering the tasks reads the settings, which `--sandbox` may still change.
-    from celery.bin.celery import celery  # noqa: PLC0415
-
-    from tasks.main import app  # noqa: PLC0415
-
+def _celery(command: str, *arguments: str) -> NoReturn:
+    """Run one of Celery's commands in this process with our app, whatever modules the current folder has."""
+    # Loaded here because registering the tasks reads the settings, which `--sandbox` may still change.
+    app = load("tasks.main:app")
+    context = load("celery.bin.base:CLIContext")(app=app, no_color=None, workdir=None, quiet=True)
+    # A group of this command alone: that of all of them loads Flower, with a web server, in every worker.
+    group = load("click:Group")("celery", commands={command: load(COMMANDS_OF_CELERY[command])})
+    # What was imported stays for good; it need not be looked through each time that garbage is collected.
+    gc.freeze()
     # As `app.start` does, which gives no exit code: a worker that ends over an error must not look well.
-    celery.params[0].default = app
-    raise typer.Exit(celery.main(args=["--quiet", *arguments], standalone_mode=False) or ExitCode.OK)
+    raise typer.Exit(group.main(args=[command, *arguments], obj=context, standalone_mode=False) or ExitCode.OK)

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.output import STATE_STYLES, duration, emit, moment, priced, say, why
 from models.states import JobState
 from recast.hints import hint

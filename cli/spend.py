@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, priced, say, table
 from recast.money import Money

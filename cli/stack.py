@@ -19,26 +19,20 @@ import sys
 import sysconfig
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import migrations
+from cli.late import load
 from cli.listeners import bound, listens, place, url
 from devstack.errors import ServerError
 from devstack.home import Home
 from devstack.ports import LOOPBACK, bind
 from devstack.process import ServerProcess
 from devstack.servers import Servers
-from models.connection import make_engine
-from models.transactions import Database
-from providers import PROVIDERS
-from sandbox import sandbox_accounts
 from workers import private
 from workers.config.settings import Settings
-from workers.messaging.claim import claim
 from workers.observability.logs import LogLevel
 
 READY_SECONDS = 60.0  # for web and sandbox to listen: imports take a second, on a slow machine many
@@ -192,7 +186,7 @@ class Stack:
         if self._parts.sandbox:
             sandbox = self._kept_socket("sandbox_port", LOOPBACK)
             self.sandbox_url = url(sandbox)
-            write_sandbox_accounts(chosen.accounts_file, self.sandbox_url)
+            load("cli.sandbox_accounts:write_sandbox_accounts")(chosen.accounts_file, self.sandbox_url)
             # Not the configured port, which the web of a real deployment on this machine may use.
             web = self._kept_socket("web_port", chosen.web_host) if self._parts.web else None
             stack["public_url"] = url(web) if web is not None else None
@@ -202,8 +196,7 @@ class Stack:
         if web is not None:
             self._spawn("web", web_command(chosen, web), web)
         if self._servers is not None:
-            self._migrate(self._servers.urls.database)
-            self._claim(self._servers.urls.database)
+            load("cli.ownership:prepare")(self._servers.urls.database)
         for name, more in (("worker", [f"--parent={os.getpid()}"]), ("beat", []), ("flower", [])):
             if getattr(self._parts, name):
                 self._spawn(name, [*PYTHON, "cli", name, *more])
@@ -213,18 +206,6 @@ class Stack:
             # Last, because it continues earlier jobs when it starts, and fetches their pictures from `web`.
             self._spawn("sandbox", sandbox_command(self._home.folder / SANDBOX_FOLDER, sandbox), sandbox)
             self._wait_for_port("sandbox", sandbox)
-
-    def _migrate(self, database_url: str) -> None:
-        engine = make_engine(database_url, connections=2)
-        try:
-            migrations.upgrade(engine)
-        finally:
-            engine.dispose()
-
-    def _claim(self, database_url: str) -> None:
-        """Take the broker of this home, which no other deployment can use."""
-        with closing(Database(database_url, connections=1)) as database:
-            claim(database, take=True)
 
     def _kept_socket(self, name: str, host: str) -> socket.socket:
         """A bound socket with the same port as before, if it is free: providers and our tables store URLs with it."""
@@ -294,23 +275,3 @@ def sandbox_command(folder: Path, listener: socket.socket | int, *, child: bool 
 
 def _listen_option(listener: socket.socket | int) -> str:
     return f"--port={listener}" if isinstance(listener, int) else f"--fd={listener.fileno()}"
-
-
-def sandbox_tables(url: str) -> dict[str, dict[str, Any]]:
-    """The accounts of a sandbox at `url`, for the providers that have adapters."""
-    return {name: table for name, table in sandbox_accounts(url).items() if table["provider"] in PROVIDERS}
-
-
-def write_sandbox_accounts(path: Path, url: str) -> None:
-    """Write an accounts file that points at the sandbox at `url`."""
-    lines = ["# `recast --sandbox` writes this file at every start; these accounts cost nothing."]
-    for name, table in sandbox_tables(url).items():
-        lines += ["", f"[accounts.{name}]", *(f"{field} = {_toml(value)}" for field, value in table.items())]
-    private.write(path, "\n".join(lines) + "\n")
-
-
-def _toml(value: Any) -> str:
-    """A TOML value: the same as JSON, except for tables."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + " }"
-    return json.dumps(value)

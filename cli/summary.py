@@ -19,8 +19,9 @@ from cli.watch import Watched
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money, plain
-from reports.batch import BAD_STATES, BatchReport, Ending, SpentLimit, endings, spent_limit
+from reports.batch import BAD_STATES, BatchReport, Ending, endings
 from reports.export import jobs_of
+from reports.obstacles import SpentLimit, spent_limit
 from reports.pictures import Pictures, safe_name, write_pictures
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime

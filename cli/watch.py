@@ -16,7 +16,8 @@ from cli.stack import Stack
 from models.availability import is_unavailable
 from models.states import JobState
 from recast.hints import hint
-from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find, needs_person, waits_for
+from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find
+from reports.obstacles import needs_person, waits_for
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 

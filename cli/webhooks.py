@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, open_deployment
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, say, table
 from providers.http import URL, InvalidURL

@@ -12,7 +12,7 @@ import re
 import shutil
 from pathlib import Path
 
-from devstack.errors import ServerError
+from devstack.errors import NotInstalledError
 
 # Debian and Red Hat keep PostgreSQL's server programs off PATH, one folder for each major version.
 SYSTEM_POSTGRES = ((Path("/usr/lib/postgresql"), "*/bin"), (Path("/usr"), "pgsql-*/bin"))
@@ -24,12 +24,12 @@ def postgres_bin() -> Path:
     """The folder with `postgres` and `initdb`: the wheel's, else that of PATH, else the newest one of the system.
 
     Raises:
-        ServerError: there is none.
+        NotInstalledError: there is none.
     """
     for folder in [*_postgres_in_wheel(), *_postgres_on_path(), *_postgres_in_system()]:
         if _runnable(folder / "postgres") and _runnable(folder / "initdb"):
             return folder
-    raise ServerError(
+    raise NotInstalledError(
         "PostgreSQL was not found. "
         f"{INSTALL_HINT}; or install the server (Debian: apt-get install postgresql); or set RECAST_DATABASE_URL."
     )
@@ -39,16 +39,26 @@ def valkey_server() -> Path:
     """The Valkey server: the wheel's, else `valkey-server` or `redis-server` of PATH.
 
     Raises:
-        ServerError: there is none.
+        NotInstalledError: there is none.
     """
     on_path = [Path(found) for name in ("valkey-server", "redis-server") if (found := shutil.which(name))]
     for program in [*_valkey_in_wheel(), *on_path]:
         if _runnable(program):
             return program
-    raise ServerError(
+    raise NotInstalledError(
         "Valkey was not found. "
         f"{INSTALL_HINT}; or install the server (Debian: apt-get install valkey-server); or set RECAST_BROKER_URL."
     )
+
+
+def require() -> None:
+    """Look for both servers' programs, before anything is made or started.
+
+    Raises:
+        NotInstalledError: one is missing.
+    """
+    postgres_bin()
+    valkey_server()
 
 
 def _runnable(program: Path) -> bool:

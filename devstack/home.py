@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devstack.errors import ServerError
-from workers import private
+from workers import open_folders, private
 
 PASSWORD_BYTES = 24  # of randomness: nobody guesses 192 bits
 
@@ -77,7 +77,7 @@ class Home:
                 f"{self.folder} belongs to uid {owner}, this is uid {os.geteuid()}. "
                 "Run as its owner or choose another folder with RECAST_HOME."
             )
-        private.close(self.folder)
+        open_folders.close(self.folder)
 
     def log(self, name: str) -> Path:
         """The log of a server."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack import locks
+from devstack import binaries, locks
 from devstack.errors import ServerError
 from devstack.home import Home, Run
 from devstack.ports import LOOPBACK
@@ -101,10 +101,14 @@ class Servers:
         Does nothing for one who owns them already.
 
         Raises:
-            ServerError: a server is not installed or did not start, or the home cannot be used.
+            NotInstalledError: a server is not installed; nothing was made or started.
+            ServerError: a server did not start, or the home cannot be used.
         """
         if self.owned:
             return
+        run = self._home.read_run()
+        if run is None or not run.ready:
+            binaries.require()
         self._home.prepare()
         deadline = time.monotonic() + JOIN_SECONDS
         while (lock := locks.try_lock(self._home.owner_lock)) is None:

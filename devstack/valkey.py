@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import signal
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+import socket
 
 from devstack.binaries import valkey_server
 from devstack.home import Home
@@ -64,20 +61,15 @@ class Valkey:
         Raises:
             ServerError: it ended or took too long.
         """
-        with redis.Redis(
-            host=LOOPBACK,
-            port=port,
-            password=self._password,
-            socket_timeout=CONNECT_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # `wait_until` does that
-        ) as client:
-            self.process.wait_until(lambda: _answers(client), READY_SECONDS)
+        self.process.wait_until(lambda: _answers(port, self._password), READY_SECONDS)
 
 
-def _answers(client: redis.Redis) -> bool:
+def _answers(port: int, password: str) -> bool:
+    """Whether the server answers. A client library takes longer to load than the server to start."""
     try:
-        return bool(client.ping())
-    except (redis.ConnectionError, redis.TimeoutError):
-        # Not listening yet, or still loading: BusyLoadingError is a ConnectionError.
-        return False
+        with socket.create_connection((LOOPBACK, port), timeout=CONNECT_SECONDS) as link:
+            link.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+            # While it reads its data it answers -LOADING.
+            return b"+PONG" in link.makefile("rb").read()
+    except OSError:
+        return False  # not listening yet

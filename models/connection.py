@@ -31,7 +31,7 @@ STATEMENT_SECONDS = 30  # the longest statement (a bulk verb's chunk of 1,000) t
 # that answers for a dead peer) keeps a statement waiting for ever, so there is one of our own, after the server's.
 ANSWER_SECONDS = STATEMENT_SECONDS + 5.0
 
-PREPARE_AFTER = 5  # runs of a statement; planning one of the pumps' takes as long as running it
+PREPARE_AFTER = 5  # runs of a statement, as by psycopg's own default
 
 #: For the server: a client that is gone, or frozen within a transaction, must not keep its locks. Behind a pooler, each
 #: transaction sets them for itself: a session is given to others afterwards.

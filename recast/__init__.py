@@ -11,33 +11,39 @@
 `swap` and `generate` are Celery tasks: `delay`, `apply_async`, `group`, `chord`, `chain`, `link`, `link_error` and
 `revoke` work as with any other task. Importing this package imports no other Recast package, so a producer's own
 modules can have any name.
+
+A name is loaded when it is first used: `recast.hints` and its like, which every process of ours needs, load no Celery.
 """
 
-from recast.client import app
-from recast.errors import (
-    DirectCallError,
-    InvalidJobError,
-    JobError,
-    JobFailedError,
-    JobRejectedError,
-    NotConfiguredError,
-    RecastError,
-    UnreachableError,
-)
-from recast.jobs import JobAsyncResult, generate, swap
-from recast.money import Money
-from recast.results import GenerateResult, JobResult, Picture, SwapResult
-from recast.runs import (
-    Batch,
-    BatchError,
-    BatchStuckError,
-    BatchWaitError,
-    Outcome,
-    Result,
-    ServerPackagesError,
-    batch,
-    run,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recast.client import app
+    from recast.errors import (
+        DirectCallError,
+        InvalidJobError,
+        JobError,
+        JobFailedError,
+        JobRejectedError,
+        NotConfiguredError,
+        RecastError,
+        UnreachableError,
+    )
+    from recast.jobs import JobAsyncResult, generate, swap
+    from recast.money import Money
+    from recast.results import GenerateResult, JobResult, Picture, SwapResult
+    from recast.runs import (
+        Batch,
+        BatchError,
+        BatchStuckError,
+        BatchWaitError,
+        Outcome,
+        Result,
+        ServerPackagesError,
+        batch,
+        run,
+    )
 
 __all__ = [
     "Batch",
@@ -67,3 +73,44 @@ __all__ = [
     "run",
     "swap",
 ]
+
+_MODULES = {
+    "recast.client": ("app",),
+    "recast.errors": (
+        "DirectCallError",
+        "InvalidJobError",
+        "JobError",
+        "JobFailedError",
+        "JobRejectedError",
+        "NotConfiguredError",
+        "RecastError",
+        "UnreachableError",
+    ),
+    "recast.jobs": ("JobAsyncResult", "generate", "swap"),
+    "recast.money": ("Money",),
+    "recast.results": ("GenerateResult", "JobResult", "Picture", "SwapResult"),
+    "recast.runs": (
+        "Batch",
+        "BatchError",
+        "BatchStuckError",
+        "BatchWaitError",
+        "Outcome",
+        "Result",
+        "ServerPackagesError",
+        "batch",
+        "run",
+    ),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load what `name` is from its module, and keep it."""
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_PLACES[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from inspect import Parameter, Signature
 from typing import Any, ClassVar, Generic, NoReturn, TypedDict, TypeVar, Unpack
 
-from celery import Task, states
+from celery import Task, group, states
 from celery.canvas import Signature as TaskSignature
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
 from recast import settings
+from recast.canvas import Chunks
 from recast.client import app
 from recast.errors import DirectCallError, RecastError, UnreachableError
 from recast.hints import hint
@@ -140,6 +141,22 @@ class Job(Task, Generic[R]):  # type: ignore[misc]  # celery ships no types
         args, kwargs = self._check(args, kwargs, partial=not more.get("immutable"))
         # A worker of another project that sends this, after a task of its own, does not know our queue.
         return TaskSignature(self, args, kwargs, {"queue": JOBS_QUEUE, **(options or {})}, app=self._app, **more)
+
+    def map(self, it: Iterable[Any]) -> group:
+        """A group of jobs, one for each first argument."""
+        return group([self.signature((each,)) for each in it], app=self._app)
+
+    def starmap(self, it: Iterable[Iterable[Any]]) -> group:
+        """A group of jobs, one for each tuple of arguments; `get` returns a list of results."""
+        return group([self.signature(each) for each in it], app=self._app)
+
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> Chunks:
+        """The same as `starmap`; `get` returns lists of `n` results.
+
+        Raises:
+            ValueError: `n` is not positive.
+        """
+        return Chunks.of([self.signature(each) for each in it], n, self._app)
 
     def AsyncResult(self, task_id: str, **options: Any) -> JobAsyncResult[R]:  # noqa: N802 - Celery's name
         """The handle of a job that was sent earlier."""

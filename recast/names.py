@@ -10,6 +10,8 @@ from collections.abc import Mapping
 SWAP = "swap"
 GENERATE = "generate"
 JOBS_QUEUE = "jobs"
+#: The task that calls a new-style errback in a producer's worker.
+ERRBACK = "recast.errback"
 
 _OPTIONS = ("account", "provider", "operation", "options", "priority", "dedupe_key", "consent")
 

@@ -132,7 +132,9 @@ class Batch:
 
 def run(
     table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None, account: str | None = None, provider: str | None = None,
+    folder: str | Path | None = None,
+    format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
+    sheet: str | None = None, account: str | None = None, provider: str | None = None,
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
     priority: int | None = None, deadline: datetime | timedelta | None = None,
@@ -145,6 +147,8 @@ def run(
             metadata), a pandas or polars frame of them, or the path or address of a catalog.
         name: the batch's name, which identifies its rows in later runs; for a catalog, by default its file's name.
         folder: what relative paths of a table are relative to; the working folder by default.
+        format: the format of a catalog whose name or server does not tell it.
+        sheet: the sheet of a workbook; by default the first one.
         account: the account of rows that name neither account nor provider.
         provider: the provider of rows that name neither.
         require_consent: whether each row needs the reference of a model release in its column ``consent``.
@@ -164,11 +168,7 @@ def run(
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
-    batch: Batch = _server("catalog.runs").run(
-        table, name=name, folder=folder, account=account, provider=provider, require_consent=require_consent,
-        max_cost=max_cost, max_in_flight=max_in_flight, keep_days=keep_days, label=label, priority=priority,
-        deadline=deadline, only=only, retry_rejected=retry_rejected, moved=moved,
-    )  # fmt: skip
+    batch: Batch = _server("catalog.runs").run(**locals())
     return batch
 
 

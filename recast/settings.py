@@ -63,8 +63,7 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     """
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
-    given = {name: trimmed(value) for name, value in environ.items() if name.startswith("RECAST_")}
-    named = {**_dotenv(folder / ".env", environ), **{name: value for name, value in given.items() if value}}
+    named = _named(environ, folder)
     broker, results = named.get(BROKER_URL), named.get(RESULT_URL)
     named_by = BROKER_URL
     if broker is None:
@@ -81,6 +80,24 @@ def read(environ: Mapping[str, str] | None = None, folder: Path | None = None) -
     if not PREFIX.fullmatch(prefix):
         raise NotConfiguredError(f"{KEY_PREFIX}: {PREFIX_RULE}")
     return ProducerSettings(_url(broker, named_by), _url(results or broker, RESULT_URL), named_by, prefix)
+
+
+def home() -> Path:
+    """The home of this machine's processes, as they read it themselves.
+
+    Raises:
+        NotConfiguredError: it cannot be read.
+    """
+    named = _named(os.environ, Path()).get(HOME, DEFAULT_HOME)
+    if found := unseen(named):
+        raise NotConfiguredError(f"{HOME}: {found} cannot be seen and is not allowed; write the value again by hand")
+    return Path(named)
+
+
+def _named(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Our variables of the environment, and those of ``.env`` that it does not have."""
+    given = {name: trimmed(value) for name, value in environ.items() if name.startswith("RECAST_")}
+    return {**_dotenv(folder / ".env", environ), **{name: value for name, value in given.items() if value}}
 
 
 def _url(text: str, named_by: str) -> str:

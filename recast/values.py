@@ -88,3 +88,8 @@ def _first(text: str, is_wrong: Callable[[str], bool]) -> str | None:
         if is_wrong(sign):
             return f"character {number} (U+{ord(sign):04X})"
     return None
+
+
+def parts(value: object) -> object:
+    """What a text lists with commas between, without blanks around each; anything else as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

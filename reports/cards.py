@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -90,6 +90,12 @@ _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
 _RESULT = text("""
     SELECT key, sha256, original_key, original_sha256, mark_start, mark_length FROM results WHERE id = :id
 """)
+
+_TO_SHRINK = text("""
+    SELECT r.key, r.thumbnail_key, r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
+    FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
+""")
+_KEEP_THUMBNAIL = text("UPDATE results SET thumbnail_key = :key WHERE id = :id RETURNING id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +192,13 @@ def result_file(session: Session, result_id: int, size: str) -> File | None:
     if row.original_key is not None:
         return File(row.original_key)
     return None if row.mark_start is None else File(row.key, Mark(row.mark_start, row.mark_length))
+
+
+def to_shrink(session: Session, result_id: int) -> Any:
+    """What a result's thumbnail is made of: its `key`, `kind`, whether it is `marked`; its `thumbnail_key`, if any."""
+    return session.execute(_TO_SHRINK, {"id": result_id}).first()
+
+
+def keep_thumbnail(session: Session, result_id: int, key: str) -> bool:
+    """Name a thumbnail in its result's row; False where there is no such row any more."""
+    return session.execute(_KEEP_THUMBNAIL, {"id": result_id, "key": key}).first() is not None

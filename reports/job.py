@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -15,9 +15,11 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.jobs import ROLES
 from models.states import AttemptState
-from workers.images.storage import Storage
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.request import CONSENT
+
+if TYPE_CHECKING:  # lists of jobs need none
+    from workers.images.storage import Storage
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids match
 ANSWER_BYTES = 4_000  # of a provider's answer, which can contain a whole picture

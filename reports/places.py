@@ -19,6 +19,7 @@ import fsspec
 from catalog.errors import CatalogError
 from workers import private
 from workers.images.storage import Storage, StorageError
+from workers.open_folders import READABLE
 
 FICLONE = 0x40049409  # the call for it, of <linux/fs.h>; file systems without it, and macOS, refuse it
 NOTES = ".recast-export.json"  # next to the pictures in object storage: the digest of each
@@ -41,7 +42,7 @@ class Folder:
     def __init__(self, folder: Path, storage: Storage) -> None:
         self._folder = folder
         self._storage = storage
-        self._links = private.persons_umask() & private.READABLE == private.READABLE
+        self._links = private.persons_umask() & READABLE == READABLE
 
     def prepare(self) -> None:
         """Create the folder."""

@@ -10,8 +10,9 @@ from typing import Any
 from catalog.runs import deployment
 from recast.errors import InvalidJobError
 from recast.runs import Batch, BatchStuckError, BatchWaitError, Outcome, Result
-from reports.batch import find, needs_person
+from reports.batch import find
 from reports.export import jobs_of
+from reports.obstacles import needs_person
 
 LOOK_SECONDS = 0.5  # between two reads of the batch's row
 JUDGE_SECONDS = 5.0  # between checks whether the batch needs a person

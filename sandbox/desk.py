@@ -23,7 +23,7 @@ from sandbox.stats import Stats
 from sandbox.store import Store
 from sandbox.studio import Studio, UnusableInputError
 from sandbox.wire import Reset, Silence
-from workers import private
+from workers import open_folders, private
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Desk:
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        private.close(private.folder(config.home))
+        open_folders.close(private.folder(config.home))
         self.store = Store(config.home / "sandbox.sqlite3")
         self.jobs = Jobs(self.store)
         self.faults = Faults()

@@ -1,19 +1,17 @@
 """The producers' tasks, as workers run them: real Celery tasks whose result comes later.
 
-Their body commits the job and a completion notice under the task's own id, wakes the pumps and raises `Ignore`:
-Celery then records neither success nor failure. At the job's end the `announce` task does what Celery would have
-done. Producers send them by `recast.jobs`, or by name.
+A group of their messages is accepted at once, before Celery would run their bodies (`workers.producers.intake`): the
+jobs are committed, each with a completion notice under the task's own id. Celery records neither success nor failure;
+at the job's end the `announce` task does what Celery would have done. A body runs only for a message that a group does
+not accept. Producers send the tasks by `recast.jobs`, or by name.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any, NoReturn
 
 import structlog
-from celery import states
-from celery.exceptions import BackendError, Ignore, Reject
-from redis.exceptions import RedisError
+from celery.exceptions import Ignore, Reject
 
 from models.availability import is_unavailable
 from recast.names import GENERATE, SWAP
@@ -22,7 +20,9 @@ from workers.backoff import jittered
 from workers.engine.runtime import runtime
 from workers.failures import describe
 from workers.messaging.app import app
-from workers.producers.accept import accept, arguments
+from workers.producers.accept import accept
+from workers.producers.check import Asked
+from workers.producers.intake import REFUSAL, note_starts
 
 DATABASE_RETRY_SECONDS = 5  # the message waits in the broker while the database is unavailable
 
@@ -33,30 +33,26 @@ class JobTask(RecastTask):
     """Base of `swap` and `generate`."""
 
     abstract = True
+    Strategy = "workers.producers.intake:strategy"
     ignore_result = False
     max_retries = None
-    #: Noted by `defer`: Celery ends a task as failed when the result store has no room for the note.
+    #: Noted by the intake: Celery ends a task as failed when the result store has no room for the note.
     track_started = False
     #: A wrong argument raises an error at `.get()` that names it.
     typing = False
 
     def defer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-        """Accept the job; its result is announced at its end."""
-        self._note_start()
-        try:
-            accept(runtime(), self.name, arguments(self.name, args, kwargs), self.request)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
+        """Raise the error for which the job was not accepted; where no group has tried, be a group of one."""
+        error = getattr(self.request, REFUSAL, None)
+        if not isinstance(error, Exception):  # what is not ours came with the message
+            asked = Asked(self.name, args, kwargs, self.request)
+            note_starts([asked])
+            (error,) = accept(runtime(), [asked])
+        if not isinstance(error, Exception):
+            raise Ignore
+        if is_unavailable(error):
             self._postpone(error)
-        raise Ignore
-
-    def _note_start(self) -> None:
-        started = {"pid": os.getpid(), "hostname": self.request.hostname}
-        try:
-            self.backend.store_result(self.request.id, started, states.STARTED, request=self.request)
-        except (RedisError, BackendError, OSError) as error:
-            log.warning("start_not_noted", error=describe(error))
+        raise error
 
     def _postpone(self, error: Exception) -> NoReturn:
         """Have the message come again, with the job not stored."""

@@ -9,31 +9,39 @@ from typing import Any
 import structlog
 from celery import signals
 from celery.apps import worker as celery_worker
+from celery.concurrency import get_implementation
 from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from recast.hints import hint
 from workers import private
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
+from workers.heartbeats import file_of
 from workers.http.transport import proxies
-from workers.messaging.app import app
+from workers.messaging.app import QUEUES, app
 from workers.messaging.broker import repair
 from workers.messaging.broker_policy import ask, policies
 from workers.messaging.claim import claim_if_possible
-from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.messaging.heartbeat import Heartbeat
+from workers.messaging.publish import announce_here
 from workers.observability import checks
 from workers.observability.health import Pulse
 from workers.observability.logs import configure_logs, say_at_once
+from workers.producers.completion import announcing
+from workers.producers.grouping import Groups
 
 BAD_SETTINGS = 2  # the exit code, as of every command that is given bad input
+ANNOUNCE_SECONDS = 5.0  # for the last ends that this process knows of, when it stops; the sweep does what is left
 SPARE_SLOTS = 4  # for producers' tasks, completion notices and the sweep beside the pumps
 
 log = structlog.get_logger()
 
 _pulse: list[Pulse] = []
+_announcing: list[Groups[str]] = []
 
 
 def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
@@ -45,8 +53,8 @@ def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
     needed = 2 * accounts + store_pumps + SPARE_SLOTS
     if slots < needed:
         raise SettingsError(
-            f"RECAST_SLOTS={slots} is too small: {accounts} accounts take two slots each, {store_pumps} store pumps one"
-            f" each, and {SPARE_SLOTS} must stay free; set {needed} or more"
+            f"RECAST_SLOTS={slots} (or --concurrency) is too small: {accounts} accounts take two slots each,"
+            f" {store_pumps} store pumps one each, and {SPARE_SLOTS} must stay free; set {needed} or more"
         )
 
 
@@ -55,6 +63,12 @@ def check_slots(slots: int, accounts: int, store_pumps: int) -> None:
 def _private(**_: Any) -> None:
     """Make private what the process makes, whatever program started it."""
     private.begin()
+
+
+@signals.beat_init.connect
+def _show_no_upkeep(**_: Any) -> None:
+    """A beat sends upkeep alone, which is not shown in Flower (see `tasks.upkeep`)."""
+    app.conf.task_send_sent_event = False
 
 
 @signals.setup_logging.connect
@@ -69,8 +83,32 @@ def _say_nothing_else(instance: Any, **_: Any) -> None:
     celery_worker.safe_say = say_at_once
 
 
-def check(chosen: Settings, accounts: int) -> None:
-    """Refuse to work with settings that would lose money or time.
+def check_pool(pool: Any) -> None:
+    """Refuse a worker with another pool than the one of threads: pumps share an event loop and are told of a stop.
+
+    Raises:
+        SettingsError: says what to start.
+    """
+    kind = get_implementation(pool)
+    if not issubclass(kind, TaskPool):
+        name = kind.__module__.rpartition(".")[2]
+        raise SettingsError(f"the pool {name!r} cannot run Recast's pumps; use {hint('worker')}, or --pool=threads")
+
+
+def leave_default_queue(queues: Any, default: str) -> None:
+    """Take Celery's default queue out of those that this worker consumes: its messages are for producers' workers.
+
+    Raises:
+        SettingsError: no other queue is left.
+    """
+    queues.deselect([default])
+    if not queues.consume_from:
+        allowed = ", ".join(QUEUES)
+        raise SettingsError(f"the queue {default!r} belongs to producers' own workers; allowed for --queues: {allowed}")
+
+
+def check(chosen: Settings, accounts: int, slots: int) -> None:
+    """Refuse to work with settings that would lose money or time; `slots` is what this worker really has.
 
     Raises:
         SettingsError: says which, and what to set.
@@ -80,7 +118,7 @@ def check(chosen: Settings, accounts: int) -> None:
             "RECAST_SECRET_KEY is not set; media links are signed and providers' tokens encrypted with it:"
             " set 32 random characters"
         )
-    check_slots(chosen.slots, accounts, chosen.store_pumps)
+    check_slots(slots, accounts, chosen.store_pumps)
 
 
 def warn_of_surroundings() -> None:
@@ -112,7 +150,9 @@ def _prepare(sender: Any, **_: Any) -> None:
     TaskPool.terminate_job = _leave_alone
     try:
         # Only the file is read: a worker may start before its database.
-        check(settings(), len(load(settings().accounts_file)))
+        check_pool(sender.pool_cls)
+        leave_default_queue(app.amqp.queues, app.conf.task_default_queue)
+        check(settings(), len(load(settings().accounts_file)), sender.concurrency)
         own = runtime()
         claim_if_possible(own)
         warn_of_surroundings()
@@ -123,6 +163,8 @@ def _prepare(sender: Any, **_: Any) -> None:
     heartbeat = Heartbeat(file_of(own.settings.home, sender.hostname), own.settings.heartbeat_every)
     _pulse.append(Pulse(heartbeat, checks.parts(own), own.settings.heartbeat_every))
     _pulse[0].start()
+    _announcing.append(announcing(own, sender.hostname))
+    announce_here(_announcing[0].put)
 
 
 @signals.worker_ready.connect
@@ -139,4 +181,6 @@ def _stop_claiming(**_: Any) -> None:
 def _close(**_: Any) -> None:
     while _pulse:
         _pulse.pop().stop()
+    while _announcing:
+        _announcing.pop().close(ANNOUNCE_SECONDS)
     runtime().close()

@@ -6,4 +6,7 @@ from workers.messaging.app import app
 #: Importing these registers tasks, control commands and signal handlers.
 REGISTERED = (jobs, pumps, upkeep, lifecycle)
 
+# Flower and `celery result` look for results without naming an app.
+app.set_default()
+
 __all__ = ["REGISTERED", "app"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.worker.control import control_command
 from celery.worker.control import revoke as celery_revoke
+from celery.worker.control import revoke_by_stamped_headers as celery_revoke_by_stamps
 
 from catalog.fire import fire as fire_run
 from tasks.base import RecastTask
@@ -14,7 +15,7 @@ from workers.maintenance.sweep import sweep as sweep_up
 from workers.messaging.app import app
 from workers.operations.prune import prune as prune_jobs
 from workers.producers.completion import announce_jobs
-from workers.producers.revoke import revoke_tasks
+from workers.producers.revoke import revoke_stamped, revoke_tasks
 from workers.schedules.tick import tick as look_at_schedules
 
 
@@ -24,13 +25,14 @@ def announce(self: Any, job_ids: list[str]) -> None:
     announce_jobs(runtime(), job_ids, self.request.hostname)
 
 
-@app.task(base=RecastTask, name="sweep")
+# The sweep and the tick run every few seconds. In Flower, which keeps a limited number, they would push out the jobs.
+@app.task(base=RecastTask, name="sweep", send_events=False)
 def sweep() -> None:
     """Continue what a crash or a lost message left behind."""
     sweep_up(runtime())
 
 
-@app.task(base=RecastTask, name="tick")
+@app.task(base=RecastTask, name="tick", send_events=False)
 def tick() -> None:
     """Create, start and end the runs of schedules."""
     look_at_schedules(runtime())
@@ -54,4 +56,15 @@ def revoke(state: Any, task_id: str | list[str], terminate: bool = False, **_: A
     ids = [task_id] if isinstance(task_id, str) else list(task_id)
     answer = celery_revoke(state, ids, terminate=False)
     revoke_tasks(runtime(), ids, terminate=terminate)
+    return answer
+
+
+@control_command(variadic="headers", signature="[key1=value1 [key2=value2 [... [keyN=valueN]]]]")
+def revoke_by_stamped_headers(
+    state: Any, headers: list[str] | dict[str, Any], terminate: bool = False, **_: Any
+) -> Any:
+    """Celery's revocation by stamps, and ours, which reaches the jobs of tasks that have those stamps."""
+    named = dict(each.split("=", 1) for each in headers) if isinstance(headers, list) else dict(headers)
+    answer = celery_revoke_by_stamps(state, named, terminate=False)
+    revoke_stamped(runtime(), named, terminate=terminate)
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,10 @@ from xdist.scheduler import LoadScopeScheduling
 # tries the same ones.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
+
+# The settings of whoever runs the tests, and of the programs that Recast is made of, are no test's.
+for _name in [name for name in os.environ if name.startswith(("RECAST_", "CELERY_", "FLOWER_"))]:
+    del os.environ[_name]
 
 #: Modules whose tests share something that takes seconds to make: one process runs all of each.
 TOGETHER = {

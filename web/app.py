@@ -89,7 +89,7 @@ def _gallery_routes(
     """The pages for people: there are none as long as neither a password nor a person protects them."""
     decoders = Decoders()
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
-    results = ResultThumbnails(database.sessions, media.storage, decoders)
+    results = ResultThumbnails(database.sessions, media, decoders)
     pages = Pages(database, configured.currency)
     sign_ins = SignIns(database, pages, lane)
     access = Access(configured.web_auth, lane, sign_ins)

@@ -60,7 +60,7 @@ class Media:
         The mark `without` is left out, so that the picture is as its provider made it.
         """
         try:
-            size = await self._aside(lambda: self._size(key))
+            size = await self.aside(lambda: self._size(key))
         except StorageError:
             return PlainTextResponse("the storage does not answer\n", 503, _plain())
         if size is None:
@@ -84,17 +84,18 @@ class Media:
 
     async def _chunks(self, key: str, without: Mark | None) -> AsyncIterator[bytes]:
         with ExitStack() as stack:
-            file: IO[bytes] = await self._aside(lambda: stack.enter_context(self.storage.open(key)))
+            file: IO[bytes] = await self.aside(lambda: stack.enter_context(self.storage.open(key)))
             left = without.start if without else 0
-            while left and (chunk := await self._aside(partial(file.read, min(left, CHUNK_BYTES)))):
+            while left and (chunk := await self.aside(partial(file.read, min(left, CHUNK_BYTES)))):
                 left -= len(chunk)
                 yield chunk
             if without:
-                await self._aside(lambda: file.seek(without.length, io.SEEK_CUR))
-            while chunk := await self._aside(lambda: file.read(CHUNK_BYTES)):
+                await self.aside(lambda: file.seek(without.length, io.SEEK_CUR))
+            while chunk := await self.aside(lambda: file.read(CHUNK_BYTES)):
                 yield chunk
 
-    async def _aside(self, work: Callable[[], T]) -> T:
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run `work` that reads or writes files in one of the threads for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 #: The moments, in a job's order.
 MOMENTS: Final = (
+    "accepted",  # a group of producers' jobs is committed; no message is acknowledged
     "claimed",  # jobs are claimed; nothing is prepared or written
     "committed",  # attempts are committed; no byte is sent
     "answered",  # the provider has answered; nothing is recorded

@@ -6,7 +6,8 @@ from __future__ import annotations
 SOURCE = "https://pictures.example/source.png"
 TARGET = "https://pictures.example/target.png"
 
-#: Seconds the provider takes. All contestants know it, so that none loses time or polls by learning it.
+#: Seconds the provider takes. Where no producer waits, all contestants know it, so that none loses time or polls by
+#: learning it; where one waits, nobody is told, as nobody is in production.
 LATENCY_SECONDS = 5.0
 #: Seconds between two polls of a job that was not ready at the first.
 POLL_SECONDS = 1.0
@@ -17,3 +18,6 @@ IN_FLIGHT = 10_000
 DATABASE_URL = "BENCH_DATABASE_URL"
 BROKER_URL = "BENCH_BROKER_URL"
 PROVIDER_URL = "BENCH_PROVIDER_URL"
+RESULTS_URL = "BENCH_RESULTS_URL"  # a result store: there is one where a producer waits
+PICTURES = "BENCH_PICTURES"  # where finished pictures go; without it, a result is an address in a row
+THUMBNAILS = "BENCH_THUMBNAILS"  # set: each picture is decoded, and gets a thumbnail

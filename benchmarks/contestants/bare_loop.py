@@ -27,6 +27,7 @@ from benchmarks.contestants import (
     PROVIDER_URL,
     SOURCE,
     TARGET,
+    pictures,
 )
 from benchmarks.table import jobs
 from providers.http import AsyncBaseTransport, Limits, Request, Timeout
@@ -48,21 +49,28 @@ class Provider:
     async def submit(self, job_id: str) -> str:
         """Submit a job and return its handle."""
         body = {"reference": job_id, "source": SOURCE, "target": TARGET}
-        answer = await self._call(Request("POST", f"{self._url}/jobs", json=body, extensions=self._extensions))
+        answer = await self._json(Request("POST", f"{self._url}/jobs", json=body, extensions=self._extensions))
         return str(answer["id"])
 
     async def poll(self, handle: str) -> str | None:
         """The result's URL, once there is one."""
-        answer = await self._call(Request("GET", f"{self._url}/jobs/{handle}", extensions=self._extensions))
+        answer = await self._json(Request("GET", f"{self._url}/jobs/{handle}", extensions=self._extensions))
         return answer["url"] if answer["status"] == "done" else None
 
-    async def _call(self, request: Request) -> dict[str, Any]:
+    async def fetch(self, url: str) -> bytes:
+        """A finished picture."""
+        return await self._call(Request("GET", url, extensions=self._extensions))
+
+    async def _json(self, request: Request) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await self._call(request))
+        return answer
+
+    async def _call(self, request: Request) -> bytes:
         response = await self._transport.handle_async_request(request)
         body = await response.aread()
         if response.status_code != HTTPStatus.OK:
             raise RuntimeError(f"the stub answered {response.status_code}: {body!r}")
-        answer: dict[str, Any] = json.loads(body)
-        return answer
+        return body
 
 
 async def make(provider: Provider, finished: list[dict[str, Any]]) -> None:
@@ -73,6 +81,8 @@ async def make(provider: Provider, finished: list[dict[str, Any]]) -> None:
     await asyncio.sleep(LATENCY_SECONDS)
     while (url := await provider.poll(handle)) is None:  # noqa: ASYNC110 - nothing would set an event
         await asyncio.sleep(POLL_SECONDS)
+    if pictures.WANTED:
+        await asyncio.to_thread(pictures.keep, job_id, await provider.fetch(url))
     finished.append({"id": job_id, "handle": handle, "submitted_at": submitted_at, "url": url})
 
 

@@ -38,6 +38,7 @@ _NOT_ANNOUNCED = (
 )
 
 MOMENTS = (
+    Moment("accepted", "producers' jobs are committed, no message is acknowledged", "SELECT 1 FROM announcements"),
     Moment(
         "claimed",
         "jobs are claimed, nothing is prepared",

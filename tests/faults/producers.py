@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
@@ -29,9 +30,18 @@ class Producers:
 
     def send(self, task: str, **arguments: Any) -> str:
         """Ask for a job as any producer does; returns its id."""
-        result = self._app.send_task(task, kwargs=arguments, queue="jobs", ignore_result=False)
+        return self.send_with({}, task, **arguments)
+
+    def send_with(self, options: Mapping[str, Any], task: str, /, **arguments: Any) -> str:
+        """`send` with Celery's options, such as `expires` or `countdown`."""
+        result = self._app.send_task(task, kwargs=arguments, queue="jobs", ignore_result=False, **options)
         self.results[result.id] = result
         return str(result.id)
+
+    @property
+    def control(self) -> Any:
+        """Celery's remote control of the workers."""
+        return self._app.control
 
     def get(self, job_id: str) -> dict[str, Any]:
         """The result, as ``.get()`` gives it."""
@@ -39,7 +49,8 @@ class Producers:
         return value
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and forget the results while there is a store to tell."""
+        self.results.clear()
         self._app.backend.result_consumer.stop()
         self._app.backend.client.close()
         self._app.close()

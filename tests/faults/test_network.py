@@ -28,9 +28,8 @@ from tests.faults.conftest import Deploy
 from tests.faults.proxy import Proxy
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, Stack, wait_for
+from workers.heartbeats import Verdict, file_of, judge
 from workers.jobs import request
-from workers.messaging.heartbeat import file_of
-from workers.observability.health import Verdict, judge
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 

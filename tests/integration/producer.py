@@ -6,10 +6,16 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from celery.app.task import Context
+
 from tests.stack import PORTRAITS, Stack
+from workers.engine.runtime import Runtime
+from workers.producers.accept import accept
+from workers.producers.check import Asked
 
 SHOP = Path(__file__).parent / "shop"
 SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
@@ -33,3 +39,11 @@ def produce(deployment: Stack, body: str) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def accept_one(runtime: Runtime, task: str, arguments: Mapping[str, Any], request: Context) -> str:
+    """The id of the job of one producer's message, or the error that it meets."""
+    (outcome,) = accept(runtime, [Asked(task, (), arguments, request)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,9 @@ ONLY_FOR: Mapping[str, frozenset[str]] = {
     "benchmarks": frozenset(),
 }
 
+#: A name that is loaded when it is needed, as ``module:name``.
+_PLACE = re.compile(r"[a-z_]+(?:\.[a-z_]+)+:[A-Za-z_]+")
+
 Imports = Mapping[str, frozenset[str]]
 
 
@@ -53,7 +57,7 @@ def room_of(module: str, rooms: Iterable[str] = ROOMS) -> str:
 
 
 def imported(source: str, module: str, known: frozenset[str]) -> frozenset[str]:
-    """Our own modules that `source` imports, wherever in it: in functions and for type checkers as well."""
+    """Our own modules that `source` imports, wherever in it: in functions, for type checkers, and by name."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -63,6 +67,8 @@ def imported(source: str, module: str, known: frozenset[str]) -> frozenset[str]:
             if node.level:
                 base = ".".join([*module.split(".")[: -node.level], *([base] if base else [])])
             named = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _PLACE.fullmatch(node.value):
+            named = [node.value.partition(":")[0]]  # `cli.late` loads it
         else:
             continue
         found.update(name for name in named if name in known)
@@ -160,6 +166,7 @@ def test_the_producers_package_imports_nothing_of_ours() -> None:
         ("workers.jobs.planted", "import typing\nif typing.TYPE_CHECKING:\n    import catalog.plan", "catalog.plan"),
         ("workers.jobs.planted", "from ..engine import leases", "workers.engine.leases"),
         ("catalog.planted", "from faces import errors", "faces.errors"),
+        ("workers.jobs.planted", "load('workers.engine.leases:acquire')", "workers.engine.leases"),
     ],
 )
 def test_a_planted_arrow_is_found(module: str, source: str, wrong: str) -> None:

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cli.main import app as command_line
 from providers import PROVIDERS
 from tests import check
 from tests.stack import ROOT
+from tests.unit.cli.commands import whole
 from tests.unit.documents import DOCUMENTS, tables_of, text_of
 from tests.unit.test_layers import ROOMS
 from tests.words import unsaid
@@ -72,6 +71,11 @@ def test_producers_need_nothing_but_celery() -> None:
 # --- Locks and the image ------------------------------------------------------------------------------------------
 
 
+MAKEFILE = (ROOT / "Makefile").read_text()
+#: The locks that hold a part of what `requirements.lock` holds, with the extras in them.
+PARTS = {"requirements-demo.lock": ("build", "local"), "requirements-prod.lock": ("build", "s3", "parquet")}
+
+
 def locked(name: str) -> dict[str, str]:
     """Versions by package; fails on an entry that has no hash."""
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text())
@@ -84,7 +88,7 @@ def locked(name: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-prod.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-demo.lock", "requirements-prod.lock"])
 def test_locks_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text()
     assert not re.search(r"https?:|file:|--(extra-)?index-url|--find-links|@ ", text)
@@ -92,17 +96,33 @@ def test_locks_name_no_index(name: str) -> None:
 
 def test_locks_are_up_to_date() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    everything, production = locked("requirements.lock"), locked("requirements-prod.lock")
-    needed = PROJECT["project"]["dependencies"]
-    production_extras = itertools.chain.from_iterable(extras[name] for name in ("build", "s3", "parquet"))
-    wanted = ((everything, [*needed, *itertools.chain(*extras.values())]), (production, [*needed, *production_extras]))
+    everything, needed = locked("requirements.lock"), PROJECT["project"]["dependencies"]
+    wanted = [(everything, [*needed, *itertools.chain(*extras.values())])]
+    for name, has in PARTS.items():
+        part = locked(name)
+        wanted.append((part, [*needed, *itertools.chain.from_iterable(extras[extra] for extra in has)]))
+        # What is installed on top of another lock keeps its versions.
+        assert {package: everything.get(package) for package in part} == part
     for versions, lines in wanted:
         for requirement in map(Requirement, lines):
             if requirement.name not in OURS:
                 version = versions.get(canonicalize_name(requirement.name))
                 assert version is not None, f"{requirement} is not locked: run make lock"
                 assert requirement.specifier.contains(version), f"{version} is locked, not {requirement}: run make lock"
-    assert {package: everything.get(package) for package in production} == production
+
+
+def test_the_demo_installs_no_tools() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    demo, everything = locked("requirements-demo.lock"), locked("requirements.lock")
+    tools = {canonicalize_name(Requirement(line).name) for line in extras["dev"] + extras["s3"] + extras["parquet"]}
+    assert demo.keys() & tools == set()
+    assert len(demo) < 0.6 * len(everything)
+    needs = {
+        name: found[1]
+        for name in ("demo", "up", "test", "lint")
+        if (found := re.search(rf"^{name}: (\S+)", MAKEFILE, re.MULTILINE))
+    }
+    assert needs == {"demo": "$(RUNNING)", "up": "$(RUNNING)", "test": "$(INSTALLED)", "lint": "$(INSTALLED)"}
 
 
 def test_production_has_no_embedded_servers_and_no_tools() -> None:
@@ -139,7 +159,7 @@ def test_compose_has_the_deployment() -> None:
 
 
 def test_compose_starts_what_the_command_line_has() -> None:
-    commands = typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
+    commands = whole().commands
     for name in OWN_SERVICES:
         first, *rest = SERVICES[name]["command"]
         assert first in commands
@@ -163,7 +183,7 @@ def test_compose_asks_for_the_heartbeat_of_what_has_no_port(name: str) -> None:
     program, command, kind = SERVICES[name]["healthcheck"]["test"][1:]
     assert (program, command, kind) == ("recast", "health", name)
     assert SERVICES[name]["command"] == [name], "the health check looks for the default name"
-    assert command in typer.main.get_command(command_line).commands  # type: ignore[attr-defined]
+    assert command in whole().commands
 
 
 def test_compose_opens_only_web_and_flower_and_only_to_this_machine() -> None:
@@ -269,7 +289,7 @@ def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_documents_commands_exist() -> None:
-    commands = set(typer.main.get_command(command_line).commands)  # type: ignore[attr-defined]
+    commands = set(whole().commands)
     for name in (
         *DOCUMENTS,
         ".env.example",
@@ -366,7 +386,7 @@ def test_each_folder_of_tests_mirrors_a_room() -> None:
 
 def test_make_says_what_to_do_without_a_usable_python(tmp_path: Path) -> None:
     (tmp_path / "recast").mkdir()
-    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock"):
+    for name in ("Makefile", "pyproject.toml", "recast/pyproject.toml", "requirements.lock", "requirements-demo.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     result = make("PYTHON=/nonexistent/python", "setup", folder=tmp_path)
     assert result.returncode != 0
@@ -380,3 +400,19 @@ def test_ci_runs_lint_and_tests() -> None:
     lines = script.read_text().splitlines()
     assert "set -euo pipefail" in lines
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
+
+
+@pytest.mark.parametrize("terminal", ["1", ""])
+def test_an_installation_shows_that_it_is_at_work(terminal: str) -> None:
+    collected = (f"Collecting package-a{number}==1.0 (from -r x.lock (line {number}))\n" for number in range(1, 41))
+    processed = (f"Processing ./wheels/package_b{number}-1.0-py3-none-any.whl (from -r x)\n" for number in range(1, 21))
+    said = "".join((*collected, *processed))
+    result = subprocess.run(
+        ["awk", "-v", "packages=85", "-v", f"terminal={terminal}", "-f", ".ci/progress.awk"],
+        cwd=ROOT, input=f"{said}Installing collected packages: package-1\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = re.split(r"[\r\n]+", result.stdout.strip())
+    assert len(lines) == (61 if terminal else 4)
+    assert unsaid(lines[0], "package-a1", "1", "85") == []
+    assert unsaid(lines[-2], "package_b20" if terminal else "package_b1", "60" if terminal else "41") == []
+    assert unsaid(lines[-1], "60") == []

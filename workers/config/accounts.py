@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -41,6 +40,7 @@ from workers.config.account_values import (
     one_address,
     sendable,
 )
+from workers.config.extras import FACE_ENGINE, missing
 from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
 
@@ -88,7 +88,7 @@ class Account(Limits):
     @field_validator("check_face")
     @classmethod
     def _face_engine_is_there(cls, value: bool) -> bool:
-        if value and not all(map(find_spec, ("cv2", "numpy"))):
+        if value and missing(FACE_ENGINE):
             raise ValueError("needs the face engine: pip install 'recast-server[local]', or remove this setting")
         return value
 

@@ -21,7 +21,7 @@ from recast import address
 from recast.hints import hint
 from recast.money import Money
 from recast.settings import STACK_FILE
-from recast.values import trimmed, unseen
+from recast.values import parts, trimmed, unseen
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
 from workers.config.reasons import REVIEW_REASONS, Reasons
@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     max_paid_attempts: int = Field(default=2, ge=1, le=20)
     #: Largest result file in bytes.
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    #: Whether pictures that pass through our hands are made upright and 8-bit sRGB, which every provider reads alike.
+    plain_inputs: bool = True
     #: Whether stored pictures say in their metadata that a model made them.
     mark_synthetic: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
@@ -177,8 +179,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _trusted_proxies_are_networks(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        value = parts(value)
         for part in value if isinstance(value, tuple | list) else ():
             try:
                 ip_network(part)
@@ -191,8 +192,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_hosts", mode="before")
     @classmethod
     def _webhook_hosts_are_hosts(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = tuple(host.strip() for host in value.split(",") if host.strip())
+        value = parts(value)
         if isinstance(value, tuple | list) and value:
             # Here and not above: producers read settings too, and load no HTTP client.
             from workers.http.ssrf import Guard  # noqa: PLC0415
@@ -214,8 +214,7 @@ class Settings(BaseSettings):
     @field_validator("input_roots", mode="before")
     @classmethod
     def _input_roots_are_places(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = tuple(place.strip() for place in value.split(",") if place.strip())
+        value = parts(value)
         for place in value if isinstance(value, tuple | list) else ():
             if "://" in place and not place.startswith(("s3://", "file://")):
                 raise ValueError(f"{place.partition('://')[0]}:// is not allowed; use folders and s3:// prefixes")

@@ -210,7 +210,7 @@ async def _input(
     runtime: Runtime, account: Account, provider: Provider, order: Order, role: str, need: Need, uri: str
 ) -> Input:
     fit = order.options.fit if isinstance(order.options, FittedOptions) else Fit.REJECT
-    spec = ImageSpec(need, fit, account.check_face)
+    spec = ImageSpec(need, fit, account.check_face, runtime.settings.plain_inputs)
     if need.via is Via.URL:
         return await _linked(runtime, account, role, uri, spec)
     loaded = await _load(runtime, account, role, uri, spec)

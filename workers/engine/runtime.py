@@ -16,15 +16,14 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy.orm import Session
 
-from models.transactions import Database
 from providers.protocol import Endpoint, Http, Provider
 from providers.sessions import Sessions
-from recast.hints import hint
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
 from workers.accounts.tokens import StoredSessions
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
+from workers.config.deployment import Deployment
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
 from workers.engine.looks import OwnWeb, PublicAddresses, own_hosts
@@ -43,17 +42,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Runtime(Database):
+class Runtime(Deployment):
     """One process's connections to everything; built once, closed at the end."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.database_url is None:
-            raise SettingsError(
-                f"no database: RECAST_DATABASE_URL is not set and no embedded stack runs in {settings.home}; "
-                f"start one with {hint('up')}, or set RECAST_DATABASE_URL and RECAST_BROKER_URL"
-            )
-        super().__init__(settings.database_url, settings.database_connections)
-        self.settings = settings
+        super().__init__(settings)
         self.stopping = threading.Event()
         #: Pumps that claim work in this process now: they check again before they end, so they need no wake-up.
         self.active: dict[str, asyncio.Event] = {}

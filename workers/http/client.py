@@ -39,7 +39,7 @@ from providers.http import (
 )
 from providers.protocol import MAX_ANSWER_BYTES, NotSentError, Reply, UnclearError, UnreachableError
 from workers.http.exchange import UNWRITABLE, Exchange, NotWrittenError, Stage, clock, current, submission
-from workers.http.redaction import shown_url
+from workers.http.shown_urls import shown_url
 from workers.http.ssrf import Guard
 from workers.http.transport import build_transport
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from providers.http import Request
 from providers.protocol import MAX_ANSWER_BYTES, Http, NotSentError, Reply, UnclearError
-from workers.http.redaction import REDACTED, Redactor, without_url_secrets
+from workers.http.redaction import Redactor
+from workers.http.shown_urls import REDACTED, without_url_secrets
 
 MAX_TEXT = 4_000  # characters of one value: base64 pictures are cut, answers are not
 

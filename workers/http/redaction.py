@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
 from providers.http import Request
 from providers.protocol import MAX_ANSWER_BYTES, Http, Reply
 from workers.http import urls
+from workers.http.shown_urls import REDACTED
 
-REDACTED = "[redacted]"
 #: A shorter text may stand anywhere by chance, and is not a credential that a provider gives. Passwords may be shorter:
 #: they go out inside of longer texts, as in HTTP Basic.
 MIN_SECRET = 12
@@ -32,8 +32,6 @@ PLAIN_HEADERS = frozenset(
 _MARK = REDACTED.encode()
 _TELLING = re.compile("token|secret|password|key", re.IGNORECASE)
 _HARMLESS_HEADERS = PLAIN_HEADERS | {"accept-encoding", "connection", "user-agent", "prefer"}
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
-_OUR_PATHS = re.compile(rf"({re.escape(urls.MEDIA)}/\d+/|{re.escape(urls.CALLBACKS)}/)[\w-]+")
 
 
 class Redactor:
@@ -119,33 +117,6 @@ def secrets_of(settings: BaseModel) -> tuple[str, ...]:
     """The values of an account's, or a process's, secrets."""
     values = (getattr(settings, name) for name in type(settings).model_fields)
     return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr) and value)
-
-
-def shown_url(url: str) -> str:
-    """A URL as it may be shown: without credentials, query and fragment, which hold passwords and signatures.
-
-    A path on this machine stays as it is.
-    """
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def without_url_secrets(text: str) -> str:
-    """`text` whose URLs have lost credentials and queries, and whose paths of ours what cannot be guessed in them."""
-    if "://" in text:
-        text = _ADDRESS.sub(lambda found: _plain_address(found.group()), text)
-    return _OUR_PATHS.sub(rf"\g<1>{REDACTED}", text) if "/" in text else text
-
-
-def _plain_address(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    place, asked, _ = rest.partition("?")
-    host, slash, path = place.partition("/")
-    if "@" in host:
-        host = f"{REDACTED}@{host.rpartition('@')[2]}"
-    return f"{scheme}://{host}{slash}{path}{f'?{REDACTED}' if asked else ''}"
 
 
 def _forms(secret: str) -> set[str]:

@@ -103,7 +103,7 @@ class Guard:
             raise BadUrlError(f"the URL of {host} has port {url.port}; allowed: 1 to 65535")
         port = url.port or (443 if url.scheme == "https" else 80)
         address = _literal(host)
-        if address is not None and not _is_public(address) and not self._names(host, port):
+        if address is not None and not self._names(host, port) and not _is_public(address):
             raise _forbidden(host, port, address)
 
     def check_address(self, host: str, sockaddr: tuple[Any, ...]) -> None:
@@ -114,7 +114,7 @@ class Guard:
         """
         host, port = _canonical(host), int(sockaddr[1])
         address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
-        if not _is_public(address) and not self._names(host, port):
+        if not self._names(host, port) and not _is_public(address):
             raise _forbidden(host, port, address)
 
     def _names(self, host: str, port: int) -> bool:

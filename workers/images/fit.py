@@ -1,7 +1,7 @@
 """Fitting of pictures into the form that an operation accepts, before money is spent.
 
-A picture that fits already is handed on byte by byte. Any other is turned upright as its EXIF asks, and made 8-bit RGB;
-where its shape is wrong, the job's `fit` decides: it is refused, cropped, or padded.
+A picture that fits already is handed on byte by byte. Any other is turned upright as its EXIF asks, and made 8-bit
+sRGB; where its shape is wrong, the job's `fit` decides: it is refused, cropped, or padded.
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ PAD_BLUR: Final = 4
 _LYING: Final = frozenset({5, 6, 7, 8})
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 _PLAIN: Final = frozenset({"L", "RGB"})
+_EVERYBODYS: Final = frozenset({*_PLAIN, "RGBA"})
+_PNG_DEPTH_AT: Final = 24  # the byte of a PNG that says how many bits a value has (PNG, 11.2.1)
+_DEEP: Final = 16
+_SRGB: Final = "srgb"  # in the name of every profile of it
 
 
-def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
+def fitted(data: bytes, picture: Picture, need: Need, fit: Fit, *, plain: bool = False) -> bytes:
     """The picture as `need` wants it; `data` itself where it is that already.
 
     Args:
@@ -37,19 +41,21 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
         picture: what `workers.images.verify` says of it.
         need: what the provider takes.
         fit: what to do about a shape that it does not take.
+        plain: whether a provider that says nothing of it gets what every program shows alike: upright, 8-bit sRGB.
 
     Raises:
         BadPictureError: the shape is wrong and `fit` says to reject it, or too extreme to be mended; or the picture
             cannot be decoded.
     """
     known_type = picture.media_type in need.media_types
-    if known_type and not need.exact:
+    if known_type and not (need.exact or plain):
         return data
     with opened(io.BytesIO(data)) as image:
-        plain = image.mode in _PLAIN and not image.has_transparency_data
         turned = orientation(image)
         problem = shape_problem(*(image.size[::-1] if turned in _LYING else image.size), need)
-        if known_type and plain and turned == 1 and problem is None:
+        sound = _is_plain(image, data) if plain else True
+        sound = sound and (not need.exact or (image.mode in _PLAIN and not image.has_transparency_data))
+        if known_type and sound and turned == 1 and problem is None:
             return data
     if problem and fit is Fit.REJECT:
         raise BadPictureError(f"{problem}; set the option fit to crop or pad to change it")
@@ -57,7 +63,13 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit) -> bytes:
     # Where only the size is wrong, not much more than the limit needs to be decoded; a crop may need every pixel.
     with decoded(data, picture, side=need.max_side if need.ratio is None else None) as image:
         whole = _rgb(upright(image, turned), transparent=media_type != "image/jpeg" and not need.exact)
+        whole = _for_screens(whole) if plain else whole
         return _encoded(_shaped(whole, need, fit) if problem else whole, media_type)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """An upright image as a JPEG in sRGB, what is transparent in white."""
+    return _encoded(_for_screens(_rgb(image, transparent=False)), "image/jpeg")
 
 
 def shape_problem(width: int, height: int, need: Need) -> str | None:
@@ -128,6 +140,41 @@ def _rgb(image: Image.Image, *, transparent: bool) -> Image.Image:
     flat = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
     flat.info = dict(image.info)
     return flat
+
+
+def _is_plain(image: Image.Image, data: bytes) -> bool:
+    """Whether every program shows the picture's colors alike: 8 bits, no inks or palette, and no profile but sRGB's."""
+    deep = image.format == "PNG" and data[_PNG_DEPTH_AT] == _DEEP
+    return image.mode in _EVERYBODYS and not deep and not _other_colors(image)
+
+
+def _other_colors(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The profile of a picture in red, green and blue that are not sRGB's; None for one that is damaged."""
+    written = image.info.get("icc_profile")
+    if not written or written[16:20] != b"RGB ":
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(written))
+        return None if _SRGB in ImageCms.getProfileDescription(profile).lower() else profile
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _for_screens(image: Image.Image) -> Image.Image:
+    """A picture in sRGB, of one in other reds, greens and blues, such as a phone's Display P3."""
+    profile = _other_colors(image)
+    if profile is None or image.mode not in {"RGB", "RGBA"}:
+        return image
+    try:
+        screen = ImageCms.profileToProfile(image.convert("RGB"), profile, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    if screen is None:
+        return image
+    if image.mode == "RGBA":
+        screen.putalpha(image.getchannel("A"))
+    screen.info.pop("icc_profile", None)
+    return screen
 
 
 def _from_print(image: Image.Image) -> Image.Image:

@@ -22,6 +22,7 @@ from workers.config.settings import Settings
 from workers.http.addresses import advice_for, visible
 from workers.images.face_check import FaceCheck
 from workers.images.fit import fitted
+from workers.images.foreign import converted
 from workers.images.headers import Picture, inspect
 from workers.images.roots import NotAFileError, OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
@@ -78,6 +79,8 @@ class ImageSpec:
     need: Need
     fit: Fit = Fit.REJECT
     face: bool = False
+    #: Whether it is made upright and 8-bit sRGB for a provider that says nothing of that.
+    plain: bool = False
 
 
 class Inputs:
@@ -108,7 +111,14 @@ class Inputs:
             loaded = self.read(role, uri)
             return self.offer(loaded if spec is None else self.ready(role, uri, loaded, spec))
 
-        return self._links.get_or_make((*self._identity(role, uri), spec), prepared)
+        remembered = (*self._identity(role, uri), spec)
+        made = self._links.get(remembered)
+        if made is not None and self._is_stored(made):
+            return made
+        if made is not None:
+            # The file was removed, with the row that named it: a provider would be paid for a link that leads nowhere.
+            self._noted.drop((uri, str(made.sha256)))
+        return self._links.put(remembered, prepared())
 
     def offer(self, loaded: LoadedImage) -> Input:
         """Put a picture into the storage and return it as an expiring URL.
@@ -131,7 +141,7 @@ class Inputs:
             NoFaceInputError: it shows no face, and should.
         """
         try:
-            data = fitted(loaded.data, loaded.picture, spec.need, spec.fit)
+            data = fitted(loaded.data, loaded.picture, spec.need, spec.fit, plain=spec.plain)
         except BadPictureError as error:
             raise BadInputError(f"{role}: {uri!r} cannot be used: {error}") from error
         made = loaded if data is loaded.data else load_image(role, uri, data)
@@ -157,6 +167,12 @@ class Inputs:
             return self._read_file(role, path)
         self._check(role, uri)
         return _read_object(role, uri)
+
+    def _is_stored(self, made: Input) -> bool:
+        try:
+            return self._storage.exists(key_of(str(made.sha256), SUFFIXES[str(made.media_type)]))
+        except StorageError as error:
+            raise OwnStorageError(str(error)) from error
 
     def _identity(self, role: str, uri: str) -> tuple[str, object, object]:
         self._check(role, uri)
@@ -191,12 +207,13 @@ class Inputs:
 
 
 def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
-    """Decode a picture in full and digest it.
+    """Decode a picture in full and digest it; a HEIC or AVIF is a JPEG from here on.
 
     Raises:
         BadInputError: it is not a picture that providers accept.
     """
     try:
+        data = converted(data)
         if inspect(data).animated:
             raise BadInputError(f"{role}: {uri!r} cannot be used: it is animated")
         picture = verify(data)

@@ -52,8 +52,9 @@ class LocalFiles:
             private.folder(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            with open(temporary, "xb", buffering=0, opener=private.opener) as file:
-                _write_all(file.fileno(), data)
+            with open(temporary, "xb", opener=private.opener) as file:
+                file.write(data)
+                file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
@@ -70,12 +71,6 @@ class LocalFiles:
             above = above.parent
             _flush(above)
         self._durable.add(folder)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 def _flush(folder: Path) -> None:

@@ -18,9 +18,8 @@ class Mark(NamedTuple):
 
 def mark_of(original: bytes, marked: bytes) -> Mark | None:
     """Where the mark lies; None where the original is not what is left without it."""
-    start, length = _common(original, marked), len(marked) - len(original)
-    mark = Mark(start, length)
-    return mark if length > 0 and original[start:] == marked[start + length :] else None
+    mark = Mark(_common(original, marked), len(marked) - len(original))
+    return mark if mark.length > 0 and without(mark, marked) == original else None
 
 
 def without(mark: Mark, marked: bytes) -> bytes:

@@ -20,8 +20,8 @@ from typing import IO, Any, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from workers import private
-from workers.http.redaction import shown_url
+from workers import open_folders
+from workers.http.shown_urls import shown_url
 from workers.images.local_files import LocalFiles
 
 # S3 clients still sign links in the old way by default, which newer regions refuse.
@@ -71,7 +71,7 @@ class Storage:
         #: Where the storage is a folder: written to directly, because fsspec flushes nothing to disk.
         self._local = LocalFiles(Path(self._root)) if isinstance(self._fs, LocalFileSystem) else None
         if self._local and _is_ours(Path(self._root)):
-            private.close(Path(self._root))
+            open_folders.close(Path(self._root))
 
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
         """Store `data` and return its key; where it is stored already, nothing is written.
@@ -138,6 +138,15 @@ class Storage:
             except FileNotFoundError:
                 return False
         return True
+
+    def links(self, key: str) -> int:
+        """How many other names (hard links) the file has on this machine; 0 elsewhere, and where it cannot be seen."""
+        if not isinstance(self._fs, LocalFileSystem):
+            return 0
+        try:
+            return Path(self._path(key)).stat().st_nlink - 1
+        except OSError:
+            return 0
 
     def files(self) -> Iterator[tuple[str, datetime]]:
         """Every stored file's key, and when it was written; what is none of ours is passed over.

@@ -8,7 +8,7 @@ from typing import Final
 from PIL import Image
 
 from workers.images.decoding import decoded, orientation, resizable, upright
-from workers.images.headers import Picture, inspect
+from workers.images.headers import inspect
 
 THUMBNAIL_SIDE: Final = 320  # pixels; a gallery's tile on a dense display
 
@@ -21,12 +21,7 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
     Raises:
         BadPictureError: as `inspect` and `workers.images.decoding.decoded`.
     """
-    return shrunk(data, inspect(data), side)
-
-
-def shrunk(data: bytes, picture: Picture, side: int = THUMBNAIL_SIDE) -> bytes:
-    """`thumbnail` of a picture whose header is known."""
-    with decoded(data, picture, side=side) as image:
+    with decoded(data, inspect(data), side=side) as image:
         small = resizable(image)
         # Whole steps cost a fifth of the same work in one: each value is read once, and by no filter.
         if (step := max(image.size) // side) > 1:

@@ -28,13 +28,6 @@ def verify(data: bytes) -> Picture:
         BadPictureError: as `inspect`, and for a picture that is truncated, damaged, animated, made to exhaust memory
             or time, or followed by an archive or markup.
     """
-    picture = _sound(data)
-    with decoded(data, picture, side=_SMALLEST):
-        return picture
-
-
-def _sound(data: bytes) -> Picture:
-    """What a picture's bytes say of it, where they are all there and nothing else follows."""
     picture = inspect(data)
     if picture.animated:
         raise BadPictureError(f"this is an animated {picture.format}; a still picture is needed")
@@ -43,7 +36,8 @@ def _sound(data: bytes) -> Picture:
         raise BadPictureError("a ZIP archive follows the end of the picture")
     if hidden := _HIDDEN.search(trailer):
         raise BadPictureError(f"other content follows the end of the picture: {hidden.group()[:12]!r}")
-    return picture
+    with decoded(data, picture, side=_SMALLEST):
+        return picture
 
 
 def _end(name: str, data: bytes) -> int:

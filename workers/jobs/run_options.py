@@ -31,6 +31,16 @@ class Only(StrEnum):
     FAILED = "failed"
 
 
+class Format(StrEnum):
+    """The formats of catalogs."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """How a catalog is run.
@@ -39,6 +49,10 @@ class RunOptions:
         InvalidJobError: a value is not allowed; it names the field, the value and what is allowed.
     """
 
+    #: Format of the catalog's file, where its name or its server does not say it.
+    format: Format | None = None
+    #: Sheet of a workbook; by default the first one.
+    sheet: str | None = None
     #: Account of rows that name neither account nor provider.
     account: str | None = None
     #: Provider of rows that name neither.
@@ -162,6 +176,12 @@ def _deadline(field: str, value: object) -> datetime | timedelta:
     return value
 
 
+def _format(field: str, value: object) -> Format:
+    if value not in set(Format):
+        raise _wrong(field, value, ", ".join(Format))
+    return Format(str(value))
+
+
 def _narrowed(field: str, value: object) -> tuple[Only, ...]:
     chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
     for each in chosen:
@@ -171,6 +191,8 @@ def _narrowed(field: str, value: object) -> tuple[Only, ...]:
 
 
 _CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "format": _format,
+    "sheet": _line(MAX_NAME),
     "account": _line(MAX_NAME),
     "provider": _line(MAX_NAME),
     "require_consent": _flag,

@@ -9,7 +9,8 @@ from celery.beat import PersistentScheduler
 
 from workers.config.settings import settings
 from workers.failures import describe
-from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.heartbeats import file_of
+from workers.messaging.heartbeat import Heartbeat
 
 log = structlog.get_logger()
 

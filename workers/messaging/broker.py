@@ -1,4 +1,4 @@
-"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and a note of answers.
+"""Additions to kombu's transport for Redis: a repair, patience, a list for what cannot be read, and groups of messages.
 
 The repair: when Redis goes away under a worker that has unacknowledged messages, Celery 5.7 closes the connection
 twice. The first time the channel's pending read raises, so the channel stays open although its transport has let go of
@@ -12,6 +12,8 @@ ends. Told as a lost connection, the worker waits and connects again. A message 
 it as unacknowledged, and a full broker takes no note: such a message is processed all the same, and no other one is
 taken until the note is made or the message is done.
 
+Messages of `IN_GROUPS` are taken and acknowledged many at a time.
+
 What is not a message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
 worker over it.
 """
@@ -20,10 +22,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty
 from typing import Any
@@ -44,9 +45,17 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
+from recast.names import JOBS_QUEUE
+from workers.messaging.messages import is_message, read
+from workers.messaging.taking import Taken, take_with
+
 #: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
 MAX_UNREADABLE = 1_000  # items that are kept; they are for a person to look at, and must not fill the broker
+#: Queues whose messages come by the thousand, and wait for no slot.
+IN_GROUPS = frozenset({JOBS_QUEUE})
+#: Messages at hand that a group leaves room for, so that those of other queues are not kept waiting.
+SPARE_ROOM = 4
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
 
 #: kombu's list lacks what only we use.
@@ -106,9 +115,11 @@ class _Client(Redis):
             answer = super().parse_response(  # type: ignore[no-untyped-call]
                 connection, command_name, **options
             )
-        if command_name == "BRPOP" and answer and not _is_message(answer[1], self._channel):
-            self._channel.set_aside(bytes(answer[1]))
-            return None  # as if the time to wait had passed
+        if command_name == "BRPOP" and answer:
+            if not is_message(answer[1], self._channel):
+                self._channel.set_aside(bytes(answer[1]))
+                return None  # as if the time to wait had passed
+            self._channel.take_more(answer[0].decode(), answer[1])
         return answer
 
 
@@ -138,15 +149,26 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         super().__init__(*args, **options)
         self._unnoted: dict[str, Any] = {}
         self._note_at = 0.0
+        #: Messages that were noted when they were taken, and have yet to be delivered.
+        self.noted: set[str] = set()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that has just left its queue."""
+        if delivery_tag in self.noted:
+            self.noted.discard(delivery_tag)
+            virtual.QoS.append(self, message, delivery_tag)
+            return
         try:
             super().append(message, delivery_tag)
         except (RedisError, OSError) as error:
             log.warning("message_not_noted", error=type(error).__name__, detail=str(error))
             self._unnoted[delivery_tag] = message
             virtual.QoS.append(self, message, delivery_tag)
+
+    @property
+    def room(self) -> int:
+        """How many messages may be taken behind one."""
+        return int(self.prefetch_count) - len(self._delivered) + len(self._dirty) - SPARE_ROOM - 1
 
     def can_consume(self) -> bool:
         """Whether another message may be taken: not while the last one is only in this process."""
@@ -156,6 +178,18 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         """Acknowledge a message, noted or not."""
         super().ack(delivery_tag)
         self._unnoted.pop(delivery_tag, None)
+
+    def ack_all(self, tags: Sequence[str]) -> None:
+        """Acknowledge messages in one round trip, from any thread; those of which it is not told come again."""
+        try:
+            with self.pipe_or_acquire() as pipe:
+                pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
+        except (RedisError, OSError) as error:
+            log.warning("messages_not_acknowledged", messages=len(tags), error=str(error))
+            return
+        for tag in tags:
+            virtual.QoS.ack(self, tag)
+            self._unnoted.pop(tag, None)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message up or, with `requeue`, back; what was not noted is given back once it is."""
@@ -197,12 +231,25 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         #: What was not a message, until the broker has room for it.
         self.aside: list[bytes] = []
+        #: Messages that were taken and noted behind another one, until that one is delivered; and their queue.
+        self._taken: list[Taken] = []
+        self._taken_from = ""
+        self._shared: Any = None
         super().__init__(*args, **options)
 
     def _get_client(self) -> Any:
         if self.global_keyprefix:
             return functools.partial(_PrefixedClient, channel=self, global_keyprefix=self.global_keyprefix)
         return functools.partial(_Client, channel=self)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for each pool: making one costs as much as what it is made for, and kombu makes one each time."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        pool = self.pool
+        if self._shared is None or self._shared.connection_pool is not pool:
+            self._shared = super()._create_client()
+        return self._shared
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection.client is None:
@@ -217,7 +264,32 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             Channel.answered_at = time.monotonic()
             raise
         Channel.answered_at = time.monotonic()
+        while self._taken:
+            self._deliver_taken(self._taken.pop(0))
         return message
+
+    def take_more(self, key: str, item: bytes) -> None:
+        """Take what has come behind a message, from a queue whose messages are worked on in groups."""
+        queue = key.rsplit(self.sep, 1)[0]
+        if queue not in IN_GROUPS:
+            return
+        try:
+            first, *self._taken = take_with(self, key, item, max(self.qos.room, 0))
+        except (RedisError, OSError) as error:
+            log.warning("group_not_taken", error=str(error))
+            return  # the message is noted by itself
+        self._taken_from = queue
+        self.qos.noted.add(first.tag)
+
+    def _deliver_taken(self, taken: Taken) -> None:
+        message = read(taken.item, self)
+        if message is None:
+            self.set_aside(taken.item)
+            if taken.tag:
+                self.qos.ack(taken.tag)
+            return
+        self.qos.noted.add(taken.tag)
+        self.connection._deliver(message, self._taken_from)  # noqa: SLF001 - as kombu delivers
 
     def set_aside(self, item: bytes) -> None:
         """Keep what is not a message for a person; its text is not logged, because nobody knows what it is."""
@@ -242,33 +314,13 @@ class SentinelChannel(Channel, transport.SentinelChannel):  # type: ignore[misc]
     """The same behind Sentinel."""
 
 
-def _is_message(item: bytes, channel: Channel) -> bool:
-    """Whether `item` is a message as Celery's protocol has it, so far that nothing in Celery ends over it."""
-    try:
-        raw = json.loads(item)
-        message = virtual.Message(raw, channel=channel)
-        places = [message.delivery_tag, message.delivery_info["exchange"], message.delivery_info["routing_key"]]
-        texts = [message.headers[name] for name in ("task", "id")] if "task" in message.headers else []
-        if message.content_type == "application/json":
-            body = json.loads(message.body)
-            return _are_texts(places + texts) and (not texts or _is_body(body))
-        return _are_texts(places + texts)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
-
-
-def _are_texts(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _is_body(body: Any) -> bool:
-    """Arguments by position, arguments by name, and the canvas."""
-    kinds = (list, dict, dict | None)
-    return (
-        isinstance(body, list)
-        and len(body) == len(kinds)
-        and all(isinstance(part, kind) for part, kind in zip(body, kinds, strict=True))
-    )
+def acknowledge(messages: Iterable[Any]) -> None:
+    """Acknowledge these messages, in one round trip for each of their channels."""
+    tags: dict[Channel, list[str]] = {}
+    for message in messages:
+        tags.setdefault(message.channel, []).append(message.delivery_tag)
+    for channel, its in tags.items():
+        channel.qos.ack_all(its)
 
 
 def repair() -> None:

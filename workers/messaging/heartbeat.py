@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 
@@ -19,12 +17,6 @@ from workers import private
 FORGET_AFTER = timedelta(days=1)  # files of hosts that no longer exist, such as containers
 
 log = structlog.get_logger()
-
-
-def file_of(home: Path, name: str) -> Path:
-    """Where the process called `name` keeps its heartbeat; without an ``@HOST`` it is one of this machine."""
-    node = name if "@" in name else f"{name}@{socket.gethostname()}"
-    return home / "health" / f"{quote(node, safe='@')}.json"
 
 
 class Heartbeat:

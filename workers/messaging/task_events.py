@@ -1,16 +1,19 @@
-"""Task events of catalogs' jobs, which have no Celery task: sent when a job ends, so that Flower shows it.
+"""Task events, which Flower shows: of producers' tasks, and of catalogs' jobs, which have no Celery task.
 
-Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so only a few jobs are shown: a sample
-of the successful ones, unless all are requested, and never more than `JOBS_PER_SECOND`. The truth is in PostgreSQL.
+Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so of catalogs' jobs only a few are
+shown when they end: a sample of the successful ones, unless all are requested, and never more than `JOBS_PER_SECOND`.
+The truth is in PostgreSQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from celery import signals
+from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -27,6 +30,8 @@ from workers.messaging.app import app
 JOBS_PER_SECOND = 100.0  # of one worker process; at three events a job, eight of them are what Flower can take
 SAMPLED_PER_SECOND = 1.0  # jobs that succeed, where a sample is asked for
 BURST_SECONDS = 10.0  # a small batch is shown whole
+GATHER_SECONDS = 0.1  # nobody sees in Flower that an event came so much later
+EVENTS_AT_ONCE = 500  # in one message, which each of Flower's and of `celery events` gets whole
 EVENT_CHARS = 500  # of arguments and results
 
 log = structlog.get_logger()
@@ -89,19 +94,62 @@ class Sampler:
         return shown + good[: self._all.take(self._good.take(len(good)))]
 
 
+class Later:
+    """Sends what a consumer's dispatcher has gathered, soon and together; Celery's own sends it at once, one by one."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._expected = False
+
+    def __call__(self) -> None:
+        """Have what is gathered sent within `GATHER_SECONDS`."""
+        if not self._expected:
+            self._expected = True
+            self._consumer.timer.call_after(GATHER_SECONDS, self._send)
+
+    def _send(self) -> None:
+        self._expected = False
+        if self._consumer.event_dispatcher:
+            self._consumer.event_dispatcher.flush()
+
+
+def gather(consumer: Any) -> None:
+    """Have a consumer's task events sent together."""
+    found = consumer.event_dispatcher
+    if found is not None and found.buffer_group and not isinstance(found.on_send_buffered, Later):
+        found.buffer_limit = EVENTS_AT_ONCE
+        found.on_send_buffered = Later(consumer)
+
+
+@contextmanager
+def dispatcher(hostname: str) -> Iterator[EventDispatcher]:
+    """Sends task events, those of the block as one message."""
+    with app.amqp.producer_pool.acquire(block=True) as producer:
+        found = app.events.Dispatcher(
+            producer.connection,
+            hostname=hostname,
+            channel=producer.channel,
+            buffer_group=("task",),
+            buffer_limit=EVENTS_AT_ONCE,
+        )
+        with found:
+            yield found
+            found.flush()
+
+
 def show(session: Session, job_ids: Sequence[str], currency: str) -> None:
     """Send the events of these jobs; where no worker runs, or the broker is unavailable, they are lost."""
     if not _hostnames:
         return
     rows = session.execute(_DETAILS, {"ids": list(job_ids)}).all()
     try:
-        with app.events.default_dispatcher(hostname=_hostnames[0]) as dispatcher:
+        with dispatcher(_hostnames[0]) as events:
             for row in rows:
                 arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
-                dispatcher.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
-                dispatcher.send("task-started", uuid=row.id)
+                events.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
+                events.send("task-started", uuid=row.id)
                 kind, fields = _ending(row, currency)
-                dispatcher.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
+                events.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
     except OperationalError as error:
         log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
 

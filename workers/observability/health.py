@@ -1,4 +1,4 @@
-"""Health of a process: a small file that it writes after real work, and the rules that check this file.
+"""Health of a process: the checks of its parts, and the small file that it writes after them.
 
 A worker and a beat each keep ``HOME/health/NAME@HOST.json``. It says of every part the process needs whether it
 answered and since when that is so. A process that is frozen, stuck or dead writes nothing, so a file that has become
@@ -7,24 +7,14 @@ old is as bad as one that names a broken part.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import structlog
 
 from workers.failures import describe
 from workers.messaging.heartbeat import Heartbeat
 
 ANSWER_SECONDS = 4.0  # for all parts together; with the next round a lost link shows within 10 s
-GRACE_SECONDS = 10.0  # a heartbeat later than this is missing: what is late on a loaded machine is not yet stuck
-
-log = structlog.get_logger()
 
 
 class Pulse:
@@ -86,41 +76,3 @@ def _error(answer: Future[None]) -> str | None:
         return f"no answer within {ANSWER_SECONDS:g} s"
     error = answer.exception()
     return None if error is None else describe(error)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a heartbeat says of its process."""
-
-    healthy: bool
-    #: What is wrong, a sentence for each; empty when all is well.
-    reasons: tuple[str, ...]
-    #: Seconds since it was written; None where there is none.
-    age: float | None
-    #: As the process wrote them.
-    parts: Mapping[str, Mapping[str, Any]]
-
-    def document(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
-
-
-def judge(path: Path, now: datetime | None = None) -> Verdict:
-    """Whether the process that keeps this heartbeat is well."""
-    now = now or datetime.now(UTC)
-    try:
-        document = json.loads(path.read_text())
-        age = (now - datetime.fromisoformat(document["at"])).total_seconds()
-        limit = float(document["every"]) + GRACE_SECONDS
-        parts: dict[str, dict[str, Any]] = document["parts"]
-        reasons = [f"{name}: {part['error']} (since {part['since']})" for name, part in parts.items() if not part["ok"]]
-    except FileNotFoundError:
-        return Verdict(
-            False, (f"no heartbeat at {path}: it has not started, has exited, or has another name",), None, {}
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Verdict(False, (f"the heartbeat at {path} cannot be read: {describe(error)}",), None, {})
-    # A clock that was set back makes it as unreliable as a long silence.
-    if abs(age) > limit:
-        reasons.insert(0, f"no recent heartbeat: the last one is {age:.0f} s old; the limit is {limit:.0f} s")
-    return Verdict(not reasons, tuple(reasons), age, parts)

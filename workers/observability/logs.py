@@ -21,7 +21,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from workers.http.redaction import without_url_secrets
+from workers.http.shown_urls import without_url_secrets
 
 _FIRST = ("time", "level", "event", "logger")
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
+from celery.exceptions import BackendError
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -23,7 +27,10 @@ from models.jobs import ROLES, Job, Version
 from models.states import JobState, Reason
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
+from workers.images.foreign import converted
+from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.roots import Roots
+from workers.images.segments import BadPictureError
 from workers.images.uris import file_of
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
@@ -31,14 +38,24 @@ from workers.messaging.app import app
 from workers.messaging.publish import announce
 from workers.operations.erase import Removed, expect, remove_files, take_results
 
+
+def _named(picture: str) -> str:
+    """SQL: whether `picture` is one of the person's: by its address, or by the digest in an address of our storage."""
+    return f"({picture} = ANY(:uris) OR substring({picture} FROM '[0-9a-f]{{64}}') = ANY(:digests))"
+
+
 _ASKS = f"""
-    {" OR ".join(f"{role} = ANY(:uris)" for role in ROLES)}
-    OR EXISTS (SELECT 1 FROM jsonb_each_text(options) AS option WHERE option.value = ANY(:uris))
+    {" OR ".join(map(_named, ROLES))}
+    OR EXISTS (SELECT 1 FROM jsonb_each_text(options) AS option WHERE {_named("option.value")})
     OR extra @> ANY(cast(:metadata AS jsonb[]))
 """
 _JOBS = text(f"""
     SELECT id, state FROM jobs WHERE {_ASKS} OR id IN (SELECT job_id FROM versions WHERE {_ASKS})
     ORDER BY id FOR UPDATE
+""")
+# A picture that was made of the person's shows the person, too.
+_MADE = text("""
+    SELECT key, thumbnail_key, original_key, sha256, size FROM results WHERE job_id = ANY(:ids)
 """)
 _SAME = text("SELECT DISTINCT uri FROM inputs WHERE sha256 = ANY(:digests)")
 
@@ -111,7 +128,8 @@ class Person:
 class Forgotten:
     """What was removed, and what was not."""
 
-    jobs: int = 0
+    #: The jobs that nothing is left of but what the books need.
+    ended: list[str] = field(default_factory=list)
     canceled: int = 0
     #: Jobs that are at a provider or being saved: forget again when they have ended.
     at_work: list[str] = field(default_factory=list)
@@ -121,43 +139,82 @@ class Forgotten:
     uploads: list[dict[str, str]] = field(default_factory=list)
     #: Submissions by account: what a provider keeps of them is for the provider to say.
     sent: dict[str, int] = field(default_factory=dict)
-    #: Results of tasks that were removed from the result backend.
+    #: Results of tasks that were removed from the result backend, and the tasks whose results it did not remove.
     results: int = 0
+    results_left: list[str] = field(default_factory=list)
+    #: Further names that removed files had: hard links in folders that people chose.
+    links: int = 0
+    #: The pictures that were made, as size and digest: copies of them may lie in folders that people chose.
+    pictures: frozenset[tuple[int, str]] = frozenset()
     #: Jobs whose end is still to be announced to their producers.
     announce: tuple[str, ...] = ()
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs were redacted."""
+        return len(self.ended)
 
 
 def forget(runtime: Runtime, person: Person, *, dry_run: bool = False) -> Forgotten:
     """Remove a person's pictures, and what rows say of them, wherever we have them.
 
-    Jobs that wait are canceled. A picture that another job made or names too stays for that job.
+    Jobs that wait are canceled. Jobs whose pictures were made of the person's are the person's, too, and so on. A
+    picture that another job made or names too stays for that job.
     """
     person = Person(person.uris, [*person.digests, *_digests(person.uris, runtime.reach.roots)], person.metadata)
     with runtime.sessions() as session:
         done, keys, tasks = _take(session, person)
         done.files = expect(session, keys)
         (session.rollback if dry_run else session.commit)()
+    done.links = sum(map(runtime.storage.links, keys))
     if not dry_run:
         done.files = remove_files(runtime, keys)
         for task in tasks:
-            app.AsyncResult(task).forget()
-            done.results += 1
+            _forget_result(done, task)
         announce(done.announce)
     return done
+
+
+def _forget_result(done: Forgotten, task: str) -> None:
+    if done.results_left:  # each try would wait for a result backend that has just not answered
+        done.results_left.append(task)
+        return
+    try:
+        app.AsyncResult(task).forget()
+        done.results += 1
+    except (RedisError, BackendError, OSError):
+        done.results_left.append(task)
+
+
+def _everything(session: Session, person: Person, metadata: list[str], done: Forgotten) -> tuple[set[str], set[str]]:
+    """Find the person's jobs, and what was made of their pictures, until nothing more is found; uris and digests."""
+    uris, digests, ids = set(person.uris), set(person.digests), dict[str, str]()
+    while True:
+        uris |= set(session.execute(_SAME, {"digests": list(digests)}).scalars())
+        asked = {"uris": list(uris), "digests": list(digests), "metadata": metadata}
+        found = {row.id: row.state for row in session.execute(_JOBS, asked)}
+        new = found.keys() - ids.keys()
+        if not new:
+            break
+        ids |= found
+        for row in session.execute(_MADE, {"ids": list(new)}):
+            digests |= {PurePosixPath(key).stem for key in row[:3] if key is not None}
+            done.pictures |= {(row.size, row.sha256)}
+    done.at_work = sorted(id_ for id_, state in ids.items() if state in _AT_WORK)
+    done.ended = sorted(ids.keys() - set(done.at_work))
+    return uris, digests
 
 
 def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[str]]:
     session.execute(_PATIENCE)
     be_patient(session.connection(), PATIENCE_SECONDS)
-    digests = list(person.digests)
-    uris = list({*person.uris, *session.execute(_SAME, {"digests": digests}).scalars()})
-    found = session.execute(_JOBS, {"uris": uris, "metadata": [json.dumps(each) for each in person.metadata]}).all()
-    done = Forgotten(at_work=[row.id for row in found if row.state in _AT_WORK])
-    ids = [row.id for row in found if row.state not in _AT_WORK]
+    done = Forgotten()
+    found = _everything(session, person, [json.dumps(each) for each in person.metadata], done)
+    uris, digests, ids = *map(list, found), done.ended
     note = "a person requested the erasure of its pictures"
     moves = [JobMove(id_, JobState.CANCELED, Reason.CANCELED, note, _WAITING) for id_ in ids]
     canceled = move_jobs(session, moves)
-    done.canceled, done.jobs = len(canceled), len(ids)
+    done.canceled = len(canceled)
     if person.metadata:
         uris += session.execute(_OWN_URIS, {"ids": ids}).scalars()
     # What is at a provider may still be fetched by it.
@@ -187,4 +244,7 @@ def _digests(uris: Sequence[str], roots: Roots) -> list[str]:
         if path is not None and path.is_file():
             with roots.open(path) as file:
                 found.append(hashlib.file_digest(file, "sha256").hexdigest())
+                file.seek(0)
+                with suppress(BadPictureError):  # jobs know a HEIC by the JPEG that was made of it
+                    found.append(hashlib.sha256(converted(file.read(MAX_INPUT_BYTES))).hexdigest())
     return found

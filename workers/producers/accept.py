@@ -1,169 +1,166 @@
-"""Acceptance of single jobs from producers; catalogs use COPY, see `catalog`."""
+"""Acceptance of producers' jobs, a group of messages in one transaction; catalogs use COPY, see `catalog`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 
-from celery.app.task import Context
-from sqlalchemy import text
+import structlog
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, parameters
-from models.jobs import ASKED, ROLES
+from models.availability import is_unavailable
+from models.bulk import Bulk
+from models.fragments import columns
+from models.jobs import ASKED
 from models.states import ANNOUNCED_JOB_STATES
 from recast.errors import InvalidJobError
-from recast.names import ARGUMENTS
 from workers.engine.runtime import Runtime
-from workers.engine.wake import submit_pump, wake
-from workers.jobs.fingerprint import fingerprint
+from workers.engine.wake import awake, submit_pump
+from workers.failures import describe
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, JobRequest, is_storable
-from workers.jobs.routing import in_one_form, picture_uri, route
 from workers.messaging.publish import announce
-from workers.producers.canvas import keep
+from workers.producers.check import Asked, Checked, check
 from workers.restore import hold
 
+#: Columns whose type is not text.
+_TYPES = {"options": "jsonb", "extra": "jsonb", "priority": "int", "expires_at": "timestamptz"}
 _COLUMNS = ("id", *ASKED, "lane", "priority", "dedupe_key", "expires_at")
+
+
+def _column(name: str) -> tuple[str, object]:
+    return _TYPES.get(name, "text"), lambda row: row.values[name]
+
+
+_JOBS = Bulk[Checked](**{name: _column(name) for name in _COLUMNS})  # type: ignore[arg-type]
 _INSERT = text(f"""
-    INSERT INTO jobs ({columns(_COLUMNS)}) VALUES ({parameters(_COLUMNS)}) ON CONFLICT DO NOTHING RETURNING id
+    INSERT INTO jobs ({_JOBS.names}) SELECT {columns(_COLUMNS, "w")} FROM {_JOBS.table}
+    ON CONFLICT DO NOTHING RETURNING id
 """)
-_EXISTING = text(
-    "SELECT id, fingerprint, state FROM jobs WHERE id = :id OR dedupe_key = :dedupe_key ORDER BY id = :id DESC LIMIT 1"
+_EXISTING = text("""
+    SELECT id, dedupe_key, fingerprint, state FROM jobs WHERE id = ANY(:ids) OR dedupe_key = ANY(:keys)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A message whose job is stored, and whether that job has ended already."""
+
+    checked: Checked
+    job_id: str
+    ended: bool = False
+
+
+_NOTICES = Bulk[_Stored](
+    task_id=("text", attrgetter("checked.id")),
+    job_id=("text", attrgetter("job_id")),
+    canvas=("text", attrgetter("checked.canvas")),
 )
 # Celery has just set a redelivered task back to STARTED: if its job has ended, the end is announced once more.
-_ANNOUNCE = text("""
-    INSERT INTO announcements (task_id, job_id, canvas) VALUES (:task_id, :job_id, :canvas)
+_ANNOUNCE = text(f"""
+    INSERT INTO announcements (task_id, job_id, canvas) SELECT w.task_id, w.job_id, w.canvas FROM {_NOTICES.table}
     ON CONFLICT (task_id) DO UPDATE SET announced_at = NULL
 """)
 
-
-def arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a message gave to a producer's task, by name.
-
-    Raises:
-        InvalidJobError: they are too many, unknown, or given twice.
-    """
-    fields = ARGUMENTS[task]
-    if len(args) > len(fields):
-        raise InvalidJobError("arguments", f"{len(args)} positional arguments; {task} takes {', '.join(fields)}")
-    named = dict(zip(fields, args, strict=False))
-    for name, value in kwargs.items():
-        if name in named:
-            raise InvalidJobError(name, "is given twice, by position and by name")
-        if name not in fields:
-            raise InvalidJobError(name, f"is not an argument of {task}; allowed: {', '.join(fields)}")
-        named[name] = value
-    return named
+log = structlog.get_logger()
 
 
-def accept(runtime: Runtime, kind: str, arguments: Mapping[str, Any], request: Context) -> str:
-    """Commit a producer's job with the completion notice that its task waits for, and wake pumps that can submit it.
+def accept(runtime: Runtime, asked: Sequence[Asked]) -> list[str | Exception]:
+    """Commit the jobs that messages ask for, with the completion notices that their tasks wait for, and wake pumps.
 
     Returns:
-        The job's id: the task's own, or that of the job that shares its `dedupe_key`.
-
-    Raises:
-        InvalidJobError: nothing was stored.
+        For each message the job's id: the task's own, or that of the job that shares its `dedupe_key`. Or else the
+        error, because of which nothing was stored for this message: it harms no other.
     """
-    ask = _ask(kind, arguments)
-    priority = _priority(arguments.get("priority"))
-    dedupe_key = _key(arguments.get("dedupe_key"))
-    lane = route(ask, runtime.accounts, runtime.reach)
-    ask = in_one_form(ask, lane, runtime.accounts)
-    values = {
-        "id": request.id,
-        "kind": kind,
-        **{role: getattr(ask, role) for role in ROLES},
-        "prompt": ask.prompt,
-        "options": json.dumps(ask.options),
-        "account": ask.account,
-        "provider": ask.provider,
-        "operation": ask.operation,
-        "lane": lane,
-        "priority": priority,
-        "dedupe_key": dedupe_key,
-        "fingerprint": fingerprint(ask),
-        "expires_at": _expires(request.expires),
-        # As in a catalog, where it is metadata.
-        "extra": json.dumps({"consent": ask.consent} if ask.consent else {}),
-    }
-    job_id, ended = runtime.db(_insert, runtime, values, request)
-    if ended:
-        announce((job_id,))
-        return job_id
-    serving = (account.name for account in runtime.accounts.values() if lane_operation(lane, account))
-    wake(runtime, *map(submit_pump, serving))
-    return job_id
+    checked = [_checked(runtime, each) for each in asked]
+    good = [each for each in checked if isinstance(each, Checked)]
+    outcomes = [pair for group in _one_by_task(good) for pair in _commit(runtime, group)]
+    stored = [outcome for _, outcome in outcomes if isinstance(outcome, _Stored)]
+    _tell(runtime, stored)
+    # Two messages of one task are two objects.
+    found = {id(each): outcome for each, outcome in outcomes}
+    return [each if isinstance(each, Exception) else _answer(found[id(each)]) for each in checked]
 
 
-def _insert(session: Session, runtime: Runtime, values: Mapping[str, Any], request: Context) -> tuple[str, bool]:
-    """The job's id, and whether it has ended already."""
-    job_id, ended = session.execute(_INSERT, values).scalar_one_or_none(), False
-    if job_id is None:
-        existing = session.execute(_EXISTING, values).one()
-        if existing.fingerprint != values["fingerprint"]:
-            raise InvalidJobError(
-                "dedupe_key" if existing.id != values["id"] else "task_id",
-                f"{values['dedupe_key'] or values['id']!r} belongs to another job with other arguments: {existing.id}",
+def _answer(outcome: _Stored | Exception) -> str | Exception:
+    return outcome.job_id if isinstance(outcome, _Stored) else outcome
+
+
+def _checked(runtime: Runtime, asked: Asked) -> Checked | Exception:
+    try:
+        return check(runtime, asked)
+    except Exception as error:  # noqa: BLE001 - the task fails with it
+        return error
+
+
+def _one_by_task(checked: Iterable[Checked]) -> Iterator[list[Checked]]:
+    """Groups in which no task comes twice, as one that was delivered twice does."""
+    left = list(checked)
+    while left:
+        first = {each.id: each for each in reversed(left)}
+        yield [each for each in left if first[each.id] is each]
+        left = [each for each in left if first[each.id] is not each]
+
+
+def _commit(runtime: Runtime, group: Sequence[Checked]) -> list[tuple[Checked, _Stored | Exception]]:
+    """What became of each; a group that the database refuses is halved until the bad message is alone."""
+    try:
+        return list(zip(group, runtime.db(_insert, runtime, group), strict=True))
+    except Exception as error:  # noqa: BLE001 - its task fails with it
+        if len(group) == 1 or is_unavailable(error):
+            return [(each, error) for each in group]
+        log.info("group_halved", messages=len(group), error=describe(error))
+        middle = len(group) // 2
+        return _commit(runtime, group[:middle]) + _commit(runtime, group[middle:])
+
+
+def _insert(session: Session, runtime: Runtime, group: Sequence[Checked]) -> list[_Stored | InvalidJobError]:
+    new = set(session.execute(_INSERT, _JOBS.of(group)).scalars())
+    known = _Known(session, [each for each in group if each.id not in new])
+    outcomes = [_Stored(each, each.id) if each.id in new else known.job_of(each) for each in group]
+    repeated = [each.id for each in group if each.again and each.id in new]
+    if repeated and hold.watches(session):
+        hold.hold(session, runtime.accounts, runtime.settings.max_attempts, repeated)
+    stored = [outcome for outcome in outcomes if isinstance(outcome, _Stored)]
+    session.execute(_ANNOUNCE, _NOTICES.of(stored))
+    return outcomes
+
+
+class _Known:
+    """The jobs that were there before messages that ask for them again, by id or by key."""
+
+    def __init__(self, session: Session, group: Sequence[Checked]) -> None:
+        keys = [each.values["dedupe_key"] for each in group if each.values["dedupe_key"]]
+        rows = session.execute(_EXISTING, {"ids": [each.id for each in group], "keys": keys}).all() if group else []
+        self._by_id = {row.id: row for row in rows}
+        self._by_key = {row.dedupe_key: row for row in rows if row.dedupe_key}
+
+    def job_of(self, each: Checked) -> _Stored | InvalidJobError:
+        """The job that `each` waits for, unless it is another one than it asks for."""
+        key = each.values["dedupe_key"]
+        row: Row[tuple[str, str, str, str]] = self._by_id.get(each.id) or self._by_key[key]
+        if row.fingerprint != each.values["fingerprint"]:
+            return InvalidJobError(
+                "dedupe_key" if row.id != each.id else "task_id",
+                f"{key or each.id!r} belongs to another job with other arguments: {row.id}",
             )
-        job_id, ended = existing.id, existing.state in ANNOUNCED_JOB_STATES
-    elif _comes_again(request) and hold.watches(session):
-        hold.hold(session, runtime.accounts, runtime.settings.max_attempts, [job_id])
-    session.execute(_ANNOUNCE, {"task_id": values["id"], "job_id": job_id, "canvas": keep(request)})
-    return str(job_id), ended
+        return _Stored(each, row.id, ended=row.state in ANNOUNCED_JOB_STATES)
 
 
-def _comes_again(request: Context) -> bool:
-    """Whether this task may repeat an earlier one: redelivered, or sent again by a repeated completion notice."""
-    return bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
-
-
-def _ask(kind: str, arguments: Mapping[str, Any]) -> JobRequest:
-    options = arguments.get("options")
-    if options is not None and not isinstance(options, Mapping):
-        raise InvalidJobError("options", f"{options!r} is not a mapping of option names to values")
-    named = {name: arguments.get(name) for name in ("prompt", "account", "provider", "operation")}
-    for name in ("account", "provider", "operation"):
-        if named[name] is not None and not isinstance(named[name], str):
-            raise InvalidJobError(name, f"{named[name]!r} is not text; use a name")
-    pictures = {role: _picture(role, arguments.get(role)) for role in ROLES}
-    return JobRequest(kind=kind, **pictures, **named, options=dict(options or {}), consent=arguments.get("consent"))
-
-
-def _picture(role: str, value: Any) -> str | None:
-    """A picture's URI; another job's result means its first picture, so that jobs can be chained."""
-    if isinstance(value, Mapping):
-        results = value.get("results")
-        if isinstance(results, list) and results and isinstance(results[0], Mapping) and "uri" in results[0]:
-            return picture_uri(role, str(results[0]["uri"]))
-        raise InvalidJobError(
-            role, "is a mapping without a picture; use a path, a URL, or the result of a job that has pictures"
-        )
-    if value is not None and not isinstance(value, str):
-        raise InvalidJobError(role, f"{value!r} is not a path or URL")
-    return value and picture_uri(role, value)
-
-
-def _priority(value: Any) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not MIN_PRIORITY <= value <= MAX_PRIORITY:
-        raise InvalidJobError("priority", f"{value!r} is not allowed; allowed: {MIN_PRIORITY} to {MAX_PRIORITY}")
-    return value
-
-
-def _key(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value or len(value) > MAX_KEY or not is_storable(value):
-        raise InvalidJobError("dedupe_key", f"{value!r} is not allowed; allowed: text of 1 to {MAX_KEY} characters")
-    return value
-
-
-def _expires(value: Any) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(str(value))
+def _tell(runtime: Runtime, stored: Sequence[_Stored]) -> None:
+    """Announce the jobs that have ended, and wake the pumps that can submit the others; the sweep does what fails."""
+    if ended := tuple(each.job_id for each in stored if each.ended):
+        announce(ended)
+    lanes = {each.checked.values["lane"] for each in stored if not each.ended}
+    serving = [
+        submit_pump(account.name)
+        for account in (runtime.accounts.values() if lanes else ())
+        if any(lane_operation(lane, account) for lane in lanes)
+    ]
+    try:
+        runtime.on_loop(awake(runtime, *serving))
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        log.warning("pumps_not_woken", pumps=serving, error=describe(error))

@@ -7,7 +7,8 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -25,6 +26,33 @@ _WAITERS = text("""
         WHERE other.job_id = mine.job_id AND other.announced_at IS NULL AND NOT other.task_id = ANY(:ids)
     )
 """)
+# A stamp is one value or several; a command line gives text.
+_STAMPED = text("""
+    SELECT task_id FROM (
+        SELECT task_id, canvas::jsonb -> 'stamps' -> CAST(:header AS text) AS stamps
+        FROM announcements WHERE announced_at IS NULL
+    ) found
+    WHERE EXISTS (
+        SELECT 1 FROM jsonb_array_elements_text(
+            CASE jsonb_typeof(stamps) WHEN 'array' THEN stamps ELSE jsonb_build_array(stamps) END
+        ) AS stamp WHERE stamp = ANY(:stamps)
+    )
+    ORDER BY task_id
+""")
+
+
+def revoke_stamped(runtime: Runtime, headers: Mapping[str, Any], *, terminate: bool) -> list[str]:
+    """Revoke the tasks that have any of these stamps; returns the ids of the jobs that were canceled."""
+    found = runtime.db(_stamped, headers)
+    return revoke_tasks(runtime, found, terminate=terminate) if found else []
+
+
+def _stamped(session: Session, headers: Mapping[str, Any]) -> list[str]:
+    found: dict[str, None] = {}
+    for header, given in headers.items():
+        stamps = [str(each) for each in (given if isinstance(given, list | tuple | set) else [given])]
+        found |= dict.fromkeys(session.execute(_STAMPED, {"header": header, "stamps": stamps}).scalars())
+    return list(found)
 
 
 def revoke_tasks(runtime: Runtime, task_ids: Sequence[str], *, terminate: bool) -> list[str]:

@@ -25,9 +25,10 @@ from devstack.servers import Servers
 from models.identity import client_reference
 from models.states import AttemptState, Closure, JobState
 from reports import export
-from reports.batch import endings, find, needs_person, recent, waits_for
+from reports.batch import endings, find, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import find_detail, listed
+from reports.obstacles import needs_person, waits_for
 from reports.text import stopped
 from tests.unit.catalog import catalogs
 from tests.words import names, unsaid

@@ -14,11 +14,11 @@ from PIL import Image
 
 from recast.errors import InvalidJobError
 from tests.hostile.saving import FileServer, file_server, paid_for, save_all
+from tests.integration.producer import accept_one
 from tests.stack import PORTRAITS
 from tests.words import names
 from workers.engine.runtime import Runtime
 from workers.images.originals import Mark, without
-from workers.producers.accept import accept
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory
@@ -123,9 +123,9 @@ def test_saving_again_after_a_crash_writes_the_same_files(
 def test_a_producers_consent_is_kept_with_the_job(database: Database, make_runtime: RuntimeFactory) -> None:
     runtime = make_runtime(main={"require_consent": True})
     pair = {"source": "https://example.com/a.jpg", "target": "https://example.com/b.jpg"}
-    accept(runtime, "swap", {**pair, "consent": "release 17"}, Context(id="with"))
+    accept_one(runtime, "swap", {**pair, "consent": "release 17"}, Context(id="with"))
     with pytest.raises(InvalidJobError, match=names("consent", "main")):
-        accept(runtime, "swap", pair, Context(id="without"))
+        accept_one(runtime, "swap", pair, Context(id="without"))
 
     assert [(row.id, row.extra) for row in database.sql("SELECT id, extra FROM jobs")] == [
         ("with", {"consent": "release 17"})

@@ -64,6 +64,8 @@ def test_a_job_that_succeeds(deployment: Stack, flower: str) -> None:
         """,
     )
 
+    told = ask(flower, f"/api/task/result/{got}")
+    assert (told["state"], told["result"]["job"]) == ("SUCCESS", got)
     task = wait_for(lambda: _ended(flower, got), message="flower shows the end")
     assert task["state"] == "SUCCESS"
     assert task["name"] == "swap"
@@ -101,6 +103,26 @@ def test_it_is_closed_without_the_password(flower: str) -> None:
         urllib.request.urlopen(flower + "/api/tasks", timeout=60)  # noqa: S310 - loopback
     assert caught.value.code == 401
     caught.value.close()
+
+
+def test_upkeep_does_not_push_out_the_jobs(deployment: Stack, flower: str) -> None:
+    """Given a beat that sends upkeep, when a job has ended after it, then Flower knows the job and no upkeep."""
+    beat, log = deployment.beat(), deployment.home / "beat.log"
+    try:
+        wait_for(lambda: all(name in log.read_text() for name in ("sweep", "tick")), message="the beat sends both")
+        got = produce(
+            deployment,
+            """
+            made = swap.delay(**PAIR, provider="zhiqite")
+            made.get(timeout=240)
+            answer(made.id)
+            """,
+        )
+        wait_for(lambda: _ended(flower, got), message="flower shows the end")
+        assert {"sweep", "tick"}.isdisjoint(task["name"] for task in (ask(flower, "/api/tasks") or {}).values())
+    finally:
+        beat.terminate()
+        beat.wait(30)
 
 
 def test_jobs_of_a_catalog(deployment: Stack, flower: str) -> None:

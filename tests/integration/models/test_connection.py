@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -47,11 +47,12 @@ def test_a_server_is_used_as_fully_as_it_allows(
         assert limit(engine) == f"{STATEMENT_SECONDS}s"
         # Outside of our transactions, a pooled session has what its server says.
         raw = engine.raw_connection()
+        driver: Any = raw.driver_connection
         try:
-            raw.driver_connection.autocommit = True  # type: ignore[union-attr]
-            shown = raw.driver_connection.execute("SHOW statement_timeout").fetchone()[0]  # type: ignore[union-attr]
+            driver.autocommit = True
+            shown = driver.execute("SHOW statement_timeout").fetchone()[0]
         finally:
-            raw.driver_connection.autocommit = False  # type: ignore[union-attr]
+            driver.autocommit = False
             raw.close()
         assert shown == ("0" if pooled else f"{STATEMENT_SECONDS}s")
     finally:

@@ -32,6 +32,7 @@ ROOMS = ("recast", "models", "workers", "catalog", "reports", "desk", "tasks", "
 HIDDEN = {
     "workers.jobs.filters.execute": "its SQL depends on the filter; `variants` gives what is prepared",
     "models.connection._ping_after_idling": "a bare SELECT 1 of the pool's, before SQLAlchemy has the connection",
+    "models.connection._set_limits": "settings of a transaction, and no table; the test of connections runs it",
     "catalog.enqueue._copy": "COPY cannot be prepared",
 }
 #: Run for the others, which look at the tables that these make.

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import RedisError
 
 from models.batches import SINGLES
+from reports.copies import copies
 from workers.engine.prepare import _note
 from workers.images.storage import StorageError
 from workers.operations.forget import Person, forget
@@ -270,3 +272,73 @@ def test_verdicts_about_a_persons_pictures_are_forgotten_with_them(house: House)
 
     assert {row.job_id for row in house.database.sql("SELECT job_id FROM verdicts")} == {other} != {hers}
     assert {row.job_id for row in house.database.sql("SELECT job_id FROM reviews")} == {other}
+
+
+@pytest.mark.parametrize("form", ["uri", "path", "media link", "copy"])
+def test_what_was_made_of_a_persons_results_is_forgotten_too(house: House, form: str) -> None:
+    # Given a chain: a result of Ann's is the source of a second job, whose result is an option of a third
+    first = house.job("swapped ann", source="/ann.jpg")
+    (key,) = house.database.sql("SELECT key FROM results WHERE job_id = :job", job=first)[0]
+    stored = house.runtime.storage.url(key)
+    named = {
+        "uri": stored, "path": stored.removeprefix("file://"), "copy": "/exports/1_0.jpg",
+        "media link": f"https://shop.example/media/1799999999/{'s' * 32}/{key}?x=1",
+    }[form]  # fmt: skip
+    if form == "copy":
+        house.database.run(_note, named, Path(key).stem, house.file("input copy"))
+    second = house.job("ann again", image=named)
+    (again,) = house.database.sql("SELECT key FROM results WHERE job_id = :job", job=second)
+    third = house.job("ann thrice")
+    options = f'{{"faces": "{house.runtime.storage.url(again.key)}"}}'
+    house.database.sql("UPDATE jobs SET options = :options WHERE id = :id", options=options, id=third)
+    (waiting,) = house.database.jobs(target=named)
+    house.job("bob", source="/bob.jpg")
+
+    done = forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    assert done.ended == sorted([first, second, third, waiting])
+    assert house.stored() == {"bob", "small bob"}
+    assert not house.database.sql("SELECT 1 FROM jobs WHERE (image, options) <> (NULL, '{}') AND erased_at IS NOT NULL")
+    assert house.database.one("SELECT count(*) FROM inputs") == 0
+
+
+def test_a_result_backend_that_does_not_answer_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [house.job(name, source="/ann.jpg") for name in ("one", "two")]
+    for job in jobs:
+        house.database.sql(
+            "INSERT INTO announcements (task_id, job_id, canvas, announced_at) VALUES (:t, :job, '{}', now())",
+            t=f"task of {job}", job=job,
+        )  # fmt: skip
+    tried = []
+
+    class Unreachable:
+        def __init__(self, task: str) -> None:
+            self.task = task
+
+        def forget(self) -> None:
+            tried.append(self.task)
+            raise RedisError("down")
+
+    monkeypatch.setattr("workers.operations.forget.app.AsyncResult", Unreachable)
+
+    done = forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    assert (done.results, sorted(done.results_left)) == (0, sorted(f"task of {job}" for job in jobs))
+    assert len(tried) == 1, "the others are not waited for"
+    assert house.stored() == set()
+
+
+def test_hard_links_and_copies_elsewhere_are_found(house: House, tmp_path: Path) -> None:
+    job = house.job("hers", source="/ann.jpg")
+    house.database.sql("UPDATE results SET size = 4, sha256 = :sha", sha=hashlib.sha256(b"hers").hexdigest())
+    (row,) = house.database.sql("SELECT key FROM results WHERE job_id = :job", job=job)
+    exports = tmp_path / "exports" / "deep"
+    exports.mkdir(parents=True)
+    os.link(house.folder / "pictures" / row.key, exports / "linked.jpg")
+    (exports / "copy.jpg").write_text("hers")
+    (exports / "other.jpg").write_text("hiss")
+
+    done = forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    assert done.links == 1
+    assert sorted(path.name for path in copies(tmp_path / "exports", done.pictures)) == ["copy.jpg", "linked.jpg"]

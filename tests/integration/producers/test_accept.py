@@ -12,14 +12,16 @@ from celery.app.task import Context
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.availability import is_unavailable
 from recast.errors import InvalidJobError
 from tests.words import names
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.request import MAX_KEY, JobRequest
 from workers.producers.accept import accept
+from workers.producers.check import Asked
 
 if TYPE_CHECKING:
-    from tests.integration.database import Database, Messages, RuntimeFactory
+    from tests.integration.database import Cluster, Database, Messages, RuntimeFactory
     from workers.engine.runtime import Runtime
 
 pytest_plugins = ["tests.integration.database"]
@@ -33,10 +35,20 @@ def runtime(make_runtime: RuntimeFactory) -> Runtime:
     return make_runtime(main={}, other={})
 
 
-def send(runtime: Runtime, task_id: str = "task", **arguments: Any) -> str:
-    """What the task `swap` does with these arguments."""
+def asked(task_id: str = "task", **arguments: Any) -> Asked:
+    """A message of the task `swap`."""
     expires = arguments.pop("expires", None)
-    return accept(runtime, "swap", {**PAIR, **arguments}, Context(id=task_id, expires=expires, args=(), kwargs={}))
+    delivery = {"redelivered": arguments.pop("redelivered", False)}
+    request = Context(id=task_id, expires=expires, args=(), kwargs={}, delivery_info=delivery)
+    return Asked("swap", (), {**PAIR, **arguments}, request)
+
+
+def send(runtime: Runtime, task_id: str = "task", **arguments: Any) -> str:
+    """What a group of one message comes to."""
+    (outcome,) = accept(runtime, [asked(task_id, **arguments)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def test_a_job_and_who_waits_for_it(database: Database, runtime: Runtime, messages: Messages) -> None:
@@ -164,3 +176,62 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_options(options: dict[str
 )
 def test_whatever_decides_the_picture_is_in_the_fingerprint(change: dict[str, Any]) -> None:
     assert fingerprint(JobRequest("swap", **PAIR)) != fingerprint(JobRequest("swap", **{**PAIR, **change}))
+
+
+def test_a_bad_message_of_a_group_harms_no_other(database: Database, runtime: Runtime, messages: Messages) -> None:
+    group = [asked("1"), asked("2", account="nobody"), asked("3", colour="red"), asked("4")]
+
+    first, second, third, fourth = accept(runtime, group)
+
+    assert (first, fourth) == ("1", "4")
+    assert isinstance(second, InvalidJobError)
+    assert isinstance(third, InvalidJobError)
+    assert (second.field, third.field) == ("account", "colour")
+    assert [row.id for row in database.sql("SELECT id FROM jobs ORDER BY seq")] == ["1", "4"]
+    assert database.one("SELECT count(*) FROM announcements") == 2
+    assert messages.pumps == ["submit:main", "submit:other"], "once for the group"
+
+
+def test_a_message_that_the_database_refuses_is_alone_with_it(database: Database, runtime: Runtime) -> None:
+    group = [*(asked(f"before-{number}") for number in range(5)), asked("a\0b"), asked("after")]
+
+    *good, bad, last = accept(runtime, group)
+
+    assert isinstance(bad, Exception)
+    assert (good, last) == ([f"before-{number}" for number in range(5)], "after")
+    assert database.one("SELECT count(*) FROM jobs") == 6
+
+
+def test_a_group_that_comes_twice_is_there_once(database: Database, runtime: Runtime) -> None:
+    group = [asked(f"task-{number}", redelivered=True) for number in range(40)]
+    ids = [f"task-{number}" for number in range(40)]
+
+    assert accept(runtime, group) == ids
+    assert accept(runtime, [*group, *group]) == [*ids, *ids], "also twice in one group"
+    assert database.one("SELECT count(*) FROM jobs") == 40
+    assert database.one("SELECT count(*) FROM announcements") == 40
+
+
+def test_a_key_is_shared_within_a_group(database: Database, runtime: Runtime) -> None:
+    group = [
+        asked("1", dedupe_key="key"),
+        asked("2", dedupe_key="key"),
+        asked("3", dedupe_key="key", source="https://example.com/c.jpg"),
+    ]
+
+    first, second, other = accept(runtime, group)
+
+    assert (first, second) == ("1", "1")
+    assert isinstance(other, InvalidJobError)
+    assert other.field == "dedupe_key"
+    assert database.one("SELECT count(*) FROM announcements WHERE job_id = '1'") == 2
+
+
+def test_a_database_that_is_away_is_told_for_every_message(
+    cluster: Cluster, database: Database, runtime: Runtime
+) -> None:
+    with cluster.away(database.url):
+        outcomes = accept(runtime, [asked("1"), asked("2")])
+
+    assert all(isinstance(outcome, Exception) and is_unavailable(outcome) for outcome in outcomes)
+    assert accept(runtime, [asked("1"), asked("2")]) == ["1", "2"]

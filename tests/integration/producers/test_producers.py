@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.integration.producer import SHOP, produce
 from tests.stack import Stack, wait_for
+from tests.words import unsaid
 from workers.config.settings import Settings
 from workers.messaging.app import configuration
 
@@ -192,6 +193,111 @@ def test_link_error_and_the_providers_reason(deployment: Stack, shop_worker: Non
     with Redis.from_url(deployment.env["RECAST_RESULT_URL"]) as results:
         complaint = wait_for(lambda: results.get(f"complaint:{got[0]}"), message="the link_error")
     assert b"no_face" in complaint
+
+
+@pytest.mark.parametrize("form", ["apply_async", "set_in_a_signature", "later_in_a_chain", "in_a_group"])
+def test_a_link_error_that_takes_request_error_and_traceback(deployment: Stack, shop_worker: None, form: str) -> None:
+    deployment.sandbox.add_fault("fail", where={"provider": "zhiqite", "call": "submit"}, error="no_face", times=1)
+    sent = {
+        "apply_async": "swap.apply_async(kwargs=asked, link_error=[tasks.complain_of_all.s(), tasks.complain.s()])",
+        "set_in_a_signature": "swap.s(**asked).on_error(tasks.complain_of_all.s()).apply_async()",
+        "later_in_a_chain": 'chain(tasks.pick.s(PAIR["source"]), swap.s(target=PAIR["target"], provider="zhiqite")'
+        '.on_error(tasks.complain_of_all.s()), tasks.note.s())()',
+        "in_a_group": "group(swap.s(**asked).on_error(tasks.complain_of_all.s())).apply_async()[0]",
+    }[form]  # fmt: skip
+
+    got = produce(
+        deployment,
+        f"""
+        asked = {{**PAIR, "provider": "zhiqite"}}
+        made = {sent}
+        failed = made.parent if made.parent else made
+        try:
+            made.get(timeout=240)
+        except JobRejectedError:
+            answer([failed.id, failed.traceback])
+        """,
+    )
+
+    with Redis.from_url(deployment.env["RECAST_RESULT_URL"]) as results:
+        told = wait_for(lambda: results.get(f"complained:{got[0]}"), message="the link_error").decode()
+    assert unsaid(told, "no_face", "swap", "target", "JobRejectedError") == []
+    assert unsaid(got[1], "JobRejectedError", "no_face") == []
+
+
+def test_children_and_collect_follow_links_and_chains(deployment: Stack, shop_worker: None) -> None:
+    got = produce(
+        deployment,
+        """
+        linked = swap.apply_async(kwargs=PAIR, link=[tasks.note.s(label="a"), tasks.note.s(label="b")])
+        linked.get(timeout=240)
+        values = [value for _, value in linked.collect(timeout=60)]
+        chained = chain(swap.s(**PAIR), tasks.note.s(label="end")).apply_async()
+        chained.get(timeout=240)
+        answer([
+            sorted(value["label"] for value in values[1:]), values[0].state,
+            [child.id for child in chained.parent.children], chained.id,
+        ])
+        """,
+    )
+
+    assert got[:2] == [["a", "b"], "succeeded"]
+    assert got[2] == [got[3]]
+
+
+def test_maps_and_chunks_are_jobs(deployment: Stack) -> None:
+    got = produce(
+        deployment,
+        """
+        pairs = [(PAIR["source"], PAIR["target"])] * 3
+        chunks = swap.chunks(pairs, 2)().get(timeout=240)
+        star = swap.starmap(pairs[:2]).apply_async().get(timeout=240)
+        ids = {job.job for chunk in chunks for job in chunk}
+        answer([[len(chunk) for chunk in chunks], chunks[0][0].state, len(ids), [job.state for job in star]])
+        """,
+    )
+
+    assert got == [[2, 1], "succeeded", 3, ["succeeded", "succeeded"]]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "revoked"), [("'spring'", "'spring'"), ("['winter', 'may']", "['may', 'june']"), ("7", "7")]
+)
+def test_a_revoke_by_stamps_reaches_queued_jobs(deployment: Stack, stamp: str, revoked: str) -> None:
+    with deployment.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET closed_until = 'infinity', closed_reason = 'paused'")
+    try:
+        sent = produce(
+            deployment,
+            f"""
+            stamped, other = swap.s(**PAIR), swap.s(**PAIR)
+            stamped.stamp(season={stamp})
+            other.stamp(season="autumn")
+            answer([each.id for each in (stamped.apply_async(), other.apply_async(), swap.delay(**PAIR))])
+            """,
+        )
+
+        def queued() -> bool:
+            return len(deployment.sql("SELECT 1 FROM jobs WHERE id = ANY(:ids)", ids=sent)) == len(sent)
+
+        wait_for(queued, message="the jobs")
+        got = produce(
+            deployment,
+            f"""
+            from celery.exceptions import TaskRevokedError
+            recast_app.control.revoke_by_stamped_headers({{"season": {revoked}}})
+            try:
+                swap.AsyncResult({sent[0]!r}).get(timeout=60)
+            except TaskRevokedError as error:
+                answer("revoked")
+            """,
+        )
+        states = [deployment.sql("SELECT state FROM jobs WHERE id = :id", id=each)[0].state for each in sent]
+        assert (got, states) == ("revoked", ["canceled", "queued", "queued"])
+    finally:
+        produce(deployment, f"recast_app.control.revoke({sent[1:]!r}); answer(None)")
+        with deployment.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE accounts SET closed_until = NULL, closed_reason = NULL")
 
 
 def test_dedupe_key_shares_one_job(deployment: Stack, announcements: str) -> None:

@@ -14,9 +14,9 @@ from models.states import JobState
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
 from providers.protocol import UnclearError
 from providers.spec import OpenAttempt
+from tests.integration.producer import accept_one
 from workers.engine.runner import run
 from workers.operations.resolve import Verdict
-from workers.producers.accept import accept
 from workers.restore import hold, reconcile
 from workers.restore.search import SearchPump, Sought, _Answered, waits
 
@@ -263,13 +263,13 @@ def test_what_ended_stays_and_what_is_saved_is_saved(restored: Restored) -> None
 def test_a_task_that_comes_again_is_searched_for(restored: Restored, messages: list[Any]) -> None:
     arguments = {"source": "https://example.com/a.jpg", "target": "https://example.com/b.jpg"}
     redelivered = {"delivery_info": {"redelivered": True}}
-    accept(restored.runtime, "swap", arguments, Context(id="before", **redelivered))
+    accept_one(restored.runtime, "swap", arguments, Context(id="before", **redelivered))
     restored.begin()
-    accept(restored.runtime, "swap", arguments, Context(id="again", **redelivered))
-    accept(restored.runtime, "swap", arguments, Context(id="linked", parent_id="before"))
-    accept(restored.runtime, "swap", arguments, Context(id="new"))
+    accept_one(restored.runtime, "swap", arguments, Context(id="again", **redelivered))
+    accept_one(restored.runtime, "swap", arguments, Context(id="linked", parent_id="before"))
+    accept_one(restored.runtime, "swap", arguments, Context(id="new"))
     restored.database.run(hold.end)
-    accept(restored.runtime, "swap", arguments, Context(id="later", **redelivered))
+    accept_one(restored.runtime, "swap", arguments, Context(id="later", **redelivered))
 
     states = {row.id: row.state for row in restored.database.sql("SELECT id, state FROM jobs")}
     assert states == {"before": "held", "again": "held", "linked": "held", "new": "queued", "later": "queued"}

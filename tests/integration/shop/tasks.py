@@ -5,6 +5,8 @@ from typing import Any
 
 from celery import Celery
 
+from recast import JobError
+
 app = Celery("shop", broker=os.environ["RECAST_BROKER_URL"], backend=os.environ["RECAST_RESULT_URL"])
 app.conf.broker_connection_retry_on_startup = True
 
@@ -31,3 +33,11 @@ def pick(path: str) -> str:
 def complain(task_id: str) -> None:
     """A link_error: Celery hands a task of another project the failed task's id."""
     app.backend.client.set(f"complaint:{task_id}", repr(app.AsyncResult(task_id).result))
+
+
+@app.task
+def complain_of_all(request: Any, exc: Exception, traceback: str) -> None:
+    """A link_error of the newer form, which Celery calls with the failed task's request and error."""
+    reason = exc.reason if isinstance(exc, JobError) else repr(exc)
+    told = f"{reason} | {request.task} {sorted(request.kwargs)} | {traceback}"
+    app.backend.client.set(f"complained:{request.id}", told)

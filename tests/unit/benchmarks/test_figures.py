@@ -4,7 +4,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from benchmarks.figures import Figures, Sample, TooFewError, at, compare, measure
+from benchmarks.figures import Figures, Sample, TooFewError, at, compare, compare_waited, measure
 
 #: Ten jobs a second for ten seconds; while they run the contestant uses half a core, the servers a quarter.
 FINISHED = [1000 + number / 10 for number in range(100)]
@@ -49,7 +49,7 @@ def test_a_run_without_a_steady_stretch_is_refused(finished: list[float]) -> Non
 
 
 def test_clocks_are_read_between_two_samples_by_proportion() -> None:
-    assert astuple(at(SAMPLES, 1002.5)) == pytest.approx((1002.5, 8.25, 3.625, 0.125, 2.5))
+    assert astuple(at(SAMPLES, 1002.5)) == pytest.approx((1002.5, 8.25, 3.625, 0.125, 2.5, 0.0))
 
 
 def faster(factor: float) -> Figures:
@@ -79,3 +79,21 @@ def test_the_cpu_of_the_faster_pool_counts_even_if_the_slower_one_needs_less() -
     }
     verdict = compare([round_], celery=["celery_prefork", "celery_threads"])
     assert (verdict.ratio_to_celery, verdict.cpu_ratio_to_celery) == (2.0, 6.0)
+
+
+def test_who_sends_is_measured_apart_from_the_rest() -> None:
+    samples = [replace(sample, producer=(sample.at - 1000) / 10) for sample in SAMPLES]
+    found = measure(FINISHED, samples, polls=1, submitted=100)
+    assert found.producer_cpu_ms_per_job == pytest.approx(10.0)
+    assert found.other_load == pytest.approx(1 - 0.5 - 0.25 - 0.05 - 0.1)
+
+
+def test_where_a_producer_waits_the_ratios_are_of_the_same_round() -> None:
+    rounds = [
+        {"celery_prefork": faster(1), "dramatiq": faster(2), "recast": faster(4)},
+        {"celery_prefork": faster(2), "dramatiq": faster(2), "recast": faster(6)},
+    ]
+    found = compare_waited(rounds, celery="celery_prefork")
+    assert found.jobs_per_s == pytest.approx(500)
+    assert found.ratio_to_celery == pytest.approx(3.5)
+    assert found.ratio_to_dramatiq == pytest.approx(2.5)

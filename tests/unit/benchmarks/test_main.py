@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lineup, runner
+from benchmarks import latency, lineup, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
@@ -31,7 +31,8 @@ FIGURES = Figures(
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     calls: list[tuple[str, float]] = []
 
-    def run(contestant: lineup.Contestant, seconds: float) -> Figures:
+    def run(contestant: lineup.Contestant, seconds: float, picture: Path | None) -> Figures:
+        assert picture is None or picture.is_file()
         calls.append((contestant.name, seconds))
         return FIGURES
 
@@ -110,3 +111,32 @@ def test_a_contestant_that_paid_twice_is_not_measured(tmp_path: Path) -> None:
     bill = Bill(submits=10, repeats=1, polls=10, finished=10, polls_of_finished=10, cpu_seconds=0.0)
     with pytest.raises(runner.RunError, match=names("1")):
         runner._read_out(lineup.BareLoop(), stage, [], bill)
+
+
+def test_the_suite_producers_compares_those_that_are_waited_for(
+    ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["producers", "--short", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast"]
+    assert (found["ratio_to_celery"], found["ratio_to_dramatiq"], found["cpu_ms_per_job"]) == (1.0, 1.0, 2.0)
+
+
+def test_the_suite_pictures_compares_for_each_kind_of_picture(
+    ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["pictures", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["pictures"]
+    assert {(each["picture"], each["ratio_to_celery"]) for each in found} == {
+        (f"{side}.{ending}", 1.0) for side in (1024, 2048) for ending in ("jpg", "png", "webp")
+    }
+    assert len(ran) == len(found) * 4
+
+
+def test_the_suite_latency_says_both_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = latency.of([0.001 * number for number in range(1, 102)])
+    monkeypatch.setattr(latency, "measure", lambda short: {"idle": figures, "beside_a_batch": figures})
+    assert command.main(["latency", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["idle"]["p50_ms"] == pytest.approx(51)
+    assert found["beside_a_batch"]["p95_ms"] == pytest.approx(96)

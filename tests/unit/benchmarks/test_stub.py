@@ -4,11 +4,14 @@ import asyncio
 import itertools
 import json
 from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.processes import Stub
 from benchmarks.stub import MAX_REQUEST_BYTES, Bill, Connection, Desk, content_length
@@ -69,7 +72,7 @@ def test_a_job_is_pending_until_the_latency_has_passed() -> None:
     clock.now += LATENCY - 0.001
     assert json.loads(desk.poll(job) or b"") == {"status": "pending"}
     clock.now += 0.001
-    assert json.loads(desk.poll(job) or b"") == {"status": "done", "url": "https://results.example/0.png"}
+    assert json.loads(desk.poll(job) or b"") == {"status": "done", "url": "https://results.example/pictures/0"}
 
 
 @pytest.mark.parametrize("name", [b"0", b"-1", b"", b"x", b"1/2"])
@@ -100,10 +103,10 @@ def test_requests_are_answered_in_order_however_their_bytes_arrive(cuts: list[in
         connection.data_received(stream[start:end])
     assert wire.bodies() == [
         {"id": "0"},
-        {"status": "done", "url": "https://results.example/0.png"},
+        {"status": "done", "url": "https://results.example/pictures/0"},
         {"id": "1"},
         {"error": "not found"},
-        {"status": "done", "url": "https://results.example/1.png"},
+        {"status": "done", "url": "https://results.example/pictures/1"},
     ]
 
 
@@ -141,3 +144,13 @@ def test_the_process_serves_and_keeps_the_bill() -> None:
         bill = stub.bill()
     assert (bill.submits, bill.repeats, bill.polls, bill.finished) == (1, 0, 1, 1)
     assert bill.cpu_seconds > 0
+
+
+def test_each_finished_job_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(picture)
+    with Stub(latency=0.0, picture=picture) as stub:
+        handles = [http.post(f"{stub.url}/jobs", json={"reference": name}).json()["id"] for name in "ab"]
+        assert http.get(f"{stub.url}/pictures/0").status_code == HTTPStatus.NOT_FOUND
+        urls = [http.get(f"{stub.url}/jobs/{handle}").json()["url"] for handle in handles]
+        assert len({http.get(url).content for url in urls}) == len(urls)

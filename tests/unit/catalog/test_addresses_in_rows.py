@@ -16,7 +16,7 @@ from recast.errors import InvalidJobError
 from tests.unit.catalog.catalogs import accounts, swap, write_csv
 from tests.words import names, unsaid
 from workers.jobs.routing import Reach
-from workers.producers import accept
+from workers.producers import check
 
 REACH = Reach(public_url=True, presigned=False)
 ACCOUNTS = accounts("zhiqite")
@@ -84,12 +84,12 @@ def test_a_picture_in_an_option_is_refused_alike(folder: Path, cell: str, facts:
 @pytest.mark.parametrize("given", [lambda cell: cell, lambda cell: {"results": [{"uri": cell}]}])
 def test_a_producers_picture_is_refused_alike(cell: str, facts: tuple[str, ...], given: Any) -> None:
     with pytest.raises(InvalidJobError) as caught:
-        accept._ask("swap", {"source": ONE, "target": given(cell)})
+        check._ask("swap", {"source": ONE, "target": given(cell)})
     assert (caught.value.field, unsaid(caught.value.message, *facts)) == ("target", [])
 
 
 def test_a_producers_picture_has_one_form() -> None:
-    assert accept._ask("swap", {"source": ONE, "target": f" HTTPS{TWO.removeprefix('https')} "}).target == TWO
+    assert check._ask("swap", {"source": ONE, "target": f" HTTPS{TWO.removeprefix('https')} "}).target == TWO
 
 
 def test_a_catalogs_own_address_has_one_form() -> None:

@@ -106,7 +106,7 @@ def test_a_wide_object_is_searched_for_a_name_twice_in_linear_time(tmp_path: Pat
     assert unsaid(rows[0].message, "c199999") == []
 
 
-@pytest.mark.parametrize("name", ["c.xlsx", "c.xls", "c.ods"])
+@pytest.mark.parametrize("name", ["c.xlsb", "c.xls", "c.ods"])
 def test_a_spreadsheets_own_file_is_told_what_to_save_it_as(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(CatalogError, match=names(name, "CSV UTF-8")):

@@ -180,7 +180,7 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("c.xlsx", names(".xlsx", ".csv")),
+        ("c.numbers", names(".numbers", ".xlsx", ".csv")),
         ("c.parquet.gz", names(".parquet.gz")),
         ("ftp://x/c.csv", names("ftp://", "s3://", "https://")),
         ("gone.csv", names("gone.csv")),

@@ -19,12 +19,14 @@ from catalog.folders import is_search
 from catalog.intake import take_in
 from catalog.rows import open_rows
 from tests.unit.catalog.catalogs import accounts, picture
+from tests.unit.catalog.workbooks import workbook_bytes
 from tests.words import names, unsaid
 from workers.images.roots import Roots
 from workers.jobs.routing import Reach
 
 ACCOUNTS = accounts("zhiqite")
 CSV = b"key,kind,source,target\n1,swap,a.png,b.png\n"
+XLSX = workbook_bytes([["key", "kind", "source", "target"], [1, "swap", "a.png", "b.png"]])
 JSON = b'{"key": "1", "kind": "swap", "source": "a.png", "target": "b.png"}\n'
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -84,6 +86,8 @@ def server() -> Iterator[Server]:
             gzip.compress(CSV, mtime=0),
         ),
         ("/c.csv", {"Content-Type": "application/octet-stream"}, CSV),
+        ("/sheet", {"Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}, XLSX),
+        ("/export?format=xlsx", {"Content-Type": "application/octet-stream"}, XLSX),
         ("/c.csv.gz", {"Content-Encoding": "gzip"}, gzip.compress(CSV, mtime=0)),
     ],
 )

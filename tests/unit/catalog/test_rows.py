@@ -97,7 +97,7 @@ def test_an_escaped_backslash_before_u_is_no_escape() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("c.xlsx", names(".xlsx", ".csv")), ("c", names("c", ".csv")), ("c.csv", names("c.csv"))],
+    [("c.ods", names(".ods", ".xlsx", ".csv")), ("c", names("c", ".csv")), ("c.csv", names("c.csv"))],
 )
 def test_files_that_are_no_catalog(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(CatalogError, match=message):

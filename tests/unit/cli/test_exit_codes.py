@@ -13,7 +13,8 @@ from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cli.exit_codes import ExitCode
-from cli.main import explain, main
+from cli.failures import explain
+from cli.main import main
 from devstack.errors import ServerError
 from tests.unit.catalog.catalogs import portrait, swap, write_csv
 from tests.words import unsaid

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.hints import CommandLine
-from cli.main import app
 from recast import hints
 from recast.hints import hint
+from tests.unit.cli.commands import whole
 from tests.unit.test_layers import ROOMS, ROOT
 
-COMMAND: Any = typer.main.get_command(app)
+COMMAND: Any = whole()
 FOLDERS = sorted({room.partition(".")[0] for room in ROOMS} - {"benchmarks", "migrations"})
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import typer
 
-from cli.main import app
 from cli.run_options import GivenOptions, option_of
 from recast.runs import run
+from tests.unit.cli.commands import whole
 from workers.config.settings import Settings
 from workers.jobs.run_options import Only, RunOptions
 
@@ -29,7 +29,7 @@ NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
 
 def offered(*words: str) -> dict[str, str]:
     """The parameters of a command, and what each is called."""
-    command: Any = typer.main.get_command(app)
+    command: Any = whole()
     for word in words:
         command = command.commands[word]
     return {parameter.name: parameter.opts[0] for parameter in command.params}

@@ -14,7 +14,8 @@ from cli.main import main
 from tests.stack import ROOT
 from tests.words import unsaid
 from workers.config.settings import settings
-from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.heartbeats import file_of
+from workers.messaging.heartbeat import Heartbeat
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli.stack import write_sandbox_accounts
+from cli.sandbox_accounts import write_sandbox_accounts
 from providers import PROVIDERS
 from workers.config.accounts import load
 

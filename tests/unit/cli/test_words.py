@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.unit.cli.commands import whole
 from tests.unit.test_glossary import retired_in
 from tests.unit.test_layers import ROOT
 
@@ -29,7 +29,7 @@ MODULES = (*sorted((ROOT / "cli").glob("*.py")), ROOT / "reports" / "text.py")
 
 def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every group and command with its path."""
-    command = command or typer.main.get_command(app)
+    command = command or whole()
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*path, name))

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from catalog.mistakes import write_mistakes
 from devstack.home import Home
 from reports.places import Folder, Picture
-from workers import private
+from workers import open_folders, private
 from workers.images.storage import Storage
 
 
@@ -117,8 +117,8 @@ def test_a_folder_that_is_not_ours_stays_as_it_is(place: Path) -> None:
     (place / "site").chmod(0o755)
     with capture_logs() as said:
         Storage(str(place / "site"))
-        private.close(shared)
-        private.close(place / "missing")
+        open_folders.close(shared)
+        open_folders.close(place / "missing")
     assert (mode(place / "site"), mode(shared), said) == (0o755, 0o1777, [])
 
 

@@ -14,7 +14,8 @@ from tests.http import Request
 from tests.unit.providers.scripted import ScriptedHttp, always, raises, reply
 from workers.config.settings import Settings
 from workers.http.recorder import Recorder
-from workers.http.redaction import Redacted, Redactor, shown_url, without_url_secrets
+from workers.http.redaction import Redacted, Redactor
+from workers.http.shown_urls import shown_url, without_url_secrets
 from workers.http.urls import digest, new_address
 from workers.images.signed_urls import MediaSigner
 

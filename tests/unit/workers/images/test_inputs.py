@@ -144,3 +144,17 @@ def test_what_is_too_large_is_refused_without_being_read(
 def test_a_storage_that_does_not_answer_is_trouble_and_no_verdict(made: Inputs) -> None:
     with pytest.raises(InputTroubleError, match=names("source", "nosuchscheme://bucket/a.png")):
         made.read("source", "nosuchscheme://bucket/a.png")
+
+
+def test_a_remembered_link_whose_file_was_removed_is_made_anew(made: Inputs, portrait: Path, tmp_path: Path) -> None:
+    first = made.link("source", str(portrait))
+    assert made.to_note(str(portrait), first) is not None
+    assert made.to_note(str(portrait), first) is None
+    (stored,) = (path for path in (tmp_path / "pictures").rglob("*.png"))
+    stored.unlink()
+
+    again = made.link("source", str(portrait))
+
+    assert again.url is not None
+    assert stored.read_bytes() == png(), "a provider that is paid can fetch it"
+    assert made.to_note(str(portrait), again) is not None, "forgetting finds the new copy, too"

@@ -13,7 +13,7 @@ from catalog.checks import BadRowError, Checker
 from catalog.columns import Row
 from recast.errors import InvalidJobError
 from tests.words import names, unsaid
-from workers.config import accounts as accounts_module
+from workers.config import extras
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, parse
 from workers.jobs.lanes import lane_operation
@@ -86,7 +86,7 @@ def test_a_job_goes_only_where_its_operation_is_offered() -> None:
 def test_face_checks_need_the_face_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert account(check_face=True).check_face
     there = importlib.util.find_spec
-    monkeypatch.setattr(accounts_module, "find_spec", lambda name: None if name == "cv2" else there(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "cv2" else there(name))
     assert not account(check_face=False).check_face
     with pytest.raises(AccountsError, match=names("accounts.main.check_face", "pip install")):
         account(check_face=True)

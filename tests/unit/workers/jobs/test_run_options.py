@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from recast.errors import InvalidJobError
 from tests.words import unsaid
-from workers.jobs.run_options import MAX_DAYS, MAX_LABEL, Only, RunOptions
+from workers.jobs.run_options import MAX_DAYS, MAX_LABEL, Format, Only, RunOptions
 
 NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40)
 OPTIONS = st.builds(
     RunOptions,
+    format=st.none() | st.sampled_from(Format),
+    sheet=st.none() | NAMES,
     account=st.none() | NAMES,
     provider=st.none() | NAMES,
     require_consent=st.booleans(),

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
-from workers.messaging import broker
+from workers.messaging import messages
 from workers.messaging.broker import Channel, takes_nothing
 
 
@@ -57,13 +57,13 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("item", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_is_no_message(item: bytes) -> None:
-    assert not broker._is_message(item, cast("Channel", _Reads()))
+    assert not messages.is_message(item, cast("Channel", _Reads()))
 
 
 def test_what_is_one() -> None:
-    assert broker._is_message(json.dumps(message()).encode(), cast("Channel", _Reads()))
+    assert messages.is_message(json.dumps(message()).encode(), cast("Channel", _Reads()))
     older = message(headers={}, body=base64.b64encode(b'{"task": "t", "id": "1"}').decode())
-    assert broker._is_message(json.dumps(older).encode(), cast("Channel", _Reads()))
+    assert messages.is_message(json.dumps(older).encode(), cast("Channel", _Reads()))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import pytest
 
 from tests.stack import wait_for
 from tests.words import unsaid
-from workers.messaging.heartbeat import Heartbeat, file_of
+from workers.heartbeats import GRACE_SECONDS, file_of, judge
+from workers.messaging.heartbeat import Heartbeat
 from workers.observability import health
-from workers.observability.health import Pulse, judge
+from workers.observability.health import Pulse
 
 EVERY = 5.0
 
@@ -109,7 +110,7 @@ def test_a_pulse_goes_on_by_itself_and_leaves_no_file(path: Path) -> None:
 
 def test_a_process_that_fell_silent_is_ill(path: Path) -> None:
     Heartbeat(path, EVERY).write({"broker": None})
-    limit = timedelta(seconds=EVERY + health.GRACE_SECONDS)
+    limit = timedelta(seconds=EVERY + GRACE_SECONDS)
     now = datetime.now(UTC)
     assert judge(path, now + limit - timedelta(seconds=1)).healthy
     verdict = judge(path, now + limit + timedelta(seconds=1))

@@ -1,0 +1,84 @@
+"""The contestants whose jobs a producer sends one by one and waits for; none is told how long the provider takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import migrations
+from benchmarks.contestants import RESULTS_URL
+from benchmarks.lineup import (
+    Feed,
+    IdiomaticCelery,
+    Recast,
+    Stage,
+    environment_of,
+    make_table,
+    no_need,
+    write_accounts,
+)
+from models.connection import make_engine
+
+
+def _with_results(stage: Stage) -> dict[str, str]:
+    return {**environment_of(stage), RESULTS_URL: stage.urls.results}
+
+
+class WaitedCelery(IdiomaticCelery):
+    """`benchmarks.contestants.celery_idiomatic` with results."""
+
+    producer = "celery"
+    outstanding = 750  # for 125 jobs/s
+
+    def prepare(self, stage: Stage) -> Feed:
+        """Make its table."""
+        make_table(stage)
+        return no_need
+
+    def environment(self, stage: Stage) -> Mapping[str, str]:
+        """The addresses of the servers and of the provider."""
+        return _with_results(stage)
+
+
+class WaitedDramatiq:
+    """`benchmarks.contestants.dramatiq_idiomatic`, with as many processes as there are cores."""
+
+    finished = ""
+    producer = "dramatiq"
+    outstanding = 1_500  # for 250 jobs/s
+
+    def __init__(self, processes: int, threads: int) -> None:
+        self.name = "dramatiq"
+        self.title = f"Dramatiq, {processes} processes of {threads}"
+        self._processes, self._threads = processes, threads
+
+    def prepare(self, stage: Stage) -> Feed:
+        """Make its table."""
+        make_table(stage)
+        return no_need
+
+    def command(self) -> list[str]:
+        """The worker."""
+        return [
+            sys.executable, "-m", "dramatiq", "benchmarks.contestants.dramatiq_idiomatic",
+            "--processes", str(self._processes), "--threads", str(self._threads),
+        ]  # fmt: skip
+
+    def environment(self, stage: Stage) -> Mapping[str, str]:
+        """The addresses of the servers and of the provider."""
+        return _with_results(stage)
+
+
+class WaitedRecast(Recast):
+    """Recast with one worker process and default settings, whose jobs come from a producer."""
+
+    producer = "recast"
+    outstanding = 2_000  # for 350 jobs/s
+
+    def prepare(self, stage: Stage) -> Feed:
+        """Make the schema and the accounts file."""
+        write_accounts(stage, self.ACCOUNT)
+        engine = make_engine(stage.urls.database)
+        migrations.upgrade(engine)
+        engine.dispose()
+        return no_need

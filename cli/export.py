@@ -1,0 +1,82 @@
+"""`recast export`: the results of a batch as a table and as pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.deployment import open_deployment
+from cli.environment import SandboxOption
+from cli.output import complain
+from cli.outputs import require_file, require_folder
+from models.verdicts import Verdict
+from reports.batch import find
+from reports.export import jobs_of, metadata_of, write_json_lines
+from reports.pictures import TEMPLATE, write_pictures
+from reports.reviews import verdicts_of
+from reports.writing import write_table, writer_for
+
+
+def export(
+    batch: Annotated[str, typer.Argument(help="Name of the batch.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="Table to write: .csv, .jsonl (also .gz) or .parquet; a path or s3://. Default: print JSON Lines.",
+        ),
+    ] = None,
+    *,
+    pictures: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write the pictures to this folder: a path or s3://.")
+    ] = None,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="File names of the pictures, from {key}, {index}, {ext}, {batch}, {sha256} and {YOUR COLUMN}."
+        ),
+    ] = TEMPLATE,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Only approved pictures: of each job the one that is used.")
+    ] = False,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only jobs with a picture and this verdict.")] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin a .csv with the mark by which Excel knows UTF-8.")
+    ] = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Write a batch as a table, and its pictures as files.
+
+    The table includes the catalog's metadata columns. The files are named by key, or by --template.
+
+    Run it again to continue an interrupted export: existing pictures are skipped.
+    """
+    if approved:
+        if verdict not in (None, Verdict.APPROVED):
+            raise typer.BadParameter(f"{verdict} and --approved exclude each other; use one", param_hint="--verdict")
+        verdict = Verdict.APPROVED
+    if to is not None:
+        writer_for(to, excel=excel)  # reports a wrong name before anything starts
+        if "://" not in to:
+            require_file(Path(to), "--to")
+    if pictures is not None and "://" not in pictures:
+        require_folder(Path(pictures), "--pictures")
+    with open_deployment(sandbox=sandbox) as runtime:
+        report, currency = runtime.db(find, batch), runtime.settings.currency
+        if pictures is not None:
+            jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
+            made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
+            complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
+        if to is None and pictures is not None:
+            return
+        jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
+        if to is None:
+            write_json_lines(sys.stdout, jobs, ())
+        else:
+            write_table(to, jobs, runtime.db(metadata_of, report.id), excel=excel)
+            number = report.total if verdict is None else runtime.db(verdicts_of, report).counts[verdict]
+            complain(f"{to}: {number:,} jobs")

@@ -1,0 +1,80 @@
+"""`recast verdict`: a verdict about a picture, given by command."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.deployment import open_deployment
+from cli.environment import JsonOption, SandboxOption
+from cli.output import Style, emit, say
+from desk.actors import from_command
+from desk.verdicts import Decided, Decision, DeskError, choose, judge, newest_of, undo
+from models.verdicts import Verdict
+from reports.job import JobDetail, find_detail
+from workers.engine.runtime import Runtime
+
+
+class Answer(StrEnum):
+    """What can be said of a picture by command."""
+
+    APPROVE = "approve"
+    NEEDS_WORK = "needs-work"
+    UNDO = "undo"
+    CHOOSE = "choose"
+
+
+def verdict(
+    job: Annotated[str, typer.Argument(help="Job id, the beginning of one, key, or BATCH/KEY.")],
+    answer: Annotated[Answer, typer.Argument(help="What you say of its picture.")],
+    *,
+    reason: Annotated[
+        list[str] | None, typer.Option(help="What is wrong, from RECAST_REVIEW_REASONS. Give it once for each reason.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="What else there is to say.")] = None,
+    picture: Annotated[
+        int | None, typer.Option(min=0, help="Which picture, if the job made several. Default: the one that is used.")
+    ] = None,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a verdict about a job's picture, take your last one back, or choose the picture that is used."""
+    with open_deployment(sandbox=sandbox) as runtime:
+        detail = runtime.db(find_detail, job, runtime.storage)
+        decided = _decided(runtime, detail, answer, Decision(_VERDICTS[answer], tuple(reason or ()), note), picture)
+    if as_json:
+        emit(asdict(decided))
+        return
+    words = decided.job_verdict.replace("_", " ")
+    say(f"{detail.job.key or detail.job.id}: {words}", style=_STYLES[decided.job_verdict])
+
+
+_VERDICTS = {
+    Answer.APPROVE: Verdict.APPROVED,
+    Answer.NEEDS_WORK: Verdict.NEEDS_WORK,
+    Answer.UNDO: Verdict.UNREVIEWED,
+    Answer.CHOOSE: Verdict.UNREVIEWED,
+}
+_STYLES = {Verdict.APPROVED: Style.GOOD, Verdict.NEEDS_WORK: Style.BAD, Verdict.UNREVIEWED: Style.QUIET}
+
+
+def _decided(runtime: Runtime, detail: JobDetail, answer: Answer, decision: Decision, picture: int | None) -> Decided:
+    actor = from_command()
+    standing = runtime.db(newest_of, detail.job.id)
+    present = {result.index: result.id for result in detail.results_of(detail.job.version)}
+    used = standing.chosen if standing.chosen is not None else present.get(min(present, default=0))
+    result_id = used if picture is None else present.get(picture)
+    if result_id is None:
+        allowed = ", ".join(map(str, present)) or "none, for it has no picture"
+        raise DeskError(f"--picture: {picture} is not a picture of job {detail.job.id}; allowed: {allowed}")
+    if answer is Answer.CHOOSE:
+        return runtime.db(choose, actor, result_id)
+    if answer is Answer.UNDO:
+        return runtime.db(undo, actor, detail.job.batch_id, standing.newest[result_id])
+    return runtime.db(
+        judge, actor, result_id, decision, based_on=standing.newest[result_id],
+        known_reasons=runtime.settings.review_reasons,
+    )  # fmt: skip

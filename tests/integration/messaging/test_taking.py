@@ -1,0 +1,112 @@
+"""Messages taken many at a time: each is noted as kombu notes it, and a full broker loses none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kombu import Connection
+from kombu.transport import redis as redis_transport
+from redis import Redis
+from redis.exceptions import OutOfMemoryError
+
+from devstack.servers import Servers
+from workers.messaging import broker
+from workers.messaging.taking import take_with
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with Servers(tmp_path_factory.mktemp("servers"), durable=False) as servers:
+        yield servers.urls.broker
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Redis]:
+    with Redis.from_url(url) as made:
+        made.flushdb()
+        yield made
+        made.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def channel(url: str) -> Iterator[Any]:
+    """A worker's channel, beside every other connection of this process."""
+    with Connection(url, transport=_transport()) as connection:
+        yield connection.channel()
+
+
+def _transport() -> Any:
+    class Transport(redis_transport.Transport):  # type: ignore[misc]  # kombu ships no types
+        Channel = broker.Channel
+
+    return Transport
+
+
+def publish(channel: Any, *bodies: str) -> None:
+    for body in bodies:
+        channel.basic_publish(channel.prepare_message(json.dumps(body), content_type="application/json"), "", "jobs")
+
+
+def first(redis: Redis) -> bytes:
+    item = redis.rpop("jobs")
+    assert isinstance(item, bytes)
+    return item
+
+
+def test_what_is_taken_is_noted_and_can_be_given_back(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b", "c", "d")
+
+    taken = take_with(channel, "jobs", first(redis), 2)
+
+    assert len(taken) == 3
+    for each in taken:
+        assert json.loads(each.item)["properties"]["delivery_tag"] == each.tag
+    assert redis.llen("jobs") == 1, "no more than was asked for"
+    assert redis.zcard("unacked_index") == redis.hlen("unacked") == 3
+    for each in taken:
+        channel.qos.restore_by_tag(each.tag)
+    assert redis.llen("jobs") == 4
+    assert redis.hlen("unacked") == 0
+
+
+def test_what_is_no_message_is_taken_without_a_note(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a")
+    good = first(redis)
+    for item in (b"hello", b'{"properties": 7}', b"[1]"):
+        redis.lpush("jobs", item)
+
+    taken = take_with(channel, "jobs", good, 10)
+
+    assert [each.tag for each in taken[1:]] == ["", "", ""]
+    assert [each.item for each in taken[1:]] == [b"hello", b'{"properties": 7}', b"[1]"]
+    assert redis.hlen("unacked") == 1
+
+
+def test_a_full_broker_gives_nothing_away(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b", "c")
+    good = first(redis)
+    redis.config_set("maxmemory", 1)
+
+    with pytest.raises((OutOfMemoryError, broker.BrokerRefusalError)):
+        take_with(channel, "jobs", good, 10)
+
+    assert redis.llen("jobs") == 2
+    assert redis.hlen("unacked") == 0
+
+
+def test_a_group_is_acknowledged_at_once_and_only_what_is_in_it(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b", "c")
+    tags = [each.tag for each in take_with(channel, "jobs", first(redis), 10)]
+
+    broker.acknowledge(SimpleNamespace(channel=channel, delivery_tag=tag) for tag in tags[:2])
+
+    assert redis.hkeys("unacked") == [tag.encode() for tag in tags[2:]]
+    assert redis.zcard("unacked_index") == 1

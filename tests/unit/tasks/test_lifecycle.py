@@ -1,0 +1,74 @@
+"""What a worker refuses at its start, whatever program starts it, and which queues it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kombu import Queue
+
+from cli.exit_codes import ExitCode
+from tasks.lifecycle import check_pool, leave_default_queue
+from tests.stack import ROOT
+from tests.words import names, unsaid
+from workers.config.settings import SettingsError
+from workers.messaging.app import QUEUES, app
+
+celery_queues = type(app.amqp.queues)
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "accounts.toml").write_text(
+        '[accounts.one]\nprovider = "qolaba"\nbase_url = "http://127.0.0.1:9"\ntoken = "t"\n'
+        'prices = { avatar = "0.01 USD" }\n'
+    )
+    return {
+        **os.environ, "RECAST_HOME": str(tmp_path), "RECAST_ACCOUNTS_FILE": str(tmp_path / "accounts.toml"),
+        "RECAST_SECRET_KEY": "test-secret-key-of-32-characters", "PYTHONPATH": str(ROOT),
+        # Nobody listens there: it is refused before it connects.
+        "RECAST_DATABASE_URL": "postgresql://127.0.0.1:9/none", "RECAST_BROKER_URL": "redis://127.0.0.1:9/0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        (["--pool=processes"], ("prefork", "threads")),
+        (["--pool=solo"], ("solo", "threads")),
+        (["--concurrency=2"], ("2", "RECAST_SLOTS", "--concurrency")),
+        (["-c", "7"], ("7", "8")),
+        (["-Q", "celery"], ("celery", "pumps")),
+    ],
+)
+def test_celerys_own_command_is_checked_like_ours(
+    env: dict[str, str], options: list[str], facts: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "celery", "-A", "tasks.main", "worker", *options]
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == ExitCode.USAGE, ran.stderr
+    (refusal,) = [line for line in (ran.stdout + ran.stderr).splitlines() if "not_started" in line]
+    assert unsaid(refusal, *facts) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "consumed"),
+    [(None, set(QUEUES)), (["jobs", "celery"], {"jobs"}), (["pumps"], {"pumps"})],
+    ids=["all", "with-the-default", "one"],
+)
+def test_the_default_queue_is_left_to_the_producers(asked: list[str] | None, consumed: set[str]) -> None:
+    queues = celery_queues([Queue(name) for name in ("celery", *QUEUES)])
+    queues.select(asked)
+    leave_default_queue(queues, "celery")
+    assert set(queues.consume_from) == consumed
+    assert "celery" in queues, "callbacks are still sent there"
+
+
+def test_only_the_pool_of_threads_runs_pumps() -> None:
+    check_pool("threads")
+    for other in ("prefork", "solo"):
+        with pytest.raises(SettingsError, match=names(other, "threads")):
+            check_pool(other)
