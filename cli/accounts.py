@@ -223,6 +223,7 @@ def set_limits(
 
 
 @accounts.command()
+@recorded("accounts reset")
 def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Undo `accounts set`. The limits, prices and budgets of the accounts file apply again."""
     with open_deployment(sandbox=sandbox) as runtime:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import typer
+
 from cli.environment import READS, is_external, readable, serving
 from cli.recorded import record
 from cli.stack import Parts, Stack
@@ -50,5 +52,9 @@ def open_deployment(*, sandbox: bool, with_sandbox: bool = False) -> Iterator[Ru
     # A sandbox continues the jobs that it had accepted, and fetches their pictures from `web`.
     parts = Parts(worker=False, web=True, sandbox=True) if sandbox and with_sandbox else READS
     with running_deployment(readable(sandbox=sandbox), parts, sandbox=sandbox, sends=False) as (runtime, _):
-        yield runtime
+        try:
+            yield runtime
+        except typer.Exit:  # the command did its work, and says by its exit code what is left to do
+            record(runtime)
+            raise
         record(runtime)

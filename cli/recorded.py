@@ -16,9 +16,13 @@ R = TypeVar("R")
 
 #: Parameters that name rows or settings of ours; the others may hold a person's data, a secret or a free text.
 SAID = (
-    "batch", "label", "account", "operation", "reason", "state", "words", "name", "priority", "max_cost", "abandon",
-    "everything", "give_up", "not_accepted", "to",
+    "batch", "label", "account", "operation", "reason", "state", "words", "name", "webhook", "priority", "max_cost",
+    "abandon", "everything", "accepted", "give_up", "not_accepted", "to",
 )  # fmt: skip
+#: Commands that only list what there is unless one of these is said.
+LISTS = {"resolve": ("accepted", "not_accepted", "give_up")}
+#: What the name or number of a command of a group is that of.
+NOUNS = {"accounts": "account", "schedule": "schedule", "webhooks": "webhook"}
 MOST = 20  # values of one parameter that are kept
 
 _running: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("running", default=None)
@@ -41,16 +45,21 @@ def recorded(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     return wrap
 
 
-def record(runtime: Runtime) -> None:
-    """Write down the command that has just done its work, if it is one that is recorded."""
+def record(runtime: Runtime, batch: str | None = None) -> None:
+    """Write down the command that has just done its work, on `batch`, if it is recorded and changes something."""
     running = _running.get()
     if running is None or running[1].get("dry_run"):
         return
     name, given = running
+    if name in LISTS and not any(given.get(each) for each in LISTS[name]):
+        return
     detail = {key: _plain(given[key]) for key in SAID if given.get(key)}
-    batch = given.get("batch")
-    account = given.get("name")
-    subject = f"batch {batch}" if batch else f"account {account}" if account else "jobs"
+    one, noun = given.get("name") or given.get("webhook"), NOUNS.get(name.partition(" ")[0])
+    if noun is not None:
+        subject = noun if one is None else f"{noun} {one}"
+    else:
+        batch = batch or given.get("batch")
+        subject = "jobs" if batch is None else f"batch {batch}"
     runtime.db(audit.note, from_command(), name, subject, **detail)
 
 

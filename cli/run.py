@@ -24,6 +24,7 @@ from cli.output import Style, complain, emit, say
 from cli.plan import print_plan, warn_of_addresses
 from cli.questions import confirm, on_itself, same_batch
 from cli.reach import accounts_of, reach_of
+from cli.recorded import record
 from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
 from cli.summary import (
@@ -141,6 +142,7 @@ def _work(
         except SamePictureError as error:
             on_itself(error, intake, command, as_json=as_json)
             enqueued = enqueue(runtime, intake, options)
+        record(runtime, enqueued.name)
         if not as_json:
             print_enqueued(enqueued, intake.rows, settings.currency)
         if not wait:

@@ -18,6 +18,7 @@ from cli.deployment import open_deployment, running_deployment
 from cli.environment import JsonOption, SandboxOption, choose, is_external
 from cli.output import Style, complain, duration, emit, moment, priced, say, table
 from cli.reach import accounts_of, reach_of
+from cli.recorded import record, recorded
 from cli.run_options import GivenOptions, option_of, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
@@ -41,6 +42,7 @@ TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of th
 
 
 @schedules.command()
+@recorded("schedule add")
 @takes_run_options("each run")
 def add(
     given: GivenOptions,
@@ -87,6 +89,7 @@ def add(
         if check and places is not None and not (options.moved or options.fresh):
             raise OtherPlaceError(name, places)
         status = runtime.db(service.add, wanted, replace=replace)
+        record(runtime)
     _print(status, "added", settings.currency, as_json=as_json)
     if not as_json and not is_external(sandbox=sandbox):
         complain(f"it runs while {hint('up')} runs", style=Style.QUIET)
@@ -164,6 +167,7 @@ def history(
 
 
 @schedules.command()
+@recorded("schedule pause")
 def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Pause a schedule. Times that pass meanwhile are not run later; jobs that are queued continue."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -173,6 +177,7 @@ def pause(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOp
 
 
 @schedules.command()
+@recorded("schedule resume")
 def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Resume a paused schedule, from its next planned time."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -182,6 +187,7 @@ def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
 
 
 @schedules.command()
+@recorded("schedule run")
 def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Run a schedule now, even if it is paused. If a run has not ended, --overlap decides."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -196,6 +202,7 @@ def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOpti
 
 
 @schedules.command()
+@recorded("schedule remove")
 def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Remove a schedule and its history. Its batches stay, and their jobs continue."""
     with open_deployment(sandbox=sandbox) as runtime:

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS = (
-    Entry("run", "cli.run:run", "Make the pictures of a catalog."),
+    Entry("run", "cli.run:run", "Make the pictures of a catalog.", recorded=True),
     Entry("status", "cli.batches:status", "Show batch progress."),
     Entry("jobs", "cli.jobs:jobs", "List jobs, newest first."),
     Entry("show", "cli.show:show", "Show one job: request, attempts, pictures, former versions."),

@@ -73,7 +73,7 @@ def _decided(runtime: Runtime, detail: JobDetail, answer: Answer, decision: Deci
     if answer is Answer.CHOOSE:
         return runtime.db(choose, actor, result_id)
     if answer is Answer.UNDO:
-        return runtime.db(undo, actor, detail.job.batch_id, standing.newest[result_id])
+        return runtime.db(undo, actor, detail.job.batch_id, result_id)
     return runtime.db(
         judge, actor, result_id, decision, based_on=standing.newest[result_id],
         known_reasons=runtime.settings.review_reasons,

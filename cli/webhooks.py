@@ -15,6 +15,7 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, moment, say, table
+from cli.recorded import recorded
 from providers.http import URL, InvalidURL
 from recast.hints import hint
 from workers.engine.runtime import Runtime
@@ -42,6 +43,7 @@ NumberArgument = Annotated[
 
 
 @webhooks.command()
+@recorded("webhooks add")
 def add(
     url: Annotated[str, typer.Argument(help="An https address; RECAST_WEBHOOK_HOSTS must name private hosts.")],
     *,
@@ -124,6 +126,7 @@ def deliveries(
 
 
 @webhooks.command()
+@recorded("webhooks retry")
 def retry(
     ids: Annotated[
         list[uuid.UUID] | None,
@@ -166,6 +169,7 @@ def send_test(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_jso
 
 
 @webhooks.command()
+@recorded("webhooks rotate")
 def rotate(
     webhook: NumberArgument,
     *,
@@ -188,6 +192,7 @@ def rotate(
 
 
 @webhooks.command()
+@recorded("webhooks off")
 def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook off. Deliveries that are waiting for it are given up."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -201,6 +206,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
 
 
 @webhooks.command()
+@recorded("webhooks on")
 def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook on for new events. `recast webhooks retry` sends deliveries that were given up."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -213,6 +219,7 @@ def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Json
 
 
 @webhooks.command()
+@recorded("webhooks remove")
 def remove(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Remove a webhook with all its deliveries."""
     with open_deployment(sandbox=sandbox) as runtime:

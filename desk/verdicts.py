@@ -58,9 +58,12 @@ _RELEASE = text("DELETE FROM picture_claims WHERE job_id = :job_id AND person = 
 # What is taken back is neither a taking back nor taken back already.
 _STANDS = "v.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts u WHERE u.undoes = v.id)"
 _LAST = text(f"""
-    SELECT id FROM verdicts v WHERE batch_id = :batch_id AND person = :person AND {_STANDS} ORDER BY id DESC LIMIT 1
+    SELECT id, result_id FROM verdicts v
+    WHERE batch_id = :batch_id AND person = :person AND {_STANDS}
+        AND (cast(:result_id AS bigint) IS NULL OR result_id = :result_id)
+    ORDER BY id DESC LIMIT 1
 """)
-_ONE = text("SELECT id, result_id, person FROM verdicts WHERE id = :id")
+_STILL = text(f"SELECT {_STANDS} FROM verdicts v WHERE id = :id")
 _OTHERS = text(f"""
     SELECT EXISTS (
         SELECT FROM verdicts v WHERE result_id = :result_id AND id > :id AND person <> :person AND {_STANDS}
@@ -169,21 +172,22 @@ def judge(
     return _write(session, actor, result_id, checked, based_on=based_on, request=request)
 
 
-def undo(session: Session, actor: Actor, batch_id: int, verdict_id: int | None = None) -> Decided:
-    """Take back a verdict of `actor`: the last one in the batch, or the one named. What was before it counts again.
+def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = None) -> Decided:
+    """Take back the last verdict of `actor` in the batch, or about one picture. What was before it counts again.
 
     Raises:
-        ForbiddenError: the person may not judge, or the verdict is another person's.
-        NothingToUndoError: there is none.
+        ForbiddenError: the person may not judge.
+        NothingToUndoError: there is none, or it was taken back at the same moment.
         ConflictError: another person has judged the picture since.
     """
     actor.need(Role.REVIEWER, "take verdicts back")
-    if verdict_id is None:
-        verdict_id = session.execute(_LAST, {"batch_id": batch_id, "person": actor.name}).scalar()
-    taken = session.execute(_ONE, {"id": verdict_id}).first() if verdict_id is not None else None
-    if taken is None or taken.person != actor.name:
+    mine = {"batch_id": batch_id, "person": actor.name, "result_id": result_id}
+    taken = session.execute(_LAST, mine).first()
+    if taken is None:
         raise NothingToUndoError("there is no verdict of yours to take back")
     picture, _ = _locked(session, taken.result_id)
+    if not session.execute(_STILL, {"id": taken.id}).scalar():
+        raise NothingToUndoError("this verdict was taken back at the same moment")
     newest = _judged(session, picture.job_id)[taken.result_id]
     since = {"result_id": taken.result_id, "id": taken.id, "person": actor.name}
     if session.execute(_OTHERS, since).scalar_one():

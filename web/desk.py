@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from desk.actors import Actor
+from desk.actors import Actor, ForbiddenError
 from desk.handing import Taken, next_undecided, take, taken_by
 from desk.loupe import Loupe, Neighbors, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
@@ -91,9 +91,11 @@ class Desk:
             done = await self._done(request, form)
         except ConflictError as error:
             return self._conflict(request, form, error)
-        except DeskError as error:
+        except (DeskError, ForbiddenError) as error:
             if _wants_json(request):
                 return JSONResponse({"error": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
+            if isinstance(error, ForbiddenError):
+                raise
             return self._pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         if _wants_json(request):
             return JSONResponse(done)
@@ -117,7 +119,7 @@ class Desk:
         elif kind == "judge":
             decided = await self._pages.change(
                 judge, actor, result_id, _decision(form), based_on=number(first(form, "based_on")) or 0,
-                known_reasons=self._reasons, request=first(form, "request")[:MAX_REQUEST_CHARS] or None,
+                known_reasons=self._reasons, request=_request(form),
             )  # fmt: skip
         else:
             raise DeskError(f"do: {kind[:20]!r} is not known; allowed: judge, undo, choose, take")
@@ -206,6 +208,12 @@ def _take(session: Session, actor: Actor, batch_id: int, job_id: str) -> Taken |
     if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
         raise DeskError("job: the batch has no such job")
     return take(session, actor, job_id)
+
+
+def _request(form: Form) -> str | None:
+    """The sender's name of this decision, if it has one that can be kept."""
+    name = first(form, "request")[:MAX_REQUEST_CHARS]
+    return name if name and is_text(name) else None
 
 
 def _decision(form: Form) -> Decision:

@@ -120,7 +120,7 @@ def test_a_catalog_is_reviewed_by_keyboard_only(base: str, database: Database, b
         await shown(page, "nothing")
         await page.until("document.body.innerText.includes('Everything is reviewed')")
         await page.until("document.querySelector('[data-count=approved]').textContent === '30'")
-        assert await page.evaluate("localStorage.length && JSON.parse(Object.values(localStorage)[0]).length") == 0
+        await page.until("localStorage.length === 0")
 
     look(work)
     rows = database.sql(
@@ -151,16 +151,48 @@ def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Dat
             await shown(page, f"job-{number:05}")
             await page.press("a")
         await page.until("document.querySelector('#unsaved').textContent.includes('not written yet')")
-        await page.until("JSON.parse(Object.values(localStorage)[0]).length === 3")
+        await page.until("localStorage.length === 3")
         assert database.one("SELECT count(*) FROM verdicts") == 0
         await page.call("Network.emulateNetworkConditions", offline=False, **away)
-        await page.until("JSON.parse(Object.values(localStorage)[0]).length === 0")
+        await page.until("localStorage.length === 0")
         assert await page.evaluate("document.querySelector('#unsaved').textContent") == ""
         page.complaints[:] = [each for each in page.complaints if "ERR_INTERNET_DISCONNECTED" not in each]
 
     look(work)
     rows = database.sql("SELECT job_id, verdict FROM verdicts ORDER BY job_id")
     assert [tuple(row) for row in rows] == [(f"job-{number:05}", "approved") for number in range(3)]
+
+
+def test_answers_outlast_the_sign_in_and_are_nobody_elses(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        where = f"/batches/{batch}/review"
+        await sign_in(page, base, where)
+        await shown(page, "job-00000")
+        database.sql("DELETE FROM sign_ins")
+        await page.press("a")
+        await page.until("document.querySelector('#unsaved').textContent.includes('Sign in')")
+        assert await page.evaluate("localStorage.length") == 1
+        # Ben signs in in the same browser: her answer is not his
+        await sign_in(page, base, where, "Ben")
+        await shown(page, "job-00001")
+        await page.press("a")
+        await page.until("document.querySelector('[data-count=approved]').textContent === '1'")
+        assert await page.evaluate("localStorage.length") == 1
+        database.sql("DELETE FROM sign_ins")
+        await sign_in(page, base, where)
+        await page.until("localStorage.length === 0")
+        # Signed in anew in another window, the page goes on with what its forms are known by now
+        await page.until("!['job-00000', 'job-00001'].includes(document.documentElement.dataset.shown)")
+        await page.evaluate("form = 'of another sign-in'")
+        await page.press("a")
+        await page.until("localStorage.length === 0")
+        page.complaints[:] = [each for each in page.complaints if "401" not in each and "403" not in each]
+
+    look(work)
+    given = database.sql("SELECT job_id, person FROM verdicts ORDER BY id")
+    assert [row.person for row in given] == ["Ben", "Anna", "Anna"]
+    assert len({row.job_id for row in given}) == 3
 
 
 def test_the_second_of_two_is_asked_on_the_page(base: str, database: Database, batch: int) -> None:

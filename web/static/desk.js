@@ -11,10 +11,12 @@ const unsaved = document.getElementById("unsaved");
 const asked = document.getElementById("asked");
 const keys = document.getElementById("keys");
 const place = loupe().dataset.place;
-const store = `recast-answers:${place}`;
+const { person } = loupe().dataset;
+const store = `recast-answer:${person}:${place}:`; // begins the names of this person's answers
 const pages = new Map(); // job -> promise of its #loupe
 const decided = new Set(); // jobs that were decided here, whatever a page that was loaded before says
-let waiting = JSON.parse(localStorage.getItem(store) || "[]"); // answers that the server has not confirmed
+let waiting = kept(); // answers that the server has not confirmed
+let form = loupe().dataset.form; // what the server knows this visitor's forms by
 let sending = null;
 let view = { zoom: false, x: 0, y: 0, marking: false, area: null };
 
@@ -33,6 +35,8 @@ async function load(query) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const found = page.getElementById("loupe");
   if (!found) throw new Error(page.querySelector("main p")?.textContent || "the page cannot be shown");
+  if (found.dataset.person !== person) { location.reload(); throw new Error("another person is signed in"); }
+  form = found.dataset.form;
   return { found, counts: page.getElementById("counts"), title: page.title };
 }
 
@@ -117,11 +121,21 @@ function step(side) {
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
 function post(fields) {
-  fields.set("form", loupe().dataset.form);
+  fields.set("form", form);
   return fetch(place, { method: "POST", body: fields, headers: { Accept: "application/json" } });
 }
 
-function keep() { localStorage.setItem(store, JSON.stringify(waiting)); }
+// Each answer is kept by itself, so that two windows do not overwrite each other's; one that both send is written once.
+function kept() {
+  return Object.keys(localStorage).filter((name) => name.startsWith(store))
+    .map((name) => JSON.parse(localStorage.getItem(name))).sort((a, b) => a.at - b.at);
+}
+function keep(answer) { localStorage.setItem(store + answer.id, JSON.stringify(answer)); }
+function drop(answer) {
+  waiting = waiting.filter((each) => each !== answer);
+  localStorage.removeItem(store + answer.id);
+}
+function named() { return crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`; }
 function say(words) { unsaved.textContent = words; }
 function signIn() {
   return waiting.length ? `Sign in again: ${waiting.length} of your answers are kept here and sent then.` : "Sign in again.";
@@ -135,8 +149,9 @@ function tell(counts) {
 }
 
 function answer(fields) {
-  waiting.push({ fields, name: find("h1").textContent });
-  keep();
+  const given = { id: named(), at: Date.now(), fields, name: find("h1").textContent };
+  waiting.push(given);
+  keep(given);
   decided.add(new URLSearchParams(fields).get("job"));
   send();
 }
@@ -148,18 +163,19 @@ function send() {
       try {
         const got = await post(new URLSearchParams(first.fields));
         if (got.redirected || got.status === 401) { say(signIn()); return; }
+        if (got.status === 403 && await renewed()) continue;
         if (got.status >= 500 || got.status === 429) throw new Error(String(got.status));
         const said = got.headers.get("content-type")?.includes("json") ? await got.json() : { error: await got.text() };
         if (got.status === 409) await ask(first, said);
         else {
-          waiting.shift();
+          drop(first);
           if (got.ok) await written(said);
-          else { say(`${first.name}: not written: ${said.error}`); keep(); tries = 0; continue; }
+          else { say(`${first.name}: not written: ${said.error}`); tries = 0; continue; }
         }
-        keep();
         tries = 0;
         say("");
-      } catch {
+      } catch (error) {
+        if (error.signIn) { say(signIn()); return; }
         say(`${waiting.length} ${waiting.length === 1 ? "answer is" : "answers are"} not written yet; trying again …`);
         await new Promise((done) => setTimeout(done, AGAIN[Math.min(tries, AGAIN.length - 1)]));
         tries += 1;
@@ -167,6 +183,14 @@ function send() {
     }
   })().finally(() => { sending = null; });
   return sending;
+}
+
+// Whether forms are known by something else now: whoever signs in anew is given another one.
+async function renewed() {
+  const before = form;
+  const { job } = loupe().dataset;
+  await load(filtered(job ? { job, ahead: 1 } : { ahead: 1 }));
+  return form !== before;
 }
 
 // A page that shows what was decided now, because it was loaded before, must not say otherwise.
@@ -191,9 +215,10 @@ function ask(first, said) {
       if (event.target.value === "mine") {
         const fields = new URLSearchParams(first.fields);
         fields.set("based_on", said.verdict_id);
-        fields.set("request", crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+        fields.set("request", named());
         first.fields = fields.toString();
-      } else waiting.shift();
+        keep(first);
+      } else drop(first);
       done();
     };
     asked.oncancel = (event) => event.preventDefault(); // one of the two is chosen
@@ -207,7 +232,7 @@ function judge(verdict) {
   fields.set("verdict", verdict);
   if (view.area) fields.set("area", view.area.join(","));
   if (verdict === "approved") { fields.delete("reason"); fields.delete("note"); fields.delete("area"); }
-  fields.set("request", crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+  fields.set("request", named());
   const [after, { seq }] = [near("after"), loupe().dataset];
   answer(fields.toString());
   goOn(after, seq);
@@ -215,8 +240,8 @@ function judge(verdict) {
 
 async function undo() {
   if (!find("form.undo")) return;
-  const last = waiting.length > 1 ? waiting.pop() : null; // not sent yet: it is enough to forget it
-  if (last) { keep(); const job = new URLSearchParams(last.fields).get("job"); decided.delete(job); await show(job); return; }
+  const last = waiting.length > 1 ? waiting.at(-1) : null; // not sent yet: it is enough to forget it
+  if (last) { drop(last); const job = new URLSearchParams(last.fields).get("job"); decided.delete(job); await show(job); return; }
   await sending;
   await act({ do: "undo" });
 }
@@ -437,10 +462,16 @@ function begin() {
 
 addEventListener("popstate", (event) => { if (event.state?.job) show(event.state.job, { push: false }); });
 addEventListener("online", send);
+addEventListener("focus", send); // as after signing in again in another window
 addEventListener("resize", () => { if (find(".after")) { place_canvas(); draw(view.area); } });
 setInterval(() => { if (!document.hidden) take(); }, STILL);
 
 root.classList.add("live-desk");
 history.replaceState({ job: loupe().dataset.job }, "");
 begin();
-send();
+// What was decided before this page was loaded is not decided again: it goes on to what is left.
+for (const each of waiting) decided.add(new URLSearchParams(each.fields).get("job"));
+send().then(() => {
+  const { job, seq } = loupe().dataset;
+  if (decided.has(job) && !new URLSearchParams(location.search).has("job")) next(seq);
+});

@@ -100,8 +100,37 @@ def test_taking_back_goes_step_by_step_and_only_over_ones_own(database: Database
         with pytest.raises(NothingToUndoError):
             database.run(undo, person, batch)
     with pytest.raises(NothingToUndoError):
-        database.run(undo, BEN, batch, first.verdict_id)
+        database.run(undo, BEN, batch, one)
     assert database.one("SELECT count(*) FROM verdicts") == 8, "nothing was removed from the history"
+
+
+def test_taking_back_about_one_picture_leaves_the_others(database: Database) -> None:
+    batch = made(database, 2)
+    one, two = results(database, batch)
+    for result in (one, two):
+        database.run(say, ANNA, result)
+    assert database.run(undo, ANNA, batch, one).result_id == one
+    with pytest.raises(NothingToUndoError):
+        database.run(undo, ANNA, batch, one)
+    assert counts(database, batch)["approved"] == 1
+
+
+def test_one_verdict_is_taken_back_once_however_many_ask(database: Database) -> None:
+    batch = made(database, 1)
+    (result,) = results(database, batch)
+    database.run(say, ANNA, result)
+    barrier = threading.Barrier(2)
+
+    def at_once() -> Any:
+        barrier.wait(30)
+        try:
+            return database.run(undo, ANNA, batch)
+        except NothingToUndoError as error:
+            return error
+
+    answers = [each.result(60) for each in (database.aside(at_once), database.aside(at_once))]
+    assert {type(each) for each in answers} == {Decided, NothingToUndoError}
+    assert database.one("SELECT count(*) FROM verdicts") == 2
 
 
 def test_one_picture_of_a_job_is_used(database: Database) -> None:

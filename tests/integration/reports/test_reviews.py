@@ -196,6 +196,7 @@ def test_commands_that_change_something_are_recorded(database: Database, spring:
     command("cancel", "--batch", "spring", "--dry-run")
     command("pause", "--batch", "spring", "--dry-run")
     command("status", "spring")
+    command("resolve", "--batch", "spring")
     command("cancel", "--batch", "nothing", "--yes", code=2)
     assert command("audit", "--json") == [
         entry for entry in command("audit", "--json") if entry["action"] == "judge"
@@ -203,12 +204,14 @@ def test_commands_that_change_something_are_recorded(database: Database, spring:
     command("cancel", "--batch", "spring", "--yes")
     command("accounts", "stop", "main", "--note", "her invoice is open")
     command("accounts", "set", "main", "rate=30/min")
+    command("accounts", "reset", "main")
     command("forget", "/secret/ann.jpg", "--consent", "R-17")
     found = [
         (entry["person"], entry["action"], entry["subject"], entry["detail"]) for entry in command("audit", "--json")
     ]
-    assert found[:4] == [
+    assert found[:5] == [
         ("ops", "forget", "jobs", {}),
+        ("ops", "accounts reset", "account main", {"name": "main"}),
         ("ops", "accounts set", "account main", {"name": "main", "words": ["rate=30/min"]}),
         ("ops", "accounts stop", "account main", {"name": "main"}),
         ("ops", "cancel", "batch spring", {"batch": "spring"}),
