@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 PASSWORD = "correct horse battery"
 CATALOG = 40
 #: Where screenshots are kept, for people who want to look at them.
-SHOTS = os.environ.get("RECAST_TEST_SHOTS")
+SHOTS = os.environ.get("TEST_SHOTS")
 SMALL = """[...document.querySelectorAll("a.button, button, .step, .reasons label, .tabs a, summary, .strip a")]
   .filter((e) => e.checkVisibility()).filter((e) => { const box = e.getBoundingClientRect();
     return box.height < 43.5 || box.width < 43.5; }).map((e) => e.outerHTML)"""
