@@ -257,11 +257,15 @@ OLD, NEW = (f"{digit * 2}/{digit * 2}/{digit * 64}.png" for digit in "ab")
 
 def test_a_changed_row_is_unreviewed_again_and_its_history_is_kept(desk: Desk) -> None:
     desk.enqueue([portrait("1", prompt="old"), portrait("2", prompt="old")])
-    desk.sql("UPDATE jobs SET state = 'succeeded'")
-    desk.sql("UPDATE batches SET queued = 0, succeeded = 2")
-    desk.sql("INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq, 'approved' FROM jobs")
+    of_this = "batch_id = (SELECT id FROM batches WHERE name = :batch)"
+    desk.sql(f"UPDATE jobs SET state = 'succeeded' WHERE {of_this}")  # noqa: S608
+    desk.sql("UPDATE batches SET queued = 0, succeeded = 2 WHERE name = :batch")
+    desk.sql(
+        "INSERT INTO reviews (job_id, batch_id, seq, verdict)"  # noqa: S608
+        f" SELECT id, batch_id, seq, 'approved' FROM jobs WHERE {of_this}"
+    )
     assert desk.enqueue([portrait("1", prompt="new"), portrait("2", prompt="old")]).changed == 1
-    rows = desk.sql("SELECT j.key FROM reviews r JOIN jobs j ON j.id = r.job_id")
+    rows = desk.sql(f"SELECT j.key FROM reviews r JOIN jobs j ON j.id = r.job_id WHERE r.{of_this}")  # noqa: S608
     assert [row.key for row in rows] == ["2"]
 
 

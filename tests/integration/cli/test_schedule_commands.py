@@ -71,6 +71,9 @@ def test_a_schedules_life(ask: Callable[..., Any], database: Database, desk: Pat
     assert added["options"] == {"max_cost": {"amount": "5", "currency": "USD"}, "fresh": True}
     assert [each["name"] for each in ask("schedule", "list")] == ["nightly"]
 
+    assert [(entry["action"], entry["subject"]) for entry in ask("audit")] == [("schedule add", "schedule nightly")]
+    assert "shoes.csv" not in str(ask("audit")), "a catalog's address may have a password"
+
     shown = ask("schedule", "show", "nightly", "--times", "3")
     assert shown["next_times"][0] == added["next_at"]
     assert len(shown["next_times"]) == 3
