@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 from xml.parsers import expat
@@ -135,14 +135,17 @@ def _local(name: str) -> str:
 
 
 class Texts:
-    """The texts that cells share, in a temporary file; use it as a context."""
+    """The texts that cells share, in a temporary file."""
 
-    def __init__(self, parts: Parts, part: str) -> None:
+    def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with `close`
         self._places = array("Q", [0])
         self._pieces: list[str] = []
         self._inside = self._silent = 0
         self.at = lru_cache(KEPT_TEXTS)(self._at)
+
+    def read(self, parts: Parts, part: str) -> None:
+        """Take the texts of a part; a workbook without texts has none."""
         if part in parts:
             parts.read(part, self._start, self._end, self._text)
         self._file.flush()
@@ -207,12 +210,10 @@ def opened(where: str, file: BinaryIO) -> Iterator[Workbook]:
         parts = Parts(where, file)
         main = next(iter(_related(parts, "", "/officeDocument").values()), "xl/workbook.xml")
         sheets, from_1904 = _contents(parts, main)
-        texts = Texts(parts, next(iter(_related(parts, main, "/sharedStrings").values()), ""))
-        try:
+        with closing(Texts()) as texts:
+            texts.read(parts, next(iter(_related(parts, main, "/sharedStrings").values()), ""))
             styles = _styles(parts, next(iter(_related(parts, main, "/styles").values()), ""))
             yield Workbook(parts, sheets, texts, styles, from_1904)
-        finally:
-            texts.close()
     except DamagedError as error:
         raise CatalogError(f"{where}: cannot be read as a workbook: {error}; save it anew, or as CSV UTF-8") from None
 

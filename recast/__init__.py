@@ -13,8 +13,10 @@
 modules can have any name.
 
 A name is loaded when it is first used: `recast.hints` and its like, which every process of ours needs, load no Celery.
+In a producer's processes, which use Celery, `recast.canvas` is loaded as well: their workers call its errbacks.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +103,7 @@ _MODULES = {
         "run",
     ),
 }
+_CANVAS = "recast.canvas"
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:
@@ -109,8 +112,13 @@ if not TYPE_CHECKING:
         """Load what `name` is from its module, and keep it."""
         if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import_module(_CANVAS)
         found = globals()[name] = getattr(import_module(_PLACES[name]), name)
         return found
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
+
+
+if "celery" in sys.modules:
+    import_module(_CANVAS)

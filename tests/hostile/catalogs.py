@@ -37,9 +37,10 @@ def jsonl(data: bytes) -> Callable[[], tuple[str, bytes]]:
 
 
 def bomb() -> tuple[str, bytes]:
-    """A small Parquet file of two large texts."""
+    """A small Parquet file whose one large column is 600 texts of a megabyte."""
     out = io.BytesIO()
-    table = pa.table({"key": ["1", "2"], "kind": ["swap"] * 2, "note": ["x" * 300_000_000] * 2})
+    notes = pa.chunked_array([pa.array(["x" * 1_000_000])] * 600)  # one buffer, 600 times
+    table = pa.table({"key": [str(n) for n in range(600)], "kind": ["swap"] * 600, "note": notes})
     parquet.write_table(table, out, compression="zstd", use_dictionary=False)
     return "catalog.parquet", out.getvalue()
 

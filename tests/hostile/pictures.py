@@ -133,7 +133,7 @@ CASES: tuple[Case, ...] = (
     refused("a TIFF bomb", b"II*\0\x08\0\0\0" + b"\x01\0" + struct.pack("<HHII", 256, 4, 1, 2**31 - 1), "TIFF"),
     refused("a BMP", lambda: saved(noise(), "BMP"), "BMP"),
     refused("an AVIF", b"\0\0\0\x20ftypavif" + bytes(64), "AVIF"),
-    refused("a HEIC", b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
+    refused("a damaged HEIC", b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
     refused("a video", b"\0\0\0\x18ftypisom" + bytes(64), "video"),
     refused("an icon", lambda: saved(noise(), "ICO"), "not a picture"),
     refused("a program", b"\x7fELF\x02\x01\x01" + bytes(64), "not a picture"),

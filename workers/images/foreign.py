@@ -31,6 +31,8 @@ _BRANDS: Final = (
     (re.compile(rb".{4}ftyp(?:avif|avis)", re.DOTALL), "AVIF"),
     (re.compile(rb".{4}ftyp(?:hei|hev|mif|msf)", re.DOTALL), "HEIF"),
 )
+#: Pillow's names of the formats, and people's.
+_NAMES: Final = {"AVIF": "AVIF", "HEIF": "HEIC"}
 _MEDIA_TYPES: Final = {"AVIF": "image/avif", "HEIF": "image/heic"}
 _ENDINGS: Final = {"AVIF": frozenset({".avif"}), "HEIF": frozenset({".heic", ".heif"})}
 
@@ -95,7 +97,7 @@ def _opened(file: IO[bytes], kind: str) -> Iterator[tuple[Image.Image, Picture]]
     except (BadPictureError, MemoryError):
         raise
     except Exception as error:  # decoders meet damaged data with exceptions of every kind
-        raise BadPictureError(f"the {kind} is damaged: {error}") from error
+        raise BadPictureError(f"the {_NAMES[kind]} is damaged: {error}") from error
 
 
 def _bounded(image: Image.Image, kind: str) -> Picture:

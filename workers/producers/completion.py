@@ -188,7 +188,9 @@ def _pass_on(ended: _Ended) -> _Ended:
     elif ended.state == JobState.CANCELED:
         backend.mark_as_revoked(task_id, str(ended.value), request=request, store_result=False)
     else:
-        backend.mark_as_failure(task_id, ended.value, ended.traceback, request=request, store_result=False)
+        # The rest of the chain is told as well, by the same switch.
+        chained = bool(request.chain)
+        backend.mark_as_failure(task_id, ended.value, ended.traceback, request=request, store_result=chained)
     return ended
 
 

@@ -225,6 +225,25 @@ def test_a_link_error_that_takes_request_error_and_traceback(deployment: Stack, 
     assert unsaid(got[1], "JobRejectedError", "no_face") == []
 
 
+def test_the_rest_of_a_chain_is_told_of_a_failure(deployment: Stack, shop_worker: None) -> None:
+    deployment.sandbox.add_fault("fail", where={"provider": "zhiqite", "call": "submit"}, error="no_face", times=1)
+
+    got = produce(
+        deployment,
+        """
+        made = chain(swap.s(**PAIR, provider="zhiqite"), tasks.note.s(), tasks.note.s(label="end"))()
+        # By its id alone: a result that knows its parents would ask them.
+        last = recast_app.AsyncResult(made.id)
+        try:
+            last.get(timeout=120)
+        except JobRejectedError as error:
+            answer([last.state, error.reason])
+        """,
+    )
+
+    assert got == ["FAILURE", "no_face"]
+
+
 def test_children_and_collect_follow_links_and_chains(deployment: Stack, shop_worker: None) -> None:
     got = produce(
         deployment,
