@@ -8,18 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from devstack.servers import Servers
 from sandbox import Sandbox, SandboxConfig
 from tests.integration.producer import produce
-from tests.servers.ways import WAYS, Way, sentinel
+from tests.servers.programs import LOOPBACK
+from tests.servers.ways import MASTER, WAYS, Watched, Way, sentinel
 from tests.stack import PORTRAITS, ROOT, Stack, migrated, wait_for
 
 pytestmark = pytest.mark.servers
@@ -29,7 +31,7 @@ ROWS = 12
 
 @contextmanager
 def deployed(home: Path, way: Way) -> Iterator[Stack]:
-    """A deployment with one worker that uses `way`."""
+    """A deployment with one worker and a beat that use `way`."""
     shutil.copytree(migrated(), home / "servers")
     config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=0.3)
     with (
@@ -41,6 +43,7 @@ def deployed(home: Path, way: Way) -> Iterator[Stack]:
         try:
             stack.only("sandbox-zhiqite", "sandbox-qolaba")
             stack.worker().wait_ready()
+            stack.beat()
             yield stack
         finally:
             stack.close()
@@ -93,17 +96,32 @@ def test_producers_and_catalogs_are_served(name: str, tmp_path: Path) -> None:
         assert billed(stack) == 4 + ROWS
 
 
-def test_a_failover_in_the_middle_of_a_run(tmp_path: Path) -> None:
-    master: list[int] = []
-    with deployed(tmp_path, partial(sentinel, servers=master)) as stack:
+def killed(servers: Watched) -> None:
+    """The master's machine is lost."""
+    os.kill(servers.master, signal.SIGKILL)
+
+
+def replaced(servers: Watched) -> None:
+    """A person has another server take over, as for an upgrade; the old master stays, as a replica."""
+    with Redis(LOOPBACK, servers.sentinel) as client:
+        client.execute_command("SENTINEL FAILOVER", MASTER)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("happens", [killed, replaced])
+def test_a_failover_in_the_middle_of_a_run(happens: Callable[[Watched], None], tmp_path: Path) -> None:
+    servers: list[Watched] = []
+    with deployed(tmp_path, partial(sentinel, watched_by=servers)) as stack:
         catalog = write_catalog(stack)
         recast(stack, "run", str(catalog), "--no-wait")
         wait_for(lambda: billed(stack) > 0, message="the run is under way")
-        os.kill(master[0], signal.SIGKILL)
+        happens(servers[0])
 
         assert stack.wait_settled(timeout=120) == {"succeeded": ROWS}
         assert billed(stack) == ROWS
         wait_for(lambda: _served(stack), timeout=60, message="a producer is served by the other server")
+        process = stack.workers[0].process
+        assert process is not None
+        assert process.poll() is None, "the same worker runs"
 
 
 def _served(stack: Stack) -> bool:
