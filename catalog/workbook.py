@@ -143,9 +143,13 @@ class Texts:
         self._pieces: list[str] = []
         self._inside = self._silent = 0
         self.at = lru_cache(KEPT_TEXTS)(self._at)
-        if part in parts:
-            parts.read(part, self._start, self._end, self._text)
-        self._file.flush()
+        try:
+            if part in parts:
+                parts.read(part, self._start, self._end, self._text)
+            self._file.flush()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Remove the file."""

@@ -37,10 +37,10 @@ def jsonl(data: bytes) -> Callable[[], tuple[str, bytes]]:
 
 
 def bomb() -> tuple[str, bytes]:
-    """A small Parquet file of two large texts."""
+    """A small Parquet file of one row group of equal rows: no test should hold what it unpacks to."""
     out = io.BytesIO()
-    table = pa.table({"key": ["1", "2"], "kind": ["swap"] * 2, "note": ["x" * 300_000_000] * 2})
-    parquet.write_table(table, out, compression="zstd", use_dictionary=False)
+    row = pa.record_batch({"key": ["1"], "kind": ["swap"], "note": ["x" * 1_000_000]})
+    parquet.write_table(pa.Table.from_batches([row] * 600), out, compression="zstd", use_dictionary=False)
     return "catalog.parquet", out.getvalue()
 
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from workers.images.decoding import BUDGET, MAX_DECODED_BYTES, MEGABYTE, orientation, upright
 from workers.images.fit import as_jpeg
@@ -32,6 +32,7 @@ _BRANDS: Final = (
     (re.compile(rb".{4}ftyp(?:hei|hev|mif|msf)", re.DOTALL), "HEIF"),
 )
 _MEDIA_TYPES: Final = {"AVIF": "image/avif", "HEIF": "image/heic"}
+_NAMES: Final = {"AVIF": "AVIF", "HEIF": "HEIC"}  # as people call them
 _ENDINGS: Final = {"AVIF": frozenset({".avif"}), "HEIF": frozenset({".heic", ".heif"})}
 
 
@@ -94,8 +95,10 @@ def _opened(file: IO[bytes], kind: str) -> Iterator[tuple[Image.Image, Picture]]
             yield image, _bounded(image, kind)
     except (BadPictureError, MemoryError):
         raise
+    except UnidentifiedImageError:  # its text is of the object that was read
+        raise BadPictureError(f"the {_NAMES[kind]} is damaged: it cannot be decoded") from None
     except Exception as error:  # decoders meet damaged data with exceptions of every kind
-        raise BadPictureError(f"the {kind} is damaged: {error}") from error
+        raise BadPictureError(f"the {_NAMES[kind]} is damaged: {error}") from error
 
 
 def _bounded(image: Image.Image, kind: str) -> Picture:
