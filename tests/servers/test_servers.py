@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,34 +13,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import httpx
 import pytest
 from redis import Redis
 
 from devstack.servers import Servers
 from sandbox import Sandbox, SandboxConfig
 from tests.integration.producer import produce
-from tests.servers.programs import LOOPBACK
-from tests.servers.ways import MASTER, WAYS, Watched, Way, sentinel
+from tests.servers.programs import LOOPBACK, free_port, nginx
+from tests.servers.ways import MASTER, WAYS, Settings, Watched, Way, sentinel
 from tests.stack import PORTRAITS, ROOT, Stack, migrated, wait_for
 
 pytestmark = pytest.mark.servers
 
 ROWS = 12
+LOGIN = ("shop", "a-long-password")
 
 
 @contextmanager
-def deployed(home: Path, way: Way) -> Iterator[Stack]:
-    """A deployment with one worker and a beat that use `way`."""
+def deployed(home: Path, way: Way, pictures: Literal["cheap", "real"] = "cheap") -> Iterator[Stack]:
+    """A deployment with one worker and a beat that use `way`; a provider fetches inputs for `real` pictures."""
     shutil.copytree(migrated(), home / "servers")
-    config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=0.3)
+    config = SandboxConfig(home=home / "sandbox", pictures=pictures, latency=0.3)
     with (
         Servers(home / "servers", durable=False) as servers,
         way(home / "way", servers.urls.database) as settings,
         Sandbox(config) as sandbox,
     ):
-        stack = Stack(home, servers, sandbox, RECAST_PUBLIC_URL="http://127.0.0.1:9", **settings)
+        stack = Stack(home, servers, sandbox, **{"RECAST_PUBLIC_URL": "http://127.0.0.1:9", **settings})
         try:
             stack.only("sandbox-zhiqite", "sandbox-qolaba")
             stack.worker().wait_ready()
@@ -96,6 +99,35 @@ def test_producers_and_catalogs_are_served(name: str, tmp_path: Path) -> None:
         assert billed(stack) == 4 + ROWS
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "removed"])
+def test_everything_below_a_path(keeps: bool, tmp_path: Path) -> None:
+    port, path = free_port(), "/shop/recast"
+
+    @contextmanager
+    def below(folder: Path, _: str) -> Iterator[Settings]:
+        with nginx(folder, path, port, keeps=keeps) as url:
+            yield {"RECAST_PUBLIC_URL": url, "RECAST_WEB_AUTH": ":".join(LOGIN)}
+
+    with deployed(tmp_path, below, pictures="real") as stack:
+        stack.web(port)
+        got = produce(stack, "answer(swap.delay(**PAIR, provider='zhiqite').get(timeout=240))")
+        assert got["state"] == "succeeded"
+        recast(stack, "run", str(write_catalog(stack)))
+        assert stack.states() == {"succeeded": 1 + ROWS}
+        assert billed(stack) == 1 + ROWS
+
+        url = stack.env["RECAST_PUBLIC_URL"]
+        with httpx.Client(auth=LOGIN, follow_redirects=True) as client:
+            page = client.get(f"{url}/")
+            assert page.status_code == 200
+            links = re.findall(r'(?:href|src)="(/[^"]*)"', page.text)
+            assert links
+            assert all(link.startswith(path) for link in links)
+            assert {client.get(f"{url.removesuffix(path)}{link}").status_code for link in links} == {200}
+    answered = re.findall(r'"GET (\S+) HTTP/1.\d" (\d+)', (tmp_path / "way" / "requests.log").read_text())
+    assert any(asked.startswith(f"{path}/media/") and code == "200" for asked, code in answered), answered
+
+
 def killed(servers: Watched) -> None:
     """The master's machine is lost."""
     os.kill(servers.master, signal.SIGKILL)
@@ -104,7 +136,7 @@ def killed(servers: Watched) -> None:
 def replaced(servers: Watched) -> None:
     """A person has another server take over, as for an upgrade; the old master stays, as a replica."""
     with Redis(LOOPBACK, servers.sentinel) as client:
-        client.execute_command("SENTINEL FAILOVER", MASTER)  # type: ignore[no-untyped-call]
+        client.execute_command("SENTINEL FAILOVER", MASTER)
 
 
 @pytest.mark.parametrize("happens", [killed, replaced])
