@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 import pytest
 from redis import Redis
 
 from devstack.servers import Servers
 from sandbox import Sandbox, SandboxConfig
+from tests import http
 from tests.integration.producer import produce
 from tests.servers.programs import LOOPBACK, free_port, nginx
 from tests.servers.ways import MASTER, WAYS, Settings, Watched, Way, sentinel
@@ -117,7 +117,7 @@ def test_everything_below_a_path(keeps: bool, tmp_path: Path) -> None:
         assert billed(stack) == 1 + ROWS
 
         url = stack.env["RECAST_PUBLIC_URL"]
-        with httpx.Client(auth=LOGIN, follow_redirects=True) as client:
+        with http.Client(auth=LOGIN, follow_redirects=True) as client:
             page = client.get(f"{url}/")
             assert page.status_code == 200
             links = re.findall(r'(?:href|src)="(/[^"]*)"', page.text)
