@@ -7,20 +7,19 @@ import zipfile
 from collections.abc import Callable
 
 from tests.hostile.cases import Area, Case, refused, survived
-from tests.unit.catalog.workbooks import MAIN, Raw, packed_bytes, parts_of, sheet_of
+from tests.unit.catalog.workbooks import MAIN, MEBI, Long, Part, Raw, packed_bytes, parts_of, sheet_of
 
 HEADER = ["key", "kind", "source", "target"]
 ROW = ["1", "swap", "a.png", "b.png"]
 PART = "xl/worksheets/sheet1.xml"
-MEBI = 1 << 20
 
 
-def book(rows: str = "", **parts: str) -> Callable[[], bytes]:
+def book(rows: str = "", **parts: Part) -> Callable[[], bytes]:
     """A workbook with this sheet and these parts in place of its own."""
     names = {"texts": "xl/sharedStrings.xml", "main": "xl/workbook.xml", "styles": "xl/styles.xml", "sheet": PART}
 
     def make() -> bytes:
-        made: dict[str, str | bytes] = dict(parts_of({"Sheet1": rows or sheet_of([HEADER, ROW])}))
+        made: dict[str, Part] = dict(parts_of({"Sheet1": rows or sheet_of([HEADER, ROW])}))
         made.update({names[name]: content for name, content in parts.items()})
         return packed_bytes(made)
 
@@ -32,7 +31,7 @@ def cell(written: str) -> Callable[[], bytes]:
 
 
 def large(before: str, repeated: str, times: int, after: str) -> Callable[[], bytes]:
-    return book(sheet=f'<worksheet xmlns="{MAIN}">{before}{repeated * times}{after}</worksheet>')
+    return book(sheet=Long(f'<worksheet xmlns="{MAIN}">{before}', repeated, times, f"{after}</worksheet>"))
 
 
 def lying() -> bytes:
@@ -61,7 +60,7 @@ EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
 
 FILES: tuple[Case, ...] = (
     refused("a sheet of blanks of a gibibyte", large("<sheetData>", " " * MEBI, 1024, "</sheetData>"), "unpack"),
-    refused("texts of 300 MB", book(texts=f"<sst><si><t>{'x' * (300 * MEBI)}</t></si></sst>"), "characters"),
+    refused("texts of 300 MB", book(texts=Long("<sst><si><t>", "x", 300 * MEBI, "</t></si></sst>")), "characters"),
     refused("ten million empty rows", large("<sheetData>", "<row/>", 10_000_000, "</sheetData>"), "rows"),
     refused("a part larger than it says", lying, "workbook"),
     refused("a zip of zips", nested, "workbook"),

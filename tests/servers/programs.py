@@ -30,7 +30,7 @@ def program(name: str) -> str:
     """The path of a program; the test is skipped without it."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        pytest.skip(f"{name} is not installed (Debian: apt-get install redis-server pgbouncer)")
+        pytest.skip(f"{name} is not installed (Debian: apt-get install redis-server pgbouncer nginx)")
     return found
 
 
@@ -53,8 +53,12 @@ def running_program(
     try:
         yield process
     finally:
-        process.kill()
-        process.wait(30)
+        process.terminate()  # nginx's other processes end with it; so do those of a killed one not
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(30)
 
 
 @contextmanager
@@ -107,6 +111,28 @@ def pgbouncer(mode: str, user: str, password: str, port: int, database: str) -> 
             yield f"postgresql://{user}:{password}@{LOOPBACK}:{listen}/{database}"
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def nginx(folder: Path, path: str, port: int, *, keeps: bool) -> Iterator[str]:
+    """An nginx that serves what listens at `port` below `path`, which it keeps or removes; yields the address."""
+    server = program("nginx")
+    folder.mkdir(parents=True, exist_ok=True)
+    listen = free_port()
+    temporary = " ".join(
+        f"{kind}_temp_path {folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder / 'pid'}; error_log {folder / 'errors.log'}; events {{}}\n"
+        f"http {{ access_log {folder / 'requests.log'}; {temporary}\n"
+        f"server {{ listen {LOOPBACK}:{listen}; client_max_body_size 20m;\n"
+        f"location {path}/ {{ proxy_pass http://{LOOPBACK}:{port}{'' if keeps else '/'};"
+        f" proxy_set_header X-Forwarded-Prefix {path}; }} }} }}\n"
+    )
+    with running_program([server, "-p", str(folder), "-c", str(folder / "nginx.conf")], folder / "log.txt") as process:
+        wait_for(lambda: _listens(listen) or process.poll() is not None, message="nginx listens")
+        assert process.poll() is None, (folder / "log.txt").read_text()
+        yield f"http://{LOOPBACK}:{listen}{path}"
 
 
 def _listens(port: int) -> bool:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import Connection, Exchange, Queue
 from redis import Redis
 
+from recast.names import JOBS_QUEUE
 from tests.servers.programs import LOOPBACK, free_port, redis_server, wait_until_answering
 from tests.servers.ways import PASSWORD, WAYS
+from tests.stack import wait_for
 from workers.config.settings import read
 from workers.messaging.app import configuration
 from workers.messaging.broker import UNREADABLE, repair
@@ -55,7 +60,39 @@ def test_a_broker_carries_messages_and_results(name: str, tmp_path: Path) -> Non
         app.backend.store_result(task_id, {"done": True}, "SUCCESS")
         assert app.AsyncResult(task_id).get(timeout=20, disable_sync_subtasks=False) == {"done": True}
         assert app.control.ping(timeout=0.2) == []
+        assert broadcast(app) == "news"
         app.close()
+
+
+def broadcast(app: Celery) -> Any:
+    """What a subscriber hears of a broadcast."""
+    heard: list[Any] = []
+    exchange = Exchange("news", "fanout")
+    with app.connection_for_read() as connection:
+        queue = Queue("listener", exchange, auto_delete=True)
+
+        def hears() -> bool:
+            connection.Producer().publish("news", exchange=exchange)  # until it has subscribed
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.2)
+            return bool(heard)
+
+        with connection.Consumer([queue], callbacks=[lambda body, _: heard.append(body)], no_ack=True):
+            wait_for(hears, message="a subscriber hears a broadcast")
+    return heard[0]
+
+
+def take_all(app: Celery, number: int) -> Connection:
+    """A connection that has taken this many producers' messages, and has yet to acknowledge them."""
+    taken: list[Any] = []
+    connection = app.connection_for_read()
+    channel = connection.channel()
+    consumer = connection.Consumer([Queue(JOBS_QUEUE)], channel=channel, callbacks=[lambda *both: taken.append(both)])
+    consumer.qos(prefetch_count=20)
+    consumer.consume()
+    while len(taken) < number:
+        connection.drain_events(timeout=20)
+    return connection
 
 
 def test_a_prefix_is_before_every_key(tmp_path: Path) -> None:
@@ -66,9 +103,14 @@ def test_a_prefix_is_before_every_key(tmp_path: Path) -> None:
         url = f"redis://:{PASSWORD}@{LOOPBACK}:{port}/0"
         app = app_of({"RECAST_BROKER_URL": url, "RECAST_RESULT_URL": url, "RECAST_KEY_PREFIX": "shop:"})
         app.send_task("sweep")
+        for _ in range(3):
+            app.send_task("recast.swap", queue=JOBS_QUEUE)
+        connection = take_all(app, 3)
         app.backend.store_result("one", {}, "SUCCESS")
-        app.close()
         with Redis(LOOPBACK, port, password=PASSWORD) as client:
             keys = client.keys()
+            assert client.hlen("shop:unacked") == 3
+        connection.close()
+        app.close()
     assert keys
     assert all(key.startswith(b"shop:") for key in keys)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
 from sqlalchemy import make_url
 
 from tests.servers.programs import LOOPBACK, certificate, free_port, pgbouncer, redis_server, wait_until_answering
-from tests.stack import wait_for
+from tests.stack import ROOT, wait_for
 
 Settings = Mapping[str, str]
 Way = Callable[[Path, str], AbstractContextManager[Settings]]
@@ -44,11 +46,18 @@ def tls(folder: Path, _: str) -> Iterator[Settings]:
         yield brokers(f"valkeys://localhost:{port}/0?ssl_ca_certs={cert}")
 
 
+def documented_user() -> str:
+    """The rules of a user, as a configuration has them."""
+    found = re.search(r"^ACL SETUSER (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    assert found is not None
+    return f"user {found[1]}"
+
+
 @contextmanager
 def acl_user(folder: Path, _: str) -> Iterator[Settings]:
-    """A user of a managed Redis: nothing about the server, and only keys with a prefix."""
+    """The user that the documentation gives: nothing about the server, and only keys with a prefix."""
     port = free_port()
-    user = f"user app on >{PASSWORD} ~shop:* &shop:* +@all -@admin -info -config"
+    user = documented_user().replace("PASSWORD", PASSWORD)
     with redis_server(folder, "user default off", user, port=port):
         wait_until_answering(Redis(LOOPBACK, port, username="app", password=PASSWORD))
         yield brokers(f"redis://app:{PASSWORD}@{LOOPBACK}:{port}/0", RECAST_KEY_PREFIX="shop:")
@@ -63,8 +72,16 @@ def socket_file(folder: Path, _: str) -> Iterator[Settings]:
         yield brokers(f"unix://{path}?db=1")
 
 
+@dataclass(frozen=True)
+class Watched:
+    """The servers behind Sentinel: the master's process, and the port of one of the Sentinels."""
+
+    master: int
+    sentinel: int
+
+
 @contextmanager
-def sentinel(folder: Path, _: str, *, servers: list[int] | None = None) -> Iterator[Settings]:
+def sentinel(folder: Path, _: str, *, watched_by: list[Watched] | None = None) -> Iterator[Settings]:
     """Two Redis servers, of which one follows the other, and three Sentinels."""
     first, second = free_port(), free_port()
     watched = [
@@ -77,14 +94,21 @@ def sentinel(folder: Path, _: str, *, servers: list[int] | None = None) -> Itera
         wait_until_answering(Redis(LOOPBACK, first))
         all_.enter_context(redis_server(folder / "second", f"replicaof {LOOPBACK} {first}", port=second))
         wait_until_answering(Redis(LOOPBACK, second))
+        _wait_until_following(second)
         ports = [free_port() for _ in range(3)]
         for port in ports:
             all_.enter_context(redis_server(folder / str(port), *watched, port=port, sentinel=True))
             wait_until_answering(Redis(LOOPBACK, port))
-        if servers is not None:
-            servers.append(master.pid)
+        if watched_by is not None:
+            watched_by.append(Watched(master.pid, ports[0]))
         places = ";".join(f"{LOOPBACK}:{port}" for port in ports)
         yield brokers(f"sentinel://{places}/0?master_name={MASTER}")
+
+
+def _wait_until_following(port: int) -> None:
+    """Wait until a replica has what its master has: before, it cannot take over."""
+    with Redis(LOOPBACK, port) as client:
+        wait_for(lambda: client.info("replication").get("master_link_status") == "up", message="the replica follows")
 
 
 def pooled(mode: str) -> Way:

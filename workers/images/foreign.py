@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from workers.images.decoding import BUDGET, MAX_DECODED_BYTES, MEGABYTE, orientation, upright
 from workers.images.fit import as_jpeg
@@ -34,6 +34,7 @@ _BRANDS: Final = (
 #: Pillow's names of the formats, and people's.
 _NAMES: Final = {"AVIF": "AVIF", "HEIF": "HEIC"}
 _MEDIA_TYPES: Final = {"AVIF": "image/avif", "HEIF": "image/heic"}
+_NAMES: Final = {"AVIF": "AVIF", "HEIF": "HEIC"}  # as people call them
 _ENDINGS: Final = {"AVIF": frozenset({".avif"}), "HEIF": frozenset({".heic", ".heif"})}
 
 
@@ -96,6 +97,8 @@ def _opened(file: IO[bytes], kind: str) -> Iterator[tuple[Image.Image, Picture]]
             yield image, _bounded(image, kind)
     except (BadPictureError, MemoryError):
         raise
+    except UnidentifiedImageError:  # its text is of the object that was read
+        raise BadPictureError(f"the {_NAMES[kind]} is damaged: it cannot be decoded") from None
     except Exception as error:  # decoders meet damaged data with exceptions of every kind
         raise BadPictureError(f"the {_NAMES[kind]} is damaged: {error}") from error
 

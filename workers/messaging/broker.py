@@ -7,12 +7,14 @@ an AttributeError, which no caller expects: "Unrecoverable error", and the worke
 that outlive the connection. Told by the transport's own kind of error, both are passed over, and the worker connects
 again.
 
-Patience: a broker that is full, read-only or loading answers, with an error that Celery takes for a bug of its own, and
-ends. Told as a lost connection, the worker waits and connects again. A message leaves its queue before the worker notes
-it as unacknowledged, and a full broker takes no note: such a message is processed all the same, and no other one is
-taken until the note is made or the message is done.
+Patience: the refusals of a broker that is full or read-only are told as a lost connection. A message leaves its queue
+before the worker notes it as unacknowledged, and a full broker takes no note: such a message is processed all the same,
+and no other one is taken until the note is made or the message is done.
 
 Messages of `IN_GROUPS` are taken and acknowledged many at a time.
+
+Broadcasts are subscribed to by name, which every user may do who may use the channel; kombu subscribes to patterns,
+which only a user may whose rules have the very same pattern.
 
 What is not a message of Celery's is moved to a list of its own, where `recast doctor` counts it; kombu would end the
 worker over it.
@@ -22,10 +24,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from queue import Empty
 from typing import Any
 
@@ -34,19 +34,12 @@ from kombu.transport import redis as transport
 from kombu.transport import virtual
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import (
-    ClusterDownError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
 from redis.exceptions import ConnectionError as BrokerConnectionError
+from redis.exceptions import RedisError
 
 from recast.names import JOBS_QUEUE
 from workers.messaging.messages import is_message, read
+from workers.messaging.refusals import told
 from workers.messaging.taking import Taken, take_with
 
 #: The list of what was in a queue and is not a message; the newest is first.
@@ -58,44 +51,20 @@ IN_GROUPS = frozenset({JOBS_QUEUE})
 SPARE_ROOM = 4
 NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was full
 
+#: What makes the name of a channel a pattern of Redis.
+PATTERN_SIGNS = frozenset("*?[\\")
+
 #: kombu's list lacks what only we use.
 PREFIXED_COMMANDS = [*transport.GlobalKeyPrefixMixin.PREFIXED_SIMPLE_COMMANDS, "GET", "LTRIM", "LRANGE"]
 
-_REFUSALS = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
-#: How replies without a class of redis-py's begin; a pipeline's name the command before.
-_CODES = re.compile(r"(^|caused error: )(OOM|MISCONF|NOREPLICAS|READONLY|BUSY) ")
-
 log = structlog.get_logger()
-
-
-class BrokerRefusalError(OSError):
-    """The broker takes nothing now: it is full, read-only, or without its disk.
-
-    An OSError, because kombu and Celery wait and connect again after one, and redis-py does not repeat the command.
-    """
-
-
-def takes_nothing(error: BaseException) -> bool:
-    """Whether the broker answered that it cannot do now what it does otherwise."""
-    return isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and _CODES.search(str(error)) is not None)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell the broker's refusals as the kind of error that they are."""
-    try:
-        yield
-    except ResponseError as error:
-        if takes_nothing(error):
-            raise BrokerRefusalError(str(error)) from error
-        raise
 
 
 class _Pipeline(Pipeline):
     """redis-py's pipeline, whose refusals are told when all of its answers have been read."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        with _told():
+        with told():
             answers: list[Any] = super().execute(raise_on_error)
             return answers
 
@@ -111,7 +80,7 @@ class _Client(Redis):
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        with _told():
+        with told():
             answer = super().parse_response(  # type: ignore[no-untyped-call]
                 connection, command_name, **options
             )
@@ -257,6 +226,30 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         params: dict[str, Any] = super()._connparams(asynchronous)
         return params
 
+    def _subscribe(self) -> None:
+        topics = [topic for queue in self.active_fanout_queues for topic in self._get_subscribe_topics(queue)]
+        if not topics:
+            return
+        client = self.subclient
+        if client.connection._sock is None:  # noqa: SLF001 - as kombu asks
+            client.connection.connect()
+        self._in_listen = client.connection
+        names, patterns = _divided(topics)
+        if patterns:
+            client.psubscribe(*patterns)
+        if names:
+            client.subscribe(*names)
+
+    def _unsubscribe_from(self, queue: str) -> None:
+        client = self.subclient
+        if not client.connection or not client.connection._sock:  # noqa: SLF001 - as kombu asks
+            return
+        names, patterns = _divided(self._get_subscribe_topics(queue))
+        if patterns:
+            client.punsubscribe(*patterns)
+        if names:
+            client.unsubscribe(*names)
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             message = super()._brpop_read(**options)
@@ -308,6 +301,12 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
                 pipe.ltrim(UNREADABLE, 0, MAX_UNREADABLE - 1)
                 pipe.execute()
             self.aside.clear()
+
+
+def _divided(topics: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The names among these topics, and the patterns."""
+    patterns = {topic for topic in topics if not PATTERN_SIGNS.isdisjoint(topic)}
+    return set(topics) - patterns, patterns
 
 
 class SentinelChannel(Channel, transport.SentinelChannel):  # type: ignore[misc]  # kombu ships no types

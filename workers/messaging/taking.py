@@ -50,7 +50,8 @@ def take_with(channel: Any, key: str, item: bytes, most: int) -> list[Taken]:
     Raises:
         redis.exceptions.RedisError: the broker is away, or full; nothing else was taken that is not noted.
     """
+    # kombu puts the prefix before the keys of the commands that it knows, and not of this one.
+    keys = [f"{channel.global_keyprefix}{name}" for name in (key, channel.unacked_index_key, channel.unacked_key)]
     with channel.conn_or_acquire() as client:
-        keys = [key, channel.unacked_index_key, channel.unacked_key]
         found = client.eval(_TAKE, len(keys), *keys, most, time.time(), item)
     return [Taken(tag.decode(), taken) for tag, taken in found]

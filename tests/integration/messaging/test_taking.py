@@ -15,6 +15,7 @@ from redis.exceptions import OutOfMemoryError
 
 from devstack.servers import Servers
 from workers.messaging import broker
+from workers.messaging.refusals import BrokerRefusalError
 from workers.messaging.taking import take_with
 
 
@@ -94,7 +95,7 @@ def test_a_full_broker_gives_nothing_away(channel: Any, redis: Redis) -> None:
     good = first(redis)
     redis.config_set("maxmemory", 1)
 
-    with pytest.raises((OutOfMemoryError, broker.BrokerRefusalError)):
+    with pytest.raises((OutOfMemoryError, BrokerRefusalError)):
         take_with(channel, "jobs", good, 10)
 
     assert redis.llen("jobs") == 2
@@ -110,3 +111,16 @@ def test_a_group_is_acknowledged_at_once_and_only_what_is_in_it(channel: Any, re
 
     assert redis.hkeys("unacked") == [tag.encode() for tag in tags[2:]]
     assert redis.zcard("unacked_index") == 1
+
+
+def test_a_server_that_becomes_a_replica_is_a_lost_connection(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    channel.basic_consume("jobs", no_ack=True, callback=lambda _: None, consumer_tag="c")
+    with pytest.raises(TimeoutError):
+        channel.connection.client.drain_events(timeout=0.1)  # it waits for messages from now on
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(channel.connection.client.connection_errors):
+            channel.connection.client.drain_events(timeout=20)
+    finally:
+        redis.replicaof("NO", "ONE")

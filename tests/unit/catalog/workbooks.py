@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -12,6 +13,7 @@ from xml.sax.saxutils import escape
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+MEBI = 1 << 20
 DATE, MOMENT, DURATION, OWN_DATE, OWN_NUMBER = 1, 2, 3, 4, 5  # styles of `STYLES`
 STYLES = (
     f'<styleSheet xmlns="{MAIN}"><numFmts><numFmt numFmtId="164" formatCode="[$-407]dd.mm.yyyy"/>'
@@ -78,7 +80,30 @@ def _relationships(related: Sequence[tuple[str, str, str]]) -> str:
     return f'<Relationships xmlns="{PACKAGE}">{each}</Relationships>'
 
 
-def write_parts(path: Path, parts: Mapping[str, str | bytes]) -> Path:
+@dataclass(frozen=True)
+class Long:
+    """A part that is written piece by piece, because no test should hold it whole."""
+
+    before: str
+    repeated: str
+    times: int
+    after: str
+
+    def pieces(self) -> Iterator[bytes]:
+        """The part in pieces of about a mebibyte."""
+        yield self.before.encode()
+        each = max(MEBI // len(self.repeated), 1)
+        block = (self.repeated * min(each, self.times)).encode()
+        for _ in range(self.times // each):
+            yield block
+        yield (self.repeated * (self.times % each)).encode()
+        yield self.after.encode()
+
+
+Part = str | bytes | Long
+
+
+def write_parts(path: Path, parts: Mapping[str, Part]) -> Path:
     """Pack parts into a file."""
     path.write_bytes(packed_bytes(parts))
     return path
@@ -94,10 +119,15 @@ def workbook_bytes(rows: Sequence[Sequence[Any]]) -> bytes:
     return packed_bytes(parts_of({"Sheet1": sheet_of(rows)}))
 
 
-def packed_bytes(parts: Mapping[str, str | bytes]) -> bytes:
+def packed_bytes(parts: Mapping[str, Part]) -> bytes:
     """Parts as the bytes of a file."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in parts.items():
-            packed.writestr(name, content)
+            if not isinstance(content, Long):
+                packed.writestr(name, content)
+                continue
+            with packed.open(name, "w") as part:
+                for piece in content.pieces():
+                    part.write(piece)
     return out.getvalue()

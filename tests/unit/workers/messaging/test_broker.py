@@ -11,7 +11,8 @@ from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, 
 from redis.exceptions import ConnectionError as BrokerConnectionError
 
 from workers.messaging import messages
-from workers.messaging.broker import Channel, takes_nothing
+from workers.messaging.broker import Channel
+from workers.messaging.refusals import takes_nothing
 
 
 class _Reads:
@@ -76,6 +77,7 @@ def test_what_is_one() -> None:
         (ResponseError("Command # 1 (SADD a b) of pipeline caused error: NOREPLICAS Not enough good replicas."), True),
         (ResponseError("Command # 1 (SADD a OOM ) of pipeline caused error: WRONGTYPE Operation"), False),
         (ResponseError("OOM allow-oom flag is not set on the script"), True),
+        (ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed"), True),
         (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), False),
         (ResponseError("unknown command"), False),
         (BusyLoadingError("loading"), False),  # a lost connection already, for kombu and for Celery
