@@ -2,6 +2,7 @@
 
     main          the entry point
     tree          the table of commands, from which the one that is called is loaded
+    sections      the sections and the examples of `--help`
     late          names that are loaded when they are needed
     failures      messages and exit codes for exceptions
     addresses     the database and the broker, as messages name them

@@ -97,7 +97,9 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
 
 @accounts.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Accounts to check. Default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="ACCOUNT", help="Accounts to check. Default: all.")
+    ] = None,
     *,
     paid: Annotated[bool, typer.Option("--paid", help="Make one paid job at one account and record it.")] = False,
     operation: Annotated[
@@ -191,7 +193,7 @@ def set_limits(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SETTING=VALUE...",
+            metavar="SETTING=VALUE",
             help="For example max_in_flight=5, rate=30/min, poll_every=5s, 'budget.day=20 USD' or"
             " 'prices.swap=0.02 USD'. The value none removes a rate, a price or a budget.",
         ),
@@ -200,7 +202,7 @@ def set_limits(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Change an account's limits, prices and budgets while workers run. `accounts reset` undoes it.
+    """Change an account's limits, prices and budgets. `accounts reset` undoes it.
 
     Workers apply the change within one time slice: 10 seconds, unless RECAST_SLICE_SECONDS is set.
     """
@@ -230,7 +232,10 @@ def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
 
 @accounts.command()
 def templates(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """List the templates of an account's provider, for the option template_id. Costs nothing."""
+    """List the templates of an account's provider. Costs nothing.
+
+    Their ids are for the option template_id.
+    """
     with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         listing = [operation for operation in account.adapter.OPERATIONS.values() if operation.listed]

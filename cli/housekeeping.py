@@ -32,7 +32,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count; change not
 
 def forget(
     pictures: Annotated[
-        list[str] | None, typer.Argument(metavar="[PICTURE]...", help="Paths and URLs of the person's pictures.")
+        list[str] | None, typer.Argument(metavar="PICTURE", help="Paths and URLs of the person's pictures.")
     ] = None,
     *,
     sha256: Annotated[list[str] | None, typer.Option(help="SHA-256 of a picture; can be given more than once.")] = None,
@@ -53,7 +53,7 @@ def forget(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's pictures and data, and what was made from them.
+    """Remove a person's pictures and data, and what they became.
 
     This removes inputs, results, thumbnails, and personal fields of jobs. Recorded attempts and costs stay. The command
     lists what it could not remove, because a provider stores it, a job is in progress, or it is not Recast's to remove;

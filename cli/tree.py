@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cli.late import if_loaded, load
+from cli.sections import add_examples, sectioned
 
 
 class Entry(NamedTuple):
@@ -38,14 +39,11 @@ COMMANDS = (
     Entry("resume", "cli.bulk:resume", "Send paused jobs again."),
     Entry("reroute", "cli.bulk:reroute", "Send queued jobs to another account."),
     Entry("set-priority", "cli.bulk:set_priority", "Set the priority of queued jobs within their batch."),
-    Entry(
-        "redownload", "cli.redownload:redownload",
-        "Download again what failed jobs were paid for; costs nothing.",
-    ),
+    Entry("redownload", "cli.redownload:redownload", "Download again what was paid for and lost; costs nothing."),
     Entry(
         "reprioritise", "cli.bulk:set_priority", "Set the priority of queued jobs within their batch.", hidden=True
     ),
-    Entry("forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what was made from them."),
+    Entry("forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what they became."),
     Entry("prune", "cli.housekeeping:prune", "Remove pictures by age."),
     Entry("books", "cli.spend:books", "Show spending by account, batch, label or month."),
     Entry("reconcile", "cli.spend:reconcile", "Compare a provider's invoice with recorded attempts."),
@@ -80,7 +78,9 @@ class Later(TyperCommand):
             one.add_typer(found, name=self._entry.name)
         else:
             one.command(self._entry.name, hidden=self._entry.hidden)(found)
-        return typer.main.get_group(one).commands[self._entry.name]
+        made = typer.main.get_group(one).commands[self._entry.name]
+        add_examples(made, self._entry.name)
+        return made
 
 
 class Tree(TyperGroup):
@@ -89,6 +89,15 @@ class Tree(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = {entry.name: Later(entry) for entry in COMMANDS}
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the class has it
+        """The commands in their sections, with one column for the names of all."""
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        width = max(map(len, shown))
+        for title, names in sectioned(list(shown)):
+            rows = [(f"{name:<{width}}", shown[name].get_short_help_str(formatter.width - 6 - width)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, loaded, with its name and what is left of the arguments."""

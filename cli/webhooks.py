@@ -127,7 +127,7 @@ def deliveries(
 def retry(
     ids: Annotated[
         list[uuid.UUID] | None,
-        typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries. Default: all that were given up."),
+        typer.Argument(metavar="DELIVERY", help="Ids of deliveries. Default: all that were given up."),
     ] = None,
     *,
     webhook: Annotated[int | None, typer.Option(help="Only deliveries to this webhook.")] = None,

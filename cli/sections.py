@@ -1,0 +1,55 @@
+"""What `--help` says beside the table of commands: sections by what people do, and examples of the common commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+#: The commands in `recast --help`, by what people do with them. A command that is in no section stands at the end.
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "Run work": ("run", "schedule"),
+    "Look": ("status", "jobs", "show", "export"),
+    "Decide and repair": (
+        "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
+    ),
+    "Money": ("books", "reconcile"),
+    "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
+    "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),
+}  # fmt: skip
+REST = "Other commands"
+
+#: What people type most, by the command's words: each line is typed as it stands, with other names.
+EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
+    ("run",): (
+        "recast run catalog.csv --dry-run",
+        "recast run catalog.csv --max-cost 12.50",
+        "recast run 'shoes/*.jpg' --source face.jpg --account mine",
+    ),
+    ("status",): ("recast status", "recast status spring"),
+    ("retry",): ("recast retry --batch spring --dry-run", "recast retry spring/shoe-1 spring/shoe-2"),
+    ("export",): (
+        "recast export spring --to done.csv",
+        "recast export spring --pictures done --template '{key}.{ext}'",
+    ),
+    ("schedule", "add"): (
+        "recast schedule add nightly catalog.csv --cron '30 2 * * *' --dry-run",
+        "recast schedule add mornings s3://in/new.csv --cron '0 6 * * MON-FRI'",
+    ),
+    ("up",): ("recast up --sandbox", "recast up --flower"),
+}
+
+
+def sectioned(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The sections with those of `names` that are in each; empty sections are left out."""
+    placed = {name for section in SECTIONS.values() for name in section}
+    found = [(title, [name for name in section if name in names]) for title, section in SECTIONS.items()]
+    return [each for each in [*found, (REST, [name for name in names if name not in placed])] if each[1]]
+
+
+def add_examples(command: object, *path: str) -> None:
+    """Write the examples below the help of a command and of the commands in its group."""
+    if lines := EXAMPLES.get(path):
+        # After \\b a paragraph is printed as it stands.
+        command.epilog = "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])  # type: ignore[attr-defined]
+    inner: Mapping[str, object] = getattr(command, "commands", {})
+    for name, each in inner.items():
+        add_examples(each, *path, name)
