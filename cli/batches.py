@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import STATE_STYLES, emit, moment, paused, say, table, waiting_for_decision, why
+from cli.late import load
+from cli.output import STATE_STYLES, Style, emit, moment, paused, say, table, why
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
 from reports.batch import BAD_STATES, BatchReport, Ending, endings, find, recent
+from workers.config.deployment import Deployment
 
 LISTED_BATCHES = 20
 LISTED_ENDINGS = 10
+
+#: By the name of a batch, why it does not continue.
+Stops = Mapping[str, Sequence[str]]
 
 BatchArgument = Annotated[str | None, typer.Argument(help="Name of a batch. Default: list the latest.")]
 
@@ -33,20 +38,34 @@ def status(
         currency = deployment.settings.currency
         if batch is None:
             reports = deployment.db(recent, LISTED_BATCHES, label)
+            why_not = stops_of(deployment, reports)
             if as_json:
-                emit([_document(report, currency) for report in reports])
+                emit([document(report, currency, why_not) for report in reports])
             else:
-                _list_batches(reports, currency)
+                list_batches(reports, currency, why_not)
             return
         report = deployment.db(find, batch)
         bad = deployment.db(endings, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)
+        why_not = stops_of(deployment, [report])
     if as_json:
-        emit({**_document(report, currency), "latest_bad": [asdict(ending) for ending in bad]})
+        emit({**document(report, currency, why_not), "latest_bad": [asdict(ending) for ending in bad]})
     else:
-        _print_batch(report, bad, currency)
+        print_batch(report, bad, currency, why_not)
 
 
-def _document(report: BatchReport, currency: str) -> dict[str, Any]:
+def stops_of(deployment: Deployment, reports: Sequence[BatchReport]) -> Stops:
+    """What keeps each of the batches from continuing; the accounts are read only if it can be one of them."""
+    waiting = [report for report in reports if report.counts[JobState.QUEUED] or report.counts[JobState.HELD]]
+    if not waiting:
+        return {}
+    settings = deployment.settings
+    accounts = load("reports.obstacles:accounts_for_obstacles")(settings.accounts_file)
+    obstacles = load("reports.obstacles:obstacles")
+    return {report.name: deployment.db(obstacles, report, accounts, settings.currency) for report in waiting}
+
+
+def document(report: BatchReport, currency: str, stops: Stops) -> dict[str, Any]:
+    """A batch for programs."""
     return {
         "batch": report.name,
         "label": report.label,
@@ -57,10 +76,12 @@ def _document(report: BatchReport, currency: str) -> dict[str, Any]:
         "max_in_flight": report.max_in_flight,
         "paused": report.paused_reason,
         "created_at": report.created_at,
+        "obstacles": list(stops.get(report.name, ())),
     }
 
 
-def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
+def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops) -> None:
+    """Print batches as a table, and below it why some of them do not continue."""
     if not reports:
         say(f"there are no batches; {hint('run', 'CATALOG')} makes one")
         return
@@ -76,9 +97,13 @@ def _list_batches(reports: Sequence[BatchReport], currency: str) -> None:
         ],
         right=("jobs", *JobState, "spent"),
     )  # fmt: skip
+    for name, sentences in stops.items():
+        for sentence in sentences:
+            say(f"{name}: {sentence}", style=Style.BAD)
 
 
-def _print_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> None:
+def print_batch(report: BatchReport, bad: Sequence[Ending], currency: str, stops: Stops) -> None:
+    """Print one batch, what keeps it from continuing, and its latest failures."""
     limit = f" of at most {Money(report.max_cost, currency)}" if report.max_cost is not None else ""
     say(f"{report.name}: {report.total:,} jobs; {Money(report.spent, currency)}{limit} spent", style="bold")
     for state, number in report.counts.items():
@@ -86,9 +111,8 @@ def _print_batch(report: BatchReport, bad: Sequence[Ending], currency: str) -> N
             say(f"  {number:>9,}  {state}", style=STATE_STYLES[state])
     if report.paused_reason:
         say(paused(report.paused_reason), style=STATE_STYLES[JobState.HELD])
-    if held := report.counts[JobState.HELD]:
-        resolve = hint("resolve", batch=report.name)
-        say(f"{waiting_for_decision(held)}: {resolve}", style=STATE_STYLES[JobState.HELD])
+    for sentence in stops.get(report.name, ()):
+        say(sentence, style=STATE_STYLES[JobState.HELD])
     if bad:
         say("the latest that did not succeed:")
     for ending in bad:

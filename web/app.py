@@ -89,5 +89,5 @@ def _gallery_routes(
     decoders = Decoders()
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
     results = ResultThumbnails(database.sessions, media, decoders)
-    gallery = Gallery(database.sessions, media, inputs, results, configured.currency)
+    gallery = Gallery(database.sessions, media, inputs, results, configured.currency, configured.accounts_file)
     return gallery.routes(Access(configured.web_auth, lane))

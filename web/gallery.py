@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -31,7 +32,8 @@ from recast.money import Money
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.job import input_uri, job_detail
-from reports.text import REASONS, duration, moment, paused
+from reports.obstacles import accounts_for_obstacles, obstacles
+from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web import charts
 from web.access import Access, Handler
 from web.input_thumbnails import InputThumbnails, NoPictureError
@@ -71,6 +73,7 @@ class Gallery:
         media: serves the storage's files.
         inputs, results: make thumbnails of input pictures and of results.
         currency: the deployment's currency.
+        accounts_file: read for what keeps a batch from continuing.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class Gallery:
         inputs: InputThumbnails,
         results: ResultThumbnails,
         currency: str,
+        accounts_file: Path,
     ) -> None:
         self._sessions, self._media, self._inputs, self._results = sessions, media, inputs, results
+        self._currency, self._accounts_file = currency, accounts_file
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
         self._templates = Environment(
             loader=PackageLoader("web"),
@@ -96,6 +101,7 @@ class Gallery:
             duration=duration,
             moment=moment,
             paused=paused,
+            waiting=waiting_for_decision,
         )
 
     def routes(self, access: Access) -> list[Route]:
@@ -125,23 +131,26 @@ class Gallery:
         chosen = [state for state in JobState if state == request.query_params.get("state")]
         after, before = (_number(request.query_params.get(name)) for name in ("after", "before"))
 
-        def read(session: Session) -> tuple[BatchReport, cards.Page] | None:
+        def read(session: Session) -> tuple[BatchReport, cards.Page, list[str]] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
             shown = cards.page(session, batch_id, chosen or list(JobState), after=after, before=before)
-            return find(session, name), shown
+            report = find(session, name)
+            accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
+            return report, shown, obstacles(session, report, accounts, self._currency)
 
         found = await self._read(read)
         if found is None:
             return self._missing(request, "This batch does not exist.")
-        report, page = found
+        report, page, stops = found
         points = await self._points(batch_id)
         return self._render(
             request,
             "batch.html",
             report=report,
             page=page,
+            stops=stops,
             chosen=chosen[0] if chosen else None,
             points=points,
             spent=_line(points, lambda point: float(point.spent)),
