@@ -26,6 +26,9 @@
     display       the progress that `run` shows
     summary       the messages of `run` about its rows and its end
     batches       `status`
+    following     `watch`, `status --watch`
+    browser       `open`
+    service_logs  `logs`
     jobs          `jobs`
     export        `export`
     show          `show`

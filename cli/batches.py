@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from cli.environment import JsonOption, SandboxOption, open_database
 from cli.late import load
-from cli.output import STATE_STYLES, Style, emit, moment, paused, say, table, why
+from cli.output import STATE_STYLES, Style, ago, console, drawn, emit, paused, say, why
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
@@ -30,10 +32,13 @@ def status(
     batch: BatchArgument = None,
     *,
     label: Annotated[str | None, typer.Option(help="List only batches with this label.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")] = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show batch progress. With a name, show one batch and its latest failures."""
+    if watch:
+        raise typer.Exit(load("cli.following:follow")(batch, label, sandbox=sandbox, as_json=as_json))
     with open_database(sandbox=sandbox) as deployment:
         currency = deployment.settings.currency
         if batch is None:
@@ -85,21 +90,31 @@ def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops) ->
     if not reports:
         say(f"there are no batches; {hint('run', 'CATALOG')} makes one")
         return
-    table(
-        ("batch", "label", "since", "jobs", *JobState, "spent", ""),
-        [
-            (
-                report.name, report.label, moment(report.created_at), f"{report.total:,}",
-                *(f"{report.counts[state]:,}" if report.counts[state] else "" for state in JobState),
-                Money(report.spent, currency), paused(report.paused_reason) if report.paused_reason else "",
-            )
-            for report in reports
-        ],
-        right=("jobs", *JobState, "spent"),
-    )  # fmt: skip
+    console().print(listing(reports, currency), soft_wrap=False)
     for name, sentences in stops.items():
         for sentence in sentences:
             say(f"{name}: {sentence}", style=Style.BAD)
+
+
+def listing(reports: Sequence[BatchReport], currency: str) -> Table:
+    """A table of batches that fits a terminal of 80 columns."""
+    now = datetime.now(UTC)
+    return drawn(
+        ("batch", "label", "begun", "jobs", "states", "spent"),
+        [
+            (
+                report.name, report.label, ago(report.created_at, now), f"{report.total:,}", _states(report),
+                Money(report.spent, currency),
+            )
+            for report in reports
+        ],
+        right=("jobs", "spent"),
+    )  # fmt: skip
+
+
+def _states(report: BatchReport) -> str:
+    counts = [f"{number:,} {state}" for state, number in report.counts.items() if number]
+    return ", ".join([*counts, *([paused(report.paused_reason)] if report.paused_reason else [])])
 
 
 def print_batch(report: BatchReport, bad: Sequence[Ending], currency: str, stops: Stops) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 #: The commands in `recast --help`, by what people do with them. A command that is in no section stands at the end.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Run work": ("run", "schedule"),
-    "Look": ("status", "jobs", "show", "export"),
+    "Look": ("status", "watch", "jobs", "show", "export", "open", "logs"),
     "Decide and repair": (
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
     ),
@@ -24,7 +24,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "recast run catalog.csv --max-cost 12.50",
         "recast run 'shoes/*.jpg' --source face.jpg --account mine",
     ),
-    ("status",): ("recast status", "recast status spring"),
+    ("status",): ("recast status", "recast status spring", "recast status --watch"),
     ("retry",): ("recast retry --batch spring --dry-run", "recast retry spring/shoe-1 spring/shoe-2"),
     ("export",): (
         "recast export spring --to done.csv",
@@ -34,6 +34,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "recast schedule add nightly catalog.csv --cron '30 2 * * *' --dry-run",
         "recast schedule add mornings s3://in/new.csv --cron '0 6 * * MON-FRI'",
     ),
+    ("logs",): ("recast logs worker --follow",),
     ("up",): ("recast up --sandbox", "recast up --flower"),
 }
 
