@@ -13,6 +13,7 @@
     environment   the settings of a command, and the database of its deployment
     deployment    the deployment with everything that a worker has, for commands that do more than read rows
     reach         the accounts and pictures that a command's jobs can use
+    completion    names that a shell completes
     stack         the embedded stack: servers, worker, web and sandbox as child processes
     ownership     what the owner of an embedded stack does to its servers
     sandbox_accounts  the accounts file of a sandbox

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from sqlalchemy.orm import Session
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -38,7 +39,9 @@ from workers.jobs.request import JobRequest
 accounts = typer.Typer(help="Show, check, stop, start and change accounts at providers.", no_args_is_help=True)
 ACCEPTS = "accepts jobs"
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the account in the accounts file.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the account in the accounts file.", autocompletion=completion.accounts)
+]
 
 
 #: The provider's answer about the credentials; `unknown` where no free call can check them.
@@ -98,7 +101,8 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
 @accounts.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="ACCOUNT", help="Accounts to check. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="ACCOUNT", help="Accounts to check. Default: all.", autocompletion=completion.accounts),
     ] = None,
     *,
     paid: Annotated[bool, typer.Option("--paid", help="Make one paid job at one account and record it.")] = False,
@@ -152,6 +156,7 @@ def check(
 
 @accounts.command()
 @accounts.command("close", hidden=True)
+@accounts.command("pause", hidden=True)
 def stop(
     name: NameArgument,
     *,
@@ -178,6 +183,7 @@ def stop(
 
 @accounts.command()
 @accounts.command("open", hidden=True)
+@accounts.command("resume", hidden=True)
 def start(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Start a stopped account, whatever the reason for the stop."""
     with open_deployment(sandbox=sandbox) as runtime:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cli import completion
 from cli.environment import JsonOption, SandboxOption, open_database
 from cli.late import load
 from cli.output import STATE_STYLES, Style, ago, console, drawn, emit, paused, say, why
@@ -25,7 +26,9 @@ LISTED_ENDINGS = 10
 #: By the name of a batch, why it does not continue.
 Stops = Mapping[str, Sequence[str]]
 
-BatchArgument = Annotated[str | None, typer.Argument(help="Name of a batch. Default: list the latest.")]
+BatchArgument = Annotated[
+    str | None, typer.Argument(help="Name of a batch. Default: list the latest.", autocompletion=completion.batches)
+]
 
 
 def status(

@@ -14,6 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import typer
 
+from cli import completion
 from cli.environment import SandboxOption, open_database, readable
 from cli.exit_codes import ExitCode
 from cli.late import load
@@ -27,7 +28,10 @@ ASK_SECONDS = 5.0  # for a web process of this machine to answer; it takes milli
 
 
 def open_page(
-    batch: Annotated[str | None, typer.Argument(help="Name of a batch. Default: the list of batches.")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Argument(help="Name of a batch. Default: the list of batches.", autocompletion=completion.batches),
+    ] = None,
     *,
     browser: Annotated[bool, typer.Option(help="Open a browser; --no-browser only prints the address.")] = True,
     sandbox: SandboxOption = False,
@@ -36,11 +40,11 @@ def open_page(
 
     The address has no password in it: the browser asks for the user and password of RECAST_WEB_AUTH.
     """
-    settings = readable(sandbox=sandbox)
-    page = "batches"
-    if batch is not None:
+    if batch is None:
+        settings, page = readable(sandbox=sandbox), "batches"
+    else:
         with open_database(sandbox=sandbox) as deployment:
-            page = f"batches/{deployment.db(find, batch).id}"
+            settings, page = deployment.settings, f"batches/{deployment.db(find, batch).id}"
     base = address_of(settings)
     url = f"{base}/{page}"
     say(url)

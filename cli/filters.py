@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cli import completion
 from cli.parameters import shared
 from models.states import JobState, Reason
 from models.transactions import Database
@@ -70,7 +71,10 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
-    "batch": (Annotated[str | None, typer.Option(help="Only jobs of this batch.")], None),
+    "batch": (
+        Annotated[str | None, typer.Option(help="Only jobs of this batch.", autocompletion=completion.batches)],
+        None,
+    ),
     "label": (Annotated[str | None, typer.Option(help="Only jobs of batches with this label.")], None),
     "state": (
         Annotated[
@@ -81,7 +85,15 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
-    "account": (Annotated[str | None, typer.Option(help="Only jobs last sent to, or pinned to, this account.")], None),
+    "account": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Only jobs last sent to, or pinned to, this account.", autocompletion=completion.accounts
+            ),
+        ],
+        None,
+    ),
     "operation": (
         Annotated[str | None, typer.Option(help="Only jobs with this operation, for example zhiqite.swap.")],
         None,

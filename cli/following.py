@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from cli import completion
 from cli.batches import (
     LISTED_BATCHES,
     LISTED_ENDINGS,
@@ -40,7 +41,7 @@ REFRESH_PER_SECOND = 4
 
 
 def watch(
-    batch: Annotated[str, typer.Argument(help="Name of the batch.")],
+    batch: Annotated[str, typer.Argument(help="Name of the batch.", autocompletion=completion.batches)],
     *,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,

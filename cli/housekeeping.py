@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -147,7 +148,9 @@ def prune(
     state: Annotated[
         list[JobState] | None, typer.Option(help="Only jobs that ended in this state; can be given more than once.")
     ] = None,
-    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Only jobs of this batch.", autocompletion=completion.batches)
+    ] = None,
     orphans: Annotated[
         bool, typer.Option("--orphans", help="Remove files that no row names and unused copies of inputs.")
     ] = False,

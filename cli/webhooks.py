@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -49,7 +50,8 @@ def add(
         EVENTS
     ),
     batch: Annotated[
-        list[str] | None, typer.Option(help="Only events of this batch; can be given more than once.")
+        list[str] | None,
+        typer.Option(help="Only events of this batch; can be given more than once.", autocompletion=completion.batches),
     ] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
@@ -188,6 +190,7 @@ def rotate(
 
 
 @webhooks.command()
+@webhooks.command("pause", hidden=True)
 def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook off. Deliveries that are waiting for it are given up."""
     with open_deployment(sandbox=sandbox) as runtime:
@@ -201,6 +204,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
 
 
 @webhooks.command()
+@webhooks.command("resume", hidden=True)
 def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook on for new events. `recast webhooks retry` sends deliveries that were given up."""
     with open_deployment(sandbox=sandbox) as runtime:
