@@ -27,6 +27,7 @@
     display       the progress that `run` shows
     summary       the messages of `run` about its rows and its end
     batches       `status`
+    progress      progress of batches as tables, text and JSON
     following     `watch`, `status --watch`
     browser       `open`
     service_logs  `logs`

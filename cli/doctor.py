@@ -17,11 +17,11 @@ from redis.exceptions import NoPermissionError
 
 import migrations
 from cli.accounts import credentials, statuses_of
-from cli.batches import LISTED_BATCHES
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
+from cli.progress import LISTED_BATCHES
 from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse

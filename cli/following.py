@@ -15,7 +15,12 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli import completion
-from cli.batches import (
+from cli.deployment import running_deployment
+from cli.display import display_for
+from cli.environment import READS, JsonOption, SandboxOption, readable
+from cli.exit_codes import ExitCode
+from cli.output import Style, complain, console, emit
+from cli.progress import (
     LISTED_BATCHES,
     LISTED_ENDINGS,
     Stops,
@@ -25,11 +30,6 @@ from cli.batches import (
     print_batch,
     stops_of,
 )
-from cli.deployment import running_deployment
-from cli.display import display_for
-from cli.environment import READS, JsonOption, SandboxOption, readable
-from cli.exit_codes import ExitCode
-from cli.output import Style, complain, console, emit
 from cli.watch import Watch, Watched
 from models.availability import is_unavailable
 from recast.hints import hint

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli.batches import listing
 from cli.display import Lines, Silent, display_for, panel
 from cli.output import console, why
+from cli.progress import listing
 from models.states import JobState, PauseReason
 from reports.batch import BatchReport, Ending, Pace
 from tests.words import unsaid
