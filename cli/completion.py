@@ -58,7 +58,7 @@ def _in_time(work: Callable[[], Sequence[str]]) -> list[str]:
     def run() -> None:
         try:
             found.extend(work())
-        except Exception:  # noqa: BLE001 - completion is a help, and nobody sees its errors
+        except Exception:  # noqa: BLE001 - completion is a help, and its errors are not shown
             return
 
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):

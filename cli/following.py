@@ -46,9 +46,9 @@ def watch(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a batch's progress until it ends, as `recast run` does. Ctrl-C ends only the display.
+    """Show a batch's progress until it ends. Ctrl-C ends only the display.
 
-    The exit code is that of `recast run`. With --json, the batch is printed once, at its end.
+    The display and the exit code are those of `recast run`. With --json, the batch is printed once, at its end.
     """
     raise typer.Exit(follow(batch, None, sandbox=sandbox, as_json=as_json))
 
@@ -60,7 +60,9 @@ def follow(batch: str | None, label: str | None, *, sandbox: bool, as_json: bool
         typer.BadParameter: a list that has no end cannot be one document.
     """
     if batch is None and as_json:
-        raise typer.BadParameter("a list that is shown again and again is no document; name a batch, or leave one out")
+        raise typer.BadParameter(
+            "--watch without a batch has no end, and --json is one document; name a batch, or leave out one of them"
+        )
     with running_deployment(readable(sandbox=sandbox), READS, sandbox=sandbox, sends=False) as (runtime, stack):
         # Servers that this command started have no workers, and the command that has some could not start beside it.
         alone = stack is not None and stack.owned

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from recast.hints import PROGRAM
+
 #: The commands in `recast --help`, by what people do with them. A command that is in no section stands at the end.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Run work": ("run", "schedule"),
@@ -17,25 +19,25 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 REST = "Other commands"
 
-#: What people type most, by the command's words: each line is typed as it stands, with other names.
+#: What people type most after the program's name, by the command's words.
 EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
     ("run",): (
-        "recast run catalog.csv --dry-run",
-        "recast run catalog.csv --max-cost 12.50",
-        "recast run 'shoes/*.jpg' --source face.jpg --account mine",
+        "run catalog.csv --dry-run",
+        "run catalog.csv --max-cost 12.50",
+        "run 'shoes/*.jpg' --source face.jpg --account mine",
     ),
-    ("status",): ("recast status", "recast status spring", "recast status --watch"),
-    ("retry",): ("recast retry --batch spring --dry-run", "recast retry spring/shoe-1 spring/shoe-2"),
+    ("status",): ("status", "status spring", "status --watch"),
+    ("retry",): ("retry --batch spring --dry-run", "retry spring/shoe-1 spring/shoe-2"),
     ("export",): (
-        "recast export spring --to done.csv",
-        "recast export spring --pictures done --template '{key}.{ext}'",
+        "export spring --to done.csv",
+        "export spring --pictures done --template '{key}.{ext}'",
     ),
     ("schedule", "add"): (
-        "recast schedule add nightly catalog.csv --cron '30 2 * * *' --dry-run",
-        "recast schedule add mornings s3://in/new.csv --cron '0 6 * * MON-FRI'",
+        "schedule add nightly catalog.csv --cron '30 2 * * *' --dry-run",
+        "schedule add mornings s3://in/new.csv --cron '0 6 * * MON-FRI'",
     ),
-    ("logs",): ("recast logs worker --follow",),
-    ("up",): ("recast up --sandbox", "recast up --flower"),
+    ("logs",): ("logs worker --follow",),
+    ("up",): ("up --sandbox", "up --flower"),
 }
 
 
@@ -50,7 +52,7 @@ def add_examples(command: object, *path: str) -> None:
     """Write the examples below the help of a command and of the commands in its group."""
     if lines := EXAMPLES.get(path):
         # After \\b a paragraph is printed as it stands.
-        command.epilog = "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])  # type: ignore[attr-defined]
+        command.epilog = "\b\n" + "\n".join(["Examples:", *(f"  {PROGRAM} {line}" for line in lines)])  # type: ignore[attr-defined]
     inner: Mapping[str, object] = getattr(command, "commands", {})
     for name, each in inner.items():
         add_examples(each, *path, name)

@@ -94,5 +94,5 @@ def _print(tail: Tail, lines: Sequence[str], *, named: bool) -> None:
 def _nothing(folder: Path, service: str | None) -> str:
     known = sorted(path.stem for path in folder.glob("*.log"))
     if service is not None and known:
-        return f"there is no log of {service!r} in {folder}; allowed: {', '.join(known)}"
+        return f"{service!r} has no log in {folder}; allowed: {', '.join(known)}"
     return f"there are no logs in {folder}: nothing has run there; {hint('up')} starts everything"

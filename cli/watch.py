@@ -61,7 +61,7 @@ class Watch:
         self._name = name
         self._display = display
         self._stack = stack
-        # None of their secrets are used, which whoever watches may not have.
+        # Without their secrets: a person who only watches may not have them.
         self._accounts = accounts_for_obstacles(runtime.settings.accounts_file)
         self._pace = Pace()
         self._endings: Sequence[Ending] = ()

@@ -54,9 +54,9 @@ def test_a_command_without_a_section_stands_at_the_end() -> None:
 def test_examples_stand_in_the_help_and_can_be_typed(path: tuple[str, ...]) -> None:
     text = said(*path, "--help")
     for example in EXAMPLES[path]:
-        assert f"  {example}\n" in text
-        program, *words = shlex.split(example)
-        assert (program, tuple(words[: len(path)])) == ("recast", path)
+        assert f"  recast {example}\n" in text
+        words = shlex.split(example)
+        assert tuple(words[: len(path)]) == path
         command: Any = EVERY[path]
         with command.make_context(path[-1], words[len(path) :], parent=typer.Context(EVERY[()])) as context:
             assert context.params
