@@ -119,5 +119,6 @@ if not TYPE_CHECKING:
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
 
+
 if "celery" in sys.modules:
     import_module(_CANVAS)
