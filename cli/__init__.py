@@ -2,6 +2,7 @@
 
     main          the entry point
     tree          the table of commands, from which the one that is called is loaded
+    sections      the sections and the examples of `--help`
     late          names that are loaded when they are needed
     failures      messages and exit codes for exceptions
     addresses     the database and the broker, as messages name them
@@ -12,6 +13,7 @@
     environment   the settings of a command, and the database of its deployment
     deployment    the deployment with everything that a worker has, for commands that do more than read rows
     reach         the accounts and pictures that a command's jobs can use
+    completion    names that a shell completes
     stack         the embedded stack: servers, worker, web and sandbox as child processes
     ownership     what the owner of an embedded stack does to its servers
     sandbox_accounts  the accounts file of a sandbox
@@ -25,6 +27,10 @@
     display       the progress that `run` shows
     summary       the messages of `run` about its rows and its end
     batches       `status`
+    progress      progress of batches as tables, text and JSON
+    following     `watch`, `status --watch`
+    browser       `open`
+    service_logs  `logs`
     jobs          `jobs`
     export        `export`
     show          `show`

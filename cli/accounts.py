@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from sqlalchemy.orm import Session
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -39,7 +40,9 @@ from workers.jobs.request import JobRequest
 accounts = typer.Typer(help="Show, check, stop, start and change accounts at providers.", no_args_is_help=True)
 ACCEPTS = "accepts jobs"
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the account in the accounts file.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the account in the accounts file.", autocompletion=completion.accounts)
+]
 
 
 #: The provider's answer about the credentials; `unknown` where no free call can check them.
@@ -98,7 +101,10 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
 
 @accounts.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Accounts to check. Default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ACCOUNT", help="Accounts to check. Default: all.", autocompletion=completion.accounts),
+    ] = None,
     *,
     paid: Annotated[bool, typer.Option("--paid", help="Make one paid job at one account and record it.")] = False,
     operation: Annotated[
@@ -151,6 +157,7 @@ def check(
 
 @accounts.command()
 @accounts.command("close", hidden=True)
+@accounts.command("pause", hidden=True)
 @recorded("accounts stop")
 def stop(
     name: NameArgument,
@@ -178,6 +185,7 @@ def stop(
 
 @accounts.command()
 @accounts.command("open", hidden=True)
+@accounts.command("resume", hidden=True)
 @recorded("accounts start")
 def start(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     """Start a stopped account, whatever the reason for the stop."""
@@ -195,7 +203,7 @@ def set_limits(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SETTING=VALUE...",
+            metavar="SETTING=VALUE",
             help="For example max_in_flight=5, rate=30/min, poll_every=5s, 'budget.day=20 USD' or"
             " 'prices.swap=0.02 USD'. The value none removes a rate, a price or a budget.",
         ),
@@ -204,7 +212,7 @@ def set_limits(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Change an account's limits, prices and budgets while workers run. `accounts reset` undoes it.
+    """Change an account's limits, prices and budgets. `accounts reset` undoes it.
 
     Workers apply the change within one time slice: 10 seconds, unless RECAST_SLICE_SECONDS is set.
     """
@@ -235,7 +243,10 @@ def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
 
 @accounts.command()
 def templates(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
-    """List the templates of an account's provider, for the option template_id. Costs nothing."""
+    """List the templates of an account's provider. Costs nothing.
+
+    Their ids are for the option template_id.
+    """
     with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         listing = [operation for operation in account.adapter.OPERATIONS.values() if operation.listed]

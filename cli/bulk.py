@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
@@ -195,7 +196,9 @@ def resume(
 def reroute(
     selection: JobSelection,
     *,
-    to: Annotated[str, typer.Option(metavar="ACCOUNT", help="Account to send the jobs to.")],
+    to: Annotated[
+        str, typer.Option(metavar="ACCOUNT", help="Account to send the jobs to.", autocompletion=completion.accounts)
+    ],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     sandbox: SandboxOption = False,

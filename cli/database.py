@@ -52,7 +52,7 @@ def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
 
 @db.command("take-broker")
 def take_broker(*, sandbox: SandboxOption = False) -> None:
-    """Let this database's deployment have the broker, whose former deployment is gone for good.
+    """Take the broker of a deployment that is gone for good.
 
     The messages in the broker stay. Those of jobs that this database does not know do nothing.
     """

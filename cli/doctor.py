@@ -21,10 +21,13 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
+from cli.progress import LISTED_BATCHES
 from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse
 from recast.hints import hint
+from reports.batch import recent
+from reports.obstacles import accounts_for_obstacles, obstacles
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
 from workers.config.settings import Settings
@@ -108,6 +111,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
         return
     seen = runtime.db(collect)
     yield from _work(seen)
+    yield from _batches(runtime)
     if accounts_file.state is State.OK and runtime.settings.secret_key is not None:
         yield from _accounts(runtime)
 
@@ -301,6 +305,16 @@ def _work(seen: Snapshot) -> Iterator[Finding]:
     held = sum(number for (_, state), number in seen.jobs.items() if state == JobState.HELD)
     if held:
         yield Finding("held jobs", State.WARN, waiting_for_decision(held), f"{hint('resolve')} lists and resolves them")
+
+
+def _batches(runtime: Runtime) -> Iterator[Finding]:
+    accounts = accounts_for_obstacles(runtime.settings.accounts_file)
+    found = [
+        Finding(f"batch {report.name}", State.WARN, sentence)
+        for report in runtime.db(recent, LISTED_BATCHES)
+        for sentence in runtime.db(obstacles, report, accounts, runtime.settings.currency)
+    ]
+    yield from found or [Finding("batches", State.OK, "none is stuck")]
 
 
 def _accounts(runtime: Runtime) -> Iterator[Finding]:

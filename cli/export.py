@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import SandboxOption
 from cli.output import complain
@@ -21,7 +22,7 @@ from reports.writing import write_table, writer_for
 
 
 def export(
-    batch: Annotated[str, typer.Argument(help="Name of the batch.")],
+    batch: Annotated[str, typer.Argument(help="Name of the batch.", autocompletion=completion.batches)],
     to: Annotated[
         str | None,
         typer.Option(

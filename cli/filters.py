@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cli import completion
 from cli.parameters import shared
 from models.states import JobState, Reason
 from models.transactions import Database
@@ -58,26 +59,52 @@ class JobSelection:
         return self
 
 
+def _words(values: Iterable[str]) -> str:
+    """Values as a sentence has them: a line of help can be broken between them."""
+    return ", ".join(values)
+
+
 _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "words": (
         Annotated[
-            list[str] | None, typer.Argument(metavar="[JOB]...", help="Job ids, beginnings of ids, keys, or BATCH/KEY.")
+            list[str] | None, typer.Argument(metavar="JOB", help="Job ids, beginnings of ids, keys, or BATCH/KEY.")
         ],
         None,
     ),
-    "batch": (Annotated[str | None, typer.Option(help="Only jobs of this batch.")], None),
-    "label": (Annotated[str | None, typer.Option(help="Only jobs of batches with this label.")], None),
-    "state": (
-        Annotated[list[JobState] | None, typer.Option(help="Only jobs in this state; can be given more than once.")],
+    "batch": (
+        Annotated[str | None, typer.Option(help="Only jobs of this batch.", autocompletion=completion.batches)],
         None,
     ),
-    "account": (Annotated[str | None, typer.Option(help="Only jobs last sent to, or pinned to, this account.")], None),
+    "label": (Annotated[str | None, typer.Option(help="Only jobs of batches with this label.")], None),
+    "state": (
+        Annotated[
+            list[JobState] | None,
+            typer.Option(
+                metavar="STATE", help=f"Only jobs in this state; can be given more than once: {_words(JobState)}."
+            ),
+        ],
+        None,
+    ),
+    "account": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Only jobs last sent to, or pinned to, this account.", autocompletion=completion.accounts
+            ),
+        ],
+        None,
+    ),
     "operation": (
         Annotated[str | None, typer.Option(help="Only jobs with this operation, for example zhiqite.swap.")],
         None,
     ),
     "reason": (
-        Annotated[Reason | None, typer.Option(help="Only jobs that ended or were queued again for this reason.")],
+        Annotated[
+            Reason | None,
+            typer.Option(
+                metavar="REASON", help=f"Only jobs that ended or were queued again for this reason: {_words(Reason)}."
+            ),
+        ],
         None,
     ),
     "older": (

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -32,7 +33,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count; change not
 
 def forget(
     pictures: Annotated[
-        list[str] | None, typer.Argument(metavar="[PICTURE]...", help="Paths and URLs of the person's pictures.")
+        list[str] | None, typer.Argument(metavar="PICTURE", help="Paths and URLs of the person's pictures.")
     ] = None,
     *,
     sha256: Annotated[list[str] | None, typer.Option(help="SHA-256 of a picture; can be given more than once.")] = None,
@@ -53,7 +54,7 @@ def forget(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's pictures and data, and what was made from them.
+    """Remove a person's pictures and data, and what they became.
 
     This removes inputs, results, thumbnails, and personal fields of jobs. Recorded attempts and costs stay. The command
     lists what it could not remove, because a provider stores it, a job is in progress, or it is not Recast's to remove;
@@ -147,7 +148,9 @@ def prune(
     state: Annotated[
         list[JobState] | None, typer.Option(help="Only jobs that ended in this state; can be given more than once.")
     ] = None,
-    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Only jobs of this batch.", autocompletion=completion.batches)
+    ] = None,
     orphans: Annotated[
         bool, typer.Option("--orphans", help="Remove files that no row names and unused copies of inputs.")
     ] = False,

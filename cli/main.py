@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -19,10 +20,27 @@ from workers import private
 
 TERMINATED = 128 + signal.SIGTERM
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"recast {load('importlib.metadata:version')('recast-server')}\n")
+        raise typer.Exit
+
+
+def _begin(
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """What is common to all commands: nothing."""
+
+
 app = typer.Typer(
     name="recast",
     cls=Tree,
-    callback=lambda: None,
+    callback=_begin,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Bulk face swaps and portraits through image APIs that are slow, rate-limited and billed per call.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from models.states import JobState
 from recast.money import Money
-from reports.text import REASONS, duration, moment, paused, probing, stopped, waiting_for_decision, why
+from reports.text import REASONS, ago, duration, moment, paused, probing, stopped, waiting_for_decision, why
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Style", "complain", "console", "duration", "emit", "moment", "paused", "priced",
+    "REASONS", "STATE_STYLES", "Style", "ago", "complain", "console", "duration", "emit", "moment", "paused", "priced",
     "probing", "say", "stopped", "table", "waiting_for_decision", "why",
 ]  # fmt: skip
 
@@ -79,12 +79,17 @@ def priced(value: Any, currency: str) -> Any:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """Print a table; `right` names the columns to align right."""
+    console().print(drawn(columns, rows, right=right), soft_wrap=False)
+
+
+def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A table, drawn and not printed; `right` as for `table`."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         made.add_row(*(str(cell) if cell is not None else "" for cell in row))
-    console().print(made, soft_wrap=False)
+    return made
 
 
 def _plain(value: object) -> object:

@@ -21,7 +21,7 @@ def redownload(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Download again what failed jobs were paid for; costs nothing.
+    """Download again what was paid for and lost; costs nothing.
 
     Applies to failed jobs whose provider has finished them, or was still working at the deadline. The provider is asked
     for the result again where its address no longer works. Nothing is submitted.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from cli import completion
 from cli.parameters import Parameters, shared
 from recast.errors import InvalidJobError
 from recast.money import Money
@@ -77,7 +78,13 @@ def _where_and_how_much(batch: str) -> Parameters:
             None,
         ),
         "sheet": (Annotated[str | None, typer.Option(help="Sheet of an .xlsx catalog. Default: the first.")], None),
-        "account": (Annotated[str | None, typer.Option(help="Account for rows without account and provider.")], None),
+        "account": (
+            Annotated[
+                str | None,
+                typer.Option(help="Account for rows without account and provider.", autocompletion=completion.accounts),
+            ],
+            None,
+        ),
         "provider": (Annotated[str | None, typer.Option(help="Provider for rows without account and provider.")], None),
         "max_cost": (
             Annotated[

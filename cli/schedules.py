@@ -120,7 +120,7 @@ def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
 def show(
     name: NameArgument, *, times: TimesOption = TIMES, sandbox: SandboxOption = False, as_json: JsonOption = False
 ) -> None:
-    """Show one schedule: its catalog and options, its next times, and its latest runs."""
+    """Show one schedule: its options, next times and latest runs."""
     with open_deployment(sandbox=sandbox) as runtime:
         found = runtime.db(service.find, name)
         now = runtime.db(database_clock)

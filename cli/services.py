@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
@@ -123,18 +124,32 @@ def up(
 ) -> None:
     """Run a whole deployment in this terminal until Ctrl-C.
 
-    It consists of PostgreSQL, Valkey, a worker, a beat and web.
+    It consists of PostgreSQL, Valkey, a worker, a beat and web. In a folder without accounts.toml, the
+    sandbox stands in for the providers.
     """
     chosen = choose(sandbox=sandbox)
+    if not sandbox and _has_no_accounts(chosen):
+        complain(
+            f"{chosen.accounts_file} does not exist: the sandbox stands in for the providers, without keys and cost; "
+            "for your own accounts, copy accounts.example.toml to it",
+            style=Style.WAITING,
+        )
+        sandbox, chosen = True, choose(sandbox=True)
+    if not sandbox:
+        load("workers.config.accounts:load")(chosen.accounts_file)  # what is wrong is said here, not in a worker's log
+    generated = None
     if with_flower and chosen.flower_auth is None:
         os.environ["RECAST_FLOWER_AUTH"] = _generated_auth("FLOWER", "Flower")
     if chosen.web_auth is None:
-        os.environ["RECAST_WEB_AUTH"] = _generated_auth("WEB", "the gallery")
+        generated = os.environ["RECAST_WEB_AUTH"] = _generated()
     parts = Parts(worker=True, web=True, beat=True, flower=with_flower, sandbox=sandbox)
     with Stack(chosen, parts, external=is_external(sandbox=sandbox)) as stack:
         if not stack.owned:
             raise SettingsError(f"a stack is already running in {chosen.home}; stop it, or set another RECAST_HOME")
         _print_addresses(chosen, stack, with_flower=with_flower)
+        if generated is not None:
+            user, _, password = generated.partition(":")
+            complain(f"  sign in as {user} with {password}; RECAST_WEB_AUTH would set another", style=Style.WAITING)
         try:
             while True:
                 stack.check()
@@ -143,8 +158,18 @@ def up(
             complain("stopping; nothing is lost")
 
 
+def _has_no_accounts(chosen: Settings) -> bool:
+    """Whether this is a new folder: no servers are configured, and no accounts file is there or named."""
+    named = "accounts_file" in chosen.model_fields_set
+    return not is_external(sandbox=False) and not named and not chosen.accounts_file.exists()
+
+
+def _generated() -> str:
+    return f"recast:{secrets.token_urlsafe(PASSWORD_BYTES)}"
+
+
 def _generated_auth(name: str, what: str) -> str:
-    generated = f"recast:{secrets.token_urlsafe(PASSWORD_BYTES)}"
+    generated = _generated()
     complain(f"RECAST_{name}_AUTH is not set; until this command ends, {what} uses {generated}", style=Style.WAITING)
     return generated
 
@@ -152,7 +177,8 @@ def _generated_auth(name: str, what: str) -> str:
 def _print_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> None:
     say("running; Ctrl-C stops it", style="bold")
     say(f"  home     {chosen.home}{os.sep} (logs in {chosen.home / 'logs'})")
-    say(f"  web      {os.environ.get('RECAST_PUBLIC_URL') or url_of(chosen.web_host, chosen.web_port)} (gallery)")
+    # At this machine, where it works whether or not the public address leads here already.
+    say(f"  web      {stack.web_url}{urlsplit(chosen.public_url or '').path.rstrip('/')}/batches")
     if with_flower:
         say(f"  flower   {url_of(chosen.flower_address, chosen.flower_port)}")
     if stack.sandbox_url is not None:

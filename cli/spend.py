@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -50,7 +51,7 @@ def books(
 def reconcile(
     invoice: Annotated[Path, typer.Argument(help="Invoice: a CSV file with one line for each job.")],
     *,
-    account: Annotated[str, typer.Option(help="Account of the invoice.")],
+    account: Annotated[str, typer.Option(help="Account of the invoice.", autocompletion=completion.accounts)],
     reference: Annotated[
         str, typer.Option(help="Column with the provider's id or our client reference.")
     ] = "reference",

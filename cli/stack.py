@@ -80,6 +80,8 @@ class Stack:
         self._processes: dict[str, ServerProcess] = {}
         #: The address of this command's sandbox.
         self.sandbox_url: str | None = None
+        #: The address at which this machine reaches this command's web.
+        self.web_url: str | None = None
 
     @property
     def owned(self) -> bool:
@@ -194,6 +196,7 @@ class Stack:
             web = bound(chosen.web_host, chosen.web_port, named_by=WEB)
         publish(stack)
         if web is not None:
+            self.web_url = stack["web_url"] = url(web)
             self._spawn("web", web_command(chosen, web), web)
         if self._servers is not None:
             load("cli.ownership:prepare")(self._servers.urls.database)

@@ -51,10 +51,7 @@ class Summary:
     @property
     def code(self) -> ExitCode:
         """The exit code."""
-        counts = self.report.counts
-        if self.stuck is not None or counts[JobState.HELD]:
-            return ExitCode.PERSON
-        return ExitCode.JOBS_FAILED if any(counts[state] for state in BAD_STATES) else ExitCode.OK
+        return Watched(self.report, self.stuck).code
 
 
 def summarize(runtime: Runtime, enqueued: Enqueued, watched: Watched) -> Summary:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cli.late import if_loaded, load
+from cli.sections import add_examples, sectioned
 
 
 class Entry(NamedTuple):
@@ -30,6 +31,9 @@ class Entry(NamedTuple):
 COMMANDS = (
     Entry("run", "cli.run:run", "Make the pictures of a catalog.", recorded=True),
     Entry("status", "cli.batches:status", "Show batch progress."),
+    Entry("watch", "cli.following:watch", "Show a batch's progress until it ends."),
+    Entry("open", "cli.browser:open_page", "Print the gallery's address, and open it in a browser."),
+    Entry("logs", "cli.service_logs:logs", "Print the logs of this machine's services."),
     Entry("jobs", "cli.jobs:jobs", "List jobs, newest first."),
     Entry("show", "cli.show:show", "Show one job: request, attempts, pictures, former versions."),
     Entry("export", "cli.export:export", "Write a batch as a table, and its pictures as files."),
@@ -49,14 +53,14 @@ COMMANDS = (
     ),
     Entry(
         "redownload", "cli.redownload:redownload",
-        "Download again what failed jobs were paid for; costs nothing.", recorded=True,
+        "Download again what was paid for and lost; costs nothing.", recorded=True,
     ),
     Entry(
         "reprioritise", "cli.bulk:set_priority", "Set the priority of queued jobs within their batch.",
         hidden=True, recorded=True,
     ),
     Entry(
-        "forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what was made from them.",
+        "forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what they became.",
         recorded=True,
     ),
     Entry("prune", "cli.housekeeping:prune", "Remove pictures by age.", recorded=True),
@@ -97,7 +101,9 @@ class Later(TyperCommand):
             if self._entry.recorded:
                 found = load("cli.recorded:recorded")(found.__name__.replace("_", "-"))(found)
             one.command(self._entry.name, hidden=self._entry.hidden)(found)
-        return typer.main.get_group(one).commands[self._entry.name]
+        made = typer.main.get_group(one).commands[self._entry.name]
+        add_examples(made, self._entry.name)
+        return made
 
 
 class Tree(TyperGroup):
@@ -106,6 +112,15 @@ class Tree(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = {entry.name: Later(entry) for entry in COMMANDS}
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as the class has it
+        """The commands in their sections, with one column for the names of all."""
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        width = max(map(len, shown))
+        for title, names in sectioned(list(shown)):
+            rows = [(f"{name:<{width}}", shown[name].get_short_help_str(formatter.width - 6 - width)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, loaded, with its name and what is left of the arguments."""

@@ -11,13 +11,14 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.display import Display
+from cli.exit_codes import ExitCode
 from cli.output import duration
 from cli.stack import Stack
 from models.availability import is_unavailable
 from models.states import JobState
 from recast.hints import hint
 from reports.batch import BAD_STATES, BatchReport, Ending, Pace, endings, find
-from reports.obstacles import needs_person, waits_for
+from reports.obstacles import accounts_for_obstacles, needs_person, obstacles
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 
@@ -26,7 +27,7 @@ JUDGE_SECONDS = 1.0  # between two checks of whether the batch can continue
 IDLE_SECONDS = 20.0  # without any change, before the hint that no worker may be running
 SHOWN_ENDINGS = 4
 #: What changes in a note while its cause does not.
-_CHANGING = re.compile(r"until \d\d:\d\d UTC|after \d+ failures")
+_CHANGING = re.compile(r"until \d\d:\d\d UTC|after \d+ failures|for \d+ .*?(?=;)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Watched:
 
     report: BatchReport
     stuck: str | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code."""
+        counts = self.report.counts
+        if self.stuck is not None or counts[JobState.HELD]:
+            return ExitCode.PERSON
+        return ExitCode.JOBS_FAILED if any(counts[state] for state in BAD_STATES) else ExitCode.OK
 
 
 class Watch:
@@ -52,6 +61,8 @@ class Watch:
         self._name = name
         self._display = display
         self._stack = stack
+        # Without their secrets: a person who only watches may not have them.
+        self._accounts = accounts_for_obstacles(runtime.settings.accounts_file)
         self._pace = Pace()
         self._endings: Sequence[Ending] = ()
         self._bad = 0
@@ -103,7 +114,8 @@ class Watch:
 
     def _note_why_idle(self, report: BatchReport, *, still: bool) -> None:
         """Say what the queued jobs wait for, whenever that has changed; `still`: none of them was even tried."""
-        why = "; ".join(self._runtime.db(waits_for, report, self._runtime.accounts))
+        currency = self._runtime.settings.currency
+        why = "; ".join(self._runtime.db(obstacles, report, self._accounts, currency))
         if not why and still:
             why = (
                 f"check that a worker is running ({hint('worker')}) and that an account accepts jobs "
@@ -116,11 +128,11 @@ class Watch:
 
     def _stuck(self, report: BatchReport) -> str | None:
         now = time.monotonic()
-        if now < self._judge_at:
+        if now < self._judge_at or self._accounts is None:
             return None
         self._judge_at = now + JUDGE_SECONDS
         runtime = self._runtime
-        return runtime.db(needs_person, report, runtime.accounts, runtime.settings.currency)
+        return runtime.db(needs_person, report, self._accounts, runtime.settings.currency)
 
     def _take_over(self, stack: Stack) -> None:
         """Become the owner of the joined stack, because its owner has ended, and its servers with it."""

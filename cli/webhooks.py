@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
@@ -51,7 +52,8 @@ def add(
         EVENTS
     ),
     batch: Annotated[
-        list[str] | None, typer.Option(help="Only events of this batch; can be given more than once.")
+        list[str] | None,
+        typer.Option(help="Only events of this batch; can be given more than once.", autocompletion=completion.batches),
     ] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
@@ -130,7 +132,7 @@ def deliveries(
 def retry(
     ids: Annotated[
         list[uuid.UUID] | None,
-        typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries. Default: all that were given up."),
+        typer.Argument(metavar="DELIVERY", help="Ids of deliveries. Default: all that were given up."),
     ] = None,
     *,
     webhook: Annotated[int | None, typer.Option(help="Only deliveries to this webhook.")] = None,
@@ -192,6 +194,7 @@ def rotate(
 
 
 @webhooks.command()
+@webhooks.command("pause", hidden=True)
 @recorded("webhooks off")
 def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook off. Deliveries that are waiting for it are given up."""
@@ -206,6 +209,7 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
 
 
 @webhooks.command()
+@webhooks.command("resume", hidden=True)
 @recorded("webhooks on")
 def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Switch a webhook on for new events. `recast webhooks retry` sends deliveries that were given up."""

@@ -37,6 +37,9 @@ _RECENT_LABELLED = text(_batches("b.label = :label"))
 _NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
 
 
+_NAMED = text("SELECT name FROM batches WHERE id > 0 AND starts_with(name, :start) ORDER BY id DESC LIMIT :limit")
+
+
 def _endings(order: str) -> str:
     return f"""
         SELECT id, key, state, reason, error, finished_at FROM jobs
@@ -112,6 +115,11 @@ def recent(session: Session, limit: int, label: str | None = None) -> list[Batch
     else:
         rows = session.execute(_RECENT_LABELLED, {"limit": limit, "label": label})
     return [_report(row) for row in rows]
+
+
+def named(session: Session, start: str, limit: int) -> list[str]:
+    """The names of the latest batches that begin with `start`."""
+    return list(session.execute(_NAMED, {"start": start, "limit": limit}).scalars())
 
 
 def endings(

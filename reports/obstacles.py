@@ -1,26 +1,40 @@
-"""What keeps a batch from continuing: a spent limit, a pause, stopped accounts, and what a person can do about it."""
+"""What keeps a batch from continuing, and what a person can do about it, in the same words wherever it is said.
+
+A spent limit, a pause, stopped accounts, no worker, jobs that wait for a decision: `obstacles` is what the commands and
+the web pages ask.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_ago, since
 from models.states import LASTING_CLOSURES, JobState, PauseReason
 from recast.hints import hint
 from recast.money import Money, plain
 from reports.batch import BatchReport
-from reports.text import probing, stopped
+from reports.text import duration, paused, probing, stopped, waiting_for_decision
 from workers.accounts import admission
-from workers.config.accounts import Account
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account, load
 from workers.jobs.filters import Filter
 from workers.jobs.lanes import PARKED, lane_operation
 from workers.operations.estimate import at_most
 
+UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
+
 _QUEUED_LANES = text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'")
+_UNSERVED = text(f"""
+    SELECT max({since("least(wake_at, until)")}) FROM leases
+    WHERE name = ANY(:pumps) AND least(wake_at, until) < {seconds_ago("cast(:seconds AS float8)")}
+      AND (until IS NULL OR until < clock_timestamp())
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,52 @@ def waits_for(session: Session, report: BatchReport, accounts: Mapping[str, Acco
             now = stopped(state.closed_reason, state.until, note) if state.closed_for is not None else None
             found.append(f"account {name}: {now or probing(state.failures, note)}")
     return found
+
+
+def obstacles(
+    session: Session, report: BatchReport, accounts: Mapping[str, Account] | None, currency: str
+) -> list[str]:
+    """Why a batch does not continue, and what to do: one sentence for each cause; none if it can, or has ended.
+
+    Args:
+        session: of the database.
+        report: the batch.
+        accounts: those of the accounts file, or None where this process cannot read it: then less is known.
+        currency: the deployment's.
+    """
+    found = []
+    if report.counts[JobState.QUEUED] and report.counts[JobState.QUEUED] == report.open:
+        found += _of_queued(session, report, accounts, currency)
+    if held := report.counts[JobState.HELD]:
+        found.append(f"{waiting_for_decision(held)}: {hint('resolve', batch=report.name)}")
+    return found
+
+
+def accounts_for_obstacles(path: Path) -> Mapping[str, Account] | None:
+    """The accounts of a file for a process that needs none of their secrets; None if it cannot read the file."""
+    try:
+        return load(path, needed=())
+    except AccountsError:
+        return None
+
+
+def _of_queued(
+    session: Session, report: BatchReport, accounts: Mapping[str, Account] | None, currency: str
+) -> list[str]:
+    if accounts is None:
+        return [paused(report.paused_reason)] if report.paused_reason is not None else []
+    if (person := needs_person(session, report, accounts, currency)) is not None:
+        return [person]
+    if found := waits_for(session, report, accounts):
+        return found
+    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    # Their names are those that `workers.engine.wake.submit_pump` makes.
+    pumps = [f"submit:{name}" for name in _servers(lanes, accounts)]
+    late = session.execute(_UNSERVED, {"pumps": pumps, "seconds": UNSERVED_SECONDS}).scalar()
+    if late is None:
+        return []
+    advice = f"start workers, as {hint('up')} does, or read their logs"
+    return [f"no worker has taken its queued jobs for {duration(late)}; {advice}"]
 
 
 def _servers(lanes: Iterable[str], accounts: Mapping[str, Account]) -> list[str]:

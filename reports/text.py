@@ -65,6 +65,14 @@ def moment(value: datetime | None) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if value else ""
 
 
+def ago(value: datetime | None, now: datetime) -> str:
+    """How long ago a point in time was, in its largest unit: ``5 min ago``."""
+    if value is None:
+        return ""
+    number, unit = duration(max(0.0, (now - value).total_seconds())).split()[:2]
+    return f"{number} {unit} ago"
+
+
 def why(reason: str | None, error: str | None) -> str:
     """A reason in plain words, with the provider's answer."""
     if reason is None:

@@ -98,5 +98,5 @@ def _gallery_routes(
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
         *Desk(pages, configured.review_reasons).routes(access),
-        *Gallery(pages, media, inputs, results).routes(access),
+        *Gallery(pages, media, inputs, results, configured.accounts_file).routes(access),
     ]

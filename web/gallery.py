@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
@@ -23,6 +24,7 @@ from models.verdicts import Verdict
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.job import input_uri, job_detail
+from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import Verdicts, verdicts_of
 from web import charts
 from web.access import Access
@@ -63,10 +65,14 @@ class Gallery:
         pages: makes the pages, and reads the database.
         media: serves the storage's files.
         inputs, results: make thumbnails of input pictures and of results.
+        accounts_file: read for what keeps a batch from continuing.
     """
 
-    def __init__(self, pages: Pages, media: Media, inputs: InputThumbnails, results: ResultThumbnails) -> None:
+    def __init__(
+        self, pages: Pages, media: Media, inputs: InputThumbnails, results: ResultThumbnails, accounts_file: Path
+    ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
+        self._accounts_file = accounts_file
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -103,24 +109,27 @@ class Gallery:
         verdict = next((each for each in Verdict if each == request.query_params.get("verdict")), None)
         after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
 
-        def read(session: Session) -> tuple[BatchReport, cards.Page, Verdicts] | None:
+        def read(session: Session) -> tuple[BatchReport, cards.Page, Verdicts, list[str]] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
             shown = cards.page(session, batch_id, chosen or list(JobState), verdict, after=after, before=before)
             report = find(session, name)
-            return report, shown, verdicts_of(session, report)
+            accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
+            stops = obstacles(session, report, accounts, self._pages.currency)
+            return report, shown, verdicts_of(session, report), stops
 
         found = await self._pages.read(read)
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
-        report, page, reviewed = found
+        report, page, reviewed, stops = found
         points = await self._points(batch_id) if actor_of(request).may(Role.REVIEWER) else []
         return self._pages.render(
             request,
             "batch.html",
             report=report,
             page=page,
+            stops=stops,
             chosen=chosen[0] if chosen else None,
             verdict=verdict,
             reviewed=reviewed,

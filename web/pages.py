@@ -24,7 +24,7 @@ from models.transactions import Database
 from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
-from reports.text import REASONS, duration, moment, paused
+from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
 
@@ -52,6 +52,7 @@ class Pages:
 
     def __init__(self, database: Database, currency: str) -> None:
         self._database = database
+        self.currency = currency
         self._templates = Environment(
             loader=PackageLoader("web"),
             autoescape=True,
@@ -67,6 +68,7 @@ class Pages:
             duration=duration,
             moment=moment,
             paused=paused,
+            waiting=waiting_for_decision,
         )
 
     async def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

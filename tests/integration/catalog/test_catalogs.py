@@ -24,12 +24,13 @@ from catalog.origin import OtherPlaceError
 from devstack.servers import Servers
 from models.identity import client_reference
 from models.states import AttemptState, Closure, JobState
+from recast.hints import hint
 from reports import export
 from reports.batch import endings, find, recent
 from reports.export import jobs_of, metadata_of, write_csv, write_json_lines
 from reports.job import find_detail, listed
-from reports.obstacles import needs_person, waits_for
-from reports.text import stopped
+from reports.obstacles import needs_person, obstacles, waits_for
+from reports.text import paused, stopped, waiting_for_decision
 from tests.unit.catalog import catalogs
 from tests.words import names, unsaid
 from workers.accounts import admission
@@ -39,6 +40,7 @@ from workers.engine import begin, claims, saving
 from workers.engine.effects import Effects
 from workers.engine.record import record
 from workers.engine.runtime import Runtime
+from workers.engine.wake import submit_pump
 from workers.jobs.filters import Filter
 from workers.jobs.moves import AttemptMove, JobMove
 from workers.jobs.routing import Reach
@@ -553,6 +555,39 @@ def test_what_an_account_answered_is_told_while_a_batch_waits_for_it(desk: Desk)
     try:
         (said,) = waits()
         assert unsaid(said, "zhiqite-main", "the kitchen is full") == []
+    finally:
+        desk.runtime.db(admission.resume, "zhiqite-main")
+
+
+def test_what_stops_a_batch_is_said_in_the_words_of_whoever_finds_it(desk: Desk) -> None:
+    desk.enqueue([swap("1"), swap("2")])
+
+    def said(*, knows_accounts: bool = True) -> list[str]:
+        accounts = desk.runtime.accounts if knows_accounts else None
+        return desk.runtime.db(obstacles, desk.runtime.db(find, desk.name), accounts, "USD")
+
+    assert said() == []
+    # A worker that is due serves the jobs, until it has been due for long.
+    pump = submit_pump("zhiqite-main")
+    for seconds, late in ((5, 0), (300, 1)):
+        desk.sql(
+            "INSERT INTO leases (name, wake_at) VALUES (:pump, now() - :seconds * interval '1 s') "
+            "ON CONFLICT (name) DO UPDATE SET wake_at = excluded.wake_at, until = NULL", pump=pump, seconds=seconds,
+        )  # fmt: skip
+        assert len(said()) == late
+    assert unsaid(said()[0], "5 min", hint("up")) == []
+    desk.runtime.db(admission.stop, "zhiqite-main", Closure.AUTH)
+    try:
+        assert said() == [stuck(desk)]
+        # Who cannot read the accounts says what the batch itself says.
+        assert said(knows_accounts=False) == []
+        desk.sql("UPDATE batches SET paused_at = now(), paused_reason = 'person' WHERE name = :batch")
+        assert said(knows_accounts=False) == [paused("person")]
+        # A job at a provider can end first; one that is held waits for a person all the same.
+        desk.put("1", "running")
+        assert said() == []
+        desk.put("1", "held")
+        assert said()[1:] == [f"{waiting_for_decision(1)}: {hint('resolve', batch=desk.name)}"]
     finally:
         desk.runtime.db(admission.resume, "zhiqite-main")
 

@@ -57,6 +57,17 @@ class Desk:
         assert code == 0, out
         return json.loads(out)
 
+    def completed(self, words: str) -> list[str]:
+        """What a shell offers for the last word."""
+        env = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_RECAST_COMPLETE": "complete_bash"}
+        script = "import sys; sys.argv[0] = 'recast'; from cli.main import main; sys.exit(main())"
+        result = subprocess.run(
+            [sys.executable, "-c", script], cwd=self.folder, env=self.env | env, capture_output=True, text=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert result.stderr == ""
+        return result.stdout.split()
+
     def catalog(self, *rows: dict[str, str]) -> str:
         path = self.folder / "shoes.csv"
         write_csv(path, [{"key": f"row-{number}", **row} for number, row in enumerate(rows)])

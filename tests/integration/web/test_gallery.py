@@ -20,7 +20,9 @@ from starlette.responses import PlainTextResponse
 
 from models.states import Reason
 from reports import cards, timeline
-from reports.text import REASONS
+from reports.batch import find
+from reports.obstacles import obstacles
+from reports.text import REASONS, waiting_for_decision
 from tests.http import Response
 from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
@@ -436,3 +438,13 @@ def test_a_series_that_takes_too_long_is_not_drawn(
     monkeypatch.setattr(timeline, "_SERIES", text(slow))
     monkeypatch.setattr(timeline, "_TIMEOUT", text("SET LOCAL statement_timeout = '1s'"))
     assert unsaid(client.get(f"/batches/{batch}").text, "attempts") == []
+
+
+def test_a_batchs_page_says_what_stops_it_as_the_commands_do(
+    client: Client, batch: int, database: Database, chosen: Settings
+) -> None:
+    with database.sessions() as session:
+        report = find(session, cards.batch_name(session, batch) or "")
+        (sentence,) = obstacles(session, report, None, chosen.currency)
+    assert unsaid(plain(client.get(f"/batches/{batch}")), sentence) == []
+    assert unsaid(plain(client.get("/batches")), waiting_for_decision(1)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -15,3 +16,11 @@ def whole() -> Any:
     for name in made.commands:
         made.loaded(name)
     return made
+
+
+def every(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every group and command with its path."""
+    command = command or whole()
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from every(inner, (*path, name))

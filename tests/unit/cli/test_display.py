@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from rich.console import Console
 
 from cli.display import Lines, Silent, display_for, panel
 from cli.output import console, why
-from models.states import JobState
+from cli.progress import listing
+from models.states import JobState, PauseReason
 from reports.batch import BatchReport, Ending, Pace
 from tests.words import unsaid
 
@@ -52,6 +56,20 @@ def test_a_panel_shows_counts_rate_spend_time_left_and_errors(capsys: pytest.Cap
     console().print(panel(report(running=2, succeeded=3, rejected=1), pace, [ENDING], "USD"))
     told = capsys.readouterr().out
     assert unsaid(told, 4, 6, "1 s", "3 succeeded", "2.0", "0.04 USD", "5.00 USD", "boot", "rejected") == []
+
+
+def test_a_list_of_batches_fits_a_terminal() -> None:
+    full = replace(
+        report(**dict.fromkeys(JobState, 1_000_000)),
+        name="summer-shoes-2026",
+        label="shop",
+        paused_reason=PauseReason.PERSON,
+    )
+    out = io.StringIO()
+    Console(file=out, width=80).print(listing([full], "USD"))
+    told = out.getvalue()
+    assert max(map(len, told.splitlines())) <= 80
+    assert unsaid(told, "summer-shoes-2026", "shop", "8,000,000", "0.04 USD", " ago", *JobState) == []
 
 
 def test_programs_and_pipes_get_what_suits_them(capsys: pytest.CaptureFixture[str]) -> None:

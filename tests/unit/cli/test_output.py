@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from cli.output import REASONS, duration, emit, priced, table, why
+from cli.output import REASONS, ago, duration, emit, priced, table, why
 from models.states import Reason
 from tests.words import names
 
@@ -17,6 +17,13 @@ from tests.words import names
 )
 def test_durations(seconds: float, written: str) -> None:
     assert duration(seconds) == written
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(-2, "0 s"), (59, "59 s"), (200, "3 min"), (90_000, "1 d")])
+def test_times_since_are_in_their_largest_unit(seconds: float, written: str) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    assert ago(now - timedelta(seconds=seconds), now) == f"{written} ago"
+    assert ago(None, now) == ""
 
 
 def test_every_reason_has_plain_words() -> None:

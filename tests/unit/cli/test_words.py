@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.unit.cli.commands import whole
+from tests.unit.cli.commands import every
 from tests.unit.test_glossary import retired_in
 from tests.unit.test_layers import ROOT
 
@@ -27,15 +27,7 @@ NAMES = frozenset({"reprioritise", "lever"})
 MODULES = (*sorted((ROOT / "cli").glob("*.py")), ROOT / "reports" / "text.py")
 
 
-def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every group and command with its path."""
-    command = command or whole()
-    yield path, command
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, (*path, name))
-
-
-COMMANDS = dict(commands())
+COMMANDS = dict(every())
 
 
 def strange(text: str) -> list[str]:
@@ -92,7 +84,9 @@ def test_a_strange_word_is_noticed(text: str, found: bool) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"), [(("reprioritise",), ("set-priority",)), (("accounts", "open"), ("accounts", "start")),
-                     (("accounts", "close"), ("accounts", "stop"))],
+                     (("accounts", "close"), ("accounts", "stop")),
+                     (("accounts", "pause"), ("accounts", "stop")), (("accounts", "resume"), ("accounts", "start")),
+                     (("webhooks", "pause"), ("webhooks", "off")), (("webhooks", "resume"), ("webhooks", "on"))],
 )  # fmt: skip
 def test_old_names_work_and_are_not_listed(old: tuple[str, ...], new: tuple[str, ...]) -> None:
     assert COMMANDS[old].hidden
