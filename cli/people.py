@@ -88,7 +88,10 @@ def set_role(
 
 @people.command()
 def password(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
-    """Give a person another password, which is asked for or read from standard input."""
+    """Give a person another password.
+
+    It is asked for, or read from standard input.
+    """
     given = _password()
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.set_password, from_command(), name, given)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.environment import JsonOption, SandboxOption, open_database
 from cli.output import STATE_STYLES, Style, emit, priced, say, table
 from models.states import JobState
@@ -19,13 +20,15 @@ COLUMNS = ("pictures", "approved", "needs work", "unreviewed", "spent", "per app
 
 
 def review(
-    batch: Annotated[str | None, typer.Argument(help="Name of a batch. Default: everything.")] = None,
+    batch: Annotated[
+        str | None, typer.Argument(help="Name of a batch. Default: everything.", autocompletion=completion.batches)
+    ] = None,
     *,
     by: Annotated[By | None, typer.Option(help="Sum by this. Default: batch, or account with a batch's name.")] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what people approved, and what an approved picture costs."""
+    """Show what people approved, and its price."""
     by = by or (By.ACCOUNT if batch else By.BATCH)
     with open_database(sandbox=sandbox) as deployment:
         currency = deployment.settings.currency

@@ -96,7 +96,7 @@ def web(
     port: Annotated[int | None, typer.Option(help="Port. Default: RECAST_WEB_PORT.")] = None,
     loglevel: LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Serve the gallery, the review desk, health checks, metrics and pictures.
+    """Serve pages for people, health, metrics and pictures.
 
     The pages are for people who were added, or who have RECAST_WEB_AUTH. Providers fetch the pictures.
     """

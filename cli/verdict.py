@@ -41,7 +41,7 @@ def verdict(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a verdict about a job's picture, take your last one back, or choose the picture that is used."""
+    """Approve a picture or not, undo that, or choose one."""
     with open_deployment(sandbox=sandbox) as runtime:
         detail = runtime.db(find_detail, job, runtime.storage)
         decided = _decided(runtime, detail, answer, Decision(_VERDICTS[answer], tuple(reason or ()), note), picture)
