@@ -230,11 +230,12 @@ def _numbers(done: Done) -> dict[str, int]:
     return {name: done.json[name] for name in ("new", "changed", "retried", "unchanged", "left") if done.json[name]}
 
 
-@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", pytest.param(".parquet", marks=pytest.mark.long)])
 def test_every_mistake_of_a_large_catalog_is_found(desk: Desk, ending: str) -> None:
     all_mistakes_are_found(desk, SMALL, ending)
 
 
+@pytest.mark.long
 def test_a_large_catalog_is_enqueued_once_and_then_what_changed(desk: Desk) -> None:
     it_loads_and_again_and_changed(desk, SMALL, ".csv.gz")
 

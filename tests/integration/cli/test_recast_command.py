@@ -89,13 +89,14 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
     assert desk.left() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code", "other"),
     [
         (signal.SIGINT, 130, PORTRAIT),
-        pytest.param(signal.SIGTERM, 143, PORTRAIT, marks=pytest.mark.long),
+        (signal.SIGTERM, 143, PORTRAIT),
         # What is being sent then is lost, and found again only where the provider can be searched.
-        pytest.param(signal.SIGKILL, -signal.SIGKILL, SWAP, marks=pytest.mark.long),
+        (signal.SIGKILL, -signal.SIGKILL, SWAP),
     ],
 )
 def test_whatever_ends_a_run_the_next_one_goes_on_and_pays_nothing_twice(

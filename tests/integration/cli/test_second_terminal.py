@@ -22,6 +22,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk.close()
 
 
+@pytest.mark.long
 def test_a_batch_is_watched_from_a_second_terminal(desk: Desk) -> None:
     catalog = desk.catalog(SWAP, PORTRAIT)
     code, out = desk.recast("run", catalog, "--no-wait")

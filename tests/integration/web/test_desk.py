@@ -363,6 +363,7 @@ def test_what_is_not_there_is_said(browser: Browser, batch: int, path: str) -> N
     assert browser.get(path.format(batch)).status_code == 404
 
 
+@pytest.mark.alone
 def test_two_reviewers_over_http_lose_nothing(chosen: Settings, database: Database, batch: int) -> None:
     """Two browsers at once over a whole batch, each with the next that it is handed."""
     number = 60

@@ -52,9 +52,9 @@ def test_every_parameter_that_names_a_batch_or_an_account_is_completed() -> None
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ("recast accounts stop z", ["zhiqite-main", "zhiqite-spare"]),
+        pytest.param("recast accounts stop z", ["zhiqite-main", "zhiqite-spare"], marks=pytest.mark.long),
         ("recast retry --account zhiqite-s", ["zhiqite-spare"]),
-        ("recast run catalog.csv --account q", ["qolaba"]),
+        pytest.param("recast run catalog.csv --account q", ["qolaba"], marks=pytest.mark.long),
     ],
 )
 def test_accounts_are_completed_from_the_file_alone(tmp_path: Path, words: str, names: list[str]) -> None:

@@ -38,9 +38,9 @@ def env(tmp_path: Path) -> dict[str, str]:
     ("options", "facts"),
     [
         (["--pool=processes"], ("prefork", "threads")),
-        (["--pool=solo"], ("solo", "threads")),
+        pytest.param(["--pool=solo"], ("solo", "threads"), marks=pytest.mark.long),
         (["--concurrency=2"], ("2", "RECAST_SLOTS", "--concurrency")),
-        (["-c", "7"], ("7", "8")),
+        pytest.param(["-c", "7"], ("7", "8"), marks=pytest.mark.long),
         (["-Q", "celery"], ("celery", "pumps")),
     ],
 )
