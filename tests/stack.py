@@ -89,6 +89,7 @@ class Worker:
         self.stack, self.name, self._queues, self._env = stack, name, queues, env
         self.log = stack.home / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0  # what an earlier process of this name has written comes before it
 
     def start(self) -> Worker:
         command = [
@@ -97,6 +98,7 @@ class Worker:
             "--without-gossip", "--without-mingle", "-l", "INFO",
         ]  # fmt: skip
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**self.stack.env, **self._env}, stdout=log, stderr=log
             )
@@ -115,7 +117,7 @@ class Worker:
         self.process.wait(60)
 
     def wait_ready(self) -> None:
-        wait_for(lambda: b"ready." in self.log.read_bytes(), message=f"{self.log} says ready")
+        wait_for(lambda: b"ready." in self.log.read_bytes()[self._log_begins :], message=f"{self.log} says ready")
 
 
 class Stack:

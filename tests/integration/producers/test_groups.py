@@ -103,15 +103,23 @@ def test_what_lies_beside_good_messages_harms_none(stack: Stack, producers: Prod
     assert max(groups_of(worker)) > 1, "they were no groups"
 
 
+def consumed(producers: Producers) -> set[str]:
+    """The queues that workers consume."""
+    answers = producers.control.inspect(timeout=30, limit=1).active_queues() or {"": [{"name": "jobs"}]}
+    return {queue["name"] for queues in answers.values() for queue in queues}
+
+
 def test_a_revoked_message_of_a_group_is_no_job(stack: Stack, producers: Producers, worker: Worker) -> None:
     pause(stack)
     worker.start().wait_ready()
     producers.control.cancel_consumer("jobs", reply=True, timeout=30, limit=1)
+    # The answer comes before the deed.
+    wait_for(lambda: "jobs" not in consumed(producers), message="the queue is not consumed any more")
     sent = [producers.send("swap", **PAIR) for _ in range(5)]
     producers.control.revoke(sent[2], reply=True, timeout=30, limit=1)
     producers.control.add_consumer("jobs", exchange="jobs", routing_key="jobs", reply=True, timeout=30, limit=1)
 
-    wait_for(lambda: len(jobs(stack)) >= 4, message="the others are jobs")
+    wait_for(lambda: len(jobs(stack)) == 4, message="the others are jobs")
     with pytest.raises(TaskRevokedError):
         producers.get(sent[2])
     wait_for(lambda: nothing_unacknowledged(stack), message="every message is acknowledged")
