@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.sandbox_accounts import write_sandbox_accounts
 from tests.words import names
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load, parse
@@ -289,3 +290,9 @@ def test_a_process_may_lack_the_secrets_that_it_does_not_need(monkeypatch: pytes
         parse("main", table | {"webhook_secret": "env:NOT_SET"}, needed={"webhook_secret"})
     with pytest.raises(AccountsError, match=names("token", "NOT_SET")):
         parse("main", table)
+
+
+def test_a_process_that_needs_no_secrets_reads_every_providers_account(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    write_sandbox_accounts(path, "http://127.0.0.1:9")
+    assert set(load(path, needed=())) == set(load(path))
