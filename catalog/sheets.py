@@ -18,7 +18,7 @@ from catalog.columns import COLUMNS, MAX_COLUMNS, Row, check_columns
 from catalog.errors import CatalogError, Mistake
 from catalog.lines import MAX_LINE_BYTES
 from catalog.tables import plain_row
-from catalog.workbook import MAX_TEXT, DamagedError, Sheet, Workbook, opened, unescaped
+from catalog.workbook import MAX_TEXT, DamagedError, Pieces, Sheet, Workbook, number_of, opened, unescaped
 from recast.values import trimmed
 
 MAX_CHARACTERS = 1 << 30  # of all rows: a text that cells share is counted in each
@@ -66,7 +66,7 @@ class _Reader:
         self._cells: dict[int, Any] = {}
         self._kind = ""
         self._style = ""
-        self._pieces: list[str] = []
+        self._pieces = Pieces()
         self._collects = self._is_formula = self._has_value = False
         self._silent = 0
 
@@ -108,8 +108,7 @@ class _Reader:
         elif name == "rPh":
             self._silent -= 1
         elif name == "c":
-            value = self._value("".join(self._pieces))
-            self._pieces.clear()
+            value = self._value(self._pieces.taken())
             if value not in ("", None):
                 self._keep(value)
         elif name == "row" and self._cells:  # a row that only has a format is none that people see
@@ -117,13 +116,11 @@ class _Reader:
             self._cells = {}
 
     def _text(self, text: str) -> None:
-        if self._collects and not self._silent:
-            self._pieces.append(text)
-            if len(self._pieces) > 1 and sum(map(len, self._pieces)) > MAX_TEXT:
-                raise DamagedError(f"a cell of row {self._row} has more than {MAX_TEXT:,} characters")
+        if self._collects and not self._silent and not self._pieces.add(text):
+            raise DamagedError(f"a cell of row {self._row} has more than {MAX_TEXT:,} characters")
 
     def _row_number(self, written: str | None) -> int:
-        number = int(written) if written and written.isascii() and written.isdigit() and len(written) < 8 else 0  # noqa: PLR2004
+        number = number_of(written)
         if written is not None and not self._row < number <= MAX_ROWS:
             raise DamagedError(f"row {written!r} follows row {self._row}")
         if self._row == MAX_ROWS:

@@ -134,13 +134,34 @@ def _local(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+class Pieces:
+    """A cell's text, which arrives in pieces: as many as its writer likes."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def add(self, text: str) -> bool:
+        """Add a piece; False where the text is longer now than a cell's can be."""
+        self._pieces.append(text)
+        self._length += len(text)
+        return self._length <= MAX_TEXT
+
+    def taken(self) -> str:
+        """The whole text; the next one begins."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        self._length = 0
+        return text
+
+
 class Texts:
     """The texts that cells share, in a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with `close`
         self._places = array("Q", [0])
-        self._pieces: list[str] = []
+        self._pieces = Pieces()
         self._inside = self._silent = 0
         self.at = lru_cache(KEPT_TEXTS)(self._at)
 
@@ -168,18 +189,15 @@ class Texts:
         self._inside -= name == "t"
         self._silent -= name == "rPh"
         if name == "si":
-            written = unescaped("".join(self._pieces)).encode("utf-8", "surrogatepass")
-            self._pieces.clear()
+            written = unescaped(self._pieces.taken()).encode("utf-8", "surrogatepass")
             self._file.write(written)
             self._places.append(self._places[-1] + len(written))
             if len(self._places) > MAX_TEXTS:
                 raise DamagedError(f"it has more than {MAX_TEXTS:,} texts")
 
     def _text(self, text: str) -> None:
-        if self._inside and not self._silent:
-            self._pieces.append(text)
-            if len(self._pieces) * len(text) > MAX_TEXT and sum(map(len, self._pieces)) > MAX_TEXT:
-                raise DamagedError(f"a cell has more than {MAX_TEXT:,} characters")
+        if self._inside and not self._silent and not self._pieces.add(text):
+            raise DamagedError(f"a cell has more than {MAX_TEXT:,} characters")
 
 
 def unescaped(text: str) -> str:
@@ -269,10 +287,10 @@ def _styles(parts: Parts, part: str) -> list[bool | None]:
     def start(element: str, attributes: dict[str, str]) -> None:
         nonlocal inside
         if element == "numFmt":
-            written[_number(attributes.get("numFmtId"))] = attributes.get("formatCode", "")
+            written[number_of(attributes.get("numFmtId"))] = attributes.get("formatCode", "")
         inside = inside or element == "cellXfs"
         if element == "xf" and inside:
-            used.append(_number(attributes.get("numFmtId")))
+            used.append(number_of(attributes.get("numFmtId")))
 
     def end(element: str) -> None:
         nonlocal inside
@@ -283,7 +301,8 @@ def _styles(parts: Parts, part: str) -> list[bool | None]:
     return [_shows_time(number, written.get(number)) for number in used]
 
 
-def _number(text: str | None) -> int:
+def number_of(text: str | None) -> int:
+    """A whole number as the format writes it, of up to nine digits; 0 for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004
 
 

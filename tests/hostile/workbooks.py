@@ -78,6 +78,7 @@ FILES: tuple[Case, ...] = (
     refused("a text before the first", cell('t="s"><v>-1</v>'), "text"),
     refused("a number of letters", cell("><v>lots</v>"), "number"),
     refused("a cell of 100,000 characters", cell(f't="str"><v>{"&lt;x" * 50_000}</v>'), "characters"),
+    refused("a cell of 100,000 pieces", cell('t="str"><v>' + "x<b/>" * 100_000 + "</v>"), "characters"),
     refused("a header in a far column", book(
         '<sheetData><row r="1"><c r="A1" t="str"><v>key</v></c><c r="XFD1" t="str"><v>kind</v></c></row></sheetData>'
     ), "columns, 1,000"),
