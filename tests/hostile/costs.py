@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from tests.hostile import slow_pictures
 from tests.hostile.cases import Case
+from tests.memory import taken
 from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.segments import BadPictureError
 from workers.images.thumbnails import thumbnail
@@ -42,23 +42,16 @@ def _measured(case: Case) -> dict[str, Any]:
 
 
 def _tried(data: bytes) -> dict[str, Any]:
-    before, began = _peak(), time.process_time()
-    error = None
-    try:
-        picture = verify(data)
-        made = marked(data, picture.media_type, SOURCE_TYPES["swap"])
-        # What was written is a picture again.
-        thumbnail(made)
-    except BadPictureError as found:
-        error = str(found)
-    return {"seconds": time.process_time() - began, "megabytes": (_peak() - before) / 1000, "error": error}
-
-
-def _peak() -> int:
-    """The most memory that this process has had, in KB."""
-    # Not getrusage's: a child's begins at what its parent once had.
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines["VmHWM"].split()[0])
+    began, error = time.process_time(), None
+    with taken() as memory:
+        try:
+            picture = verify(data)
+            made = marked(data, picture.media_type, SOURCE_TYPES["swap"])
+            # What was written is a picture again.
+            thumbnail(made)
+        except BadPictureError as found:
+            error = str(found)
+    return {"seconds": time.process_time() - began, "megabytes": memory.bytes / 1e6, "error": error}
 
 
 if __name__ == "__main__":

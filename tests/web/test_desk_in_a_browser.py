@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 
 from desk import people
 from desk.actors import Actor
 from devstack.ports import bind
 from models.people import Role
-from tests.stack import wait_for
 from tests.web import browser
 from tests.web.browser import Page
+from tests.web.serving import serving
 from tests.web.shop import settings, stock
 from tests.web.test_gallery_in_a_browser import CONTRAST, UNNAMED, look
 from web.app import build
@@ -55,16 +53,8 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
     listener = bind(None)
     port = listener.getsockname()[1]
     chosen = settings(database, tmp_path, web_auth=None, public_url=f"http://127.0.0.1:{port}/recast")
-    server = uvicorn.Server(uvicorn.Config(build(chosen), log_level="warning"))
-    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    serving.start()
-    try:
-        wait_for(lambda: server.started, message="the web process listens")
+    with serving(build(chosen), listener):
         yield f"http://127.0.0.1:{port}/recast"
-    finally:
-        server.should_exit = True
-        serving.join(30)
-        listener.close()
 
 
 async def sign_in(page: Page, base: str, where: str, name: str = "Anna") -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 from PIL import Image
 
 from devstack.ports import bind
 from models.states import Reason
 from reports.text import REASONS
-from tests.stack import wait_for
 from tests.web import browser
 from tests.web.browser import Page, browsing
+from tests.web.serving import serving
 from tests.web.shop import AUTH, settings, stock
 from web.app import build
 from workers.images.storage import Storage
@@ -70,17 +68,8 @@ def batch(database: Database, tmp_path: Path) -> int:
 def url(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
     """Where the batch's page is served."""
     listener = bind(None)
-    config = uvicorn.Config(build(settings(database, tmp_path)), log_level="warning")
-    server = uvicorn.Server(config)
-    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    serving.start()
-    try:
-        wait_for(lambda: server.started, message="the web process listens")
+    with serving(build(settings(database, tmp_path)), listener):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/batches/{batch}"
-    finally:
-        server.should_exit = True
-        serving.join(30)
-        listener.close()
 
 
 def look(work: Callable[[Page], Awaitable[None]]) -> None:

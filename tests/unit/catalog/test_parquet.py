@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from catalog import parquet as reader
 from catalog.columns import MAX_COLUMNS, Row
 from catalog.errors import CatalogError
 from catalog.rows import open_rows
+from tests.memory import taken
 from tests.words import names
 
 ALLOWED_GROWTH = 300 << 20  # bytes of memory that reading may take
@@ -29,10 +29,6 @@ def repeated(text: str, rows: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 @pytest.mark.parametrize(
     ("more", "facts"),
     [
@@ -45,10 +41,9 @@ def peak() -> int:
 def test_what_would_fill_the_memory_is_refused(tmp_path: Path, more: Any, facts: list[str]) -> None:
     path = table(tmp_path / "c.parquet", 2_000, **more)
     del more
-    before = peak()
-    with pytest.raises(CatalogError, match=names("c.parquet", *facts)):
+    with taken() as memory, pytest.raises(CatalogError, match=names("c.parquet", *facts)):
         list(open_rows(path))
-    assert peak() - before < ALLOWED_GROWTH
+    assert memory.bytes < ALLOWED_GROWTH
 
 
 def test_a_column_that_would_unpack_to_too_much_is_refused_before_it_is_read(
@@ -73,10 +68,10 @@ def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_large_rows_are_read_in_smaller_portions(tmp_path: Path) -> None:
     text = "x" * (1 << 20)
     path = table(tmp_path / "c.parquet", 2_000, note=repeated(text, 2_000), tags=pa.array([[text[:10]], None] * 1_000))
-    before = peak()
     number = 0
-    for number, row in enumerate(open_rows(path), start=1):
-        assert isinstance(row, Row)
-        assert (row.line, row.values["key"], len(row.values["note"])) == (number, str(number - 1), len(text))
+    with taken() as memory:
+        for number, row in enumerate(open_rows(path), start=1):
+            assert isinstance(row, Row)
+            assert (row.line, row.values["key"], len(row.values["note"])) == (number, str(number - 1), len(text))
     assert number == 2_000
-    assert peak() - before < ALLOWED_GROWTH
+    assert memory.bytes < ALLOWED_GROWTH
