@@ -123,7 +123,8 @@ def _compare(suite: Suite, options: argparse.Namespace) -> None:
     contestants = suite.lineup(options.short)
     seconds = SHORT_SECONDS if options.short else FULL_SECONDS
     found: list[dict[str, object]] = []
-    for case in suite.pictures(options.short) or (None,):
+    cases = suite.pictures(options.short)
+    for case in cases or (None,):
         with pictures.made(case) if case is not None else nullcontext() as picture:
             rounds = [_round(contestants, seconds, number + 1, picture) for number in range(options.rounds)]
         verdict, sentence = suite.judge(rounds, contestants)
@@ -131,7 +132,7 @@ def _compare(suite: Suite, options: argparse.Namespace) -> None:
         if not options.json:
             _show(f"{suite.title} ({case})" if case is not None else suite.title, sentence, rounds, contestants)
     if options.json:
-        print(json.dumps({"pictures": found} if suite.pictures(options.short) else found[0]))
+        print(json.dumps({"pictures": found} if cases else found[0]))
 
 
 def _latency(*, short: bool, as_json: bool) -> None:
