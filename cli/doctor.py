@@ -21,13 +21,12 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, duration, emit, say, waiting_for_decision
-from cli.progress import LISTED_BATCHES
+from cli.progress import LISTED_BATCHES, stops_of
 from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse
 from recast.hints import hint
 from reports.batch import recent
-from reports.obstacles import accounts_for_obstacles, obstacles
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
 from workers.config.settings import Settings
@@ -308,11 +307,10 @@ def _work(seen: Snapshot) -> Iterator[Finding]:
 
 
 def _batches(runtime: Runtime) -> Iterator[Finding]:
-    accounts = accounts_for_obstacles(runtime.settings.accounts_file)
     found = [
-        Finding(f"batch {report.name}", State.WARN, sentence)
-        for report in runtime.db(recent, LISTED_BATCHES)
-        for sentence in runtime.db(obstacles, report, accounts, runtime.settings.currency)
+        Finding(f"batch {name}", State.WARN, sentence)
+        for name, sentences in stops_of(runtime, runtime.db(recent, LISTED_BATCHES)).items()
+        for sentence in sentences
     ]
     yield from found or [Finding("batches", State.OK, "none is stuck")]
 

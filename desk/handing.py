@@ -17,6 +17,10 @@ TAKEN_SECONDS = 120.0  # an open picture; a page that is still looked at says so
 CANDIDATES = 20  # looked at together: more people than that rarely look for their next picture at one moment
 ROUNDS = 10  # of candidates that all were taken meanwhile, before "nothing left" is believed
 
+#: SQL: whether another person than `:person` has the pictures of a job `j` open.
+TAKEN_BY_ANOTHER = """EXISTS (
+    SELECT FROM picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
+)"""
 # A claim that has run out belongs to nobody. One statement decides, so that two never both have it.
 _TAKE = text(f"""
     INSERT INTO picture_claims (job_id, person, until)
@@ -37,10 +41,7 @@ _LEAVE = text("""
 _CANDIDATES = text(f"""
     SELECT j.id, j.seq FROM jobs j
     WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq > :after AND j.erased_at IS NULL AND {UNDECIDED}
-        AND NOT EXISTS (
-            SELECT FROM picture_claims c
-            WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
-        )
+        AND NOT {TAKEN_BY_ANOTHER}
     ORDER BY j.seq LIMIT :number
 """)
 _IS_UNDECIDED = text(f"SELECT {UNDECIDED} FROM jobs j WHERE j.id = :job_id")

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, finished_attempt, last_attempt, paid_for
+from desk.handing import TAKEN_BY_ANOTHER
+from models.fragments import columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
 from models.verdicts import Verdict
 from reports.cards import UNDECIDED, places
@@ -32,10 +33,7 @@ _PICTURES = text(f"""
         coalesce(v.id, 0) AS verdict_id, coalesce(v.verdict, 'unreviewed') AS verdict, v.person, v.at,
         coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note, v.area
     FROM results r JOIN attempts a ON a.id = r.attempt_id
-    LEFT JOIN LATERAL (
-        SELECT id, verdict, person, at, reasons, note, area FROM verdicts WHERE result_id = r.id
-        ORDER BY id DESC LIMIT 1
-    ) v ON true
+    LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, person, at, reasons, note, area")} v ON true
     WHERE r.job_id = :job_id ORDER BY a.number DESC, r.index
 """)
 _HISTORY = text("""
@@ -46,9 +44,7 @@ _HISTORY = text("""
 
 def _beside(verdict: Verdict | None, *, forward: bool) -> str:
     return f"""
-        SELECT j.id AS job_id, j.seq, {UNDECIDED} AS undecided, EXISTS (
-            SELECT FROM picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
-        ) AS taken
+        SELECT j.id AS job_id, j.seq, {UNDECIDED} AS undecided, {TAKEN_BY_ANOTHER} AS taken
         FROM ({places(verdict, forward=forward)}) j ORDER BY j.seq
     """
 

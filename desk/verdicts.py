@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from desk.actors import Actor
 from desk.audit import note
 from desk.rules import Judged, chosen_after, deciding
-from models.fragments import finished_attempt
+from models.fragments import finished_attempt, newest_verdict
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
@@ -38,9 +38,7 @@ _LOCK = text("""
 _JUDGED = text(f"""
     SELECT r.id AS result_id, r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
         coalesce(v.verdict, 'unreviewed') AS verdict, coalesce(v.id, 0) AS verdict_id, v.person, v.at
-    FROM results r LEFT JOIN LATERAL (
-        SELECT id, verdict, person, at FROM verdicts WHERE result_id = r.id ORDER BY id DESC LIMIT 1
-    ) v ON true
+    FROM results r LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, person, at")} v ON true
     WHERE r.job_id = :job_id ORDER BY r.id
 """)
 _REPEATED = text("SELECT id, result_id, job_id, person, at FROM verdicts WHERE request = :request")

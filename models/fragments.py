@@ -113,9 +113,22 @@ def finished_attempt(job_id: str, columns: str = "attempts.id") -> str:
     return last_attempt(job_id, columns, f"attempts.state = '{AttemptState.DONE}'")
 
 
+def used_attempt(chosen: str, job_id: str) -> str:
+    """A subquery: the attempt that made the picture which people chose, or else the job's latest that is done."""
+    return f"coalesce((SELECT attempt_id FROM results WHERE id = {chosen}), {finished_attempt(job_id)})"
+
+
 def paid_for(job_id: str) -> str:
     """A subquery: what a job's attempts cost, of all its versions; NULL where it has none."""
     return f"(SELECT sum(cost) AS cost FROM attempts WHERE job_id = {job_id} AND {is_paid('attempts')})"
+
+
+# --- Verdicts -------------------------------------------------------------------------------------------------------
+
+
+def newest_verdict(result_id: str, columns: str) -> str:
+    """A subquery: `columns` of the verdict that counts for a result."""
+    return f"(SELECT {columns} FROM verdicts WHERE result_id = {result_id} ORDER BY id DESC LIMIT 1)"
 
 
 def _ordered(states: frozenset[AttemptState]) -> list[AttemptState]:

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from models.fragments import finished_attempt, is_paid, last_attempt
+from models.fragments import is_paid, last_attempt, used_attempt
 from models.states import JobState
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -72,8 +72,7 @@ _SELECT = text(f"""
             'height', r.height, 'facts', r.facts) ORDER BY r.index
         ) AS results
         FROM results r WHERE j.state = 'succeeded'
-            AND r.attempt_id = coalesce(
-                (SELECT attempt_id FROM results WHERE id = j.chosen), {finished_attempt("j.id")})
+            AND r.attempt_id = {used_attempt("j.chosen", "j.id")}
             AND (:verdict IS DISTINCT FROM 'approved' OR r.id = j.chosen)
     ) found ON true
     ORDER BY j.seq

@@ -25,7 +25,7 @@ from reports import cards
 from reports.batch import BatchReport, find
 from reports.reviews import Verdicts, verdicts_of
 from web.access import Access
-from web.pages import Pages, is_text, link, number
+from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
 
@@ -73,7 +73,7 @@ class Desk:
         """
         asked = request.query_params
         job_id, actor = asked.get("job"), actor_of(request)
-        verdict = next((each for each in Verdict if each == asked.get("verdict")), None)
+        verdict = member(Verdict, asked.get("verdict"))
         if job_id is not None and not is_text(job_id):
             return self._pages.missing(request, "This job does not exist.")
         takes = actor.may(Role.REVIEWER) and "ahead" not in asked
@@ -217,7 +217,7 @@ def _request(form: Form) -> str | None:
 
 
 def _decision(form: Form) -> Decision:
-    verdict = next((each for each in Verdict if each == first(form, "verdict")), None)
+    verdict = member(Verdict, first(form, "verdict"))
     if verdict is None:
         raise DeskError(f"verdict: allowed: {', '.join(Verdict)}")
     return Decision(verdict, form.get("reason", []), first(form, "note"), _area(first(form, "area")))

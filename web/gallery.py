@@ -30,7 +30,7 @@ from web import charts
 from web.access import Access
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
-from web.pages import ID_DIGITS, Pages, is_text, number
+from web.pages import ID_DIGITS, Pages, is_text, member, number
 from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
 from web.visitors import Handler, actor_of
@@ -105,15 +105,16 @@ class Gallery:
         ``?state=failed`` or ``?verdict=approved`` filters these, ``?after=SEQ`` selects the page.
         """
         batch_id = request.path_params["batch_id"]
-        chosen = [state for state in JobState if state == request.query_params.get("state")]
-        verdict = next((each for each in Verdict if each == request.query_params.get("verdict")), None)
+        chosen = member(JobState, request.query_params.get("state"))
+        verdict = member(Verdict, request.query_params.get("verdict"))
         after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
 
         def read(session: Session) -> tuple[BatchReport, cards.Page, Verdicts, list[str]] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
-            shown = cards.page(session, batch_id, chosen or list(JobState), verdict, after=after, before=before)
+            states = [chosen] if chosen is not None else list(JobState)
+            shown = cards.page(session, batch_id, states, verdict, after=after, before=before)
             report = find(session, name)
             accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
             stops = obstacles(session, report, accounts, self._pages.currency)
@@ -130,7 +131,7 @@ class Gallery:
             report=report,
             page=page,
             stops=stops,
-            chosen=chosen[0] if chosen else None,
+            chosen=chosen,
             verdict=verdict,
             reviewed=reviewed,
             points=points,

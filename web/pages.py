@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -30,6 +31,7 @@ from web.visitors import Handler, visitor_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 ID_DIGITS = 18  # of a row's number: all of these fit into a bigint
 AWAY = "The database does not answer. Try again in a moment."
@@ -123,6 +125,11 @@ def link(below: str, *parts: object, **query: object) -> str:
 def is_text(value: str) -> bool:
     """Whether the database can compare it: it knows no NUL."""
     return "\0" not in value
+
+
+def member(kind: type[E], text: str | None) -> E | None:
+    """The member of an enumeration that has this value; None where none has."""
+    return next((each for each in kind if each == text), None)
 
 
 def number(text: str | None) -> int | None:
