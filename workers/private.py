@@ -1,13 +1,14 @@
 """Private files: the folders that Recast makes are for their owner alone (0700), and so are the files in them (0600).
 
 Every program of ours begins with `begin`, so whatever it makes is private, also what libraries make. Folders that hold
-pictures or secrets are made with `folder`, and `close` closes those of earlier versions. What a person asks for
-(exported pictures, lists of mistakes) is made within `persons`, as the person's own programs would make it.
+pictures or secrets are made with `folder`; `workers.open_folders` closes those of earlier versions. What a person asks
+for (exported pictures, lists of mistakes) is made within `persons`, as the person's own programs would make it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -64,7 +65,8 @@ def opener(path: str, flags: int) -> int:
 
 def write(path: Path, content: str) -> None:
     """Replace a file of ours. Readers see the old or the new content, never a part."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    # The name is the thread's own, as two of one process may write at once.
+    partial = path.with_name(f"{path.name}.{threading.get_native_id()}.partial")
     # One that a killed process left might be open to others.
     partial.unlink(missing_ok=True)
     with open(partial, "x", encoding="utf-8", opener=opener) as file:

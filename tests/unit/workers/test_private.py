@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -71,9 +73,22 @@ def test_everything_is_private_from_the_beginning_of_a_program(tmp_path: Path) -
 def test_a_written_file_replaces_an_open_one_and_a_part_that_was_left(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text("old")
-    path.with_name(f"state.{os.getpid()}.partial").write_text("left")
+    path.with_name(f"state.{threading.get_native_id()}.partial").write_text("left")
     private.write(path, "new")
     assert (path.read_text(), mode(path)) == ("new", 0o600)
+    assert [each.name for each in tmp_path.iterdir()] == ["state"]
+
+
+def test_threads_that_write_one_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+
+    def write(number: int) -> None:
+        for _ in range(200):
+            private.write(path, str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert path.read_text() in set("0123")
     assert [each.name for each in tmp_path.iterdir()] == ["state"]
 
 
