@@ -26,6 +26,8 @@ COOKIE = "recast_session"
 DOOR = "recast_door"  # of a browser that has seen the form, and is not signed in
 DOOR_SECONDS = 3600  # for which a form that was loaded can be sent
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
+WRONG = "The name or the password is wrong, or the person is disabled."
+STALE = "This page was not the latest one for signing in. Type the password again."
 ANY_SECONDS = 5.0  # for which is believed that there are no people: then the first one is noticed
 
 
@@ -75,18 +77,21 @@ class SignIns:
             return RedirectResponse(f"{prefix(request)}/", 303)
         try:
             form = await form_of(request)
-            check_form(request.cookies.get(DOOR, ""), first(form, "form") if DOOR in request.cookies else "")
         except ForbiddenError as error:
             return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+        name, password, where = first(form, "name"), first(form, "password"), _within(first(form, "next"))
+        try:
+            check_form(request.cookies.get(DOOR, ""), first(form, "form") if DOOR in request.cookies else "")
+        except ForbiddenError:
+            # Of several windows that show the form, the last one has the cookie.
+            return self._form(request, where, name, STALE, HTTPStatus.FORBIDDEN)
         await self._lane.turn(request)
-        name, password = first(form, "name"), first(form, "password")
         async with self._comparing:
             token = await run_in_threadpool(people.sign_in, self._database, name, password)
-        where = _within(first(form, "next"))
         if token is None:
             self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
-            return self._form(request, where, name, wrong=True)
+            return self._form(request, where, name, WRONG, HTTPStatus.UNPROCESSABLE_ENTITY)
         response = RedirectResponse(f"{prefix(request)}{where}", 303)
         self._set(request, response, COOKIE, token, round(SIGN_IN_SECONDS))
         response.delete_cookie(DOOR, path=_path(request))
@@ -101,11 +106,12 @@ class SignIns:
         response.delete_cookie(COOKIE, path=_path(request))
         return response
 
-    def _form(self, request: Request, where: str, name: str = "", *, wrong: bool = False) -> Response:
+    def _form(
+        self, request: Request, where: str, name: str = "", said: str = "", status: int = HTTPStatus.OK
+    ) -> Response:
         door = request.cookies.get(DOOR) or secrets.token_urlsafe(TOKEN_BYTES)
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if wrong else HTTPStatus.OK
         response = self._pages.render(
-            request, "sign_in.html", status, form=form_token(door), where=where, name=name, wrong=wrong
+            request, "sign_in.html", status, form=form_token(door), where=where, name=name, said=said
         )
         self._set(request, response, DOOR, door, DOOR_SECONDS)
         return response

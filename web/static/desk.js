@@ -30,8 +30,9 @@ function filtered(query) {
 // --- Pages -----------------------------------------------------------------------------------------------------------
 
 async function load(query) {
-  const answer = await fetch(address(query), { headers: { Accept: "text/html" }, cache: "no-store" });
-  if (answer.redirected || answer.status === 401) throw Object.assign(new Error("sign in again"), { signIn: true });
+  // A page for signing in that is loaded unseen would take the cookie of the one that is seen.
+  const answer = await fetch(address(query), { headers: { Accept: "text/html" }, cache: "no-store", redirect: "manual" });
+  if (answer.type === "opaqueredirect" || answer.status === 401) throw Object.assign(new Error("sign in again"), { signIn: true });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const found = page.getElementById("loupe");
   if (!found) throw new Error(page.querySelector("main p")?.textContent || "the page cannot be shown");

@@ -163,6 +163,17 @@ def test_a_form_for_signing_in_from_elsewhere_is_refused(browser: Browser) -> No
         assert answer.status_code == 403
 
 
+def test_of_two_windows_with_the_form_the_older_one_asks_again(browser: Browser) -> None:
+    older = browser.form("/sign-in")
+    browser.forget_cookies()  # as if both had come before either had the cookie
+    browser.form("/sign-in")
+    answer = browser.post("/sign-in", {"name": "Anna", "password": PASSWORD, "form": older, "next": "/batches"})
+    assert answer.status_code == 403
+    again = dict(re.findall(r'name="(form|next|name)" value="([^"]*)"', answer.text))
+    assert (again["name"], again["next"]) == ("Anna", "/batches")
+    assert browser.post("/sign-in", {**again, "password": PASSWORD}).headers["location"] == "/batches"
+
+
 def test_wrong_passwords_go_to_the_slow_lane(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[str] = []
     monkeypatch.setattr(guesses, "FREE", 2)
