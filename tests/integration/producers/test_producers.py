@@ -253,6 +253,8 @@ def test_children_and_collect_follow_links_and_chains(deployment: Stack, shop_wo
         values = [value for _, value in linked.collect(timeout=60)]
         chained = chain(swap.s(**PAIR), tasks.note.s(label="end")).apply_async()
         chained.get(timeout=240)
+        # As in Celery, a task's result is written after the next task of its chain was sent, which may end before.
+        chained.parent.get(timeout=240)
         answer([
             sorted(value["label"] for value in values[1:]), values[0].state,
             [child.id for child in chained.parent.children], chained.id,
