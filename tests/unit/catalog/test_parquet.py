@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,16 @@ def repeated(text: str, rows: int) -> Any:
 @pytest.mark.parametrize(
     ("more", "facts"),
     [
-        ({"note": repeated("x" * (5 << 20), 2_000)}, ["4 MiB"]),
-        ({"note": pa.array([["x"] * 20_000_000] + [None] * 1_999)}, ["lists"]),
-        ({f"c{n}": pa.nulls(2_000) for n in range(MAX_COLUMNS)}, [f"{MAX_COLUMNS:,}"]),
+        (lambda: {"note": repeated("x" * (5 << 20), 2_000)}, ["4 MiB"]),
+        (lambda: {"note": pa.array([["x"] * 20_000_000] + [None] * 1_999)}, ["lists"]),
+        (lambda: {f"c{n}": pa.nulls(2_000) for n in range(MAX_COLUMNS)}, [f"{MAX_COLUMNS:,}"]),
     ],
     ids=["a text of 10 GB", "a list", "columns"],
 )
-def test_what_would_fill_the_memory_is_refused(tmp_path: Path, more: Any, facts: list[str]) -> None:
-    path = table(tmp_path / "c.parquet", 2_000, **more)
-    del more
+def test_what_would_fill_the_memory_is_refused(
+    tmp_path: Path, more: Callable[[], dict[str, Any]], facts: list[str]
+) -> None:
+    path = table(tmp_path / "c.parquet", 2_000, **more())
     with taken() as memory, pytest.raises(CatalogError, match=names("c.parquet", *facts)):
         list(open_rows(path))
     assert memory.bytes < ALLOWED_GROWTH
