@@ -113,7 +113,7 @@ def pause(
 ) -> None:
     """Stop sending jobs, and wait for submissions in flight.
 
-    With --batch or --label alone, pause whole batches, with jobs that are added later. Jobs that providers have
+    A batch or --label alone pauses whole batches, with jobs that are added later. Jobs that providers have
     accepted are finished. To stop an account, use `recast accounts stop`.
     """
     selection.named()
@@ -149,7 +149,7 @@ def resume(
     max_cost: Annotated[
         str | None,
         typer.Option(
-            metavar="MONEY", help="New spending limit of --batch, for example 12.50, if the old one is spent."
+            metavar="MONEY", help="New spending limit of the batch, for example 12.50, if the old one is spent."
         ),
     ] = None,
     dry_run: DryRunOption = False,
@@ -157,17 +157,15 @@ def resume(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send paused jobs again. With --batch or --label alone, also resume paused batches.
+    """Send paused jobs again. A batch or --label alone also resumes paused batches.
 
     A batch that has spent its limit continues only with a higher one: --max-cost.
     """
     selection.named()
-    if max_cost is not None and set(selection.which.named) != {"batch"}:
-        raise typer.BadParameter(
-            "the spending limit is that of one batch; name it with --batch", param_hint="--max-cost"
-        )
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
+        if max_cost is not None and set(which.named) != {"batch"}:
+            raise typer.BadParameter("the spending limit is that of one batch; name it", param_hint="--max-cost")
         limit = None if max_cost is None else _higher(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
         ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy.orm import Session
 
+from catalog.errors import UnknownBatchError, UnknownJobError
 from cli import completion
 from cli.parameters import shared
 from models.states import JobState, Reason
@@ -29,15 +31,18 @@ class JobSelection:
     everything: bool = False
 
     def resolve(self, database: Database) -> Filter:
-        """The filter, with job ids in place of the words.
+        """The filter, with what the words name: one batch, or jobs.
 
         Raises:
             CatalogError: there is no such job or batch.
+            typer.BadParameter: the word names a batch and a job.
         """
         if self.which.batch is not None:
             database.db(find, self.which.batch)  # so that a misspelled name is an error, not an empty list
         if not self.words:
             return self.which
+        if len(self.words) == 1 and self.which.batch is None and database.db(_is_batch, self.words[0]):
+            return replace(self.which, batch=self.words[0])
         return Filter(ids=[database.db(job_id_of, word) for word in self.words], **self.which.named)
 
     @property
@@ -55,8 +60,32 @@ class JobSelection:
             typer.BadParameter: it names nothing.
         """
         if not (self.words or self.which.named or self.everything):
-            raise typer.BadParameter("no jobs are selected; name jobs, or use --batch, another filter, or --all")
+            raise typer.BadParameter("no jobs are selected; name a batch or jobs, or use a filter, or --all")
         return self
+
+
+def _is_batch(session: Session, word: str) -> bool:
+    """Whether `word` names a batch, and no job.
+
+    Raises:
+        UnknownBatchError: it names neither, and a batch has a similar name.
+        typer.BadParameter: it names both.
+    """
+    batch: UnknownBatchError | None = None
+    job: UnknownJobError | None = None
+    try:
+        find(session, word)
+    except UnknownBatchError as error:
+        batch = error
+    try:
+        job_id_of(session, word)
+    except UnknownJobError as error:
+        job = None if error.several else error
+    if batch is not None and batch.close and job is not None:
+        raise batch
+    if batch is None and job is None:
+        raise typer.BadParameter(f"{word!r} names a batch and a job; use --batch {word} for the batch, or the job's id")
+    return batch is None
 
 
 def _words(values: Iterable[str]) -> str:
@@ -67,7 +96,12 @@ def _words(values: Iterable[str]) -> str:
 _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "words": (
         Annotated[
-            list[str] | None, typer.Argument(metavar="JOB", help="Job ids, beginnings of ids, keys, or BATCH/KEY.")
+            list[str] | None,
+            typer.Argument(
+                metavar="NAME",
+                help="One batch; or jobs: ids, beginnings of ids, keys, or BATCH/KEY.",
+                autocompletion=completion.batches,
+            ),
         ],
         None,
     ),

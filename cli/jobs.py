@@ -15,7 +15,7 @@ from reports.job import listed
 ID_CHARACTERS = 8  # of a job's id in lists; `recast show` accepts the beginning of an id
 
 
-@takes_selection("words", "everything")
+@takes_selection("everything")
 def jobs(
     selection: JobSelection,
     *,

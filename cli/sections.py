@@ -28,7 +28,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "run 'shoes/*.jpg' --source face.jpg --account mine",
     ),
     ("status",): ("status", "status spring", "status --watch"),
-    ("retry",): ("retry --batch spring --dry-run", "retry spring/shoe-1 spring/shoe-2"),
+    ("retry",): ("retry spring --dry-run", "retry spring/shoe-1 spring/shoe-2"),
     ("export",): (
         "export spring --to done.csv",
         "export spring --pictures done --template '{key}.{ext}'",

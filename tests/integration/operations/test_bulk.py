@@ -10,10 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
+from catalog.errors import UnknownBatchError, UnknownJobError
+from cli.filters import JobSelection
 from models.states import AttemptState, JobState, Reason
 from tests.stack import crowding
-from tests.words import unsaid
+from tests.words import names, unsaid
 from workers.config.accounts import ahead_of
 from workers.engine import begin, claims
 from workers.jobs.filters import EVERY, Filter, ids_of
@@ -72,6 +75,27 @@ def test_a_filter_names_jobs_by_everything_that_is_known_of_them(database: Datab
     assert found(ids=[one, four], states=["failed"]) == {four}
     assert found(ids=[]) == set()
     assert found(batch="' OR true --") == set()
+
+
+def test_a_word_names_one_batch_or_jobs_and_never_both(database: Database, runtime: Runtime) -> None:
+    one, _ = database.jobs(2, batch=database.batch("season"))
+    (other,) = database.jobs(1)
+
+    def selected(*words: str, **which: Any) -> Filter:
+        return JobSelection(words, Filter(**which)).resolve(runtime)
+
+    assert selected("season") == Filter(batch="season"), "also where jobs are added later"
+    assert selected("season", reason="lost") == Filter(batch="season", reason="lost")
+    assert selected(one) == selected(f"season/{one}") == Filter(ids=[one])
+    assert selected(one, other, batch="season") == Filter(ids=[one, other], batch="season")
+    with pytest.raises(UnknownBatchError, match=names("seasn", "season")):
+        selected("seasn")
+    for words in (("nothing like it",), ("season", one)):
+        with pytest.raises(UnknownJobError, match=names(words[0])):
+            selected(*words)
+    database.sql("UPDATE jobs SET key = 'season' WHERE id = :id", id=other)
+    with pytest.raises(typer.BadParameter, match=names("season", "--batch")):
+        selected("season")
 
 
 def test_money_is_told_at_the_dearest_account_that_could_take_a_job(database: Database, runtime: Runtime) -> None:
