@@ -94,7 +94,8 @@ check: $(INSTALLED) ## Check one path or module, such as PATH=workers/engine: st
 .PHONY: test
 test: $(INSTALLED) ## Run all tests, on real servers.
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not (alone or matrix or million or forecast or long or servers)'
-	$(BIN)/python -m pytest -m alone
+	@# Only where such tests may be: to collect the others takes as long as to run these.
+	$(BIN)/python -m pytest -m alone tests/integration
 
 .PHONY: faults
 faults: $(INSTALLED) ## Kill each process at each moment: the whole fault matrix, of which `make test` runs a few cells.

@@ -30,7 +30,7 @@ TOGETHER = {
         "integration/webhooks/test_webhooks", "web/test_gallery_in_a_browser",
     )
 }  # fmt: skip
-UNIT = "tests/unit/"
+UNIT, INTEGRATION = "tests/unit/", "tests/integration/"
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -49,7 +49,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left with it at the end."""
+    """Begin with what takes longest, so that no process is left with it at the end.
+
+    Raises:
+        pytest.UsageError: `make test` would not find a test that must run alone.
+    """
+    for item in items:
+        if item.get_closest_marker("alone") and not item.nodeid.startswith(INTEGRATION):
+            raise pytest.UsageError(f"{item.nodeid}: tests that must run alone are below {INTEGRATION}")
     items.sort(key=_turn)
 
 
