@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,25 +22,16 @@ settings.load_profile("steady")
 for _name in [name for name in os.environ if name.startswith(("RECAST_", "CELERY_", "FLOWER_"))]:
     del os.environ[_name]
 
-#: Modules whose tests share something that takes seconds to make: one process runs all of each.
-TOGETHER = {
-    f"tests/{name}.py"
-    for name in (
-        "integration/providers/test_callbacks", "integration/observability/test_canaries", "integration/cli/test_demo",
-        "integration/catalog/test_forecast_times", "integration/messaging/test_flower", "integration/web/test_gallery",
-        "integration/producers/test_producers", "integration/providers/test_providers", "integration/catalog/test_s3",
-        "integration/webhooks/test_webhooks", "web/test_gallery_in_a_browser",
-    )
-}  # fmt: skip
+ROOT = Path(__file__).parents[1]
 UNIT, INTEGRATION = "tests/unit/", "tests/integration/"
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """One test at a time, but for what stays together; of the unit tests, which are short, one module at a time."""
+    """One test at a time; but a module at a time of unit tests, which are short, and of those that share a fixture."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return module if module in TOGETHER or module.startswith(UNIT) else nodeid
+        return module if module.startswith(UNIT) or _is_shared(module) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,7 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _turn(item: pytest.Item) -> int:
     module = item.nodeid.partition("::")[0]
-    return 0 if module in TOGETHER else 2 if module.startswith(UNIT) else 1
+    return 2 if module.startswith(UNIT) else 0 if _is_shared(module) else 1
+
+
+@cache
+def _is_shared(module: str) -> bool:
+    """Whether the tests of a module share a fixture, often a whole deployment, which each process would make anew."""
+    return 'scope="module"' in (ROOT / module).read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
