@@ -37,7 +37,7 @@ from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.jobs.request import JobRequest
 
-accounts = typer.Typer(help="Show, check, stop, start and change accounts at providers.", no_args_is_help=True)
+accounts = typer.Typer(help="Show, check, pause, resume and change accounts at providers.", no_args_is_help=True)
 ACCEPTS = "accepts jobs"
 
 NameArgument = Annotated[
@@ -96,7 +96,7 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
         rows.append((status.account.name, status.account.provider, in_flight, rate, status.state, status.changed))
     table(("account", "provider", "in flight", "rate", "state", "overridden"), rows)
     if stopped_ones := [status.account.name for status in found if status.gate.closed_for is not None]:
-        complain(f"next, if the cause is settled: {', '.join(hint('accounts start', name) for name in stopped_ones)}")
+        complain(f"next, if the cause is settled: {', '.join(hint('accounts resume', name) for name in stopped_ones)}")
 
 
 @accounts.command()
@@ -156,19 +156,19 @@ def check(
 
 
 @accounts.command()
+@accounts.command("stop", hidden=True)
 @accounts.command("close", hidden=True)
-@accounts.command("pause", hidden=True)
-@recorded("accounts stop")
-def stop(
+@recorded("accounts pause")
+def pause(
     name: NameArgument,
     *,
     lasting: Annotated[
-        str | None, typer.Option("--for", help="For how long, for example 2h. Default: until it is started.")
+        str | None, typer.Option("--for", help="For how long, for example 2h. Default: until it is resumed.")
     ] = None,
     note: Annotated[str | None, typer.Option(help="Reason, shown with the account's state.")] = None,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Stop sending jobs to an account. Jobs that it has accepted are finished."""
+    """Pause an account: it is sent no more jobs. Jobs that it has accepted are finished."""
     try:
         seconds = None if lasting is None else parse_duration(lasting)
     except ValueError as error:
@@ -184,11 +184,11 @@ def stop(
 
 
 @accounts.command()
+@accounts.command("start", hidden=True)
 @accounts.command("open", hidden=True)
-@accounts.command("resume", hidden=True)
-@recorded("accounts start")
-def start(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
-    """Start a stopped account, whatever the reason for the stop."""
+@recorded("accounts resume")
+def resume(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+    """Send jobs to a stopped account again, whatever stopped it."""
     with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         runtime.db(admission.resume, account.name)
@@ -305,7 +305,7 @@ def _document(status: AccountStatus) -> dict[str, Any]:
         "open": seen.closed_for is None,
         "closed_reason": seen.closed_reason if seen.closed_for is not None else None,
         "closed_note": status.note if seen.closed_for is not None else None,
-        # JSON has no infinity: null means "until a person starts it".
+        # JSON has no infinity: null means "until a person resumes it".
         "closed_seconds": seen.closed_for if seen.closed_for is not None and math.isfinite(seen.closed_for) else None,
         "failures": seen.failures,
         "in_flight": seen.count.open,

@@ -114,7 +114,7 @@ def pause(
     """Stop sending jobs, and wait for submissions in flight.
 
     A batch or --label alone pauses whole batches, with jobs that are added later. Jobs that providers have
-    accepted are finished. To stop an account, use `recast accounts stop`.
+    accepted are finished. To pause an account, use `recast accounts pause`.
     """
     selection.named()
     try:

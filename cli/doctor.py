@@ -319,7 +319,7 @@ def _accounts(runtime: Runtime) -> Iterator[Finding]:
     for status in statuses_of(runtime, tuple(runtime.accounts.values())):
         account = status.account
         if status.gate.closed_for is not None:
-            fix = f"settle the cause, then run {hint('accounts start', account.name)}"
+            fix = f"settle the cause, then run {hint('accounts resume', account.name)}"
             advice = fix if status.gate.until is None else "wait; it starts by itself"
             yield Finding(f"account {account.name}", State.WARN, status.state, advice)
         verdict, message = credentials(runtime, account)

@@ -60,7 +60,9 @@ class JobSelection:
             typer.BadParameter: it names nothing.
         """
         if not (self.words or self.which.named or self.everything):
-            raise typer.BadParameter("no jobs are selected; name a batch or jobs, or use a filter, or --all")
+            raise typer.BadParameter(
+                "no jobs are selected; name a batch or jobs, or use --batch, another filter, or --all"
+            )
         return self
 
 

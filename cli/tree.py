@@ -75,7 +75,7 @@ COMMANDS = (
     Entry("sandbox", "cli.services:sandbox", "Run only the provider sandbox."),
     Entry("health", "cli.health:health", "Check a worker or beat of this machine."),
     Entry("doctor", "cli.doctor:doctor", "Check what this deployment needs and say how to fix it."),
-    Entry("accounts", "cli.accounts:accounts", "Show, check, stop, start and change accounts at providers."),
+    Entry("accounts", "cli.accounts:accounts", "Show, check, pause, resume and change accounts at providers."),
     Entry("people", "cli.people:people", "Add, list and change people who sign in to the pages."),
     Entry("audit", "cli.audit:audited", "List who did what, newest first."),
     Entry("schedule", "cli.schedules:schedules", "Run catalogs at planned times."),

@@ -92,7 +92,7 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
         f"account {name}: {stopped(found.closed_reason, found.until, notes[name].closed)}"
         for name, found in states.items()
     )
-    starts = ", ".join(hint("accounts start", name) for name in states)
+    starts = ", ".join(hint("accounts resume", name) for name in states)
     return f"{stops} (settle the cause, then run {starts})"
 
 

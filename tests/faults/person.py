@@ -41,7 +41,7 @@ def _resolved(database: Database, stack: Stack) -> Counter[Verdict]:
 
 
 def open_accounts(stack: Stack) -> Counter[str]:
-    """Start every account that waits for a person, as `recast accounts start` does; returns the reasons."""
+    """Start every account that waits for a person, as `recast accounts resume` does; returns the reasons."""
     closed = stack.sql("SELECT name, closed_reason FROM accounts WHERE closed_until = 'infinity'")
     with closing(Database(stack.env["RECAST_DATABASE_URL"])) as database:
         for row in closed:

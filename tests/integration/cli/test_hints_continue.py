@@ -201,9 +201,9 @@ def test_an_account_that_was_stopped_is_started_by_the_hint_and_its_jobs_are_pai
     sandbox.fault(fault="auth", where={"provider": "zhiqite"})
     code, said = desk.recast("run", desk.catalog(SWAP, SWAP), "--name", "two")
     assert code == 3, said
-    start = hint(said, "accounts start")
+    start = hint(said, "accounts resume")
     assert start[2:] == ["sandbox-zhiqite"]
-    assert hint(desk.recast("accounts", "list")[1], "accounts start") == start
+    assert hint(desk.recast("accounts", "list")[1], "accounts resume") == start
     sandbox.well()
     code, said = desk.recast(*start)
     assert code == 0, said

@@ -159,7 +159,7 @@ def test_a_limit_that_is_spent_needs_a_person(desk: Desk) -> None:
 def test_a_stopped_account_needs_a_person(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT)
     assert desk.json("run", catalog)["exit_code"] == 0
-    assert desk.recast("accounts", "stop", "sandbox-qolaba", "--note", "holidays")[0] == 0
+    assert desk.recast("accounts", "pause", "sandbox-qolaba", "--note", "holidays")[0] == 0
     (closed,) = [account for account in desk.json("accounts", "list") if not account["open"]]
     assert (closed["account"], closed["closed_note"]) == ("sandbox-qolaba", "holidays")
 
@@ -168,7 +168,7 @@ def test_a_stopped_account_needs_a_person(desk: Desk) -> None:
     assert code == 3, out
     assert unsaid(out, "sandbox-qolaba", "stopped", "by an operator") == []
 
-    assert desk.recast("accounts", "start", "sandbox-qolaba")[0] == 0
+    assert desk.recast("accounts", "resume", "sandbox-qolaba")[0] == 0
     assert desk.json("run", catalog)["states"]["succeeded"] == 2
 
 

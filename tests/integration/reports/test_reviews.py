@@ -202,7 +202,7 @@ def test_commands_that_change_something_are_recorded(database: Database, spring:
         entry for entry in command("audit", "--json") if entry["action"] == "judge"
     ], "nothing was changed by a command yet"
     command("cancel", "--batch", "spring", "--yes")
-    command("accounts", "stop", "main", "--note", "her invoice is open")
+    command("accounts", "pause", "main", "--note", "her invoice is open")
     command("accounts", "set", "main", "rate=30/min")
     command("accounts", "reset", "main")
     command("forget", "/secret/ann.jpg", "--consent", "R-17")
@@ -213,6 +213,6 @@ def test_commands_that_change_something_are_recorded(database: Database, spring:
         ("ops", "forget", "jobs", {}),
         ("ops", "accounts reset", "account main", {"name": "main"}),
         ("ops", "accounts set", "account main", {"name": "main", "words": ["rate=30/min"]}),
-        ("ops", "accounts stop", "account main", {"name": "main"}),
+        ("ops", "accounts pause", "account main", {"name": "main"}),
         ("ops", "cancel", "batch spring", {"batch": "spring"}),
     ], "a record names no person's picture and repeats no free text"

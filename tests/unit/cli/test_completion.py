@@ -52,7 +52,7 @@ def test_every_parameter_that_names_a_batch_or_an_account_is_completed() -> None
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        pytest.param("recast accounts stop z", ["zhiqite-main", "zhiqite-spare"], marks=pytest.mark.long),
+        pytest.param("recast accounts pause z", ["zhiqite-main", "zhiqite-spare"], marks=pytest.mark.long),
         ("recast retry --account zhiqite-s", ["zhiqite-spare"]),
         pytest.param("recast run catalog.csv --account q", ["qolaba"], marks=pytest.mark.long),
     ],
@@ -67,7 +67,7 @@ def test_accounts_are_completed_from_the_file_alone(tmp_path: Path, words: str, 
     [
         ("recast status s", {"RECAST_DATABASE_URL": "postgresql://127.0.0.1:1/none"}),
         ("recast status --sandbox s", {"RECAST_DATABASE_URL": "postgresql://127.0.0.1:1/none"}),
-        ("recast accounts stop a", {"RECAST_SLOTS": "x"}),
+        ("recast accounts pause a", {"RECAST_SLOTS": "x"}),
     ],
 )
 def test_nothing_is_said_or_made_where_there_is_nothing(tmp_path: Path, words: str, environ: dict[str, str]) -> None:

@@ -119,6 +119,6 @@ def test_credentials_and_stopped_accounts(
 
     assert (stopped.name, stopped.state) == ("account main", State.WARN)
     assert unsaid(stopped.message, "stopped", "credit", "no funds") == []
-    assert "recast accounts start main" in stopped.advice
+    assert "recast accounts resume main" in stopped.advice
     assert (credentials.state, credentials.message) == (state, "they say so")
     assert code is None or credentials.code == code

@@ -132,7 +132,7 @@ def test_a_limit_that_is_no_money(folder: Path, capsys: Captured, cost: str) -> 
         (["accounts", "set", "x", "provider=zhiqite"], ("provider", "max_in_flight")),
         (["reconcile", "x.csv", "--account", "x", "--month", "May"], ("May", "2026-01")),
         (["doctor"], (".recast",)),
-        (["accounts", "stop", "x", "--for", "soon"], ("--for", "soon")),
+        (["accounts", "pause", "x", "--for", "soon"], ("--for", "soon")),
         (["worker"], ("RECAST_BROKER_URL",)),
         (["beat"], ("RECAST_BROKER_URL",)),
         (["web"], ("RECAST_DATABASE_URL",)),

@@ -89,7 +89,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_code_gives_hints() -> None:
-    assert {"resolve", "resume", "status", "up", "accounts start", "db upgrade"} <= {call[1] for call in CALLS}
+    assert {"resolve", "resume", "status", "up", "accounts resume", "db upgrade"} <= {call[1] for call in CALLS}
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call[0]} {call[1]}")
