@@ -16,6 +16,7 @@ from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
+from reports.provenance import stated
 from workers.jobs.lanes import PARKED
 
 
@@ -126,7 +127,10 @@ def _print_attempt(attempt: AttemptDetail, currency: str) -> None:
 def _print_result(result: ResultDetail) -> None:
     say(f"picture {result.index} of attempt {result.attempt}", style="bold")
     size = f"{result.width} x {result.height} pixels, {result.size:,} bytes, {result.media_type}"
-    _print_fields({"uri": result.uri, "size": size, "sha256": result.sha256, "facts": result.facts})
+    provenance = stated(result.provenance, result.source_type)
+    _print_fields(
+        {"uri": result.uri, "size": size, "sha256": result.sha256, "provenance": provenance, "facts": result.facts}
+    )
 
 
 def _state_text(state: str, reason: str | None, error: str | None) -> str:

@@ -7,15 +7,15 @@ claimed again when the claim runs out: storing the same picture twice changes no
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
+from models.results import Provenance
 from models.states import JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
@@ -35,12 +35,9 @@ from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
-from workers.images.headers import Picture
-from workers.images.originals import Mark, mark_of
-from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.results import File, Made, made_of
 from workers.images.segments import BadPictureError
 from workers.images.storage import SUFFIXES, StorageError
-from workers.images.verify import verify
 from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
@@ -55,29 +52,6 @@ log = structlog.get_logger()
 class _Saved:
     saving: Saving
     effects: Effects
-
-
-class _File(NamedTuple):
-    """A file to be stored."""
-
-    data: bytes
-    media_type: str
-    sha256: str
-
-    @classmethod
-    def of(cls, data: bytes, media_type: str) -> Self:
-        """A file with its digest."""
-        return cls(data, media_type, hashlib.sha256(data).hexdigest())
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A picture that was checked, and the file that is made of it; `marked` is `original` where none is marked."""
-
-    picture: Picture
-    original: _File
-    marked: _File
-    mark: Mark | None
 
 
 class StorePump:
@@ -169,46 +143,51 @@ class StorePump:
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
-        cap, mark = self._runtime.settings.max_result_bytes, self._runtime.settings.mark_synthetic
+        settings = self._runtime.settings
         for step in range(TRIES):
             if step:
                 await asyncio.sleep(TRY_AGAIN.delay(step - 1))
             try:
-                data = await fetch(client, str(output["url"]), max_bytes=cap)
-                made = await self._runtime.in_decoder(_made, data, saving.kind, mark=mark)
+                data = await fetch(client, str(output["url"]), max_bytes=settings.max_result_bytes)
+                made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=settings.mark_synthetic)
+                _log_provenance(saving, made)
                 return await self._runtime.in_thread(self._keep, saving, index, made, output.get("facts") or {})
             except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _keep(self, saving: Saving, index: int, made: _Made, facts: Mapping[str, Any]) -> Stored:
-        keep = self._runtime.settings.keep_originals and made.marked is not made.original
+    def _keep(self, saving: Saving, index: int, made: Made, facts: Mapping[str, Any]) -> Stored:
+        keep = self._runtime.settings.keep_originals and made.file is not made.original
         return Stored(
             job_id=saving.job_id,
             attempt_id=saving.attempt_id,
             index=index,
-            key=self._put(made.marked),
-            sha256=made.marked.sha256,
+            key=self._put(made.file, made),
+            sha256=made.file.sha256,
             original_sha256=made.original.sha256,
-            original_key=self._put(made.original) if keep and not made.mark else None,
+            original_key=self._put(made.original, made) if keep and not made.mark else None,
             mark=made.mark if keep else None,
-            size=len(made.marked.data),
+            provenance=made.provenance,
+            source_type=made.source_type,
+            size=len(made.file.data),
             picture=made.picture,
             facts=facts,
         )
 
-    def _put(self, file: _File) -> str:
-        return self._runtime.storage.put(file.data, sha256=file.sha256, suffix=SUFFIXES[file.media_type])
+    def _put(self, file: File, made: Made) -> str:
+        return self._runtime.storage.put(file.data, sha256=file.sha256, suffix=SUFFIXES[made.picture.media_type])
 
 
-def _made(data: bytes, kind: str, *, mark: bool) -> _Made:
-    picture = verify(data)
-    original = _File.of(data, picture.media_type)
-    if not mark:
-        return _Made(picture, original, original, None)
-    ours = marked(data, picture.media_type, SOURCE_TYPES[kind])
-    return _Made(picture, original, _File.of(ours, picture.media_type), mark_of(data, ours))
+def _log_provenance(saving: Saving, made: Made) -> None:
+    """Say in the log why a picture was not marked."""
+    if made.provenance is Provenance.CREDENTIALS:
+        log.info(
+            "left_unmarked",
+            job=saving.job_id,
+            reason="it carries Content Credentials, which a mark would make invalid",
+            source_type=made.source_type or "unknown",
+        )
 
 
 _SAVING = frozenset({JobState.SAVING})
