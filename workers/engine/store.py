@@ -37,7 +37,8 @@ from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.results import File, Made, made_of
 from workers.images.segments import BadPictureError
-from workers.images.storage import SUFFIXES, StorageError
+from workers.images.signing import Signer, SigningError
+from workers.images.storage import SUFFIXES, StorageError, key_of
 from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
@@ -128,7 +129,7 @@ class StorePump:
         except TransientDownloadError as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
             effects = self._later_while_it_lives(saving, str(error))
-        except (StorageError, AccountsError) as error:
+        except (StorageError, AccountsError, SigningError) as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
             effects = _later(saving, str(error))
         except Exception as error:
@@ -143,19 +144,39 @@ class StorePump:
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
-        settings = self._runtime.settings
+        cap = self._runtime.settings.max_result_bytes
         for step in range(TRIES):
             if step:
                 await asyncio.sleep(TRY_AGAIN.delay(step - 1))
             try:
-                data = await fetch(client, str(output["url"]), max_bytes=settings.max_result_bytes)
-                made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=settings.mark_synthetic)
-                _log_provenance(saving, made)
+                data = await fetch(client, str(output["url"]), max_bytes=cap)
+                made = await self._made(saving, data)
                 return await self._runtime.in_thread(self._keep, saving, index, made, output.get("facts") or {})
             except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
         raise AssertionError("the last try returns or raises")
+
+    async def _made(self, saving: Saving, data: bytes) -> Made:
+        signer, mark = self._runtime.signer, self._runtime.settings.mark_synthetic
+        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=mark, signs=signer is not None)
+        if signer is not None:
+            return await self._signed(saving, made, signer)
+        _log_provenance(saving, made)
+        return made
+
+    async def _signed(self, saving: Saving, made: Made, signer: Signer) -> Made:
+        """The same with credentials of ours: those of the file that is stored already, if there is one."""
+        media_type, term = made.picture.media_type, str(made.source_type)
+        name, suffix = signer.name(made.original.sha256, term, saving.consent), SUFFIXES[media_type]
+        storage = self._runtime.storage
+        stored = await self._runtime.in_thread(storage.find, key_of(name, suffix))
+        if stored is None:
+            signed = await self._runtime.in_decoder(
+                signer.sign, made.file.data, media_type, term, parent=made.parent, release=saving.consent
+            )
+            stored = await self._runtime.in_thread(storage.put_first, signed, sha256=name, suffix=suffix)
+        return await self._runtime.in_decoder(made.signed, stored, name)
 
     def _keep(self, saving: Saving, index: int, made: Made, facts: Mapping[str, Any]) -> Stored:
         keep = self._runtime.settings.keep_originals and made.file is not made.original
@@ -176,7 +197,9 @@ class StorePump:
         )
 
     def _put(self, file: File, made: Made) -> str:
-        return self._runtime.storage.put(file.data, sha256=file.sha256, suffix=SUFFIXES[made.picture.media_type])
+        return self._runtime.storage.put(
+            file.data, sha256=file.name or file.sha256, suffix=SUFFIXES[made.picture.media_type]
+        )
 
 
 def _log_provenance(saving: Saving, made: Made) -> None:

@@ -23,6 +23,8 @@ class File(NamedTuple):
 
     data: bytes
     sha256: str
+    #: The digest that its key has, if it is another one.
+    name: str | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Self:
@@ -42,10 +44,23 @@ class Made:
     provenance: Provenance | None = None
     #: The digital source type that `file` states, if it is known.
     source_type: str | None = None
+    #: Whether the original has credentials that verifiers can read.
+    has_credentials: bool = False
 
-    def signed(self, data: bytes) -> Self:
-        """The same with `data` as its file, which has credentials of ours."""
-        return replace(self, file=File.of(data), mark=mark_of(self.original.data, data), provenance=Provenance.SIGNED)
+    @property
+    def parent(self) -> bytes | None:
+        """What the credentials of a signed file name as its parent; None where nothing was before the picture."""
+        edits = self.has_credentials or self.source_type == SOURCE_TYPES["swap"]
+        return self.original.data if edits else None
+
+    def signed(self, data: bytes, name: str) -> Self:
+        """The same with `data` as its file, which has credentials of ours and is stored under `name`."""
+        return replace(
+            self,
+            file=File.of(data)._replace(name=name),
+            mark=mark_of(self.original.data, data),
+            provenance=Provenance.SIGNED,
+        )
 
 
 def made_of(data: bytes, kind: str, *, mark: bool, signs: bool = False) -> Made:
@@ -69,4 +84,7 @@ def made_of(data: bytes, kind: str, *, mark: bool, signs: bool = False) -> Made:
         return Made(picture, original, original)
     bare = data if credentials is None else without_credentials(data, picture.media_type, credentials)
     ours = File.of(marked(bare, picture.media_type, SOURCE_TYPES[kind]))
-    return Made(picture, original, ours, mark_of(data, ours.data), Provenance.MARK, SOURCE_TYPES[kind])
+    readable = credentials is not None and not credentials.damaged
+    return Made(
+        picture, original, ours, mark_of(data, ours.data), Provenance.MARK, SOURCE_TYPES[kind], has_credentials=readable
+    )

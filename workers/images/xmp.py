@@ -62,6 +62,37 @@ def with_source_type(old: bytes | None, source_type: str, longest: int = MAX_PAC
     )
 
 
+def stated(packet: bytes) -> str | None:
+    """The source type that a packet states last; None where it states none, or is not plain XML."""
+    found, inside, parser = list[str](), list[str](), expat.ParserCreate()
+
+    def starts(name: str, attributes: dict[str, str]) -> None:
+        found.extend(value for attribute, value in attributes.items() if _is_word(attribute))
+        if _is_word(name):
+            inside.append("")
+            found.extend(value for attribute, value in attributes.items() if attribute.endswith(":resource"))
+
+    def ends(name: str) -> None:
+        if _is_word(name):
+            found.append(inside.pop().strip())
+
+    def text(data: str) -> None:
+        if inside:
+            inside[-1] += data
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = starts, ends, text
+    parser.StartDoctypeDeclHandler = _refuse
+    try:
+        parser.Parse(packet[:MAX_PACKET_BYTES].rstrip(b"\0 \t\r\n"), True)
+    except (expat.ExpatError, ValueError, _NotPlainError):
+        return None
+    return next((term for term in reversed(found) if term), None)
+
+
+def _refuse(*_: object) -> None:
+    raise _NotPlainError
+
+
 def _merged(old: bytes, statement: bytes) -> bytes | None:
     """`old` with `statement` in its only RDF element instead of older ones; None where that makes no XML."""
     found = _read(old)
@@ -94,11 +125,8 @@ def _read(packet: bytes) -> _Found | None:
         elif name.rpartition(":")[2] == "RDF":
             found.closings.append(at)
 
-    def refuse(*_: object) -> None:
-        raise _NotPlainError
-
     parser.StartElementHandler, parser.EndElementHandler = starts, ends
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = _refuse
     try:
         parser.Parse(packet, True)
     except (expat.ExpatError, ValueError, _NotPlainError):
