@@ -122,7 +122,8 @@ def _certificate(runtime: Runtime) -> Iterator[Finding]:
         signer = runtime.signer
         assert signer is not None
     except SettingsError as error:
-        yield Finding("certificate", State.BAD, str(error), "do as it says; workers do not start", ExitCode.USAGE)
+        advice = "correct RECAST_C2PA_CERTIFICATE and its key, or unset both; workers do not start before that"
+        yield Finding("certificate", State.BAD, str(error), advice, ExitCode.USAGE)
         return
     left = signer.until - datetime.now(UTC)
     message = f"signs results as {signer.subject}, until {signer.until.date()}"

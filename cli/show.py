@@ -16,7 +16,6 @@ from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
-from reports.provenance import stated
 from workers.jobs.lanes import PARKED
 
 
@@ -127,9 +126,8 @@ def _print_attempt(attempt: AttemptDetail, currency: str) -> None:
 def _print_result(result: ResultDetail) -> None:
     say(f"picture {result.index} of attempt {result.attempt}", style="bold")
     size = f"{result.width} x {result.height} pixels, {result.size:,} bytes, {result.media_type}"
-    provenance = stated(result.provenance, result.source_type)
     _print_fields(
-        {"uri": result.uri, "size": size, "sha256": result.sha256, "provenance": provenance, "facts": result.facts}
+        {"uri": result.uri, "size": size, "sha256": result.sha256, "provenance": result.stated, "facts": result.facts}
     )
 
 

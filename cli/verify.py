@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.environment import JsonOption, SandboxOption, choose, has_run, open_database
+from cli.environment import READS, JsonOption, SandboxOption, choose, has_run, serving
 from cli.exit_codes import ExitCode
 from cli.output import Style, emit, say
 from recast.hints import hint
 from reports.origins import Origin, origins_of
 from reports.provenance import word_of
+from workers.config.deployment import Deployment
 from workers.images.credentials import credentials_of
 from workers.images.inputs import MAX_INPUT_BYTES
-from workers.images.provenance import stated_in
+from workers.images.provenance import credentials_elsewhere, stated_in
 from workers.images.segments import BadPictureError
 from workers.images.verifier import Judged, judged
 from workers.images.verify import verify as checked
@@ -38,6 +40,8 @@ class Seen:
     #: The digital source types that the credentials and the metadata state.
     credentials_state: str | None
     metadata_state: str | None
+    #: The address at which it says that its credentials are kept.
+    elsewhere: str | None
 
     @property
     def broken(self) -> bool:
@@ -56,16 +60,17 @@ def verify(
     Looks at the picture's Content Credentials (with the extra c2pa, whether they are valid), at its metadata, and for a
     result of this deployment with the same bytes.
 
-    Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it is no picture.
+    Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it cannot be used.
     """
     seen = _seen(file)
-    asked = has_run(choose(sandbox=sandbox), sandbox=sandbox)
+    settings = choose(sandbox=sandbox)
+    asked = has_run(settings, sandbox=sandbox)
     origins: list[Origin] = []
     if not as_json:
         for line in _sentences(seen):
             say(line)
     if asked:
-        with open_database(sandbox=sandbox) as deployment:
+        with serving(settings, READS, sandbox=sandbox) as (found, _), closing(Deployment(found)) as deployment:
             origins = deployment.db(origins_of, seen.sha256)
     if as_json:
         emit({**asdict(seen), "broken": seen.broken, "jobs": [asdict(each) for each in origins] if asked else None})
@@ -101,20 +106,23 @@ def _seen(file: Path) -> Seen:
         verifier=judged(data, media_type) if readable else None,
         credentials_state=None if found is None else found.source_type,
         metadata_state=stated_in(data, media_type),
+        elsewhere=credentials_elsewhere(data, media_type) if found is None else None,
     )
 
 
 def _sentences(seen: Seen) -> Iterator[str]:
     states = f"They state {word_of(seen.credentials_state) or 'no digital source type'}."
     said = seen.verifier
-    if not seen.credentials:
+    if seen.elsewhere:
+        yield f"It says that its Content Credentials are kept at {seen.elsewhere}; they were not fetched."
+    elif not seen.credentials:
         yield "It has no Content Credentials."
     elif not seen.readable:
         yield "It has Content Credentials that no verifier can read."
     elif said is None:
         yield f"It has Content Credentials. {states} Whether they are valid needs the extra: recast-server[c2pa]."
     elif said.valid:
-        yield f"It has valid Content Credentials, signed by {said.signer or 'somebody without a name'}. {states}"
+        yield f"It has valid Content Credentials, signed by {said.signer or 'a certificate without a name'}. {states}"
     else:
         by = f", in the name of {said.signer}" if said.signer else ""
         yield f"It has invalid Content Credentials{by} ({', '.join(said.problems) or 'no reason given'}). {states}"

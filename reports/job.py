@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.jobs import ROLES
 from models.states import AttemptState
+from reports.provenance import stated
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.request import CONSENT
 
@@ -181,6 +182,11 @@ class ResultDetail:
     height: int
     facts: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def stated(self) -> str | None:
+        """How the file says what made it, in words."""
+        return stated(self.provenance, self.source_type)
 
 
 _LISTED = Filtered(

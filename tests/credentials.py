@@ -80,7 +80,7 @@ def with_credentials(
         action = {"action": "c2pa.created"}
     manifest = {
         "claim_generator_info": [{"name": "Provider", "version": "1"}],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+        "assertions": [_actions(action)],
     }
     with _quiet() as context, c2pa.Builder.from_json(json.dumps(manifest), context) as builder:
         if parent is not None:
@@ -90,6 +90,18 @@ def with_credentials(
             c2pa.C2paSignerInfo(b"es256", by.certificate.encode(), by.key.encode(), None)
         ) as signer:
             builder.sign(signer, media_type, io.BytesIO(data), out)
+    return out.getvalue()
+
+
+def with_credentials_elsewhere(data: bytes, media_type: str, address: str) -> bytes:
+    """The picture with the address of its provider's credentials, which are not in it."""
+    manifest = {"claim_generator_info": [{"name": "Provider"}], "assertions": [_actions({"action": "c2pa.created"})]}
+    by, out = provider(), io.BytesIO()
+    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", by.certificate.encode(), by.key.encode(), None))
+    with _quiet() as context, c2pa.Builder.from_json(json.dumps(manifest), context) as builder, signer:
+        builder.set_no_embed()
+        builder.set_remote_url(address)
+        builder.sign(signer, media_type, io.BytesIO(data), out)
     return out.getvalue()
 
 
@@ -113,6 +125,10 @@ def is_valid(data: bytes, media_type: str, *trusted: Identity) -> bool:
     """Whether a verifier accepts the picture's credentials and knows who signed them."""
     found = judged(data, media_type, *trusted)
     return found is not None and found["state"] == "Trusted" and not found.get("validation_status")
+
+
+def _actions(action: Mapping[str, str]) -> Mapping[str, Any]:
+    return {"label": "c2pa.actions", "data": {"actions": [action]}}
 
 
 def _quiet() -> c2pa.Context:

@@ -113,7 +113,7 @@ STORES: dict[str, tuple[Callable[[], list[bytes]], str]] = {
     "actions of 60,000 numbers": (lambda: [store(manifest(b"\x9f" + b"\0" * 60_000 + b"\xff"))], UNKNOWN),
     "actions of 2 MB": (lambda: [store(manifest(b"\x9f" + b"\0" * 2 * MEGABYTE + b"\xff"))], UNKNOWN),
     "actions of a source type of 60 KB": (lambda: [store(manifest(actions("x" * 60_000)))], UNKNOWN),
-    "a source type that is no text": (
+    "a number as source type": (
         lambda: [store(manifest(actions(TERM).replace(text(TERM), b"\x01")))],
         UNKNOWN,
     ),

@@ -1,7 +1,7 @@
 """Content Credentials: the C2PA manifest that a provider put into a picture, found without reading a pixel.
 
-A manifest signs the bytes of its file: whoever changes one of them, also a word of metadata, makes a verifier say that
-the picture was tampered with. So a file with credentials stays as it is, or loses them.
+A manifest signs the bytes of its file: with one of them changed, be it in a word of metadata, verifiers say that the
+picture was tampered with. So a file with credentials stays as it is, or loses them.
 
 What verifiers accept counts: one whole manifest store, before a JPEG's first scan, or in a chunk of a PNG or WebP. A
 store that is cut short, or one of several, is accepted by none; it is *damaged*.
@@ -30,7 +30,7 @@ from workers.images.segments import SCAN, jpeg_segments, png_chunks, spliced, we
 #: The largest store of a JPEG that is put together from its segments to be read; c2pa-rs writes 3 to 200 KiB.
 MAX_JOINED_BYTES: Final = 4 * 1024 * 1024
 
-APP11: Final = 0xEB
+APP11: Final = 0xEB  # the JPEG marker of segments that hold JUMBF boxes
 _JUMBF_IN_JPEG: Final = b"JP"
 _BEFORE_BOX: Final = 12  # bytes of a segment: marker, length, JP, the number of its box, the number of the segment
 _BEFORE_CONTENT: Final = _BEFORE_BOX + HEADER_BYTES

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.images.segments import APP0, APP1, END, SCAN, jpeg_segments, png_chunks, spliced, webp_chunks, webp_end
-from workers.images.xmp import stated, with_source_type
+from workers.images.xmp import ELSEWHERE, manifest_elsewhere, stated, with_source_type
 
 _VOCABULARY: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: By kind of job: a face in a person's photo, or a picture that is the model's altogether.
@@ -49,8 +49,20 @@ def marked(data: bytes, media_type: str, source_type: str) -> bytes:
 
 def stated_in(data: bytes, media_type: str) -> str | None:
     """The digital source type that the picture's first packet states; None where there is none."""
-    packet = {"image/jpeg": _jpeg_packet, "image/png": _png_packet, "image/webp": _webp_packet}[media_type](data)
+    packet = _packet(data, media_type)
     return None if packet is None else stated(packet)
+
+
+def credentials_elsewhere(data: bytes, media_type: str) -> str | None:
+    """The address at which the picture says that its Content Credentials are kept; None where it says none."""
+    if ELSEWHERE not in data:
+        return None  # as most pictures; no packet is looked for
+    packet = _packet(data, media_type)
+    return None if packet is None else manifest_elsewhere(packet)
+
+
+def _packet(data: bytes, media_type: str) -> bytes | None:
+    return {"image/jpeg": _jpeg_packet, "image/png": _png_packet, "image/webp": _webp_packet}[media_type](data)
 
 
 def _jpeg_packet(data: bytes) -> bytes | None:

@@ -14,7 +14,7 @@ from models.results import Provenance
 from workers.images.credentials import credentials_of, without_credentials
 from workers.images.headers import Picture
 from workers.images.originals import Mark, mark_of
-from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.provenance import SOURCE_TYPES, credentials_elsewhere, marked
 from workers.images.verify import verify
 
 
@@ -73,13 +73,15 @@ def made_of(data: bytes, kind: str, *, mark: bool, signs: bool = False) -> Made:
         signs: whether it will be signed: the provider's credentials are then left out.
 
     Raises:
-        BadPictureError: it is no picture that we can use.
+        BadPictureError: it cannot be used as a picture.
     """
     picture = verify(data)
     original = File.of(data)
     credentials = credentials_of(data, picture.media_type)
     if credentials is not None and not credentials.damaged and not signs:
         return Made(picture, original, original, None, Provenance.CREDENTIALS, credentials.source_type)
+    if credentials is None and not signs and credentials_elsewhere(data, picture.media_type):
+        return Made(picture, original, original, None, Provenance.CREDENTIALS)
     if not mark:
         return Made(picture, original, original)
     bare = data if credentials is None else without_credentials(data, picture.media_type, credentials)

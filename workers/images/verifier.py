@@ -1,7 +1,7 @@
 """What a verifier says of a picture's Content Credentials: whether they are valid, and who signed them.
 
-It is c2pa-python, of the extra `c2pa`. Nothing is fetched, neither manifests kept elsewhere nor lists of authorities: it
-is not said whether the one who signed can be trusted.
+It is c2pa-python, of the extra `c2pa`. Nothing is fetched, neither manifests kept elsewhere nor lists of authorities:
+it is not said whether the one who signed can be trusted.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 from cli import doctor
 from cli.findings import State
 from reports.export import jobs_of
+from reports.origins import origins_of
 from reports.pictures import write_pictures
 from tests.credentials import COMPOSITE, MADE, MEDIA_TYPES, identity, is_valid, picture, with_credentials
 from tests.hostile.saving import FileServer, file_server, paid_for, save_all
@@ -120,6 +121,11 @@ def test_signed_results_are_valid_on_every_way_and_stored_once(
         stored = runtime.storage.get(row.key)
         assert (row.sha256, row.size) == (hashlib.sha256(stored).hexdigest(), len(stored))
         assert runtime.storage.get(row.original_key) == data
+        (delivered,), (received,) = (database.run(origins_of, digest) for digest in (row.sha256, row.original_sha256))
+        assert (delivered.job, delivered.delivered, received.job, received.delivered) == (
+            row.job_id, True, row.job_id, False,
+        )  # fmt: skip
+    assert database.run(origins_of, "0" * 64) == []
 
     before = sorted(Path(runtime.settings.storage).rglob("*.*"))
     database.sql("DELETE FROM results")

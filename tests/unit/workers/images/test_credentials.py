@@ -8,12 +8,21 @@ import pytest
 
 from models.results import Provenance
 from providers.spec import Fit, Need, Via
-from tests.credentials import COMPOSITE, MADE, MEDIA_TYPES, is_valid, judged, picture, with_credentials
+from tests.credentials import (
+    COMPOSITE,
+    MADE,
+    MEDIA_TYPES,
+    is_valid,
+    judged,
+    picture,
+    with_credentials,
+    with_credentials_elsewhere,
+)
 from workers.images.credentials import credentials_of, without_credentials
 from workers.images.fit import fitted
 from workers.images.headers import inspect
 from workers.images.originals import without
-from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.provenance import SOURCE_TYPES, credentials_elsewhere, marked
 from workers.images.results import made_of
 from workers.images.thumbnails import thumbnail
 
@@ -63,6 +72,16 @@ def test_what_carries_credentials_is_stored_byte_for_byte(format_: str, mark: bo
     assert made.file.data == signed
     assert is_valid(made.file.data, media_type)
     assert (made.provenance, made.source_type, made.mark) == (Provenance.CREDENTIALS, MADE, None)
+
+
+@FORMATS
+def test_what_has_its_credentials_elsewhere_is_left_as_it_is(format_: str) -> None:
+    """Given a manifest at an address, which signs the file's bytes as well, then not one of them is changed."""
+    data = with_credentials_elsewhere(picture(format_), MEDIA_TYPES[format_], "https://example.com/m.c2pa")
+    made = made_of(data, "swap", mark=True)
+    assert made.file.data == data
+    assert (made.provenance, made.source_type) == (Provenance.CREDENTIALS, None)
+    assert credentials_elsewhere(data, MEDIA_TYPES[format_]) == "https://example.com/m.c2pa"
 
 
 @FORMATS
