@@ -128,7 +128,12 @@ def _certificate(runtime: Runtime) -> Iterator[Finding]:
     left = signer.until - datetime.now(UTC)
     message = f"signs results as {signer.subject}, until {signer.until.date()}"
     if left < CERTIFICATE_ENDS:
-        yield Finding("certificate", State.WARN, message, "have it renewed: afterwards results wait, and may be lost")
+        yield Finding(
+            "certificate",
+            State.WARN,
+            message,
+            "have it renewed: afterwards results wait, and are then stored without a signature",
+        )
     else:
         yield Finding("certificate", State.OK, message)
 

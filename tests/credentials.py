@@ -22,6 +22,14 @@ VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, COMPOSITE = f"{VOCABULARY}trainedAlgorithmicMedia", f"{VOCABULARY}compositeWithTrainedAlgorithmicMedia"
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 DAY = timedelta(days=1)
+#: A program that signs with the key whose file it is given.
+SIGN = """
+import sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+key = serialization.load_pem_private_key(open(sys.argv[1], "rb").read(), None)
+sys.stdout.buffer.write(key.sign(sys.stdin.buffer.read(), ec.ECDSA(hashes.SHA256())))
+"""
 
 
 @dataclass(frozen=True)

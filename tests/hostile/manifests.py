@@ -89,7 +89,7 @@ STORES: dict[str, tuple[Callable[[], list[bytes]], str]] = {
     "two manifests": (lambda: [GOOD, GOOD], CUT),
     "half a manifest": (lambda: [GOOD[: len(GOOD) // 2]], CUT),
     "a manifest without its last byte": (lambda: [GOOD[:-1]], CUT),
-    "a manifest and one byte more": (lambda: [GOOD + b"\0"], CUT),
+    "a manifest and some room": (lambda: [GOOD + bytes(99)], READ),
     "a manifest of 4 GB by its own word": (lambda: [b"\xff\xff\xff\xff" + GOOD[4:]], CUT),
     "a manifest of no length": (lambda: [b"\0\0\0\0" + GOOD[4:]], CUT),
     "a store without a manifest": (lambda: [store()], CUT),

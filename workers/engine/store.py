@@ -45,6 +45,7 @@ DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
 TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
 POSTPONE_SECONDS = 20.0
+WAITS_FOR_SIGNATURE = 0.5  # of the time that a provider keeps a result: the rest is for its download
 
 log = structlog.get_logger()
 
@@ -139,8 +140,11 @@ class StorePump:
 
     def _later_while_it_lives(self, saving: Saving, message: str) -> Effects:
         """Try the same URL later, or ask for another one when the provider may have removed the file by now."""
-        life = self._runtime.account(saving.account).adapter.OPERATIONS[saving.operation].results_live
-        return _later(saving, message) if saving.age < life else asked_anew(saving, Reason.LOST, message)
+        return _later(saving, message) if saving.age < self._life(saving) else asked_anew(saving, Reason.LOST, message)
+
+    def _life(self, saving: Saving) -> float:
+        """Seconds for which the provider keeps results."""
+        return self._runtime.account(saving.account).adapter.OPERATIONS[saving.operation].results_live
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
@@ -158,15 +162,22 @@ class StorePump:
         raise AssertionError("the last try returns or raises")
 
     async def _made(self, saving: Saving, data: bytes) -> Made:
-        signer, mark = self._runtime.signer, self._runtime.settings.mark_synthetic
-        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=mark, signs=signer is not None)
-        if signer is not None:
-            return await self._signed(saving, made, signer)
+        if (signer := self._runtime.signer) is not None:
+            try:
+                return await self._signed(saving, data, signer)
+            except SigningError as error:
+                if saving.age < self._life(saving) * WAITS_FOR_SIGNATURE:
+                    raise
+                # It is paid for, and its provider will remove it: better without a signature than lost.
+                log.error("stored_unsigned", job=saving.job_id, error=str(error))  # noqa: TRY400 - the cause is named
+        mark = self._runtime.settings.mark_synthetic
+        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=mark)
         _log_provenance(saving, made)
         return made
 
-    async def _signed(self, saving: Saving, made: Made, signer: Signer) -> Made:
-        """The same with credentials of ours: those of the file that is stored already, if there is one."""
+    async def _signed(self, saving: Saving, data: bytes, signer: Signer) -> Made:
+        """The picture with credentials of ours: those of the file that is stored already, if there is one."""
+        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=True, signs=True)
         media_type, term = made.picture.media_type, str(made.source_type)
         name, suffix = signer.name(made.original.sha256, term, saving.consent), SUFFIXES[media_type]
         storage = self._runtime.storage

@@ -89,9 +89,8 @@ def _of_jpeg(data: bytes) -> Credentials | None:
     (first, _), *_ = spans
     size = HEADER_BYTES + sum(end - start - _BEFORE_CONTENT for start, end in spans)
     if size > MAX_JOINED_BYTES:
-        return Credentials(
-            spans, damaged=data[first + _BEFORE_BOX : first + _BEFORE_BOX + 4] != struct.pack(">I", size)
-        )
+        length = int.from_bytes(data[first + _BEFORE_BOX : first + _BEFORE_BOX + 4], "big")
+        return Credentials(spans, damaged=not HEADER_BYTES < length <= size)
     joined = [
         data[first + _BEFORE_BOX : first + _BEFORE_CONTENT],
         *(data[at + _BEFORE_CONTENT : end] for at, end in spans),

@@ -60,9 +60,9 @@ def manifests(store: memoryview) -> list[Box]:
     """The manifests of a store, the active one last.
 
     Raises:
-        BadBoxesError: it is not one whole store, with manifests that fill it.
+        BadBoxesError: it does not begin with a whole store, with manifests that fill it.
     """
-    (outer,) = _boxes(store, 0, len(store), 1)
+    outer = next(_boxes(store, 0, len(store), 1))  # a signer may have reserved more room than it took
     first, *found = _boxes(store, outer.start, outer.end, MAX_MANIFESTS)
     if first.kind != _DESCRIPTION or not found or any(box.kind != _SUPERBOX for box in found):
         raise BadBoxesError

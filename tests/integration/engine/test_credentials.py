@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,10 @@ from cli.findings import State
 from reports.export import jobs_of
 from reports.origins import origins_of
 from reports.pictures import write_pictures
-from tests.credentials import COMPOSITE, MADE, MEDIA_TYPES, identity, is_valid, picture, with_credentials
+from tests.credentials import COMPOSITE, MADE, MEDIA_TYPES, SIGN, identity, is_valid, picture, with_credentials
 from tests.hostile.saving import FileServer, file_server, paid_for, save_all
 from tests.integration.receiver import Receiver, receiving
+from tests.words import unsaid
 from workers.engine.runner import run
 from workers.engine.runtime import Runtime
 from workers.webhooks.deliver import DeliverPump
@@ -134,6 +137,32 @@ def test_signed_results_are_valid_on_every_way_and_stored_once(
     assert sorted(Path(runtime.settings.storage).rglob("*.*")) == before
     again = database.sql("SELECT * FROM results ORDER BY job_id")
     assert [(row.key, row.sha256) for row in again] == [(row.key, row.sha256) for row in rows]
+
+
+def test_a_paid_picture_waits_for_its_signature_but_is_not_lost(
+    database: Database, make_runtime: RuntimeFactory, files: FileServer, tmp_path: Path
+) -> None:
+    """Given a command that has stopped signing, when a result is fetched, then it waits; and when its provider will
+    soon remove it, it is stored without a signature of ours."""
+    certificate, key = identity().write(tmp_path / "keys")
+    script = tmp_path / "sign.py"
+    script.write_text(SIGN)
+    command = shlex.join([sys.executable, str(script), str(key)])
+    runtime = make_runtime({"c2pa_certificate": certificate, "c2pa_sign_command": command}, **ALLOWED)
+    assert runtime.signer is not None
+    script.unlink()
+    (data,) = pictures(1)
+    job = paid_for(database, [{"url": files.offer("/picture", data)}])
+    save_all(database, runtime)
+    (waiting,) = database.sql("SELECT state, error FROM jobs WHERE id = :id", id=job)
+    assert waiting.state == "saving"
+    assert unsaid(waiting.error, "RECAST_C2PA_SIGN_COMMAND") == []
+
+    database.sql("UPDATE jobs SET not_before = NULL")
+    database.sql("UPDATE attempts SET sent_at = sent_at - interval '90 days'")
+    save_all(database, runtime)
+    (row,) = database.sql("SELECT key, provenance FROM results")
+    assert (runtime.storage.get(row.key), row.provenance) == (data, "credentials")
 
 
 def test_a_certificate_that_cannot_sign_is_a_finding(make_runtime: RuntimeFactory, tmp_path: Path) -> None:

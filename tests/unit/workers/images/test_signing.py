@@ -19,6 +19,7 @@ from tests.credentials import (
     COMPOSITE,
     MADE,
     MEDIA_TYPES,
+    SIGN,
     Identity,
     identity,
     is_valid,
@@ -46,13 +47,6 @@ FORMATS = pytest.mark.parametrize("format_", MEDIA_TYPES)
 KINDS = pytest.mark.parametrize("kind", SOURCE_TYPES)
 MOST_BYTES = 16 * 1024  # for the credentials of one picture
 MOST_SECONDS = 0.006  # of CPU to sign a picture of 1024 x 1024
-SIGN = """
-import sys
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-key = serialization.load_pem_private_key(open(sys.argv[1], "rb").read(), None)
-sys.stdout.buffer.write(key.sign(sys.stdin.buffer.read(), ec.ECDSA(hashes.SHA256())))
-"""
 
 
 @pytest.fixture(scope="module")
