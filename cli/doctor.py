@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +19,8 @@ from cli.accounts import credentials, statuses_of
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
-from cli.output import Style, duration, emit, say, waiting_for_decision
+from cli.findings import STYLES, Finding, State, finding_of
+from cli.output import duration, emit, say, waiting_for_decision
 from cli.progress import LISTED_BATCHES, stops_of
 from models.connection import Server, server
 from models.states import JobState
@@ -29,7 +29,7 @@ from recast.hints import hint
 from reports.batch import recent
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
-from workers.config.settings import Settings
+from workers.config.settings import Settings, SettingsError
 from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime
 from workers.failures import describe
@@ -45,32 +45,9 @@ from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.metrics import Snapshot, collect
 
 CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
+CERTIFICATE_ENDS = timedelta(days=30)  # the time that an authority may take to renew one
 LAG_SECONDS = 60.0  # a pump this late is not woken, or no worker runs it
 CROWDED = 1_000  # messages in one queue; there are a few for each account
-
-
-class State(StrEnum):
-    """The result of one check."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-_STYLES = {State.OK: Style.GOOD, State.WARN: Style.WAITING, State.BAD: Style.BAD}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and its result."""
-
-    name: str
-    state: State
-    message: str
-    #: How to fix it; empty if nothing is wrong.
-    advice: str = ""
-    #: The exit code of the command if the state is bad.
-    code: ExitCode = ExitCode.INFRASTRUCTURE
 
 
 def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
@@ -85,7 +62,7 @@ def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
     else:
         width = max(len(item.name) for item in found)
         for item in found:
-            say(f"{item.state:<4} {item.name:<{width}}  {item.message}", style=_STYLES[item.state])
+            say(f"{item.state:<4} {item.name:<{width}}  {item.message}", style=STYLES[item.state])
             if item.advice:
                 say(f"     {'':<{width}}  -> {item.advice}")
     codes = {item.code for item in found if item.state is State.BAD}
@@ -97,6 +74,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     """Run one check after another; checks that depend on a failed one are left out."""
     yield Finding("versions", State.OK, f"Recast {version('recast-server')}, Python {platform.python_version()}")
     yield from _settings(runtime)
+    yield from _certificate(runtime)
     yield from _storage(runtime)
     yield from _public_url(runtime)
     yield from _proxies()
@@ -133,7 +111,31 @@ def _storage(runtime: Runtime) -> Iterable[Finding]:
     def write() -> None:
         runtime.storage.check_writable()
 
-    return _finding_of("storage", write, f"{runtime.settings.storage} is writable", "correct RECAST_STORAGE_URL")
+    return finding_of("storage", write, f"{runtime.settings.storage} is writable", "correct RECAST_STORAGE_URL")
+
+
+def _certificate(runtime: Runtime) -> Iterator[Finding]:
+    """A certificate that signs a picture now, if there is one at all."""
+    if runtime.settings.c2pa_certificate is None:
+        return
+    try:
+        signer = runtime.signer
+        assert signer is not None
+    except SettingsError as error:
+        advice = "correct RECAST_C2PA_CERTIFICATE and its key, or unset both; workers do not start before that"
+        yield Finding("certificate", State.BAD, str(error), advice, ExitCode.USAGE)
+        return
+    left = signer.until - datetime.now(UTC)
+    message = f"signs results as {signer.subject}, until {signer.until.date()}"
+    if left < CERTIFICATE_ENDS:
+        yield Finding(
+            "certificate",
+            State.WARN,
+            message,
+            "have it renewed: afterwards results wait, and are then stored without a signature",
+        )
+    else:
+        yield Finding("certificate", State.OK, message)
 
 
 def _accounts_file(runtime: Runtime) -> Finding:
@@ -168,7 +170,7 @@ def _public_url(runtime: Runtime) -> Iterator[Finding]:
     def ask() -> None:
         asyncio.run(_ask(runtime.settings, f"{tried}/healthz"))
 
-    yield from _finding_of(
+    yield from finding_of(
         "public url", ask, f"{where} answers", f"start {hint('web')}, and check that {tried} leads to it"
     )
 
@@ -338,11 +340,3 @@ def _accounts(runtime: Runtime) -> Iterator[Finding]:
             )
         else:
             yield Finding(name, State.OK, message)
-
-
-def _finding_of(name: str, work: Callable[[], object], well: str, advice: str) -> Iterable[Finding]:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - any error is the finding
-        return [Finding(name, State.BAD, describe(error), advice)]
-    return [Finding(name, State.OK, well)]

@@ -9,7 +9,7 @@ from recast.hints import PROGRAM
 #: The commands in `recast --help`, by what people do with them. A command that is in no section stands at the end.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Run work": ("run", "schedule"),
-    "Look": ("status", "watch", "jobs", "show", "export", "open", "logs"),
+    "Look": ("status", "watch", "jobs", "show", "verify", "export", "open", "logs"),
     "Decide and repair": (
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
     ),

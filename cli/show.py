@@ -126,7 +126,9 @@ def _print_attempt(attempt: AttemptDetail, currency: str) -> None:
 def _print_result(result: ResultDetail) -> None:
     say(f"picture {result.index} of attempt {result.attempt}", style="bold")
     size = f"{result.width} x {result.height} pixels, {result.size:,} bytes, {result.media_type}"
-    _print_fields({"uri": result.uri, "size": size, "sha256": result.sha256, "facts": result.facts})
+    _print_fields(
+        {"uri": result.uri, "size": size, "sha256": result.sha256, "provenance": result.stated, "facts": result.facts}
+    )
 
 
 def _state_text(state: str, reason: str | None, error: str | None) -> str:

@@ -59,6 +59,7 @@ COMMANDS = (
         "reprioritise", "cli.bulk:set_priority", "Set the priority of queued jobs within their batch.",
         hidden=True, recorded=True,
     ),
+    Entry("verify", "cli.verify:verify", "Say what made a picture, and find its job."),
     Entry(
         "forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what they became.",
         recorded=True,

@@ -91,7 +91,8 @@ _RESULT = text("""
 """)
 
 _TO_SHRINK = text("""
-    SELECT r.key, r.thumbnail_key, r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
+    SELECT r.key, r.thumbnail_key,
+        r.provenance IS NOT NULL OR r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
     FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
 """)
 _KEEP_THUMBNAIL = text("UPDATE results SET thumbnail_key = :key WHERE id = :id RETURNING id")

@@ -68,8 +68,9 @@ _SELECT = text(f"""
     LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256,
-            'original_sha256', r.original_sha256, 'size', r.size, 'media_type', r.media_type, 'width', r.width,
-            'height', r.height, 'facts', r.facts) ORDER BY r.index
+            'original_sha256', r.original_sha256, 'provenance', r.provenance, 'source_type', r.source_type,
+            'size', r.size, 'media_type', r.media_type, 'width', r.width, 'height', r.height, 'facts', r.facts
+        ) ORDER BY r.index
         ) AS results
         FROM results r WHERE j.state = 'succeeded'
             AND r.attempt_id = {used_attempt("j.chosen", "j.id")}

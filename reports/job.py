@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.jobs import ROLES
 from models.states import AttemptState
+from reports.provenance import stated
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.request import CONSENT
 
@@ -48,7 +49,8 @@ _ATTEMPTS = text("""
     FROM attempts WHERE job_id = :id ORDER BY number
 """)
 _RESULTS = text("""
-    SELECT r.id, r.index, r.key, r.sha256, r.original_key, r.original_sha256, r.mark_start, r.mark_length, r.size,
+    SELECT r.id, r.index, r.key, r.sha256, r.original_key, r.original_sha256, r.mark_start, r.mark_length,
+        r.provenance, r.source_type, r.size,
         r.media_type, r.width, r.height, r.facts, r.created_at, a.number AS attempt
     FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number, r.index
 """)
@@ -171,12 +173,20 @@ class ResultDetail:
     #: Where in the stored file our mark lies, in bytes; without it, the file is the provider's.
     mark_start: int | None
     mark_length: int | None
+    #: How the file says what made it, a `models.results.Provenance`, and the digital source type that it states.
+    provenance: str | None
+    source_type: str | None
     size: int
     media_type: str
     width: int
     height: int
     facts: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def stated(self) -> str | None:
+        """How the file says what made it, in words."""
+        return stated(self.provenance, self.source_type)
 
 
 _LISTED = Filtered(

@@ -154,6 +154,8 @@ def _prepare(sender: Any, **_: Any) -> None:
         leave_default_queue(app.amqp.queues, app.conf.task_default_queue)
         check(settings(), len(load(settings().accounts_file)), sender.concurrency)
         own = runtime()
+        if (signer := own.signer) is not None:
+            log.info("signs_results", certificate=signer.subject, until=signer.until.isoformat())
         claim_if_possible(own)
         warn_of_surroundings()
     except (SettingsError, AccountsError) as error:

@@ -11,18 +11,19 @@ import sys
 import time
 from typing import Any
 
-from tests.hostile import slow_pictures
+from tests.hostile import manifests, slow_pictures
 from tests.hostile.cases import Case
 from tests.memory import taken
-from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.results import made_of
 from workers.images.segments import BadPictureError
 from workers.images.thumbnails import thumbnail
-from workers.images.verify import verify
+
+CASES = (*slow_pictures.CASES, *manifests.CASES)
 
 
 def main() -> None:
     """Measure all cases, one after another."""
-    found = {case.name: _measured(case) for case in slow_pictures.CASES}
+    found = {case.name: _measured(case) for case in CASES}
     sys.stdout.write(json.dumps(found))
 
 
@@ -42,16 +43,16 @@ def _measured(case: Case) -> dict[str, Any]:
 
 
 def _tried(data: bytes) -> dict[str, Any]:
-    began, error = time.process_time(), None
+    began, error, stated = time.process_time(), None, None
     with taken() as memory:
         try:
-            picture = verify(data)
-            made = marked(data, picture.media_type, SOURCE_TYPES["swap"])
+            made = made_of(data, "swap", mark=True)
             # What was written is a picture again.
-            thumbnail(made)
+            thumbnail(made.file.data)
+            stated = [made.provenance, made.source_type, made.file.data == data]
         except BadPictureError as found:
             error = str(found)
-    return {"seconds": time.process_time() - began, "megabytes": memory.bytes / 1e6, "error": error}
+    return {"seconds": time.process_time() - began, "megabytes": memory.bytes / 1e6, "error": error, "stated": stated}
 
 
 if __name__ == "__main__":

@@ -11,15 +11,24 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import slow_pictures
+from models.results import Provenance
+from tests.hostile import costs, manifests, slow_pictures
 from tests.hostile.cases import Case, Fate
 from tests.stack import ROOT
 from tests.words import unsaid
 from workers.images.decoding import MAX_DECODED_BYTES, Budget, decoded
 from workers.images.headers import inspect
+from workers.images.provenance import SOURCE_TYPES
 from workers.images.segments import BadPictureError
 from workers.images.xmp import MAX_PACKET_BYTES, with_source_type
 
+#: What a picture with credentials states, of which kind, and whether it was left as it was.
+BECOMES: Mapping[str, list[object]] = {
+    manifests.READ: [Provenance.CREDENTIALS, manifests.TERM, True],
+    manifests.UNKNOWN: [Provenance.CREDENTIALS, None, True],
+    manifests.CUT: [Provenance.MARK, SOURCE_TYPES["swap"], False],
+    manifests.NONE: [Provenance.MARK, SOURCE_TYPES["swap"], False],
+}
 MOST_CPU_SECONDS = 2.0
 MOST_MEGABYTES = 300.0
 SLOWER = 4.0  # than linear, at most, where time is measured in a crowd
@@ -41,12 +50,14 @@ def test_slow_pictures_are_refused_or_cheap() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.hostile.costs"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    costs: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    assert len(costs) == len(slow_pictures.CASES)
-    dear = {name: cost for name, cost in costs.items() if cost["seconds"] >= MOST_CPU_SECONDS}
-    large = {name: cost for name, cost in costs.items() if cost["megabytes"] >= MOST_MEGABYTES}
-    wrong = {case.name: found for case in slow_pictures.CASES if (found := _wrong(case, costs[case.name]["error"]))}
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    assert len(found) == len(costs.CASES)
+    dear = {name: cost for name, cost in found.items() if cost["seconds"] >= MOST_CPU_SECONDS}
+    large = {name: cost for name, cost in found.items() if cost["megabytes"] >= MOST_MEGABYTES}
+    wrong = {case.name: said for case in costs.CASES if (said := _wrong(case, found[case.name]["error"]))}
     assert (dear, large, wrong) == ({}, {}, {})
+    becomes = {case.name: found[case.name]["stated"] for case in manifests.CASES}
+    assert becomes == {case.name: BECOMES[case.says] for case in manifests.CASES}
 
 
 def _wrong(case: Case, error: str | None) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from recast import address
 from recast.hints import hint
@@ -25,6 +25,7 @@ from recast.values import parts, trimmed, unseen
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
 from workers.config.reasons import REVIEW_REASONS, Reasons
+from workers.config.signing import Signing
 from workers.http.addresses import AddressError, web_address
 
 #: The longest a pump's message may wait in the broker; a message unacknowledged for longer than the visibility
@@ -48,7 +49,7 @@ class Tries(NamedTuple):
     paid: int
 
 
-class Settings(BaseSettings):
+class Settings(Signing):
     """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(
@@ -107,8 +108,6 @@ class Settings(BaseSettings):
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     #: Whether pictures that pass through our hands are made upright and 8-bit sRGB, which every provider reads alike.
     plain_inputs: bool = True
-    #: Whether stored pictures say in their metadata that a model made them.
-    mark_synthetic: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)

@@ -34,6 +34,7 @@ from workers.http.ssrf import Guard
 from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.roots import Roots
+from workers.images.signing import Signer
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.task_events import Sampler
@@ -94,6 +95,15 @@ class Runtime(Deployment):
     def storage(self) -> Storage:
         """Where pictures are kept."""
         return Storage(self.settings.storage)
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """What signs results; None where they are only marked.
+
+        Raises:
+            SettingsError: the certificate or its key cannot be used.
+        """
+        return None if self.settings.c2pa_certificate is None else Signer(self.settings)
 
     @cached_property
     def inputs(self) -> Inputs:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import Bulk
 from models.fragments import CLAIMS, UNCLAIMS, carefully, claimable, last_attempt, seconds_from_now, since, until
+from models.results import Provenance
 from models.states import JobState
 from workers.engine.leases import LEASE_SECONDS
 from workers.images.headers import Picture
@@ -29,6 +30,8 @@ class Saving:
     attempt_id: uuid.UUID
     account: str
     operation: str
+    #: The reference of the release of the person shown.
+    consent: str | None
     outputs: Sequence[Mapping[str, Any]]
     #: How often the provider was asked for them anew.
     refetches: int
@@ -51,6 +54,8 @@ class Stored:
     original_sha256: str
     original_key: str | None
     mark: Mark | None
+    provenance: Provenance | None
+    source_type: str | None
     size: int
     picture: Picture
     facts: Mapping[str, Any]
@@ -78,11 +83,11 @@ _CLAIM = text(f"""
         {carefully("chosen")}
     ), claimed AS (
         UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
-        FROM together WHERE jobs.id = together.id RETURNING jobs.id, jobs.kind, jobs.former_attempts, jobs.lapses
+        FROM together WHERE jobs.id = together.id RETURNING jobs.id, jobs.kind, jobs.former_attempts, jobs.lapses,
+            jobs.extra ->> 'consent' AS consent
     )
-    SELECT claimed.id AS job_id, claimed.kind, claimed.lapses, last.id AS attempt_id, last.account, last.operation,
-        last.outputs,
-        last.refetches, {since("coalesce(last.accepted_at, last.sent_at)")} AS age
+    SELECT claimed.id AS job_id, claimed.kind, claimed.lapses, claimed.consent, last.id AS attempt_id, last.account,
+        last.operation, last.outputs, last.refetches, {since("coalesce(last.accepted_at, last.sent_at)")} AS age
     FROM claimed JOIN LATERAL {_FINISHED} last ON true
 """)
 _WAITING_IN = text(f"""
@@ -102,6 +107,8 @@ _RESULTS = Bulk[Stored](
     original_sha256=("text", lambda stored: stored.original_sha256),
     mark_start=("int", lambda stored: stored.mark and stored.mark.start),
     mark_length=("int", lambda stored: stored.mark and stored.mark.length),
+    provenance=("text", lambda stored: stored.provenance),
+    source_type=("text", lambda stored: stored.source_type),
     size=("bigint", lambda stored: stored.size),
     media_type=("text", lambda stored: stored.picture.media_type),
     width=("int", lambda stored: stored.picture.width),

@@ -7,15 +7,15 @@ claimed again when the claim runs out: storing the same picture twice changes no
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
+from models.results import Provenance
 from models.states import JobState, Reason
 from workers.accounts import admission
 from workers.backoff import Backoff
@@ -35,18 +35,17 @@ from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
-from workers.images.headers import Picture
-from workers.images.originals import Mark, mark_of
-from workers.images.provenance import SOURCE_TYPES, marked
+from workers.images.results import File, Made, made_of
 from workers.images.segments import BadPictureError
-from workers.images.storage import SUFFIXES, StorageError
-from workers.images.verify import verify
+from workers.images.signing import Signer, SigningError
+from workers.images.storage import SUFFIXES, StorageError, key_of
 from workers.jobs.moves import JobMove
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
 TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
 POSTPONE_SECONDS = 20.0
+WAITS_FOR_SIGNATURE = 0.5  # of the time that a provider keeps a result: the rest is for its download
 
 log = structlog.get_logger()
 
@@ -55,29 +54,6 @@ log = structlog.get_logger()
 class _Saved:
     saving: Saving
     effects: Effects
-
-
-class _File(NamedTuple):
-    """A file to be stored."""
-
-    data: bytes
-    media_type: str
-    sha256: str
-
-    @classmethod
-    def of(cls, data: bytes, media_type: str) -> Self:
-        """A file with its digest."""
-        return cls(data, media_type, hashlib.sha256(data).hexdigest())
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A picture that was checked, and the file that is made of it; `marked` is `original` where none is marked."""
-
-    picture: Picture
-    original: _File
-    marked: _File
-    mark: Mark | None
 
 
 class StorePump:
@@ -154,7 +130,7 @@ class StorePump:
         except TransientDownloadError as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
             effects = self._later_while_it_lives(saving, str(error))
-        except (StorageError, AccountsError) as error:
+        except (StorageError, AccountsError, SigningError) as error:
             log.warning("result_not_saved_yet", job=saving.job_id, error=str(error))
             effects = _later(saving, str(error))
         except Exception as error:
@@ -164,51 +140,88 @@ class StorePump:
 
     def _later_while_it_lives(self, saving: Saving, message: str) -> Effects:
         """Try the same URL later, or ask for another one when the provider may have removed the file by now."""
-        life = self._runtime.account(saving.account).adapter.OPERATIONS[saving.operation].results_live
-        return _later(saving, message) if saving.age < life else asked_anew(saving, Reason.LOST, message)
+        return _later(saving, message) if saving.age < self._life(saving) else asked_anew(saving, Reason.LOST, message)
+
+    def _life(self, saving: Saving) -> float:
+        """Seconds for which the provider keeps results."""
+        return self._runtime.account(saving.account).adapter.OPERATIONS[saving.operation].results_live
 
     async def _one(self, saving: Saving, index: int, output: Mapping[str, Any]) -> Stored:
         client = self._runtime.downloads(self._runtime.account(saving.account))
-        cap, mark = self._runtime.settings.max_result_bytes, self._runtime.settings.mark_synthetic
+        cap = self._runtime.settings.max_result_bytes
         for step in range(TRIES):
             if step:
                 await asyncio.sleep(TRY_AGAIN.delay(step - 1))
             try:
                 data = await fetch(client, str(output["url"]), max_bytes=cap)
-                made = await self._runtime.in_decoder(_made, data, saving.kind, mark=mark)
+                made = await self._made(saving, data)
                 return await self._runtime.in_thread(self._keep, saving, index, made, output.get("facts") or {})
             except (TransientDownloadError, BadPictureError):
                 if step == TRIES - 1:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _keep(self, saving: Saving, index: int, made: _Made, facts: Mapping[str, Any]) -> Stored:
-        keep = self._runtime.settings.keep_originals and made.marked is not made.original
+    async def _made(self, saving: Saving, data: bytes) -> Made:
+        if (signer := self._runtime.signer) is not None:
+            try:
+                return await self._signed(saving, data, signer)
+            except SigningError as error:
+                if saving.age < self._life(saving) * WAITS_FOR_SIGNATURE:
+                    raise
+                # It is paid for, and its provider will remove it: better without a signature than lost.
+                log.error("stored_unsigned", job=saving.job_id, error=str(error))  # noqa: TRY400 - the cause is named
+        mark = self._runtime.settings.mark_synthetic
+        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=mark)
+        _log_provenance(saving, made)
+        return made
+
+    async def _signed(self, saving: Saving, data: bytes, signer: Signer) -> Made:
+        """The picture with credentials of ours: those of the file that is stored already, if there is one."""
+        made = await self._runtime.in_decoder(made_of, data, saving.kind, mark=True, signs=True)
+        media_type, term = made.picture.media_type, str(made.source_type)
+        name, suffix = signer.name(made.original.sha256, term, saving.consent), SUFFIXES[media_type]
+        storage = self._runtime.storage
+        stored = await self._runtime.in_thread(storage.find, key_of(name, suffix))
+        if stored is None:
+            signed = await self._runtime.in_decoder(
+                signer.sign, made.file.data, media_type, term, parent=made.parent, release=saving.consent
+            )
+            stored = await self._runtime.in_thread(storage.put_first, signed, sha256=name, suffix=suffix)
+        return await self._runtime.in_decoder(made.signed, stored, name)
+
+    def _keep(self, saving: Saving, index: int, made: Made, facts: Mapping[str, Any]) -> Stored:
+        keep = self._runtime.settings.keep_originals and made.file is not made.original
         return Stored(
             job_id=saving.job_id,
             attempt_id=saving.attempt_id,
             index=index,
-            key=self._put(made.marked),
-            sha256=made.marked.sha256,
+            key=self._put(made.file, made),
+            sha256=made.file.sha256,
             original_sha256=made.original.sha256,
-            original_key=self._put(made.original) if keep and not made.mark else None,
+            original_key=self._put(made.original, made) if keep and not made.mark else None,
             mark=made.mark if keep else None,
-            size=len(made.marked.data),
+            provenance=made.provenance,
+            source_type=made.source_type,
+            size=len(made.file.data),
             picture=made.picture,
             facts=facts,
         )
 
-    def _put(self, file: _File) -> str:
-        return self._runtime.storage.put(file.data, sha256=file.sha256, suffix=SUFFIXES[file.media_type])
+    def _put(self, file: File, made: Made) -> str:
+        return self._runtime.storage.put(
+            file.data, sha256=file.name or file.sha256, suffix=SUFFIXES[made.picture.media_type]
+        )
 
 
-def _made(data: bytes, kind: str, *, mark: bool) -> _Made:
-    picture = verify(data)
-    original = _File.of(data, picture.media_type)
-    if not mark:
-        return _Made(picture, original, original, None)
-    ours = marked(data, picture.media_type, SOURCE_TYPES[kind])
-    return _Made(picture, original, _File.of(ours, picture.media_type), mark_of(data, ours))
+def _log_provenance(saving: Saving, made: Made) -> None:
+    """Say in the log why a picture was not marked."""
+    if made.provenance is Provenance.CREDENTIALS:
+        log.info(
+            "left_unmarked",
+            job=saving.job_id,
+            reason="it carries Content Credentials, which a mark would make invalid",
+            source_type=made.source_type or "unknown",
+        )
 
 
 _SAVING = frozenset({JobState.SAVING})

@@ -33,20 +33,20 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Write a whole file, or none; what readers see is never a part of it.
+    def write(self, path: Path, data: bytes, *, first: bool = False) -> None:
+        """Write a whole file, or none; what readers see is never a part of it. With `first`, a file there stays.
 
         Raises:
             OSError: it could not be written.
         """
         try:
-            self._write(path, data)
+            self._write(path, data, first=first)
         except FileNotFoundError:
             # Folders were removed since they were flushed.
             self._durable.clear()
-            self._write(path, data)
+            self._write(path, data, first=first)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, *, first: bool) -> None:
         known = path.parent in self._durable
         if not known:
             private.folder(path.parent)
@@ -56,7 +56,10 @@ class LocalFiles:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            if first:
+                _keep_first(temporary, path)
+            else:
+                temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
@@ -71,6 +74,13 @@ class LocalFiles:
             above = above.parent
             _flush(above)
         self._durable.add(folder)
+
+
+def _keep_first(temporary: Path, path: Path) -> None:
+    """Give the file its name, unless another one has it."""
+    with suppress(FileExistsError):
+        os.link(temporary, path)
+    temporary.unlink()
 
 
 def _flush(folder: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.images.segments import APP0, APP1, END, SCAN, jpeg_segments, png_chunks, spliced, webp_chunks, webp_end
-from workers.images.xmp import with_source_type
+from workers.images.xmp import ELSEWHERE, manifest_elsewhere, stated, with_source_type
 
 _VOCABULARY: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 #: By kind of job: a face in a person's photo, or a picture that is the model's altogether.
@@ -45,6 +45,43 @@ def marked(data: bytes, media_type: str, source_type: str) -> bytes:
         source_type: one of `SOURCE_TYPES`.
     """
     return {"image/jpeg": _jpeg, "image/png": _png, "image/webp": _webp}[media_type](data, source_type)
+
+
+def stated_in(data: bytes, media_type: str) -> str | None:
+    """The digital source type that the picture's first packet states; None where there is none."""
+    packet = _packet(data, media_type)
+    return None if packet is None else stated(packet)
+
+
+def credentials_elsewhere(data: bytes, media_type: str) -> str | None:
+    """The address at which the picture says that its Content Credentials are kept; None where it says none."""
+    if ELSEWHERE not in data:
+        return None  # as most pictures; no packet is looked for
+    packet = _packet(data, media_type)
+    return None if packet is None else manifest_elsewhere(packet)
+
+
+def _packet(data: bytes, media_type: str) -> bytes | None:
+    return {"image/jpeg": _jpeg_packet, "image/png": _png_packet, "image/webp": _webp_packet}[media_type](data)
+
+
+def _jpeg_packet(data: bytes) -> bytes | None:
+    for kind, start, end in jpeg_segments(data):
+        if kind in (SCAN, END):
+            break
+        if kind == APP1 and data.startswith(_JPEG_XMP, start + 4):
+            return data[start + 4 + len(_JPEG_XMP) : end]
+    return None
+
+
+def _png_packet(data: bytes) -> bytes | None:
+    found = (data[body] for kind, _, _, body in png_chunks(data) if kind == b"iTXt")
+    text = next((text for text in found if text.startswith(_PNG_XMP)), None)
+    return None if text is None else _png_text(text[len(_PNG_XMP) :])
+
+
+def _webp_packet(data: bytes) -> bytes | None:
+    return next((data[body] for kind, _, _, body in webp_chunks(data) if kind == _WEBP_XMP), None)
 
 
 def _jpeg(data: bytes, source_type: str) -> bytes:

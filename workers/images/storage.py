@@ -1,6 +1,7 @@
 """The storage of results: any fsspec file system, under keys made from their content.
 
-A key is ``ab/cd/<sha256>.<ext>``, so the same bytes have the same key, a repeated `put` changes nothing, and a file
+A key is ``ab/cd/<sha256>.<ext>``: the digest of the file, or of what it was made from where it differs each time
+(`put_first`). So the same bytes have the same key, a repeated `put` changes nothing, and a file
 never changes once it is there. Nobody ever sees half a file: local files are written beside their place, flushed to
 disk and moved in; object stores publish an object when its upload is complete.
 
@@ -91,6 +92,30 @@ class Storage:
             if not self._has(path, len(data)):
                 self._write(path, data)
         return key
+
+    def put_first(self, data: bytes, *, sha256: str, suffix: str) -> bytes:
+        """Store `data` under the name `sha256` unless a file has it; returns what is stored.
+
+        For files that differ each time they are made, under the digest of what they are made from.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        key = key_of(sha256, suffix)
+        with self._explained("write", key):
+            if self._local:
+                self._local.write(Path(self._path(key)), data, first=True)
+            elif not self._fs.exists(self._path(key)):
+                self._fs.pipe_file(self._path(key), data)
+        return self.get(key)
+
+    def find(self, key: str) -> bytes | None:
+        """A whole file, or None where none is stored under `key`.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return self.get(key) if self.exists(key) else None
 
     def get(self, key: str) -> bytes:
         """Read a whole file.

@@ -18,6 +18,7 @@ from workers.images.segments import spliced
 
 MAX_PACKET_BYTES: Final = 256 * 1024  # editors write up to 100 KiB of history; reading so much takes 30 ms
 
+ELSEWHERE: Final = b"provenance"  # of Dublin Core's terms: the address of a C2PA manifest that is not in the file
 _WORD: Final = "DigitalSourceType"
 # A start tag, which a well-formed document is known to have at this place, and its attributes one after another.
 _TAG: Final = re.compile(rb"""<[^\s/>]++(?:[^>"']|"[^"]*+"|'[^']*+')*+>""")
@@ -62,6 +63,49 @@ def with_source_type(old: bytes | None, source_type: str, longest: int = MAX_PAC
     )
 
 
+def stated(packet: bytes) -> str | None:
+    """The source type that a packet states last; None where it states none, or is not plain XML."""
+    return next(reversed(_values(packet, _WORD)), None)
+
+
+def manifest_elsewhere(packet: bytes) -> str | None:
+    """The address at which a packet says that the file's C2PA manifest is kept; None where it names none."""
+    return next(
+        (value for value in _values(packet, ELSEWHERE.decode()) if value.startswith(("http://", "https://"))), None
+    )
+
+
+def _values(packet: bytes, word: str) -> list[str]:
+    """The values of attributes and elements whose name is `word` with a prefix; none where it is not plain XML."""
+    found, inside, parser = list[str](), list[str](), expat.ParserCreate()
+
+    def starts(name: str, attributes: dict[str, str]) -> None:
+        found.extend(value for attribute, value in attributes.items() if _is_word(attribute, word))
+        if _is_word(name, word):
+            inside.append("")
+            found.extend(value for attribute, value in attributes.items() if attribute.endswith(":resource"))
+
+    def ends(name: str) -> None:
+        if _is_word(name, word):
+            found.append(inside.pop().strip())
+
+    def text(data: str) -> None:
+        if inside:
+            inside[-1] += data
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = starts, ends, text
+    parser.StartDoctypeDeclHandler = _refuse
+    try:
+        parser.Parse(packet[:MAX_PACKET_BYTES].rstrip(b"\0 \t\r\n"), True)
+    except (expat.ExpatError, ValueError, _NotPlainError):
+        return []
+    return [value for value in found if value]
+
+
+def _refuse(*_: object) -> None:
+    raise _NotPlainError
+
+
 def _merged(old: bytes, statement: bytes) -> bytes | None:
     """`old` with `statement` in its only RDF element instead of older ones; None where that makes no XML."""
     found = _read(old)
@@ -94,11 +138,8 @@ def _read(packet: bytes) -> _Found | None:
         elif name.rpartition(":")[2] == "RDF":
             found.closings.append(at)
 
-    def refuse(*_: object) -> None:
-        raise _NotPlainError
-
     parser.StartElementHandler, parser.EndElementHandler = starts, ends
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = _refuse
     try:
         parser.Parse(packet, True)
     except (expat.ExpatError, ValueError, _NotPlainError):
@@ -114,6 +155,6 @@ def _attributes(packet: bytes, at: int) -> Iterator[tuple[int, int]]:
             yield attribute.span()
 
 
-def _is_word(name: str) -> bool:
+def _is_word(name: str, word: str = _WORD) -> bool:
     prefix, colon, local = name.rpartition(":")
-    return bool(prefix and colon) and local == _WORD
+    return bool(prefix and colon) and local == word

@@ -28,7 +28,8 @@ def claimed(database: Database, number: int, *, account: str = "main") -> list[s
 def stored(item: saving.Saving, index: int = 0) -> saving.Stored:
     picture = Picture("image/png", 8, 9, "PNG", animated=False, mode="RGB")
     return saving.Stored(
-        item.job_id, item.attempt_id, index, f"key-{index}", "0" * 64, "1" * 64, None, Mark(2, 10), 77, picture,
+        item.job_id, item.attempt_id, index, f"key-{index}", "0" * 64, "1" * 64, None, Mark(2, 10), None, None, 77,
+            picture,
         {"seed": 7},
     )  # fmt: skip
 

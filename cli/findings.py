@@ -1,0 +1,44 @@
+"""What a check of `recast doctor` finds, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cli.exit_codes import ExitCode
+from cli.output import Style
+from workers.failures import describe
+
+
+class State(StrEnum):
+    """The result of one check."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+STYLES = {State.OK: Style.GOOD, State.WARN: Style.WAITING, State.BAD: Style.BAD}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check and its result."""
+
+    name: str
+    state: State
+    message: str
+    #: How to fix it; empty if nothing is wrong.
+    advice: str = ""
+    #: The exit code of the command if the state is bad.
+    code: ExitCode = ExitCode.INFRASTRUCTURE
+
+
+def finding_of(name: str, work: Callable[[], object], well: str, advice: str) -> Iterable[Finding]:
+    """The finding of a check that raises what is wrong, or does its work well."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - any error is the finding
+        return [Finding(name, State.BAD, describe(error), advice)]
+    return [Finding(name, State.OK, well)]

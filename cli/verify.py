@@ -1,0 +1,143 @@
+"""`recast verify`: what a picture is, by what it says of itself and by what this deployment knows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.environment import READS, JsonOption, SandboxOption, choose, has_run, serving
+from cli.exit_codes import ExitCode
+from cli.output import Style, emit, say
+from recast.hints import hint
+from reports.origins import Origin, origins_of
+from reports.provenance import word_of
+from workers.config.deployment import Deployment
+from workers.images.credentials import credentials_of
+from workers.images.inputs import MAX_INPUT_BYTES
+from workers.images.provenance import credentials_elsewhere, stated_in
+from workers.images.segments import BadPictureError
+from workers.images.verifier import Judged, judged
+from workers.images.verify import verify as checked
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a file says of itself."""
+
+    file: str
+    media_type: str
+    sha256: str
+    #: Whether it has Content Credentials, whether verifiers can read them, and what one says of them.
+    credentials: bool
+    readable: bool
+    verifier: Judged | None
+    #: The digital source types that the credentials and the metadata state.
+    credentials_state: str | None
+    metadata_state: str | None
+    #: The address at which it says that its credentials are kept.
+    elsewhere: str | None
+
+    @property
+    def broken(self) -> bool:
+        """Whether a verifier refuses its credentials."""
+        return self.credentials and (not self.readable or (self.verifier is not None and not self.verifier.valid))
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A JPEG, PNG or WebP.")],
+    *,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what made a picture, and find its job.
+
+    Looks at the picture's Content Credentials (with the extra c2pa, whether they are valid), at its metadata, and for a
+    result of this deployment with the same bytes.
+
+    Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it cannot be used.
+    """
+    seen = _seen(file)
+    settings = choose(sandbox=sandbox)
+    asked = has_run(settings, sandbox=sandbox)
+    origins: list[Origin] = []
+    if not as_json:
+        for line in _sentences(seen):
+            say(line)
+    if asked:
+        with serving(settings, READS, sandbox=sandbox) as (found, _), closing(Deployment(found)) as deployment:
+            origins = deployment.db(origins_of, seen.sha256)
+    if as_json:
+        emit({**asdict(seen), "broken": seen.broken, "jobs": [asdict(each) for each in origins] if asked else None})
+    else:
+        for line in _traced(origins, asked=asked):
+            say(line)
+        if seen.broken:
+            say("Its Content Credentials are invalid: it was changed after it was signed.", style=Style.BAD)
+    known = bool(origins or seen.metadata_state or (seen.credentials and not seen.broken))
+    if seen.broken or not known:
+        raise typer.Exit(ExitCode.JOBS_FAILED)
+
+
+def _seen(file: Path) -> Seen:
+    try:
+        if (size := file.stat().st_size) > MAX_INPUT_BYTES:
+            message = f"{file} has {size >> 20} MiB, more than {MAX_INPUT_BYTES >> 20}"
+            raise typer.BadParameter(message, param_hint="FILE")
+        data = file.read_bytes()
+        media_type = checked(data).media_type
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from error
+    except BadPictureError as error:
+        raise typer.BadParameter(f"{file}: {error}", param_hint="FILE") from error
+    found = credentials_of(data, media_type)
+    readable = found is not None and not found.damaged
+    return Seen(
+        file=str(file),
+        media_type=media_type,
+        sha256=hashlib.sha256(data).hexdigest(),
+        credentials=found is not None,
+        readable=readable,
+        verifier=judged(data, media_type) if readable else None,
+        credentials_state=None if found is None else found.source_type,
+        metadata_state=stated_in(data, media_type),
+        elsewhere=credentials_elsewhere(data, media_type) if found is None else None,
+    )
+
+
+def _sentences(seen: Seen) -> Iterator[str]:
+    states = f"They state {word_of(seen.credentials_state) or 'no digital source type'}."
+    said = seen.verifier
+    if seen.elsewhere:
+        yield f"It says that its Content Credentials are kept at {seen.elsewhere}; they were not fetched."
+    elif not seen.credentials:
+        yield "It has no Content Credentials."
+    elif not seen.readable:
+        yield "It has Content Credentials that no verifier can read."
+    elif said is None:
+        yield f"It has Content Credentials. {states} Whether they are valid needs the extra: recast-server[c2pa]."
+    elif said.valid:
+        yield f"It has valid Content Credentials, signed by {said.signer or 'a certificate without a name'}. {states}"
+    else:
+        by = f", in the name of {said.signer}" if said.signer else ""
+        yield f"It has invalid Content Credentials{by} ({', '.join(said.problems) or 'no reason given'}). {states}"
+    if seen.metadata_state:
+        yield f"Its metadata states {word_of(seen.metadata_state)}."
+    else:
+        yield "Its metadata do not say what made it."
+
+
+def _traced(origins: list[Origin], *, asked: bool) -> Iterator[str]:
+    if not asked:
+        yield "No deployment was asked: none is configured, and none has run here."
+    elif not origins:
+        yield "No result of this deployment has the same bytes."
+    for origin in origins:
+        job = f"{origin.batch} / {origin.key}" if origin.batch else origin.job
+        what = "is" if origin.delivered else "is what the provider made for"
+        yield f"It {what} picture {origin.index} of {job}: {hint('show', origin.job)}"
