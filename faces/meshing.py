@@ -31,12 +31,17 @@ def fit(picture: Picture, corners: Points, eyes: Points) -> tuple[Points, float]
     side = float(np.max(corners[1] - corners[0]))
     mesh, presence = _read(picture, centre, side * ENLARGE, eyes)
     for _ in range(REFINEMENTS):
-        eyes = eye_centres(mesh)
-        upright = mesh[:, :2] @ _turn(_angle(eyes)).T
-        low, high = upright.min(axis=0), upright.max(axis=0)
-        centre = ((low + high) / 2) @ _turn(_angle(eyes))
-        mesh, presence = _read(picture, centre, float(np.max(high - low)) * ENLARGE, eyes)
+        mesh, presence = follow(picture, mesh)
     return mesh, presence
+
+
+def follow(picture: Picture, mesh: Points) -> tuple[Points, float]:
+    """Return, as `fit`, the mesh of the face where one was before: in this picture, or in another of the same size."""
+    eyes = eye_centres(mesh)
+    upright = mesh[:, :2] @ _turn(_angle(eyes)).T
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = ((low + high) / 2) @ _turn(_angle(eyes))
+    return _read(picture, centre, float(np.max(high - low)) * ENLARGE, eyes)
 
 
 def eye_centres(mesh: Points) -> Points:

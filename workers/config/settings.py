@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     mark_synthetic: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
+    #: Whether stored pictures are checked on this machine before people look at them.
+    checks: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     #: `recast run` asks before it enqueues what may cost more than this; None never asks.
