@@ -19,7 +19,7 @@ from faces.finding import MIN_PRESENCE, Face, detect, face_of, head_box
 from faces.pictures import Picture, Points, Weights, as_picture, resize
 
 WORK_SIDE = 512  # pixels of the longer side on which pictures are compared: finer detail is noise and recompression
-BLUR = 1.5  # of these pixels: the standard deviation of what evens out noise before pixels are compared
+EVEN = 5  # of these pixels: the side of the square that evens out noise before pixels are compared
 FEW = 8  # every so manieth pixel says how much lighter or darker a picture is as a whole
 BLOCKS = 32  # blocks along the longer side, whose mean differences are compared
 SAME_PLACE = 0.6  # of a face's width: two faces whose middles are nearer are one
@@ -29,6 +29,7 @@ MAX_REGIONS = 4  # changed places that are searched for faces, the largest first
 CHANGED = 8.0  # of 255: a block that differs by so much was changed, and not only compressed again
 SOFTER = 3.0  # how many times softer a face may be than the target's, compared with the whole picture
 HASHED_SIDE, HASH_SIDE = 32, 8  # pixels that are hashed, and the frequencies of them that are kept
+FREE = 0.5  # of a block: so much of it must lie outside all heads for its difference to mean anything
 FLAT = 1e-3  # of contrast: below, there is nothing to compare
 
 
@@ -93,11 +94,12 @@ def _within(picture: Picture, side: int) -> Picture:
 
 def _difference(old: Picture, new: Picture) -> Picture:
     """Return by how much each pixel differs, in the color that differs most, once noise and exposure are evened out."""
-    smooth = [cv2.GaussianBlur(picture, (0, 0), BLUR) for picture in (old, new)]
+    smooth = [cv2.blur(picture, (EVEN, EVEN)) for picture in (old, new)]
     few = [picture[::FEW, ::FEW].astype(np.int16) for picture in smooth]
     red, green, blue = np.median(few[0] - few[1], axis=(0, 1)).tolist()
     lit = cv2.add(smooth[1], np.array([red, green, blue, 0.0]))
-    return as_picture(cv2.absdiff(smooth[0], lit).max(axis=2))
+    by_color = cv2.split(cv2.absdiff(smooth[0], lit))
+    return as_picture(cv2.max(by_color[0], cv2.max(by_color[1], by_color[2])))
 
 
 def _blocks(values: NDArray[Any]) -> Weights:
@@ -117,7 +119,8 @@ def _both(old: Picture, new: Picture, blocks: Weights) -> tuple[list[Face], list
     news = _followed(new, olds, [])
     for region in _regions(blocks, old.shape, olds):
         olds += seen(old, region, olds)
-    news += seen(new, known=olds + news)
+    if len(news) < len(olds) or _regions(blocks, old.shape, olds):
+        news += seen(new, known=olds + news)
     for region in _regions(blocks, old.shape, olds + news):
         news += seen(new, region, olds + news)
     if not news:  # rarely: then it is worth a search for faces that are small, or elsewhere
@@ -138,7 +141,7 @@ def seen(picture: Picture, region: tuple[int, int, int] | None = None, known: Se
     for candidate in detection.read_tile(picture, *region):
         if any(near(candidate.corners.mean(axis=0), face) for face in (*known, *found)):
             continue
-        face = face_of(picture, candidate)
+        face = face_of(picture, candidate, refinements=0)  # where a face is, and not how it looks, is what matters
         if face.presence >= MIN_PRESENCE and _is_new(face, [*known, *found]):
             found.append(face)
     return found
@@ -198,9 +201,11 @@ def _inside(difference: Picture, face: Face) -> float:
 
 
 def _most_outside(difference: Picture, heads: NDArray[np.uint8]) -> float | None:
-    """Return the mean difference of the block that differs most, of those that lie wholly outside the heads."""
-    free = _blocks(1 - heads) > 1 - FLAT
-    return float(_blocks(difference)[free].max()) if free.any() else None
+    """Return the mean difference of the block that differs most, of those outside the heads."""
+    outside = 1 - heads
+    free = _blocks(outside)
+    enough = free >= FREE
+    return float((_blocks(difference * outside)[enough] / free[enough]).max()) if enough.any() else None
 
 
 def _sharpness(old: Picture, new: Picture, faces: Sequence[Face]) -> float:

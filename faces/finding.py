@@ -72,9 +72,9 @@ def detect(picture: Picture) -> list[Face]:
     return sorted((face for face in every if face.presence >= MIN_PRESENCE), key=lambda face: face.middle[0])
 
 
-def face_of(picture: Picture, candidate: detection.Candidate) -> Face:
+def face_of(picture: Picture, candidate: detection.Candidate, refinements: int = meshing.REFINEMENTS) -> Face:
     """Return the face that a candidate is, if its `presence` says that it is one."""
-    points, presence = meshing.fit(picture, candidate.corners, candidate.keypoints[:2])
+    points, presence = meshing.fit(picture, candidate.corners, candidate.keypoints[:2], refinements)
     return _meshed(points, presence, candidate.score, candidate.keypoints)
 
 

@@ -24,6 +24,7 @@ PORTRAITS = Path(__file__).parents[2] / "examples" / "portraits"
 PEOPLE = ("astronaut.png", "grace_hopper.jpg")
 TOGETHER = "together.jpg"
 LONGER = 1024  # pixels of every picture's longer side
+NOISE_SIDE = 251  # pixels: a prime, so that no block of a JPEG meets the same noise again
 SHARED = 3  # jobs in a row that have the same target, and other sources
 Chance = np.random.Generator
 
@@ -70,10 +71,18 @@ def _varied(chance: Chance, name: str) -> Picture:
     width = round(width * chance.uniform(0.92, 1.08))
     scale = LONGER / max(height, width)
     picture = faces.resize(np.ascontiguousarray(picture), round(width * scale), round(height * scale))
-    values = (picture.astype(np.float32) / 255) ** chance.uniform(0.75, 1.35)
-    values = values * chance.uniform(0.85, 1.1, 3).astype(np.float32) * 255
-    values += chance.normal(0, chance.uniform(0, 5), values.shape).astype(np.float32)
-    return _compressed(chance, np.clip(values, 0, 255).astype(np.uint8))
+    light = (np.arange(256) / 255) ** chance.uniform(0.75, 1.35) * 255
+    curves = np.clip(light[:, None] * chance.uniform(0.85, 1.1, 3), 0, 255).astype(np.uint8)
+    lit = cv2.LUT(picture, np.ascontiguousarray(curves[None]))
+    return _compressed(chance, _noisy(chance, as_picture(lit), chance.uniform(0, 5)))
+
+
+def _noisy(chance: Chance, picture: Picture, spread: float) -> Picture:
+    """A picture with noise, of which one piece is laid side by side: to draw it for each pixel takes too long."""
+    piece = chance.normal(0, spread, (NOISE_SIDE, NOISE_SIDE, 3))
+    height, width = picture.shape[:2]
+    noise = np.tile(np.rint(piece).astype(np.int16), (height // NOISE_SIDE + 1, width // NOISE_SIDE + 1, 1))
+    return as_picture(cv2.add(picture.astype(np.int16), noise[:height, :width]))
 
 
 def _compressed(chance: Chance, picture: Picture) -> Picture:
@@ -190,8 +199,7 @@ def _more_faces(chance: Chance, made: Swapped) -> Picture:
 
 
 def _face_unchanged(chance: Chance, made: Swapped) -> Picture:
-    values = made.target * chance.uniform(0.96, 1.04) + chance.normal(0, 2, made.target.shape)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return _noisy(chance, as_picture(made.target * np.float32(chance.uniform(0.96, 1.04))), 2)
 
 
 def _changed_outside(chance: Chance, made: Swapped) -> Picture:
@@ -216,9 +224,7 @@ def _changed_outside(chance: Chance, made: Swapped) -> Picture:
 def _blank(chance: Chance, made: Swapped) -> Picture:
     height, width = made.result.shape[:2]
     tone = chance.choice([0, 127, 255]) if chance.random() < 0.6 else chance.uniform(0, 255, 3)
-    values = np.full((height, width, 3), tone, np.float32)
-    values += chance.normal(0, chance.uniform(0, 4), values.shape).astype(np.float32)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return _noisy(chance, as_picture(np.full((height, width, 3), tone, np.float32)), chance.uniform(0, 4))
 
 
 def _blurred(chance: Chance, made: Swapped) -> Picture:

@@ -101,7 +101,9 @@ class CheckPump:
         result = await self._runtime.in_decoder(opened, await self._runtime.in_thread(self._stored, due.key))
         target = None if result.blank or due.target is None else await self._target(due, due.target)
         checked = await self._runtime.in_decoder(check, result, target, due.operation, due.options)
-        return Found(due, checked.scores, checked.hash, checked.target_hash)
+        # Without its target nothing says whether a swap may look like another.
+        hash_ = None if target is None and due.target is not None else checked.hash
+        return Found(due, checked.scores, hash_, checked.target_hash)
 
     def _stored(self, key: str) -> bytes:
         return self._runtime.storage.get(key)

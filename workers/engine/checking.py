@@ -91,10 +91,10 @@ _SCORES = Bulk[tuple[Due, Score]](
     batch_id=("int", lambda row: row[0].batch_id),
     seq=("bigint", lambda row: row[0].seq),
     name=("text", lambda row: row[1].name.value),
-    score=("float8", lambda row: row[1].score),
-    threshold=("float8", lambda row: row[1].threshold),
+    score=("float8", lambda row: float(row[1].score)),
+    threshold=("float8", lambda row: float(row[1].threshold)),
     flagged=("bool", lambda row: row[1].flagged),
-    rank=("float8", lambda row: row[1].rank),
+    rank=("float8", lambda row: float(row[1].rank)),
 )
 _KEEP = text(f"""
     INSERT INTO checks ({_SCORES.names}) SELECT {_SCORES.names} FROM {_SCORES.table} ORDER BY result_id, name

@@ -33,9 +33,9 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
     CheckName.MORE_FACES: 0.01,
     CheckName.FACE_UNCHANGED: 0.75,  # 4 of 255 levels: compression makes 1 to 3, another face 15 and more
     CheckName.CHANGED_OUTSIDE: 0.375,  # 24 of 255 levels in one block: compression makes 1, another shade 40
-    CheckName.BLURRED: 0.65,
+    CheckName.BLURRED: 0.75,  # a quarter of the sharpness is left
     CheckName.OTHER_SIZE: 0.02,
-    CheckName.NEAR_DUPLICATE: 60 / 64,  # at most four of the 64 bits differ
+    CheckName.NEAR_DUPLICATE: 58 / 64,  # at most six of the 64 bits differ
 }
 #: Where an operation's own ways ask for another one; None leaves a check out.
 PER_OPERATION: Final[Mapping[str, Mapping[CheckName, float | None]]] = {

@@ -1,6 +1,6 @@
 """Quality checks of a stored result: decoded within bounds, measured, and given scores. It changes nothing.
 
-The face engine is an optional extra (`recast-server[local]`); without it there are no checks.
+The face engine is an optional extra (`recast-server[faces]`); without it there are no checks.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def opened(data: bytes) -> Opened:
     with decoded(data, picture, side=SIDE) as image:
         turned = orientation(image)
         small = resizable(image)
+        # Whole steps cost a fraction of the same work in one.
+        if (step := max(small.size) // SIDE) > 1:
+            small = small.reduce(step)
         scale = min(1.0, SIDE / max(small.size))
         width, height = (max(1, round(length * scale)) for length in small.size)
         small = small.resize((width, height), Image.Resampling.BOX)
