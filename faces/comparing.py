@@ -24,12 +24,13 @@ FEW = 8  # every so manieth pixel says how much lighter or darker a picture is a
 BLOCKS = 32  # blocks along the longer side, whose mean differences are compared
 SAME_PLACE = 0.6  # of a face's width: two faces whose middles are nearer are one
 HEAD_SCALE = 2.3  # of a face's box: what a swap may change, with hair, and with the shadow that it throws
+OWN_SCALE = 1.6  # of a face's box: a change within is a change of that face, and no other one has room there
 REGION_MARGIN = 1.6  # of a changed place, around it: the detector wants to see a face's surroundings
 MAX_REGIONS = 4  # changed places that are searched for faces, the largest first
 CHANGED = 8.0  # of 255: a block that differs by so much was changed, and not only compressed again
 SOFTER = 3.0  # how many times softer a face may be than the target's, compared with the whole picture
 HASHED_SIDE, HASH_SIDE = 32, 8  # pixels that are hashed, and the frequencies of them that are kept
-FREE = 0.5  # of a block: so much of it must lie outside all heads for its difference to mean anything
+FREE = 0.25  # of a block: so much of it must lie outside all heads for its difference to mean anything
 FLAT = 1e-3  # of contrast: below, there is nothing to compare
 
 
@@ -168,7 +169,7 @@ def _regions(blocks: Weights, shape: tuple[int, ...], known: Sequence[Face]) -> 
     step = np.array([width / blocks.shape[1], height / blocks.shape[0]])
     changed = (blocks > CHANGED).astype(np.uint8)
     for face in known:
-        left, top, right, bottom = (np.array(head_box(face, HEAD_SCALE)) / [*step, *step]).astype(int)
+        left, top, right, bottom = (np.array(head_box(face, OWN_SCALE)) / [*step, *step]).astype(int)
         changed[top : bottom + 1, left : right + 1] = 0
     number, _, stats, _ = cv2.connectedComponentsWithStats(changed)
     largest = sorted(stats[1:number], key=lambda each: -each[cv2.CC_STAT_AREA])[:MAX_REGIONS]

@@ -24,7 +24,7 @@ from workers.images.checks import Checked, check, opened
 
 SEEDS = {"chosen": 1, "reported": 2}
 FOUND, FALSE_ALARMS, CPU_MS = 0.95, 0.02, 60.0  # what must be reached, the CPU for the mean of all pictures
-FIRST_FAULT = 1_000_000  # faults and good results have different numbers, so different pictures
+FIRST_FAULT = 900_000  # faults and good results have different numbers, so different pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _copies(seen: Seen, hashed: dict[tuple[int, int], list[Seen]]) -> list[Score
         for other in hashed[band]
         if other.number < seen.number and _distance(one.target_hash, other.checked.target_hash) > TARGETS_ALIKE
     ]
-    return [near_duplicate(min(near))] if near else []
+    return near_duplicate(min(near), OPERATIONS[seen.operation]) if near else []
 
 
 def _distance(one: int | None, other: int | None) -> int:

@@ -166,14 +166,15 @@ def write(session: Session, found: Sequence[Found]) -> None:
     session.execute(_DONE, {"ids": [each.due.result_id for each in found if each.due.result_id not in later]})
 
 
-def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, tuple[Score]]:
+def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, list[Score]]:
     """How near each result is to another job's of its batch; of two, the one that is looked at later is flagged."""
     for batch_id in sorted({each.due.batch_id for each in hashed}):
         session.execute(_TURN, {"space": _SPACE, "batch_id": batch_id})
-    nearest: dict[int, tuple[Score]] = {}
+    nearest: dict[int, list[Score]] = {}
     for each in hashed:
         rows = _BANDS.of([(each, *band) for band in enumerate(bands(each.hash or 0))])
         session.execute(_KEEP_BANDS, rows)
-        distance = session.execute(_NEAREST, rows).first()
-        nearest[each.due.result_id] = (near_duplicate(_FAR if distance is None else distance.distance),)
+        near = session.execute(_NEAREST, rows).first()
+        distance = HASH_BITS if near is None else near.distance
+        nearest[each.due.result_id] = near_duplicate(distance, each.due.operation)
     return nearest

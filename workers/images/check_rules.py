@@ -41,6 +41,8 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
 PER_OPERATION: Final[Mapping[str, Mapping[CheckName, float | None]]] = {
     # Drawings: what the detector makes of them says little.
     "qolaba.avatar": {CheckName.NO_FACE: None},
+    # A template's scene is the same for everybody.
+    "hidream.variation": {CheckName.NEAR_DUPLICATE: None},
 }
 
 NO_ENTROPY: Final = 6.0  # bits of a picture's greys from which on it is not blank at all; photos have 6 to 8
@@ -90,23 +92,26 @@ class Score:
 
 def judged(measured: Measured, operation: str) -> list[Score]:
     """The checks that a measured result of `operation` gets, but for copies, which others decide."""
-    own = PER_OPERATION.get(operation, {})
-    scores = {name: score for name, score in _scores(measured).items() if score is not None}
-    thresholds = {name: own.get(name, THRESHOLDS[name]) for name in scores}
     return [
         Score(name, min(1.0, max(0.0, score)), threshold)
-        for name, score in scores.items()
-        if (threshold := thresholds[name]) is not None
+        for name, score in _scores(measured).items()
+        if score is not None and (threshold := threshold_of(name, operation)) is not None
     ]
 
 
-def near_duplicate(distance: int) -> Score:
-    """The check of a result whose hash differs by so many bits from that of another job's."""
-    return Score(CheckName.NEAR_DUPLICATE, 1 - distance / HASH_BITS, THRESHOLDS[CheckName.NEAR_DUPLICATE])
+def near_duplicate(distance: int, operation: str) -> list[Score]:
+    """The check of a result whose hash differs by so many bits from another job's; none where it is left out."""
+    threshold = threshold_of(CheckName.NEAR_DUPLICATE, operation)
+    return [] if threshold is None else [Score(CheckName.NEAR_DUPLICATE, 1 - distance / HASH_BITS, threshold)]
+
+
+def threshold_of(name: CheckName, operation: str) -> float | None:
+    """The score from which on a check flags a result of `operation`; None where it is left out."""
+    return PER_OPERATION.get(operation, {}).get(name, THRESHOLDS[name])
 
 
 def bands(hash_: int) -> list[int]:
-    """The four quarters of a hash. Two hashes that differ in three bits or fewer have one in common."""
+    """The four quarters of a hash. Hashes that differ in up to three bits have one in common; up to six, mostly."""
     return [hash_ >> shift & 0xFFFF for shift in (48, 32, 16, 0)]
 
 

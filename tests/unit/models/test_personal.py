@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from models import attempts, checks, jobs, verdicts
 from models.attempts import Attempt
 from models.base import Base
-from models.checks import Check, DueCheck, HashBand
 from models.jobs import Job, Version
+from models.tables import Check, DueCheck, HashBand
 from models.verdicts import VerdictChange
 from workers.operations import forget
 

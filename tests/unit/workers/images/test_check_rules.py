@@ -83,8 +83,11 @@ def test_hashes_that_differ_in_three_bits_share_a_quarter() -> None:
         for bit in bits:
             other ^= 1 << bit
         assert any(one == two for one, two in zip(bands(base), bands(other), strict=True))
-    assert near_duplicate(3).flagged
-    assert not near_duplicate(20).flagged
+
+
+def test_copies_are_flagged_but_where_every_picture_has_the_same_scene() -> None:
+    assert [score.flagged for distance in (3, 20) for score in near_duplicate(distance, SWAP)] == [True, False]
+    assert near_duplicate(0, "hidream.variation") == []
 
 
 def test_what_is_compared_is_what_is_judged() -> None:

@@ -14,7 +14,7 @@ from tests.hostile.pictures import CASES
 from workers.images.checks import SIDE, check, opened
 from workers.images.segments import BadPictureError
 
-GOOD, EACH = 15, 2
+GOOD, EACH = 12, 2
 
 
 @pytest.fixture(scope="module")
