@@ -84,7 +84,6 @@ class Settings(BaseSettings):
     public_url_check: str | None = None
     #: Whether workers ask for public addresses of pictures before they pay.
     check_addresses: bool = True
-
     #: Concurrent task slots of one worker process.
     slots: int = Field(default=16, ge=4, le=256)
     #: Pumps that download results side by side, over all workers.

@@ -22,9 +22,7 @@ from workers.images.check_rules import HASH_BITS, TARGETS_ALIKE, THRESHOLDS, Sco
 CLAIM_SECONDS = 120.0  # reading, decoding and comparing two pictures takes seconds on a crowded machine
 LATER_SECONDS = 30.0  # until a picture that could not be read is tried again
 MAX_TRIES = 5  # of one result; what cannot be checked by then stays unchecked
-CANDIDATES = (
-    200  # hashes with the same quarter that are looked at: pictures of one series may share one by the thousand
-)
+CANDIDATES = 200  # hashes with the same quarter that are looked at; a series of pictures may share one by the thousand
 _FAR = round(HASH_BITS * (1 - THRESHOLDS[CheckName.NEAR_DUPLICATE])) + 1  # bits; a distance that is not flagged
 
 

@@ -48,7 +48,7 @@ PER_OPERATION: Final[Mapping[str, Mapping[CheckName, float | None]]] = {
 NO_ENTROPY: Final = 6.0  # bits of a picture's greys from which on it is not blank at all; photos have 6 to 8
 FACE_LEVELS: Final = 16.0  # of 255, mean of a face: from here on it is another one
 OUTSIDE_LEVELS: Final = 64.0  # of 255, mean of a block: from here on it is something else
-HASH_BITS: Final = 64
+HASH_BITS: Final = 64  # of a perceptual hash
 TARGETS_ALIKE: Final = 10  # bits: results of targets that differ by so few may well look alike
 
 
