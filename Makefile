@@ -25,6 +25,9 @@ FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 # handed out one at a time (tests/conftest.py), so that none is left over at the end.
 TEST_PROCESSES := 3
 
+# `make checks` measures CPU time, which is longer where every core is busy.
+CHECK_PROCESSES := 2
+
 # `make check PATH=web` names what to check; programs are then looked up where every system has them.
 ifeq ($(origin PATH),command line)
 CHECKED := $(PATH)
@@ -117,6 +120,10 @@ million: $(INSTALLED) ## Check a million rows, load them, run them again, and ch
 money: $(INSTALLED) ## Run 300 jobs under each of the sandbox's faults and compare bill, books and plan.
 	$(BIN)/python -m tests.money
 
+.PHONY: checks
+checks: $(INSTALLED) ## Plant 500 faults among 2,000 good pictures: how many the quality checks find, and what they cost.
+	$(BIN)/python -m tests.checks --processes $(CHECK_PROCESSES)
+
 .PHONY: forecast
 forecast: $(INSTALLED) ## Run 5,000 jobs in the sandbox and compare them with their forecast.
 	$(BIN)/python -m pytest -m forecast --timeout 900 tests/integration/catalog/test_forecast_times.py
@@ -154,7 +161,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 lock: $(INSTALLED) ## Update the lock files after a change of pyproject.toml; versions that still fit stay.
 	$(COMPILE) --all-extras -o requirements.lock
 	$(COMPILE) --extra build --extra local --constraint requirements.lock -o requirements-demo.lock
-	$(COMPILE) --extra build --extra s3 --extra parquet --extra heic --extra c2pa --constraint requirements.lock -o requirements-prod.lock
+	$(COMPILE) --extra build --extra faces --extra s3 --extra parquet --extra heic --extra c2pa --constraint requirements.lock -o requirements-prod.lock
 
 .PHONY: clean
 clean: ## Remove what the commands above created, except data (.recast) and pictures (recast-pictures).

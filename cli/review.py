@@ -13,6 +13,7 @@ from cli.output import STATE_STYLES, Style, emit, priced, say, table
 from models.states import JobState
 from recast.money import Money
 from reports.batch import find
+from reports.flags import Flags, flags_of_batch, sentence, words
 from reports.reviews import By, Verdicts, progress, summed, verdicts_of
 
 NAMELESS = {By.BATCH: "(single jobs)", By.LABEL: "(no label)"}
@@ -34,14 +35,21 @@ def review(
         currency = deployment.settings.currency
         report = deployment.db(find, batch) if batch else None
         whole = deployment.db(verdicts_of, report) if report else None
+        flags = deployment.db(flags_of_batch, report.id) if report else None
         rows = deployment.db(summed, by, report.id if report else None)
     if as_json:
         document: dict[str, Any] = {"by": by.value, "rows": [asdict(row) for row in rows]}
-        if report and whole:
-            document = {"batch": report.name, **asdict(progress(report.counts)), "review": asdict(whole), **document}
+        if report and whole and flags:
+            document = {
+                "batch": report.name,
+                **asdict(progress(report.counts)),
+                "review": asdict(whole),
+                "checks": asdict(flags),
+                **document,
+            }
         emit(priced(document, currency))
         return
-    if report and whole:
+    if report and whole and flags:
         four = progress(report.counts)
         say(f"{report.name}: {report.total:,} jobs", style="bold")
         for words, number, state in (
@@ -50,6 +58,7 @@ def review(
         ):  # fmt: skip
             say(f"  {number:>9,}  {words}", style=STATE_STYLES[state])
         print_verdicts(whole, currency)
+        _print_flags(flags)
     table((by.value, *COLUMNS), [_row(row, by, currency) for row in rows], right=COLUMNS)
 
 
@@ -60,6 +69,16 @@ def print_verdicts(found: Verdicts, currency: str) -> None:
         f"reviewed: {found.approved:,} approved, {found.needs_work:,} need work, {found.unreviewed:,} unreviewed{each}",
         style=Style.GOOD if not found.unreviewed else None,
     )
+
+
+def _print_flags(flags: Flags) -> None:
+    waiting = f"; {flags.waiting:,} wait for their checks" if flags.waiting else ""
+    if flags.pictures or waiting:
+        flagged = "1 picture is" if flags.pictures == 1 else f"{flags.pictures:,} pictures are"
+        say(f"checks: {flagged} flagged{waiting}", style=Style.WAITING if flags.pictures else None)
+    found = sorted(((number, name) for name, number in flags.counts.items() if number), reverse=True)
+    for number, name in found:
+        say(f"  {number:>9,}  {words(name)}: {sentence(name)}")
 
 
 def _row(row: Verdicts, by: By, currency: str) -> tuple[object, ...]:

@@ -11,10 +11,11 @@ import typer
 
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
-from cli.output import STATE_STYLES, duration, emit, moment, priced, say, why
+from cli.output import STATE_STYLES, Style, duration, emit, moment, priced, say, why
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
+from reports.flags import sentence, words
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
 from workers.jobs.lanes import PARKED
 
@@ -129,6 +130,12 @@ def _print_result(result: ResultDetail) -> None:
     _print_fields(
         {"uri": result.uri, "size": size, "sha256": result.sha256, "provenance": result.stated, "facts": result.facts}
     )
+    for check in result.checks:
+        if check["flagged"]:
+            figures = f"({check['score']:.2f}, flagged from {check['threshold']:.2f})"
+            say(f"  {'check':<11} {words(check['name'])}: {sentence(check['name'])} {figures}", style=Style.WAITING)
+    fine = [f"{words(check['name'])} {check['score']:.2f}" for check in result.checks if not check["flagged"]]
+    _print_fields({"no fault in": ", ".join(fine)})
 
 
 def _state_text(state: str, reason: str | None, error: str | None) -> str:

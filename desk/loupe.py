@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.handing import TAKEN_BY_ANOTHER
-from models.fragments import columns, finished_attempt, last_attempt, newest_verdict, paid_for
+from models.fragments import checks_of, columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
 from models.verdicts import Verdict
 from reports.cards import UNDECIDED, places
@@ -31,7 +31,8 @@ _PICTURES = text(f"""
     SELECT r.id, r.index, r.width, r.height, a.number AS attempt,
         r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
         coalesce(v.id, 0) AS verdict_id, coalesce(v.verdict, 'unreviewed') AS verdict, v.person, v.at,
-        coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note, v.area
+        coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note, v.area,
+        {checks_of("r.id")} AS checks
     FROM results r JOIN attempts a ON a.id = r.attempt_id
     LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, person, at, reasons, note, area")} v ON true
     WHERE r.job_id = :job_id ORDER BY a.number DESC, r.index
@@ -74,6 +75,8 @@ class Picture:
     reasons: Sequence[str]
     note: str | None
     area: dict[str, float] | None
+    #: What was measured, the worst first: name, score, threshold, flagged.
+    checks: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def candidates(picture: Picture) -> list[Candidate]:
 def _scan(picture: Picture, side: int) -> list[Candidate]:
     found: list[Candidate] = []
     for left, top in _tiles(picture, side):
-        found += _read_tile(picture, left, top, side)
+        found += read_tile(picture, left, top, side)
     return found
 
 
@@ -79,7 +79,8 @@ def _tiles(picture: Picture, side: int) -> Iterator[tuple[int, int]]:
             yield left, top
 
 
-def _read_tile(picture: Picture, left: int, top: int, side: int) -> list[Candidate]:
+def read_tile(picture: Picture, left: int, top: int, side: int) -> list[Candidate]:
+    """Return the possible faces in the square of `side` pixels at `left` and `top`; it may reach beyond the picture."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
     scale = SIDE / side

@@ -30,6 +30,8 @@ class Face:
     score: float
     keypoints: Points
     mesh: Points
+    #: How sure it is, from 0 to 1, that there is a face under the mesh.
+    presence: float = 1.0
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -58,18 +60,28 @@ class Face:
         mesh[:, :2] += by
         return replace(self, x=self.x + right, y=self.y + down, keypoints=self.keypoints + by, mesh=mesh)
 
+    def found_in(self, picture: Picture) -> Face:
+        """Return the face at this one's place of another picture of the same size; `presence` says if there is any."""
+        points, presence = meshing.follow(picture, self.mesh)
+        return _meshed(points, presence, self.score, self.keypoints)
+
 
 def detect(picture: Picture) -> list[Face]:
     """Return the faces in `picture` from left to right, by the centre of their boxes."""
-    found = []
-    for candidate in detection.candidates(picture):
-        points, presence = meshing.fit(picture, candidate.corners, candidate.keypoints[:2])
-        if presence < MIN_PRESENCE:
-            continue
-        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-        x, y, width, height = (float(value) for value in (*low, *(high - low)))
-        found.append(Face(x, y, width, height, candidate.score, candidate.keypoints, points))
-    return sorted(found, key=lambda face: face.middle[0])
+    every = (face_of(picture, candidate) for candidate in detection.candidates(picture))
+    return sorted((face for face in every if face.presence >= MIN_PRESENCE), key=lambda face: face.middle[0])
+
+
+def face_of(picture: Picture, candidate: detection.Candidate, refinements: int = meshing.REFINEMENTS) -> Face:
+    """Return the face that a candidate is, if its `presence` says that it is one."""
+    points, presence = meshing.fit(picture, candidate.corners, candidate.keypoints[:2], refinements)
+    return _meshed(points, presence, candidate.score, candidate.keypoints)
+
+
+def _meshed(points: Points, presence: float, score: float, keypoints: Points) -> Face:
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    x, y, width, height = (float(value) for value in (*low, *(high - low)))
+    return Face(x, y, width, height, score, keypoints, points, presence)
 
 
 def pick(picture: Picture, index: int | None, name: str) -> Face:

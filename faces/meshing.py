@@ -21,7 +21,7 @@ UPPER_LIP_INNER, LOWER_LIP_INNER = 13, 14
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
 
-def fit(picture: Picture, corners: Points, eyes: Points) -> tuple[Points, float]:
+def fit(picture: Picture, corners: Points, eyes: Points, refinements: int = REFINEMENTS) -> tuple[Points, float]:
     """Return the (468, 3) mesh of the face within `corners`, in pixels, and the probability that it is a face.
 
     `eyes` holds the right and the left eye's centre; their line turns the crop upright. Depth (the third column) is in
@@ -30,13 +30,18 @@ def fit(picture: Picture, corners: Points, eyes: Points) -> tuple[Points, float]
     centre = corners.mean(axis=0)
     side = float(np.max(corners[1] - corners[0]))
     mesh, presence = _read(picture, centre, side * ENLARGE, eyes)
-    for _ in range(REFINEMENTS):
-        eyes = eye_centres(mesh)
-        upright = mesh[:, :2] @ _turn(_angle(eyes)).T
-        low, high = upright.min(axis=0), upright.max(axis=0)
-        centre = ((low + high) / 2) @ _turn(_angle(eyes))
-        mesh, presence = _read(picture, centre, float(np.max(high - low)) * ENLARGE, eyes)
+    for _ in range(refinements):
+        mesh, presence = follow(picture, mesh)
     return mesh, presence
+
+
+def follow(picture: Picture, mesh: Points) -> tuple[Points, float]:
+    """Return, as `fit`, the mesh of the face where one was before: in this picture, or in another of the same size."""
+    eyes = eye_centres(mesh)
+    upright = mesh[:, :2] @ _turn(_angle(eyes)).T
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = ((low + high) / 2) @ _turn(_angle(eyes))
+    return _read(picture, centre, float(np.max(high - low)) * ENLARGE, eyes)
 
 
 def eye_centres(mesh: Points) -> Points:

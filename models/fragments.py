@@ -133,3 +133,28 @@ def newest_verdict(result_id: str, columns: str) -> str:
 
 def _ordered(states: frozenset[AttemptState]) -> list[AttemptState]:
     return [state for state in AttemptState if state in states]
+
+
+# --- Quality checks -------------------------------------------------------------------------------------------------
+
+
+def is_flag(alias: str = "checks") -> str:
+    """Whether a row of `checks` is a flag that people should see: of a picture that its job has not replaced since."""
+    return f"{alias}.flagged AND NOT {alias}.former"
+
+
+def flags_of(result_id: str) -> str:
+    """A subquery: the names of the checks that flagged a result, the worst first, as a JSON array."""
+    return f"""(
+        SELECT coalesce(jsonb_agg(name ORDER BY rank, name), '[]'::jsonb) FROM checks
+        WHERE result_id = {result_id} AND flagged
+    )"""
+
+
+def checks_of(result_id: str) -> str:
+    """A subquery: all checks of a result, the worst first, as a JSON array of objects."""
+    return f"""(
+        SELECT coalesce(jsonb_agg(jsonb_build_object('name', name, 'score', score, 'threshold', threshold,
+            'flagged', flagged) ORDER BY rank, score DESC, name), '[]'::jsonb)
+        FROM checks WHERE result_id = {result_id}
+    )"""

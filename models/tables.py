@@ -6,6 +6,7 @@ from models.attempts import Attempt
 from models.base import Base
 from models.batches import Batch
 from models.callbacks import Callback
+from models.checks import Check, DueCheck, HashBand
 from models.counters import Tally
 from models.deployment import Deployment
 from models.inputs import InputPicture
@@ -27,9 +28,12 @@ __all__ = [
     "AuditEntry",
     "Batch",
     "Callback",
+    "Check",
     "CompletionNotice",
     "Delivery",
     "Deployment",
+    "DueCheck",
+    "HashBand",
     "InputPicture",
     "Job",
     "Lease",

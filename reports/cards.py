@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, last_attempt, paid_for, used_attempt
+from models.fragments import columns, flags_of, last_attempt, paid_for, used_attempt
 from models.jobs import ROLES
 from models.states import JobState
 from models.verdicts import Verdict
+from reports.flags import EVERY, Wanted, flag_places
 from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
@@ -59,13 +60,14 @@ def places(verdict: Verdict | None, *, forward: bool) -> str:
     return _judged(beyond, order, verdict)
 
 
-def _page(found: str) -> str:
+def _page(found: str, order: str = "j.seq") -> str:
     return f"""
         SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
             coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
             coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
             result.number AS pictures,
-            CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict
+            CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict,
+            {flags_of("result.id")} AS flags
         FROM ({found}) page JOIN jobs j ON j.id = page.id
         LEFT JOIN reviews w ON w.job_id = j.id
         LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
@@ -75,7 +77,7 @@ def _page(found: str) -> str:
             WHERE j.state = 'succeeded' AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
             ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
         ) result ON true
-        ORDER BY j.seq
+        ORDER BY {order}
     """
 
 
@@ -83,6 +85,10 @@ _FORWARD = text(_page(_in_states(">", "ASC")))
 _BACKWARD = text(_page(_in_states("<", "DESC")))
 _JUDGED = {
     forward: {verdict: text(_page(places(verdict, forward=forward))) for verdict in Verdict}
+    for forward in (True, False)
+}
+_FLAGGED = {
+    forward: {wanted: text(_page(flag_places(wanted, forward=forward), "page.place, j.seq")) for wanted in EVERY}
     for forward in (True, False)
 }
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
@@ -123,6 +129,8 @@ class Card:
     pictures: int | None
     #: What counts of people's verdicts, where there is a picture.
     verdict: str | None = None
+    #: The checks that flagged the picture, the worst first.
+    flags: Sequence[str] = ()
 
     @property
     def before(self) -> str | None:
@@ -157,14 +165,20 @@ def page(
     batch_id: int,
     states: Sequence[JobState],
     verdict: Verdict | None = None,
+    flagged: Wanted | None = None,
     *,
     after: int | None = None,
     before: int | None = None,
 ) -> Page:
-    """A page of a batch's jobs in `states`, or with a verdict: the first, the one after `after` or before `before`."""
+    """A page of a batch's jobs: the first, the one after `after` or before `before`.
+
+    Of jobs in `states`; or, where one of these is named, of those with a verdict, or of those that checks flagged.
+    """
     backward = before is not None
     given: dict[str, object] = {"batch_id": batch_id, "seq": before if backward else after or 0, "limit": PAGE + 1}
-    if verdict is None:
+    if flagged is not None:
+        statement = _FLAGGED[not backward][flagged]
+    elif verdict is None:
         statement, given = _BACKWARD if backward else _FORWARD, given | {"states": [state.value for state in states]}
     else:
         statement = _JUDGED[not backward][verdict]

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from models.fragments import is_paid, last_attempt, used_attempt
+from models.fragments import flags_of, is_paid, last_attempt, used_attempt
 from models.states import JobState
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -38,6 +38,7 @@ FIXED = (
     "note",
     "reviewer",
     "reviewed_at",
+    "checks",
 )
 PAGE = 1_000  # jobs that are read together: well under a second, and some MiB
 
@@ -69,8 +70,8 @@ _SELECT = text(f"""
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256,
             'original_sha256', r.original_sha256, 'provenance', r.provenance, 'source_type', r.source_type,
-            'size', r.size, 'media_type', r.media_type, 'width', r.width, 'height', r.height, 'facts', r.facts
-        ) ORDER BY r.index
+            'size', r.size, 'media_type', r.media_type, 'width', r.width, 'height', r.height, 'facts', r.facts,
+            'checks', {flags_of("r.id")}) ORDER BY r.index
         ) AS results
         FROM results r WHERE j.state = 'succeeded'
             AND r.attempt_id = {used_attempt("j.chosen", "j.id")}
@@ -121,6 +122,11 @@ class Exported:
     results: tuple[Mapping[str, Any], ...]
     extra: Mapping[str, Any]
     said: Said = Said()
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The checks that flagged one of its pictures."""
+        return tuple(dict.fromkeys(name for result in self.results for name in result.get("checks", ())))
 
 
 def jobs_of(
@@ -175,6 +181,7 @@ def write_csv(file: IO[str], jobs: Iterator[Exported], metadata: Iterable[str]) 
             job.cost.currency, job.attempts,
             *("\n".join(str(result[name]) for result in job.results) for name in ("uri", "size", "sha256")),
             job.said.verdict, "\n".join(job.said.reasons), job.said.note, job.said.reviewer, job.said.day,
+            "\n".join(job.checks),
         ]  # fmt: skip
         writer.writerow([cell(value) for value in [*values, *(job.extra.get(name) for name in names)]])
 
@@ -188,6 +195,6 @@ def write_json_lines(file: IO[str], jobs: Iterator[Exported], metadata: Iterable
             "operation": job.operation, "cost": job.cost.document(), "attempts": job.attempts,
             "results": job.results, "metadata": job.extra, "verdict": job.said.verdict,
             "reasons": job.said.reasons, "note": job.said.note, "reviewer": job.said.reviewer,
-            "reviewed_at": job.said.day,
+            "reviewed_at": job.said.day, "checks": job.checks,
         }  # fmt: skip
         file.write(json.dumps(line, ensure_ascii=False) + "\n")

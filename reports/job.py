@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
+from models.fragments import checks_of
 from models.jobs import ROLES
 from models.states import AttemptState
 from reports.provenance import stated
@@ -48,10 +49,11 @@ _ATTEMPTS = text("""
         substring(raw FOR :answer_bytes) AS answer
     FROM attempts WHERE job_id = :id ORDER BY number
 """)
-_RESULTS = text("""
+_RESULTS = text(f"""
     SELECT r.id, r.index, r.key, r.sha256, r.original_key, r.original_sha256, r.mark_start, r.mark_length,
         r.provenance, r.source_type, r.size,
-        r.media_type, r.width, r.height, r.facts, r.created_at, a.number AS attempt
+        r.media_type, r.width, r.height, r.facts, r.created_at, a.number AS attempt,
+        {checks_of("r.id")} AS checks
     FROM results r JOIN attempts a ON a.id = r.attempt_id WHERE r.job_id = :id ORDER BY a.number, r.index
 """)
 _INPUTS = text("""
@@ -181,6 +183,8 @@ class ResultDetail:
     width: int
     height: int
     facts: Mapping[str, Any]
+    #: What quality checks measured, the worst first: name, score, threshold, flagged.
+    checks: Sequence[Mapping[str, Any]]
     created_at: datetime
 
     @property

@@ -87,7 +87,7 @@ def write_parquet(file: BinaryIO, jobs: Iterable[Exported], metadata: Mapping[st
     ours = {
         **dict.fromkeys(FIXED, pa.string()), "cost": pa.decimal128(14, 4), "attempts": pa.int64(),
         "uris": pa.list_(pa.string()), "sizes": pa.list_(pa.int64()), "sha256": pa.list_(pa.string()),
-        "reasons": pa.list_(pa.string()), "reviewed_at": pa.timestamp("us", tz="UTC"),
+        "reasons": pa.list_(pa.string()), "checks": pa.list_(pa.string()), "reviewed_at": pa.timestamp("us", tz="UTC"),
     }  # fmt: skip
     theirs = {column_of(name): types.get(kind, pa.string()) for name, kind in metadata.items()}
     schema = pa.schema([*ours.items(), *theirs.items()])
@@ -104,7 +104,7 @@ def _record(job: Exported, metadata: Mapping[str, str]) -> dict[str, Any]:
         "uris": [result["uri"] for result in job.results], "sizes": [result["size"] for result in job.results],
         "sha256": [result["sha256"] for result in job.results],
         "verdict": job.said.verdict, "reasons": list(job.said.reasons), "note": job.said.note,
-        "reviewer": job.said.reviewer, "reviewed_at": job.said.reviewed_at,
+        "reviewer": job.said.reviewer, "reviewed_at": job.said.reviewed_at, "checks": list(job.checks),
     }  # fmt: skip
     for name, kind in metadata.items():
         value = job.extra.get(name)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from tasks.base import RecastTask
+from workers.engine.check import CheckPump
 from workers.engine.poll import PollPump
 from workers.engine.runner import Pump, run
 from workers.engine.runtime import runtime
@@ -53,6 +54,14 @@ def store(self: Any, number: str, version: int, generation: int | None = None) -
     """Save finished pictures for one slice."""
     if version == PUMP_VERSION:
         _activate(self, StorePump(runtime(), int(number)), generation)
+
+
+@app.task(bind=True, base=RecastTask, name="check", max_retries=None)
+def check(self: Any, number: str, version: int, generation: int | None = None) -> None:
+    """Make quality checks of stored pictures for one slice."""
+    del number  # there is one such pump
+    if version == PUMP_VERSION:
+        _activate(self, CheckPump(runtime()), generation)
 
 
 @app.task(bind=True, base=RecastTask, name="deliver", max_retries=None)

@@ -144,6 +144,8 @@ class Stack:
             # pictures are made up.
             "RECAST_PUBLIC_URL_CHECK": "off",
             "RECAST_CHECK_ADDRESSES": "false",
+            # Most pictures are cheap ones, of which there is nothing to say.
+            "RECAST_CHECKS": "off",
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
             **settings,

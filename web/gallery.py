@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
@@ -17,15 +18,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from models.checks import CheckName
 from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
+from reports.flags import COUNTED, Wanted, some_flags
 from reports.job import input_uri, job_detail
 from reports.obstacles import accounts_for_obstacles, obstacles
-from reports.reviews import Verdicts, verdicts_of
+from reports.reviews import verdicts_of
 from web import charts
 from web.access import Access
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
@@ -42,6 +45,7 @@ PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
+ANY, WORST = "any", "worst"  # values of ?check= and ?sort=
 
 
 class _RowConvertor(IntegerConvertor):
@@ -102,43 +106,42 @@ class Gallery:
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures.
 
-        ``?state=failed`` or ``?verdict=approved`` filters these, ``?after=SEQ`` selects the page.
+        ``?state=failed``, ``?verdict=approved``, or ``?check=any`` and ``?check=blurred`` filter these; of flagged ones
+        ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
         """
         batch_id = request.path_params["batch_id"]
         chosen = member(JobState, request.query_params.get("state"))
         verdict = member(Verdict, request.query_params.get("verdict"))
+        flagged = _wanted(request.query_params.get("check"), request.query_params.get("sort"))
         after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
 
-        def read(session: Session) -> tuple[BatchReport, cards.Page, Verdicts, list[str]] | None:
+        def read(session: Session) -> dict[str, Any] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
             states = [chosen] if chosen is not None else list(JobState)
-            shown = cards.page(session, batch_id, states, verdict, after=after, before=before)
             report = find(session, name)
-            accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
-            stops = obstacles(session, report, accounts, self._pages.currency)
-            return report, shown, verdicts_of(session, report), stops
+            return {
+                "report": report,
+                "page": cards.page(session, batch_id, states, verdict, flagged, after=after, before=before),
+                "stops": self._stops(session, report),
+                "reviewed": verdicts_of(session, report),
+                "flags": some_flags(session, batch_id),
+            }
 
         found = await self._pages.read(read)
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
-        report, page, reviewed, stops = found
         points = await self._points(batch_id) if actor_of(request).may(Role.REVIEWER) else []
         return self._pages.render(
-            request,
-            "batch.html",
-            report=report,
-            page=page,
-            stops=stops,
-            chosen=chosen,
-            verdict=verdict,
-            reviewed=reviewed,
-            points=points,
-            spent=_line(points, lambda point: float(point.spent)),
-            median=_line(points, lambda point: point.median, lambda point: point.slow),
-            slow=_line(points, lambda point: point.slow),
-        )
+            request, "batch.html", **found, **_lines(points), chosen=chosen, verdict=verdict, flagged=flagged,
+            counted=COUNTED,
+        )  # fmt: skip
+
+    def _stops(self, session: Session, report: BatchReport) -> list[str]:
+        """What keeps the batch from continuing, in sentences."""
+        accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
+        return obstacles(session, report, accounts, self._pages.currency)
 
     async def job(self, request: Request) -> Response:
         """One job: its request, attempts, former versions and results."""
@@ -190,6 +193,22 @@ class Gallery:
 
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._pages.read(timeline.series, batch_id))
+
+
+def _lines(points: list[timeline.Point] | None) -> dict[str, Any]:
+    """The figures of a batch's charts."""
+    return {
+        "points": points,
+        "spent": _line(points, lambda point: float(point.spent)),
+        "median": _line(points, lambda point: point.median, lambda point: point.slow),
+        "slow": _line(points, lambda point: point.slow),
+    }
+
+
+def _wanted(check: str | None, sort: str | None) -> Wanted | None:
+    """The flagged pictures that a page is asked for, if it is asked for such."""
+    name = member(CheckName, check)
+    return Wanted(name, sort == WORST) if name is not None or check == ANY else None
 
 
 def _line(

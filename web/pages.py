@@ -25,6 +25,7 @@ from models.transactions import Database
 from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
+from reports.flags import sentence, words
 from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
@@ -63,7 +64,13 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(
-            reasons=REASONS, states=list(JobState), typed=typed, verdicts=VERDICTS, may_judge=Role.REVIEWER
+            reasons=REASONS,
+            states=list(JobState),
+            typed=typed,
+            verdicts=VERDICTS,
+            may_judge=Role.REVIEWER,
+            check_words=words,
+            check_says=sentence,
         )
         self._templates.filters.update(
             money=lambda value: str(Money(Decimal(str(value)), currency)),

@@ -85,7 +85,6 @@ class Settings(Signing):
     public_url_check: str | None = None
     #: Whether workers ask for public addresses of pictures before they pay.
     check_addresses: bool = True
-
     #: Concurrent task slots of one worker process.
     slots: int = Field(default=16, ge=4, le=256)
     #: Pumps that download results side by side, over all workers.
@@ -110,6 +109,8 @@ class Settings(Signing):
     plain_inputs: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
+    #: Whether stored pictures are checked on this machine before people look at them.
+    checks: bool = True
     media_seconds: int = Field(default=6 * 3600, ge=60)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     #: `recast run` asks before it enqueues what may cost more than this; None never asks.

@@ -21,6 +21,7 @@ from workers.accounts import admission
 from workers.backoff import Backoff
 from workers.config.account_values import AccountsError
 from workers.engine.batch_writer import BatchWriter
+from workers.engine.check import makes_checks
 from workers.engine.effects import Effects
 from workers.engine.in_flight import InFlight
 from workers.engine.leases import MAX_LAPSES
@@ -30,7 +31,7 @@ from workers.engine.refetch import asked_anew, not_obtained
 from workers.engine.runtime import Runtime
 from workers.engine.saving import Postponed, Saving, Stored, claim, next_claim_in
 from workers.engine.slice import Slice
-from workers.engine.wake import awake, poll_pump, store_pump
+from workers.engine.wake import CHECK_PUMP, awake, poll_pump, store_pump
 from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
@@ -99,6 +100,8 @@ class StorePump:
         first, *others = asked_again or [""]
         await notify(self._runtime, first, recorded)
         await awake(self._runtime, *map(poll_pump, others))
+        if makes_checks(self._runtime.settings) and any(move.now is JobState.SUCCEEDED for move in recorded.ended):
+            await awake(self._runtime, CHECK_PUMP)
 
     async def _call_for_help(self) -> None:
         if self._number + 1 < self._runtime.settings.store_pumps:
@@ -205,6 +208,7 @@ class StorePump:
             size=len(made.file.data),
             picture=made.picture,
             facts=facts,
+            to_check=makes_checks(self._runtime.settings),
         )
 
     def _put(self, file: File, made: Made) -> str:

@@ -13,6 +13,8 @@ log = structlog.get_logger()
 
 #: The pump that sends webhooks' messages; its lease keeps it one, and it serves each webhook beside the others.
 DELIVER_PUMP = "deliver:0"
+#: The pump that makes quality checks; one is enough, for a check takes a fraction of what a provider takes.
+CHECK_PUMP = "check:0"
 
 
 def submit_pump(account: str) -> str:

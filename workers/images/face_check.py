@@ -1,6 +1,6 @@
 """The face check: whether a picture shows a face, before it is paid for; only for accounts with `check_face`.
 
-The face engine is an optional extra (`recast-server[local]`), without which `workers.config.accounts` refuses it.
+The face engine is an optional extra (`recast-server[faces]`), without which `workers.config.accounts` refuses it.
 """
 
 from __future__ import annotations

@@ -16,11 +16,12 @@ from models.fragments import columns, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from workers.accounts import admission
 from workers.config.accounts import Account, ahead_of
-from workers.engine import claims, leases, saving
+from workers.engine import checking, claims, leases, saving
+from workers.engine.check import makes_checks
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
-from workers.engine.wake import DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake
+from workers.engine.wake import CHECK_PUMP, DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake
 from workers.jobs import counters
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
@@ -82,6 +83,8 @@ def sweep(runtime: Runtime) -> Counter[str]:
             found["search_woken"] += wake(runtime, search_pump(account.name))
     if runtime.db(saving.waits):
         found["store_woken"] += wake(runtime, store_pump())
+    if makes_checks(runtime.settings) and runtime.db(checking.is_due):
+        found["check_woken"] += wake(runtime, CHECK_PUMP)
     if runtime.db(deliver.is_due):
         found["deliver_woken"] += wake(runtime, DELIVER_PUMP)
     for name in runtime.db(leases.overdue, OVERDUE_SECONDS):

@@ -29,6 +29,7 @@ ROUTES = {
     "search": "pumps",
     "deliver": "pumps",
     "store": "files",
+    "check": "files",
     "fire": "files",
     "announce": "beat",
     "sweep": "beat",

@@ -694,7 +694,7 @@ def test_an_export_has_every_job_its_money_its_latest_pictures_and_its_metadata(
     write_csv(written, jobs_of(desk.runtime, batch, storage, "USD"), metadata)
     write_json_lines(lines, jobs_of(desk.runtime, batch, storage, "USD"), [])
     table, (first, second, third) = written.getvalue(), map(json.loads, lines.getvalue().splitlines())
-    assert table.splitlines()[0].endswith("reviewed_at,sku")
+    assert table.splitlines()[0].endswith("checks,sku")
     assert (first["key"], first["cost"]["amount"], first["attempts"], first["metadata"]) == (
         "1",
         "0.04",

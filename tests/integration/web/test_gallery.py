@@ -448,3 +448,35 @@ def test_a_batchs_page_says_what_stops_it_as_the_commands_do(
         (sentence,) = obstacles(session, report, None, chosen.currency)
     assert unsaid(plain(client.get(f"/batches/{batch}")), sentence) == []
     assert unsaid(plain(client.get("/batches")), waiting_for_decision(1)) == []
+
+
+def test_flagged_pictures_are_marked_filtered_and_sorted(client: Client, database: Database, batch: int) -> None:
+    first, second, third = (
+        row.id for row in database.sql("SELECT id FROM jobs WHERE state = 'succeeded' ORDER BY seq")
+    )
+    for job, name, rank in ((first, "blurred", 0.9), (third, "no_face", 0.1), (third, "blurred", 0.5)):
+        flag(database, job, name, rank)
+    flag(database, second, "blank", 1.0, flagged=False)
+
+    whole = client.get(f"/batches/{batch}")
+    assert unsaid(unescape(whole.text), "no face", "blurred", "⚑") == []
+    assert shown_jobs(client.get(f"/batches/{batch}?check=any"), (first, second, third)) == [first, third]
+    assert shown_jobs(client.get(f"/batches/{batch}?check=any&sort=worst"), (first, second, third)) == [third, first]
+    assert shown_jobs(client.get(f"/batches/{batch}?check=no_face"), (first, second, third)) == [third]
+    assert shown_jobs(client.get(f"/batches/{batch}?check=nonsense"), (first, second, third)) == [first, second, third]
+    for page in (f"/jobs/{third}", f"/batches/{batch}/review?job={third}"):
+        assert unsaid(unescape(client.get(page).text), "no face", "blurred", "0.77", "0.50") == [], page
+
+
+def flag(database: Database, job: str, name: str, rank: float, *, flagged: bool = True) -> None:
+    database.sql(
+        "INSERT INTO checks (result_id, job_id, batch_id, seq, name, score, threshold, flagged, rank)"
+        " SELECT r.id, j.id, j.batch_id, j.seq, :name, 0.77, 0.5, :flagged, :rank"
+        " FROM jobs j JOIN results r ON r.job_id = j.id WHERE j.id = :job",
+        job=job, name=name, rank=rank, flagged=flagged,
+    )  # fmt: skip
+
+
+def shown_jobs(page: Response, among: tuple[str, ...]) -> list[str]:
+    found = [(page.text.find(f'data-part="job-{job}"'), job) for job in among]
+    return [job for place, job in sorted(found) if place >= 0]

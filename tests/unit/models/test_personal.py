@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
-from models import attempts, jobs, verdicts
+from models import attempts, checks, jobs, verdicts
 from models.attempts import Attempt
 from models.base import Base
 from models.jobs import Job, Version
+from models.tables import Check, DueCheck, HashBand
 from models.verdicts import VerdictChange
 from workers.operations import forget
 
@@ -24,6 +25,7 @@ def texts(table: type[Base]) -> set[str]:
         ((Job, Version), jobs.PERSONAL, jobs.IMPERSONAL),
         ((Attempt,), attempts.PERSONAL, attempts.IMPERSONAL),
         ((VerdictChange,), verdicts.PERSONAL, verdicts.IMPERSONAL),
+        ((Check, DueCheck, HashBand), (), checks.IMPERSONAL),
     ],
 )
 def test_every_text_column_is_decided(
@@ -52,6 +54,7 @@ def names(table: type[Base]) -> set[str]:
     return {column.name for column in table.__table__.columns}
 
 
-def test_what_people_said_of_a_picture_goes_with_it() -> None:
-    (key,) = VerdictChange.__table__.c.result_id.foreign_keys
+@pytest.mark.parametrize("table", [VerdictChange, Check, DueCheck, HashBand])
+def test_what_was_said_of_a_picture_goes_with_it(table: type[Base]) -> None:
+    (key,) = table.__table__.c.result_id.foreign_keys
     assert (key.column.table.name, key.ondelete) == ("results", "CASCADE")

@@ -33,8 +33,8 @@ def job(key: str = "k", *results: dict[str, Any], **extra: Any) -> Exported:
     )
 
 
-def result(index: int, key: str) -> dict[str, Any]:
-    return {"index": index, "key": key, "uri": f"file:///p/{key}", "size": 3, "sha256": "ab"}
+def result(index: int, key: str, *checks: str) -> dict[str, Any]:
+    return {"index": index, "key": key, "uri": f"file:///p/{key}", "size": 3, "sha256": "ab", "checks": checks}
 
 
 def as_csv(*jobs: Exported, metadata: list[str] | None = None) -> list[dict[str, str]]:
@@ -45,12 +45,14 @@ def as_csv(*jobs: Exported, metadata: list[str] | None = None) -> list[dict[str,
 
 
 def test_csv_has_the_job_its_pictures_and_the_metadata() -> None:
-    (row,) = as_csv(job("k", result(0, "a.png"), result(1, "b.png"), sku="A-1", tags=["x"]), metadata=["sku", "tags"])
+    (row,) = as_csv(
+        job("k", result(0, "a.png"), result(1, "b.png", "blurred"), sku="A-1", tags=["x"]), metadata=["sku", "tags"]
+    )
     assert row == {
         "key": "k", "state": "succeeded", "reason": "", "error": "", "account": "main", "operation": "zhiqite.swap",
         "cost": "0.02", "currency": "USD", "attempts": "1", "uris": "file:///p/a.png\nfile:///p/b.png", "sizes": "3\n3",
         "sha256": "ab\nab", "verdict": "", "reasons": "", "note": "", "reviewer": "", "reviewed_at": "",
-        "sku": "A-1", "tags": '["x"]',
+        "checks": "blurred", "sku": "A-1", "tags": '["x"]',
     }  # fmt: skip
 
 
