@@ -1,0 +1,71 @@
+"""Where an account's queues begin, as its pump last saw it, so that a claim need not pass what was claimed before it.
+
+Jobs that left the queue stay in its index until vacuum removes them, which a transaction that somebody holds open
+prevents: after half an hour a million dead entries lie before the first job that waits, and a look from the beginning
+passes them all. So only some looks are from the beginning; they alone find new queues, and jobs that came back to a
+place before the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+#: Of the time, looks from the beginning may take a fiftieth: those that take 3 ms come every 150 ms.
+PAUSE_FACTOR = 50
+LONGEST_PAUSE_SECONDS = 60.0  # what came back waits no longer than that, whatever a look takes
+#: Above every priority, which is a smallint: the floor of a queue that is looked at from its beginning.
+HIGHEST = 32_768
+
+#: A queue: a lane and a batch.
+Queue = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A place in a queue, which is ordered by falling priority and then by `seq`."""
+
+    priority: int = HIGHEST
+    seq: int = 0
+
+    def __lt__(self, other: Floor) -> bool:
+        return (-self.priority, self.seq) < (-other.priority, other.seq)
+
+
+BEGINNING = Floor()
+
+
+@dataclass(slots=True)
+class Floors:
+    """The floors of one account's queues. Times are of one monotonic clock, in seconds."""
+
+    _floors: dict[Queue, Floor] = field(default_factory=dict)
+    _due_at: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next look is from the beginning."""
+        return not self._floors or now >= self._due_at
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues that the last look from the beginning found."""
+        return list(self._floors)
+
+    def floor(self, queue: Queue) -> Floor:
+        """Where to look from."""
+        return self._floors.get(queue, BEGINNING)
+
+    def looked(self, queues: Iterable[Queue]) -> None:
+        """Note the queues that a look from the beginning found."""
+        self._floors = dict.fromkeys(queues, BEGINNING)
+
+    def took(self, began: float, ended: float) -> None:
+        """Note what the look took: the longer, the later comes the next one."""
+        self._due_at = ended + min(PAUSE_FACTOR * (ended - began), LONGEST_PAUSE_SECONDS)
+
+    def claimed(self, places: Iterable[tuple[Queue, Floor]]) -> None:
+        """Note the places of jobs that were claimed together: before the first of each queue, all is done."""
+        first: dict[Queue, Floor] = {}
+        for queue, place in places:
+            first[queue] = min(first.get(queue, place), place)
+        self._floors.update({queue: place for queue, place in first.items() if queue in self._floors})
