@@ -14,6 +14,7 @@ from cli.environment import SandboxOption
 from cli.output import complain
 from cli.outputs import require_file, require_folder
 from models.verdicts import Verdict
+from reports import archives
 from reports.batch import find
 from reports.export import jobs_of, metadata_of, write_json_lines
 from reports.pictures import TEMPLATE, write_pictures
@@ -68,6 +69,7 @@ def export(
         require_folder(Path(pictures), "--pictures")
     with open_deployment(sandbox=sandbox) as runtime:
         report, currency = runtime.db(find, batch), runtime.settings.currency
+        runtime.db(archives.refuse, batch_id=report.id)
         if pictures is not None:
             jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
             made = write_pictures(jobs, runtime.storage, pictures, template, report.name)

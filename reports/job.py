@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.jobs import ROLES
 from models.states import AttemptState
+from reports import archives
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.request import CONSENT
 
@@ -258,7 +259,12 @@ def find_detail(session: Session, word: str, storage: Storage) -> JobDetail:
     Raises:
         UnknownJobError: it names no job, or several.
     """
-    found = job_detail(session, job_id_of(session, word), storage)
+    try:
+        job_id = job_id_of(session, word)
+    except UnknownJobError:
+        archives.refuse(session, name=word.rpartition("/")[0])
+        raise
+    found = job_detail(session, job_id, storage)
     if found is None:
         raise UnknownJobError(word)
     return found

@@ -386,7 +386,7 @@ def test_two_pumps_with_the_same_claim_begin_it_once(database: Database, main: A
 class Rarely(Floors):
     """Floors whose next look from the beginning is not due within the test, but for want of jobs."""
 
-    def took(self, began: float, ended: float) -> None:  # noqa: ARG002 - as the class has it
+    def took(self, began: float, ended: float) -> None:
         self._due_at = math.inf
 
 
