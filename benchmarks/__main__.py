@@ -1,9 +1,9 @@
 """``python -m benchmarks [SUITE]``: contestants one after the other on the embedded servers, and how they compare.
 
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
-and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the provider)
-and `rows` (a database with millions of finished jobs against an empty one, claims beside a transaction that somebody
-holds open). Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
+and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the provider),
+`rows` (a database with millions of finished jobs against an empty one, claims beside a transaction that somebody holds
+open) and `inflight` (a worker's memory and end while many jobs wait at the provider). Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency, pictures, rows
+from benchmarks import inflight, latency, pictures, rows
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
@@ -105,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
     parser.add_argument("--rounds", type=int, help="number of rounds (1; of rows 5); ratios are within a round")
     parser.add_argument("--finished", type=int, help="of rows: finished jobs in the aged database (3,000,000)")
+    parser.add_argument("--waiting", type=int, help="of inflight: jobs in flight (1,000,000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if sys.platform != "linux":
@@ -150,8 +151,17 @@ def _rows(options: argparse.Namespace) -> None:
     _say(options, found.document(), rows.sentences(found))
 
 
+def _inflight(options: argparse.Namespace) -> None:
+    found = inflight.measure(short=options.short, waiting=options.waiting)
+    _say(options, asdict(found), inflight.sentences(found))
+
+
 #: The suites in which Recast is measured alone.
-MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {"latency": _latency, "rows": _rows}
+MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "latency": _latency,
+    "rows": _rows,
+    "inflight": _inflight,
+}
 
 
 def _say(options: argparse.Namespace, document: Mapping[str, Any], sentences: Iterable[str]) -> None:
