@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import psycopg
@@ -128,7 +129,7 @@ class _Run:
             stopped = time.monotonic() - began
         with self._worker() as worker:
             most = max(most, self._until(lambda: self._succeeded() >= self._due, worker))
-        states = dict(self._database.execute(_STATES).fetchall())
+        states = self._states()
         kept = states.get("running", 0) + states.get("succeeded", 0)
         megabyte = 1e6
         return InFlight(
@@ -160,7 +161,11 @@ class _Run:
         return resident_bytes(worker.pid)
 
     def _succeeded(self) -> int:
-        return int(dict(self._database.execute(_STATES).fetchall()).get("succeeded", 0))
+        return self._states().get("succeeded", 0)
+
+    def _states(self) -> dict[str, int]:
+        rows: list[tuple[str, int]] = self._database.execute(_STATES).fetchall()
+        return dict(rows)
 
     def _one(self, query: str) -> int:
         row = self._database.execute(query.encode()).fetchone()
@@ -192,7 +197,7 @@ def _post(url: str, number: int) -> None:
                 _read_answer(answers)
 
 
-def _read_answer(answers: socket.SocketIO) -> None:
+def _read_answer(answers: BinaryIO) -> None:
     length = 0
     while line := answers.readline().strip():
         name, _, value = line.partition(b":")
