@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from workers.engine.floors import BEGINNING, LONGEST_PAUSE_SECONDS, PAUSE_FACTOR, Floor, Floors
+from workers.engine.floors import BEGINNING, LONGEST_PAUSE_SECONDS, PAUSE_FACTOR, UNSEEN, DueFloor, Floor, Floors
 
 A, B = ("lane", 1), ("lane", 2)
 
@@ -40,3 +42,17 @@ def test_a_look_from_the_beginning_forgets_floors_and_queues_that_are_gone() -> 
     assert floors.queues == [A, B]
     floors.looked([A])
     assert (floors.queues, floors.floor(A)) == ([A], BEGINNING)
+
+
+def test_attempts_are_looked_for_from_a_little_before_the_last_look_that_took_all() -> None:
+    floor, at = DueFloor(), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert floor.of(100.0) is None, "the first look is from the beginning"
+    floor.took(100.0, 101.0)
+    assert floor.of(102.0) is None, "not all that was due was taken"
+    floor.took_all(at)
+    assert floor.of(103.0) == at - UNSEEN
+    assert floor.of(101.0 + PAUSE_FACTOR) is None
+    floor.took(151.0, 151.5)
+    assert floor.of(152.0) == at - UNSEEN
+    floor.at_once()
+    assert floor.of(152.0) is None
