@@ -2,9 +2,9 @@
 
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
 and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
-provider), `rows` (a database with millions of finished jobs against an empty one, claims beside a transaction that
-somebody holds open) and `inflight` (a worker's memory and end while many jobs wait at the provider). Progress goes to
-standard error; standard output has a table, or one JSON object with ``--json``.
+provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
+is held open) and `inflight` (a worker's memory and end while many jobs wait at the provider). Progress goes to standard
+error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations

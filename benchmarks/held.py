@@ -1,4 +1,4 @@
-"""Claims while somebody holds a transaction open, so that nothing of the jobs that passed the queue can be vacuumed."""
+"""Claims while a transaction is held open, so that nothing of the jobs that passed the queue can be vacuumed."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Rows:
 
     finished: int
     rounds: Sequence[Mapping[str, Figures]]
-    #: Claims while nobody holds a transaction open, and while somebody does.
+    #: Claims while no transaction is held open, and while one is.
     clean: Claims
     held: Claims
     #: Bytes of the aged database's tables and indexes.

@@ -1,4 +1,4 @@
-"""Where archived jobs are, for whoever asks for them."""
+"""Where archived jobs are."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Where an account's queues begin, as its pumps last saw it, so that a look need not pass what was taken before it.
 
-Jobs that left a queue stay in its index until vacuum removes them, which a transaction that somebody holds open
+Jobs that left a queue stay in its index until vacuum removes them, which a transaction that is held open
 prevents: after half an hour a million dead entries lie before the first job that waits, and a look from the beginning
 passes them all. So only some looks are from the beginning; they alone find new queues, and what came back to a place
 before the floor.

@@ -115,7 +115,7 @@ class Archived:
     """What archiving did, or would do."""
 
     months: dict[str, Moved] = field(default_factory=dict)
-    #: Jobs that somebody changed meanwhile, and that stay.
+    #: Jobs that were changed meanwhile, and that stay.
     changed: int = 0
 
     def of(self, month: str) -> Moved:
