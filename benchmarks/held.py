@@ -16,6 +16,7 @@ from benchmarks.provider import OPERATION, Bench, BenchSettings
 from models.connection import make_engine
 from workers.config.accounts import Account
 from workers.engine.claims import claim
+from workers.engine.floors import Floors
 from workers.jobs.lanes import lane_of
 
 CLAIMS = 1_000  # that are measured: enough for a 99th percentile
@@ -74,6 +75,7 @@ class _Claimer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._floors = Floors()  # which the pump has as well
         self._account = Account(
             name="bench", provider=Bench.NAME, base_url="http://127.0.0.1:1", max_in_flight=IN_FLIGHT, adapter=Bench,
             own=BenchSettings(),
@@ -82,7 +84,7 @@ class _Claimer:
     def once(self, connection: psycopg.Connection) -> float:
         """Claim some jobs, let them pass, and return the seconds that the claim took."""
         began = time.perf_counter()
-        claimed = claim(self._session, self._account, JOBS)
+        claimed = claim(self._session, self._account, JOBS, floors=self._floors)
         self._session.commit()
         seconds = time.perf_counter() - began
         assert len(claimed) == JOBS
