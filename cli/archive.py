@@ -66,8 +66,6 @@ def _print(done: Archived, currency: str, *, dry_run: bool) -> None:
         if dry_run:
             say(f"{month}: {what} would move; {moved.size:,} bytes of rows")
         else:
-            say(
-                f"{month}: {what} moved to {moved.files:,} files of {moved.size:,} bytes; {Money(moved.cost, currency)}"
-            )
+            say(f"{month}: {what} moved; files: {moved.files:,}, {moved.size:,} bytes; {Money(moved.cost, currency)}")
     if done.changed:
         complain(f"{done.changed:,} jobs were changed meanwhile and stay; run this again", style=Style.BAD)

@@ -30,7 +30,7 @@ class ArchivedBatch:
 
     def __str__(self) -> str:
         number = len(self.files)
-        rest = f" and {number - 1:,} more files" if number > 1 else ""
+        rest = f" and {number - 1:,} more" if number > 1 else ""
         where = f"its jobs are in the storage, in {self.files[0]}{rest}"
         return f"batch {self.name!r} is archived since {self.at:%Y-%m-%d}: {where}"
 
