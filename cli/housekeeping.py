@@ -80,8 +80,8 @@ def forget(
         _print_left(done, found, flower)
         if archived:
             complain(
-                f"files of archived jobs, {len(archived):,} in all and {archived[0]} the first, were not looked into: remove"
-                " the person's rows from them, and the pictures that these name",
+                f"files of archived jobs, {len(archived):,} in all and {archived[0]} the first, were not looked into:"
+                " remove the person's rows from them, and the pictures that these name",
                 style=Style.BAD,
             )
     left = done.at_work or done.uploads or done.files.failed or done.results_left or done.links

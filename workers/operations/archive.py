@@ -29,7 +29,7 @@ from workers.engine.runtime import Runtime
 from workers.operations import archive_files
 from workers.operations.archive_files import ArchiveError
 
-PORTION = 2_000  # jobs of one file and one transaction, which takes a second or two
+PORTION = 2_000  # jobs of one file and one transaction, which takes a few seconds at most
 LOCK_KEY = 0x0A2C417E  # advisory lock: one archives at a time
 LEAST_DAYS = 7.0  # as long as a restore keeps looking for what was sent, and the result backend keeps results
 
