@@ -132,6 +132,8 @@ def _from_floor(condition: str, order: str) -> str:
     """
 
 
+# Rows are locked by their ids alone, and looked at again then: of a table that was just filled, and has no statistics
+# yet, the planner would read all that is queued for each of them.
 _CLAIM = text(f"""
     WITH heads AS (
         SELECT c.id, c.priority, c.seq, w.batch_id,
@@ -144,10 +146,12 @@ _CLAIM = text(f"""
     ), chosen AS (
         SELECT id FROM heads ORDER BY (batch_id <> 0), priority DESC, turn, seq LIMIT :number
     ), locked AS (
-        SELECT j.id, j.claimed_until IS NOT NULL OR j.lapses > 0 AS lapsed FROM jobs j JOIN chosen USING (id)
-        WHERE {claimable("j")} AND j.lane = ANY(cast(:lanes AS text[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+        SELECT j.* FROM jobs j WHERE j.id = ANY(ARRAY(SELECT id FROM chosen)) ORDER BY j.id FOR UPDATE SKIP LOCKED
+    ), free AS (
+        SELECT id, claimed_until IS NOT NULL OR lapses > 0 AS lapsed FROM locked
+        WHERE {claimable("locked")} AND lane = ANY(cast(:lanes AS text[]))
     ), together AS (
-        {carefully("locked")}
+        {carefully("free")}
     ), claimed AS (
         UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM together WHERE jobs.id = together.id

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 #: Of the time, looks from the beginning may take a fiftieth: those that take 3 ms come every 150 ms.
 PAUSE_FACTOR = 50
-LONGEST_PAUSE_SECONDS = 60.0  # what came back waits no longer than that, whatever a look takes
+LONGEST_PAUSE_SECONDS = 120.0  # what came back waits no longer than that, whatever a look takes
 #: Above every priority, which is a smallint: the floor of a queue that is looked at from its beginning.
 HIGHEST = 32_768
 

@@ -56,8 +56,10 @@ _BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC
 _OF_ACCOUNT = "FROM attempts WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[]))"
 _FIRST = "ORDER BY next_poll_at LIMIT :number"
 _HELD = "(SELECT polls_after FROM accounts WHERE name = :account)"
+# By the time of the statement: the clock's, which may change within it, bounds no look at an index, and all attempts in
+# flight would be read.
 _DUE = text(f"""
-    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp()
+    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= statement_timestamp()
         AND next_poll_at >= coalesce(cast(:since AS timestamptz), '-infinity')
         AND coalesce({_HELD}, '-infinity') <= clock_timestamp() {_FIRST}
 """)

@@ -45,10 +45,10 @@ _JUDGE = text(f"""
 """)
 _POLLS_WAIT = text("""
     SELECT EXISTS (
-        SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp()
+        SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= statement_timestamp()
             AND coalesce((SELECT polls_after FROM accounts WHERE name = :name), '-infinity') <= clock_timestamp())
 """)
-_EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit")
+_EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < statement_timestamp() LIMIT :limit")
 _UNANNOUNCED = text(f"""
     SELECT DISTINCT a.job_id FROM announcements a JOIN jobs j ON j.id = a.job_id
     WHERE a.announced_at IS NULL AND j.state = ANY(:states)
