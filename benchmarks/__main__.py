@@ -1,8 +1,10 @@
 """``python -m benchmarks [SUITE]``: contestants one after the other on the embedded servers, and how they compare.
 
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
-and waits for), `pictures` (results that are fetched, checked and stored) and `latency` (from `swap.delay` to the
-provider). Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
+and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
+provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
+is held open) and `inflight` (a worker's memory and end while many jobs wait at the provider). Progress goes to standard
+error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency, pictures
+from benchmarks import inflight, latency, pictures, rows
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
@@ -95,22 +97,23 @@ SUITES = {
         lambda short: pictures.cases(short=short),
     ),
 }
-LATENCY = "latency"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("suite", nargs="?", choices=[*SUITES, LATENCY], default="engine", help="what is measured")
+    parser.add_argument("suite", nargs="?", choices=[*SUITES, *MEASURES], default="engine", help="what is measured")
     parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
-    parser.add_argument("--rounds", type=int, default=1, help="number of rounds; ratios are computed within a round")
+    parser.add_argument("--rounds", type=int, help="number of rounds (1; of rows 5); ratios are within a round")
+    parser.add_argument("--finished", type=int, help="of rows: finished jobs in the aged database (3,000,000)")
+    parser.add_argument("--waiting", type=int, help="of inflight: jobs in flight (1,000,000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if sys.platform != "linux":
         parser.error("CPU times are read from /proc: this needs Linux")
     try:
-        if options.suite == LATENCY:
-            _latency(short=options.short, as_json=options.json)
+        if options.suite in MEASURES:
+            MEASURES[options.suite](options)
         else:
             _compare(SUITES[options.suite], options)
     except (RunError, TooFewError) as error:
@@ -126,7 +129,7 @@ def _compare(suite: Suite, options: argparse.Namespace) -> None:
     cases = suite.pictures(options.short)
     for case in cases or (None,):
         with pictures.made(case) if case is not None else nullcontext() as picture:
-            rounds = [_round(contestants, seconds, number + 1, picture) for number in range(options.rounds)]
+            rounds = [_round(contestants, seconds, number + 1, picture) for number in range(options.rounds or 1)]
         verdict, sentence = suite.judge(rounds, contestants)
         found.append({"picture": case, **asdict(verdict), **_document(rounds, contestants, seconds)})
         if not options.json:
@@ -135,13 +138,35 @@ def _compare(suite: Suite, options: argparse.Namespace) -> None:
         print(json.dumps({"pictures": found} if cases else found[0]))
 
 
-def _latency(*, short: bool, as_json: bool) -> None:
-    found = latency.measure(short=short)
-    if as_json:
-        print(json.dumps({**latency.document(found), "machine": _machine()}))
-        return
-    for part, times in found.items():
-        print(f"{part}: p50 {times.p50_ms:.0f} ms, p95 {times.p95_ms:.0f} ms, of {times.jobs} jobs")
+def _latency(options: argparse.Namespace) -> None:
+    found = latency.measure(short=options.short)
+    said = [
+        f"{part}: p50 {times.p50_ms:.0f} ms, p95 {times.p95_ms:.0f} ms, of {times.jobs} jobs"
+        for part, times in found.items()
+    ]
+    _say(options, latency.document(found), said)
+
+
+def _rows(options: argparse.Namespace) -> None:
+    found = rows.measure(short=options.short, rounds=options.rounds, finished=options.finished)
+    _say(options, found.document(), rows.sentences(found))
+
+
+def _inflight(options: argparse.Namespace) -> None:
+    found = inflight.measure(short=options.short, waiting=options.waiting)
+    _say(options, asdict(found), inflight.sentences(found))
+
+
+#: The suites in which Recast is measured alone.
+MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "latency": _latency,
+    "rows": _rows,
+    "inflight": _inflight,
+}
+
+
+def _say(options: argparse.Namespace, document: Mapping[str, Any], sentences: Iterable[str]) -> None:
+    print(json.dumps({**document, "machine": _machine()}) if options.json else "\n".join(sentences))
 
 
 def _round(contestants: Sequence[Contestant], seconds: float, number: int, picture: Path | None) -> dict[str, Figures]:

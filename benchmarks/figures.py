@@ -27,6 +27,8 @@ class Sample:
     machine: float
     #: By who sends the jobs and waits for them, where that is a process of its own.
     producer: float = 0.0
+    #: By PostgreSQL, which is one of the servers.
+    database: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Figures:
     completed: int
     submitted: int
     producer_cpu_ms_per_job: float = 0.0
+    database_cpu_ms_per_job: float = 0.0
 
 
 def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: float, submitted: int) -> Figures:
@@ -72,6 +75,7 @@ def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: floa
         completed=len(finished),
         submitted=submitted,
         producer_cpu_ms_per_job=1e3 * producer / jobs,
+        database_cpu_ms_per_job=1e3 * (end.database - begin.database) / jobs,
     )
 
 

@@ -236,14 +236,15 @@ class Recast:
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         with engine.begin() as connection:
-            self._add_account(connection)
+            self.add_account(connection)
             add_backlog(connection, self.BACKLOG)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
         return no_need
 
-    def _add_account(self, connection: Connection) -> None:
+    def add_account(self, connection: Connection) -> None:
+        """Write its account's row."""
         connection.execute(
             text("INSERT INTO accounts (name, provider, latency) VALUES (:name, :provider, cast(:latency AS jsonb))"),
             {

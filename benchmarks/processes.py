@@ -21,6 +21,7 @@ STATS_SECONDS = 10.0
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Of /proc/PID/stat, counted after the name in parentheses: ppid; utime, stime, cutime, cstime (proc_pid_stat(5)).
 _PPID, _TIMES = 1, slice(11, 15)
 # Of the first line of /proc/stat, after its name: user, nice, system; irq, softirq, steal (proc_stat(5)).
@@ -40,6 +41,20 @@ def cpu_seconds(*roots: int) -> list[float]:
             parents[int(folder.name)] = int(fields[_PPID])
             times[int(folder.name)] = sum(map(int, fields[_TIMES])) / _TICKS
     return [sum(seconds for pid, seconds in times.items() if _descends(pid, root, parents)) for root in roots]
+
+
+def resident_bytes(root: int) -> int:
+    """Resident memory of this process and all its descendants."""
+    parents: dict[int, int] = {}
+    pages: dict[int, int] = {}
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[_PPID])
+                pages[int(folder.name)] = int((folder / "statm").read_text().split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile
+    return sum(each for pid, each in pages.items() if _descends(pid, root, parents)) * _PAGE_BYTES
 
 
 def machine_cpu_seconds() -> float:

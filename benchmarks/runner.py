@@ -15,10 +15,10 @@ from sqlalchemy import text
 
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, Sample, measure
-from benchmarks.lineup import Contestant, Stage
+from benchmarks.lineup import Contestant, Feed, Stage
 from benchmarks.processes import Stub, cpu_seconds, machine_cpu_seconds, running
 from benchmarks.stub import Bill
-from devstack.servers import Servers
+from devstack.servers import Pids, Servers
 from models.connection import make_engine
 
 SAMPLE_SECONDS = 0.25  # between two samples, each of which costs a few milliseconds
@@ -46,29 +46,38 @@ def run(contestant: Contestant, seconds: float, picture: Path | None = None) -> 
         # Durable: every contestant commits, and each pays for it.
         with Servers(folder / "servers") as servers, Stub(LATENCY_SECONDS, picture) as stub:
             stage = Stage(folder, servers.urls, stub.url, picture is not None)
-            feed = contestant.prepare(stage)
-            log = folder / f"{contestant.name}.log"
-            with (
-                running(contestant.command(), contestant.environment(stage), log) as process,
-                _producing(contestant, stage) as producer,
-            ):
-
-                def look() -> Sample:
-                    for name, each in ((contestant.name, process), ("its producer", producer)):
-                        if each is not None and each.poll() is not None:
-                            raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
-                    feed()
-                    pids = [pid for pid in (servers.pids.postgres, servers.pids.valkey) if pid is not None]
-                    own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
-                    sends = cpu_seconds(producer.pid)[0] if producer is not None else 0.0
-                    return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends)
-
-                samples = _observe(look, stub, seconds)
-                if samples is None:
-                    raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {tail(log)}")
-            return _read_out(contestant, stage, samples, stub.bill())
+            return work(contestant, stage, contestant.prepare(stage), servers.pids, stub, seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def work(contestant: Contestant, stage: Stage, feed: Feed, servers: Pids, stub: Stub, seconds: float) -> Figures:
+    """Let `contestant`, which is prepared, work on servers that run, as `run` does.
+
+    Raises:
+        RunError: it ended by itself, completed nothing, or sent a job twice.
+        TooFewError: it completed too little.
+    """
+    log = stage.folder / f"{contestant.name}.log"
+    pids = [pid for pid in (servers.postgres, servers.valkey) if pid is not None]
+    with (
+        running(contestant.command(), contestant.environment(stage), log) as process,
+        _producing(contestant, stage) as producer,
+    ):
+
+        def look() -> Sample:
+            for name, each in ((contestant.name, process), ("its producer", producer)):
+                if each is not None and each.poll() is not None:
+                    raise RunError(f"{name} ended with status {each.returncode}. {tail(log)}")
+            feed()
+            own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
+            sends = cpu_seconds(producer.pid)[0] if producer is not None else 0.0
+            return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends, sum(others[:1]))
+
+        samples = _observe(look, stub, seconds)
+        if samples is None:
+            raise RunError(f"{contestant.name} completed nothing within {START_SECONDS:g} s. {tail(log)}")
+    return _read_out(contestant, stage, samples, stub.bill())
 
 
 @contextmanager

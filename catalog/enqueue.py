@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
-from catalog.origin import OtherPlaceError, Places, elsewhere
+from catalog.origin import OtherPlaceError, Places, elsewhere, refuse_archived
 from models.connection import be_patient
 from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING, PINS, ROLES
@@ -119,7 +119,6 @@ _DECIDE = text(f"""
         ELSE 'in_work' END AS verdict
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
-
 # Parameters that can be None declare their type: the database cannot infer it.
 _TERMS = (bindparam("priority", type_=Integer), bindparam("deadline", type_=DateTime(timezone=True)))
 
@@ -249,6 +248,7 @@ def enqueue(
 def decide(session: Session, intake: Intake, batch_id: int | None, options: RunOptions = DEFAULTS) -> None:
     """Copy the rows into `staged` and what happens to each into `decided`, for the rest of the transaction."""
     _be_patient(session)
+    refuse_archived(session, batch_id)
     session.execute(_STAGE)
     _copy(session, intake)
     session.execute(_ANALYZE_STAGED)

@@ -28,6 +28,9 @@ _PLACE = text(f"""
 """)
 
 
+_ARCHIVED = text("SELECT name FROM batches WHERE id = :id AND archived_at IS NOT NULL")
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a batch was made from, and where this run is made from."""
@@ -75,3 +78,17 @@ def elsewhere(session: Session, name: str, place: str | None) -> Places | None:
         return None
     found = session.execute(_PLACE, {"name": name, "place": place}).first()
     return None if found is None else Places(found.id, found.place, place)
+
+
+def refuse_archived(session: Session, batch_id: int | None) -> None:
+    """Refuse rows for a batch whose jobs were archived: it could not be seen which of them are paid for.
+
+    Raises:
+        CatalogError: it is such a batch.
+    """
+    name = session.execute(_ARCHIVED, {"id": batch_id}).scalar_one_or_none()
+    if name is not None:
+        raise CatalogError(
+            f"batch {name!r} is archived, so Recast cannot tell which of these rows are paid for already; nothing was "
+            "enqueued; to make them again, and pay again, give this run a --name of its own"
+        )

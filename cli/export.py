@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
 from cli import completion
 from cli.deployment import open_deployment
@@ -14,11 +15,18 @@ from cli.environment import SandboxOption
 from cli.output import complain
 from cli.outputs import require_file, require_folder
 from models.verdicts import Verdict
-from reports.batch import find
+from reports import archives
+from reports.batch import BatchReport, find
 from reports.export import jobs_of, metadata_of, write_json_lines
 from reports.pictures import TEMPLATE, write_pictures
 from reports.reviews import verdicts_of
 from reports.writing import write_table, writer_for
+
+
+def _present(session: Session, name: str) -> BatchReport:
+    report = find(session, name)
+    archives.refuse(session, batch_id=report.id)
+    return report
 
 
 def export(
@@ -67,7 +75,7 @@ def export(
     if pictures is not None and "://" not in pictures:
         require_folder(Path(pictures), "--pictures")
     with open_deployment(sandbox=sandbox) as runtime:
-        report, currency = runtime.db(find, batch), runtime.settings.currency
+        report, currency = runtime.db(_present, batch), runtime.settings.currency
         if pictures is not None:
             jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
             made = write_pictures(jobs, runtime.storage, pictures, template, report.name)

@@ -50,6 +50,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "desk.people:PersonError": (ExitCode.USAGE, str),
     "desk.passwords:PasswordError": (ExitCode.USAGE, str),
     "desk.actors:ForbiddenError": (ExitCode.USAGE, str),
+    "workers.operations.archive_files:ArchiveError": (ExitCode.INFRASTRUCTURE, str),
     "workers.operations.paid_check:PaidCheckError": (ExitCode.PERSON, str),
     "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),

@@ -15,6 +15,7 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.summary import PICTURES
 from models.states import ANNOUNCED_JOB_STATES, JobState
+from reports.archives import all_files
 from reports.batch import find
 from reports.copies import copies
 from workers.config.units import duration
@@ -66,15 +67,25 @@ def forget(
     person = Person([_uri(word) for word in pictures or ()], sha256 or (), pairs)
     with open_deployment(sandbox=sandbox) as runtime:
         done = forget_person(runtime, person, dry_run=dry_run)
+        archived = [runtime.storage.url(key) for key in runtime.db(all_files)]
     found = [str(path) for folder in (PICTURES, *(exports or ())) for path in copies(folder, done.pictures)]
     flower = [str(path) for path in Path().glob(FLOWER_STATE)] if done.jobs else []
     if as_json:
         document = {name: value for name, value in asdict(done).items() if name not in {"pictures", "ended"}}
-        emit({"jobs": done.jobs, **document, "copies": found, "flower": flower, "dry_run": dry_run})
+        emit(
+            {"jobs": done.jobs, **document, "copies": found, "flower": flower, "archives": archived, "dry_run": dry_run}
+        )
     else:
         _print_forgotten(done, dry_run=dry_run)
         _print_left(done, found, flower)
-    if done.at_work or done.uploads or done.files.failed or done.results_left or done.links or found or flower:
+        if archived:
+            complain(
+                f"files of archived jobs, {len(archived):,} in all and {archived[0]} the first, were not looked into:"
+                " remove the person's rows from them, and the pictures that these name",
+                style=Style.BAD,
+            )
+    left = done.at_work or done.uploads or done.files.failed or done.results_left or done.links
+    if left or found or flower or archived:
         raise typer.Exit(ExitCode.PERSON)
 
 

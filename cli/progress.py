@@ -25,7 +25,8 @@ Stops = Mapping[str, Sequence[str]]
 
 def stops_of(deployment: Deployment, reports: Sequence[BatchReport]) -> Stops:
     """What keeps each of the batches from continuing; the accounts are read only if it can be one of them."""
-    waiting = [report for report in reports if report.counts[JobState.QUEUED] or report.counts[JobState.HELD]]
+    stopped = (JobState.QUEUED, JobState.HELD)
+    waiting = [report for report in reports if report.archived_at or any(report.counts[state] for state in stopped)]
     if not waiting:
         return {}
     settings = deployment.settings

@@ -12,6 +12,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Look": ("status", "watch", "jobs", "show", "verify", "export", "open", "logs"),
     "Decide and repair": (
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
+        "archive",
     ),
     "Review": ("review", "verdict", "people", "audit"),
     "Money": ("books", "reconcile"),
@@ -37,6 +38,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "schedule add nightly catalog.csv --cron '30 2 * * *' --dry-run",
         "schedule add mornings s3://in/new.csv --cron '0 6 * * MON-FRI'",
     ),
+    ("archive",): ("archive --older-than 365d --dry-run", "archive --older-than 365d"),
     ("logs",): ("logs worker --follow",),
     ("up",): ("up --sandbox", "up --flower"),
 }

@@ -64,6 +64,10 @@ COMMANDS = (
         "forget", "cli.housekeeping:forget", "Remove a person's pictures and data, and what they became.",
         recorded=True,
     ),
+    Entry(
+        "archive", "cli.archive:archive", "Move jobs that ended long ago to Parquet files in the storage.",
+        recorded=True,
+    ),
     Entry("prune", "cli.housekeeping:prune", "Remove pictures by age.", recorded=True),
     Entry("books", "cli.spend:books", "Show spending by account, batch, label or month."),
     Entry("reconcile", "cli.spend:reconcile", "Compare a provider's invoice with recorded attempts."),

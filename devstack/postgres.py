@@ -29,11 +29,16 @@ INITDB_SECONDS = 120.0  # 0.4 s on an idle SSD
 READY_SECONDS = 60.0  # recovery after a kill replays at most `max_wal_size`
 CONNECT_SECONDS = 30  # to a server on this machine that has said it is ready; a crowded machine takes seconds
 
-# For a queue on one machine shared with workers, a browser and an editor.
-SETTINGS = {
+# Where it listens and for how many, and the clock's zone.
+PLACE = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # their paths are limited to 107 bytes, a home's is not
     "max_connections": "200",  # ten worker processes with a pool of twenty
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For a queue on one machine shared with workers, a browser and an editor.
+TUNING = {
     "shared_buffers": "128MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "64MB",
@@ -45,8 +50,6 @@ SETTINGS = {
     "jit": "off",  # compiling costs more than any of our short statements
     "autovacuum_naptime": "10s",  # every job's row is rewritten several times within a minute
     "autovacuum_vacuum_scale_factor": "0.05",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
 }
 # For tests: the disk is never waited for, so a crash of the machine may destroy everything. A crash of the server loses
 # nothing, as the tests that kill it demand; synchronous_commit=off would lose what was committed in the last 600 ms.
@@ -60,16 +63,17 @@ class Postgres:
         home: the folder with its data.
         password: of the role `recast`.
         durable: False never waits for the disk, for tests.
+        tuned: False keeps PostgreSQL's own defaults, for measurements.
     """
 
-    def __init__(self, home: Home, password: str, *, durable: bool) -> None:
+    def __init__(self, home: Home, password: str, *, durable: bool, tuned: bool = True) -> None:
         # SIGINT is the fast shutdown: clients are disconnected, a checkpoint is written.
         self.process = ServerProcess("PostgreSQL", home.log("postgres"), home.postgres_lock, signal.SIGINT)
         self._initdb = ServerProcess("initdb", home.log("initdb"), home.postgres_lock, signal.SIGTERM)
         self._home = home
         self._password = password
         self._durable = durable
-        self._settings = SETTINGS | ({} if durable else NOT_DURABLE)
+        self._settings = PLACE | (TUNING if tuned else {}) | ({} if durable else NOT_DURABLE)
 
     def start(self, preferred_port: int | None) -> int:
         """Make the data folder if there is none, start the server, return its port; `wait` waits until it answers.

@@ -55,11 +55,12 @@ class Servers:
     Args:
         home: the folder of data, logs and password; made when missing.
         durable: False is for tests: PostgreSQL never waits for the disk and Valkey keeps nothing. The owner decides.
+        tuned: False is for measurements: PostgreSQL has its own default settings. The owner decides.
     """
 
-    def __init__(self, home: Path | str, *, durable: bool = True) -> None:
+    def __init__(self, home: Path | str, *, durable: bool = True, tuned: bool = True) -> None:
         self._home = Home(Path(home))
-        self._durable = durable
+        self._durable, self._tuned = durable, tuned
         self._owner_lock: int | None = None
         self._owner_pid: int | None = None
         self._run: Run | None = None
@@ -211,7 +212,7 @@ class Servers:
         self._password = self._home.ensure_password()
         atexit.register(self.stop)
         self._valkey = Valkey(self._home, self._password, durable=self._durable)
-        self._postgres = Postgres(self._home, self._password, durable=self._durable)
+        self._postgres = Postgres(self._home, self._password, durable=self._durable, tuned=self._tuned)
         # Both start at the same time; only then is either waited for.
         valkey_port = self._valkey.start(last.valkey_port if last is not None else None)
         postgres_port = self._postgres.start(last.postgres_port if last is not None else None)

@@ -43,6 +43,10 @@ class Batch(Base):
     rejected: Mapped[int] = mapped_column(server_default="0")
     canceled: Mapped[int] = mapped_column(server_default="0")
     held: Mapped[int] = mapped_column(server_default="0")
+    #: When the sweep last verified the counts; NULL since they changed.
+    counted_at: Mapped[Timestamp | None]
+    #: Since when its jobs are being moved, or have moved, to `archives`; it takes no more.
+    archived_at: Mapped[Timestamp | None]
 
 
 #: The pseudo-batch of jobs that came one by one.

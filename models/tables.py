@@ -2,6 +2,7 @@
 
 from models.accounts import Account, Upload
 from models.announcements import CompletionNotice
+from models.archives import Archive
 from models.attempts import Attempt
 from models.base import Base
 from models.batches import Batch
@@ -24,6 +25,7 @@ metadata = Base.metadata
 
 __all__ = [
     "Account",
+    "Archive",
     "Attempt",
     "AuditEntry",
     "Batch",

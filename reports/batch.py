@@ -26,7 +26,7 @@ PACE_SECONDS = 30.0  # the period of the rate: long enough to be steady, short e
 def _batches(condition: str = "true") -> str:
     return f"""
         SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at,
-            {columns(JobState, "b")}, {spent_by("b.id")} AS spent
+            b.archived_at, {columns(JobState, "b")}, {spent_by("b.id")} AS spent
         FROM batches b WHERE b.id > 0 AND {condition} ORDER BY b.id DESC LIMIT :limit
     """
 
@@ -66,6 +66,8 @@ class BatchReport:
     label: str | None = None
     #: Maximum number of its jobs at providers at the same time.
     max_in_flight: int | None = None
+    #: Since when its jobs are archived.
+    archived_at: datetime | None = None
 
     @property
     def total(self) -> int:
@@ -143,6 +145,7 @@ def _report(row: Row[Any]) -> BatchReport:
         created_at=row.created_at,
         label=row.label,
         max_in_flight=row.max_in_flight,
+        archived_at=row.archived_at,
     )
 
 

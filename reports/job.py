@@ -16,6 +16,7 @@ from catalog.errors import UnknownJobError
 from models.fragments import checks_of
 from models.jobs import ROLES
 from models.states import AttemptState
+from reports import archives
 from reports.provenance import stated
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.request import CONSENT
@@ -272,7 +273,12 @@ def find_detail(session: Session, word: str, storage: Storage) -> JobDetail:
     Raises:
         UnknownJobError: it names no job, or several.
     """
-    found = job_detail(session, job_id_of(session, word), storage)
+    try:
+        job_id = job_id_of(session, word)
+    except UnknownJobError:
+        archives.refuse(session, name=word.rpartition("/")[0])
+        raise
+    found = job_detail(session, job_id, storage)
     if found is None:
         raise UnknownJobError(word)
     return found

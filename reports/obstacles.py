@@ -18,6 +18,7 @@ from models.fragments import seconds_ago, since
 from models.states import LASTING_CLOSURES, JobState, PauseReason
 from recast.hints import hint
 from recast.money import Money, plain
+from reports.archives import archived_batch
 from reports.batch import BatchReport
 from reports.text import duration, paused, probing, stopped, waiting_for_decision
 from workers.accounts import admission
@@ -114,12 +115,16 @@ def obstacles(
 ) -> list[str]:
     """Why a batch does not continue, and what to do: one sentence for each cause; none if it can, or has ended.
 
+    Of an archived batch: where it is.
+
     Args:
         session: of the database.
         report: the batch.
         accounts: those of the accounts file, or None where this process cannot read it: then less is known.
         currency: the deployment's.
     """
+    if report.archived_at is not None and (archived := archived_batch(session, batch_id=report.id)) is not None:
+        return [str(archived)]
     found = []
     if report.counts[JobState.QUEUED] and report.counts[JobState.QUEUED] == report.open:
         found += _of_queued(session, report, accounts, currency)

@@ -30,7 +30,7 @@ PAGE = "docs/numbers.md"
 WITHOUT = {"faces", "devstack", "sandbox", "benchmarks", "migrations", "cli"}
 
 #: Whole numbers that are names of something.
-NOT_FIGURES = {"SINGLES", "COUNT_LOCK", "PUMP_VERSION", "BAD_SETTINGS", "FIELDS", "MINUTE"}
+NOT_FIGURES = {"SINGLES", "LOCK_KEY", "HIGHEST", "COUNT_LOCK", "PUMP_VERSION", "BAD_SETTINGS", "FIELDS", "MINUTE"}
 
 #: What the last word of a name says of its unit.
 SECONDS = {"SECONDS", "EVERY", "TIMEOUT", "DEADLINE"}

@@ -6,9 +6,10 @@ account's row, in the transaction that inserts the attempts.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -29,6 +30,7 @@ from models.identity import client_reference
 from models.jobs import INPUTS, ROLES
 from models.states import AttemptState
 from workers.config.accounts import Account
+from workers.engine.floors import BEGINNING, Floor, Floors, Queue
 from workers.engine.leases import LEASE_SECONDS
 from workers.jobs.lanes import lane_operation
 from workers.jobs.transitions import clip
@@ -90,6 +92,12 @@ _HEADS = text("""
     FROM heads JOIN batches ON batches.id = heads.batch_id
     WHERE batches.paused_at IS NULL
 """)
+_QUEUES = Bulk[Queue](lane=("text", lambda queue: queue[0]), batch_id=("int", lambda queue: queue[1]))
+_KNOWN_HEADS = text(f"""
+    SELECT w.lane, w.batch_id, batches.max_in_flight - batches.running AS room
+    FROM {_QUEUES.table} JOIN batches ON batches.id = w.batch_id
+    WHERE batches.paused_at IS NULL ORDER BY w.lane, w.batch_id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +108,50 @@ class _Head:
     batch_id: int
     #: How many more jobs of the batch may be in flight; None where it has no limit of its own.
     room: int | None
+    #: Where to look for them from.
+    floor: Floor = BEGINNING
+
+    @property
+    def queue(self) -> Queue:
+        """What floors are kept for."""
+        return self.lane, self.batch_id
 
 
 _PAIRS = Bulk[_Head](
     lane=("text", lambda head: head.lane), batch_id=("int", lambda head: head.batch_id),
-    room=("int", lambda head: head.room),
+    room=("int", lambda head: head.room), priority=("int", lambda head: head.floor.priority),
+    seq=("bigint", lambda head: head.floor.seq),
 )  # fmt: skip
+
+
+def _from_floor(condition: str, order: str) -> str:
+    return f"""
+        (SELECT id, priority, seq FROM jobs j
+        WHERE {claimable("j")} AND j.lane = w.lane AND j.batch_id = w.batch_id AND {condition}
+        ORDER BY {order} LIMIT least(:number, w.room))
+    """
+
+
+# Rows are locked by their ids alone, and looked at again then: of a table that was just filled, and has no statistics
+# yet, the planner would read all that is queued for each of them.
 _CLAIM = text(f"""
     WITH heads AS (
         SELECT c.id, c.priority, c.seq, w.batch_id,
             row_number() OVER (PARTITION BY w.batch_id ORDER BY c.priority DESC, c.seq) AS turn
         FROM {_PAIRS.table} CROSS JOIN LATERAL (
-            SELECT id, priority, seq FROM jobs j
-            WHERE {claimable("j")} AND j.lane = w.lane AND j.batch_id = w.batch_id
+            {_from_floor("j.priority = w.priority AND j.seq >= w.seq", "seq")} UNION ALL
+            {_from_floor("j.priority < w.priority", "priority DESC, seq")}
             ORDER BY priority DESC, seq LIMIT least(:number, w.room)
         ) c
     ), chosen AS (
         SELECT id FROM heads ORDER BY (batch_id <> 0), priority DESC, turn, seq LIMIT :number
     ), locked AS (
-        SELECT j.id, j.claimed_until IS NOT NULL OR j.lapses > 0 AS lapsed FROM jobs j JOIN chosen USING (id)
-        WHERE {claimable("j")} AND j.lane = ANY(cast(:lanes AS text[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+        SELECT j.* FROM jobs j WHERE j.id = ANY(ARRAY(SELECT id FROM chosen)) ORDER BY j.id FOR UPDATE SKIP LOCKED
+    ), free AS (
+        SELECT id, claimed_until IS NOT NULL OR lapses > 0 AS lapsed FROM locked
+        WHERE {claimable("locked")} AND lane = ANY(cast(:lanes AS text[]))
     ), together AS (
-        {carefully("locked")}
+        {carefully("free")}
     ), claimed AS (
         UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM together WHERE jobs.id = together.id
@@ -190,15 +220,19 @@ class _Heads:
     passed_over: Mapping[str, str]
 
 
-def _heads(session: Session, account: Account, ahead: Sequence[Account]) -> _Heads:
-    pairs = [_Head(**row._mapping) for row in session.execute(_HEADS) if lane_operation(row.lane, account) is not None]
+def _heads(session: Session, account: Account, ahead: Sequence[Account], floors: Floors | None = None) -> _Heads:
+    rows = session.execute(_HEADS) if floors is None else session.execute(_KNOWN_HEADS, _QUEUES.of(floors.queues))
+    pairs = [_Head(**row._mapping) for row in rows if lane_operation(row.lane, account) is not None]
     full = any(pair.room is not None and pair.room <= 0 for pair in pairs)
     pairs = [pair for pair in pairs if pair.room is None or pair.room > 0]
+    if floors is not None:
+        pairs = [replace(pair, floor=floors.floor(pair.queue)) for pair in pairs]
     passed_over: dict[str, str] = {}
     if pairs and ahead:
-        rows = {row.name: row for row in session.execute(_AHEAD, {"names": [other.name for other in ahead]})}
+        rows_ahead = session.execute(_AHEAD, {"names": [other.name for other in ahead]})
+        known = {row.name: row for row in rows_ahead}
         for lane in {pair.lane for pair in pairs}:
-            first = [rows[other.name] for other in ahead if other.name in rows and lane_operation(lane, other)]
+            first = [known[other.name] for other in ahead if other.name in known and lane_operation(lane, other)]
             if any(found.open for found in first):
                 pairs = [pair for pair in pairs if pair.lane != lane]
             elif first:
@@ -206,15 +240,38 @@ def _heads(session: Session, account: Account, ahead: Sequence[Account]) -> _Hea
     return _Heads(pairs, full, passed_over)
 
 
-def claim(session: Session, account: Account, number: int, ahead: Sequence[Account] = ()) -> list[Claim]:
+def claim(
+    session: Session, account: Account, number: int, ahead: Sequence[Account] = (), floors: Floors | None = None
+) -> list[Claim]:
     """Claim up to `number` jobs that `account` can do: single jobs first, then batches in turns, by priority.
 
     Jobs that one of the accounts `ahead` could do are left to those while one of them is open.
+
+    Args:
+        session: a transaction.
+        account: who claims.
+        number: the most.
+        ahead: the accounts that are used before it.
+        floors: where its queues began when it last claimed; None looks at all from the beginning.
     """
+    floors = floors if floors is not None else Floors()
+    if not floors.is_due(time.monotonic()):
+        claimed = _claim(session, account, number, _heads(session, account, ahead, floors), floors)
+        if claimed:
+            return claimed
+    began = time.monotonic()
     heads = _heads(session, account, ahead)
+    floors.looked([pair.queue for pair in heads.pairs])
+    claimed = _claim(session, account, number, heads, floors)
+    floors.took(began, time.monotonic())
+    return claimed
+
+
+def _claim(session: Session, account: Account, number: int, heads: _Heads, floors: Floors) -> list[Claim]:
     if not heads.pairs:
         return []
-    rows = session.execute(_CLAIM, {**_PAIRS.of(heads.pairs), "number": number})
+    rows = session.execute(_CLAIM, {**_PAIRS.of(heads.pairs), "number": number}).all()
+    floors.claimed(((row.lane, row.batch_id), Floor(row.priority, row.seq)) for row in rows)
     return [
         Claim(
             job_id=row.id,

@@ -6,7 +6,9 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from time import monotonic
 
 import structlog
 from sqlalchemy import TextClause, text
@@ -24,6 +26,7 @@ from workers.engine.batch_writer import BatchWriter
 from workers.engine.blame import blames_input, judged, with_links
 from workers.engine.due import DUE, Due
 from workers.engine.effects import Effects
+from workers.engine.floors import DueFloor
 from workers.engine.in_flight import InFlight
 from workers.engine.locate_outcomes import after_locate
 from workers.engine.notify import notify
@@ -53,8 +56,11 @@ _BODIES = text("SELECT body FROM callbacks WHERE token = :token ORDER BY id DESC
 _OF_ACCOUNT = "FROM attempts WHERE account = :account AND NOT id = ANY(cast(:busy AS uuid[]))"
 _FIRST = "ORDER BY next_poll_at LIMIT :number"
 _HELD = "(SELECT polls_after FROM accounts WHERE name = :account)"
+# By the time of the statement: the clock's, which may change within it, bounds no look at an index, and all attempts in
+# flight would be read.
 _DUE = text(f"""
-    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= clock_timestamp()
+    SELECT {DUE} {_OF_ACCOUNT} AND next_poll_at <= statement_timestamp()
+        AND next_poll_at >= coalesce(cast(:since AS timestamptz), '-infinity')
         AND coalesce({_HELD}, '-infinity') <= clock_timestamp() {_FIRST}
 """)
 # An inbox is read for all attempts of the account at once, whichever of them is due.
@@ -90,6 +96,7 @@ class PollPump:
         self._account = runtime.account(account)
         self._latencies = Latencies()
         self._busy: set[uuid.UUID] = set()
+        self._floor = DueFloor()
         self._receipts: list[str] = []
         # Submissions need connections too.
         self._places = max(1, runtime.settings.connections // 2)
@@ -148,7 +155,14 @@ class PollPump:
         admission.keep_latencies(session, self._account.name, self._latencies)
 
     def _due(self, session: Session, number: int) -> list[Due]:
-        return self._take(session, _DUE, number)
+        began = monotonic()
+        since = self._floor.of(began)
+        due = self._take(session, _DUE, number, since=since)
+        if since is None:
+            self._floor.took(began, monotonic())
+        if 0 < len(due) < number:  # none may also mean that the provider is left alone
+            self._floor.took_all(due[0].requested_at)
+        return due
 
     def _inbox(self, session: Session, number: int) -> list[Due]:
         """All open attempts, when one of them is due and the inbox may be read again."""
@@ -159,8 +173,8 @@ class PollPump:
         granted = session.execute(_INBOX_TURN, {"account": self._account.name, "every": every}).first()
         return self._take(session, _OPEN, number) if granted else []
 
-    def _take(self, session: Session, statement: TextClause, number: int) -> list[Due]:
-        parameters = {"account": self._account.name, "number": number, "busy": list(self._busy)}
+    def _take(self, session: Session, statement: TextClause, number: int, **more: datetime | None) -> list[Due]:
+        parameters = {"account": self._account.name, "number": number, "busy": list(self._busy), **more}
         due = [Due.read(row) for row in session.execute(statement, parameters)]
         self._busy.update(item.id for item in due)
         return due
@@ -179,6 +193,7 @@ class PollPump:
             # What is due stays due: a worker with a working database reads it again.
             log.warning("not_asked", account=self._account.name, attempts=len(chunk), error=describe(error))
             self._busy.difference_update(item.id for item in chunk)
+            self._floor.at_once()
 
     async def _ask(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
         if chunk[0].state is AttemptState.UNKNOWN:
@@ -214,6 +229,7 @@ class PollPump:
             )  # fmt: skip
         finally:
             self._busy.difference_update(late)  # what this round did not reach stays due for the next one
+            self._floor.at_once()
 
     def _polled(self, item: Due, outcome: PollOutcome, writer: BatchWriter[_Answered]) -> None:
         self._say("polled", item, outcome)

@@ -26,6 +26,7 @@ from workers.config.accounts import Account, load
 from workers.config.deployment import Deployment
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import settings as process_settings
+from workers.engine.floors import Floors
 from workers.engine.looks import OwnWeb, PublicAddresses, own_hosts
 from workers.http.client import HttpClient, build_client
 from workers.http.recorder import Recorder
@@ -53,6 +54,8 @@ class Runtime(Deployment):
         self.active: dict[str, asyncio.Event] = {}
         #: What the poll pumps that run in this process learn, for its submit pumps to use at once.
         self.latencies: dict[str, Latencies] = {}
+        #: Where accounts' queues began when their pumps last claimed here.
+        self.floors: dict[str, Floors] = {}
         #: Which of the catalogs' jobs that end here Flower is shown.
         self.sampler = Sampler(settings.bulk_events)
         #: What accounts' providers listed as values of an option, by account.

@@ -24,6 +24,7 @@ from workers.engine import begin, claims, provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.blame import blames_input, judged
 from workers.engine.effects import Effects
+from workers.engine.floors import Floors
 from workers.engine.in_flight import InFlight
 from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS, WRITE_SECONDS
 from workers.engine.notify import notify
@@ -65,6 +66,7 @@ class SubmitPump:
         self._half_open = False
         self._count: admission.Count | None = None
         self._retry_in: float | None = None
+        self._floors = runtime.floors.setdefault(account, Floors())
 
     async def run(self, turn: Slice) -> None:
         """Submit until the slice ends, no job is left, or none may be submitted."""
@@ -156,7 +158,7 @@ class SubmitPump:
         self._retry_in = None if allowed.number else allowed.ask_in
         if not allowed.number:
             self._say_why_not(allowed.blocked_by, allowed.ask_in)
-        return claims.claim(session, self._account, allowed.number, self._ahead) if allowed.number else []
+        return claims.claim(session, self._account, allowed.number, self._ahead, self._floors) if allowed.number else []
 
     def _begin(self, session: Session, ready: Sequence[begin.Ready]) -> tuple[begin.Begun, float]:
         # The time to write runs from before the rows are written, so a slow commit counts against it.

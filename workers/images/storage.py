@@ -30,6 +30,8 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signatur
 MAX_LINK_SECONDS = 7 * 24 * 3600  # the longest that such a link may last
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})\.[a-z0-9]{1,8}")
+#: What archived rows are kept under, beside the pictures: ``archive/2026-01/NAME.parquet``.
+_ARCHIVE, _ARCHIVED = "archive", re.compile(r"archive/\d{4}-\d{2}/[a-z0-9-]+\.parquet")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.?([a-z0-9]{1,8})")
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -116,6 +118,15 @@ class Storage:
             StorageError: it cannot be read.
         """
         return self.get(key) if self.exists(key) else None
+
+    def put_archive(self, key: str, data: bytes) -> None:
+        """Write a file of archived rows under its own name, in place of the one there is.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        with self._explained("write", key):
+            self._write(self._path(key), data)
 
     def get(self, key: str) -> bytes:
         """Read a whole file.
@@ -231,7 +242,7 @@ class Storage:
             self._fs.rm_file(path)
 
     def _path(self, key: str) -> str:
-        if not _KEY.fullmatch(key):
+        if not _KEY.fullmatch(key) and not _ARCHIVED.fullmatch(key):
             raise StorageError(f"{key!r} is not a key of this storage")
         return f"{self._root}/{key}"
 
@@ -288,4 +299,4 @@ def _is_ours(root: Path) -> bool:
         names = [each.name for each in root.iterdir()]
     except OSError:
         return False
-    return bool(names) and all(_FOLDER.fullmatch(name) or name.startswith(".") for name in names)
+    return bool(names) and all(_FOLDER.fullmatch(name) or name == _ARCHIVE or name.startswith(".") for name in names)

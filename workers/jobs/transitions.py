@@ -143,7 +143,7 @@ _MOVE_ATTEMPTS = text(f"""
 
 # All counts, whatever moved: so it is one statement, for the database to plan and for a test to prepare.
 _ADD_TO_BATCH = text(f"""
-    UPDATE batches SET {", ".join(f"{state} = {state} + :{state}" for state in JobState)}
+    UPDATE batches SET counted_at = NULL, {", ".join(f"{state} = {state} + :{state}" for state in JobState)}
     WHERE id = :id RETURNING {" + ".join(OPEN_JOB_STATES)}
 """)
 

@@ -30,6 +30,7 @@ from workers.restore import search
 from workers.webhooks import deliver
 
 OVERDUE_SECONDS = 3.0  # a pump this late was lost; a message on its way is younger
+RECOUNT_SECONDS = 3_600.0  # between two verifications of an ended batch, each of which reads all of its jobs
 UNANNOUNCED_SECONDS = 5.0  # an end announced by its own pump takes milliseconds
 CHUNK = 1_000
 COUNT_LOCK = 0x5EC0  # advisory lock of the one sweep that verifies counts
@@ -45,10 +46,10 @@ _JUDGE = text(f"""
 """)
 _POLLS_WAIT = text("""
     SELECT EXISTS (
-        SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= clock_timestamp()
+        SELECT 1 FROM attempts WHERE account = :name AND next_poll_at <= statement_timestamp()
             AND coalesce((SELECT polls_after FROM accounts WHERE name = :name), '-infinity') <= clock_timestamp())
 """)
-_EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < clock_timestamp() LIMIT :limit")
+_EXPIRED = text("SELECT id FROM jobs WHERE state = 'queued' AND expires_at < statement_timestamp() LIMIT :limit")
 _UNANNOUNCED = text(f"""
     SELECT DISTINCT a.job_id FROM announcements a JOIN jobs j ON j.id = a.job_id
     WHERE a.announced_at IS NULL AND j.state = ANY(:states)
@@ -56,11 +57,14 @@ _UNANNOUNCED = text(f"""
     LIMIT :limit
 """)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
-# A batch is verified at its end: counting a million waiting rows every few seconds would cost more than it is worth.
-_ENDED_BATCHES = text("""
+# A batch is verified at its end, and then now and then for a day: counting a million rows every few seconds would cost
+# more than it is worth.
+_ENDED_BATCHES = text(f"""
     SELECT id FROM batches WHERE id > 0 AND queued + running + saving = 0
-        AND created_at > clock_timestamp() - interval '1 day' ORDER BY id
+        AND created_at > clock_timestamp() - interval '1 day'
+        AND (counted_at IS NULL OR counted_at < {seconds_ago(str(RECOUNT_SECONDS))}) ORDER BY id
 """)
+_COUNTED = text("UPDATE batches SET counted_at = clock_timestamp() WHERE id = :id")
 _LOCK_BATCH = text("SELECT 1 FROM batches WHERE id = :id FOR UPDATE")
 _TRUE_COUNTS = text(f"""
     SELECT {", ".join(f"count(*) FILTER (WHERE state = '{state}') AS {state}" for state in JobState)}
@@ -157,6 +161,7 @@ def _recount(session: Session, batch_id: int) -> int:
     session.execute(_LOCK_BATCH, {"id": batch_id})
     true = session.execute(_TRUE_COUNTS, {"id": batch_id}).one()
     kept = session.execute(_KEPT_COUNTS, {"id": batch_id}).one()
+    session.execute(_COUNTED, {"id": batch_id})
     if tuple(true) == tuple(kept):
         return 0
     log.error("batch_counts_differ", batch=batch_id, kept=tuple(kept), true=tuple(true))

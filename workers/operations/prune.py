@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from models.fragments import seconds_ago
 from models.states import ANNOUNCED_JOB_STATES
@@ -27,6 +28,8 @@ _OLD = text("""
         AND EXISTS (SELECT 1 FROM results WHERE job_id = j.id)
     ORDER BY j.id LIMIT :limit FOR UPDATE OF j SKIP LOCKED
 """)
+# No row names the pictures of archived jobs. They are not younger than the last of those jobs.
+_ARCHIVED_UNTIL = text("SELECT max(finished_until) FROM archives WHERE results > 0")
 _UNUSED = text(f"""
     DELETE FROM inputs WHERE (uri, sha256) IN (
         SELECT uri, sha256 FROM inputs WHERE used_at < {seconds_ago(":seconds")} LIMIT :limit
@@ -75,7 +78,10 @@ def prune(
 
 
 def prune_orphans(runtime: Runtime, *, dry_run: bool = False) -> Removed:
-    """Remove copies of inputs that have been unused for long, and files older than a day that no row names."""
+    """Remove copies of inputs that have been unused for long, and files older than a day that no row names.
+
+    Where jobs with pictures were archived, only files that are younger than the last of those.
+    """
     removed = Removed()
     # A link that was made from a note an hour old lasts for `media_seconds`.
     unused = ORPHAN_SECONDS + runtime.settings.media_seconds
@@ -89,14 +95,20 @@ def prune_orphans(runtime: Runtime, *, dry_run: bool = False) -> Removed:
         if dry_run or len(rows) < CHUNK:
             break
     oldest, found = datetime.now(UTC) - timedelta(seconds=ORPHAN_SECONDS), []
+    archived_until = runtime.db(_archived_until)
     for key, written_at in runtime.storage.files():
-        if written_at < oldest:
+        if written_at < oldest and (archived_until is None or written_at > archived_until):
             found.append(key)
         if len(found) == CHUNK:
             removed.add(_orphans(runtime, found, dry_run=dry_run))
             found.clear()
     removed.add(_orphans(runtime, found, dry_run=dry_run))
     return removed
+
+
+def _archived_until(session: Session) -> datetime | None:
+    until: datetime | None = session.execute(_ARCHIVED_UNTIL).scalar_one()
+    return until
 
 
 def _orphans(runtime: Runtime, keys: Sequence[str], *, dry_run: bool) -> Removed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.identity import client_reference
@@ -17,6 +19,7 @@ from tests.words import names
 from workers.accounts import admission
 from workers.config.accounts import Account, parse
 from workers.engine import begin, claims
+from workers.engine.floors import Floors
 from workers.jobs.moves import JobMove, Moved
 from workers.jobs.transitions import move_jobs
 
@@ -378,3 +381,60 @@ def test_two_pumps_with_the_same_claim_begin_it_once(database: Database, main: A
 
     assert sum(len(item.started) for item in begun) == 5
     assert database.one("SELECT count(*) FROM attempts") == 5
+
+
+#: Blocks of the table of jobs that this session has read lately.
+READ = text("SELECT pg_stat_get_xact_blocks_fetched('jobs'::regclass)")
+
+
+class Rarely(Floors):
+    """Floors whose next look from the beginning is not due within the test, but for want of jobs."""
+
+    def took(self, began: float, ended: float) -> None:
+        self._due_at = math.inf
+
+
+def with_floors(database: Database, account: Account, number: int, floors: Floors) -> list[str]:
+    """Ids of the jobs that a claim from these floors gets; their transaction also says how many blocks it read."""
+    return [claim.job_id for claim in database.run(claims.claim, account, number, floors=floors)]
+
+
+def test_claims_from_floors_get_the_same_jobs_in_the_same_order(database: Database, main: Account) -> None:
+    batch = database.batch("spring")
+    low, high = database.jobs(6, batch=batch, priority=-1), database.jobs(6, batch=batch, priority=3)
+    floors = Rarely()
+    got = [with_floors(database, main, 4, floors) for _ in range(4)]
+    assert [job for group in got for job in group] == [*high, *low]
+    assert got[3] == []
+
+
+def test_what_comes_to_a_place_before_the_floor_or_to_a_new_queue_is_found(database: Database, main: Account) -> None:
+    first = database.jobs(4, batch=database.batch("first"))
+    floors = Rarely()
+    assert with_floors(database, main, 2, floors) == first[:2]
+    assert with_floors(database, main, 2, floors) == first[2:]
+    database.sql("UPDATE jobs SET claimed_until = NULL WHERE id = :id", id=first[0])
+    second = database.jobs(1, batch=database.batch("second"))
+    assert sorted(with_floors(database, main, 5, floors)) == sorted([first[0], *second])
+
+
+def test_beside_an_open_transaction_a_claim_does_not_pass_what_was_claimed_before(
+    database: Database, main: Account
+) -> None:
+    """The jobs' index entries stay as long as the transaction: a look from the beginning reads them all."""
+
+    def blocks(session: Session, floors: Floors | None) -> int:
+        before = session.execute(READ).scalar_one()
+        assert len(claims.claim(session, main, 5, floors=floors)) == 5
+        return int(session.execute(READ).scalar_one() - before)
+
+    ids = database.jobs(2_000, batch=database.batch("spring"))
+    floors = Rarely()
+    with database.engine.connect().execution_options(isolation_level="REPEATABLE READ") as holding:
+        holding.execute(text("SELECT count(*) FROM jobs"))
+        for start in range(0, 1_900, 100):
+            assert with_floors(database, main, 100, floors) == ids[start : start + 100]
+            database.sql("UPDATE jobs SET state = 'running' WHERE id = ANY(:ids)", ids=ids[start : start + 100])
+        assert with_floors(database, main, 5, floors) == ids[1_900:1_905]
+        assert 3 * (read := database.run(blocks, floors)) < database.run(blocks, None)
+        assert read < 300, "the table has no statistics: still no job but those that are claimed is read"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.states import Closure
+from models.states import Closure, JobState
 from tests.words import unsaid
 from workers.accounts import admission
 from workers.engine import leases
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
+from workers.jobs.moves import JobMove
+from workers.jobs.transitions import move_jobs
 from workers.maintenance.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
 
 if TYPE_CHECKING:
@@ -213,6 +215,21 @@ def test_a_batchs_counts_are_verified_at_its_end(database: Database, runtime: Ru
     assert database.one("SELECT failed FROM batches WHERE id = :id", id=at_work) == 7, (
         "counting those would cost too much"
     )
+
+
+def test_an_ended_batch_is_verified_once_until_its_counts_change(database: Database, runtime: Runtime) -> None:
+    batch = database.batch("ended")
+    (job, *_) = database.jobs(2, batch=batch, state="failed")
+    database.sql("UPDATE batches SET failed = 2 WHERE id = :id", id=batch)
+    assert swept(runtime) == {}
+    database.sql("UPDATE batches SET succeeded = 3 WHERE id = :id", id=batch)  # unknown to the counts' own time
+    assert swept(runtime) == {}, "reading a million jobs in each sweep would cost too much"
+    database.run(move_jobs, [JobMove(job, JobState.QUEUED)])
+    database.run(move_jobs, [JobMove(job, JobState.CANCELED)])
+    assert swept(runtime) == {"counts_corrected": 1}
+    assert database.counts(batch) == {"failed": 1, "canceled": 1}
+    database.sql("UPDATE batches SET held = 1, counted_at = now() - interval '2 hours' WHERE id = :id", id=batch)
+    assert swept(runtime) == {"counts_corrected": 1}
 
 
 def test_any_number_of_sweeps_may_run_side_by_side(database: Database, runtime: Runtime, messages: Messages) -> None:

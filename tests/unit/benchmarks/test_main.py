@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import latency, lineup, pictures, runner
+from benchmarks import held, inflight, latency, lineup, pictures, rows, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
@@ -142,3 +142,28 @@ def test_the_suite_latency_says_both_parts(monkeypatch: pytest.MonkeyPatch, caps
     found = json.loads(capsys.readouterr().out)
     assert found["idle"]["p50_ms"] == pytest.approx(51)
     assert found["beside_a_batch"]["p95_ms"] == pytest.approx(96)
+
+
+def test_the_suite_rows_compares_within_each_round(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aged = [replace(FIGURES, database_cpu_ms_per_job=cpu) for cpu in (0.6, 1.2, 0.5)]
+    empty = replace(FIGURES, database_cpu_ms_per_job=0.5)
+    claims = held.Claims(passed=50, claims=10, p50_ms=2.0, p99_ms=4.0, longest_ms=9.0)
+    found = rows.Rows(7, [{"empty": empty, "aged": each} for each in aged], claims, claims, {"jobs": 8192})
+    monkeypatch.setattr(rows, "measure", lambda **_: found)
+    assert command.main(["rows", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["finished"], said["ratios"]["database_cpu_ms_per_job"]) == (7, pytest.approx(1.2))
+    assert said["claims"]["held"]["p99_ms"] == 4.0
+    assert command.main(["rows"]) == 0
+    assert unsaid(capsys.readouterr().out, "0.60", "4.0") == []
+
+
+def test_the_suite_inflight_says_what_was_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = inflight.InFlight(20, idle_mb=250.0, waiting_mb=1.0, polled_mb=2.0, sigterm_s=1.5, lost=3, repeats=0)
+    monkeypatch.setattr(inflight, "measure", lambda **_: found)
+    assert command.main(["inflight"]) == 0
+    assert unsaid(capsys.readouterr().out, "250", "1.5", "3") == []
