@@ -5,6 +5,7 @@
     batch.wait()
     for row in batch.results():
         print(row["key"], row["state"], [each["uri"] for each in row["results"]])
+    redo("spring", verdict="needs_work", max_cost="2.50")
 
 Sending jobs needs only this package. Running a table needs the server's packages, database and accounts file: the first
 call loads them, by name.
@@ -27,7 +28,7 @@ from recast.money import Money
 
 SERVER_DISTRIBUTION = "recast-server"
 #: Its packages that are loaded here; a producer's own module with such a name would hide them.
-SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports")
+SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports", "desk")
 
 
 class ServerPackagesError(RecastError):
@@ -182,6 +183,55 @@ def batch(name: str) -> Batch:
     """
     found: Batch = _server("reports.progress").find_batch(name)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Redone:
+    """What a call of `redo` would do, and did: `done` jobs are sent again, 0 after a dry run."""
+
+    jobs: int
+    done: int
+    #: All pictures, each paid once.
+    cost: Money
+    #: The same with every attempt that may be paid: what this call can cost at most.
+    at_most: Money
+    #: Why jobs are left out, and how many for each reason.
+    left_out: Mapping[str, int]
+
+
+def redo(
+    batch: str | None = None, *keys: str, jobs: Collection[str] = (),
+    verdict: Literal["unreviewed", "approved", "needs_work"] | None = None, reason: str | None = None,
+    account: str | None = None, operation: str | None = None, seed: int | None = None,
+    options: Mapping[str, Any] | None = None, to: str | None = None, to_operation: str | None = None,
+    max_cost: Money | Decimal | int | str | None = None, dry_run: bool = False,
+) -> Redone:  # fmt: skip
+    """Ask for pictures again as new versions of their jobs, which pays again, and return at once.
+
+    A job keeps its picture until the new one is there. If none comes, it is what it was.
+
+    Args:
+        batch: the batch whose pictures are chosen; with `keys`, only these rows of it.
+        keys: of rows in the batch.
+        jobs: ids of jobs, instead of a batch.
+        verdict: only pictures with this verdict.
+        reason: only pictures whose verdict gives this reason.
+        account: only pictures that were last sent to, or pinned to, this account.
+        operation: only pictures of this operation.
+        seed: another seed, where the operation has one.
+        options: other values of options; None takes one away.
+        to: the account to send them to.
+        to_operation: the operation to use.
+        max_cost: nothing is sent if it may cost more than this: ``"2.50"``, in the deployment's currency, or `Money`.
+        dry_run: whether to count only.
+
+    Raises:
+        catalog.errors.CatalogError: there is no such batch or job.
+        InvalidJobError: an argument is not valid, it may cost more than `max_cost`, or nothing is named.
+        RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
+    """
+    redone: Redone = _server("desk.programs").redo(**locals())
+    return redone
 
 
 def _server(module: str) -> Any:
