@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from catalog import pilot
 from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere
@@ -66,6 +67,8 @@ class Enqueued:
     held: int = 0
     #: Of the failed rows that were queued again, those whose results could have been downloaded at no cost.
     free: int = 0
+    #: The sample that is sent first, and the jobs that wait, while the batch has an open pilot.
+    sampled: pilot.Sampled | None = None
     #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
     #: The same if each of them is paid for as often as it may be.
@@ -287,12 +290,14 @@ def _merge(
     if same := same_pictures(session, intake):
         raise SamePictureError(intake.name, same)
     change, free = Counter[str](), downloadable(session)
+    concerned = pilot.lock(session, terms["batch_id"], options.pilot)
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number
         change[JobState.QUEUED] += row.number
     session.execute(_FORGET_LATE)
     session.execute(REFRESH, terms)
     change[JobState.QUEUED] += session.execute(_INSERT, terms).rowcount  # type: ignore[attr-defined]
+    sampled = pilot.hold_back(session, terms["batch_id"], options.pilot) if concerned else None
     add_to_batch(session, terms["batch_id"], change)
     held = 0
     if hold.watches(session):
@@ -306,6 +311,7 @@ def _merge(
         **{verdict: row.number for verdict, row in counts.items()},
         held=held,
         free=free,
+        sampled=sampled,
         cost=cost,
         at_most=cost * runtime.settings.tries.paid,
     )

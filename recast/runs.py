@@ -139,7 +139,8 @@ def run(
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
     priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False, moved: bool = False,
+    only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None,
+    retry_rejected: bool = False, moved: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
@@ -160,6 +161,7 @@ def run(
         priority: from -100 to 100; higher ones go first.
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
         only: which rows to queue; by default all that are new, changed or failed.
+        pilot: how much of the rows to send before a person decides about the rest: ``"1%"`` or ``"25"``.
         retry_rejected: whether to retry rejected rows.
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 

@@ -334,7 +334,7 @@ def capped(make_runtime: RuntimeFactory) -> Runtime:
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_no_order_of_redos_retries_and_resumes_passes_a_limit(
     database: Database, capped: Runtime, steps: list[tuple[str, int]]
