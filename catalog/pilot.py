@@ -21,7 +21,7 @@ from workers.jobs.lanes import WAITING
 #: A folder and a lane.
 Stratum = tuple[str, str]
 
-# What lies before the last slash; a query is no part of a path.
+# What lies before the last slash of the path, without a query.
 _FOLDER = r"regexp_replace(coalesce(j.target, j.image, j.source, ''), '[^/]*(\?.*)?$', '')"
 _BY_RUN = """
     FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = coalesce(d.job_id, s.id)

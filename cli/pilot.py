@@ -71,8 +71,9 @@ def _print(report: BatchReport, found: PilotReport, currency: str) -> None:
         return Money(amount, currency)
 
     say(f"{report.name}: a pilot of {found.size}: {found.sample:,} jobs, {money(found.spent)} spent", style="bold")
-    counts = ((found.made, "made"), (found.failed, "failed"), (found.held, "held"), (found.open, "under way"))
-    say("  " + ", ".join(f"{number:,} {word}" for number, word in counts if number or word in ("made", "failed")))
+    further = ((found.held, "held"), (found.open, "under way"))
+    more = "".join(f", {number:,} {word}" for number, word in further if number)
+    say(f"  {found.made:,} made, {found.failed:,} failed{more}")
     say(f"  {found.approved:,} approved, {found.needs_work:,} need work, {found.unreviewed:,} unreviewed")
     if not found.waiting:
         say("  no job waits", style=Style.QUIET)

@@ -27,13 +27,7 @@ def redo(
     account: str | None, operation: str | None, seed: int | None, options: Mapping[str, Any] | None, to: str | None,
     to_operation: str | None, max_cost: object, dry_run: bool,
 ) -> Redone:  # fmt: skip
-    """Plan and begin a redo; the arguments are those of `recast.redo`.
-
-    Raises:
-        CatalogError: there is no such batch or job.
-        InvalidJobError: another argument is not valid, or a limit stands before it.
-        RecastError: no deployment is configured, or its accounts file cannot be used.
-    """
+    """Plan and begin a redo; the arguments and errors are those of `recast.redo`."""
     if batch is None and not jobs:
         raise InvalidJobError("batch", "is missing; name a batch, or jobs")
     which = Filter(

@@ -132,15 +132,13 @@ class Batch:
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None,
+    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None, folder: str | Path | None = None,
     format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
     sheet: str | None = None, account: str | None = None, provider: str | None = None,
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
-    priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None,
-    retry_rejected: bool = False, moved: bool = False,
+    priority: int | None = None, deadline: datetime | timedelta | None = None, moved: bool = False,
+    only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
@@ -166,8 +164,8 @@ def run(
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, rows are wrong (`BadRowsError`
-            with their `mistakes`), or the batch was made from another place (`catalog.origin.OtherPlaceError`).
+        catalog.errors.CatalogError: nothing was enqueued: a table or row is wrong (`BadRowsError` with `mistakes`), or
+            the batch was made from another place (`catalog.origin.OtherPlaceError`).
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """

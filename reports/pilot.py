@@ -39,7 +39,8 @@ class Estimate:
 
     #: Each paid once, at its cheapest account.
     low: Decimal
-    #: As the sample did, by lane; each once at its dearest account where the sample has none of a lane.
+    #: As the sample did in the mean, by lane, between the two others; where it has none of a lane, each once at its
+    #: dearest account.
     likely: Decimal
     #: With every attempt that may be paid, at the dearest account.
     at_most: Decimal
@@ -137,8 +138,8 @@ def estimate(
         low += min(costs, default=Decimal(0)) * number
         most += dearest * number * paid_attempts
         likely += means.get(lane, dearest) * number
-    # A sample that was repeated more often than the rest may be is no likely one.
-    return Estimate(low, min(likely, most).quantize(_STEP, ROUND_HALF_UP), most, priced)
+    # Rows of one lane can have several prices, and a sample may have had the cheap ones.
+    return Estimate(low, min(max(low, likely), most).quantize(_STEP, ROUND_HALF_UP), most, priced)
 
 
 def acceptance(approved: int, decided: int, waiting: int) -> Acceptance:

@@ -8,7 +8,7 @@ from workers.config.accounts import Account
 
 #: Before the lane of a job that was paused: no account may claim it, because no account's name holds a "!".
 PARKED = "!@"
-#: The same for a job that waits until somebody decides about the pilot of its batch.
+#: The same for a job that waits until a person decides about the pilot of its batch.
 WAITING = "!pilot@"
 
 

@@ -21,7 +21,7 @@ from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 MAX_NAME = 200  # characters of an account's or a provider's name
 MAX_LABEL = 200  # characters
 MAX_DAYS = 36_500  # a century: what is meant to be kept for longer is kept for good
-MAX_SAMPLE = 100_000  # rows of a pilot: more is no sample
+MAX_SAMPLE = 100_000  # rows of a pilot, which people look at
 MAX_IN_FLIGHT = 2**31 - 1  # as the database counts
 
 _SAMPLE = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,4})?)(?P<percent>%?)")
@@ -201,7 +201,7 @@ def _sample(field: str, value: object) -> str:
     if found is None or not (0 < float(found["number"]) <= (100 if found["percent"] else MAX_SAMPLE)):
         raise _wrong(field, value, f"a share of the rows such as 1%, or a number of rows from 1 to {MAX_SAMPLE:,}")
     if not found["percent"] and "." in found["number"]:
-        raise _wrong(field, value, "a whole number of rows, or a share such as 0.5%")
+        raise _wrong(field, value, "a whole number of rows, or a share such as 1%")
     return f"{found['number']}{found['percent']}"
 
 
