@@ -132,19 +132,20 @@ class Batch:
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None, folder: str | Path | None = None,
+    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
+    folder: str | Path | None = None, moved: bool = False,
     format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
     sheet: str | None = None, account: str | None = None, provider: str | None = None,
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
-    priority: int | None = None, deadline: datetime | timedelta | None = None, moved: bool = False,
+    priority: int | None = None, deadline: datetime | timedelta | None = None,
     only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
     Args:
-        table: mappings with the columns of a catalog (``key``, ``kind``, ``source``, ``target``, ...; others are
-            metadata), a pandas or polars frame of them, or the path or address of a catalog.
+        table: mappings with the columns of a catalog (others are metadata), a pandas or polars frame of them, or the
+            path or address of a catalog.
         name: the batch's name, which identifies its rows in later runs; for a catalog, by default its file's name.
         folder: what relative paths of a table are relative to; the working folder by default.
         format: the format of a catalog whose name or server does not tell it.
@@ -153,19 +154,18 @@ def run(
         provider: the provider of rows that name neither.
         require_consent: whether each row needs the reference of a model release in its column ``consent``.
         max_cost: spending limit for the whole batch: ``"12.50"``, in the deployment's currency, or `Money`.
-        max_in_flight: maximum number of its jobs at providers at the same time.
+        max_in_flight: most of its jobs at providers at a time.
         keep_days: days after which the pictures of ended jobs are removed.
         label: label for the batch, for filters and sums.
         priority: from -100 to 100; higher ones go first.
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
-        only: which rows to queue; by default all that are new, changed or failed.
+        only: which of these rows to queue.
         pilot: how much of the rows to send before a person decides about the rest: ``"1%"`` or ``"25"``.
         retry_rejected: whether to retry rejected rows.
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: nothing was enqueued: a table or row is wrong (`BadRowsError` with `mistakes`), or
-            the batch was made from another place (`catalog.origin.OtherPlaceError`).
+        catalog.errors.CatalogError: nothing was enqueued: `BadRowsError` with `mistakes`, or `OtherPlaceError`.
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """

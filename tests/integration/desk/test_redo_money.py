@@ -17,13 +17,12 @@ from tests.invariants import check_all
 from tests.stack import ROOT, Stack, running
 from workers.jobs.request import JobRequest
 
-
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two accounts at one provider, and a worker."""
+    """Two accounts at one provider, a worker and a beat."""
     home = tmp_path_factory.mktemp("redos")
     config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=0.1)
     with running(home, config, RECAST_PUBLIC_URL="http://127.0.0.1:9") as stack:
@@ -32,6 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.configure(**{"sandbox-zhiqite": {"poll_every": "0.2s"}})
         stack.accounts["second"] = {**second, "poll_every": "0.2s"}
         stack.configure()
+        stack.beat()
         stack.worker().wait_ready()
         yield stack
 

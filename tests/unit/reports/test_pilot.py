@@ -43,7 +43,7 @@ def test_the_rest_costs_what_the_sample_did_between_the_cheapest_and_the_most() 
     means = mean_costs([("zhiqite.swap", 3, Decimal("0.07")), ("zhiqite.swap", 1, Decimal("0.05"))])
     assert means == {"zhiqite.swap": Decimal("0.03")}
     found = estimate([("zhiqite.swap", {}, 100)], means, known, paid_attempts=2)
-    assert (found.low, found.likely, found.at_most) == (2, 3, 10)
+    assert [found.low, found.likely, found.at_most] == [Decimal(2), Decimal(3), Decimal(10)]
     assert found.priced
     unknown = estimate([("zhiqite.swap_v2", {}, 100)], means, known, paid_attempts=2)
     assert not unknown.priced
