@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=0.1)
     with running(home, config, RECAST_PUBLIC_URL="http://127.0.0.1:9") as stack:
         stack.only("sandbox-zhiqite")
-        second = {**stack.accounts["sandbox-zhiqite"], "access_key_id": "second"}
+        second = dict(stack.accounts["sandbox-zhiqite"])
         stack.configure(**{"sandbox-zhiqite": {"poll_every": "0.2s"}})
         stack.accounts["second"] = {**second, "poll_every": "0.2s"}
         stack.configure()
