@@ -36,14 +36,14 @@ def pilot(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a batch's sample says of the rest; go on, or stop.
+    """Show what a sample says of the rest; send or cancel it.
 
     `recast run --pilot 1%` sends a sample of each folder and operation, and lets the rest wait, unsent and unpaid.
     """
     if go_on and stop:
         raise typer.BadParameter("choose one of them", param_hint="--go-on / --stop")
     if max_cost is not None and not go_on:
-        raise typer.BadParameter("it is the limit of what goes on; use it with --go-on", param_hint="--max-cost")
+        raise typer.BadParameter("it is a limit for the rest; use it with --go-on", param_hint="--max-cost")
     with open_deployment(sandbox=sandbox) as runtime:
         report = runtime.db(find, batch)
         found = runtime.db(pilot_of, report.id, runtime.accounts, runtime.settings.tries.paid)
@@ -94,7 +94,7 @@ def _print(report: BatchReport, found: PilotReport, currency: str) -> None:
 def _accepted(found: PilotReport) -> str:
     said = found.accepted
     if said.likely is None:
-        return "how many would be accepted is not known: nobody has decided about the sample"
+        return "how many would be accepted is not known: the sample has no verdicts yet"
     return (
         f"about {said.likely:,} of them would be accepted; {said.low:,} to {said.high:,} with 95 % confidence, of "
         f"{said.decided:,} decided"

@@ -41,7 +41,7 @@ def redo(
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Another value of an option; NAME= takes it away. Can be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="Another value of an option; NAME= removes it. Can be repeated."),
     ] = None,
     to: Annotated[
         str | None,

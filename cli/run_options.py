@@ -112,7 +112,9 @@ def _which_and_when(batch: str) -> Parameters:
         "pilot": (
             Annotated[
                 str | None,
-                typer.Option(metavar="SIZE", help="Send only a sample, 1% or 25 of the rows; `recast pilot` goes on."),
+                typer.Option(
+                    metavar="SIZE", help="Send only a sample, 1% or 25 of the rows; `recast pilot` sends the rest."
+                ),
             ],
             None,
         ),

@@ -98,8 +98,8 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
     if (sampled := enqueued.sampled) is not None:
         say(
-            f"  pilot: {sampled.sample:,} jobs are the sample; {sampled.waiting:,} wait, unsent, until "
-            f"{hint('pilot', enqueued.name)} goes on or stops",
+            f"  pilot: {sampled.sample:,} jobs are the sample; {sampled.waiting:,} wait, unsent, until you "
+            f"decide: {hint('pilot', enqueued.name)}",
             style=Style.WAITING,
         )
     if enqueued.held:
