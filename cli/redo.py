@@ -58,10 +58,11 @@ def redo(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for pictures again as new versions, which pays again: the same again, or with what is said otherwise.
+    """Ask for pictures again as new versions, which pays again.
 
     Name a batch, a batch and keys in it, or jobs. --account, --operation, --verdict, --reason and the other filters
-    choose pictures; --to and --to-operation say where they go. Each job keeps its picture until the new one is there.
+    choose pictures; --seed, --options, --to and --to-operation say what is asked for otherwise. Each job keeps its
+    picture until the new one is there.
     """
     selection.named()
     wrong = [state for state in selection.which.states or () if state not in REDOABLE]
