@@ -24,19 +24,21 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import DateTime, Integer, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from catalog import pilot
 from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere, refuse_archived
+from catalog.refresh import REFRESH, TERMS
 from models.connection import be_patient
 from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
-from models.jobs import ASKED, ENDING, PINS, ROLES
+from models.jobs import ASKED, ENDING
 from models.states import JobState
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.lanes import lane_operation
 from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 from workers.jobs.transitions import add_to_batch
 from workers.operations.redownload import FAILED, PAID
@@ -65,6 +67,8 @@ class Enqueued:
     held: int = 0
     #: Of the failed rows that were queued again, those whose results could have been downloaded at no cost.
     free: int = 0
+    #: The sample that is sent first, and the jobs that wait, while the batch has an open pilot.
+    sampled: pilot.Sampled | None = None
     #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
     #: The same if each of them is paid for as often as it may be.
@@ -119,8 +123,6 @@ _DECIDE = text(f"""
         ELSE 'in_work' END AS verdict
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
-# Parameters that can be None declare their type: the database cannot infer it.
-_TERMS = (bindparam("priority", type_=Integer), bindparam("deadline", type_=DateTime(timezone=True)))
 
 _ONLY = text("""
     UPDATE decided SET verdict = 'left_out' WHERE verdict IN ('new', 'retried', 'changed') AND verdict <> ALL(:only)
@@ -130,7 +132,7 @@ _INSERT = text(f"""
     INSERT INTO jobs ({columns(_OF_JOBS)}, batch_id, priority, expires_at)
     SELECT {columns(_OF_JOBS, "s")}, :batch_id, coalesce(:priority, 0), :deadline
     FROM staged s JOIN decided d USING (key) WHERE d.verdict = 'new' ORDER BY s.line
-""").bindparams(*_TERMS)
+""").bindparams(*TERMS)
 
 # Not a transition of the state machine, which never leaves success: the row is another job under the same key.
 _BEGIN_ANEW = text(f"""
@@ -151,7 +153,7 @@ _BEGIN_ANEW = text(f"""
             state = 'queued', reason = NULL, error = NULL, {UNCLAIMS}, not_before = NULL, input_tries = 0,
             started_at = NULL, finished_at = NULL,
             priority = coalesce(:priority, jobs.priority), expires_at = :deadline,
-            version = jobs.version + (verdict = 'changed')::int, erased_at = NULL,
+            version = jobs.version + (verdict = 'changed')::int, erased_at = NULL, kept_attempt = NULL,
             former_attempts = CASE WHEN verdict = 'changed' THEN made ELSE jobs.former_attempts END
         FROM beginning JOIN staged s USING (key) WHERE jobs.id = beginning.id
         RETURNING jobs.key, was
@@ -160,33 +162,13 @@ _BEGIN_ANEW = text(f"""
         WHERE verdict IN ('retried', 'changed') AND key NOT IN (SELECT key FROM begun)
     )
     SELECT was, count(*) AS number FROM begun GROUP BY was
-""").bindparams(*_TERMS)
+""").bindparams(*TERMS)
 
 # A late answer to a former version is not polled for; if one arrives, it changes only the former version.
 _FORGET_LATE = text("""
     UPDATE attempts SET next_poll_at = NULL, callback_token = NULL
     WHERE state = 'expired' AND job_id IN (SELECT job_id FROM decided WHERE verdict = 'changed')
 """)
-
-# Metadata does not affect the picture, and a catalog's folder can move: both are copied without a new version. So is
-# the fingerprint, which a former version of this program made otherwise.
-_CARRIED = (*ROLES, "options", "extra", "fingerprint")
-_REFRESHED = (*_CARRIED, "lane", "priority", "expires_at")
-_REFRESH = text(f"""
-    UPDATE jobs SET {taken_from("w", _REFRESHED)}
-    FROM (
-        SELECT j.id, {columns(_CARRIED, "s")},
-            -- A job that a person paused or rerouted to another account stays paused or rerouted.
-            CASE WHEN ({columns(PINS, "j")}) IS DISTINCT FROM ({columns(PINS, "s")}) THEN j.lane
-                WHEN starts_with(j.lane, '{PARKED}') THEN '{PARKED}' || s.lane
-                ELSE s.lane END AS lane,
-            CASE WHEN j.state = 'queued' THEN coalesce(:priority, j.priority) ELSE j.priority END AS priority,
-            CASE WHEN j.state = 'queued' THEN coalesce(:deadline, j.expires_at) ELSE j.expires_at END AS expires_at
-        FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = d.job_id
-        WHERE d.verdict IN ('unchanged', 'left')
-    ) w
-    WHERE jobs.id = w.id AND ({columns(_REFRESHED, "jobs")}) IS DISTINCT FROM ({columns(_REFRESHED, "w")})
-""").bindparams(*_TERMS)
 
 _SAME = text("SELECT key FROM decided WHERE key = ANY(:keys) AND verdict = ANY(:queued) ORDER BY key")
 _FREE = text(f"""
@@ -309,12 +291,14 @@ def _merge(
     if same := same_pictures(session, intake):
         raise SamePictureError(intake.name, same)
     change, free = Counter[str](), downloadable(session)
+    concerned = pilot.lock(session, terms["batch_id"], options.pilot)
     for row in session.execute(_BEGIN_ANEW, terms):
         change[row.was] -= row.number
         change[JobState.QUEUED] += row.number
     session.execute(_FORGET_LATE)
-    session.execute(_REFRESH, terms)
+    session.execute(REFRESH, terms)
     change[JobState.QUEUED] += session.execute(_INSERT, terms).rowcount  # type: ignore[attr-defined]
+    sampled = pilot.hold_back(session, terms["batch_id"], options.pilot) if concerned else None
     add_to_batch(session, terms["batch_id"], change)
     held = 0
     if hold.watches(session):
@@ -328,6 +312,7 @@ def _merge(
         **{verdict: row.number for verdict, row in counts.items()},
         held=held,
         free=free,
+        sampled=sampled,
         cost=cost,
         at_most=cost * runtime.settings.tries.paid,
     )

@@ -166,7 +166,7 @@ def resume(
         which = selection.resolve(runtime)
         if max_cost is not None and set(which.named) != {"batch"}:
             raise typer.BadParameter("the spending limit is that of one batch; name it", param_hint="--max-cost")
-        limit = None if max_cost is None else _higher(runtime, str(which.batch), max_cost)
+        limit = None if max_cost is None else higher_limit(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
         ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
         impact = Impact(ids, at_most_of(runtime, ids))
@@ -240,7 +240,7 @@ def set_priority(
         )  # fmt: skip
 
 
-def _higher(runtime: Runtime, batch: str, given: str) -> Decimal:
+def higher_limit(runtime: Runtime, batch: str, given: str) -> Decimal:
     """A new spending limit that pays for something.
 
     Raises:

@@ -14,6 +14,7 @@ from cli import completion
 from cli.parameters import shared
 from models.states import JobState, Reason
 from models.transactions import Database
+from models.verdicts import Verdict
 from reports.batch import find
 from reports.job import job_id_of
 from workers.config.units import duration
@@ -143,6 +144,22 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "verdict": (
+        Annotated[
+            Verdict | None,
+            typer.Option(metavar="VERDICT", help=f"Only jobs with this verdict: {_words(Verdict)}."),
+        ],
+        None,
+    ),
+    "fault": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--reason", metavar="REASON", help="Only jobs whose verdict gives this reason (RECAST_REVIEW_REASONS)."
+            ),
+        ],
+        None,
+    ),
     "older": (
         Annotated[
             str | None, typer.Option(metavar="AGE", help="Only jobs created longer ago than this, for example 2h.")
@@ -157,9 +174,20 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
 }
 
 
+#: What selects by verdicts: only commands about pictures have it.
+BY_VERDICT = ("verdict", "fault")
+
+
 def takes_selection(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command the options that select jobs, except those `left_out`; its first parameter is the selection."""
-    return shared({name: how for name, how in _PARAMETERS.items() if name not in left_out}, _selection)
+    hidden = {*left_out, *BY_VERDICT}
+    return shared({name: how for name, how in _PARAMETERS.items() if name not in hidden}, _selection)
+
+
+def takes_pictures(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """The same for a command about pictures, whose ``--reason`` is one that a verdict gives."""
+    hidden = {*left_out, "reason"}
+    return shared({name: how for name, how in _PARAMETERS.items() if name not in hidden}, _selection)
 
 
 def _selection(given: dict[str, Any]) -> JobSelection:

@@ -10,6 +10,7 @@ from catalog.addresses import dead_addresses, settled
 from catalog.enqueue import QUEUED
 from catalog.errors import Mistake, SamePictureError
 from catalog.intake import Intake
+from catalog.pilot import size_of
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight, unlisted
 from cli.deployment import running_deployment
 from cli.environment import has_run
@@ -54,6 +55,9 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
         emit(_document(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
+    if options.pilot is not None and found.queued:
+        sent = size_of(options.pilot, found.queued)
+        say(f"  of {rows_of(found.queued)} to queue, {sent:,} are sent first, as a pilot; the others wait, unsent")
     print_found(found, intake.name, settings.currency)
     _print_questions(found)
     _print_rejections(refused, intake)

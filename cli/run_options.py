@@ -109,6 +109,15 @@ def _which_and_when(batch: str) -> Parameters:
             Annotated[list[Only] | None, typer.Option(help="Queue only these rows; can be given more than once.")],
             None,
         ),
+        "pilot": (
+            Annotated[
+                str | None,
+                typer.Option(
+                    metavar="SIZE", help="Send only a sample, 1% or 25 of the rows; `recast pilot` sends the rest."
+                ),
+            ],
+            None,
+        ),
         "retry_rejected": (
             Annotated[bool, typer.Option(help="Also queue rows again that a provider rejected.")],
             False,

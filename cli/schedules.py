@@ -43,7 +43,7 @@ TimesOption = Annotated[int, typer.Option(min=1, max=1_000, help="How many of th
 
 @schedules.command()
 @recorded("schedule add")
-@takes_run_options("each run")
+@takes_run_options("each run", "pilot")
 def add(
     given: GivenOptions,
     name: Annotated[str, typer.Argument(help="Name of the schedule and of its batch.")],

@@ -14,7 +14,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
         "archive",
     ),
-    "Review": ("review", "verdict", "people", "audit"),
+    "Review": ("review", "verdict", "redo", "pilot", "people", "audit"),
     "Money": ("books", "reconcile"),
     "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),
@@ -30,6 +30,12 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
     ),
     ("status",): ("status", "status spring", "status --watch"),
     ("retry",): ("retry spring --dry-run", "retry spring/shoe-1 spring/shoe-2"),
+    ("redo",): (
+        "redo spring --verdict needs_work --dry-run",
+        "redo spring shoe-1 --seed 7",
+        "redo spring --reason hair --to other --max-cost 2.00",
+    ),
+    ("pilot",): ("pilot spring", "pilot spring --go-on --max-cost 40"),
     ("export",): (
         "export spring --to done.csv",
         "export spring --pictures done --template '{key}.{ext}'",

@@ -17,7 +17,7 @@ from recast.hints import hint
 from recast.money import Money
 from reports.flags import sentence, words
 from reports.job import AttemptDetail, FormerVersion, JobDetail, PresentVersion, ResultDetail, find_detail
-from workers.jobs.lanes import PARKED
+from workers.jobs.lanes import PARKED, WAITING, bare
 
 
 def show(
@@ -66,8 +66,9 @@ def _print_request(job: PresentVersion, cost: Money) -> None:
             "prompt": job.prompt,
             "options": job.options,
             "pinned to": ", ".join(f"{name} {value}" for name, value in pinned.items() if value),
-            "lane": job.lane.removeprefix(PARKED),
-            "paused": f"{hint('resume', job.id)} sends it again" if job.lane.startswith(PARKED) else None,
+            "lane": bare(job.lane),
+            "paused": f"{hint('resume', job.id)} sends it again" if PARKED in job.lane else None,
+            "waits": f"for the pilot of its batch: {hint('pilot', job.batch)}" if WAITING in job.lane else None,
             "created": moment(job.created_at),
             "deadline": moment(job.expires_at),
             "finished": moment(job.finished_at),

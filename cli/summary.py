@@ -96,6 +96,12 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     most = f"; at most {Money(enqueued.at_most, currency)}" if enqueued.cost else ""
     cost = most + (once if enqueued.at_most > enqueued.cost else "")
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
+    if (sampled := enqueued.sampled) is not None:
+        say(
+            f"  pilot: {sampled.sample:,} jobs are the sample; {sampled.waiting:,} wait, unsent, until you "
+            f"decide: {hint('pilot', enqueued.name)}",
+            style=Style.WAITING,
+        )
     if enqueued.held:
         say(
             f"  {rows_of(enqueued.held)} held: after a restore the database may not know that they were sent; "

@@ -42,6 +42,8 @@ COMMANDS = (
         "verdict", "cli.verdict:verdict",
         "Approve a picture or not, undo that, or choose one.",
     ),
+    Entry("redo", "cli.redo:redo", "Ask for pictures again as new versions, which pays again."),
+    Entry("pilot", "cli.pilot:pilot", "Show what a sample says of the rest; send or cancel it."),
     Entry("resolve", "cli.resolve:resolve", "List held jobs, or decide about them.", recorded=True),
     Entry("cancel", "cli.bulk:cancel", "Cancel queued jobs.", recorded=True),
     Entry("retry", "cli.bulk:retry", "Queue failed jobs again, which pays again.", recorded=True),

@@ -22,7 +22,7 @@ class Actor:
 
     name: str
     role: Role
-    #: `page` or `command`.
+    #: `page`, `command` or `program`.
     via: str = "page"
 
     def may(self, role: Role) -> bool:
@@ -54,6 +54,6 @@ def from_command() -> Actor:
 #: What each role may do, in words for people.
 MAY: Mapping[Role, str] = {
     Role.VIEWER: "sees pictures and verdicts",
-    Role.REVIEWER: "also gives verdicts, and sees costs",
+    Role.REVIEWER: "also gives verdicts, sees costs, and redoes pictures within a daily limit",
     Role.OPERATOR: "may do everything",
 }

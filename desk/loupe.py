@@ -21,7 +21,10 @@ NEIGHBORS = 5  # on each side, which a browser loads ahead
 
 _JOB = text(f"""
     SELECT j.id, j.seq, j.key, j.kind, j.state, {columns((*ROLES, "prompt"), "j")}, w.chosen,
-        coalesce(w.verdict, 'unreviewed') AS verdict, coalesce(paid.cost, 0) AS cost, last.account, last.operation
+        coalesce(w.verdict, 'unreviewed') AS verdict, coalesce(paid.cost, 0) AS cost, last.account, last.operation,
+        (SELECT coalesce(v.error, v.reason, v.state) FROM versions v JOIN redos r USING (job_id, version)
+            WHERE v.job_id = j.id AND v.version = j.version - 1 AND j.kept_attempt IS NOT NULL
+                AND j.state = 'succeeded') AS redo_failed
     FROM jobs j LEFT JOIN reviews w ON w.job_id = j.id
     LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
@@ -98,6 +101,8 @@ class Loupe:
     cost: Decimal
     account: str | None
     operation: str | None
+    #: Why nothing came of the last redo, if nothing did.
+    redo_failed: str | None
     pictures: Sequence[Picture]
     #: What was said of its pictures, newest first.
     history: Sequence[Any]

@@ -87,6 +87,11 @@ def carefully(claimable_ids: str) -> str:
     )
 
 
+def has_picture(job: str) -> str:
+    """Whether a job has a picture that people can use: it succeeded, or had one before it was asked for again."""
+    return f"({job}.state = '{JobState.SUCCEEDED}' OR {job}.kept_attempt IS NOT NULL)"
+
+
 # --- Attempts -------------------------------------------------------------------------------------------------------
 
 
@@ -109,8 +114,13 @@ def last_attempt(job_id: str, columns: str, condition: str = "true") -> str:
 
 
 def finished_attempt(job_id: str, columns: str = "attempts.id") -> str:
-    """A subquery: `columns` of a job's latest attempt that is done: its pictures are those of a job that succeeded."""
-    return last_attempt(job_id, columns, f"attempts.state = '{AttemptState.DONE}'")
+    """A subquery: `columns` of the attempt whose pictures are the job's: its latest that is done, or the one kept.
+
+    One is kept while the job is redone, and when nothing came of that.
+    """
+    kept = f"(SELECT kept_attempt FROM jobs kept WHERE kept.id = {job_id})"
+    done = f"attempts.state = '{AttemptState.DONE}' AND attempts.number = coalesce({kept}, attempts.number)"
+    return last_attempt(job_id, columns, done)
 
 
 def used_attempt(chosen: str, job_id: str) -> str:

@@ -89,6 +89,8 @@ class Job(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     #: Attempts up to this number were made for former versions, and nothing that comes of them is this version's.
     former_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: The attempt whose pictures are the job's, until a redo of it has made others; NULL: its latest that is done.
+    kept_attempt: Mapped[int | None] = mapped_column(SmallInteger)
     #: How often its inputs could not be read or uploaded since it was queued.
     input_tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: How often in a row a worker claimed it and did not come to an end with it.

@@ -11,6 +11,8 @@
 Only `workers.restore.hold` and `workers.restore.reconcile` write what the machines do not know: what happened after a
 backup.
 
+A job whose redo failed is what it was before, with its picture (`workers.jobs.redone`).
+
 Every move in the code is an ``UPDATE ... WHERE state = expected`` whose pair is in `JOB_MOVES` or `ATTEMPT_MOVES`;
 the database's check constraints are made from the same enums.
 """

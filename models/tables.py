@@ -14,6 +14,8 @@ from models.inputs import InputPicture
 from models.jobs import Job, Version
 from models.leases import Lease
 from models.people import AuditEntry, Person, SignIn
+from models.pilots import Pilot, PilotJob
+from models.redos import Redo
 from models.restores import Restore, Search
 from models.results import Result
 from models.schedules import Schedule, ScheduleRun
@@ -41,6 +43,9 @@ __all__ = [
     "Lease",
     "Person",
     "PictureClaim",
+    "Pilot",
+    "PilotJob",
+    "Redo",
     "Restore",
     "Result",
     "Review",

@@ -41,9 +41,11 @@ if TYPE_CHECKING:
         BatchStuckError,
         BatchWaitError,
         Outcome,
+        Redone,
         Result,
         ServerPackagesError,
         batch,
+        redo,
         run,
     )
 
@@ -65,6 +67,7 @@ __all__ = [
     "Outcome",
     "Picture",
     "RecastError",
+    "Redone",
     "Result",
     "ServerPackagesError",
     "SwapResult",
@@ -72,6 +75,7 @@ __all__ = [
     "app",
     "batch",
     "generate",
+    "redo",
     "run",
     "swap",
 ]
@@ -97,9 +101,11 @@ _MODULES = {
         "BatchStuckError",
         "BatchWaitError",
         "Outcome",
+        "Redone",
         "Result",
         "ServerPackagesError",
         "batch",
+        "redo",
         "run",
     ),
 }

@@ -5,6 +5,7 @@
     batch.wait()
     for row in batch.results():
         print(row["key"], row["state"], [each["uri"] for each in row["results"]])
+    redo("spring", verdict="needs_work", max_cost="2.50")
 
 Sending jobs needs only this package. Running a table needs the server's packages, database and accounts file: the first
 call loads them, by name.
@@ -27,7 +28,7 @@ from recast.money import Money
 
 SERVER_DISTRIBUTION = "recast-server"
 #: Its packages that are loaded here; a producer's own module with such a name would hide them.
-SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports")
+SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports", "desk")
 
 
 class ServerPackagesError(RecastError):
@@ -132,19 +133,19 @@ class Batch:
 
 def run(
     table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None,
+    folder: str | Path | None = None, moved: bool = False,
     format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
     sheet: str | None = None, account: str | None = None, provider: str | None = None,
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
     max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
     priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (), retry_rejected: bool = False, moved: bool = False,
+    only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
     Args:
-        table: mappings with the columns of a catalog (``key``, ``kind``, ``source``, ``target``, ...; others are
-            metadata), a pandas or polars frame of them, or the path or address of a catalog.
+        table: mappings with the columns of a catalog (others are metadata), a pandas or polars frame of them, or the
+            path or address of a catalog.
         name: the batch's name, which identifies its rows in later runs; for a catalog, by default its file's name.
         folder: what relative paths of a table are relative to; the working folder by default.
         format: the format of a catalog whose name or server does not tell it.
@@ -153,18 +154,18 @@ def run(
         provider: the provider of rows that name neither.
         require_consent: whether each row needs the reference of a model release in its column ``consent``.
         max_cost: spending limit for the whole batch: ``"12.50"``, in the deployment's currency, or `Money`.
-        max_in_flight: maximum number of its jobs at providers at the same time.
+        max_in_flight: most of its jobs at providers at a time.
         keep_days: days after which the pictures of ended jobs are removed.
         label: label for the batch, for filters and sums.
         priority: from -100 to 100; higher ones go first.
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
-        only: which rows to queue; by default all that are new, changed or failed.
+        only: which of these rows to queue.
+        pilot: how much of the rows to send before a person decides about the rest: ``"1%"`` or ``"25"``.
         retry_rejected: whether to retry rejected rows.
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: nothing was enqueued: the table cannot be used, rows are wrong (`BadRowsError`
-            with their `mistakes`), or the batch was made from another place (`catalog.origin.OtherPlaceError`).
+        catalog.errors.CatalogError: nothing was enqueued: `BadRowsError` with `mistakes`, or `OtherPlaceError`.
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
@@ -182,6 +183,55 @@ def batch(name: str) -> Batch:
     """
     found: Batch = _server("reports.progress").find_batch(name)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Redone:
+    """What a call of `redo` would do, and did: `done` jobs are sent again, 0 after a dry run."""
+
+    jobs: int
+    done: int
+    #: All pictures, each paid once.
+    cost: Money
+    #: The same with every attempt that may be paid: what this call can cost at most.
+    at_most: Money
+    #: Why jobs are left out, and how many for each reason.
+    left_out: Mapping[str, int]
+
+
+def redo(
+    batch: str | None = None, *keys: str, jobs: Collection[str] = (),
+    verdict: Literal["unreviewed", "approved", "needs_work"] | None = None, reason: str | None = None,
+    account: str | None = None, operation: str | None = None, seed: int | None = None,
+    options: Mapping[str, Any] | None = None, to: str | None = None, to_operation: str | None = None,
+    max_cost: Money | Decimal | int | str | None = None, dry_run: bool = False,
+) -> Redone:  # fmt: skip
+    """Ask for pictures again as new versions of their jobs, which pays again, and return at once.
+
+    A job keeps its picture until the new one is there. If none comes, it is what it was.
+
+    Args:
+        batch: the batch whose pictures are chosen; with `keys`, only these rows of it.
+        keys: of rows in the batch.
+        jobs: ids of jobs, instead of a batch.
+        verdict: only pictures with this verdict.
+        reason: only pictures whose verdict gives this reason.
+        account: only pictures that were last sent to, or pinned to, this account.
+        operation: only pictures of this operation.
+        seed: another seed, where the operation has one.
+        options: other values of options; None takes one away.
+        to: the account to send them to.
+        to_operation: the operation to use.
+        max_cost: nothing is sent if it may cost more than this: ``"2.50"``, in the deployment's currency, or `Money`.
+        dry_run: whether to count only.
+
+    Raises:
+        catalog.errors.CatalogError: there is no such batch or job.
+        InvalidJobError: an argument is not valid, it may cost more than `max_cost`, or nothing is named.
+        RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
+    """
+    redone: Redone = _server("desk.programs").redo(**locals())
+    return redone
 
 
 def _server(module: str) -> Any:

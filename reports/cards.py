@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, flags_of, last_attempt, paid_for, used_attempt
+from models.fragments import columns, flags_of, has_picture, last_attempt, paid_for, used_attempt
 from models.jobs import ROLES
 from models.states import JobState
 from models.verdicts import Verdict
@@ -74,7 +74,7 @@ def _page(found: str, order: str = "j.seq") -> str:
         LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
         LEFT JOIN LATERAL (
             SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
-            WHERE j.state = 'succeeded' AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
+            WHERE {has_picture("j")} AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
             ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
         ) result ON true
         ORDER BY {order}

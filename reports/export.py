@@ -13,7 +13,7 @@ from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from models.fragments import flags_of, is_paid, last_attempt, used_attempt
+from models.fragments import flags_of, has_picture, is_paid, last_attempt, used_attempt
 from models.states import JobState
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -48,7 +48,7 @@ _SELECT = text(f"""
     WITH page AS (
         SELECT found.* FROM unnest(cast(:states AS text[])) AS each(state) CROSS JOIN LATERAL (
             SELECT jobs.id, jobs.key, jobs.state, jobs.reason, jobs.error, jobs.extra, jobs.seq, jobs.account,
-                jobs.operation, w.verdict, w.verdict_id, w.chosen
+                jobs.operation, jobs.kept_attempt, w.verdict, w.verdict_id, w.chosen
             FROM jobs LEFT JOIN reviews w ON w.job_id = jobs.id
             WHERE jobs.batch_id = :batch_id AND jobs.state = each.state AND jobs.seq > :after
                 AND (:verdict IS NULL OR coalesce(w.verdict, 'unreviewed') = :verdict)
@@ -73,7 +73,7 @@ _SELECT = text(f"""
             'size', r.size, 'media_type', r.media_type, 'width', r.width, 'height', r.height, 'facts', r.facts,
             'checks', {flags_of("r.id")}) ORDER BY r.index
         ) AS results
-        FROM results r WHERE j.state = 'succeeded'
+        FROM results r WHERE {has_picture("j")}
             AND r.attempt_id = {used_attempt("j.chosen", "j.id")}
             AND (:verdict IS DISTINCT FROM 'approved' OR r.id = j.chosen)
     ) found ON true

@@ -36,7 +36,8 @@ _BY_KEY = text("SELECT id FROM jobs WHERE batch_id > 0 AND key = :key ORDER BY s
 _JOB = text("""
     SELECT j.id, b.name AS batch, j.batch_id, j.key, j.lane, j.priority, j.dedupe_key, j.version, j.kind, j.source,
         j.target, j.image, j.prompt, j.options, j.account, j.provider, j.operation, j.extra, j.state, j.reason, j.error,
-        j.created_at, j.not_before, j.expires_at, j.started_at, j.finished_at, j.erased_at
+        j.created_at, j.not_before, j.expires_at, j.started_at, j.finished_at, j.erased_at,
+        j.kept_attempt
     FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE j.id = :id
 """)
 _VERSIONS = text("""
@@ -124,6 +125,8 @@ class PresentVersion(Request):
     expires_at: datetime | None
     #: When its pictures were removed from the storage.
     erased_at: datetime | None
+    #: The attempt whose pictures are the job's, until a redo has made others.
+    kept_attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +165,10 @@ class AttemptDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultDetail:
-    """One result; `attempt` is the number of its attempt, `version` the version it was made for."""
+    """One result; `attempt` is the number of its attempt, `version` the version that has it.
+
+    That is the version it was made for; or the present one, which kept it when nothing came of a redo.
+    """
 
     id: int
     index: int
@@ -262,7 +268,8 @@ def job_detail(session: Session, job_id: str, storage: Storage) -> JobDetail | N
 
     def results() -> Iterator[ResultDetail]:
         for row in session.execute(_RESULTS, {"id": job_id}):
-            yield ResultDetail(**row._mapping, version=version(row.attempt), uri=storage.url(row.key))
+            of = found.version if row.attempt == found.kept_attempt else version(row.attempt)
+            yield ResultDetail(**row._mapping, version=of, uri=storage.url(row.key))
 
     return JobDetail(PresentVersion(**found._mapping), tuple(attempts()), tuple(results()), versions)
 

@@ -25,7 +25,7 @@ from workers.accounts import admission
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
 from workers.jobs.filters import Filter
-from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.lanes import WAITING, holds, lane_operation
 from workers.operations.estimate import at_most
 
 UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
@@ -80,7 +80,11 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
     lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
     if not lanes:
         return None  # they have moved since the report was read
-    served = [lane for lane in lanes if not lane.startswith(PARKED)]
+    served = [lane for lane in lanes if not holds(lane)]
+    if not served and any(WAITING in lane for lane in lanes):
+        return (
+            f"the pilot is done, and the other jobs wait, unsent: {hint('pilot', report.name)} says what they may cost"
+        )
     if not served:
         return f"its queued jobs are paused; resume them with {hint('resume', batch=report.name)}"
     states = {name: admission.read(session, name) for name in _servers(served, accounts)}

@@ -65,7 +65,8 @@ def _results(stack: Stack) -> Iterator[str]:
     for row in stack.sql(
         "SELECT j.id, count(DISTINCT r.attempt_id) AS sets FROM jobs j"
         # What was made of a former version of the row stays, and is not counted.
-        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number > j.former_attempts"
+        " LEFT JOIN attempts a ON a.job_id = j.id"
+        " AND CASE WHEN j.kept_attempt IS NULL THEN a.number > j.former_attempts ELSE a.number = j.kept_attempt END"
         " LEFT JOIN results r ON r.attempt_id = a.id"
         " WHERE j.state = 'succeeded' GROUP BY j.id HAVING count(DISTINCT r.attempt_id) <> 1"
     ):

@@ -22,6 +22,7 @@ from web.media import Media
 from web.metrics import Metrics
 from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
+from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
 from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
@@ -97,6 +98,6 @@ def _gallery_routes(
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
-        *Desk(pages, configured.review_reasons).routes(access),
+        *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file).routes(access),
     ]

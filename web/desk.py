@@ -6,7 +6,8 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +28,7 @@ from reports.reviews import Verdicts, verdicts_of
 from web.access import Access
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
+from web.redo import Quote, Redos
 from web.visitors import Form, actor_of, first
 
 #: The keys of reasons, in the order of the list.
@@ -45,6 +47,8 @@ class View:
     loupe: Loupe | None = None
     beside: Neighbors | None = None
     taken: Taken | None = None
+    #: What the same again would cost; None where nobody here may ask for it.
+    quote: Quote | None = None
 
 
 class Desk:
@@ -53,10 +57,11 @@ class Desk:
     Args:
         pages: makes the pages, reads and changes the database.
         reasons: what can be wrong with a picture, as the deployment says.
+        redos: tells what a redo costs, and begins it.
     """
 
-    def __init__(self, pages: Pages, reasons: Sequence[str]) -> None:
-        self._pages, self._reasons = pages, tuple(reasons)
+    def __init__(self, pages: Pages, reasons: Sequence[str], redos: Redos) -> None:
+        self._pages, self._reasons, self._redos = pages, tuple(reasons), redos
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and where its forms go."""
@@ -80,12 +85,14 @@ class Desk:
         view = await self._pages.change(
             _view, actor, request.path_params["batch_id"], job_id, number(asked.get("after")), verdict, takes=takes
         )
+        if view is not None and view.loupe is not None:
+            view = replace(view, quote=await self._pages.read(self._redos.quote, actor, view.loupe.id))
         if view is None or (job_id is not None and view.loupe is None):
             return self._pages.missing(request, "This job does not exist.")
         return self._page(request, view, verdict, number(asked.get("picture")))
 
     async def answer(self, request: Request) -> Response:
-        """Take a form: a verdict, its taking back, a choice, or (``do=take``) only that a picture is looked at."""
+        """Take a form: a verdict, its taking back, a choice, a redo, or (``do=take``) that a picture is looked at."""
         form: Form = request.state.form
         try:
             done = await self._done(request, form)
@@ -112,6 +119,11 @@ class Desk:
         if kind == "take":
             taken = await self._pages.change(_take, actor, batch_id, first(form, "job"))
             return {"taken": None if taken is None or taken.own else taken.person}
+        if kind == "redo":
+            job_id, version = first(form, "job"), number(first(form, "version")) or 0
+            at_most = _amount(first(form, "at_most"))
+            await self._pages.change(_redo, actor, self._redos, batch_id, job_id, version, at_most)
+            return {"job": job_id, "redone": True, "counts": await self._counts(batch_id)}
         if kind == "undo":
             decided = await self._pages.change(undo, actor, batch_id)
         elif kind == "choose":
@@ -122,16 +134,18 @@ class Desk:
                 known_reasons=self._reasons, request=_request(form),
             )  # fmt: skip
         else:
-            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: judge, undo, choose, take")
+            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: judge, undo, choose, redo, take")
         return await self._counted(batch_id, decided)
 
     async def _counted(self, batch_id: int, decided: Decided) -> dict[str, Any]:
-        view = await self._pages.read(_whole, batch_id)
-        counts = {} if view is None else {verdict.value: n for verdict, n in view.reviewed.counts.items()}
         return {
             "job": decided.job_id, "result": decided.result_id, "verdict_id": decided.verdict_id,
-            "verdict": decided.job_verdict, "chosen": decided.chosen, "counts": counts,
+            "verdict": decided.job_verdict, "chosen": decided.chosen, "counts": await self._counts(batch_id),
         }  # fmt: skip
+
+    async def _counts(self, batch_id: int) -> dict[str, int]:
+        view = await self._pages.read(_whole, batch_id)
+        return {} if view is None else {verdict.value: n for verdict, n in view.reviewed.counts.items()}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
         standing = error.standing
@@ -155,7 +169,7 @@ class Desk:
             request, "review.html", view=view, report=view.report, reviewed=view.reviewed, job=view.loupe,
             picture=shown, beside=view.beside, taken=view.taken, filtered=verdict,
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
-            judges=actor_of(request).may(Role.REVIEWER),
+            judges=actor_of(request).may(Role.REVIEWER), quote=view.quote,
         )  # fmt: skip
 
 
@@ -208,6 +222,24 @@ def _take(session: Session, actor: Actor, batch_id: int, job_id: str) -> Taken |
     if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
         raise DeskError("job: the batch has no such job")
     return take(session, actor, job_id)
+
+
+def _redo(
+    session: Session, actor: Actor, redos: Redos, batch_id: int, job_id: str, version: int, at_most: Decimal
+) -> None:
+    if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
+        raise DeskError("job: the batch has no such job")
+    redos.begin(session, actor, job_id, version, at_most)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise DeskError("at_most: an amount, as the page shows it")
+    return amount
 
 
 def _request(form: Form) -> str | None:

@@ -14,6 +14,7 @@ from desk import people
 from desk.actors import Actor
 from devstack.ports import bind
 from models.people import Role
+from tests.stack import write_accounts
 from tests.web import browser
 from tests.web.browser import Page
 from tests.web.serving import serving
@@ -53,6 +54,9 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
     listener = bind(None)
     port = listener.getsockname()[1]
     chosen = settings(database, tmp_path, web_auth=None, public_url=f"http://127.0.0.1:{port}/recast")
+    account = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id",
+               "access_key_secret": "secret", "prices": {"swap": "0.02 USD"}}  # fmt: skip
+    write_accounts(chosen.accounts_file, {"main": account})
     with serving(build(chosen), listener):
         yield f"http://127.0.0.1:{port}/recast"
 
@@ -123,6 +127,25 @@ def test_a_catalog_is_reviewed_by_keyboard_only(base: str, database: Database, b
         for n in range(CATALOG)
     ]
     assert database.one("SELECT count(*) FROM verdicts") == CATALOG + 2, "one more was given and taken back"
+
+
+def test_a_picture_is_redone_by_keyboard_when_its_price_was_seen(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}/review?job=job-00002")
+        await shown(page, "job-00002")
+        await page.press("r")
+        await page.until("document.activeElement.textContent.includes('0.02 USD')")
+        await page.press("Escape")
+        await page.until("!document.querySelector('.redoing-asked').open")
+        await page.press("r")
+        await page.until("document.activeElement.closest('.redoing-asked form')")
+        await page.press("Enter")
+        await page.until("document.querySelector('.redoing') && !document.querySelector('.redoing-asked')")
+
+    look(work)
+    rows = database.sql("SELECT r.job_id, r.person, j.state FROM redos r JOIN jobs j ON j.id = r.job_id")
+    assert [tuple(row) for row in rows] == [("job-00002", "Anna", "queued")]
 
 
 def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Database, batch: int) -> None:
@@ -238,6 +261,10 @@ def test_it_is_shown_as_it_is_meant(base: str, database: Database, batch: int, t
             await page.press("w")
             await page.until("document.querySelector('.reasons.is-open')")
             await seen(page, f"reasons-{name}")
+            await page.press("Escape")
+            await page.press("r")
+            await page.until("document.querySelector('.redoing-asked').open")
+            await seen(page, f"redo-{name}")
             await page.open(f"{base}/batches/{batch}")
             await seen(page, f"grid-{name}")
         await page.call("Emulation.setScriptExecutionDisabled", value=True)

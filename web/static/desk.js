@@ -252,6 +252,20 @@ async function choose() {
   if (form) await act(Object.fromEntries(new FormData(form)));
 }
 
+// Opens what says the price; a second key, or the button, agrees to it.
+function askRedo(open) {
+  const asked = find(".redoing-asked");
+  if (!asked) return;
+  asked.open = open;
+  if (open) asked.querySelector("form button").focus({ preventScroll: true });
+  else find(".stage")?.focus({ preventScroll: true });
+}
+
+async function redo() {
+  const form = find("form.redo");
+  if (form) await act(Object.fromEntries(new FormData(form)));
+}
+
 async function act(fields) {
   await busily(async () => {
     const got = await post(new URLSearchParams(fields));
@@ -384,6 +398,7 @@ const ACTIONS = {
   w: () => reasons(true),
   u: undo,
   c: choose,
+  r: () => askRedo(true),
   ArrowLeft: () => step("before"),
   ArrowRight: () => step("after"),
   ArrowUp: () => other(-1),
@@ -410,6 +425,7 @@ async function picture(id) {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (find(".reasons.is-open")) { if (inReasons(event)) event.preventDefault(); return; }
+  if (event.key === "Escape" && find(".redoing-asked[open]")) { askRedo(false); return; }
   const typing = event.target.closest("input, textarea, select");
   if (typing && !(typing.type === "range" && event.key.length === 1)) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return; // which it presses
@@ -429,6 +445,7 @@ document.addEventListener("submit", (event) => {
     if (verdict === "needs_work" && !find(".reasons.is-open")) reasons(true);
     else judge(verdict || "needs_work");
   } else if (form.className === "undo") undo();
+  else if (form.classList.contains("redo")) redo();
   else choose();
 });
 

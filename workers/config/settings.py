@@ -80,8 +80,7 @@ class Settings(Signing):
     secret_key: SecretStr | None = None
     #: Where providers reach our `web` process.
     public_url: str | None = None
-    #: Where workers try our links before they pay: `PUBLIC_URL` itself unless set; another address where they cannot
-    #: reach that one; `off` for not at all.
+    #: Where workers try our links before they pay: `PUBLIC_URL` itself unless set, or `off` for not at all.
     public_url_check: str | None = None
     #: Whether workers ask for public addresses of pictures before they pay.
     check_addresses: bool = True
@@ -100,8 +99,7 @@ class Settings(Signing):
     heartbeat_every: float = Field(default=5.0, gt=0, le=60)
     #: New attempts a job gets after failures that may pass.
     max_attempts: int = Field(default=3, ge=1, le=20)
-    #: Attempts of a job that may be billed, `max_attempts` at most. Providers bill most failures, so one repeat is the
-    #: default: "at most" of a plan counts them all.
+    #: Attempts of a job that may be billed, `max_attempts` at most: "at most" of a plan counts them all.
     max_paid_attempts: int = Field(default=2, ge=1, le=20)
     #: Largest result file in bytes.
     max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
@@ -122,6 +120,9 @@ class Settings(Signing):
     web_auth: SecretStr | None = None
     #: What can be wrong with a picture, separated by commas.
     review_reasons: Reasons = REVIEW_REASONS
+    redo_most: int = Field(default=5, ge=0, le=100)  # of one job: what is still not right needs another input
+    #: What a reviewer may spend on redos in a day (UTC); operators may spend what caps and budgets leave.
+    review_redo_cap: Decimal = Field(default=Decimal(5), ge=0)
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.
@@ -149,9 +150,9 @@ class Settings(Signing):
             raise ValueError(f"{found} cannot be seen and is not allowed; write the value again by hand")
         return value
 
-    @field_validator("confirm_above", mode="before")
+    @field_validator("confirm_above", "review_redo_cap", mode="before")
     @classmethod
-    def _confirm_above_is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
+    def _is_money(cls, value: object, info: ValidationInfo) -> Decimal | None:
         try:
             return None if value is None else Money.parse(value, info.data.get("currency")).amount
         except ValueError:  # whose message repeats the value

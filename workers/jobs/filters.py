@@ -24,6 +24,9 @@ _CONDITIONS = {
     "account": "coalesce(last.account, j.account) = :account",
     "operation": "coalesce(last.operation, j.operation) = :operation",
     "reason": "j.reason = :reason",
+    "verdict": "coalesce((SELECT w.verdict FROM reviews w WHERE w.job_id = j.id), 'unreviewed') = :verdict",
+    "fault": "EXISTS (SELECT FROM reviews w JOIN verdicts said ON said.id = w.verdict_id"
+    " WHERE w.job_id = j.id AND w.verdict = 'needs_work' AND said.reasons @> to_jsonb(cast(:fault AS text)))",
     "older": f"j.created_at < {seconds_ago(':older')}",
     "newer": f"j.created_at > {seconds_ago(':newer')}",
 }
@@ -46,6 +49,9 @@ class Filter:
     operation: str | None = None
     #: Why it ended, or was queued again.
     reason: str | None = None
+    #: What counts of people's verdicts, and a reason that the counting one gives.
+    verdict: str | None = None
+    fault: str | None = None
     older: float | None = None
     newer: float | None = None
 
@@ -77,7 +83,10 @@ class Filter:
 
 #: No condition at all.
 EVERY = Filter()
-_EACH = Filter(ids=(), batch="", label="", states=(), account="", operation="", reason="", older=0.0, newer=0.0)
+_EACH = Filter(
+    ids=(), batch="", label="", states=(), account="", operation="", reason="", verdict="", fault="", older=0.0,
+    newer=0.0,
+)  # fmt: skip
 
 
 class Filtered:

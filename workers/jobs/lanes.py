@@ -8,6 +8,8 @@ from workers.config.accounts import Account
 
 #: Before the lane of a job that was paused: no account may claim it, because no account's name holds a "!".
 PARKED = "!@"
+#: The same for a job that waits until a person decides about the pilot of its batch.
+WAITING = "!pilot@"
 
 
 def lane_of(account: str | None, operations: Iterable[str]) -> str:
@@ -22,3 +24,15 @@ def lane_operation(lane: str, account: Account) -> str | None:
     if pinned and pinned != account.name:
         return None
     return next((name for name in names.split("|") if name in account.operations), None)
+
+
+def bare(lane: str) -> str:
+    """The lane of a job that is held back, without what holds it back."""
+    while lane.startswith("!"):
+        lane = lane.partition("@")[2]
+    return lane
+
+
+def holds(lane: str) -> str:
+    """What holds a job of this lane back: nothing, or `PARKED`, `WAITING`, or both."""
+    return lane.removesuffix(bare(lane))

@@ -6,6 +6,7 @@ here alone. What is not said keeps what the batch has, or leaves it as it is by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,10 @@ from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 MAX_NAME = 200  # characters of an account's or a provider's name
 MAX_LABEL = 200  # characters
 MAX_DAYS = 36_500  # a century: what is meant to be kept for longer is kept for good
+MAX_SAMPLE = 100_000  # rows of a pilot, which people look at
 MAX_IN_FLIGHT = 2**31 - 1  # as the database counts
+
+_SAMPLE = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,4})?)(?P<percent>%?)")
 
 
 class Only(StrEnum):
@@ -73,6 +77,8 @@ class RunOptions:
     deadline: datetime | timedelta | None = None
     #: Which rows are queued, of those that would be; all where it is empty.
     only: Collection[Only] = ()
+    #: How much of the rows is sent before a person decides about the rest: ``1%`` or ``25``.
+    pilot: str | None = None
     #: Whether rows that a provider refused are tried again.
     retry_rejected: bool = False
     #: Whether the batch goes on although it was made from another place.
@@ -190,6 +196,15 @@ def _narrowed(field: str, value: object) -> tuple[Only, ...]:
     return tuple(map(Only, chosen))
 
 
+def _sample(field: str, value: object) -> str:
+    found = _SAMPLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or not (0 < float(found["number"]) <= (100 if found["percent"] else MAX_SAMPLE)):
+        raise _wrong(field, value, f"a share of the rows such as 1%, or a number of rows from 1 to {MAX_SAMPLE:,}")
+    if not found["percent"] and "." in found["number"]:
+        raise _wrong(field, value, "a whole number of rows, or a share such as 1%")
+    return f"{found['number']}{found['percent']}"
+
+
 _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "format": _format,
     "sheet": _line(MAX_NAME),
@@ -203,6 +218,7 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "priority": _whole(MIN_PRIORITY, MAX_PRIORITY),
     "deadline": _deadline,
     "only": _narrowed,
+    "pilot": _sample,
     "retry_rejected": _flag,
     "moved": _flag,
     "fresh": _flag,

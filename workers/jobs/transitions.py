@@ -20,7 +20,7 @@ from models.batches import SINGLES
 from models.bulk import Bulk
 from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
 from providers import PROVIDERS
-from workers.jobs import counters, outbox
+from workers.jobs import counters, outbox, redone
 from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
 
 MAX_ERROR_CHARS = 2_000  # a provider's message for people; anything longer is a page of HTML
@@ -83,13 +83,14 @@ def _moving(wanted: str) -> str:
             not_before = CASE WHEN w.wait > 0 AND w.to_state = 'queued' THEN {fragments.seconds_from_now("w.wait")} END,
             started_at = CASE
                 WHEN w.to_state = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-            finished_at = CASE WHEN w.to_state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END
+            finished_at = CASE WHEN w.to_state IN ({fragments.quoted(_FINAL)}) THEN clock_timestamp() END,
+            kept_attempt = CASE WHEN w.to_state <> 'succeeded' THEN kept_attempt END
         FROM decided w JOIN locked USING (id)
         WHERE jobs.id = w.id AND locked.state = ANY(string_to_array(w.expected, ','))
           AND (w.attempt IS NULL OR w.attempt > locked.former_attempts)
           AND (w.version IS NULL OR w.version = locked.version)
         RETURNING jobs.id, jobs.batch_id, locked.state AS was, jobs.state AS now, jobs.reason,
-            {outbox.HEARD} AS heard
+            {outbox.HEARD} AS heard, jobs.kept_attempt IS NOT NULL AS kept
     """
 
 
@@ -175,8 +176,14 @@ def move_alike(
 
 
 def _moved(session: Session, rows: Iterable[Row[Any]]) -> list[Moved]:
-    """Pass on what was moved: to webhooks, counts and metrics."""
-    moved = [Moved(row.id, row.batch_id, JobState(row.was), JobState(row.now), row.heard, row.reason) for row in rows]
+    """Pass on what was moved: to webhooks, counts and metrics. A job whose redo failed has its picture, as before."""
+    every = [(row, JobState(row.now)) for row in rows]
+    restored = redone.restore(session, [row.id for row, now in every if row.kept and now in redone.WITHOUT_A_PICTURE])
+    moved = [
+        Moved(row.id, row.batch_id, JobState(row.was), JobState.SUCCEEDED if row.id in restored else now, row.heard,
+              row.reason)
+        for row, now in every
+    ]  # fmt: skip
     ended = [move.job_id for move in moved if move.heard and move.now in FINAL_JOB_STATES]
     if ended:
         outbox.jobs_ended(session, ended)

@@ -76,8 +76,8 @@ def _all_of(table: str, order: str) -> str:
 _READ = text(f"""
     SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.created_at, j.started_at, j.finished_at,
         coalesce({paid_for("j.id")}, 0) AS cost, to_jsonb(j) AS job, {_all_of("attempts", "number")},
-        {_all_of("results", "id")}, {_all_of("versions", "version")}, {_all_of("verdicts", "id")},
-        {_all_of("announcements", "task_id")}
+        {_all_of("results", "id")}, {_all_of("versions", "version")}, {_all_of("redos", "version")},
+        {_all_of("verdicts", "id")}, {_all_of("announcements", "task_id")}
     FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE j.id = ANY(:ids) ORDER BY j.seq
 """)
 _LOCK_ATTEMPTS = text("SELECT id FROM attempts WHERE job_id = ANY(:ids) ORDER BY id FOR UPDATE")

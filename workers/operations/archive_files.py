@@ -16,7 +16,7 @@ from typing import Any
 from workers.config.extras import missing
 
 #: Columns that are whole rows of tables, as PostgreSQL's `to_jsonb` has them.
-ROWS = ("job", "attempts", "results", "versions", "verdicts", "announcements")
+ROWS = ("job", "attempts", "results", "versions", "redos", "verdicts", "announcements")
 
 
 class ArchiveError(Exception):

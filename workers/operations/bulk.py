@@ -30,7 +30,7 @@ from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import OF_BATCHES, Filter, Filtered, ids_of, ids_statement
-from workers.jobs.lanes import PARKED, lane_of, lane_operation
+from workers.jobs.lanes import PARKED, holds, lane_of, lane_operation
 from workers.jobs.request import JobRequest
 from workers.jobs.routing import Reach, route
 from workers.jobs.transitions import move_alike
@@ -241,7 +241,8 @@ class _Way:
     options: Mapping[str, Any]
     #: What stays pinned: another provider's operation is not asked for.
     operation: str | None
-    parked: bool
+    #: What holds it back meanwhile.
+    held: str
 
 
 _ASKED = text(f"""
@@ -250,7 +251,7 @@ _ASKED = text(f"""
 """)
 _WAYS = Bulk[_Way](
     id=("text", lambda way: way.job_id),
-    lane=("text", lambda way: f"{PARKED if way.parked else ''}{way.lane}"),
+    lane=("text", lambda way: f"{way.held}{way.lane}"),
     operation=("text", lambda way: way.operation),
 )
 _REROUTE = text(f"""
@@ -281,7 +282,7 @@ def _way(job: Row[Any], to: Account, reach: Reach) -> _Way:
         kind=job.kind, **{name: job._mapping[name] for name in INPUTS}, account=to.name, operation=operation,
     )  # fmt: skip
     pinned = operation if job.operation else None
-    return _Way(job.id, route(ask, {to.name: to}, reach), job.options, pinned, job.lane.startswith(PARKED))
+    return _Way(job.id, route(ask, {to.name: to}, reach), job.options, pinned, holds(job.lane))
 
 
 def _operations(lane: str) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models.fragments import is_paid
 from workers.config.accounts import Account
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
-from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.lanes import bare, lane_operation
 
 NOWHERE = "(no account)"
 
@@ -48,7 +48,7 @@ class Line:
 def at_most(session: Session, which: Filter, accounts: Mapping[str, Account], paid_attempts: int) -> list[Line]:
     """The most that jobs that match may cost: at the most expensive account, with every attempt that may be paid."""
     rows = _LANES.execute(session, which)
-    return lines(((row.lane.removeprefix(PARKED), row.options, row.number) for row in rows), accounts, paid_attempts)
+    return lines(((bare(row.lane), row.options, row.number) for row in rows), accounts, paid_attempts)
 
 
 def lines(

@@ -31,7 +31,7 @@ from models.states import AttemptState, JobState, Reason
 from workers.commit_log import on_commit
 from workers.config.accounts import Account
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
-from workers.jobs.lanes import PARKED, lane_operation
+from workers.jobs.lanes import bare, lane_operation
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
 
@@ -204,7 +204,7 @@ def _searches(row: Row[Any], accounts: Mapping[str, Account], max_attempts: int)
     first = (row.number or 0) + (0 if row.last_state in _UNSURE else 1)
     unserved = True
     for account in accounts.values():
-        operation = lane_operation(row.lane.removeprefix(PARKED), account)
+        operation = lane_operation(bare(row.lane), account)
         if operation is None:
             continue
         unserved = False
@@ -216,5 +216,5 @@ def _searches(row: Row[Any], accounts: Mapping[str, Account], max_attempts: int)
             note = f"{account.provider} cannot be searched by reference"
             yield _Search(row.id, account.name, operation, first, None, note)
     if unserved:
-        name = row.account or row.lane.removeprefix(PARKED).rpartition("@")[0]
+        name = row.account or bare(row.lane).rpartition("@")[0]
         yield _Search(row.id, name, "", first, None, "no account in the accounts file can serve it")

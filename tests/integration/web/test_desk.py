@@ -17,7 +17,7 @@ from desk import people
 from desk.actors import Actor
 from models.people import Role
 from tests.http import Response
-from tests.stack import crowding
+from tests.stack import crowding, write_accounts
 from tests.web.client import Client
 from tests.web.shop import AUTH, HOSTILE, settings, stock
 from tests.words import unsaid
@@ -46,7 +46,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def chosen(database: Database, tmp_path: Path) -> Settings:
-    return settings(database, tmp_path, web_auth=None)
+    return settings(database, tmp_path, web_auth=None, public_url="http://127.0.0.1:9")
 
 
 @pytest.fixture
@@ -404,3 +404,64 @@ def test_two_reviewers_over_http_lose_nothing(chosen: Settings, database: Databa
     p95 = sorted(times)[int(len(times) * 0.95)]
     print(f"p95 per verdict over HTTP: {p95 * 1000:.1f} ms; shares {shares}")  # noqa: T201 - the figure is asked for
     assert p95 <= P95_SECONDS * crowding()
+
+
+# --- Redos ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def priced(chosen: Settings) -> None:
+    """Accounts whose prices the pages can say."""
+    account = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id",
+               "access_key_secret": "secret", "prices": {"swap": "0.02 USD"}}  # fmt: skip
+    write_accounts(chosen.accounts_file, {"main": account})
+
+
+def asked(page: Any) -> dict[str, str] | None:
+    """The hidden fields of the page's form for a redo, if it has one."""
+    found = re.findall(r'<form class="redo.*?</form>', page.text, re.DOTALL)
+    fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', found[0]) if found else ()
+    return {name: html.unescape(value) for name, value in fields} if found else None
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_redo_says_its_price_and_is_made_once(browser: Browser, database: Database, batch: int) -> None:
+    review = f"/batches/{batch}/review"
+    browser.sign_in("Anna")
+    page = browser.get(f"{review}?job=job-00000")
+    fields = asked(page)
+    assert fields is not None
+    assert unsaid(page.text, "0.02 USD", "0.04 USD") == []
+    dearer = browser.post(review, {**fields, "at_most": "0.01"}, headers=JSON)
+    assert (dearer.status_code, unsaid(dearer.json()["error"], "0.04 USD", "0.01 USD")) == (422, [])
+    done = browser.post(review, fields, headers=JSON)
+    assert (done.status_code, done.json()["job"]) == (200, "job-00000")
+    assert browser.post(review, fields, headers=JSON).status_code == 422, "the same form again"
+    rows = database.sql("SELECT person, via, version FROM redos")
+    assert [tuple(row) for row in rows] == [("Anna", "page", 2)]
+    (job,) = database.sql("SELECT state, kept_attempt FROM jobs WHERE id = 'job-00000'")
+    assert tuple(job) == ("queued", 1)
+    under_way = browser.get(f"{review}?job=job-00000")
+    assert asked(under_way) is None
+    assert 'class="after"' in under_way.text, "the former picture is shown"
+    assert 'class="judge"' not in under_way.text
+
+
+@pytest.mark.usefixtures("priced")
+def test_who_may_not_redo_is_not_offered_it_and_cannot(browser: Browser, database: Database, batch: int) -> None:
+    review = f"/batches/{batch}/review"
+    browser.sign_in("Anna")
+    fields = asked(browser.get(f"{review}?job=job-00000")) or {}
+    browser.forget_cookies()
+    browser.sign_in("Vera")
+    page = browser.get(f"{review}?job=job-00000")
+    assert asked(page) is None
+    assert "0.02 USD" not in page.text
+    form = browser.form(f"{review}?job=job-00000")
+    assert browser.post(review, {**fields, "form": form}, headers=JSON).status_code == 422
+    for wrong in ({"job": "nobody"}, {"version": "x"}, {"at_most": "NaN"}, {"job": "a\0"}):
+        browser.forget_cookies()
+        browser.sign_in("Otto")
+        form = browser.form(f"{review}?job=job-00000")
+        assert browser.post(review, {**fields, "form": form, **wrong}, headers=JSON).status_code == 422, wrong
+    assert database.sql("SELECT 1 FROM redos") == []

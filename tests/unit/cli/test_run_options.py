@@ -22,7 +22,7 @@ FIELDS = {field.name for field in fields(RunOptions)}
 ONE_RUN = "there is one run, and another name makes another batch"
 NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
     "recast run": {"fresh": ONE_RUN},
-    "recast schedule add": {},
+    "recast schedule add": {"pilot": "nobody is there to look at the sample of a planned run"},
     "recast.run": {"fresh": ONE_RUN},
 }
 

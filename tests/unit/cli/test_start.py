@@ -79,7 +79,16 @@ def test_completion_completes_from_the_table(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, env={**env, "_RECAST_COMPLETE": "complete_bash"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert set(result.stdout.split()) == {"retry", "resolve", "resume", "review", "reroute", "redownload", "reconcile"}
+    assert set(result.stdout.split()) == {
+        "retry",
+        "resolve",
+        "resume",
+        "review",
+        "reroute",
+        "redo",
+        "redownload",
+        "reconcile",
+    }
 
 
 GROUP: Any = typer.main.get_command(app)

@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
-from models import attempts, checks, jobs, verdicts
+from models import attempts, checks, jobs, pilots, redos, verdicts
 from models.attempts import Attempt
 from models.base import Base
 from models.jobs import Job, Version
+from models.pilots import Pilot, PilotJob
+from models.redos import Redo
 from models.tables import Check, DueCheck, HashBand
 from models.verdicts import VerdictChange
 from workers.operations import forget
@@ -26,6 +28,8 @@ def texts(table: type[Base]) -> set[str]:
         ((Attempt,), attempts.PERSONAL, attempts.IMPERSONAL),
         ((VerdictChange,), verdicts.PERSONAL, verdicts.IMPERSONAL),
         ((Check, DueCheck, HashBand), (), checks.IMPERSONAL),
+        ((Redo,), (), redos.IMPERSONAL),
+        ((Pilot, PilotJob), (), pilots.IMPERSONAL),
     ],
 )
 def test_every_text_column_is_decided(

@@ -1,0 +1,94 @@
+"""The decision about a pilot: the jobs that wait are sent, or canceled, unpaid.
+
+The decision is written first, and then the jobs are let go in portions. What a crash leaves behind, the same decision
+again finishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from desk.actors import Actor
+from desk.audit import note
+from desk.verdicts import DeskError
+from models.people import Role
+from models.pilots import PilotDecision
+from recast.hints import hint
+from reports.batch import BatchReport
+from workers.engine.runtime import Runtime
+from workers.engine.wake import submit_pump, wake
+from workers.jobs.lanes import WAITING
+from workers.operations import bulk
+
+_DECIDED = text("SELECT decision, decided_by FROM pilots WHERE batch_id = :batch_id FOR UPDATE")
+_DECIDE = text("""
+    UPDATE pilots SET decision = :decision, decided_at = clock_timestamp(), decided_by = :person
+    WHERE batch_id = :batch_id AND decision IS NULL
+""")
+_IS_WAITING = f"position('{WAITING}' IN lane) > 0"
+_WAITING = text(f"SELECT id FROM jobs WHERE batch_id = :batch_id AND {_IS_WAITING} ORDER BY id")
+_LET_GO = text(f"""
+    UPDATE jobs SET lane = replace(lane, '{WAITING}', '')
+    WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {_IS_WAITING}
+""")
+
+
+def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal | None = None) -> int:
+    """Send the jobs that wait; how many.
+
+    Args:
+        runtime: the deployment.
+        actor: who decides: an operator.
+        batch: whose pilot it is.
+        max_cost: a new spending limit of the batch, from now on.
+
+    Raises:
+        ForbiddenError: the person may not.
+        DeskError: the batch has no pilot, or it was stopped.
+    """
+
+    def limit(session: Session) -> None:
+        if max_cost is not None:
+            bulk.raise_limit(session, batch.name, max_cost)
+
+    waiting = _decide(runtime, actor, batch, PilotDecision.WENT_ON, limit)
+    let_go = sum(bulk.in_chunks(runtime, waiting, _let_go))
+    wake(runtime, *map(submit_pump, runtime.accounts))
+    return let_go
+
+
+def stop(runtime: Runtime, actor: Actor, batch: BatchReport) -> int:
+    """Cancel the jobs that wait, which cost nothing; how many. The errors are those of `go_on`."""
+    waiting = _decide(runtime, actor, batch, PilotDecision.STOPPED, lambda _: None)
+    canceled = bulk.cancel(runtime, waiting)
+    sum(bulk.in_chunks(runtime, waiting, _let_go))
+    return canceled
+
+
+def _decide(
+    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, more: Callable[[Session], None]
+) -> list[str]:
+    actor.need(Role.OPERATOR, "decide about a pilot")
+
+    def work(session: Session) -> list[str]:
+        found = session.execute(_DECIDED, {"batch_id": batch.id}).first()
+        if found is None:
+            raise DeskError(f"batch {batch.name!r} has no pilot; {hint('run', 'CATALOG', pilot='1%')} makes one")
+        if found.decision not in (None, decision):
+            raise DeskError(f"the pilot of {batch.name!r} was decided already, by {found.decided_by}: {found.decision}")
+        session.execute(_DECIDE, {"batch_id": batch.id, "decision": decision.value, "person": actor.name})
+        more(session)
+        waiting = list(session.execute(_WAITING, {"batch_id": batch.id}).scalars())
+        action = "pilot go on" if decision is PilotDecision.WENT_ON else "pilot stop"
+        note(session, actor, action, f"batch {batch.name}", jobs=len(waiting))
+        return waiting
+
+    return runtime.db(work)
+
+
+def _let_go(session: Session, ids: Sequence[str]) -> int:
+    return int(session.execute(_LET_GO, {"ids": list(ids)}).rowcount)  # type: ignore[attr-defined]
