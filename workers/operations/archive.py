@@ -161,7 +161,7 @@ def _alone(runtime: Runtime) -> Iterator[None]:
     holding = runtime.engine.execution_options(**{OWN_LIMITS: {"idle_in_transaction_session_timeout": "0"}})
     with holding.connect() as connection:
         if not connection.execute(_TRY_LOCK, {"key": LOCK_KEY}).scalar_one():
-            raise ArchiveError("another `recast archive` is at work; wait for its end")
+            raise ArchiveError("another process is archiving; wait for its end")
         let_go_of_snapshot(connection)
         yield
 
