@@ -57,7 +57,7 @@ def verify(
 ) -> None:
     """Say what made a picture, and find its job.
 
-    Looks at the picture's Content Credentials (with the extra c2pa, whether they are valid), at its metadata, and for a
+    Reads the picture's Content Credentials (with the extra c2pa, whether they are valid), at its metadata, and for a
     result of this deployment with the same bytes.
 
     Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it cannot be used.

@@ -23,7 +23,7 @@ for _name in [name for name in os.environ if name.startswith(("RECAST_", "CELERY
     del os.environ[_name]
 
 ROOT = Path(__file__).parents[1]
-UNIT, INTEGRATION = "tests/unit/", "tests/integration/"
+UNIT = "tests/unit/"
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -42,14 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left with it at the end.
-
-    Raises:
-        pytest.UsageError: `make test` would not find a test that must run alone.
-    """
-    for item in items:
-        if item.get_closest_marker("alone") and not item.nodeid.startswith(INTEGRATION):
-            raise pytest.UsageError(f"{item.nodeid}: tests that must run alone are below {INTEGRATION}")
+    """Begin with what takes longest, so that no process is left with it at the end."""
     items.sort(key=_turn)
 
 

@@ -46,6 +46,13 @@ def test_every_package_is_shipped_typed_and_linted() -> None:
     assert set(PROJECT["tool"]["mypy"]["files"]) == packages
 
 
+def test_what_must_run_alone_is_where_make_looks_for_it() -> None:
+    (where,) = re.findall(r"pytest -m alone (\S+)", (ROOT / "Makefile").read_text())
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark." + "alone" in path.read_text()]
+    assert marked
+    assert [path for path in marked if not path.is_relative_to(ROOT / where)] == []
+
+
 def test_a_producer_loads_no_driver() -> None:
     heavy = {"sqlalchemy", "psycopg", "aiohttp", "httpx", "pydantic", "pydantic_settings", "structlog"}
     ours = set(PACKAGES) - {"recast"}

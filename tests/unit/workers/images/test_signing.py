@@ -219,7 +219,7 @@ def test_a_half_of_the_settings_is_refused(given: dict[str, Any], says: str) -> 
     assert unsaid(str(caught.value), *says.split(", ")) == []
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_signing_is_cheap(signer: Signer) -> None:
     """The mean of the three formats, each with credentials of its provider."""
     spent = 0.0
