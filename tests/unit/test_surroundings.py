@@ -22,6 +22,7 @@ SENSITIVE = (
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("value", [pytest.param("nonsense", marks=pytest.mark.long), "tcp://10.0.0.7:8765"])
 def test_no_setting_of_the_machine_reaches_the_tests(value: str) -> None:
     names = (*(f"RECAST_{name.upper()}" for name in Settings.model_fields), "CELERY_BROKER_URL", "FLOWER_PORT")

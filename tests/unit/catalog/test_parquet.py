@@ -30,6 +30,7 @@ def repeated(text: str, rows: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("more", "facts"),
     [

@@ -195,6 +195,7 @@ def test_files_that_are_no_workbooks(tmp_path: Path, content: bytes, facts: Sequ
         read(tmp_path / "c.xlsx")
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     texts = "".join(f"<si><t>a text of row {number} that no other has</t></si>" for number in range(20_000))
     peaks = []

@@ -49,6 +49,7 @@ def test_every_parameter_that_names_a_batch_or_an_account_is_completed() -> None
     assert silent == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -62,6 +63,7 @@ def test_accounts_are_completed_from_the_file_alone(tmp_path: Path, words: str, 
     assert completed(tmp_path, words) == (names, "")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("words", "environ"),
     [

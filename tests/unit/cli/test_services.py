@@ -51,6 +51,7 @@ def test_health_without_a_heartbeat_says_where_it_looked(home: Path, capsys: pyt
     assert "'worker', 'beat'" in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_a_worker_with_too_few_slots_is_bad_input(home: Path) -> None:
     (home / "accounts.toml").write_text(
         "".join(

@@ -63,6 +63,7 @@ def test_health_loads_neither_the_pumps_nor_the_settings(tmp_path: Path) -> None
     assert found & {*HEAVY, "pydantic_settings", "structlog", "rich"} == set()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("arguments", [("status",), ("status", "spring"), ("jobs",)], ids=" ".join)
 def test_a_list_loads_the_database_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     found = loaded(tmp_path, *arguments, RECAST_DATABASE_URL="postgresql://127.0.0.1:1/none",

@@ -34,6 +34,7 @@ def env(tmp_path: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
