@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Decide and repair": (
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
     ),
-    "Review": ("review", "verdict", "people", "audit"),
+    "Review": ("review", "verdict", "people", "tokens", "audit"),
     "Money": ("books", "reconcile"),
     "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),

@@ -12,6 +12,7 @@ from models.inputs import InputPicture
 from models.jobs import Job, Version
 from models.leases import Lease
 from models.people import AuditEntry, Person, SignIn
+from models.programs import KeptAnswer, Quote, Token
 from models.restores import Restore, Search
 from models.results import Result
 from models.schedules import Schedule, ScheduleRun
@@ -32,9 +33,11 @@ __all__ = [
     "Deployment",
     "InputPicture",
     "Job",
+    "KeptAnswer",
     "Lease",
     "Person",
     "PictureClaim",
+    "Quote",
     "Restore",
     "Result",
     "Review",
@@ -44,6 +47,7 @@ __all__ = [
     "SignIn",
     "Spend",
     "Tally",
+    "Token",
     "Upload",
     "VerdictChange",
     "Version",

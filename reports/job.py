@@ -179,15 +179,20 @@ class ResultDetail:
     created_at: datetime
 
 
-_LISTED = Filtered(
-    lambda which: (
-        f"""
-        SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
-            coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
-        FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit
-    """
+def _listed(beyond: str) -> Filtered:
+    return Filtered(
+        lambda which: (
+            f"""
+            SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
+                coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
+            FROM {JOBS} {LAST} WHERE {which.where} {beyond} ORDER BY j.seq DESC LIMIT :limit
+        """
+        )
     )
-)
+
+
+_LISTED = _listed("")
+_LISTED_BEFORE = _listed("AND j.seq < (SELECT o.seq FROM jobs o WHERE o.id = :before)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +276,13 @@ def input_uri(session: Session, job_id: str, role: str, version: int | None = No
     return uri
 
 
-def listed(session: Session, which: Filter, limit: int) -> list[Listed]:
-    """The latest jobs that match, newest first."""
-    return [Listed(**row._mapping) for row in _LISTED.execute(session, which, limit=limit)]
+def listed(session: Session, which: Filter, limit: int, before: str | None = None) -> list[Listed]:
+    """The latest jobs that match, newest first; those that came before the job with the id `before`, if given."""
+    if before is None:
+        rows = _LISTED.execute(session, which, limit=limit)
+    else:
+        rows = _LISTED_BEFORE.execute(session, which, limit=limit, before=before)
+    return [Listed(**row._mapping) for row in rows]
 
 
 def job_id_of(session: Session, word: str) -> str:

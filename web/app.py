@@ -12,6 +12,9 @@ from starlette.routing import Route
 from models.transactions import Database
 from recast.hints import hint
 from web.access import Access
+from web.api.api import Api
+from web.api.endpoints import Service
+from web.api.table import BASE
 from web.callbacks import Callbacks
 from web.desk import Desk
 from web.gallery import Gallery
@@ -25,6 +28,7 @@ from web.prefix import Prefixed, prefix_of
 from web.result_thumbnails import ResultThumbnails
 from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
+from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
@@ -34,6 +38,7 @@ from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
 
 FETCHES = 8  # input pictures fetched at the same time for the gallery
+API_CONNECTIONS = 8  # the same for programs, so that they leave the pages theirs
 CONNECTIONS = 10  # to the database, at most: each request here holds one for milliseconds
 
 
@@ -52,15 +57,19 @@ def build(chosen: Settings | None = None) -> Starlette:
     media = Media(MediaSigner(configured), storage)
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
+    runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await client.aclose()
+        runtime.close()
         database.close()
 
     lane = Lane()
+    api = Api(Service(runtime, configured.quote_seconds), lane)
     routes = [
+        Route(f"{BASE}/{{path:path}}", api),
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane),
     ]
