@@ -13,8 +13,8 @@ from cli.output import STATE_STYLES, Style, ago, console, drawn, paused, say, wh
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
+from reports import batch
 from reports.batch import BatchReport, Ending
-from reports.written import of_batch
 from workers.config.deployment import Deployment
 
 LISTED_BATCHES = 20
@@ -37,7 +37,7 @@ def stops_of(deployment: Deployment, reports: Sequence[BatchReport]) -> Stops:
 
 def document(report: BatchReport, currency: str, stops: Stops) -> dict[str, Any]:
     """A batch for programs."""
-    return of_batch(report, currency, stops.get(report.name, ()))
+    return batch.document(report, currency, stops.get(report.name, ()))
 
 
 def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops) -> None:

@@ -17,6 +17,7 @@ from catalog.errors import UnknownBatchError
 from models.fragments import columns
 from models.spend import spent_by
 from models.states import OPEN_JOB_STATES, JobState, PauseReason
+from recast.money import Money
 
 #: States in which a job should not end, in the order in which reports list them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
@@ -159,6 +160,22 @@ def _report(row: Row[Any]) -> BatchReport:
         label=row.label,
         max_in_flight=row.max_in_flight,
     )
+
+
+def document(report: BatchReport, currency: str, obstacles: Sequence[str]) -> dict[str, Any]:
+    """A batch, with why it does not continue."""
+    return {
+        "batch": report.name,
+        "label": report.label,
+        "states": dict(report.counts),
+        "settled": report.settled,
+        "spent": Money(report.spent, currency),
+        "max_cost": Money(report.max_cost, currency) if report.max_cost is not None else None,
+        "max_in_flight": report.max_in_flight,
+        "paused": report.paused_reason,
+        "created_at": report.created_at,
+        "obstacles": list(obstacles),
+    }
 
 
 class Pace:

@@ -18,7 +18,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.run_options import Format, Only
 
 MOST_ITEMS = 500  # of a page
-USUAL_ITEMS = 50
+USUAL_ITEMS = 50  # as the commands list
 MOST_CHARS = 500  # of a name or a key; ours have up to 200
 MOST_WORDS = 1_000  # jobs that are named one by one
 LAST_RESULT = 2**63 - 1  # as the database counts results

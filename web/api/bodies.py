@@ -23,7 +23,7 @@ MAX_CATALOG_BYTES = (
     16 * 1024 * 1024
 )  # a hundred thousand rows, sent within the time of a body; larger ones lie at s3://
 MAX_PART_BYTES = 64 * 1024  # of a form's field beside the file
-MAX_FIELDS = 10
+MAX_FIELDS = 10  # of a form; three are known
 LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
 
 

@@ -13,11 +13,12 @@ from models.states import JobState
 from recast.money import Money
 from reports import documents, results
 from reports.batch import BAD_STATES, BatchReport, endings, find, searched
+from reports.batch import document as batch_document
 from reports.job import find_detail, listed
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import progress, verdicts_of
 from reports.spend import spent
-from reports.written import of_batch, priced
+from reports.written import priced
 from web.api.endpoints import Call, Service
 from workers.config.accounts import Account
 from workers.schedules.service import everything
@@ -109,4 +110,4 @@ def _batch(
 ) -> dict[str, Any]:
     stops = obstacles(session, report, known, service.currency)
     review = priced(asdict(verdicts_of(session, report)), service.currency)
-    return {**of_batch(report, service.currency, stops), **asdict(progress(report.counts)), "review": review}
+    return {**batch_document(report, service.currency, stops), **asdict(progress(report.counts)), "review": review}

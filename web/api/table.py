@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from desk.levers import Lever
 from models.people import Role
-from web.api import asks, paying, reading, shapes, writing
+from web.api import asks, changes, paying, reading, shapes, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
 from web.api.endpoints import Endpoint
 
@@ -35,49 +35,49 @@ READING = (
     ),
     Endpoint(
         method="GET", path="/accounts", summary="List accounts at providers", work=reading.accounts,
-        role=Role.REVIEWER, answer=shapes.Accounts,
+        role=Role.REVIEWER, answer=changes.Accounts,
     ),
     Endpoint(
         method="GET", path="/spend", summary="Sum what was spent", work=reading.spend, role=Role.REVIEWER,
-        query=asks.SpendQuery, answer=shapes.Spend,
+        query=asks.SpendQuery, answer=changes.Spend,
     ),
     Endpoint(
         method="GET", path="/schedules", summary="List schedules", work=reading.schedules, role=Role.REVIEWER,
-        answer=shapes.Schedules,
+        answer=changes.Schedules,
     ),
 )  # fmt: skip
 WRITING = (
     Endpoint(
         method="PUT", path="/results/{id}/verdict", summary="Give a verdict about a picture", work=writing.verdict,
-        role=Role.REVIEWER, body=asks.VerdictAsk, most=MAX_BYTES, answer=shapes.DecidedShape,
+        role=Role.REVIEWER, body=asks.VerdictAsk, most=MAX_BYTES, answer=changes.DecidedShape,
         problems=frozenset({HTTPStatus.CONFLICT}),
     ),
     *(
         Endpoint(
             method="POST", path=f"/levers/{lever}", summary=f"{lever.capitalize()} jobs", work=writing.lever(lever),
             role=Role.OPERATOR, body=asks.CancelAsk if lever is Lever.CANCEL else asks.LeverAsk, most=MAX_BYTES,
-            answer=shapes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
+            answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
         )
         for lever in Lever
     ),
     Endpoint(
         method="PATCH", path="/accounts/{name}", summary="Stop or start an account, or change its limits",
-        work=writing.account, role=Role.OPERATOR, body=asks.AccountAsk, most=MAX_BYTES, answer=shapes.AccountShape,
+        work=writing.account, role=Role.OPERATOR, body=asks.AccountAsk, most=MAX_BYTES, answer=changes.AccountShape,
     ),
 )  # fmt: skip
 PAYING = (
     Endpoint(
         method="POST", path="/plans", summary="Plan a catalog's run and get a quote", work=paying.plan,
         role=Role.OPERATOR, body=asks.PlanAsk, upload=asks.PlanUpload, most=MAX_CATALOG_BYTES,
-        answer=shapes.PlanShape, heavy=True,
+        answer=changes.PlanShape, heavy=True,
     ),
     Endpoint(
         method="POST", path="/runs", summary="Run what was quoted", work=paying.run, role=Role.OPERATOR,
-        body=asks.RunAsk, most=MAX_BYTES, answer=shapes.RunShape, status=HTTPStatus.CREATED, heavy=True,
+        body=asks.RunAsk, most=MAX_BYTES, answer=changes.RunShape, status=HTTPStatus.CREATED, heavy=True,
     ),
     Endpoint(
         method="POST", path="/levers/retry", summary="Get a quote for queuing jobs again, or take it",
-        work=paying.retry, role=Role.OPERATOR, body=asks.RetryAsk, most=MAX_BYTES, answer=shapes.ImpactShape,
+        work=paying.retry, role=Role.OPERATOR, body=asks.RetryAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
 )  # fmt: skip

@@ -122,8 +122,7 @@ class Settings(BaseSettings):
     web_auth: SecretStr | None = None
     #: What can be wrong with a picture, separated by commas.
     review_reasons: Reasons = REVIEW_REASONS
-    #: Seconds for which a quote of the API can be taken.
-    quote_seconds: int = Field(default=900, ge=10, le=86_400)
+    quote_seconds: int = Field(default=900, ge=10, le=86_400)  # for which a quote of the API can be taken
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.

@@ -14,7 +14,7 @@ import pytest
 from desk import audit, tokens
 from models.people import Role
 from tests.integration.desk.pictures import made, results
-from tests.integration.web.api.asking import ROOT, ROWS, Program, chosen, token
+from tests.integration.web.asking import ROOT, ROWS, Program, chosen, token
 from tests.words import unsaid
 from web import guesses
 from web.api import api
