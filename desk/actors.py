@@ -22,7 +22,7 @@ class Actor:
 
     name: str
     role: Role
-    #: `page` or `command`.
+    #: `page`, `command` or `api`.
     via: str = "page"
 
     def may(self, role: Role) -> bool:

@@ -77,12 +77,12 @@ def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = Fal
     """What the operation would change now."""
     if lever is Lever.RESUME:
         ids = runtime.db(bulk.paused, which)
-        return Impact(ids, _at_most(runtime, ids))
+        return Impact(ids, at_most_of(runtime, ids))
     states = bulk.CANCELABLE if lever is Lever.CANCEL else bulk.PAUSABLE
     ids = runtime.db(ids_of, replace(which, states=states))
     others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
     paid = runtime.db(promised, Filter(ids=others)) if others else []
-    return Impact(sorted([*ids, *others]), _at_most(runtime, ids), paid)
+    return Impact(sorted([*ids, *others]), at_most_of(runtime, ids), paid)
 
 
 def apply(
@@ -121,10 +121,11 @@ def retryable(runtime: Runtime, which: Filter) -> Impact:
         raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}")
     ids = runtime.db(bulk.retryable, replace(which, states=states))
     free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
-    return Impact(ids, _at_most(runtime, ids), free=free)
+    return Impact(ids, at_most_of(runtime, ids), free=free)
 
 
-def _at_most(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
+def at_most_of(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
+    """The most that the jobs can cost, with every attempt that may be paid."""
     return runtime.db(at_most, Filter(ids=ids), runtime.accounts, runtime.settings.tries.paid) if ids else []
 
 

@@ -1,4 +1,4 @@
-"""Pages of a batch's results, with the verdicts of people about them."""
+"""Pages of the results of a batch's jobs that have succeeded, with the verdicts of people about them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ _PAGE = text(f"""
         w.chosen IS NOT DISTINCT FROM r.id AS chosen, coalesce(v.id, 0) AS verdict_id,
         coalesce(v.verdict, 'unreviewed') AS verdict, coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note,
         v.person AS reviewer, v.at AS reviewed_at
-    FROM jobs j JOIN results r ON r.job_id = j.id JOIN attempts a ON a.id = r.attempt_id
+    FROM (
+        SELECT id, key, seq FROM jobs
+        WHERE batch_id = :batch_id AND state = 'succeeded' AND seq >= coalesce(
+            (SELECT o.seq FROM jobs o JOIN results p ON p.job_id = o.id WHERE p.id = :after), -1)
+            AND EXISTS (SELECT FROM results x WHERE x.job_id = jobs.id)
+        ORDER BY seq LIMIT cast(:limit AS bigint) + 1
+    ) j JOIN results r ON r.job_id = j.id JOIN attempts a ON a.id = r.attempt_id
     LEFT JOIN reviews w ON w.job_id = j.id
     LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, reasons, note, person, at")} v ON true
-    WHERE j.batch_id = :batch_id AND (j.seq, r.id) > (
+    WHERE (j.seq, r.id) > (
         coalesce((SELECT o.seq FROM jobs o JOIN results p ON p.job_id = o.id WHERE p.id = :after), -1), :after
     )
     ORDER BY j.seq, r.id LIMIT :limit

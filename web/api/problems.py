@@ -93,7 +93,8 @@ def _invalid(error: Any) -> ProblemError:
 
 
 def _rows(error: Any) -> ProblemError:
-    problem = unprocessable(f"{error.total:,} mistakes in {error.file}; nothing was quoted", "catalog")
+    count = "1 mistake" if error.total == 1 else f"{error.total:,} mistakes"
+    problem = unprocessable(f"{count} in {error.file}; nothing was enqueued", "catalog")
     problem.more = {
         "total": error.total,
         "mistakes": [
@@ -121,8 +122,7 @@ def _mistyped(error: Any) -> ProblemError:
 
 
 def _allowed(first: Mapping[str, Any]) -> object:
-    context = {name: value for name, value in (first.get("ctx") or {}).items() if name != "error"}
-    return context.get("expected") or (", ".join(f"{name} {value}" for name, value in context.items()) or first["msg"])
+    return (first.get("ctx") or {}).get("expected") or first["msg"]
 
 
 def _shown(value: object) -> object:

@@ -14,7 +14,7 @@ from recast.money import Money
 from reports import documents, results
 from reports.batch import BAD_STATES, BatchReport, endings, find, searched
 from reports.batch import document as batch_document
-from reports.job import find_detail, listed
+from reports.job import find_detail, page
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import progress, verdicts_of
 from reports.spend import spent
@@ -56,8 +56,9 @@ def batch(service: Service, call: Call) -> dict[str, Any]:
 def jobs(service: Service, call: Call) -> dict[str, Any]:
     """A page of a batch's jobs, newest first."""
     asked, name = call.query, call.path["name"]
-    service.runtime.db(find, name)
-    found = service.runtime.db(listed, asked.filter(name), asked.limit + 1, asked.after)
+    report = service.runtime.db(find, name)
+    # The batch is known by its number.
+    found = service.runtime.db(page, report.id, asked.filter(None), asked.limit + 1, asked.after)
     shown = found[: asked.limit]
     return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
 

@@ -122,7 +122,10 @@ def sweep(runtime: Runtime) -> Counter[str]:
 
 def _remove_leftovers(session: Session) -> int:
     """Remove answers of the API that nobody asks for again, and quotes with the catalogs that nobody took."""
-    return sum(int(session.execute(each, {"limit": CHUNK}).rowcount) for each in _LEFTOVERS)  # type: ignore[attr-defined]
+    removed = 0
+    for statement in _LEFTOVERS:
+        removed += session.execute(statement, {"limit": CHUNK}).rowcount  # type: ignore[attr-defined]
+    return removed
 
 
 def _keep(session: Session, found: Counter[str]) -> None:

@@ -20,6 +20,7 @@ from web import guesses
 from web.api import api
 from web.app import build
 from workers.config.settings import Settings
+from workers.maintenance import sweep
 
 if TYPE_CHECKING:
     from tests.integration.database import Cluster, Database
@@ -391,6 +392,19 @@ def test_a_request_that_comes_again_is_answered_as_before(database: Database, op
     database.sql("UPDATE kept_answers SET status = NULL")
     problem(operator.ask("POST", "/runs", body, headers=headers), 409)
     problem(operator.ask("POST", "/runs", body, headers={"Idempotency-Key": "a b"}), 422, "Idempotency-Key")
+
+
+def test_what_nobody_asks_for_again_is_removed(database: Database, operator: Program) -> None:
+    quote = plan(operator)["quote"]["quote"]
+    operator.ask("POST", "/runs", {"quote": "x"}, headers={"Idempotency-Key": "one"})
+    assert database.run(sweep._remove_leftovers) == 0
+    database.sql("UPDATE quotes SET expires_at = now() - interval '1 second'")
+    assert database.run(sweep._remove_leftovers) == 1
+    assert database.one("SELECT content IS NULL FROM quotes WHERE id = :id", id=quote), "a catalog is not kept"
+    database.sql("UPDATE quotes SET expires_at = now() - interval '25 hours'")
+    database.sql("UPDATE kept_answers SET created_at = now() - interval '25 hours'")
+    assert database.run(sweep._remove_leftovers) == 2
+    assert database.one("SELECT count(*) FROM kept_answers") == 0
 
 
 REFUSED: list[tuple[str, str, bytes, str | None, int, tuple[str, ...]]] = [

@@ -68,6 +68,7 @@ def test_every_answer_is_one_that_the_document_has(served: tuple[Starlette, str]
 
         try:
             ask()
-        except schemathesis.errors.InvalidSchema as error:
-            assert mode == "negative", error  # there is nothing that a request without parameters could violate
+        except schemathesis.errors.InvalidSchema:
+            if mode != "negative":  # there is nothing that a request without parameters could violate
+                raise
     assert asked > EXAMPLES

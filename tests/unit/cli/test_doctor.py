@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from cli.accounts import AccountStatus
 from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, Finding, State, examine
 from cli.exit_codes import ExitCode
 from models.states import Closure
+from reports.documents import AccountStatus
 from tests.words import unsaid
 from workers.accounts.admission import AdmissionState, Count
 from workers.config.accounts import parse
