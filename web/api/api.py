@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from desk import replays, tokens
 from desk.replays import MAX_KEY_CHARS, Answer
 from desk.tokens import Program
+from recast.hints import hint
 from reports.written import written
 from web.api.bodies import Body, digest_of, read_body
 from web.api.endpoints import Call, Endpoint, Service, seen_by
@@ -34,7 +35,7 @@ from web.prefix import prefix
 
 WRONG_SECONDS = 0.3  # before a wrong token is rejected: slow for guessing, unnoticed after a mistake
 HEAVY = 4  # catalogs that are read side by side, so that the pages have threads and connections left
-DEFECT = "this is a defect of Recast; the log of `recast web` has it"
+DEFECT = f"this is a defect of Recast; the log of {hint('web')} has it"
 
 log = structlog.get_logger()
 
@@ -128,7 +129,7 @@ class Api:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "Authorization: send `Bearer` and a token that was not revoked; an operator adds one with "
-            "`recast tokens add`",
+            f"{hint('tokens add', 'NAME')}",
             "Authorization", headers={"WWW-Authenticate": 'Bearer realm="Recast"'},
         )  # fmt: skip
 
