@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -24,6 +24,7 @@ MAX_CATALOG_BYTES = (
 )  # a hundred thousand rows, sent within the time of a body; larger ones lie at s3://
 MAX_PART_BYTES = 64 * 1024  # of a form's field beside the file
 MAX_FIELDS = 10  # of a form; three are known
+MAX_NAME_CHARS = 200  # of a file, as of a batch
 LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
 
 
@@ -79,26 +80,49 @@ def json_of(raw: bytes | str) -> Any:
 
 
 async def _form(request: Request, most: int) -> Body:
+    chunks = _closing(_limited(request, most))
     parser = MultiPartParser(
-        request.headers, _limited(request, most), max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_PART_BYTES
-    )
+        request.headers, chunks, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_PART_BYTES
+    )  # fmt: skip
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
+        if isinstance(error.__cause__, ProblemError):
+            raise error.__cause__ from None
         detail = getattr(error, "message", "") or "the form cannot be read"
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"body: {detail}", "body") from None
+    try:
+        return await _said(form)
+    finally:
+        await form.close()
+
+
+async def _closing(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The chunks, whose refusal is one for which the parser closes its files."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except ProblemError as error:
+        raise MultiPartException("too long") from error
+
+
+async def _said(form: FormData) -> Body:
     fields: dict[str, Any] = {}
     upload = None
     for name, value in form.multi_items():
         if name in fields:
             raise unprocessable(f"{name}: it is there twice", name, allowed="once")
         if isinstance(value, UploadFile):
-            upload = Upload((value.filename or "").replace("\\", "/").rpartition("/")[2], await value.read())
+            upload = Upload(_named(value.filename or ""), await value.read())
             fields[name] = hashlib.sha256(upload.content).hexdigest()
         else:
             fields[name] = json_of(value) if name == "options" else value
-    await form.close()
     return Body(fields, upload, _digest([fields, upload and upload.name]), is_form=True)
+
+
+def _named(path: str) -> str:
+    """The name of a file that was sent; some send its whole path."""
+    return "".join(filter(str.isprintable, path.replace("\\", "/").rpartition("/")[2]))[-MAX_NAME_CHARS:]
 
 
 async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,6 @@ from desk.quotes import Quote
 from desk.runs import Order
 from recast.money import Money
 from reports.documents import of_plan
-from reports.written import written
 from web.api.asks import OptionsAsk, PlanAsk
 from web.api.endpoints import Call, Service
 from web.api.problems import unprocessable
@@ -62,7 +62,7 @@ def retry(service: Service, call: Call) -> dict[str, Any]:
 
 def _order(call: Call, currency: str) -> Order:
     if isinstance(call.body, PlanAsk):
-        content, file = "\n".join(written(row) for row in call.body.rows).encode(), "rows.jsonl"
+        content, file = "\n".join(map(json.dumps, call.body.rows)).encode(), "rows.jsonl"
     elif call.upload is None:
         raise unprocessable("catalog: the form has no file of this name", "catalog", allowed="a file")
     else:

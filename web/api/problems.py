@@ -151,6 +151,7 @@ _EXPECTED: tuple[tuple[type[Exception], Callable[[Any], ProblemError]], ...] = (
     (CatalogError, _named),
     (InvalidJobError, _invalid),
     (OutsideRootsError, _named),
+    (RecursionError, lambda _: ProblemError(HTTPStatus.BAD_REQUEST, "body: it is nested too deeply", "body")),
     (AccountsError, _plain(HTTPStatus.SERVICE_UNAVAILABLE)),
     (StorageError, _plain(HTTPStatus.SERVICE_UNAVAILABLE)),
 )

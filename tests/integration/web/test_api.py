@@ -17,7 +17,7 @@ from tests.integration.desk.pictures import made, results
 from tests.integration.web.asking import ROOT, ROWS, Program, chosen, token
 from tests.words import unsaid
 from web import guesses
-from web.api import api
+from web.api import api, bodies
 from web.app import build
 from workers.config.settings import Settings
 from workers.maintenance import sweep
@@ -405,6 +405,25 @@ def test_what_nobody_asks_for_again_is_removed(database: Database, operator: Pro
     database.sql("UPDATE kept_answers SET created_at = now() - interval '25 hours'")
     assert database.run(sweep._remove_leftovers) == 2
     assert database.one("SELECT count(*) FROM kept_answers") == 0
+
+
+def test_whatever_a_program_sends_is_no_defect(operator: Program) -> None:
+    deep = [b"[" * depth + b"]" * depth for depth in (100, 300, 900, 990, 5_000)]
+    for nested in deep:
+        row = b'{"name": "a", "rows": [{"key": "1", "extra": ' + nested + b"}]}"
+        for path in ("/plans", "/runs"):
+            answer = operator.ask("POST", path, content=row, headers={"Content-Type": "application/json"})
+            assert answer.status_code in {400, 422}
+    odd = ROWS[0] | {"note": "a\u2028b\x85c\n\td \U0001f600"}
+    assert plan(operator, rows=[odd])["queued"] == 1
+    for name in ("a\0.csv", "../../\u202ea.csv", "\\\\x\\a.csv", ".csv", "é" * 300 + ".csv", "a.csv.exe.csv"):
+        answer = operator.ask("POST", "/plans", files={"catalog": (name, CSV.encode())})
+        assert answer.status_code in {200, 400, 422}
+    large = operator.ask("POST", "/plans", files={"catalog": ("a.csv", CSV.encode() + b" " * bodies.MAX_CATALOG_BYTES)})
+    problem(large, 413, f"{bodies.MAX_CATALOG_BYTES:,}")
+    for field in ({"options": "{"}, {"options": "[]"}, {"name": "\0"}, {"name": ""}, {"color": "red"}):
+        answer = operator.ask("POST", "/plans", files={"catalog": ("a.csv", CSV.encode())}, data=field)
+        assert answer.status_code in {400, 422}
 
 
 REFUSED: list[tuple[str, str, bytes, str | None, int, tuple[str, ...]]] = [
