@@ -21,9 +21,10 @@ from web.api import api, bodies
 from web.app import build
 from workers.config.settings import Settings
 from workers.maintenance import sweep
+from workers.operations.forget import Person, forget
 
 if TYPE_CHECKING:
-    from tests.integration.database import Cluster, Database
+    from tests.integration.database import Cluster, Database, RuntimeFactory
 
 pytest_plugins = ["tests.integration.database"]
 
@@ -424,6 +425,16 @@ def test_whatever_a_program_sends_is_no_defect(operator: Program) -> None:
     for field in ({"options": "{"}, {"options": "[]"}, {"name": "\0"}, {"name": ""}, {"color": "red"}):
         answer = operator.ask("POST", "/plans", files={"catalog": ("a.csv", CSV.encode())}, data=field)
         assert answer.status_code in {400, 422}
+
+
+def test_forgetting_a_person_leaves_no_catalog_behind(
+    database: Database, operator: Program, make_runtime: RuntimeFactory
+) -> None:
+    quote = plan(operator)["quote"]["quote"]
+    operator.ask("POST", "/plans", PLAN, headers={"Idempotency-Key": "one"})
+    forget(make_runtime(), Person(uris=["https://example.com/a.jpg"]))
+    assert database.one("SELECT count(*) FROM quotes") == database.one("SELECT count(*) FROM kept_answers") == 0
+    problem(operator.ask("POST", "/runs", {"quote": quote}), 422, "quote")
 
 
 REFUSED: list[tuple[str, str, bytes, str | None, int, tuple[str, ...]]] = [
