@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
@@ -42,6 +43,15 @@ API_CONNECTIONS = 8  # the same for programs, so that they leave the pages their
 CONNECTIONS = 10  # to the database, at most: each request here holds one for milliseconds
 
 
+class _Anything(StringConvertor):
+    """The rest of a path, whatever signs it has: `path` ends at a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
+
+
 def build(chosen: Settings | None = None) -> Starlette:
     """The application for `chosen`, or for this process's settings.
 
@@ -69,7 +79,8 @@ def build(chosen: Settings | None = None) -> Starlette:
     lane = Lane()
     api = Api(Service(runtime, configured.quote_seconds), lane)
     routes = [
-        Route(f"{BASE}/{{path:path}}", api),
+        Route(BASE, api),
+        Route(f"{BASE}/{{path:anything}}", api),
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane),
     ]

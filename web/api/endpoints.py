@@ -84,9 +84,8 @@ class Endpoint:
     def pattern(self) -> re.Pattern[str]:
         """What its path looks like."""
         parts = _PARAMETER.split(self.path)
-        return re.compile("".join(
-            f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts)
-        ))  # fmt: skip
+        found = (f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+        return re.compile("".join(found), re.DOTALL)
 
     @property
     def parameters(self) -> list[str]:

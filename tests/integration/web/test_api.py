@@ -438,8 +438,11 @@ def test_forgetting_a_person_leaves_no_catalog_behind(
 
 
 REFUSED: list[tuple[str, str, bytes, str | None, int, tuple[str, ...]]] = [
+    ("GET", "", b"", None, 404, ("openapi.json",)),
     ("GET", "/nothing", b"", None, 404, ("/nothing",)),
     ("GET", "/batches/%00", b"", None, 404, ()),
+    ("GET", "/batches/a%0Ab/jobs", b"", None, 404, ("status",)),
+    ("GET", "/nothing%0A", b"", None, 404, ()),
     ("GET", "/jobs/nobody", b"", None, 404, ("nobody",)),
     ("DELETE", "/batches", b"", None, 405, ("DELETE", "GET")),
     ("GET", "/batches?limit=0", b"", None, 422, ("limit", "0", "1")),
