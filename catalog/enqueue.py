@@ -192,6 +192,7 @@ def enqueue(
     options: RunOptions = DEFAULTS,
     *,
     first: Callable[[Session, int], None] | None = None,
+    last: Callable[[Session, Enqueued], None] | None = None,
 ) -> Enqueued:
     """Put a checked catalog into its batch and wake the pumps of the accounts that can work on it.
 
@@ -200,6 +201,7 @@ def enqueue(
         intake: the checked catalog.
         options: the run's options; for those not given, the batch keeps its values.
         first: called with the batch's id at the start of the transaction that enqueues; an error rolls everything back.
+        last: called the same way at its end, with what became of the rows.
 
     Raises:
         CatalogError: the run has a spending limit and an operation has no price.
@@ -210,20 +212,19 @@ def enqueue(
     if not options.moved and (places := runtime.db(other_place, intake, options)) is not None:
         raise OtherPlaceError(intake.name, places)
     batch_id = runtime.db(_batch, intake, options)
-    deadline = options.deadline_from(datetime.now(UTC))
-    terms = {"batch_id": batch_id, "priority": options.priority, "deadline": deadline}
+    terms = {"batch_id": batch_id, "priority": options.priority, "deadline": options.deadline_from(datetime.now(UTC))}
 
     def work(session: Session) -> Enqueued:
         if first is not None:
             first(session, batch_id)
-        return _merge(session, runtime, intake, terms, options)
+        enqueued = _merge(session, runtime, intake, terms, options)
+        if last is not None:
+            last(session, enqueued)
+        return enqueued
 
     enqueued = runtime.db(work)
-    serving = (
-        account.name for account in runtime.accounts.values()
-        if any(lane_operation(lane, account) for lane in intake.costs.lanes)
-    )  # fmt: skip
-    wake(runtime, *map(submit_pump, serving))
+    lanes, accounts = intake.costs.lanes, runtime.accounts.values()
+    wake(runtime, *(submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)))
     return enqueued
 
 
@@ -307,15 +308,9 @@ def _merge(
     counts = {row.verdict: row for row in session.execute(_COUNTS)}
     cost = sum((row.cost for verdict, row in counts.items() if verdict in QUEUED), Decimal(0))
     return Enqueued(
-        terms["batch_id"],
-        intake.name,
-        **{verdict: row.number for verdict, row in counts.items()},
-        held=held,
-        free=free,
-        sampled=sampled,
-        cost=cost,
-        at_most=cost * runtime.settings.tries.paid,
-    )
+        terms["batch_id"], intake.name, **{verdict: row.number for verdict, row in counts.items()},
+        held=held, free=free, sampled=sampled, cost=cost, at_most=cost * runtime.settings.tries.paid,
+    )  # fmt: skip
 
 
 #: The verdicts that queue a row.

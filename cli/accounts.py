@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import getpass
-import math
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from sqlalchemy.orm import Session
 
 from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
-from cli.output import Style, complain, emit, moment, probing, say, stopped, table
+from cli.output import Style, complain, emit, say, table
 from cli.paid_check import check_with_payment, options_of
 from cli.recorded import recorded
 from models.states import Closure
@@ -28,6 +24,8 @@ from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
 from recast.hints import hint
+from reports import documents
+from reports.documents import ACCEPTS, AccountStatus, of_account
 from workers.accounts import admission, overrides
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account
@@ -38,7 +36,6 @@ from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.jobs.request import JobRequest
 
 accounts = typer.Typer(help="Show, check, pause, resume and change accounts at providers.", no_args_is_help=True)
-ACCEPTS = "accepts jobs"
 
 NameArgument = Annotated[
     str, typer.Argument(help="Name of the account in the accounts file.", autocompletion=completion.accounts)
@@ -55,38 +52,13 @@ _VERDICT_STYLES: Mapping[Verdict, Style] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AccountStatus:
-    """An account: whether it accepts jobs, and the limits that people changed while it ran."""
-
-    account: Account
-    gate: admission.AdmissionState
-    note: str | None
-    overridden_by: str | None
-    overridden_at: datetime | None
-
-    @property
-    def changed(self) -> str:
-        """The changed limits, who changed them and when."""
-        if not self.gate.overrides:
-            return ""
-        return f"{overrides.described(self.gate.overrides)} ({self.overridden_by}, {moment(self.overridden_at)})"
-
-    @property
-    def state(self) -> str:
-        """Whether it accepts jobs; if not, why and until when."""
-        if self.gate.closed_for is None:
-            return probing(self.gate.failures) if self.gate.failures else ACCEPTS
-        return stopped(self.gate.closed_reason, self.gate.until, self.note)
-
-
 @accounts.command("list")
 def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """List accounts with their limits and states."""
     with open_deployment(sandbox=sandbox) as runtime:
         found = statuses_of(runtime, tuple(runtime.accounts.values()))
     if as_json:
-        emit([_document(status) for status in found])
+        emit([of_account(status) for status in found])
         return
     rows = []
     for status in found:
@@ -225,7 +197,7 @@ def set_limits(
         _wake(runtime, account)
         (status,) = statuses_of(runtime, (account,))
     if as_json:
-        emit(_document(status))
+        emit(of_account(status))
     else:
         say(f"{name}: {overrides.described(status.gate.overrides)}")
 
@@ -285,42 +257,7 @@ def _account(runtime: Runtime, name: str) -> Account:
 
 def statuses_of(runtime: Runtime, chosen: Sequence[Account]) -> list[AccountStatus]:
     """The states of accounts, in the given order."""
-
-    def read(session: Session) -> list[AccountStatus]:
-        notes = admission.notes(session)
-        return [
-            AccountStatus(account, admission.read(session, account.name), *notes[account.name]) for account in chosen
-        ]
-
-    return runtime.db(read)
-
-
-def _document(status: AccountStatus) -> dict[str, Any]:
-    seen = status.gate
-    limits = status.account.with_overrides(seen.overrides)
-    return {
-        "account": status.account.name,
-        "provider": status.account.provider,
-        "operations": list(status.account.operations),
-        "open": seen.closed_for is None,
-        "closed_reason": seen.closed_reason if seen.closed_for is not None else None,
-        "closed_note": status.note if seen.closed_for is not None else None,
-        # JSON has no infinity: null means "until a person resumes it".
-        "closed_seconds": seen.closed_for if seen.closed_for is not None and math.isfinite(seen.closed_for) else None,
-        "failures": seen.failures,
-        "in_flight": seen.count.open,
-        "max_in_flight": limits.max_in_flight,
-        "rate_per_second": limits.rate,
-        "order": status.account.order,
-        "prices": limits.prices,
-        "budget": limits.budget,
-        "overrides": {
-            name: {part: getattr(limits, name).get(part) for part in value} if isinstance(value, Mapping) else value
-            for name, value in seen.overrides.items()
-        },
-        "overridden_by": status.overridden_by,
-        "overridden_at": status.overridden_at,
-    }
+    return runtime.db(documents.statuses_of, chosen)
 
 
 def credentials(runtime: Runtime, account: Account) -> tuple[Verdict, str]:

@@ -15,8 +15,10 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
-from cli.impact import Impact, at_most_of, execute
+from cli.impact import execute
 from cli.output import Style, complain, emit, priced
+from desk import levers
+from desk.levers import Lever
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money, plain
@@ -27,11 +29,9 @@ from workers.config.accounts import Account
 from workers.config.units import duration
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.engine.runtime import Runtime
-from workers.jobs.filters import Filter, ids_of
+from workers.jobs.filters import ids_of
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.operations import bulk
-from workers.operations.estimate import promised
-from workers.operations.redownload import downloadable
 
 PROBLEMS_SHOWN = 5
 
@@ -59,13 +59,10 @@ def cancel(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        queued = runtime.db(ids_of, replace(which, states=bulk.CANCELABLE))
-        others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
-        paid = runtime.db(promised, Filter(ids=others)) if others else []
-        impact = Impact([*queued, *others], at_most_of(runtime, queued), paid)
+        impact = levers.impact(runtime, Lever.CANCEL, which, abandon=abandon)
         execute(
             runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
-            apply=lambda: (bulk.cancel(runtime, sorted(impact.ids), abandon=abandon), {}),
+            apply=lambda: (bulk.cancel(runtime, impact.ids, abandon=abandon), {}),
         )  # fmt: skip
 
 
@@ -90,13 +87,11 @@ def retry(
             f"{wrong[0]} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}", param_hint="--state"
         )
     with open_deployment(sandbox=sandbox) as runtime:
-        ids = runtime.db(bulk.retryable, replace(selection.resolve(runtime), states=states))
-        free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
+        impact = levers.retryable(runtime, replace(selection.resolve(runtime), states=states))
         instead = hint("redownload", *selection.words, **selection.options)
-        impact = Impact(ids, at_most_of(runtime, ids), free=free, instead=instead)
         execute(
-            runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json,
-            apply=lambda: (bulk.retry(runtime, ids), {}),
+            runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json, instead=instead,
+            apply=lambda: (bulk.retry(runtime, impact.ids), {}),
         )  # fmt: skip
 
 
@@ -123,15 +118,14 @@ def pause(
         raise typer.BadParameter(str(error), param_hint="--wait") from None
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        ids = runtime.db(ids_of, replace(which, states=bulk.PAUSABLE))
-        impact = Impact(ids, at_most_of(runtime, ids))
+        impact = levers.impact(runtime, Lever.PAUSE, which)
 
         def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
             wait = _settle_seconds(runtime) if seconds is None else seconds
             still = bulk.settle(runtime, paused.batches, wait, _Progress())
             more: dict[str, Any] = {"batches": len(paused.batches)} if paused.batches else {}
-            return len(ids) if paused.batches else paused.jobs, {**more, "still_being_sent": dict(still)}
+            return len(impact.ids) if paused.batches else paused.jobs, {**more, "still_being_sent": dict(still)}
 
         done = execute(
             runtime, "pause", impact, dry_run=dry_run, yes=True, as_json=as_json, apply=apply, batch=which.batch
@@ -169,7 +163,7 @@ def resume(
         limit = None if max_cost is None else higher_limit(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
         ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
-        impact = Impact(ids, at_most_of(runtime, ids))
+        impact = levers.Impact(ids, levers.at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             if limit is not None:
@@ -213,7 +207,7 @@ def reroute(
             rerouted = bulk.reroute(runtime, possible.ids, account)
             return len(rerouted.ids), {"problems": dict(possible.problems)}
 
-        impact = Impact(possible.ids, possible.lines)
+        impact = levers.Impact(possible.ids, possible.lines)
         execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
     for problem, number in Counter(possible.problems).most_common(PROBLEMS_SHOWN):
         complain(f"{number:,} not rerouted: {problem}", style=Style.BAD)
@@ -234,8 +228,9 @@ def set_priority(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
+        impact = levers.Impact(ids, levers.at_most_of(runtime, ids))
         execute(
-            runtime, "set-priority", Impact(ids, at_most_of(runtime, ids)), dry_run=dry_run, yes=True, as_json=as_json,
+            runtime, "set-priority", impact, dry_run=dry_run, yes=True, as_json=as_json,
             apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
         )  # fmt: skip
 

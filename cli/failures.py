@@ -48,6 +48,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "workers.webhooks.service:UnknownWebhookError": (ExitCode.USAGE, str),
     "desk.verdicts:DeskError": (ExitCode.USAGE, str),
     "desk.people:PersonError": (ExitCode.USAGE, str),
+    "desk.tokens:TokenError": (ExitCode.USAGE, str),
     "desk.passwords:PasswordError": (ExitCode.USAGE, str),
     "desk.actors:ForbiddenError": (ExitCode.USAGE, str),
     "workers.operations.archive_files:ArchiveError": (ExitCode.INFRASTRUCTURE, str),

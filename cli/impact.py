@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from cli.output import Style, emit, priced, say, table
+from cli.output import Style, emit, say, table
+from desk.levers import Impact
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
-from workers.jobs.filters import Filter
-from workers.operations.estimate import Line, at_most
+from workers.operations.estimate import Line
 
 CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 
@@ -24,30 +22,6 @@ DONE = {
     "cancel": "canceled", "retry": "queued again", "pause": "paused", "resume": "resumed", "reroute": "rerouted",
     "set-priority": "set the priority of", "redownload": "downloading again",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Impact:
-    """The jobs that an operation is about to change, and their cost."""
-
-    ids: Sequence[str]
-    #: The most the queued jobs can cost, with every attempt that may be paid; what the jobs at providers cost already.
-    lines: Sequence[Line]
-    paid: Sequence[Line] = ()
-    #: How many of the jobs were paid for, and could be downloaded again for nothing, by which command.
-    free: int = 0
-    instead: str = ""
-
-    @property
-    def cost(self) -> Decimal:
-        """The sum of `lines`."""
-        return sum((line.cost for line in self.lines), Decimal(0))
-
-
-def at_most_of(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
-    """The most that the jobs can cost, with every attempt that may be paid."""
-    paid_attempts = runtime.settings.tries.paid
-    return runtime.db(at_most, Filter(ids=ids), runtime.accounts, paid_attempts) if ids else []
 
 
 def execute(
@@ -60,6 +34,7 @@ def execute(
     as_json: bool,
     apply: Callable[[], tuple[int, dict[str, Any]]],
     batch: str | None = None,
+    instead: str = "",
 ) -> dict[str, Any]:
     """Show what is about to change, ask before a large change, make it with `apply`, and report it.
 
@@ -72,26 +47,19 @@ def execute(
         as_json: print one JSON document.
         apply: makes the change; returns the number of jobs, and more fields for JSON.
         batch: name of the batch, where one was selected.
+        instead: the command that downloads again, at no cost, those of the jobs that were paid for.
 
     Returns:
         What `apply` reports besides the number of jobs.
     """
     currency = runtime.settings.currency
     if not as_json:
-        _show(impact, currency)
+        _show(impact, currency, instead)
     if not dry_run:
-        _confirm(verb, impact, runtime.settings, yes=yes)
+        _confirm(verb, impact, runtime.settings, instead, yes=yes)
     done, more = (0, {}) if dry_run else apply()
     if as_json:
-        emit(
-            {
-                "lever": verb, "dry_run": dry_run, "jobs": len(impact.ids), "done": done,
-                "cost": Money(impact.cost, currency),
-                "lines": priced([asdict(line) for line in impact.lines], currency),
-                "paid": priced([asdict(line) for line in impact.paid], currency),
-                "downloadable": impact.free, **more,
-            }
-        )  # fmt: skip
+        emit(impact.document(verb, currency, dry_run=dry_run, done=done, **more))
     elif dry_run:
         say(f"{verb}: {len(impact.ids):,} jobs, {Money(impact.cost, currency)} at most; nothing was changed")
     else:
@@ -101,18 +69,14 @@ def execute(
     return more
 
 
-def _show(impact: Impact, currency: str) -> None:
+def _show(impact: Impact, currency: str, instead: str) -> None:
     rows = [(line.account, line.operation, f"{line.jobs:,}", _price(line, currency)) for line in impact.lines]
     if rows:
         table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
     for line in impact.paid:
         say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
     if impact.free:
-        say(_for_nothing(impact), style=Style.WAITING)
-
-
-def _for_nothing(impact: Impact) -> str:
-    return for_nothing(impact.free, impact.instead)
+        say(for_nothing(impact.free, instead), style=Style.WAITING)
 
 
 def for_nothing(number: int, instead: str) -> str:
@@ -124,13 +88,13 @@ def _price(line: Line, currency: str) -> str:
     return str(Money(line.cost, currency)) if line.priced else "no price"
 
 
-def _confirm(verb: str, impact: Impact, settings: Settings, *, yes: bool) -> None:
+def _confirm(verb: str, impact: Impact, settings: Settings, instead: str = "", *, yes: bool) -> None:
     costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
     if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
         return
     much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
     if impact.free:
-        much += f" ({_for_nothing(impact)})"
+        much += f" ({for_nothing(impact.free, instead)})"
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
     typer.confirm(f"{much}?", abort=True, err=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -14,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.states import JobState
-from recast.money import Money
 from reports.text import REASONS, ago, duration, moment, paused, probing, stopped, waiting_for_decision, why
+from reports.written import priced, written
 
 __all__ = [
     "REASONS", "STATE_STYLES", "Style", "ago", "complain", "console", "duration", "emit", "moment", "paused", "priced",
@@ -65,16 +62,7 @@ def complain(*words: object, style: str | None = None) -> None:
 
 def emit(value: Any) -> None:
     """Print a JSON document; amounts in it must be `Money`."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
-
-
-def priced(value: Any, currency: str) -> Any:
-    """A copy of a document in which every `Decimal` is `Money` in `currency`."""
-    if isinstance(value, Decimal):
-        return Money(value, currency)
-    if isinstance(value, Mapping):
-        return {name: priced(item, currency) for name, item in value.items()}
-    return [priced(item, currency) for item in value] if isinstance(value, list | tuple) else value
+    sys.stdout.write(written(value, indent=2) + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
@@ -90,13 +78,3 @@ def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     for row in rows:
         made.add_row(*(str(cell) if cell is not None else "" for cell in row))
     return made
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Money):
-        return value.document()
-    if isinstance(value, Decimal):
-        raise TypeError("an amount has no currency; use Money or priced()")
-    return str(value)

@@ -21,6 +21,7 @@ from cli.stack import Parts
 from cli.summary import rows_of
 from recast.hints import hint
 from recast.money import Money
+from reports.documents import of_plan
 from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.images.inputs import Inputs
@@ -52,7 +53,7 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
         pictures = preflight(Inputs(settings, Storage(settings.storage)), intake, accounts)
         refused = chain(addresses, options_refused, pictures)
     if as_json:
-        emit(_document(intake, found, refused, settings.currency))
+        emit(of_plan(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
     if options.pilot is not None and found.queued:
@@ -135,41 +136,3 @@ def _print_rejections(refused: Iterable[Mistake], intake: Intake) -> None:
         say(f"  ... and {more:,} more")
     if intake.rows > LOOKED_AT:
         say(f"  only the pictures of the first {LOOKED_AT:,} rows were checked; workers check all before paying")
-
-
-def _document(intake: Intake, found: Plan, refused: Iterable[Mistake], currency: str) -> dict[str, Any]:
-    return {
-        "batch": intake.name,
-        "rows": intake.rows,
-        "verdicts": dict(found.verdicts),
-        "queued": found.queued,
-        "lanes": {lane: share.rows for lane, share in found.lanes.items()},
-        "parts": [
-            {"operation": operation, "account": account, "jobs": round(jobs, 1)}
-            for operation, account, jobs in found.parts
-        ],
-        "cost": {
-            "cheapest": Money(found.cheapest, currency),
-            "dearest": Money(found.dearest, currency),
-            "at_most": Money(found.at_most, currency),
-        },
-        "paid_attempts": found.paid_attempts,
-        "max_cost": None
-        if found.limit is None
-        else {
-            "limit": Money(found.limit.amount, currency),
-            "spent": Money(found.limit.spent, currency),
-            "rows": found.limit.rows,
-        },
-        "made_from": None if found.places is None else found.places.before,
-        "same_picture": list(found.same),
-        "downloadable": found.free,
-        "unpriced": sorted(found.unpriced),
-        "seconds": None if found.forecast.seconds is None else round(found.forecast.seconds, 1),
-        "bounds": dict(found.forecast.bounds),
-        "waiting": sorted(found.forecast.stranded),
-        "closed": {name: each.closed for name, each in found.statuses.items() if each.closed},
-        "refused": [
-            {"line": each.line, "key": each.key, "column": each.column, "message": each.message} for each in refused
-        ],
-    }

@@ -13,6 +13,7 @@ from cli.output import STATE_STYLES, Style, ago, console, drawn, paused, say, wh
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
+from reports import batch
 from reports.batch import BatchReport, Ending
 from workers.config.deployment import Deployment
 
@@ -37,18 +38,7 @@ def stops_of(deployment: Deployment, reports: Sequence[BatchReport]) -> Stops:
 
 def document(report: BatchReport, currency: str, stops: Stops) -> dict[str, Any]:
     """A batch for programs."""
-    return {
-        "batch": report.name,
-        "label": report.label,
-        "states": dict(report.counts),
-        "settled": report.settled,
-        "spent": Money(report.spent, currency),
-        "max_cost": Money(report.max_cost, currency) if report.max_cost is not None else None,
-        "max_in_flight": report.max_in_flight,
-        "paused": report.paused_reason,
-        "created_at": report.created_at,
-        "obstacles": list(stops.get(report.name, ())),
-    }
+    return batch.document(report, currency, stops.get(report.name, ()))
 
 
 def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops) -> None:

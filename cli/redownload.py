@@ -8,7 +8,8 @@ from cli.bulk import DryRunOption, YesOption
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.filters import JobSelection, takes_selection
-from cli.impact import Impact, execute
+from cli.impact import execute
+from desk.levers import Impact
 from workers.operations import redownload as operation
 
 

@@ -24,6 +24,7 @@ from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
 from recast.hints import hint
 from recast.money import Money
+from reports.documents import of_schedule
 from workers.config.units import duration as seconds_of
 from workers.schedules import service
 from workers.schedules.cron import CronSchedule
@@ -102,7 +103,7 @@ def list_(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
         found = runtime.db(service.everything)
         currency = runtime.settings.currency
     if as_json:
-        emit([_document(status, currency) for status in found])
+        emit([of_schedule(status, currency) for status in found])
         return
     table(
         ("schedule", "cron", "zone", "next (UTC)", "latest (UTC)", "latest run", "catalog"),
@@ -133,7 +134,7 @@ def show(
     )
     if as_json:
         more = {"next_times": planned, "runs": priced([asdict(run) for run in runs], currency)}
-        emit({**_document(found, currency), **more})
+        emit({**of_schedule(found, currency), **more})
         return
     say(f"{found.name}: {found.catalog}", style="bold")
     say(f"  {found.cron} in {found.zone}; overlap: {found.overlap}; catch-up: {_catch_up(found)}")
@@ -236,16 +237,9 @@ def _catch_up(found: ScheduleStatus) -> str:
     return f"all within {duration(found.catch_up_seconds)}" if found.catch_up == CatchUp.ALL else found.catch_up
 
 
-def _document(status: ScheduleStatus, currency: str) -> dict[str, Any]:
-    options = status.options.document()
-    if status.options.max_cost is not None:
-        options["max_cost"] = Money(status.options.max_cost, currency)
-    return {**priced(asdict(status), currency), "options": options}
-
-
 def _print(status: ScheduleStatus, what: str, currency: str, *, as_json: bool) -> None:
     if as_json:
-        emit(_document(status, currency))
+        emit(of_schedule(status, currency))
     elif status.next_at is None:
         say(f"{status.name}: {what}; next: {hint('schedule resume', status.name)}")
     else:

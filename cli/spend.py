@@ -33,7 +33,7 @@ def books(
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show spending by account, batch, label or month."""
+    """Show spending by account, batch, label, month or operation."""
     with open_deployment(sandbox=sandbox) as runtime:
         found = runtime.db(spent, by, month)
         currency = runtime.settings.currency

@@ -22,7 +22,7 @@ class Actor:
 
     name: str
     role: Role
-    #: `page`, `command` or `program`.
+    #: `page`, `command`, `program` or `api`.
     via: str = "page"
 
     def may(self, role: Role) -> bool:

@@ -15,6 +15,7 @@ from models.jobs import Job, Version
 from models.leases import Lease
 from models.people import AuditEntry, Person, SignIn
 from models.pilots import Pilot, PilotJob
+from models.programs import KeptAnswer, Quote, Token
 from models.redos import Redo
 from models.restores import Restore, Search
 from models.results import Result
@@ -40,11 +41,13 @@ __all__ = [
     "HashBand",
     "InputPicture",
     "Job",
+    "KeptAnswer",
     "Lease",
     "Person",
     "PictureClaim",
     "Pilot",
     "PilotJob",
+    "Quote",
     "Redo",
     "Restore",
     "Result",
@@ -55,6 +58,7 @@ __all__ = [
     "SignIn",
     "Spend",
     "Tally",
+    "Token",
     "Upload",
     "VerdictChange",
     "Version",

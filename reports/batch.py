@@ -17,9 +17,11 @@ from catalog.errors import UnknownBatchError
 from models.fragments import columns
 from models.spend import spent_by
 from models.states import OPEN_JOB_STATES, JobState, PauseReason
+from recast.money import Money
 
 #: States in which a job should not end, in the order in which reports list them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
+LAST_ID = 2**31 - 1  # as the database counts batches
 PACE_SECONDS = 30.0  # the period of the rate: long enough to be steady, short enough to notice a stop
 
 
@@ -34,6 +36,12 @@ def _batches(condition: str = "true") -> str:
 _FIND = text(_batches("b.name = :name"))
 _RECENT = text(_batches())
 _RECENT_LABELLED = text(_batches("b.label = :label"))
+_SEARCHED = text(
+    _batches("""
+        b.id < :before AND (cast(:label AS text) IS NULL OR b.label = :label)
+        AND (cast(:search AS text) IS NULL OR strpos(lower(b.name), lower(:search)) > 0)
+    """)
+)
 _NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
 
 
@@ -119,6 +127,14 @@ def recent(session: Session, limit: int, label: str | None = None) -> list[Batch
     return [_report(row) for row in rows]
 
 
+def searched(
+    session: Session, limit: int, *, search: str | None = None, label: str | None = None, before: int | None = None
+) -> list[BatchReport]:
+    """Batches with `search` in their names, newest first, older than the one with the number `before`."""
+    given = {"search": search, "label": label, "before": LAST_ID if before is None else before, "limit": limit}
+    return [_report(row) for row in session.execute(_SEARCHED, given)]
+
+
 def named(session: Session, start: str, limit: int) -> list[str]:
     """The names of the latest batches that begin with `start`."""
     return list(session.execute(_NAMED, {"start": start, "limit": limit}).scalars())
@@ -147,6 +163,22 @@ def _report(row: Row[Any]) -> BatchReport:
         max_in_flight=row.max_in_flight,
         archived_at=row.archived_at,
     )
+
+
+def document(report: BatchReport, currency: str, obstacles: Sequence[str]) -> dict[str, Any]:
+    """A batch, with why it does not continue."""
+    return {
+        "batch": report.name,
+        "label": report.label,
+        "states": dict(report.counts),
+        "settled": report.settled,
+        "spent": Money(report.spent, currency),
+        "max_cost": Money(report.max_cost, currency) if report.max_cost is not None else None,
+        "max_in_flight": report.max_in_flight,
+        "paused": report.paused_reason,
+        "created_at": report.created_at,
+        "obstacles": list(obstacles),
+    }
 
 
 class Pace:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.fragments import checks_of
 from models.jobs import ROLES
-from models.states import AttemptState
+from models.states import AttemptState, JobState
 from reports import archives
 from reports.provenance import stated
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # lists of jobs need none
     from workers.images.storage import Storage
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids match
+LAST_SEQ = 2**63 - 1  # as the database counts jobs
 ANSWER_BYTES = 4_000  # of a provider's answer, which can contain a whole picture
 
 _FIND = text("""
@@ -200,12 +201,26 @@ class ResultDetail:
         return stated(self.provenance, self.source_type)
 
 
+_COLUMNS = """
+    j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
+    coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
+"""
 _LISTED = Filtered(
+    lambda which: f"SELECT {_COLUMNS} FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit"
+)
+# One short index scan for each state, so that a page of a million jobs costs the same as a page of ten.
+_PAGE = Filtered(
     lambda which: (
         f"""
-        SELECT j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
-            coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
-        FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit
+        SELECT {_COLUMNS}
+        FROM (
+            SELECT found.id FROM unnest(cast(:any_of AS text[])) AS wanted(state) CROSS JOIN LATERAL (
+                SELECT j.id, j.seq FROM {which.jobs}
+                WHERE j.batch_id = :batch_id AND j.state = wanted.state AND {which.where}
+                    AND j.seq < coalesce((SELECT o.seq FROM jobs o WHERE o.id = :before), cast(:last AS bigint))
+                ORDER BY j.seq DESC LIMIT :limit
+            ) found ORDER BY found.seq DESC LIMIT :limit
+        ) page JOIN jobs j ON j.id = page.id JOIN batches b ON b.id = j.batch_id {LAST} ORDER BY j.seq DESC
     """
     )
 )
@@ -301,6 +316,15 @@ def input_uri(session: Session, job_id: str, role: str, version: int | None = No
 def listed(session: Session, which: Filter, limit: int) -> list[Listed]:
     """The latest jobs that match, newest first."""
     return [Listed(**row._mapping) for row in _LISTED.execute(session, which, limit=limit)]
+
+
+def page(session: Session, batch_id: int, which: Filter, limit: int, before: str | None = None) -> list[Listed]:
+    """The latest jobs of a batch that match, newest first, from those before the job with the id `before`."""
+    states = list(which.states or JobState)
+    rows = _PAGE.execute(
+        session, which, batch_id=batch_id, any_of=states, before=before or "", last=LAST_SEQ, limit=limit
+    )
+    return [Listed(**row._mapping) for row in rows]
 
 
 def job_id_of(session: Session, word: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from models.fragments import is_paid
 from models.spend import ACCOUNT_NAME, OF_AN_ACCOUNT, of_batch
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -27,6 +28,7 @@ class By(StrEnum):
     BATCH = "batch"
     LABEL = "label"
     MONTH = "month"
+    OPERATION = "operation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,20 @@ def _by_batch(name: str) -> str:
     """
 
 
+_BY_OPERATION = f"""
+    SELECT operation AS name, sum(cost) AS amount FROM attempts a WHERE {is_paid("a")} GROUP BY 1 ORDER BY 1
+"""
 _BY = {
     By.ACCOUNT: text(_by_period(ACCOUNT_NAME)),
     By.MONTH: text(_by_period("substr(period, 7)")),
     By.BATCH: text(_by_batch("name")),
     By.LABEL: text(_by_batch("label")),
+    By.OPERATION: text(_BY_OPERATION),
 }
 
 
 def spent(session: Session, by: By, month: str | None = None) -> list[Spent]:
-    """Spend by account, batch (the latest first), label or month; for one `month`, ``2026-01``, by account only.
+    """Spend by account, batch (the latest first), label, month or operation; for one `month`, by account only.
 
     Raises:
         CatalogError: `month` is not valid, or given with another sum than by account.

@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from models.transactions import Database
 from recast.hints import hint
 from web.access import Access
+from web.api.api import Api
+from web.api.endpoints import Service
+from web.api.table import BASE
 from web.callbacks import Callbacks
 from web.desk import Desk
 from web.gallery import Gallery
@@ -26,6 +30,7 @@ from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
 from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
+from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import Guard
 from workers.http.urls import MEDIA
@@ -35,7 +40,17 @@ from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
 
 FETCHES = 8  # input pictures fetched at the same time for the gallery
+API_CONNECTIONS = 8  # the same for programs, so that they leave the pages theirs
 CONNECTIONS = 10  # to the database, at most: each request here holds one for milliseconds
+
+
+class _Anything(StringConvertor):
+    """The rest of a path, whatever signs it has: `path` ends at a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 
 def build(chosen: Settings | None = None) -> Starlette:
@@ -53,15 +68,20 @@ def build(chosen: Settings | None = None) -> Starlette:
     media = Media(MediaSigner(configured), storage)
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
+    runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await client.aclose()
+        runtime.close()
         database.close()
 
     lane = Lane()
+    api = Api(Service(runtime, configured.quote_seconds), lane)
     routes = [
+        Route(BASE, api),
+        Route(f"{BASE}/{{path:anything}}", api),
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane),
     ]

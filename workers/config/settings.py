@@ -123,6 +123,7 @@ class Settings(Signing):
     redo_most: int = Field(default=5, ge=0, le=100)  # of one job: what is still not right needs another input
     #: What a reviewer may spend on redos in a day (UTC); operators may spend what caps and budgets leave.
     review_redo_cap: Decimal = Field(default=Decimal(5), ge=0)
+    quote_seconds: int = Field(default=900, ge=10, le=86_400)  # for which a quote of the API can be taken
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.

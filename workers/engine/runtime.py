@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import cached_property, lru_cache, partial
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -47,8 +47,10 @@ T = TypeVar("T")
 class Runtime(Deployment):
     """One process's connections to everything; built once, closed at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, secrets: Collection[str] | None = None) -> None:
         super().__init__(settings)
+        #: The secrets of accounts that this process uses; by default all.
+        self._secrets = secrets
         self.stopping = threading.Event()
         #: Pumps that claim work in this process now: they check again before they end, so they need no wake-up.
         self.active: dict[str, asyncio.Event] = {}
@@ -80,7 +82,7 @@ class Runtime(Deployment):
         Raises:
             AccountsError: the file is missing or wrong.
         """
-        accounts = load(self.settings.accounts_file)
+        accounts = load(self.settings.accounts_file, needed=self._secrets)
 
         def register_all(session: Session) -> None:
             for name in sorted(accounts):

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.fragments import columns, seconds_ago
+from models.programs import KEPT_SECONDS
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from workers.accounts import admission
 from workers.config.accounts import Account, ahead_of
@@ -73,6 +74,27 @@ _TRUE_COUNTS = text(f"""
 _KEPT_COUNTS = text(f"SELECT {columns(JobState)} FROM batches WHERE id = :id")
 _CORRECT = text(f"UPDATE batches SET {', '.join(f'{state} = :{state}' for state in JobState)} WHERE id = :id")
 
+_LEFTOVERS = (
+    text(f"""
+        DELETE FROM kept_answers WHERE (token_id, key) IN (
+            SELECT token_id, key FROM kept_answers WHERE created_at < {seconds_ago(str(KEPT_SECONDS))} LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+        )
+    """),
+    text("""
+        UPDATE quotes SET content = NULL WHERE id IN (
+            SELECT id FROM quotes WHERE expires_at < clock_timestamp() AND content IS NOT NULL LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+        )
+    """),
+    text(f"""
+        DELETE FROM quotes WHERE id IN (
+            SELECT id FROM quotes WHERE expires_at < {seconds_ago(str(KEPT_SECONDS))} LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+        )
+    """),
+)
+
 
 def sweep(runtime: Runtime) -> Counter[str]:
     """Apply every rule once; how often each found something."""
@@ -100,8 +122,17 @@ def sweep(runtime: Runtime) -> Counter[str]:
     announce(tuple({*unannounced, *ended}))
     found["unannounced"] += len(unannounced)
     found["counts_corrected"] += runtime.db(_verify_counts)
+    found["leftovers_removed"] += runtime.db(_remove_leftovers)
     runtime.db(_keep, found)
     return found
+
+
+def _remove_leftovers(session: Session) -> int:
+    """Remove answers of the API that nobody asks for again, and quotes with the catalogs that nobody took."""
+    removed = 0
+    for statement in _LEFTOVERS:
+        removed += session.execute(statement, {"limit": CHUNK}).rowcount  # type: ignore[attr-defined]
+    return removed
 
 
 def _keep(session: Session, found: Counter[str]) -> None:

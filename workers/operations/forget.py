@@ -104,6 +104,17 @@ _REDACT = (
     text(f"UPDATE versions SET {_emptied(Version, jobs.PERSONAL)} WHERE job_id = ANY(:ids)"),
     text(f"UPDATE jobs SET {_emptied(Job, jobs.PERSONAL)} WHERE id = ANY(:ids)"),
 )
+# Whose pictures a catalog names that was quoted and not run, nobody has looked up: programs ask for new quotes. A quote
+# that is being taken is not waited for, because it empties itself.
+_QUOTED = (
+    text("""
+        DELETE FROM quotes WHERE id IN (SELECT id FROM quotes WHERE used_at IS NULL FOR UPDATE SKIP LOCKED)
+    """),
+    text("""
+        DELETE FROM kept_answers WHERE (token_id, key) IN (
+            SELECT token_id, key FROM kept_answers WHERE status IS NOT NULL FOR UPDATE SKIP LOCKED)
+    """),
+)
 
 PATIENCE_SECONDS = 600  # no index leads from a picture to its jobs: all rows are read
 _PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")
@@ -229,6 +240,8 @@ def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[s
     done.announce = waiting_for(session, canceled)
     for statement in _REDACT:
         session.execute(statement, {"ids": ids})
+    for statement in _QUOTED:
+        session.execute(statement)
     return done, keys, tasks
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cli import impact
 from cli.filters import JobSelection, takes_selection
+from desk.levers import Impact
 from models.states import JobState
 from recast.hints import hint
 from tests.words import names
@@ -83,8 +84,8 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter(ids=["one"]).whole_batches
 
 
-def much(jobs: int, cost: str) -> impact.Impact:
-    return impact.Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
+def much(jobs: int, cost: str) -> Impact:
+    return Impact(["id"] * jobs, [Line("main", "zhiqite.swap", jobs, Decimal(cost))])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""Bulk operations by people and programs: what each would change and cost, and the change with its audit row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from desk.actors import Actor
+from desk.audit import note
+from models.people import Role
+from models.states import JobState
+from recast.errors import InvalidJobError
+from recast.money import Money
+from reports.batch import find
+from reports.job import job_id_of
+from reports.obstacles import spent_limit
+from reports.written import priced
+from workers.engine.runtime import Runtime
+from workers.jobs.filters import Filter, ids_of
+from workers.operations import bulk
+from workers.operations.estimate import Line, at_most, promised
+from workers.operations.redownload import downloadable
+
+
+class Lever(StrEnum):
+    """What can be done to many jobs at once without paying."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """The jobs that an operation is about to change, and their cost."""
+
+    ids: Sequence[str]
+    #: The most that the queued jobs can cost, and what those at providers cost already.
+    lines: Sequence[Line]
+    paid: Sequence[Line] = ()
+    #: How many of the jobs were paid for, and could be downloaded again at no cost.
+    free: int = 0
+
+    @property
+    def cost(self) -> Decimal:
+        """The sum of `lines`."""
+        return sum((line.cost for line in self.lines), Decimal(0))
+
+    def document(self, verb: str, currency: str, *, dry_run: bool, done: int, **more: object) -> dict[str, Any]:
+        """As the commands print it."""
+        return {
+            "lever": verb, "dry_run": dry_run, "jobs": len(self.ids), "done": done,
+            "cost": Money(self.cost, currency),
+            "lines": priced([asdict(line) for line in self.lines], currency),
+            "paid": priced([asdict(line) for line in self.paid], currency),
+            "downloadable": self.free, **more,
+        }  # fmt: skip
+
+
+def resolved(session: Session, which: Filter, words: Sequence[str]) -> Filter:
+    """The filter with the ids of the jobs that `words` name.
+
+    Raises:
+        CatalogError: there is no such job or batch.
+    """
+    if which.batch is not None:
+        find(session, which.batch)
+    return Filter(ids=[job_id_of(session, word) for word in words], **which.named) if words else which
+
+
+def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = False) -> Impact:
+    """What the operation would change now."""
+    if lever is Lever.RESUME:
+        ids = runtime.db(bulk.paused, which)
+        return Impact(ids, at_most_of(runtime, ids))
+    states = bulk.CANCELABLE if lever is Lever.CANCEL else bulk.PAUSABLE
+    ids = runtime.db(ids_of, replace(which, states=states))
+    others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
+    paid = runtime.db(promised, Filter(ids=others)) if others else []
+    return Impact(sorted([*ids, *others]), at_most_of(runtime, ids), paid)
+
+
+def apply(
+    runtime: Runtime, actor: Actor, lever: Lever, which: Filter, found: Impact, *, abandon: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Make the change: the number of jobs, and what else there is to say of it.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+    """
+    actor.need(Role.OPERATOR, f"{lever} jobs")
+    more: dict[str, Any] = {}
+    if lever is Lever.CANCEL:
+        done = bulk.cancel(runtime, found.ids, abandon=abandon)
+    else:
+        moved = (bulk.pause if lever is Lever.PAUSE else bulk.resume)(runtime, which)
+        done = moved.jobs if lever is Lever.PAUSE and not moved.batches else len(found.ids)
+        more = {"batches": len(moved.batches)} if moved.batches else {}
+        if lever is Lever.PAUSE:
+            more["still_being_sent"] = dict(runtime.db(bulk.sending, moved.batches))
+        elif needed := _needed(runtime, which):
+            more["need_a_limit"] = needed
+    said = {name: value for name, value in which.named.items() if name != "ids"}
+    runtime.db(note, actor, lever.value, _subject(which), **said, jobs=done, abandon=abandon or None)
+    return done, more
+
+
+def retryable(runtime: Runtime, which: Filter) -> Impact:
+    """The jobs that can be queued again, which pays again.
+
+    Raises:
+        InvalidJobError: the filter names a state that cannot be retried.
+    """
+    states: Sequence[str] = which.states or [JobState.FAILED]
+    if wrong := [state for state in states if state not in bulk.RETRYABLE]:
+        raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}")
+    ids = runtime.db(bulk.retryable, replace(which, states=states))
+    free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
+    return Impact(ids, at_most_of(runtime, ids), free=free)
+
+
+def at_most_of(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
+    """The most that the jobs can cost, with every attempt that may be paid."""
+    return runtime.db(at_most, Filter(ids=ids), runtime.accounts, runtime.settings.tries.paid) if ids else []
+
+
+def _needed(runtime: Runtime, which: Filter) -> list[Mapping[str, Any]]:
+    """What batches that have spent their limits need to go on."""
+    reports = [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
+    found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
+    documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
+    return list(priced(documents, runtime.settings.currency))
+
+
+def _subject(which: Filter) -> str:
+    return "jobs" if which.batch is None else f"batch {which.batch}"

@@ -1,0 +1,261 @@
+"""Paid work by quote: a catalog is planned and priced, and then run exactly as it was quoted, or not at all."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from catalog.enqueue import Enqueued, enqueue
+from catalog.errors import SamePictureError
+from catalog.intake import Intake, take_in
+from catalog.plan import Plan, plan
+from catalog.rows import FileRows, open_rows
+from desk import levers, quotes
+from desk.actors import Actor
+from desk.audit import note
+from desk.quotes import Quote, StaleQuoteError
+from models.people import Role
+from models.spend import spent_by
+from models.states import OPEN_JOB_STATES
+from recast.errors import InvalidJobError
+from recast.money import DECIMALS
+from workers.engine.runtime import Runtime
+from workers.images.roots import EVERYWHERE
+from workers.jobs.filters import Filter
+from workers.jobs.lanes import lane_operation
+from workers.jobs.run_options import RunOptions
+from workers.operations import bulk
+from workers.operations.estimate import at_most
+
+MAX_RETRIED = 100_000  # jobs of one quote: their ids are kept with it
+LEAST = Decimal(1).scaleb(-DECIMALS)  # the limit of a batch whose operations cost nothing
+
+_BATCH = text(f"SELECT max_cost, {spent_by('b.id')} AS spent FROM batches b WHERE id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A catalog that a program sent, and how it is to be run."""
+
+    #: Its bytes, and the name of its file, whose ending tells the format.
+    content: bytes
+    file: str
+    #: The batch's name; by default the file's name without its ending.
+    name: str | None
+    options: RunOptions
+    #: Whether a source's own picture is done too, if it is among the targets.
+    same_picture: bool = False
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What is kept of it with a quote, beside its bytes."""
+        return {
+            "file": self.file, "name": self.name, "options": self.options.document(), "same_picture": self.same_picture
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, quote: Quote) -> Order:
+        """The order that was quoted."""
+        kept = quote.terms["order"]
+        return cls(quote.content, kept["file"], kept["name"], RunOptions.read(kept["options"]), kept["same_picture"])
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one job by one operation costs at one account, with the options that it has by default."""
+
+    operation: str
+    account: str
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan with its quote; None where nothing would be queued."""
+
+    intake: Intake
+    plan: Plan
+    likely: Decimal
+    prices: Sequence[Price]
+    quote: Quote | None
+
+
+def offer(runtime: Runtime, actor: Actor, token_id: int, order: Order, seconds: float) -> Offer:
+    """What the order would do and cost, with a quote that can be taken for so many seconds.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        CatalogError: the catalog or a row of it is wrong, or an operation has no price.
+        SamePictureError: rows would put a picture onto itself, and the order does not say that this is meant.
+    """
+    actor.need(Role.OPERATOR, "ask for a quote")
+    with _taken_in(runtime, order) as intake:
+        # A quote is a limit, and what has no price cannot be limited.
+        intake.require_prices(replace(order.options, max_cost=order.options.max_cost or Decimal(1)))
+        found = plan(runtime, intake, order.options)
+        if found.same:
+            raise SamePictureError(intake.name, found.same)
+        quote = None
+        if found.queued:
+            terms = {"order": order.terms, "numbers": _numbers(found.verdicts), "at_most": str(found.at_most)}
+            quote = runtime.db(
+                quotes.offer, token_id, "run", intake.name, terms, order.content, ceiling_of(found), seconds
+            )
+        return Offer(intake, found, likely_of(found), prices_of(found), quote)
+
+
+def run(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> Enqueued:
+    """Take a quote: enqueue exactly what it says, with its ceiling as the batch's spending limit.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        QuoteError: there is no such quote, it was taken or has expired, or it no longer says what would be done.
+        SpendLimitError: the token may not commit so much today.
+        CatalogError: what the catalog's rows name has changed, so that they cannot be run.
+    """
+    actor.need(Role.OPERATOR, "start runs")
+    currency = runtime.settings.currency
+    quote = runtime.db(quotes.find, token_id, "run", quote_id)
+    order, others = Order.of(quote), Decimal(0)
+
+    def first(session: Session, _: int) -> None:
+        nonlocal others
+        quotes.take(session, token_id, quote, currency)
+        waiting = Filter(batch=quote.batch, states=sorted(OPEN_JOB_STATES))
+        lines = at_most(session, waiting, runtime.accounts, runtime.settings.tries.paid)
+        others = sum((line.cost for line in lines), Decimal(0))
+
+    def last(session: Session, done: Enqueued) -> None:
+        _agrees(quote, done)
+        bulk.raise_limit(session, done.name, _limit(session, done, order.options, quote.ceiling + others))
+        note(session, actor, "run", f"batch {done.name}", quote=quote.id, ceiling=str(quote.ceiling), jobs=done.queued)
+
+    with _taken_in(runtime, order) as intake:
+        intake.require_prices(replace(order.options, max_cost=quote.ceiling or LEAST))
+        # Without its own limit: that is set at the end, with what the batch has spent by then.
+        return enqueue(runtime, intake, replace(order.options, max_cost=None), first=first, last=last)
+
+
+def offer_retry(
+    runtime: Runtime, actor: Actor, token_id: int, which: Filter, seconds: float
+) -> tuple[levers.Impact, Quote | None]:
+    """What queuing jobs again would cost, with a quote; None where there is no such job.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        InvalidJobError: a state cannot be retried, there are too many jobs, or an operation has no price.
+    """
+    actor.need(Role.OPERATOR, "ask for a quote")
+    found = levers.retryable(runtime, which)
+    if len(found.ids) > MAX_RETRIED:
+        raise InvalidJobError("filter", f"{len(found.ids):,} jobs fit; allowed: up to {MAX_RETRIED:,}; narrow it")
+    if unpriced := sorted(f"{line.account}: {line.operation}" for line in found.lines if not line.priced):
+        raise InvalidJobError("filter", f"there is no price for {', '.join(unpriced)}; add prices to the accounts file")
+    if not found.ids:
+        return found, None
+    content = json.dumps(list(found.ids)).encode()
+    quote = runtime.db(quotes.offer, token_id, "retry", which.batch, {}, content, found.cost, seconds)
+    return found, quote
+
+
+def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[levers.Impact, int]:
+    """Take a quote: queue those of its jobs again that still can be.
+
+    Raises:
+        ForbiddenError, QuoteError, SpendLimitError: as `run`.
+    """
+    actor.need(Role.OPERATOR, "retry jobs")
+    quote = runtime.db(quotes.find, token_id, "retry", quote_id)
+    found = levers.retryable(runtime, Filter(ids=json.loads(quote.content), states=list(bulk.RETRYABLE)))
+    if found.cost > quote.ceiling:
+        raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
+
+    def take(session: Session) -> None:
+        quotes.take(session, token_id, quote, runtime.settings.currency)
+        subject = "jobs" if quote.batch is None else f"batch {quote.batch}"
+        note(session, actor, "retry", subject, quote=quote.id, ceiling=str(quote.ceiling), jobs=len(found.ids))
+
+    # Taken first: if this process dies here, nothing was queued, and nothing can be queued twice.
+    runtime.db(take)
+    return found, bulk.retry(runtime, found.ids)
+
+
+def ceiling_of(found: Plan) -> Decimal:
+    """The most that a planned run may cost: every attempt that may be paid, and no more than the batch's limit."""
+    if found.limit is None:
+        return found.at_most
+    return max(Decimal(0), min(found.at_most, found.limit.amount - found.limit.spent))
+
+
+def likely_of(found: Plan) -> Decimal:
+    """What a planned run costs if each job needs one attempt and goes where the forecast expects it."""
+    cost = Decimal(0)
+    for (name, lane), jobs in found.forecast.shares.items():
+        account = found.statuses[name].account
+        operation, share = lane_operation(lane, account), found.lanes[lane]
+        price = account.cost(account.operations[operation], {}) if operation else Decimal(0)
+        # Options can make a job dearer than this, but not than the dearest of its lane.
+        each = min(max(price, share.cheapest / share.rows), share.dearest / share.rows)
+        cost += each * Decimal(str(round(jobs, 3)))
+    stranded = (found.lanes[lane].dearest for lane in found.forecast.stranded if lane in found.lanes)
+    cost += sum(stranded, Decimal(0))
+    return min(max(cost, found.cheapest), found.dearest).quantize(LEAST)
+
+
+def prices_of(found: Plan) -> list[Price]:
+    """The prices of the operations that a planned run may use, by operation and account."""
+    prices = {
+        (operation, name): account.cost(account.operations[operation], {})
+        for lane in found.lanes
+        for name, status in found.statuses.items()
+        if (operation := lane_operation(lane, account := status.account)) is not None
+    }
+    return [Price(operation, account, price) for (operation, account), price in sorted(prices.items())]
+
+
+@contextmanager
+def _taken_in(runtime: Runtime, order: Order) -> Iterator[Intake]:
+    """The order's catalog, checked."""
+    endings = "".join(PurePosixPath(order.file).suffixes[-2:])
+    with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+        path = Path(folder) / f"catalog{''.join(sign for sign in endings if sign.isalnum() or sign == '.')}"
+        path.write_bytes(order.content)
+        rows = open_rows(path, EVERYWHERE, order.options)
+        assert isinstance(rows, FileRows)
+        # Where it lies for a moment says nothing of where it comes from.
+        rows.where, rows.name, rows.place = order.file, order.file.partition(".")[0], None
+        with take_in(rows, runtime.accounts, runtime.reach, name=order.name, options=order.options) as intake:
+            if order.same_picture:
+                intake.same.clear()
+            yield intake
+
+
+def _numbers(verdicts: Mapping[str, int]) -> dict[str, int]:
+    return {name: verdicts.get(name, 0) for name in ("new", "retried", "changed")}
+
+
+def _agrees(quote: Quote, done: Enqueued) -> None:
+    """Undo the run if other rows were queued than were quoted, or at another price."""
+    numbers = {"new": done.new, "retried": done.retried, "changed": done.changed}
+    if numbers != quote.terms["numbers"] or done.at_most > Decimal(quote.terms["at_most"]):
+        raise StaleQuoteError(
+            f"the batch, its jobs or the prices have changed since the quote was made: now {done.queued:,} rows would "
+            "be queued; nothing was; ask for a new one"
+        )
+
+
+def _limit(session: Session, done: Enqueued, options: RunOptions, more: Decimal) -> Decimal:
+    """The batch's spending limit: what it has spent, and what may be spent now, but no more than was agreed before."""
+    batch = session.execute(_BATCH, {"id": done.batch_id}).one()
+    agreed = options.max_cost if options.max_cost is not None else batch.max_cost
+    limit: Decimal = max(batch.spent + more, LEAST)
+    return limit if agreed is None else min(limit, agreed)

@@ -1,0 +1,219 @@
+"""What programs send: queries and bodies, checked by the models that the API's document describes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from desk.verdicts import MAX_NOTE_CHARS
+from models.states import JobState, Reason
+from models.verdicts import Verdict
+from recast.errors import InvalidJobError
+from reports.batch import LAST_ID
+from reports.spend import By
+from workers.config.units import duration
+from workers.jobs.filters import Filter
+from workers.jobs.run_options import Format, Only
+
+MOST_ITEMS = 500  # of a page
+USUAL_ITEMS = 50  # as the commands list
+MOST_CHARS = 500  # of a name or a key; ours have up to 200
+MOST_WORDS = 1_000  # jobs that are named one by one
+LAST_RESULT = 2**63 - 1  # as the database counts results
+
+
+def _is_text(value: str) -> str:
+    """Text that the database can compare."""
+    if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise ValueError("a NUL or half of a surrogate pair is not allowed")
+    return value
+
+
+def _is_duration(value: str) -> str:
+    duration(value)
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(_is_text)]
+Age = Annotated[
+    str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
+]
+Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items of one page.")]
+
+
+class Ask(BaseModel):
+    """What a program sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Nothing(Ask):
+    """A query without parameters."""
+
+
+class BatchesQuery(Ask):
+    """Which batches to list."""
+
+    search: Text | None = Field(None, description="A part of their names.")
+    label: Text | None = None
+    limit: Limit = USUAL_ITEMS
+    after: int | None = Field(None, ge=1, le=LAST_ID, description="The `next` of the page before.")
+
+
+class Selection(Ask):
+    """Which jobs are meant, as the options of the commands say it."""
+
+    label: Text | None = None
+    state: list[JobState] | None = Field(None, max_length=len(JobState))
+    account: Text | None = None
+    operation: Text | None = None
+    reason: Reason | None = None
+    older: Age | None = None
+    newer: Age | None = None
+
+    def filter(self, batch: str | None) -> Filter:
+        """As the database is asked."""
+        return Filter(
+            batch=batch, label=self.label, states=[state.value for state in self.state] if self.state else None,
+            account=self.account, operation=self.operation, reason=self.reason and self.reason.value,
+            older=None if self.older is None else duration(self.older),
+            newer=None if self.newer is None else duration(self.newer),
+        )  # fmt: skip
+
+
+class JobsQuery(Selection):
+    """Which jobs of a batch to list."""
+
+    limit: Limit = USUAL_ITEMS
+    after: Text | None = Field(None, description="The `next` of the page before.")
+
+
+class ResultsQuery(Ask):
+    """Which page of a batch's results to list."""
+
+    limit: Limit = USUAL_ITEMS
+    after: int = Field(0, ge=0, le=LAST_RESULT, description="The `next` of the page before.")
+
+
+class SpendQuery(Ask):
+    """What spending is summed by."""
+
+    by: By = By.ACCOUNT
+    month: str | None = Field(None, max_length=7, description="Such as 2026-01, in UTC; only by account.")
+
+
+class AreaAsk(Ask):
+    """A part of a picture, in fractions of its sides from the upper left corner."""
+
+    x: float = Field(ge=0, le=1)
+    y: float = Field(ge=0, le=1)
+    width: float = Field(ge=0, le=1)
+    height: float = Field(ge=0, le=1)
+
+
+class VerdictAsk(Ask):
+    """What is decided about a picture."""
+
+    verdict: Verdict
+    reasons: list[Text] = Field(default_factory=list, max_length=32)
+    note: str | None = Field(None, max_length=MAX_NOTE_CHARS)
+    area: AreaAsk | None = None
+    based_on: int = Field(ge=0, le=LAST_RESULT, description="The `verdict_id` that was seen; 0 for none.")
+
+
+class FilterAsk(Selection):
+    """Which jobs are changed."""
+
+    jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
+    batch: Text | None = None
+    all: bool = Field(False, description="Every job there is.")
+
+    def named(self) -> Filter:
+        """The filter, if it names anything, so that a slip does not change every job.
+
+        Raises:
+            InvalidJobError: it names nothing.
+        """
+        found = self.filter(self.batch)
+        if not (self.jobs or found.named or self.all):
+            raise InvalidJobError("filter", "it selects no jobs; allowed: jobs, batch, another field, or all: true")
+        return found
+
+
+class LeverAsk(Ask):
+    """A change of many jobs."""
+
+    filter: FilterAsk
+    dry_run: bool = Field(False, description="Only count jobs and money.")
+
+
+class CancelAsk(LeverAsk):
+    """Which jobs to cancel."""
+
+    abandon: bool = Field(False, description="Also jobs at providers and held jobs; they stay paid.")
+
+
+class RetryAsk(Ask):
+    """Either `filter` with `dry_run`, which gives a quote; or a quote."""
+
+    filter: FilterAsk | None = None
+    dry_run: bool = False
+    quote: Text | None = None
+
+
+class AccountAsk(Ask):
+    """What to change of an account; each part is independent of the others."""
+
+    stopped: bool | None = Field(None, description="Whether it is sent no jobs.")
+    lasting: Age | None = Field(None, description="With `stopped`: for how long. Default: until it is started.")
+    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(_is_text)] | None = None
+    limits: dict[str, str | int | float | None] | None = Field(
+        None, max_length=50, description='Such as {"rate": "30/min", "budget.day": "20 USD"}; null removes one.'
+    )
+    reset: bool = Field(False, description="Undo all changes of limits first.")
+
+
+class OptionsAsk(Ask):
+    """How a catalog is run; what is not said stays as the batch has it."""
+
+    format: Format | None = None
+    sheet: Text | None = None
+    account: Text | None = None
+    provider: Text | None = None
+    require_consent: bool = False
+    max_cost: str | None = Field(None, max_length=40, description="Spending limit of the batch, such as 12.50.")
+    max_in_flight: int | None = None
+    keep_days: int | None = None
+    label: Text | None = None
+    priority: int | None = None
+    deadline: datetime | Age | None = Field(None, description="A moment, or a time from the start, such as 2h.")
+    only: list[Only] = Field(default_factory=list, max_length=len(Only))
+    retry_rejected: bool = False
+    same_picture: bool = Field(False, description="Also do a source's own picture if it is among the targets.")
+
+
+class PlanAsk(Ask):
+    """A catalog as rows, and how it is to be run."""
+
+    name: Text = Field(description="Name of the batch.")
+    rows: list[dict[str, Any]] = Field(min_length=1)
+    options: OptionsAsk = Field(default_factory=OptionsAsk)
+
+
+class PlanUpload(Ask):
+    """A catalog as a file, and how it is to be run."""
+
+    catalog: str = Field(
+        description="The file: CSV, JSON Lines, Parquet or .xlsx.",
+        json_schema_extra={"contentMediaType": "application/octet-stream"},
+    )
+    name: Text | None = Field(None, description="Name of the batch. Default: the file's name without its ending.")
+    options: OptionsAsk = Field(default_factory=OptionsAsk, description="As a JSON text.")
+
+
+class RunAsk(Ask):
+    """The quote that is taken."""
+
+    quote: Text

@@ -1,0 +1,98 @@
+"""The API's document: OpenAPI 3.1, made of the table that routes and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from desk.replays import MAX_KEY_CHARS
+from web.api.bodies import JSON, MULTIPART
+from web.api.endpoints import Endpoint
+from web.api.problems import MEDIA_TYPE
+from web.api.shapes import ProblemShape
+from web.api.table import BASE, ENDPOINTS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+KEY = {
+    "name": "Idempotency-Key", "in": "header", "required": False,
+    "description": "Any text of your own. The same request with the same key is answered as before, for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+}  # fmt: skip
+
+
+def document(below: str = "") -> dict[str, Any]:
+    """The document of an API that is served below the path `below`."""
+    schemas, refs = _schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Recast", "version": "1", "description": "Bulk face swaps: batches, verdicts, paid runs."},
+        "jsonSchemaDialect": DIALECT,
+        "servers": [{"url": f"{below}{BASE}"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+        },
+    }
+
+
+def _models() -> Iterable[type[BaseModel]]:
+    yield ProblemShape
+    for endpoint in ENDPOINTS:
+        yield from (endpoint.answer, endpoint.query)
+        yield from (model for model in (endpoint.body, endpoint.upload) if model is not None)
+
+
+def _schemas() -> tuple[dict[str, Any], Mapping[type[BaseModel], Mapping[str, Any]]]:
+    models = dict.fromkeys(_models())
+    refs, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    return definitions["$defs"], {model: refs[model, "validation"] for model in models}
+
+
+def _operation(
+    endpoint: Endpoint, schemas: Mapping[str, Any], refs: Mapping[type[BaseModel], Mapping[str, Any]]
+) -> dict[str, Any]:
+    problem = {MEDIA_TYPE: {"schema": refs[ProblemShape]}}
+    answers = {str(int(status)): {"description": status.phrase, "content": problem} for status in endpoint.statuses}
+    made = {"description": HTTPStatus(endpoint.status).phrase, "content": {JSON: {"schema": refs[endpoint.answer]}}}
+    described: dict[str, Any] = {
+        "operationId": f"{endpoint.method.lower()}{endpoint.path.replace('/', '_').replace('{', '').replace('}', '')}",
+        "summary": endpoint.summary,
+        "description": f"Needs the role {endpoint.role}.",
+        "parameters": [*_path(endpoint), *_query(refs[endpoint.query], schemas)],
+        "responses": {str(int(endpoint.status)): made, **answers},
+    }
+    if endpoint.method == "POST":
+        described["parameters"].append(KEY)
+    if endpoint.body is not None:
+        content = {JSON: {"schema": refs[endpoint.body]}}
+        if endpoint.upload is not None:
+            content[MULTIPART] = {"schema": refs[endpoint.upload], "encoding": {"options": {"contentType": JSON}}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _path(endpoint: Endpoint) -> list[dict[str, Any]]:
+    schema = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in endpoint.parameters]
+
+
+def _query(ref: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+    model = schemas[str(ref["$ref"]).rpartition("/")[2]]
+    return [
+        {
+            "name": name, "in": "query", "required": False, "schema": schema,
+            **({"style": "form", "explode": True} if name == "state" else {}),
+        }
+        for name, schema in model.get("properties", {}).items()
+    ]  # fmt: skip

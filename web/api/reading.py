@@ -1,0 +1,114 @@
+"""Reading: batches, jobs, results, accounts, spending and schedules, with the functions of the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from models.states import JobState
+from recast.money import Money
+from reports import documents, results
+from reports.batch import BAD_STATES, BatchReport, endings, find, searched
+from reports.batch import document as batch_document
+from reports.job import find_detail, page
+from reports.obstacles import accounts_for_obstacles, obstacles
+from reports.reviews import progress, verdicts_of
+from reports.spend import spent
+from reports.written import priced
+from web.api.endpoints import Call, Service
+from workers.config.accounts import Account
+from workers.schedules.service import everything
+
+LISTED_ENDINGS = 10  # as `recast status` lists
+
+
+def batches(service: Service, call: Call) -> dict[str, Any]:
+    """A page of batches, newest first."""
+    asked = call.query
+
+    def read(session: Session) -> tuple[list[dict[str, Any]], int | None]:
+        found = searched(session, asked.limit + 1, search=asked.search, label=asked.label, before=asked.after)
+        shown = found[: asked.limit]
+        accounts = _accounts(service, shown)
+        page = [_batch(session, service, report, accounts) for report in shown]
+        return page, shown[-1].id if len(found) > asked.limit else None
+
+    items, after = service.runtime.db(read)
+    return {"items": items, "next": after}
+
+
+def batch(service: Service, call: Call) -> dict[str, Any]:
+    """One batch, with its latest jobs that did not succeed."""
+
+    def read(session: Session) -> dict[str, Any]:
+        report = find(session, call.path["name"])
+        bad = endings(session, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)
+        shown = _batch(session, service, report, _accounts(service, [report]))
+        return {**shown, "latest_bad": [asdict(ending) for ending in bad]}
+
+    return service.runtime.db(read)
+
+
+def jobs(service: Service, call: Call) -> dict[str, Any]:
+    """A page of a batch's jobs, newest first."""
+    asked, name = call.query, call.path["name"]
+    report = service.runtime.db(find, name)
+    # The batch is known by its number.
+    found = service.runtime.db(page, report.id, asked.filter(None), asked.limit + 1, asked.after)
+    shown = found[: asked.limit]
+    return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+
+
+def results_of(service: Service, call: Call) -> dict[str, Any]:
+    """A page of a batch's results, in its order."""
+    asked = call.query
+    report = service.runtime.db(find, call.path["name"])
+    found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after)
+    shown = found[: asked.limit]
+    return {"items": [asdict(each) for each in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+
+
+def job(service: Service, call: Call) -> dict[str, Any]:
+    """Everything of one job."""
+    detail = service.runtime.db(find_detail, call.path["id"], service.runtime.storage)
+    found: dict[str, Any] = priced({**asdict(detail), "cost": detail.cost}, service.currency)
+    return found
+
+
+def accounts(service: Service, _: Call) -> dict[str, Any]:
+    """All accounts with their limits and states."""
+    found = service.runtime.db(documents.statuses_of, tuple(service.runtime.accounts.values()))
+    return {"items": [documents.of_account(status) for status in found]}
+
+
+def spend(service: Service, call: Call) -> dict[str, Any]:
+    """Spending by account, batch, label, month or operation."""
+    asked, currency = call.query, service.currency
+    found = service.runtime.db(spent, asked.by, asked.month)
+    return {
+        "by": asked.by.value, "month": asked.month,
+        "rows": [{asked.by.value: item.name, "spent": Money(item.amount, currency)} for item in found],
+        "total": Money(sum((item.amount for item in found), Decimal(0)), currency),
+    }  # fmt: skip
+
+
+def schedules(service: Service, _: Call) -> dict[str, Any]:
+    """All schedules, with their next and latest runs."""
+    return {"items": [documents.of_schedule(each, service.currency) for each in service.runtime.db(everything)]}
+
+
+def _accounts(service: Service, reports: Sequence[BatchReport]) -> Mapping[str, Account] | None:
+    waiting = any(report.counts[JobState.QUEUED] for report in reports)
+    return accounts_for_obstacles(service.runtime.settings.accounts_file) if waiting else None
+
+
+def _batch(
+    session: Session, service: Service, report: BatchReport, known: Mapping[str, Account] | None
+) -> dict[str, Any]:
+    stops = obstacles(session, report, known, service.currency)
+    review = priced(asdict(verdicts_of(session, report)), service.currency)
+    return {**batch_document(report, service.currency, stops), **asdict(progress(report.counts)), "review": review}
