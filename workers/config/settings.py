@@ -22,9 +22,9 @@ from recast.hints import hint
 from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import parts, trimmed, unseen
+from workers.config.deciding import Deciding
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
-from workers.config.reasons import REVIEW_REASONS, Reasons
 from workers.config.signing import Signing
 from workers.http.addresses import AddressError, web_address
 
@@ -49,7 +49,7 @@ class Tries(NamedTuple):
     paid: int
 
 
-class Settings(Signing):
+class Settings(Signing, Deciding):
     """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(
@@ -118,12 +118,8 @@ class Settings(Signing):
     metrics_token: SecretStr | None = None
     #: ``user:password`` for the gallery's pages; without it there are none.
     web_auth: SecretStr | None = None
-    #: What can be wrong with a picture, separated by commas.
-    review_reasons: Reasons = REVIEW_REASONS
-    redo_most: int = Field(default=5, ge=0, le=100)  # of one job: what is still not right needs another input
     #: What a reviewer may spend on redos in a day (UTC); operators may spend what caps and budgets leave.
     review_redo_cap: Decimal = Field(default=Decimal(5), ge=0)
-    quote_seconds: int = Field(default=900, ge=10, le=86_400)  # for which a quote of the API can be taken
     #: Hosts of webhooks that may be private, as ``host`` or ``host:port``, separated by commas.
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Folders and ``s3://`` prefixes that pictures and catalogs may come from, separated by commas; all unless set.
