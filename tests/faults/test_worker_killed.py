@@ -13,6 +13,7 @@ JOBS = 500
 SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
 
 
+@pytest.mark.long
 def test_sigkill_in_the_middle_of_a_run(tmp_path: Path) -> None:
     config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=1.0)
     with running(tmp_path, config, RECAST_PUBLIC_URL="http://127.0.0.1:9") as stack:

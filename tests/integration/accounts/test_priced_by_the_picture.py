@@ -28,7 +28,7 @@ SPENT = {
 }
 
 
-@pytest.mark.parametrize("whose", SPENT)
+@pytest.mark.parametrize("whose", ["batch", pytest.param("account", marks=pytest.mark.long)])
 def test_a_template_of_three_pictures_stays_within_the_budget(tmp_path: Path, whose: str) -> None:
     # Given a price for a picture, tasks of three, one of which loses a picture, and a budget for a few of them;
     # more is booked before they are sent, and what comes back of it is spent as well

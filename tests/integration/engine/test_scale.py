@@ -23,7 +23,8 @@ RETURNS_AT_ONCE = 5.0  # seconds; milliseconds on a machine that is not busy, wh
 SWAP = request.JobRequest("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
 
 
-@pytest.mark.parametrize("jobs", [200, pytest.param(2_000, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("jobs", [200, 2_000])
 def test_all_jobs_wait_at_once_in_two_slots_and_a_handful_of_messages(tmp_path: Path, jobs: int) -> None:
     config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=LATENCY)
     with running(tmp_path, config, RECAST_PUBLIC_URL="http://127.0.0.1:9") as stack:

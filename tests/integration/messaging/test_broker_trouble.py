@@ -35,7 +35,11 @@ def send(producers: Producers, number: int) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("setting", "bad", "good", "worker_first"),
-    [("maxmemory", "1mb", "0", True), ("maxmemory", "1mb", "0", False), ("min-replicas-to-write", "1", "0", True)],
+    [
+        ("maxmemory", "1mb", "0", True),
+        pytest.param("maxmemory", "1mb", "0", False, marks=pytest.mark.long),
+        ("min-replicas-to-write", "1", "0", True),
+    ],
     ids=["full", "full at the start", "without its replicas"],
 )
 def test_a_broker_that_takes_nothing_loses_no_message_and_ends_no_worker(

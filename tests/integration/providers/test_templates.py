@@ -52,7 +52,7 @@ def test_templates_are_listed_and_an_unknown_one_is_never_paid_for(tmp_path: Pat
         assert stack.sandbox.stats()["by_operation"]["hidream.templates"]["polls"] <= 4
 
 
-@pytest.mark.parametrize("fault", ["error5xx", "malformed"])
+@pytest.mark.parametrize("fault", ["error5xx", pytest.param("malformed", marks=pytest.mark.long)])
 def test_a_list_that_cannot_be_read_stops_no_job(tmp_path: Path, fault: str) -> None:
     with running(tmp_path, SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=1.0)) as stack:
         stack.only("sandbox-hidream")
