@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sandbox import SandboxConfig
 from tests.invariants import check_all
 from tests.stack import PORTRAITS, running, wait_for
