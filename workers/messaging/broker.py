@@ -117,6 +117,8 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._unnoted: dict[str, Any] = {}
+        #: What is done, and the broker took no word of; each takes the place of a message until it does.
+        self._unacknowledged: set[str] = set()
         self._note_at = 0.0
         #: Messages that were noted when they were taken, and have yet to be delivered.
         self.noted: set[str] = set()
@@ -140,22 +142,24 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         return int(self.prefetch_count) - len(self._delivered) + len(self._dirty) - SPARE_ROOM - 1
 
     def can_consume(self) -> bool:
-        """Whether another message may be taken: not while the last one is only in this process."""
-        return bool(super().can_consume()) and self._all_noted()
+        """Whether another message may be taken: not while the broker is to be told of others."""
+        return self._all_told() and bool(super().can_consume())
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message, noted or not."""
-        super().ack(delivery_tag)
-        self._unnoted.pop(delivery_tag, None)
+        self.ack_all([delivery_tag])
 
     def ack_all(self, tags: Sequence[str]) -> None:
-        """Acknowledge messages in one round trip, from any thread; those of which it is not told come again."""
+        """Acknowledge messages in one round trip, from any thread; what the broker does not take is told later."""
         try:
-            with self.pipe_or_acquire() as pipe:
-                pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
+            self._acknowledge(tags)
         except (RedisError, OSError) as error:
             log.warning("messages_not_acknowledged", messages=len(tags), error=str(error))
-            return
+            self._unacknowledged.update(tags)
+
+    def _acknowledge(self, tags: Sequence[str]) -> None:
+        with self.pipe_or_acquire() as pipe:
+            pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
         for tag in tags:
             virtual.QoS.ack(self, tag)
             self._unnoted.pop(tag, None)
@@ -170,18 +174,22 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
     def restore_unacked(self, client: Any = None) -> None:
         """Give back what is unacknowledged when the worker ends."""
         self._note_at = 0.0
-        if not self._all_noted():
+        if not self._all_told() and self._unnoted:
             log.error("messages_lost", messages=len(self._unnoted))
         super().restore_unacked(client)
 
-    def _all_noted(self) -> bool:
-        if not self._unnoted and not self.channel.aside:
+    def _all_told(self) -> bool:
+        """Tell the broker what it did not take before; whether nothing of it is left."""
+        if not self._unnoted and not self._unacknowledged and not self.channel.aside:
             return True
         if time.monotonic() < self._note_at:
             return False
         self._note_at = time.monotonic() + NOTE_SECONDS
         try:
             self.channel.write_aside()
+            if done := list(self._unacknowledged):
+                self._acknowledge(done)
+                self._unacknowledged.difference_update(done)
             for tag, message in list(self._unnoted.items()):
                 super().append(message, tag)
                 self._unnoted.pop(tag, None)

@@ -113,6 +113,29 @@ def test_a_group_is_acknowledged_at_once_and_only_what_is_in_it(channel: Any, re
     assert redis.zcard("unacked_index") == 1
 
 
+def test_what_could_not_be_acknowledged_gives_its_places_back(
+    channel: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "NOTE_SECONDS", 0.0)
+    channel.queue_declare("jobs")
+    channel.basic_qos(0, 4, False)
+    publish(channel, *"abcd")
+    got: list[Any] = []
+    channel.basic_consume("jobs", no_ack=False, callback=got.append, consumer_tag="c")
+    while len(got) < 4:
+        channel.connection.client.drain_events(timeout=20)
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        broker.acknowledge(got[:3])
+        got[3].ack()
+        assert not channel.qos.can_consume()
+        assert redis.hlen("unacked") == 4
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
+    assert channel.qos.can_consume(), "a worker that is done with all takes more"
+    assert redis.hlen("unacked") == redis.zcard("unacked_index") == 0
+
+
 def test_a_server_that_becomes_a_replica_is_a_lost_connection(channel: Any, redis: Redis) -> None:
     channel.queue_declare("jobs")
     channel.basic_consume("jobs", no_ack=True, callback=lambda _: None, consumer_tag="c")
