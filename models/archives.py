@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Index
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Money, Timestamp
@@ -24,6 +27,8 @@ class Archive(Base):
     results: Mapped[int]
     #: What the attempts cost; `spend` keeps having it, too.
     cost: Mapped[Money]
+    #: What was paid for, by operation.
+    paid: Mapped[dict[str, Any]] = mapped_column(JSONB)
     #: In bytes.
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]

@@ -61,7 +61,10 @@ def _by_batch(name: str) -> str:
 
 
 _BY_OPERATION = f"""
-    SELECT operation AS name, sum(cost) AS amount FROM attempts a WHERE {is_paid("a")} GROUP BY 1 ORDER BY 1
+    SELECT name, sum(amount) AS amount FROM (
+        SELECT operation AS name, cost AS amount FROM attempts a WHERE {is_paid("a")}
+        UNION ALL SELECT archived.key, archived.value::numeric FROM archives, jsonb_each_text(archives.paid) archived
+    ) found GROUP BY name ORDER BY name
 """
 _BY = {
     By.ACCOUNT: text(_by_period(ACCOUNT_NAME)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0018"
 down_revision = "0017"
@@ -33,6 +34,7 @@ def upgrade() -> None:
         sa.Column("month", sa.Text(), nullable=False),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("batch_id", "jobs", "attempts", "results")),
         sa.Column("cost", sa.Numeric(14, 4), nullable=False),
+        sa.Column("paid", postgresql.JSONB(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("finished_until", sa.DateTime(timezone=True), nullable=False),

@@ -209,6 +209,7 @@ class PresentVersionShape(RequestShape):
     not_before: datetime | None
     expires_at: datetime | None
     erased_at: datetime | None
+    kept_attempt: int | None
 
 
 class AttemptShape(Shape):
@@ -256,6 +257,9 @@ class JobResultShape(Shape):
     width: int
     height: int
     facts: dict[str, Any] | None = None
+    provenance: str | None
+    source_type: str | None
+    checks: list[dict[str, Any]]
     created_at: datetime
 
 

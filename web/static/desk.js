@@ -199,10 +199,12 @@ async function written(said) {
   tell(said.counts);
   pages.delete(said.job);
   if (loupe().dataset.job !== said.job) return;
+  const page = await load(filtered({ job: said.job, ahead: 1 }));
+  if (loupe().dataset.job !== said.job) return; // another one is shown by now
   if (find(".reasons.is-open")) {
     const based = find(`form.judge [name=result][value="${said.result}"] ~ [name=based_on]`);
     if (based) based.value = said.verdict_id;
-  } else put(await load(filtered({ job: said.job, ahead: 1 })), { push: false });
+  } else put(page, { push: false });
 }
 
 function ask(first, said) {
@@ -418,8 +420,9 @@ function other(by) {
 }
 
 async function picture(id) {
-  const page = await busily(() => load(filtered({ job: loupe().dataset.job, picture: id, ahead: 1 })));
-  if (page) put(page, { push: false });
+  const { job } = loupe().dataset;
+  const page = await busily(() => load(filtered({ job, picture: id, ahead: 1 })));
+  if (page && loupe().dataset.job === job) put(page, { push: false });
 }
 
 document.addEventListener("keydown", (event) => {

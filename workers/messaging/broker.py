@@ -193,7 +193,8 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
             for tag, message in list(self._unnoted.items()):
                 super().append(message, tag)
                 self._unnoted.pop(tag, None)
-        except (RedisError, OSError):
+        except (RedisError, OSError) as error:
+            log.warning("broker_takes_nothing", error=str(error))
             return False
         return True
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.connection import OWN_LIMITS, let_go_of_snapshot
-from models.fragments import is_open, paid_for, quoted, seconds_ago
+from models.fragments import is_open, is_paid, paid_for, quoted, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from workers.engine.runtime import Runtime
 from workers.operations import archive_files
@@ -82,9 +82,14 @@ _READ = text(f"""
 """)
 _LOCK_ATTEMPTS = text("SELECT id FROM attempts WHERE job_id = ANY(:ids) ORDER BY id FOR UPDATE")
 _LOCK_JOBS = text("SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-_NOTE = text("""
-    INSERT INTO archives (key, month, batch_id, jobs, attempts, results, cost, size, sha256, finished_until)
-    VALUES (:key, :month, :batch_id, :jobs, :attempts, :results, :cost, :size, :sha256, :finished_until)
+_NOTE = text(f"""
+    INSERT INTO archives (key, month, batch_id, jobs, attempts, results, cost, paid, size, sha256, finished_until)
+    SELECT :key, :month, :batch_id, :jobs, :attempts, :results, :cost,
+        coalesce(jsonb_object_agg(operation, paid), '{{}}'), :size, :sha256, :finished_until
+    FROM (
+        SELECT operation, sum(cost) AS paid FROM attempts a
+        WHERE job_id = ANY(:ids) AND {is_paid("a")} GROUP BY operation
+    ) by_operation
 """)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
 _REMOVE = text("DELETE FROM jobs WHERE id = ANY(:ids)")
@@ -248,7 +253,7 @@ def _remove(
     session.execute(_LOCK_JOBS, {"ids": list(ids)})
     if _read(session, ids) != written:
         return False
-    session.execute(_NOTE, note)
+    session.execute(_NOTE, {**note, "ids": list(ids)})
     session.execute(_REMOVE, {"ids": list(ids)})
     return True
 

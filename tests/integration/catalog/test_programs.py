@@ -34,7 +34,7 @@ except recast.RecastError as error:
 ACCOUNT = {
     "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
 }  # fmt: skip
-OURS = ("models", "tasks", "catalog", "workers", "web", "cli", "reports", "providers", "faces")
+OURS = ("models", "tasks", "catalog", "workers", "web", "cli", "reports", "providers", "faces", "desk")
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_without_a_deployment_one_error_names_the_settings(tmp_path: Path) -> No
 
 
 def test_the_packages_that_are_looked_for_are_those_that_are_loaded() -> None:
-    graph, seen, left = project(), set[str](), ["catalog.runs", "reports.progress"]
+    graph, seen, left = project(), set[str](), ["catalog.runs", "reports.progress", "desk.programs"]
     while left:
         module = left.pop()
         if module not in seen:
