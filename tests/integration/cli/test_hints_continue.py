@@ -75,20 +75,16 @@ def test_after_an_interruption_the_hint_continues_the_same_batch(desk: Desk) -> 
 @pytest.mark.long
 def test_failed_rows_are_queued_again_by_the_hint_that_says_so(desk: Desk) -> None:
     catalog = desk.catalog(PORTRAIT, SWAP)
-    up = desk.start("up")
-    url = re.search(r"http://\S+/_sandbox/bill", read_until(up, "/_sandbox/bill"))
-    assert url is not None
-    rule = {"fault": "fail", "error": "internal", "where": {"provider": "qolaba"}}
-    assert http.post(url[0].replace("/bill", "/faults"), json=rule, timeout=60).status_code < 300
+    sandbox = Running(desk)
+    sandbox.fault(fault="fail", error="internal", where={"provider": "qolaba"})
     code, said = desk.recast("run", catalog, "--name", "two, at most")
     assert code == 1, said
-    paid = len(http.get(url[0], timeout=60).json()["lines"])
-    up.send_signal(signal.SIGINT)  # and with it the fault
-    up.communicate(timeout=SECONDS)
+    paid = sandbox.paid
+    sandbox.well()
     code, said = desk.recast(*hint(said, "run"))
     assert code == 0, said
     assert desk.json("status", "two, at most")["states"]["succeeded"] == 2
-    assert len(bill(desk)) == paid + 1
+    assert sandbox.paid == paid + 1
 
 
 @pytest.mark.long
@@ -145,22 +141,22 @@ class Running:
 
     def __init__(self, desk: Desk) -> None:
         self._up = desk.start("up")
-        url = re.search(r"(http://\S+/_sandbox)/bill", read_until(self._up, "/_sandbox/bill"))
+        url = re.search(r"(http://\S+/_sandbox)/bill\?token=(\S+)", read_until(self._up, "/_sandbox/bill"))
         assert url is not None
-        self._url = url[1]
+        self._url, self._headers = url[1], {"Authorization": f"Bearer {url[2]}"}
 
     def fault(self, **rule: object) -> None:
         """Let something go wrong from now on."""
-        assert http.post(f"{self._url}/faults", json=rule, timeout=60).status_code < 300
+        assert http.post(f"{self._url}/faults", json=rule, headers=self._headers, timeout=60).status_code < 300
 
     def well(self) -> None:
         """Let nothing go wrong anymore."""
-        assert http.delete(f"{self._url}/faults", timeout=60).status_code < 300
+        assert http.delete(f"{self._url}/faults", headers=self._headers, timeout=60).status_code < 300
 
     @property
     def paid(self) -> int:
         """How many lines the bill has."""
-        return len(http.get(f"{self._url}/bill", timeout=60).json()["lines"])
+        return len(http.get(f"{self._url}/bill", headers=self._headers, timeout=60).json()["lines"])
 
 
 def ended(desk: Desk, batch: str) -> dict[str, int]:
