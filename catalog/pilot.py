@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.bulk import Bulk
-from workers.jobs.lanes import WAITING
+from workers.jobs.lanes import IS_WAITING, WAITING
 
 #: A folder and a lane.
 Stratum = tuple[str, str]
@@ -46,7 +46,7 @@ _PICK = text(f"""
 """)
 _WAIT = text(f"""
     UPDATE jobs SET lane = '{WAITING}' || lane
-    WHERE batch_id = :batch_id AND state = 'queued' AND position('{WAITING}' IN lane) = 0
+    WHERE batch_id = :batch_id AND state = 'queued' AND NOT {IS_WAITING}
         AND id NOT IN (SELECT job_id FROM pilot_jobs WHERE batch_id = :batch_id)
 """)
 _BEGIN = text("""
@@ -57,7 +57,7 @@ _BEGIN = text("""
 _COUNTS = text(f"""
     SELECT (SELECT count(*) FROM pilot_jobs WHERE batch_id = :batch_id) AS sample,
         (SELECT count(*) FROM jobs WHERE batch_id = :batch_id AND state = 'queued'
-            AND position('{WAITING}' IN lane) > 0) AS waiting
+            AND {IS_WAITING}) AS waiting
 """)
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from cli import completion
+from cli.answers import amount
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.impact import execute
-from cli.output import Style, complain, emit, priced
+from cli.output import Style, complain, emit
 from desk import levers
 from desk.levers import Lever
 from models.states import JobState
@@ -160,7 +161,7 @@ def resume(
         which = selection.resolve(runtime)
         if max_cost is not None and set(which.named) != {"batch"}:
             raise typer.BadParameter("the spending limit is that of one batch; name it", param_hint="--max-cost")
-        limit = None if max_cost is None else higher_limit(runtime, str(which.batch), max_cost)
+        limit = higher_limit(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
         ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
         impact = levers.Impact(ids, levers.at_most_of(runtime, ids))
@@ -171,7 +172,7 @@ def resume(
             resumed = bulk.resume(runtime, which)
             batches = len(resumed.batches) + (limit is not None)
             more: dict[str, Any] = {"batches": batches} if batches else {}
-            return len(ids), {**more, **({"need_a_limit": _needs(runtime, spent)} if spent else {})}
+            return len(ids), {**more, **({"need_a_limit": levers.needed(runtime, spent)} if spent else {})}
 
         if ids or not spent:
             execute(
@@ -180,7 +181,15 @@ def resume(
             if ids and not (dry_run or as_json or is_external(sandbox=sandbox)):
                 complain(f"they are sent while {hint('up')} runs", style=Style.QUIET)
         elif as_json:
-            emit({"lever": "resume", "dry_run": dry_run, "jobs": 0, "done": 0, "need_a_limit": _needs(runtime, spent)})
+            emit(
+                {
+                    "lever": "resume",
+                    "dry_run": dry_run,
+                    "jobs": 0,
+                    "done": 0,
+                    "need_a_limit": levers.needed(runtime, spent),
+                }
+            )
         _require_limits(runtime, spent)
 
 
@@ -235,17 +244,16 @@ def set_priority(
         )  # fmt: skip
 
 
-def higher_limit(runtime: Runtime, batch: str, given: str) -> Decimal:
-    """A new spending limit that pays for something.
+def higher_limit(runtime: Runtime, batch: str, given: str | None) -> Decimal | None:
+    """A new spending limit that pays for something; None where none was given.
 
     Raises:
         typer.BadParameter: it is not an amount, or the batch has spent as much already.
     """
     currency = runtime.settings.currency
-    try:
-        limit = Money.parse(given, currency).amount
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
+    limit = amount(given, currency, "--max-cost")
+    if limit is None:
+        return None
     report = runtime.db(find, batch)
     if limit <= report.spent:
         raise typer.BadParameter(
@@ -253,13 +261,6 @@ def higher_limit(runtime: Runtime, batch: str, given: str) -> Decimal:
             param_hint="--max-cost",
         )
     return limit
-
-
-def _needs(runtime: Runtime, reports: Sequence[BatchReport]) -> Any:
-    """What batches that have spent their limits need, for JSON."""
-    found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
-    documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
-    return priced(documents, runtime.settings.currency)
 
 
 def _require_limits(runtime: Runtime, reports: Sequence[BatchReport]) -> None:

@@ -17,6 +17,7 @@ from models.transactions import Database
 from models.verdicts import Verdict
 from reports.batch import find
 from reports.job import job_id_of
+from reports.selection import resolved
 from workers.config.units import duration
 from workers.jobs.filters import EVERY, Filter
 
@@ -38,13 +39,9 @@ class JobSelection:
             CatalogError: there is no such job or batch.
             typer.BadParameter: the word names a batch and a job.
         """
-        if self.which.batch is not None:
-            database.db(find, self.which.batch)  # so that a misspelled name is an error, not an empty list
-        if not self.words:
-            return self.which
-        if len(self.words) == 1 and self.which.batch is None and database.db(_is_batch, self.words[0]):
+        if len(self.words) == 1 and self.which.batch is None and database.db(is_batch, self.words[0]):
             return replace(self.which, batch=self.words[0])
-        return Filter(ids=[database.db(job_id_of, word) for word in self.words], **self.which.named)
+        return database.db(resolved, self.which, self.words)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -67,7 +64,7 @@ class JobSelection:
         return self
 
 
-def _is_batch(session: Session, word: str) -> bool:
+def is_batch(session: Session, word: str) -> bool:
     """Whether `word` names a batch, and no job.
 
     Raises:

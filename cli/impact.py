@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
-import typer
-
+from cli.answers import agree
 from cli.output import Style, emit, say, table
 from desk.levers import Impact
 from recast.money import Money
@@ -95,6 +93,4 @@ def _confirm(verb: str, impact: Impact, settings: Settings, instead: str = "", *
     much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
     if impact.free:
         much += f" ({for_nothing(impact.free, instead)})"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only count")
-    typer.confirm(f"{much}?", abort=True, err=True)
+    agree(much, ", or --dry-run to only count")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any
@@ -10,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from cli import completion
+from cli.answers import agree
 from cli.bulk import higher_limit
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.output import Style, complain, emit, say
 from desk.actors import from_command
+from desk.pilot import NoPilotError
 from desk.pilot import go_on as send
 from desk.pilot import stop as end
-from desk.verdicts import DeskError
 from recast.hints import hint
 from recast.money import Money
 from reports.batch import BatchReport, find
@@ -48,9 +48,9 @@ def pilot(
         report = runtime.db(find, batch)
         found = runtime.db(pilot_of, report.id, runtime.accounts, runtime.settings.tries.paid)
         if found is None:
-            raise DeskError(f"batch {batch!r} has no pilot; {hint('run', 'CATALOG', pilot='1%')} makes one")
+            raise NoPilotError(batch)
         currency, done = runtime.settings.currency, 0
-        limit = None if max_cost is None else higher_limit(runtime, batch, max_cost)
+        limit = higher_limit(runtime, batch, max_cost)
         if not as_json:
             _print(report, found, currency)
         if go_on or stop:
@@ -114,6 +114,4 @@ def _confirm(found: PilotReport, currency: str, *, go_on: bool, yes: bool) -> No
         return
     what = f"send {found.waiting:,} jobs, {Money(found.rest.at_most, currency)} at most"
     question = what if go_on else f"cancel {found.waiting:,} jobs"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question}: add --yes to confirm")
-    typer.confirm(f"{question}?", abort=True, err=True)
+    agree(question)

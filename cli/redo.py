@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
-from catalog.errors import UnknownBatchError
 from cli import completion
+from cli.answers import agree, amount
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
-from cli.filters import JobSelection, takes_pictures
+from cli.filters import JobSelection, is_batch, takes_pictures
 from cli.output import Style, complain, emit, priced, say, table
 from desk.actors import from_command
 from desk.redo import check_limits, portions
@@ -25,7 +23,6 @@ from desk.redo_plan import REDOABLE, Change, Plan, Terms, plan
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
-from reports.batch import find
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import ids_of
@@ -72,7 +69,7 @@ def redo(
     change = Change(seed, _options(options or ()), to, to_operation)
     with open_deployment(sandbox=sandbox) as runtime:
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
-        limit = _money(max_cost, terms.currency)
+        limit = amount(max_cost, terms.currency, "--max-cost")
         chosen = _chosen(runtime, selection)
         found = runtime.db(plan, chosen, change, terms)
         check_limits(found, terms, limit)
@@ -108,18 +105,11 @@ def document(found: Plan, currency: str, done: int, *, dry_run: bool) -> dict[st
 def _chosen(runtime: Runtime, selection: JobSelection) -> Sequence[str]:
     """The ids of the jobs: of the words, the first may name a batch, and the others keys in it."""
     words, which = selection.words, selection.which
-    if words and which.batch is None and _is_batch(runtime, words[0]):
+    if len(words) > 1 and which.batch is None and runtime.db(is_batch, words[0]):
         words, which = tuple(f"{words[0]}/{key}" for key in words[1:]), replace(which, batch=words[0])
     which = JobSelection(words, which).resolve(runtime)
-    return runtime.db(ids_of, which if which.states or words else replace(which, states=[JobState.SUCCEEDED]))
-
-
-def _is_batch(runtime: Runtime, name: str) -> bool:
-    try:
-        runtime.db(find, name)
-    except UnknownBatchError:
-        return False
-    return True
+    named = which.states or which.ids is not None
+    return runtime.db(ids_of, which if named else replace(which, states=[JobState.SUCCEEDED]))
 
 
 def _options(given: Sequence[str]) -> dict[str, Any]:
@@ -138,13 +128,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _money(given: str | None, currency: str) -> Decimal | None:
-    try:
-        return None if given is None else Money.parse(given, currency).amount
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--max-cost") from None
 
 
 def _show(found: Plan, currency: str) -> None:
@@ -176,9 +159,7 @@ def _confirm(found: Plan, currency: str, *, yes: bool) -> None:
         return
     cost, most = Money(found.cost, currency), Money(found.at_most, currency)
     much = f"redo {len(found.jobs):,} pictures for {cost}, {most} at most"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{much}: add --yes to confirm, or --dry-run to only see it")
-    typer.confirm(f"{much}?", abort=True, err=True)
+    agree(much, ", or --dry-run to only see it")
 
 
 def _report(found: Plan, chosen: int, done: int, selection: JobSelection, *, dry_run: bool, embedded: bool) -> None:

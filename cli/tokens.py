@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from decimal import Decimal
 from typing import Annotated
 
 import typer
 
+from cli.answers import amount
 from cli.environment import JsonOption, SandboxOption, open_database
 from cli.output import complain, emit, moment, priced, say, table
 from cli.people import RoleOption
@@ -41,7 +41,7 @@ def add(
     """Add a token and print it. It is shown once; only its digest is kept."""
     with open_database(sandbox=sandbox) as deployment:
         currency = deployment.settings.currency
-        limit = _limit(spend_per_day, currency)
+        limit = amount(spend_per_day, currency, "--spend-per-day")
         token = deployment.db(desk.add, from_command(), name, role, limit)
     if as_json:
         emit({"name": name, "role": role, "spend_per_day": limit and Money(limit, currency), "token": token})
@@ -83,10 +83,3 @@ def revoke(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.revoke, from_command(), name)
     say(f"{name} is revoked")
-
-
-def _limit(given: str | None, currency: str) -> Decimal | None:
-    try:
-        return None if given is None else Money.parse(given, currency).amount
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--spend-per-day") from None

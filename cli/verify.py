@@ -57,8 +57,8 @@ def verify(
 ) -> None:
     """Say what made a picture, and find its job.
 
-    Reads the picture's Content Credentials (with the extra c2pa, whether they are valid), at its metadata, and for a
-    result of this deployment with the same bytes.
+    Reads the picture's Content Credentials and metadata, and finds the result of this deployment that has the same
+    bytes. Whether the credentials are valid needs the extra c2pa.
 
     Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it cannot be used.
     """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.audit import note
@@ -16,8 +14,7 @@ from models.people import Role
 from models.states import JobState
 from recast.errors import InvalidJobError
 from recast.money import Money
-from reports.batch import find
-from reports.job import job_id_of
+from reports.batch import BatchReport, find
 from reports.obstacles import spent_limit
 from reports.written import priced
 from workers.engine.runtime import Runtime
@@ -62,17 +59,6 @@ class Impact:
         }  # fmt: skip
 
 
-def resolved(session: Session, which: Filter, words: Sequence[str]) -> Filter:
-    """The filter with the ids of the jobs that `words` name.
-
-    Raises:
-        CatalogError: there is no such job or batch.
-    """
-    if which.batch is not None:
-        find(session, which.batch)
-    return Filter(ids=[job_id_of(session, word) for word in words], **which.named) if words else which
-
-
 def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = False) -> Impact:
     """What the operation would change now."""
     if lever is Lever.RESUME:
@@ -103,8 +89,8 @@ def apply(
         more = {"batches": len(moved.batches)} if moved.batches else {}
         if lever is Lever.PAUSE:
             more["still_being_sent"] = dict(runtime.db(bulk.sending, moved.batches))
-        elif needed := _needed(runtime, which):
-            more["need_a_limit"] = needed
+        elif spent := [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]:
+            more["need_a_limit"] = needed(runtime, spent)
     said = {name: value for name, value in which.named.items() if name != "ids"}
     runtime.db(note, actor, lever.value, _subject(which), **said, jobs=done, abandon=abandon or None)
     return done, more
@@ -129,12 +115,11 @@ def at_most_of(runtime: Runtime, ids: Sequence[str]) -> list[Line]:
     return runtime.db(at_most, Filter(ids=ids), runtime.accounts, runtime.settings.tries.paid) if ids else []
 
 
-def _needed(runtime: Runtime, which: Filter) -> list[Mapping[str, Any]]:
-    """What batches that have spent their limits need to go on."""
-    reports = [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
+def needed(runtime: Runtime, reports: Sequence[BatchReport]) -> Any:
+    """What batches that have spent their limits need to go on, for JSON."""
     found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
     documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
-    return list(priced(documents, runtime.settings.currency))
+    return priced(documents, runtime.settings.currency)
 
 
 def _subject(which: Filter) -> str:

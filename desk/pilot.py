@@ -6,7 +6,7 @@ again finishes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from sqlalchemy import text
@@ -21,7 +21,7 @@ from recast.hints import hint
 from reports.batch import BatchReport
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.lanes import WAITING
+from workers.jobs.lanes import IS_WAITING, WAITING
 from workers.operations import bulk
 
 _DECIDED = text("SELECT decision, decided_by FROM pilots WHERE batch_id = :batch_id FOR UPDATE")
@@ -29,12 +29,18 @@ _DECIDE = text("""
     UPDATE pilots SET decision = :decision, decided_at = clock_timestamp(), decided_by = :person
     WHERE batch_id = :batch_id AND decision IS NULL
 """)
-_IS_WAITING = f"position('{WAITING}' IN lane) > 0"
-_WAITING = text(f"SELECT id FROM jobs WHERE batch_id = :batch_id AND {_IS_WAITING} ORDER BY id")
+_WAITING = text(f"SELECT id FROM jobs WHERE batch_id = :batch_id AND {IS_WAITING} ORDER BY id")
 _LET_GO = text(f"""
     UPDATE jobs SET lane = replace(lane, '{WAITING}', '')
-    WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {_IS_WAITING}
+    WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {IS_WAITING}
 """)
+
+
+class NoPilotError(DeskError):
+    """The batch has no pilot."""
+
+    def __init__(self, batch: str) -> None:
+        super().__init__(f"batch {batch!r} has no pilot; {hint('run', 'CATALOG', pilot='1%')} makes one")
 
 
 def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal | None = None) -> int:
@@ -50,12 +56,7 @@ def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal 
         ForbiddenError: the person may not.
         DeskError: the batch has no pilot, or it was stopped.
     """
-
-    def limit(session: Session) -> None:
-        if max_cost is not None:
-            bulk.raise_limit(session, batch.name, max_cost)
-
-    waiting = _decide(runtime, actor, batch, PilotDecision.WENT_ON, limit)
+    waiting = _decide(runtime, actor, batch, PilotDecision.WENT_ON, max_cost)
     let_go = sum(bulk.in_chunks(runtime, waiting, _let_go))
     wake(runtime, *map(submit_pump, runtime.accounts))
     return let_go
@@ -63,25 +64,26 @@ def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal 
 
 def stop(runtime: Runtime, actor: Actor, batch: BatchReport) -> int:
     """Cancel the jobs that wait, which cost nothing; how many. The errors are those of `go_on`."""
-    waiting = _decide(runtime, actor, batch, PilotDecision.STOPPED, lambda _: None)
+    waiting = _decide(runtime, actor, batch, PilotDecision.STOPPED)
     canceled = bulk.cancel(runtime, waiting)
     sum(bulk.in_chunks(runtime, waiting, _let_go))
     return canceled
 
 
 def _decide(
-    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, more: Callable[[Session], None]
+    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, max_cost: Decimal | None = None
 ) -> list[str]:
     actor.need(Role.OPERATOR, "decide about a pilot")
 
     def work(session: Session) -> list[str]:
         found = session.execute(_DECIDED, {"batch_id": batch.id}).first()
         if found is None:
-            raise DeskError(f"batch {batch.name!r} has no pilot; {hint('run', 'CATALOG', pilot='1%')} makes one")
+            raise NoPilotError(batch.name)
         if found.decision not in (None, decision):
             raise DeskError(f"the pilot of {batch.name!r} was decided already, by {found.decided_by}: {found.decision}")
         session.execute(_DECIDE, {"batch_id": batch.id, "decision": decision.value, "person": actor.name})
-        more(session)
+        if max_cost is not None:
+            bulk.raise_limit(session, batch.name, max_cost)
         waiting = list(session.execute(_WAITING, {"batch_id": batch.id}).scalars())
         action = "pilot go on" if decision is PilotDecision.WENT_ON else "pilot stop"
         note(session, actor, action, f"batch {batch.name}", jobs=len(waiting))

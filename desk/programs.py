@@ -16,8 +16,7 @@ from models.states import JobState
 from recast.errors import InvalidJobError
 from recast.money import Money
 from recast.runs import Redone
-from reports.batch import find
-from reports.job import job_id_of
+from reports.selection import resolved
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import Filter, ids_of
 
@@ -41,11 +40,7 @@ def redo(
             limit = None if max_cost is None else Money.parse(max_cost, terms.currency).amount
         except ValueError as error:
             raise InvalidJobError("max_cost", str(error)) from None
-        if batch is not None:
-            runtime.db(find, batch)
-        words = [*jobs, *(f"{batch}/{key}" for key in keys)]
-        if words:
-            which = replace(which, ids=[runtime.db(job_id_of, word) for word in words])
+        which = runtime.db(resolved, which, [*jobs, *(f"{batch}/{key}" for key in keys)])
         found = runtime.db(plan, runtime.db(ids_of, which), change, terms)
         try:
             check_limits(found, terms, limit)

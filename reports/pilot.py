@@ -16,7 +16,7 @@ from models.states import FINAL_JOB_STATES, JobState
 from recast.money import DECIMALS
 from reports.wilson import interval
 from workers.config.accounts import Account
-from workers.jobs.lanes import WAITING, bare, lane_operation
+from workers.jobs.lanes import IS_WAITING, bare, lane_operation
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
 _PILOT = text("SELECT size, decision, decided_at, decided_by FROM pilots WHERE batch_id = :batch_id")
@@ -29,7 +29,7 @@ _SAMPLE = text(f"""
 """)
 _WAITING = text(f"""
     SELECT lane, options, count(*) AS number FROM jobs
-    WHERE batch_id = :batch_id AND state = 'queued' AND position('{WAITING}' IN lane) > 0 GROUP BY 1, 2
+    WHERE batch_id = :batch_id AND state = 'queued' AND {IS_WAITING} GROUP BY 1, 2
 """)
 
 

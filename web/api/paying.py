@@ -6,11 +6,12 @@ import json
 from datetime import datetime
 from typing import Any
 
-from desk import levers, runs
+from desk import runs
 from desk.quotes import Quote
 from desk.runs import Order
 from recast.money import Money
 from reports.documents import of_plan
+from reports.selection import resolved
 from web.api.asks import OptionsAsk, PlanAsk
 from web.api.endpoints import Call, Service
 from web.api.problems import unprocessable
@@ -55,7 +56,7 @@ def retry(service: Service, call: Call) -> dict[str, Any]:
         raise unprocessable(
             "quote: it costs money, so it needs a quote; the filter with dry_run gives one", "quote", None, "a quote"
         )
-    chosen = runtime.db(levers.resolved, asked.filter.named(), asked.filter.jobs or ())
+    chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
     found, quote = runs.offer_retry(runtime, call.actor, call.token_id, chosen, service.quote_seconds)
     return found.document("retry", currency, dry_run=True, done=0, quote=_quote(quote, currency))
 

@@ -14,6 +14,7 @@ from desk.levers import Lever
 from desk.verdicts import Area, Decision, UnknownPictureError, judge
 from models.states import Closure
 from reports import documents
+from reports.selection import resolved
 from web.api.endpoints import Call, Service, Work
 from web.api.problems import ProblemError, unprocessable
 from web.pages import number
@@ -42,7 +43,7 @@ def lever(which: Lever) -> Work:
     def work(service: Service, call: Call) -> dict[str, Any]:
         asked, runtime = call.body, service.runtime
         abandon = getattr(asked, "abandon", False)
-        chosen = runtime.db(levers.resolved, asked.filter.named(), asked.filter.jobs or ())
+        chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
         found = levers.impact(runtime, which, chosen, abandon=abandon)
         done, more = (0, {}) if asked.dry_run else levers.apply(
             runtime, call.actor, which, chosen, found, abandon=abandon
@@ -85,7 +86,7 @@ def _change(session: Session, service: Service, call: Call) -> None:
             admission.stop(session, name, Closure.PAUSED, asked.note)
         else:
             admission.stop_for(session, name, Closure.PAUSED, duration(asked.lasting), asked.note)
-        note(session, call.actor, "accounts stop", f"account {name}")
+        note(session, call.actor, "accounts pause", f"account {name}")
     elif asked.stopped is False:
         admission.resume(session, name)
-        note(session, call.actor, "accounts start", f"account {name}")
+        note(session, call.actor, "accounts resume", f"account {name}")

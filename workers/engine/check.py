@@ -68,11 +68,8 @@ class CheckPump:
                 self._risky.update(due.result_id for due in claimed if due.tries > 1)
                 for due in claimed:
                     calls.start(self._check(due, writer))
-                if not claimed and not calls:
-                    if not await turn.patience():
-                        break
-                elif not claimed or not calls.free:
-                    await turn.wait(turn.left, calls)
+                if not await turn.goes_on(len(claimed), calls):
+                    break
 
     def next_in(self, session: Session) -> float | None:
         """When the next result is due; never here, where no checks are made."""

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import cached_property, lru_cache, partial
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -35,10 +35,12 @@ from workers.http.ssrf import Guard
 from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.roots import Roots
-from workers.images.signing import Signer
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 from workers.messaging.task_events import Sampler
+
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,7 +110,12 @@ class Runtime(Deployment):
         Raises:
             SettingsError: the certificate or its key cannot be used.
         """
-        return None if self.settings.c2pa_certificate is None else Signer(self.settings)
+        if self.settings.c2pa_certificate is None:
+            return None
+        # Only here: it loads what reads certificates, and most processes have none.
+        from workers.images.signing import Signer  # noqa: PLC0415
+
+        return Signer(self.settings)
 
     @cached_property
     def inputs(self) -> Inputs:

@@ -59,7 +59,7 @@ class Stored:
     size: int
     picture: Picture
     facts: Mapping[str, Any]
-    #: Whether it is to be checked.
+    #: Whether it is to be checked; the same for all that are written together.
     to_check: bool = False
 
 
@@ -117,19 +117,12 @@ _RESULTS = Bulk[Stored](
     height=("int", lambda stored: stored.picture.height),
     facts=("jsonb", lambda stored: json.dumps(stored.facts)),
 )
-_CHECKED = Bulk[Stored](
-    "c",
-    attempt=("uuid", lambda stored: stored.attempt_id),
-    place=("int", lambda stored: stored.index),
-    to_check=("bool", lambda stored: stored.to_check),
-)
 _KEEP = text(f"""
     WITH kept AS (
         INSERT INTO results ({_RESULTS.names}) SELECT {_RESULTS.names} FROM {_RESULTS.table}
-        ON CONFLICT (attempt_id, index) DO NOTHING RETURNING id, attempt_id, index
+        ON CONFLICT (attempt_id, index) DO NOTHING RETURNING id
     )
-    INSERT INTO due_checks (result_id) SELECT kept.id FROM kept
-    JOIN {_CHECKED.table} ON c.attempt = kept.attempt_id AND c.place = kept.index WHERE c.to_check
+    INSERT INTO due_checks (result_id) SELECT id FROM kept WHERE :to_check
 """)
 
 _WAITS_OF_JOBS = Bulk[Postponed](
@@ -167,6 +160,6 @@ def write(session: Session, stored: Sequence[Stored], postponed: Sequence[Postpo
     """
     session.execute(_LOCK, {"ids": list(job_ids)})
     if stored:
-        session.execute(_KEEP, {**_RESULTS.of(stored), **_CHECKED.of(stored)})
+        session.execute(_KEEP, {**_RESULTS.of(stored), "to_check": stored[0].to_check})
     if postponed:
         session.execute(_POSTPONE, _WAITS_OF_JOBS.of(postponed))

@@ -60,6 +60,14 @@ class Slice:
         await self.wait(seconds, calls)
         return clock() - started < seconds
 
+    async def goes_on(self, claimed: int, calls: InFlight) -> bool:
+        """Wait, after a claim, until another one may bring something; False when the slot should be released."""
+        if not claimed and not calls:
+            return await self.patience()
+        if not claimed or not calls.free:
+            await self.wait(self.left, calls)
+        return True
+
     async def keep_lease(self) -> None:
         """Renew the lease until cancelled; when it is lost, claiming stops and work in flight continues."""
         failing_since: float | None = None

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -36,11 +36,13 @@ from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
-from workers.images.results import File, Made, made_of
+from workers.images.results import File, Made, SigningError, made_of
 from workers.images.segments import BadPictureError
-from workers.images.signing import Signer, SigningError
 from workers.images.storage import SUFFIXES, StorageError, key_of
 from workers.jobs.moves import JobMove
+
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
 TRIES = 3  # of one download within a claim
@@ -85,11 +87,8 @@ class StorePump:
                     calls.start(self._save(saving, writer))
                 if len(claimed) == DOWNLOADS:
                     await self._call_for_help()
-                if not claimed and not calls:
-                    if not await turn.patience():
-                        break
-                elif not claimed or not calls.free:
-                    await turn.wait(turn.left, calls)
+                if not await turn.goes_on(len(claimed), calls):
+                    break
 
     def next_in(self, session: Session) -> float | None:
         """When the next job can be claimed for saving."""

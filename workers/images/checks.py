@@ -13,7 +13,7 @@ from PIL import Image
 
 from providers import operation as operation_called
 from workers.images.check_rules import Measured, Score, judged
-from workers.images.decoding import decoded, orientation, resizable, upright
+from workers.images.decoding import decoded, orientation, shrunk, upright
 from workers.images.headers import inspect
 
 SIDE: Final = 512  # pixels of the longer side that are compared; see `faces.comparing`
@@ -60,13 +60,7 @@ def opened(data: bytes) -> Opened:
     picture = inspect(data)
     with decoded(data, picture, side=SIDE) as image:
         turned = orientation(image)
-        small = resizable(image)
-        # Whole steps cost a fraction of the same work in one.
-        if (step := max(small.size) // SIDE) > 1:
-            small = small.reduce(step)
-        scale = min(1.0, SIDE / max(small.size))
-        width, height = (max(1, round(length * scale)) for length in small.size)
-        small = small.resize((width, height), Image.Resampling.BOX)
+        small = shrunk(image, SIDE, Image.Resampling.BOX)
     if small.has_transparency_data:
         layered = small.convert("RGBA")
         small = Image.alpha_composite(Image.new("RGBA", layered.size, (*_GROUND, 255)), layered)

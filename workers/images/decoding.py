@@ -160,6 +160,17 @@ def resizable(image: Image.Image) -> Image.Image:
     return image
 
 
+def shrunk(image: Image.Image, side: int, resampling: Image.Resampling) -> Image.Image:
+    """A copy that is at most `side` pixels wide and high; it is not turned upright."""
+    small = resizable(image)
+    # Whole steps cost a fifth of the same work in one: each value is read once, and by no filter.
+    if (step := max(image.size) // side) > 1:
+        small = small.reduce(step)
+    scale = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    return small.resize((width, height), resampling)
+
+
 def orientation(image: Image.Image) -> int:
     """How EXIF wants a picture turned, from 1 (not at all) to 8; 1 where its EXIF is damaged, which harms no pixel."""
     try:

@@ -18,6 +18,10 @@ from workers.images.provenance import SOURCE_TYPES, credentials_elsewhere, marke
 from workers.images.verify import verify
 
 
+class SigningError(Exception):
+    """A picture could not be signed now; the message says why."""
+
+
 class File(NamedTuple):
     """A file to be stored: its bytes, and their digest."""
 

@@ -27,15 +27,12 @@ from PIL import Image
 from workers.config.extras import missing
 from workers.config.settings import SettingsError
 from workers.config.signing import Signing
+from workers.images.results import SigningError
 from workers.images.verifier import CONTEXT, EXTRA, Judged, judged
 
 COMMAND_SECONDS: Final = 30.0  # a key in a service of the cloud answers in one
 RELEASE: Final = "recast.release"  # the assertion with the digest of the release's reference
 _CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-
-
-class SigningError(Exception):
-    """A picture could not be signed now; the message says why."""
 
 
 class Signer:

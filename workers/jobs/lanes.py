@@ -12,6 +12,10 @@ PARKED = "!@"
 WAITING = "!pilot@"
 
 
+#: SQL: whether a job waits so, by the column `lane` of the one table that has it.
+IS_WAITING = f"position('{WAITING}' IN lane) > 0"
+
+
 def lane_of(account: str | None, operations: Iterable[str]) -> str:
     """The lane's name for these operations."""
     names = "|".join(sorted(operations))

@@ -37,8 +37,8 @@ from workers.config.signing import Signing
 from workers.images.credentials import credentials_of
 from workers.images.originals import without
 from workers.images.provenance import SOURCE_TYPES
-from workers.images.results import Made, made_of
-from workers.images.signing import RELEASE, Signer, SigningError
+from workers.images.results import Made, SigningError, made_of
+from workers.images.signing import RELEASE, Signer
 from workers.images.storage import Storage, key_of
 from workers.images.verifier import CONTEXT
 from workers.images.verify import verify

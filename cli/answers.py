@@ -1,0 +1,38 @@
+"""What a person says on the command line: an amount of money, and yes to what a command is about to do."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+
+import typer
+
+from recast.money import Money
+
+
+def amount(given: str | None, currency: str, option: str) -> Decimal | None:
+    """The amount that an option has; None where it was not given.
+
+    Raises:
+        typer.BadParameter: it is not an amount.
+    """
+    try:
+        return None if given is None else Money.parse(given, currency).amount
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def agree(what: str, instead: str = "") -> None:
+    """Ask a person at a terminal whether to do it.
+
+    Args:
+        what: what is about to be done.
+        instead: what else is possible, said without a terminal.
+
+    Raises:
+        typer.Abort: the person declines.
+        typer.BadParameter: standard input is not a terminal.
+    """
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{what}: add --yes to confirm{instead}")
+    typer.confirm(f"{what}?", abort=True, err=True)
