@@ -3,7 +3,8 @@
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
 and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
 provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
-is held open) and `inflight` (a worker's memory and end while many jobs wait at the provider). Progress goes to standard
+is held open), `inflight` (a worker's memory and end while many jobs wait at the provider), `scale` (more workers, more
+accounts) and `gallery` (pages of a batch of a million pictures). Progress goes to standard
 error; standard output has a table, or one JSON object with ``--json``.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import inflight, latency, pictures, rows
+from benchmarks import gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
@@ -96,6 +97,11 @@ SUITES = {
         _judge_engine,
         lambda short: pictures.cases(short=short),
     ),
+    "scale": Suite(
+        "Submit, poll, one row, by several workers",
+        lambda short: list(scale.lineup(short=short)),
+        lambda rounds, _: scale.judge(rounds),
+    ),
 }
 
 
@@ -157,11 +163,17 @@ def _inflight(options: argparse.Namespace) -> None:
     _say(options, asdict(found), inflight.sentences(found))
 
 
+def _gallery(options: argparse.Namespace) -> None:
+    found = gallery.measure(short=options.short)
+    _say(options, found.document(), gallery.sentences(found))
+
+
 #: The suites in which Recast is measured alone.
 MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "latency": _latency,
     "rows": _rows,
     "inflight": _inflight,
+    "gallery": _gallery,
 }
 
 

@@ -52,6 +52,8 @@ class Stage:
         return self.folder / "pictures"
 
 
+BATCH = "bench"  # the backlog's
+
 #: Called a few times a second while a contestant works.
 Feed = Callable[[], None]
 
@@ -103,7 +105,8 @@ def write_accounts(stage: Stage, *names: str) -> None:
 def add_backlog(connection: Connection, number: int, account: str | None = None) -> None:
     """Put jobs into Recast's queue, in one batch as after `recast run`."""
     batch_id = connection.execute(
-        text("INSERT INTO batches (name, queued) VALUES ('bench', :number) RETURNING id"), {"number": number}
+        text("INSERT INTO batches (name, queued) VALUES (:name, :number) RETURNING id"),
+        {"name": BATCH if account is None else f"{BATCH} {account}", "number": number},
     ).scalar_one()
     connection.execute(
         text(
@@ -243,12 +246,12 @@ class Recast:
         engine.dispose()
         return no_need
 
-    def add_account(self, connection: Connection) -> None:
-        """Write its account's row."""
+    def add_account(self, connection: Connection, name: str = ACCOUNT) -> None:
+        """Write an account's row."""
         connection.execute(
             text("INSERT INTO accounts (name, provider, latency) VALUES (:name, :provider, cast(:latency AS jsonb))"),
             {
-                "name": self.ACCOUNT,
+                "name": name,
                 "provider": Bench.NAME,
                 # Measured before, as the other contestants get it as a setting.
                 "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),

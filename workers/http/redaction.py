@@ -7,6 +7,7 @@ that was not taken, nor the unguessable parts of our own links.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,9 +30,14 @@ PLAIN_HEADERS = frozenset(
     {"accept", "content-type", "content-length", "host", "retry-after", "date", "server", "x-request-id"}
 )
 
+#: Of one account's requests: those with its own token, and the few whose bodies were refused lately.
+CACHED_REDACTORS = 16
+
 _MARK = REDACTED.encode()
 _TELLING = re.compile("token|secret|password|key", re.IGNORECASE)
-_HARMLESS_HEADERS = PLAIN_HEADERS | {"accept-encoding", "connection", "user-agent", "prefer"}
+_HARMLESS_HEADERS = frozenset(
+    name.encode() for name in PLAIN_HEADERS | {"accept-encoding", "connection", "user-agent", "prefer"}
+)
 
 
 class Redactor:
@@ -96,7 +102,9 @@ class Redacted:
 
     def __init__(self, http: Http, secrets: Iterable[str], public_url: str | None = None) -> None:
         self._http = http
-        self._redactor = Redactor(secrets, public_url)
+        redactor = Redactor(secrets, public_url)
+        # Most requests carry the same headers as the one before.
+        self._redactor_of = functools.lru_cache(maxsize=CACHED_REDACTORS)(redactor.and_of)
 
     async def send(
         self,
@@ -110,7 +118,7 @@ class Redacted:
         reply = await self._http.send(request, timeout=timeout, write_before=write_before, max_bytes=max_bytes)
         # An answer that gives tokens may give one again that the request's body named, and must stay whole.
         spoken = () if reply.ok else _in_body(request)
-        return replace(reply, body=self._redactor.and_of((*_in_headers(request), *spoken)).body(reply.body))
+        return replace(reply, body=self._redactor_of((*_in_headers(request), *spoken)).body(reply.body))
 
 
 def secrets_of(settings: BaseModel) -> tuple[str, ...]:
@@ -133,8 +141,9 @@ def _links_of(public_url: str) -> re.Pattern[bytes]:
 
 
 def _in_headers(request: Request) -> Iterator[str]:
-    for name, value in request.headers.items():
+    for name, written in request.headers.raw:
         if name.lower() not in _HARMLESS_HEADERS:
+            value = written.decode(errors="replace")
             yield value
             yield value.partition(" ")[2]
 

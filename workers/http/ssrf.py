@@ -13,6 +13,7 @@ for this very connection, and what a decimal, hexadecimal or shortened notation 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ _V6_NOT_PUBLIC = tuple(
 _V6_EMBEDDING_V4 = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 
 _MAX_PORT = 65535
+_HOSTS = 1024  # whose reading is remembered: more than one worker speaks to in a while
 
 
 class ForbiddenAddressError(NotSentError):
@@ -129,6 +131,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return not any(address in network for network in _V4_NOT_PUBLIC)
 
 
+@functools.lru_cache(maxsize=_HOSTS)
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address `host` spells, or None for a name; `127.1`, `0x7f.1` and `2130706433` are no way to spell one."""
     try:
@@ -142,6 +145,7 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     raise BadUrlError(f"the host {host} is an IPv4 address in an unusual form; write it as four decimal numbers")
 
 
+@functools.lru_cache(maxsize=_HOSTS)
 def _canonical(host: str) -> str:
     """One spelling per host: lower case, no final dot, IPv6 without brackets and in its short form."""
     host = host.strip("[]").rstrip(".").lower()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import held, inflight, latency, lineup, pictures, rows, runner
+from benchmarks import gallery, held, inflight, latency, lineup, pictures, rows, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
@@ -167,3 +167,28 @@ def test_the_suite_inflight_says_what_was_lost(
     monkeypatch.setattr(inflight, "measure", lambda **_: found)
     assert command.main(["inflight"]) == 0
     assert unsaid(capsys.readouterr().out, "250", "1.5", "3") == []
+
+
+def test_the_suite_scale_compares_with_one_worker_on_as_many_accounts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = {"recast_1w_1a": 100.0, "recast_2w_1a": 150.0, "recast_1w_8a": 50.0, "recast_2w_8a": 100.0}
+    monkeypatch.setattr(command, "run", lambda of, *_: replace(FIGURES, jobs_per_s=rates[of.name]))
+    assert command.main(["scale", "--short", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["jobs_per_s"] == rates
+    assert found["ratio_to_one_worker"] == {name: 1.0 for name in rates if "_1w_" in name} | {
+        "recast_2w_1a": 1.5,
+        "recast_2w_8a": 2.0,
+    }
+
+
+def test_the_suite_gallery_says_what_each_page_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = gallery.Page(p50_ms=5.5, p95_ms=7.25, cpu_ms=4.0, kilobytes=29.0)
+    monkeypatch.setattr(gallery, "measure", lambda short: gallery.Gallery(20, {"far page": page}))
+    assert command.main(["gallery", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pages"]["far page"]["p95_ms"] == 7.25
+    assert command.main(["gallery"]) == 0
+    assert unsaid(capsys.readouterr().out, "20", "far page", "5.5") == []
