@@ -28,7 +28,7 @@ from rich.table import Table
 from benchmarks import gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
-from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
+from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
 from benchmarks.runner import RunError, run
 from benchmarks.waited import WaitedCelery, WaitedDramatiq, WaitedRecast
 
@@ -61,16 +61,17 @@ def lineup(*, short: bool) -> list[Contestant]:
     celery: list[Contestant] = [IdiomaticCelery("prefork", 4)]
     if not short:
         celery.append(IdiomaticCelery("threads", 8))
-    return [*celery, Recast(), BareLoop()]
+    return [*celery, Dramatiq(2, 8), Recast(), BareLoop()]
 
 
 def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Verdict, str]:
     verdict = compare(rounds, celery=[item.name for item in contestants if isinstance(item, IdiomaticCelery)])
     low, high = verdict.ratio_to_celery_range
+    dramatiq = f", {verdict.ratio_to_dramatiq:.1f} times that of Dramatiq" if verdict.ratio_to_dramatiq else ""
     spread = f" ({low:.1f} to {high:.1f} over {len(rounds)} rounds)" if len(rounds) > 1 else ""
     return verdict, (
         f"Recast does {verdict.ratio_to_celery:.1f} times the work of idiomatic Celery{spread}"
-        f" at {1 / verdict.cpu_ratio_to_celery:.0%} of its CPU a job,"
+        f" at {1 / verdict.cpu_ratio_to_celery:.0%} of its CPU a job{dramatiq},"
         f" and {verdict.ratio_to_bare_loop:.0%} of the bare loop's."
     )
 

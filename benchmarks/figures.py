@@ -101,6 +101,8 @@ class Verdict:
     cpu_ratio_to_celery: float
     #: Lowest and highest ratio to Celery of any round.
     ratio_to_celery_range: tuple[float, float]
+    #: None where it did not take part.
+    ratio_to_dramatiq: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,14 @@ class WaitedVerdict:
 def compare_waited(rounds: Sequence[Mapping[str, Figures]], *, celery: str) -> WaitedVerdict:
     """Compare `recast` with the contestant named in `celery`, and with `dramatiq`."""
 
-    def ratio(other: str) -> float:
-        return statistics.median(found["recast"].jobs_per_s / found[other].jobs_per_s for found in rounds)
-
     def cpu_ratio(other: str) -> float:
         return statistics.median(found[other].cpu_ms_per_job / found["recast"].cpu_ms_per_job for found in rounds)
 
     return WaitedVerdict(
         jobs_per_s=statistics.median(found["recast"].jobs_per_s for found in rounds),
         cpu_ms_per_job=statistics.median(found["recast"].cpu_ms_per_job for found in rounds),
-        ratio_to_celery=ratio(celery),
-        ratio_to_dramatiq=ratio("dramatiq"),
+        ratio_to_celery=_ratio(rounds, celery),
+        ratio_to_dramatiq=_ratio(rounds, "dramatiq"),
         cpu_ratio_to_celery=cpu_ratio(celery),
         cpu_ratio_to_dramatiq=cpu_ratio("dramatiq"),
     )
@@ -142,13 +141,17 @@ def compare(rounds: Sequence[Mapping[str, Figures]], *, celery: Sequence[str]) -
     return Verdict(
         jobs_per_s=statistics.median(figures.jobs_per_s for figures in recast),
         ratio_to_celery=statistics.median(to_celery),
-        ratio_to_bare_loop=statistics.median(
-            figures["recast"].jobs_per_s / figures["bare_loop"].jobs_per_s for figures in rounds
-        ),
+        ratio_to_bare_loop=_ratio(rounds, "bare_loop"),
         cpu_ms_per_job=statistics.median(figures.cpu_ms_per_job for figures in recast),
         polls_per_job=statistics.median(figures.polls_per_job for figures in recast),
         cpu_ratio_to_celery=statistics.median(
             theirs.cpu_ms_per_job / ours.cpu_ms_per_job for ours, theirs in zip(recast, best, strict=True)
         ),
         ratio_to_celery_range=(min(to_celery), max(to_celery)),
+        ratio_to_dramatiq=_ratio(rounds, "dramatiq") if "dramatiq" in rounds[0] else None,
     )
+
+
+def _ratio(rounds: Sequence[Mapping[str, Figures]], other: str) -> float:
+    """How many times the work of another contestant Recast does, within each round."""
+    return statistics.median(found["recast"].jobs_per_s / found[other].jobs_per_s for found in rounds)

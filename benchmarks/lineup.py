@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from celery import Celery
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
 from redis import Redis
 from sqlalchemy import Connection, text
 
@@ -20,7 +21,6 @@ from benchmarks.contestants import (
     BROKER_URL,
     DATABASE_URL,
     IN_FLIGHT,
-    LATENCY_SECONDS,
     PICTURES,
     POLL_SECONDS,
     PROVIDER_URL,
@@ -32,7 +32,6 @@ from benchmarks.provider import OPERATION, Bench
 from benchmarks.stub import HOST
 from devstack.servers import Urls
 from models.connection import make_engine
-from workers.accounts.latency import Latencies
 from workers.jobs.lanes import lane_of
 
 
@@ -193,6 +192,48 @@ class IdiomaticCelery:
         return environment_of(stage) | ({THUMBNAILS: "1"} if self._thumbnails else {})
 
 
+class Dramatiq:
+    """`benchmarks.contestants.dramatiq_idiomatic`, with as many processes as there are cores."""
+
+    name = "dramatiq"
+    finished = _FINISHED_ROWS
+    producer = ""
+    outstanding = 0
+
+    BACKLOG = 300  # as of Celery
+    QUEUE = "default"
+
+    def __init__(self, processes: int, threads: int) -> None:
+        self.title = f"Dramatiq, {processes} processes of {threads}"
+        self._processes, self._threads = processes, threads
+
+    def prepare(self, stage: Stage) -> Feed:
+        """Make its table, and send the first messages; further ones are sent as they are used up."""
+        make_table(stage)
+        broker = RedisBroker(url=stage.urls.broker)  # type: ignore[no-untyped-call]
+        broker.declare_queue(self.QUEUE)
+        waiting = f"{broker.namespace}:{self.QUEUE}"
+
+        def feed() -> None:
+            for _ in range(self.BACKLOG - broker.client.llen(waiting)):
+                job = (str(uuid.uuid4()), SOURCE, TARGET)
+                broker.enqueue(Message(queue_name=self.QUEUE, actor_name="make", args=job, kwargs={}, options={}))
+
+        feed()
+        return feed
+
+    def command(self) -> list[str]:
+        """The worker."""
+        return [
+            sys.executable, "-m", "dramatiq", "benchmarks.contestants.dramatiq_idiomatic",
+            "--processes", str(self._processes), "--threads", str(self._threads),
+        ]  # fmt: skip
+
+    def environment(self, stage: Stage) -> Mapping[str, str]:
+        """The addresses of the servers and of the provider."""
+        return environment_of(stage)
+
+
 class BareLoop:
     """`benchmarks.contestants.bare_loop`."""
 
@@ -249,13 +290,8 @@ class Recast:
     def add_account(self, connection: Connection, name: str = ACCOUNT) -> None:
         """Write an account's row."""
         connection.execute(
-            text("INSERT INTO accounts (name, provider, latency) VALUES (:name, :provider, cast(:latency AS jsonb))"),
-            {
-                "name": name,
-                "provider": Bench.NAME,
-                # Measured before, as the other contestants get it as a setting.
-                "latency": json.dumps(Latencies({OPERATION: LATENCY_SECONDS}).as_document()),
-            },
+            text("INSERT INTO accounts (name, provider) VALUES (:name, :provider)"),
+            {"name": name, "provider": Bench.NAME},
         )
 
     def command(self) -> list[str]:

@@ -1,13 +1,13 @@
-"""The contestants whose jobs a producer sends one by one and waits for; none is told how long the provider takes."""
+"""The contestants whose jobs a producer sends one by one and waits for."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 import migrations
 from benchmarks.contestants import RESULTS_URL
 from benchmarks.lineup import (
+    Dramatiq,
     Feed,
     IdiomaticCelery,
     Recast,
@@ -40,29 +40,16 @@ class WaitedCelery(IdiomaticCelery):
         return _with_results(stage)
 
 
-class WaitedDramatiq:
-    """`benchmarks.contestants.dramatiq_idiomatic`, with as many processes as there are cores."""
+class WaitedDramatiq(Dramatiq):
+    """`benchmarks.contestants.dramatiq_idiomatic` with results."""
 
-    finished = ""
     producer = "dramatiq"
     outstanding = 1_500  # for 250 jobs/s
-
-    def __init__(self, processes: int, threads: int) -> None:
-        self.name = "dramatiq"
-        self.title = f"Dramatiq, {processes} processes of {threads}"
-        self._processes, self._threads = processes, threads
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table."""
         make_table(stage)
         return no_need
-
-    def command(self) -> list[str]:
-        """The worker."""
-        return [
-            sys.executable, "-m", "dramatiq", "benchmarks.contestants.dramatiq_idiomatic",
-            "--processes", str(self._processes), "--threads", str(self._threads),
-        ]  # fmt: skip
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
         """The addresses of the servers and of the provider."""

@@ -1,9 +1,8 @@
 """Idiomatic Celery: one task for each job, which submits and then retries itself until the provider is done.
 
 It is what a good engineer writes for production: JSON, late acknowledgement, no results that nobody reads, one HTTP
-client and one connection pool for each process, the handle committed before anything else can go wrong, and a first
-look when the result is expected instead of at once. Where a producer waits for the result, nobody says when that is:
-then it looks every second.
+client and one connection pool for each process, and the handle committed before anything else can go wrong. Nobody
+says how long the provider takes, so it looks every second.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from sqlalchemy import Engine, create_engine, func, insert, update
 from benchmarks.contestants import (
     BROKER_URL,
     DATABASE_URL,
-    LATENCY_SECONDS,
     POLL_SECONDS,
     PROVIDER_URL,
     RESULTS_URL,
@@ -29,7 +27,6 @@ from providers.http import Client, Limits
 
 HTTP_SECONDS = 30.0
 WAITED_FOR = RESULTS_URL in os.environ
-FIRST_LOOK_SECONDS = POLL_SECONDS if WAITED_FOR else LATENCY_SECONDS
 CONNECTIONS = 20  # HTTP and database connections of one process: one for each slot of the threads pool
 
 app = Celery("idiomatic", set_as_current=False)
@@ -78,7 +75,7 @@ def make(self: Any, job_id: str, source: str, target: str, handle: str | None = 
             connection.execute(
                 insert(jobs).values(id=job_id, handle=handle, submitted_at=func.clock_timestamp()),
             )
-        raise self.retry(args=(job_id, source, target, handle), countdown=FIRST_LOOK_SECONDS)
+        raise self.retry(args=(job_id, source, target, handle), countdown=POLL_SECONDS)
     answer = provider().get(f"/jobs/{handle}").raise_for_status().json()
     if answer["status"] == "pending":
         raise self.retry(countdown=POLL_SECONDS)

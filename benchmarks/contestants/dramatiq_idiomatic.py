@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from functools import lru_cache
+from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -28,10 +29,14 @@ POLL_MS = int(POLL_SECONDS * 1_000)
 
 logging.disable(logging.INFO)  # Dramatiq's command has no option for it, and Celery's worker logs as little
 
+WAITED_FOR = RESULTS_URL in os.environ
+_OPTIONS: dict[str, Any] = {"max_retries": None} | ({"store_results": True} if WAITED_FOR else {})
+
 broker = RedisBroker(url=os.environ[BROKER_URL])  # type: ignore[no-untyped-call]
-# Without a time-out of its own, which would end `get_result` after five seconds.
-results = Redis.from_url(os.environ[RESULTS_URL], socket_timeout=None)
-broker.add_middleware(Results(backend=RedisBackend(client=results)))  # type: ignore[no-untyped-call]
+if WAITED_FOR:
+    # Without a time-out of its own, which would end `get_result` after five seconds.
+    results = Redis.from_url(os.environ[RESULTS_URL], socket_timeout=None)
+    broker.add_middleware(Results(backend=RedisBackend(client=results)))  # type: ignore[no-untyped-call]
 dramatiq.set_broker(broker)
 
 
@@ -48,7 +53,7 @@ def database() -> Engine:
     return create_engine(os.environ[DATABASE_URL], pool_size=CONNECTIONS)
 
 
-@dramatiq.actor(store_results=True, max_retries=None)
+@dramatiq.actor(**_OPTIONS)
 def make(job_id: str, source: str, target: str) -> str:
     """Submit a job, or look whether it is done; repeats itself until it is."""
     with database().connect() as connection:
