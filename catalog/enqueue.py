@@ -32,6 +32,7 @@ from catalog.errors import SamePictureError
 from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere, refuse_archived
 from catalog.refresh import REFRESH, TERMS
+from catalog.released import require_releases
 from models.connection import be_patient
 from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING
@@ -239,6 +240,7 @@ def decide(session: Session, intake: Intake, batch_id: int | None, options: RunO
     if options.only:
         session.execute(_ONLY, {"only": [_VERDICTS[each] for each in options.only]})
     session.execute(_ANALYZE_DECIDED)
+    require_releases(session, intake.name, options.label)
 
 
 def other_place(session: Session, intake: Intake, options: RunOptions = DEFAULTS) -> Places | None:

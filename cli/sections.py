@@ -14,7 +14,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
         "archive",
     ),
-    "Review": ("review", "verdict", "redo", "pilot", "people", "tokens", "audit"),
+    "Review": ("review", "verdict", "redo", "pilot", "people", "tokens", "releases", "audit"),
     "Money": ("books", "reconcile"),
     "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),

@@ -22,6 +22,7 @@ from workers.accounts import admission
 from workers.accounts.budget import periods
 from workers.config.accounts import Account
 from workers.config.settings import Settings
+from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT, JobRequest
 from workers.jobs.routing import Reach, in_one_form, route
 from workers.operations.estimate import Line, lines
@@ -33,9 +34,10 @@ _OPEN = f"EXISTS (SELECT FROM attempts o WHERE o.job_id = j.id AND {is_open('o')
 REDONE = "(SELECT count(*) FROM redos WHERE redos.job_id = j.id)"
 _JOBS = text(f"""
     SELECT j.id, j.batch_id, j.version, j.state, j.kind, {columns((*INPUTS, *PINS), "j")},
-        j.extra ->> '{CONSENT}' AS consent, j.erased_at IS NOT NULL AS erased, {REDONE} AS redone,
-        {_OPEN} AS at_provider
-    FROM jobs j WHERE j.id = ANY(:ids) ORDER BY j.id
+        j.extra ->> '{CONSENT}' AS consent, {refusal("r", "j.kind", "b.label")} AS unreleased,
+        j.erased_at IS NOT NULL AS erased, {REDONE} AS redone, {_OPEN} AS at_provider
+    FROM jobs j JOIN batches b ON b.id = j.batch_id LEFT JOIN releases r ON r.reference = j.extra ->> '{CONSENT}'
+    WHERE j.id = ANY(:ids) ORDER BY j.id
 """)
 _BATCHES = text(f"""
     SELECT name, max_cost, {spent_by("batches.id")} AS spent FROM batches
@@ -169,6 +171,8 @@ def _planned(job: Row[Any], change: Change, terms: Terms) -> Planned:
         raise _LeftOutError("it is under way already")
     if job.erased:
         raise _LeftOutError("its pictures were removed")
+    if job.unreleased is not None:
+        raise _LeftOutError(says(job.consent, job.unreleased))
     if job.redone >= terms.most:
         raise _LeftOutError(f"it was redone {job.redone} times already; RECAST_REDO_MOST allows {terms.most}")
     ask = asked(job, change, terms.accounts)

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     RESTORED = "restored"
     SUPERSEDED = "superseded"
+    CONSENT = "consent"
 
 
 class Closure(StrEnum):

@@ -17,6 +17,7 @@ from models.people import AuditEntry, Person, SignIn
 from models.pilots import Pilot, PilotJob
 from models.programs import KeptAnswer, Quote, Token
 from models.redos import Redo
+from models.releases import Release
 from models.restores import Restore, Search
 from models.results import Result
 from models.schedules import Schedule, ScheduleRun
@@ -49,6 +50,7 @@ __all__ = [
     "PilotJob",
     "Quote",
     "Redo",
+    "Release",
     "Restore",
     "Result",
     "Review",

@@ -28,6 +28,7 @@ REASONS: Mapping[str, str] = {
     Reason.CANCELED: "canceled",
     Reason.EXPIRED: "its deadline passed before it could be sent",
     Reason.SUPERSEDED: "replaced by the schedule's next run",
+    Reason.CONSENT: "the release of the person shown does not allow it",
     Reason.RESTORED: "it may have been sent after the restored backup was taken",
 }
 

@@ -33,6 +33,8 @@ from workers.config.accounts import Account
 from workers.engine.floors import BEGINNING, Floor, Floors, Queue
 from workers.engine.leases import LEASE_SECONDS
 from workers.jobs.lanes import lane_operation
+from workers.jobs.releases import refusal
+from workers.jobs.request import CONSENT
 from workers.jobs.transitions import clip
 
 FULL_RETRY_SECONDS = 2.0  # a batch at its in-flight limit is checked again this often
@@ -61,6 +63,9 @@ class Claim:
     input_tries: int = 0
     #: How often in a row its claim ran out.
     lapses: int = 0
+    #: The release of the person shown, and why it does not allow the job, if it does not.
+    consent: str | None = None
+    unreleased: str | None = None
 
     @property
     def resend(self) -> bool:
@@ -155,11 +160,13 @@ _CLAIM = text(f"""
     ), claimed AS (
         UPDATE jobs SET {CLAIMS}, claimed_until = {seconds_from_now(str(LEASE_SECONDS))}
         FROM together WHERE jobs.id = together.id
-        RETURNING jobs.id, seq, batch_id, priority, lane, {columns(INPUTS)}, version, input_tries, lapses,
-            coalesce(expires_at < clock_timestamp(), false) AS expired
+        RETURNING jobs.id, seq, batch_id, priority, lane, kind, {columns(INPUTS)}, version, input_tries, lapses,
+            extra ->> '{CONSENT}' AS consent, coalesce(expires_at < clock_timestamp(), false) AS expired
     )
-    SELECT claimed.*, coalesce(last.number, 0) AS last_number, last.account AS last_account, last.state AS last_state
+    SELECT claimed.*, coalesce(last.number, 0) AS last_number, last.account AS last_account, last.state AS last_state,
+        {refusal("r", "claimed.kind", "(SELECT label FROM batches WHERE id = claimed.batch_id)")} AS unreleased
     FROM claimed LEFT JOIN LATERAL {last_attempt("claimed.id", "number, account, state")} last ON true
+        LEFT JOIN releases r ON r.reference = claimed.consent
     ORDER BY (batch_id <> 0), priority DESC, seq
 """)
 _LEAST_WAIT = text(f"""
@@ -288,6 +295,8 @@ def _claim(session: Session, account: Account, number: int, heads: _Heads, floor
             input_tries=row.input_tries,
             lapses=row.lapses,
             passed_over=heads.passed_over.get(row.lane),
+            consent=row.consent,
+            unreleased=row.unreleased,
         )
         for row in rows
     ]

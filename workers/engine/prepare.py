@@ -42,6 +42,7 @@ from workers.images.inputs import (
 )
 from workers.images.uris import is_remote
 from workers.jobs.moves import JobMove
+from workers.jobs.releases import says
 
 FRESH_UPLOAD_SECONDS = 60.0  # a younger upload that is refused is not forgotten but wrong, and is not made again
 INPUT_AGAIN = Backoff(first=5.0, cap=60.0)  # before a job whose input could not be read just now is claimed again
@@ -108,12 +109,9 @@ async def prepare(
 
 
 async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Claim) -> Prepared | Unready:
-    if claim.expired:
-        message = "the job expired before it could be sent"
-        return Unready(JobMove(claim.job_id, JobState.CANCELED, Reason.EXPIRED, message, _QUEUED))
-    if claim.lapses >= MAX_LAPSES:
-        message = f"{claim.lapses} workers in a row ended while they prepared its pictures; nothing was sent"
-        return Unready(JobMove(claim.job_id, JobState.FAILED, Reason.WORKER_LOST, message, _QUEUED))
+    ended = _ended(claim)
+    if ended is not None:
+        return Unready(ended)
     try:
         return await _prepared(runtime, account, provider, claim)
     except UploadError as error:
@@ -134,6 +132,20 @@ async def _one(runtime: Runtime, account: Account, provider: Provider, claim: Cl
         message = f"{_NOT_UPLOADED}: {error.cause}"
         log.warning("input_not_ready", job=claim.job_id, error=message)
         return _later(claim, message, Trouble(Closure.OUTAGE, message))
+
+
+def _ended(claim: Claim) -> JobMove | None:
+    """How a job ends that is not even prepared; None where it may be."""
+    if claim.expired:
+        message = "the job expired before it could be sent"
+        return JobMove(claim.job_id, JobState.CANCELED, Reason.EXPIRED, message, _QUEUED)
+    if claim.unreleased is not None:
+        message = says(claim.consent or "", claim.unreleased)
+        return JobMove(claim.job_id, JobState.REJECTED, Reason.CONSENT, message, _QUEUED)
+    if claim.lapses >= MAX_LAPSES:
+        message = f"{claim.lapses} workers in a row ended while they prepared its pictures; nothing was sent"
+        return JobMove(claim.job_id, JobState.FAILED, Reason.WORKER_LOST, message, _QUEUED)
+    return None
 
 
 def _not_uploaded(claim: Claim, error: UploadError) -> Unready:

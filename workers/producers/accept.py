@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -20,6 +20,7 @@ from workers.engine.runtime import Runtime
 from workers.engine.wake import awake, submit_pump
 from workers.failures import describe
 from workers.jobs.lanes import lane_operation
+from workers.jobs.releases import refusal, says
 from workers.messaging.publish import announce
 from workers.producers.check import Asked, Checked, check
 from workers.restore import hold
@@ -29,17 +30,28 @@ _TYPES = {"options": "jsonb", "extra": "jsonb", "priority": "int", "expires_at":
 _COLUMNS = ("id", *ASKED, "lane", "priority", "dedupe_key", "expires_at")
 
 
-def _column(name: str) -> tuple[str, object]:
+def _column(name: str) -> tuple[str, Callable[[Checked], object]]:
     return _TYPES.get(name, "text"), lambda row: row.values[name]
 
 
-_JOBS = Bulk[Checked](**{name: _column(name) for name in _COLUMNS})  # type: ignore[arg-type]
+_JOBS = Bulk[Checked](**{name: _column(name) for name in _COLUMNS})
 _INSERT = text(f"""
     INSERT INTO jobs ({_JOBS.names}) SELECT {columns(_COLUMNS, "w")} FROM {_JOBS.table}
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _EXISTING = text("""
     SELECT id, dedupe_key, fingerprint, state FROM jobs WHERE id = ANY(:ids) OR dedupe_key = ANY(:keys)
+""")
+
+
+_CONSENTS = Bulk[Checked](
+    id=("text", attrgetter("id")), consent=("text", attrgetter("consent")), kind=_column("kind"),
+    dedupe_key=_column("dedupe_key"),
+)  # fmt: skip
+_UNRELEASED = text(f"""
+    SELECT w.id, w.consent, {refusal("r", "w.kind", "NULL")} AS why
+    FROM {_CONSENTS.table} JOIN releases r ON r.reference = w.consent
+    WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = w.id OR j.dedupe_key = w.dedupe_key)
 """)
 
 
@@ -116,6 +128,24 @@ def _commit(runtime: Runtime, group: Sequence[Checked]) -> list[tuple[Checked, _
 
 
 def _insert(session: Session, runtime: Runtime, group: Sequence[Checked]) -> list[_Stored | InvalidJobError]:
+    refused = _unreleased(session, group)
+    stored = iter(_store(session, runtime, [each for each in group if each.id not in refused]))
+    return [refused[each.id] if each.id in refused else next(stored) for each in group]
+
+
+def _unreleased(session: Session, group: Sequence[Checked]) -> dict[str, InvalidJobError]:
+    """By task: why the release of the person shown does not allow the job; a job that is there already stays."""
+    asked = [each for each in group if each.consent]
+    if not asked:
+        return {}
+    return {
+        row.id: InvalidJobError("consent", says(row.consent, row.why))
+        for row in session.execute(_UNRELEASED, _CONSENTS.of(asked))
+        if row.why is not None
+    }
+
+
+def _store(session: Session, runtime: Runtime, group: Sequence[Checked]) -> list[_Stored | InvalidJobError]:
     new = set(session.execute(_INSERT, _JOBS.of(group)).scalars())
     known = _Known(session, [each for each in group if each.id not in new])
     outcomes = [_Stored(each, each.id) if each.id in new else known.job_of(each) for each in group]

@@ -38,6 +38,8 @@ class Checked:
     #: The job's columns, by name.
     values: Mapping[str, Any]
     canvas: str
+    #: The release of the person shown, if the job names one.
+    consent: str | None
     #: Whether the task may repeat an earlier one: redelivered, or sent again by a repeated completion notice.
     again: bool
 
@@ -73,7 +75,7 @@ def check(runtime: Runtime, asked: Asked) -> Checked:
         "extra": json.dumps({"consent": ask.consent} if ask.consent else {}),
     }
     again = bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
-    return Checked(str(request.id), values, keep(request), again)
+    return Checked(str(request.id), values, keep(request), ask.consent or None, again)
 
 
 def arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

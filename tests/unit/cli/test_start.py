@@ -89,6 +89,7 @@ def test_completion_completes_from_the_table(tmp_path: Path) -> None:
         "redo",
         "redownload",
         "reconcile",
+        "releases",
     }
 
 

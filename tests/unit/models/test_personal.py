@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
-from models import attempts, checks, jobs, pilots, redos, verdicts
+from models import attempts, checks, jobs, pilots, redos, releases, verdicts
 from models.attempts import Attempt
 from models.base import Base
 from models.jobs import Job, Version
 from models.pilots import Pilot, PilotJob
 from models.redos import Redo
+from models.releases import Release
 from models.tables import Check, DueCheck, HashBand
 from models.verdicts import VerdictChange
 from workers.operations import forget
@@ -30,6 +31,7 @@ def texts(table: type[Base]) -> set[str]:
         ((Check, DueCheck, HashBand), (), checks.IMPERSONAL),
         ((Redo,), (), redos.IMPERSONAL),
         ((Pilot, PilotJob), (), pilots.IMPERSONAL),
+        ((Release,), (), releases.IMPERSONAL),
     ],
 )
 def test_every_text_column_is_decided(
