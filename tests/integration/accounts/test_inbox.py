@@ -72,6 +72,7 @@ def test_an_identity_that_piktid_has_forgotten_is_uploaded_anew_at_no_cost(tmp_p
         check_all(stack)
 
 
+@pytest.mark.long
 def test_two_workers_share_an_inbox_and_a_single_use_token(tmp_path: Path) -> None:
     # Given a session that expires in the middle of the run, and two workers
     config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=8.0, tokens_expire=TOKEN_SECONDS)
