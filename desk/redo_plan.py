@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from models.spend import account_scope, spent_by
 from models.states import JobState
 from recast.errors import InvalidJobError
 from recast.hints import hint
-from workers.accounts import admission
+from workers.accounts import overrides
 from workers.accounts.budget import periods
 from workers.config.accounts import Account
 from workers.config.settings import Settings
@@ -144,6 +144,7 @@ class Plan:
 
 def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> Plan:
     """What a redo of these jobs would do, with what is said in `change`; it changes nothing."""
+    terms = replace(terms, accounts=overrides.in_force(session, terms.accounts))
     planned: list[Planned] = []
     left_out: Counter[str] = Counter()
     for job in session.execute(_JOBS, {"ids": list(ids)}):
@@ -215,7 +216,7 @@ def _caps(
         yield Cap(f"batch {row.name}", row.max_cost, row.spent)
     names = periods(datetime.now(UTC))
     for name in sorted({line.account for line in found} & accounts.keys()):
-        budget = accounts[name].with_overrides(admission.read(session, name).overrides).budget
+        budget = accounts[name].budget
         given = {"scope": account_scope(name), "periods": [names[period] for period in budget]}
         spent = {row.period: row.amount for row in session.execute(_SPENT, given)}
         for period, limit in budget.items():
