@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -123,7 +122,7 @@ class Plan:
     lines: tuple[Line, ...]
     most: tuple[Line, ...]
     caps: tuple[Cap, ...]
-    #: Why jobs are left out, and how many for each reason.
+    #: Why jobs are left out, and how many for each reason; where each names its own picture, the first one says it.
     left_out: Mapping[str, int]
 
     @property
@@ -146,17 +145,29 @@ def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> 
     """What a redo of these jobs would do, with what is said in `change`; it changes nothing."""
     terms = replace(terms, accounts=overrides.in_force(session, terms.accounts))
     planned: list[Planned] = []
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, list[str]] = {}
     for job in session.execute(_JOBS, {"ids": list(ids)}):
         try:
             planned.append(_planned(job, change, terms))
         except (InvalidJobError, _LeftOutError) as error:
-            left_out[str(error)] += 1
+            left_out.setdefault(_without_values(str(error), job), []).append(str(error))
     once = _lines(planned, terms, 1)
     return Plan(
         tuple(planned), once, _lines(planned, terms, terms.paid_attempts),
-        tuple(_caps(session, {each.batch_id for each in planned}, once, terms.accounts)), left_out,
+        tuple(_caps(session, {each.batch_id for each in planned}, once, terms.accounts)),
+        {_one_of(said): len(said) for said in left_out.values()},
     )  # fmt: skip
+
+
+def _without_values(why: str, job: Row[Any]) -> str:
+    """A reason without what it quotes of the job, so that jobs with one fault have one reason."""
+    for value in (job.source, job.target, job.image, *job.options.values()):
+        why = why.replace(repr(value), "...")
+    return why
+
+
+def _one_of(said: Sequence[str]) -> str:
+    return said[0] if len(set(said)) == 1 else f"for example, {said[0]}"
 
 
 class _LeftOutError(Exception):
