@@ -256,15 +256,19 @@ class Checker:
         return self._routes.get_or_make(key, lambda: self._find_route(ask))
 
     def _find_route(self, ask: JobRequest) -> Route:
-        lane = route(ask, self._accounts, self._reach)
-        costs, unpriced = [], []
-        for account in self._accounts.values():
-            name = lane_operation(lane, account)
-            if name is not None:
-                costs.append(account.cost(account.operations[name], ask.options))
-                if name.partition(".")[2] not in account.prices:
-                    unpriced.append(f"{account.name}: {name}")
-        return Route(lane, min(costs), max(costs), tuple(unpriced))
+        return priced_route(route(ask, self._accounts, self._reach), ask.options, self._accounts)
+
+
+def priced_route(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Account]) -> Route:
+    """What a job of a lane costs at those of the accounts that may take it."""
+    costs, unpriced = [], []
+    for account in accounts.values():
+        name = lane_operation(lane, account)
+        if name is not None:
+            costs.append(account.cost(account.operations[name], options))
+            if name.partition(".")[2] not in account.prices:
+                unpriced.append(f"{account.name}: {name}")
+    return Route(lane, min(costs), max(costs), tuple(unpriced))
 
 
 def _digest(asked: str, stamps: list[str]) -> str:

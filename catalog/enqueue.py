@@ -37,6 +37,7 @@ from models.connection import be_patient
 from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING
 from models.states import JobState
+from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.lanes import lane_operation
@@ -74,6 +75,8 @@ class Enqueued:
     cost: Decimal = Decimal(0)
     #: The same if each of them is paid for as often as it may be.
     at_most: Decimal = Decimal(0)
+    #: That of what is sent without a further decision: all rows, or the sample of a pilot.
+    sent_at_most: Decimal = Decimal(0)
 
     @property
     def queued(self) -> int:
@@ -209,6 +212,7 @@ def enqueue(
         OtherPlaceError: the batch was made from another place, and the run does not say that it is meant.
         SamePictureError: rows to queue put a picture that was found onto itself; they are in `intake.same`.
     """
+    intake.price_at(runtime.db(in_force, runtime.accounts))
     intake.require_prices(options)
     if not options.moved and (places := runtime.db(other_place, intake, options)) is not None:
         raise OtherPlaceError(intake.name, places)
@@ -312,6 +316,7 @@ def _merge(
     return Enqueued(
         terms["batch_id"], intake.name, **{verdict: row.number for verdict, row in counts.items()},
         held=held, free=free, sampled=sampled, cost=cost, at_most=cost * runtime.settings.tries.paid,
+        sent_at_most=(cost if sampled is None else sampled.cost) * runtime.settings.tries.paid,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 
 from pydantic_core import to_json
 
-from catalog.checks import BadRowError, Checker, Entry, Route
+from catalog.checks import BadRowError, Checker, Entry, Route, priced_route
 from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError, Mistake
 from catalog.rows import Rows, open_rows
@@ -97,8 +97,10 @@ class Spooled:
 class Intake:
     """A checked catalog; a context manager, because it holds a temporary file."""
 
-    def __init__(self, name: str, place: str | None = None) -> None:
+    def __init__(self, name: str, place: str | None = None, accounts: Mapping[str, Account] | None = None) -> None:
         self.name = name
+        #: The accounts at whose prices the rows are.
+        self._accounts: Mapping[str, Account] = accounts or {}
         #: Where the catalog lies, as `catalog.origin` writes it; None if that is not known.
         self.place = place
         #: The keys of rows that would put a picture onto itself, where nobody has agreed to that.
@@ -106,7 +108,7 @@ class Intake:
         self.rows = 0
         self.costs = Costs()
         self._keys = tuple(array("q") for _ in range(KEY_GROUPS))
-        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
+        self._spool = _new_spool()
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +142,29 @@ class Intake:
     def prices(self) -> Iterator[Decimal]:
         """What each row costs at its most expensive account, one by one."""
         return (Decimal(row["cost"] or 0) for row in self._read())
+
+    def samples(self) -> Iterator[tuple[str, str, Decimal]]:
+        """The picture, the lane and the cost of each row, of which a pilot takes its sample."""
+        for row in self._read():
+            yield row["target"] or row["image"] or row["source"] or "", row["lane"] or "", Decimal(row["cost"] or 0)
+
+    def price_at(self, accounts: Mapping[str, Account]) -> None:
+        """Price the rows at what these accounts take, where that is not what they were checked with."""
+        if {name: each.prices for name, each in accounts.items()} == {
+            name: each.prices for name, each in self._accounts.items()
+        }:
+            return
+        routes: dict[tuple[str | None, str | None], Route] = {}
+        costs, spool = Costs(), _new_spool()
+        for row in self._read():
+            kind = row["lane"], row["options"]
+            if kind not in routes:
+                routes[kind] = priced_route(row["lane"] or "", json.loads(row["options"] or "{}"), accounts)
+            costs.add(routes[kind])
+            row["least"], row["cost"] = routes[kind].written
+            spool.write(_copied(tuple(row.values())))
+        self._spool.close()
+        self._accounts, self.costs, self._spool = accounts, costs, spool
 
     def _read(self) -> Iterator[dict[str, str | None]]:
         self._spool.seek(0)
@@ -204,7 +229,7 @@ def take_in(
         BadRowsError: rows are wrong; it holds the mistakes.
     """
     rows = open_rows(catalog, reach.roots, options) if isinstance(catalog, str | Path) else catalog
-    intake = Intake(batch_name(rows.name, name), rows.place)
+    intake = Intake(batch_name(rows.name, name), rows.place, accounts)
     try:
         _check(rows, Checker(accounts, reach, rows.base, options), intake)
     except BaseException:
@@ -253,6 +278,10 @@ def _check(rows: Rows, checker: Checker, intake: Intake) -> None:
         raise BadRowsError(rows.where, sorted(mistakes, key=lambda mistake: mistake.line), total)
     if not intake.rows:
         raise CatalogError(f"{rows.where}: has no rows")
+
+
+def _new_spool() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(MEMORY_BYTES)
 
 
 def _repeated(hashes: Iterable[int]) -> Iterator[int]:

@@ -7,8 +7,10 @@ that a run queues waits as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 
@@ -22,7 +24,8 @@ from workers.jobs.lanes import IS_WAITING, WAITING
 Stratum = tuple[str, str]
 
 # What lies before the last slash of the path, without a query.
-_FOLDER = r"regexp_replace(coalesce(j.target, j.image, j.source, ''), '[^/]*(\?.*)?$', '')"
+_FILE = r"[^/]*(\?.*)?$"
+_FOLDER = f"regexp_replace(coalesce(s.target, s.image, s.source, ''), '{_FILE}', '')"
 _BY_RUN = """
     FROM decided d JOIN staged s USING (key) JOIN jobs j ON j.id = coalesce(d.job_id, s.id)
     WHERE d.verdict IN ('new', 'retried', 'changed') AND j.state = 'queued'
@@ -30,7 +33,16 @@ _BY_RUN = """
 _OPEN = text("SELECT 1 FROM pilots WHERE batch_id = :batch_id AND decision IS NULL")
 # Taken before anything of the batch is: pumps lock jobs, and then their batch.
 _LOCK = text("SELECT 1 FROM jobs WHERE batch_id = :batch_id AND state = 'queued' ORDER BY id FOR UPDATE")
-_STRATA = text(f"SELECT {_FOLDER} AS folder, j.lane, count(*) AS number {_BY_RUN} GROUP BY 1, 2 ORDER BY 1, 2")
+_STRATA = text(f"""
+    SELECT {_FOLDER} AS folder, s.lane, count(*) AS number, max(s.cost) AS dearest
+    FROM decided d JOIN staged s USING (key) WHERE d.verdict IN ('new', 'retried', 'changed')
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+_OF_THE_SAMPLE = text("""
+    SELECT count(*) AS rows, coalesce(sum(s.cost), 0) AS cost
+    FROM decided d JOIN staged s USING (key) JOIN pilot_jobs p USING (job_id)
+    WHERE d.verdict IN ('new', 'retried', 'changed') AND p.batch_id = :batch_id
+""")
 _SHARES = Bulk[tuple[Stratum, int]](
     folder=("text", lambda share: share[0][0]), lane=("text", lambda share: share[0][1]),
     number=("int", lambda share: share[1]),
@@ -39,8 +51,8 @@ _FORGET = text("DELETE FROM pilot_jobs WHERE batch_id = :batch_id")
 _PICK = text(f"""
     INSERT INTO pilot_jobs (job_id, batch_id)
     SELECT found.id, :batch_id FROM (
-        SELECT j.id, {_FOLDER} AS folder, j.lane,
-            row_number() OVER (PARTITION BY {_FOLDER}, j.lane ORDER BY md5(j.id)) AS place {_BY_RUN}
+        SELECT j.id, {_FOLDER} AS folder, s.lane,
+            row_number() OVER (PARTITION BY {_FOLDER}, s.lane ORDER BY md5(j.id)) AS place {_BY_RUN}
     ) found JOIN {_SHARES.table} USING (folder, lane) WHERE place <= w.number
     ON CONFLICT (job_id) DO UPDATE SET batch_id = excluded.batch_id
 """)
@@ -56,6 +68,8 @@ _BEGIN = text("""
 """)
 _COUNTS = text(f"""
     SELECT (SELECT count(*) FROM pilot_jobs WHERE batch_id = :batch_id) AS sample,
+        (SELECT coalesce(sum(s.cost), 0) {_BY_RUN}
+            AND j.id IN (SELECT job_id FROM pilot_jobs WHERE batch_id = :batch_id)) AS cost,
         (SELECT count(*) FROM jobs WHERE batch_id = :batch_id AND state = 'queued'
             AND {IS_WAITING}) AS waiting
 """)
@@ -67,6 +81,16 @@ class Sampled:
 
     sample: int
     waiting: int
+    #: What those of the sample cost that this run has queued, if each is submitted once.
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How many of the rows to queue are sent before a person decides, and their highest cost if each is sent once."""
+
+    rows: int
+    cost: Decimal
 
 
 def size_of(size: str, rows: int) -> int:
@@ -89,6 +113,34 @@ def shares(strata: Mapping[Stratum, int], number: int) -> dict[Stratum, int]:
         for stratum in sorted(able, key=lambda each: ((found[each] - exact[each]) * one, each))[: abs(missing)]:
             found[stratum] += one
     return found
+
+
+def sent(strata: Mapping[Stratum, tuple[int, Decimal]], size: str) -> Sent:
+    """What a sample of so many rows of these strata is, each with its number of rows and the cost of its dearest."""
+    rows = sum(number for number, _ in strata.values())
+    chosen = shares({each: number for each, (number, _) in strata.items()}, size_of(size, rows)) if rows else {}
+    return Sent(sum(chosen.values()), sum((number * strata[each][1] for each, number in chosen.items()), Decimal(0)))
+
+
+def sent_of_new(rows: Iterable[tuple[str, str, Decimal]], size: str) -> Sent:
+    """The same of rows that are all new: the picture, the lane and the cost of each."""
+    strata: dict[Stratum, tuple[int, Decimal]] = {}
+    for picture, lane, cost in rows:
+        stratum = re.sub(_FILE, "", picture, count=1), lane
+        number, dearest = strata.get(stratum, (0, cost))
+        strata[stratum] = number + 1, max(dearest, cost)
+    return sent(strata, size)
+
+
+def to_be_sent(session: Session, batch_id: int | None, size: str | None) -> Sent | None:
+    """What is sent of the rows in `decided` that are queued; None where all are, without a pilot."""
+    batch = {"batch_id": batch_id}
+    if batch_id is not None and session.execute(_OPEN, batch).first() is not None:
+        return Sent(**session.execute(_OF_THE_SAMPLE, batch).one()._mapping)
+    if size is None:
+        return None
+    rows = session.execute(_STRATA)
+    return sent({(row.folder, row.lane): (row.number, row.dearest) for row in rows}, size)
 
 
 def lock(session: Session, batch_id: int, size: str | None) -> bool:

@@ -19,10 +19,12 @@ from catalog.errors import Mistake
 from catalog.forecast import AccountPace, Forecast, forecast
 from catalog.intake import Intake, Share, Spooled
 from catalog.origin import Places, elsewhere
+from catalog.pilot import Sent, sent_of_new, to_be_sent
 from models.spend import spent_by
 from providers.spec import Fit, Operation
 from workers.accounts import admission
 from workers.accounts.latency import Latencies
+from workers.accounts.overrides import in_force
 from workers.config.accounts import Account, ahead_of
 from workers.engine.listed import UnlistedError, check_listed
 from workers.engine.runtime import Runtime
@@ -75,6 +77,8 @@ class Plan:
     same: Sequence[str] = ()
     #: Rows to queue again whose results were paid for and can be downloaded at no cost.
     free: int = 0
+    #: Of the rows to queue, what is sent before a person decides, where there is a pilot.
+    pilot: Sent | None = None
 
     @property
     def queued(self) -> int:
@@ -97,6 +101,11 @@ class Plan:
         return self.dearest * self.paid_attempts
 
     @property
+    def sent_at_most(self) -> Decimal:
+        """The same for what is sent without a further decision: all rows, or the sample of a pilot."""
+        return self.at_most if self.pilot is None else self.pilot.cost * self.paid_attempts
+
+    @property
     def parts(self) -> list[tuple[str, str, float]]:
         """Operation, account and the number of jobs expected there."""
         found = [
@@ -108,13 +117,14 @@ class Plan:
 
 def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Plan:
     """What `enqueue` would do now with the same options."""
+    intake.price_at(runtime.db(in_force, runtime.accounts))
     found = runtime.db(_compared, intake, options)
     statuses = runtime.db(_statuses, runtime.accounts)
     limit = options.max_in_flight if options.max_in_flight is not None else found.max_in_flight
     return Plan(
         found.verdicts, found.lanes, _forecast(found.lanes, statuses, limit), statuses,
         frozenset(intake.costs.unpriced), runtime.settings.tries.paid, found.limit, found.places, found.same,
-        found.free,
+        found.free, found.pilot,
     )  # fmt: skip
 
 
@@ -133,6 +143,7 @@ def plan_of_new(
     return Plan(
         verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced), paid_attempts, limit,
         same=() if left_out else tuple(intake.same),
+        pilot=sent_of_new(() if left_out else intake.samples(), options.pilot) if options.pilot else None,
     )  # fmt: skip
 
 
@@ -213,6 +224,7 @@ class _Compared:
     places: Places | None
     same: Sequence[str]
     free: int
+    pilot: Sent | None
 
 
 def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compared:
@@ -231,7 +243,7 @@ def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compare
     return _Compared(
         verdicts, lanes, batch.max_in_flight if batch else None, limit,
         places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
-        downloadable(session),
+        downloadable(session), to_be_sent(session, batch.id if batch else None, options.pilot),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from models.states import JobState
 from recast.money import Money
 from reports.job import JobDetail, find_detail
 from workers import private
+from workers.accounts.overrides import in_force
 from workers.engine.runner import run as run_pump
 from workers.engine.runtime import Runtime
 from workers.engine.store import StorePump
@@ -49,8 +50,9 @@ def check_with_payment(ask: JobRequest, to: Path, *, yes: bool, sandbox: bool) -
     ):
         account = runtime.account(str(ask.account))
         _, operation = plan(runtime, account, ask)
-        cost = account.cost(account.operations[operation], ask.options)
-        price = str(Money(cost, runtime.settings.currency)) if cost else "the accounts file has no price for it"
+        priced = runtime.db(in_force, {account.name: account})[account.name]
+        cost = priced.cost(account.operations[operation], ask.options)
+        price = str(Money(cost, runtime.settings.currency)) if cost else "it has no price"
         if not yes:
             typer.confirm(f"{operation} at {account.name} will be billed ({price}). Continue?", abort=True)
         done = runtime.on_loop(submit(runtime, account, ask, say))

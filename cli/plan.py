@@ -10,7 +10,6 @@ from catalog.addresses import dead_addresses, settled
 from catalog.enqueue import QUEUED
 from catalog.errors import Mistake, SamePictureError
 from catalog.intake import Intake
-from catalog.pilot import size_of
 from catalog.plan import LOOKED_AT, Plan, plan, plan_of_new, preflight, unlisted
 from cli.deployment import running_deployment
 from cli.environment import has_run
@@ -56,9 +55,6 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
         emit(of_plan(intake, found, refused, settings.currency))
         return
     say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
-    if options.pilot is not None and found.queued:
-        sent = size_of(options.pilot, found.queued)
-        say(f"  of {rows_of(found.queued)} to queue, {sent:,} are sent first, as a pilot; the others wait, unsent")
     print_found(found, intake.name, settings.currency)
     _print_questions(found)
     _print_rejections(refused, intake)
@@ -84,7 +80,7 @@ def print_found(found: Plan, name: str, currency: str, say: Any = say) -> None:
     if not found.queued:
         say("  nothing would be queued")
         return
-    say("by operation and account:")
+    say(_heading(found, currency))
     shared = {lane for _, lane in found.forecast.shares}
     about = "about " if len(shared) < len(found.forecast.shares) else ""
     for operation, account, jobs in found.parts:
@@ -108,6 +104,14 @@ def print_found(found: Plan, name: str, currency: str, say: Any = say) -> None:
     for lane in found.forecast.stranded:
         states = "; ".join(f"{name} {stopped(each.closed)}" for name, each in found.statuses.items() if each.closed)
         say(f"  waiting: no account accepts {lane} now: {states or 'none is configured'}", style=Style.WAITING)
+
+
+def _heading(found: Plan, currency: str) -> str:
+    if found.pilot is None:
+        return "by operation and account:"
+    most = Money(found.sent_at_most, currency)
+    sent = f"  a pilot: {found.pilot.rows:,} of {rows_of(found.queued)} to queue are sent, for {most} at most"
+    return f"{sent}; the others wait, unsent\nall of them, by operation and account:"
 
 
 def _print_questions(found: Plan) -> None:

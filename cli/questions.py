@@ -18,6 +18,7 @@ from cli.hints import CommandLine
 from cli.output import Style, complain, emit
 from cli.plan import print_found
 from recast.money import Money
+from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
 from workers.jobs.run_options import RunOptions
 
@@ -29,17 +30,22 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
         typer.Exit: the answer is no, or standard input is not a terminal.
     """
     limit = runtime.settings.confirm_above
+    intake.price_at(runtime.db(in_force, runtime.accounts))
     estimate = intake.costs
     most = estimate.dearest * runtime.settings.tries.paid
     if limit is None or (most <= limit and not estimate.unpriced):
         return
     found = plan(runtime, intake, options)
-    if not found.queued or (found.at_most <= limit and not found.unpriced):
+    if not found.queued or (found.sent_at_most <= limit and not found.unpriced):
         return
     currency = runtime.settings.currency
     print_found(found, intake.name, currency, say=complain)
-    least = str(Money(found.at_most, currency)) + (" plus operations without a price" if found.unpriced else "")
-    question = f"{found.queued:,} jobs may cost {least}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
+    least = str(Money(found.sent_at_most, currency)) + (" plus operations without a price" if found.unpriced else "")
+    all_of_them, sent = "", found.queued
+    if found.pilot is not None:
+        sent = found.pilot.rows
+        all_of_them = f" (all {found.queued:,}, if you go on: {Money(found.at_most, currency)})"
+    question = f"{sent:,} jobs may cost {least}{all_of_them}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
     if _agreed(question):
         return
     plan_of_it = command.again(dry_run=True)

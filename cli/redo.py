@@ -16,6 +16,7 @@ from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, is_batch, takes_pictures
 from cli.output import Style, complain, emit, priced, say, table
+from cli.reach import reach_of
 from desk.actors import from_command
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
@@ -68,7 +69,8 @@ def redo(
         raise typer.BadParameter(f"{wrong[0]} jobs cannot be redone; allowed: {allowed}", param_hint="--state")
     change = Change(seed, _options(options or ()), to, to_operation)
     with open_deployment(sandbox=sandbox) as runtime:
-        terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
+        # In the sandbox, whatever sends the jobs serves their pictures as well, though nothing does so now.
+        terms = Terms.of(runtime.settings, runtime.accounts, reach_of(runtime.settings, sandbox=sandbox))
         limit = amount(max_cost, terms.currency, "--max-cost")
         chosen = _chosen(runtime, selection)
         found = runtime.db(plan, chosen, change, terms)

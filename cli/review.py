@@ -9,9 +9,10 @@ import typer
 
 from cli import completion
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import STATE_STYLES, Style, emit, priced, say, table
+from cli.output import STATE_STYLES, Style, complain, emit, priced, say, table
 from models.states import JobState
 from recast.money import Money
+from reports.archives import archived
 from reports.batch import find
 from reports.flags import Flags, flags_of_batch, sentence, words
 from reports.reviews import By, Verdicts, progress, summed, verdicts_of
@@ -37,8 +38,11 @@ def review(
         whole = deployment.db(verdicts_of, report) if report else None
         flags = deployment.db(flags_of_batch, report.id) if report else None
         rows = deployment.db(summed, by, report.id if report else None)
+        gone = deployment.db(archived, batch_id=report.id if report else None)
     if as_json:
-        document: dict[str, Any] = {"by": by.value, "rows": [asdict(row) for row in rows]}
+        document: dict[str, Any] = {
+            "by": by.value, "rows": [asdict(row) for row in rows], "archived": asdict(gone)
+        }  # fmt: skip
         if report and whole and flags:
             document = {
                 "batch": report.name,
@@ -60,6 +64,8 @@ def review(
         print_verdicts(whole, currency)
         _print_flags(flags)
     table((by.value, *COLUMNS), [_row(row, by, currency) for row in rows], right=COLUMNS)
+    if gone:
+        complain(gone.said(currency, "their verdicts and costs are not counted here"), style=Style.WAITING)
 
 
 def print_verdicts(found: Verdicts, currency: str) -> None:

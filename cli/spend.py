@@ -16,6 +16,7 @@ from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, priced, say, table
 from recast.money import Money
+from reports.archives import archived
 from reports.invoices import Columns, Comparison, compare, period_of, read_invoice
 from reports.spend import By, checked_month, spent
 
@@ -80,10 +81,14 @@ def reconcile(
         lines = read_invoice(invoice, columns, currency)
         since, until = period_of(lines, month)
         compared = runtime.db(compare, account, lines, since, until)
+        gone = runtime.db(archived, since=since, until=until)
     if as_json:
-        emit({"account": account, **priced(asdict(compared), currency)})
+        emit({"account": account, **priced({**asdict(compared), "archived": asdict(gone)}, currency)})
     else:
         _print(compared, currency)
+        if gone:
+            lacks = "lines of theirs are listed as unknown, whatever their account"
+            complain(gone.said(currency, lacks), style=Style.WAITING)
     if compared.differences:
         raise typer.Exit(ExitCode.JOBS_FAILED)
 

@@ -95,6 +95,9 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     once = f" ({Money(enqueued.cost, currency)} if each job needs one attempt)"
     most = f"; at most {Money(enqueued.at_most, currency)}" if enqueued.cost else ""
     cost = most + (once if enqueued.at_most > enqueued.cost else "")
+    if enqueued.sampled is not None and cost:
+        sent, whole = Money(enqueued.sent_at_most, currency), Money(enqueued.at_most, currency)
+        cost = f"; at most {sent} for the pilot; all would cost at most {whole}{once}"
     say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
     if (sampled := enqueued.sampled) is not None:
         say(

@@ -25,6 +25,7 @@ from workers.messaging.app import app
 POLL_SECONDS = 0.2  # between two reads of one row by its index
 JUDGE_SECONDS = 1.0  # between two checks of whether the batch can continue
 IDLE_SECONDS = 20.0  # without any change, before the hint that no worker may be running
+NOTE_AGAIN_SECONDS = 600.0  # before the same is said again: whoever reads a log later sees that it still holds
 SHOWN_ENDINGS = 4
 #: What changes in a note while its cause does not.
 _CHANGING = re.compile(r"until \d\d:\d\d UTC|after \d+ failures|for \d+ .*?(?=;)")
@@ -68,6 +69,7 @@ class Watch:
         self._bad = 0
         self._moved_at = time.monotonic()
         self._noted: str | None = None
+        self._note_again_at = 0.0
         self._sweep_at = time.monotonic() + runtime.settings.sweep_every
         self._judge_at = 0.0
         self._ended_at = self._asked_at = self._moved_at
@@ -108,7 +110,10 @@ class Watch:
         if last is None or report.open < last.open:
             self._ended_at = now
         self._display.show(report, self._pace, self._endings)
-        if report.counts[JobState.QUEUED] == report.open and now >= max(self._ended_at, self._asked_at) + IDLE_SECONDS:
+        if (
+            report.counts[JobState.QUEUED] + report.counts[JobState.SAVING] == report.open
+            and now >= max(self._ended_at, self._asked_at) + IDLE_SECONDS
+        ):
             self._asked_at = now
             self._note_why_idle(report, still=now - self._moved_at > IDLE_SECONDS)
 
@@ -121,10 +126,16 @@ class Watch:
                 f"check that a worker is running ({hint('worker')}) and that an account accepts jobs "
                 f"({hint('accounts list')})"
             )
-        known = _CHANGING.sub("", why)
-        if why and known != self._noted:
-            self._noted = known
-            self._display.note(f"no progress for {duration(IDLE_SECONDS)}: {why}")
+        known, now = _CHANGING.sub("", why), time.monotonic()
+        if why and (known != self._noted or now >= self._note_again_at):
+            self._noted, self._note_again_at = known, now + NOTE_AGAIN_SECONDS
+            self._display.note(f"no progress for {duration(now - self._ended_at)}: {why}; {self._ends(report)}")
+
+    def _ends(self, report: BatchReport) -> str:
+        """What a person can do about a batch that waits by itself for something that may never come."""
+        if not report.counts[JobState.QUEUED]:
+            return "they go on by themselves"
+        return f"they go on by themselves, or {hint('cancel', batch=report.name)} ends what is not sent, at no cost"
 
     def _stuck(self, report: BatchReport) -> str | None:
         now = time.monotonic()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +17,7 @@ from models.spend import account_scope, spent_by
 from models.states import JobState
 from recast.errors import InvalidJobError
 from recast.hints import hint
-from workers.accounts import admission
+from workers.accounts import overrides
 from workers.accounts.budget import periods
 from workers.config.accounts import Account
 from workers.config.settings import Settings
@@ -125,7 +124,7 @@ class Plan:
     lines: tuple[Line, ...]
     most: tuple[Line, ...]
     caps: tuple[Cap, ...]
-    #: Why jobs are left out, and how many for each reason.
+    #: Why jobs are left out, and how many for each reason; where each names its own picture, the first one says it.
     left_out: Mapping[str, int]
 
     @property
@@ -146,18 +145,31 @@ class Plan:
 
 def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> Plan:
     """What a redo of these jobs would do, with what is said in `change`; it changes nothing."""
+    terms = replace(terms, accounts=overrides.in_force(session, terms.accounts))
     planned: list[Planned] = []
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, list[str]] = {}
     for job in session.execute(_JOBS, {"ids": list(ids)}):
         try:
             planned.append(_planned(job, change, terms))
         except (InvalidJobError, _LeftOutError) as error:
-            left_out[str(error)] += 1
+            left_out.setdefault(_without_values(str(error), job), []).append(str(error))
     once = _lines(planned, terms, 1)
     return Plan(
         tuple(planned), once, _lines(planned, terms, terms.paid_attempts),
-        tuple(_caps(session, {each.batch_id for each in planned}, once, terms.accounts)), left_out,
+        tuple(_caps(session, {each.batch_id for each in planned}, once, terms.accounts)),
+        {_one_of(said): len(said) for said in left_out.values()},
     )  # fmt: skip
+
+
+def _without_values(why: str, job: Row[Any]) -> str:
+    """A reason without what it quotes of the job, so that jobs with one fault have one reason."""
+    for value in (job.source, job.target, job.image, *job.options.values()):
+        why = why.replace(repr(value), "...")
+    return why
+
+
+def _one_of(said: Sequence[str]) -> str:
+    return said[0] if len(set(said)) == 1 else f"for example, {said[0]}"
 
 
 class _LeftOutError(Exception):
@@ -219,7 +231,7 @@ def _caps(
         yield Cap(f"batch {row.name}", row.max_cost, row.spent)
     names = periods(datetime.now(UTC))
     for name in sorted({line.account for line in found} & accounts.keys()):
-        budget = accounts[name].with_overrides(admission.read(session, name).overrides).budget
+        budget = accounts[name].budget
         given = {"scope": account_scope(name), "periods": [names[period] for period in budget]}
         spent = {row.period: row.amount for row in session.execute(_SPENT, given)}
         for period, limit in budget.items():

@@ -28,6 +28,7 @@ from models.spend import spent_by
 from models.states import OPEN_JOB_STATES
 from recast.errors import InvalidJobError
 from recast.money import DECIMALS
+from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
 from workers.images.roots import EVERYWHERE
 from workers.jobs.filters import Filter
@@ -236,6 +237,7 @@ def _taken_in(runtime: Runtime, order: Order) -> Iterator[Intake]:
         with take_in(rows, runtime.accounts, runtime.reach, name=order.name, options=order.options) as intake:
             if order.same_picture:
                 intake.same.clear()
+            intake.price_at(runtime.db(in_force, runtime.accounts))
             yield intake
 
 

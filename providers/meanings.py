@@ -10,23 +10,26 @@ import re
 from typing import Final
 
 from models.states import Reason
+from providers.phrases import KEYS_TOO_FAST, OF_A_PICTURE, TOO_FEW_FACES, UNPAID, WORK_TIMED_OUT
 from providers.vocabulary import (
     BAD_KEY,
     BARRED,
     BUSY,
+    CALLERS,
     FACE,
     GONE,
     KEY,
     LACK,
     MONEY,
     NEAR,
+    NOT_A_PICTURE,
     PICTURE,
     PLAN,
     SERVICE,
-    SIZE,
     WHO,
     WORDS,
     WRONG,
+    one_of,
 )
 
 _SUSPENDED = (
@@ -36,11 +39,11 @@ _SUSPENDED = (
         rf"|unverified|unauthori[sz]ed|no such|illegal) (?:\w+ )?{WHO}\b"
     ),
     (
-        r"(?:账[户号]|帐[户号]|用户|应用|租户|商户|企业|[主子]账号|会员|服务|产品|接口权限)[^,。]{0,8}(?:冻结|封禁"
+        rf"(?:账[户号]|帐[户号]|用户|应用|租户|商户|企业|[主子]账号|会员|服务|产品|接口权限){NOT_A_PICTURE}{{0,8}}(?:冻结|封禁"
         r"|停用|禁用|锁定|注销|未激活|未开通|未授权|被限制|未实名|暂停使用|未认证|已关闭|黑名单|已失效|没有开通)"
     ),
     (
-        r"(?:账[户号]|帐[户号]|用户|应用|租户|商户)[^,。]{0,6}(?:不存在|异常|过期|到期|无效|非法|状态)"
+        rf"(?:账[户号]|帐[户号]|用户|应用|租户|商户){NOT_A_PICTURE}{{0,6}}(?:不存在|异常|过期|到期|无效|非法|状态)"
         r"|冻结[^,。]{0,4}账[户号]|账[户号].{0,4}封|接口[^,。]{0,2}[未没]有?开通"
     ),
 )
@@ -86,7 +89,7 @@ _SPENT = (
         rf"|free tier|(?:monthly|daily|usage|plan|account) (?:\w+ )?limit|(?:your|current|account|usage) quota"
         rf"|quota for (?:the|this) (?:month|day|account))\b"
     ),
-    (r"(?<!image )(?<!face )(?<!picture )(?<!photo )(?<!file )(?<!size )\bquota\b" rf"{NEAR}\b{GONE}\b"),
+    (r"(?<!image )(?<!face )(?<!picture )(?<!photo )(?<!file )(?<!size )(?<!hosting )\bquota\b" rf"{NEAR}\b{GONE}\b"),
     (
         r"\bpayment(?: \w+){0,3} (?:required|failed|declined|overdue|due|needed)|\bpayment required\b|\barrears\b"
         r"|\bunpaid\b|\bpast due\b|\binvoices?\b.{0,16}\b(?:overdue|due|open)|\bbilling\b.{0,24}\b(?:issue|problem"
@@ -96,6 +99,8 @@ _SPENT = (
     (
         r"\b(?:top ?up|recharge|(?:buy|purchase|add)(?: more| some)? (?:credits?|funds|points|tokens)"
         r"|add (?:a )?payment)"
+        rf"|\b0 {MONEY}\b|\bneed(?:s|ed)? to (?:buy|purchase)\b|\brequires? an? (?:\w+ )?(?:plan|subscription)\b"
+        rf"|\bupgrade (?:to|your) |\b(?:subscription|membership|plan) is (?:not active|inactive)\b"
     ),
     (
         r"\bnot purchased?\b|\bcard\b.{0,16}\bdeclined|\boutstanding balance\b|\b(?:spend|usage) cap\b|未购买"
@@ -103,8 +108,8 @@ _SPENT = (
     ),
     (
         r"(?:额度|配额|点数|(?<!请求)(?<!调用)次数|积分|资源包|套餐|流量包|免费额度|算力点?|余量|灵感值|点券|会员"
-        r"|充值|费用|预算|体验)[^,。图脸]{0,8}(?:不足|不够|用完|用尽|耗尽|用光|已完|超限|已达|上限|到期|过期|为0"
-        r"|为零|已满|没有了|超支)(?<!算力不足)"
+        r"|充值|费用|预算|体验|试用期?)(?<!图片余量)[^,。图脸]{0,8}(?:不足|不够|用完|用尽|耗尽|用光|已完|超限|已达|上限|到期|过期|为0"
+        r"|为零|已满|没有了|超支|结束|已过)(?<!算力不足)"
     ),
     (
         r"(?:没有|无|剩余)(?:可用|剩余|足够)?的?(?:额度|次数|余额|积分|点数|资源包)(?!.{0,3}充足)|请(?:先|及时"
@@ -117,6 +122,8 @@ _TOO_FAST = (
         r"\btoo many (?:\w+ )?(?:requests?|calls|tasks|jobs|connections|submissions|predictions|queries|attempts"
         r"|generations|in flight|pending|concurrent)"
     ),
+    rf"\btoo many people{CALLERS}|\btoo many users\b",
+    r"\btoo many \w+ (?:in (?:the |your )?queue|being (?:processed|generated)|per (?:second|minute|hour))\b",
     r"\btoo (?:frequent|fast|quickly|often)|rate ?limit|throttl|\bslow down\b|\bfrequency\b|\b(?:qps|tps|rpm|tpm)\b",
     (
         r"\bconcurren\w+\b.{0,28}\b(?:limit|exceed\w*|reach\w*|full|max\w*|too)|\b(?:limit|max\w*|exceed\w*"
@@ -249,7 +256,7 @@ _NOBODY = (
         r"|\bcertification failed|\bip(?: address)?\b.{0,24}\b(?:not|blocked|denied|forbidden|restricted)\b"
     ),
     (
-        r"未授权|无权|[没无]有?.{0,4}权限|授权(?:已|已经)?(?:过期|失效|失败|到期)|权限(?:不足|不够|校验|被拒|错误"
+        r"(?<!图片)(?<!图像)(?<!内容)(?<!肖像)(?<!素材)未授权|无权|[没无]有?.{0,4}权限|授权(?:已|已经)?(?:过期|失效|失败|到期)|权限(?:不足|不够|校验|被拒|错误"
         r"|未)|缺少.{0,4}权限|认证(?:失败|未通过|错误|过期)|访问(?:被拒绝?|受限|拒绝)|拒绝访问|禁止访问"
     ),
 )
@@ -276,65 +283,21 @@ _BROKE = (
 )
 
 
-def _one(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{each})" for each in alternatives))
-
-
-_SIZES = (
-    rf"\b(?:{PICTURE}|{FACE})\b.{{0,40}}\b{SIZE}(?!\w).{{0,40}}?(?<!\w){WRONG}",
-    rf"\b(?:{PICTURE}|{FACE})\b.{{0,30}}(?<!\w){WRONG}.{{0,40}}(?:\b{SIZE}\b|\d ?[mk]b\b)",
-    (
-        r"(?:图片|图像|照片|文件|人脸|素材)[^,。]{0,6}(?:大小|尺寸|分辨率|像素|体积|格式|数量?)[^,。]{0,10}(?:超|过"
-        r"|不|最|限|大于|小于|低于|高于)"
-    ),
-    rf"\b{PICTURE} (?:\w+ ){{0,2}}(?:token|signature|key|permission|access|credentials)s?\b.{{0,24}}(?<!\w){WRONG}",
-    (
-        rf"\b(?:authenti\w+|authori\w+|permissions?|login|credentials|access|forbidden|denied"
-        rf"|unauthori[sz]ed)\b.{{0,24}}\b(?:to|for|when|while|during|on|in) (?:\w+ ){{0,2}}?(?:(?:fetch|download"
-        rf"|read|access|open|load|retriev)\w* (?:\w+ ){{0,3}}?)?{PICTURE}\b"
-    ),
-    rf"\b{PICTURE}\b.{{0,60}}\b(?:4\d\d|50\d)\b",
-    r"(?:图片|照片|图像|素材|链接|地址)[^,。]{0,8}(?:4\d\d|50\d)(?!\d)",
-    rf"\b(?:download|fetch|load)\w* (?:of )?(?:\w+ ){{0,2}}{PICTURE}\b.{{0,40}}(?:{WRONG}|throttl\w*)",
-    (
-        r"(?:图片|照片|图像|人脸|头像|素材|链接|地址|url)[^,。]{0,4}(?:鉴权|认证|授权|签名|权限|token"
-        r"|密钥)[^,。]{0,6}(?:失败|错误|过期|失效|不足|无效|未通过|不匹配)"
-    ),
-    rf"\b{FACE} (?:count |number )?(?:quota|limit)\b|\b(?:too many|multiple|several|more than one) (?:\w+ )?{FACE}\b",
-)
-
-_TOO_FEW_FACES = (
-    rf"\b(?:insufficient|not enough|too few|fewer|zero) (?:\w+ )?(?:number of |count of )?{FACE}\b",
-    rf"\bnumber of {FACE}.{{0,12}}\b(?:insufficient|0|zero)\b",
-)
-
-#: Why an account is barred, which says more than that it is.
-_UNPAID = (
-    rf"\b(?:{LACK} (?:balance|funds?|credits?)|unpaid|arrears|past due|overdue|outstanding (?:invoice|payment))\b",
-    r"欠费|余额(?:不足|不够|已?用完|已?耗尽)|逾期|未付款|未支付",
-)
-
-#: A key that is well, and used too much.
-_KEYS_TOO_FAST = (
-    rf"\b(?:{KEY}|keys?)\b{NEAR}\b(?:throttl\w*|rate limit\w*|throughput|limited to \d|per (?:second|minute|hour))",
-    r"\btoo many (?:\w+ )?(?:requests|calls)\b",
-    r"\btemporar\w+ (?:blocked|limited|restricted|disabled|suspended|locked)\b",
-)
-
 #: Meanings by the order in which they decide.
 MEANINGS: Final[tuple[tuple[Reason, re.Pattern[str]], ...]] = (
-    (Reason.NO_FACE, _one(*_TOO_FEW_FACES)),
-    (Reason.BAD_INPUT, _one(*_SIZES)),
-    (Reason.CREDIT, _one(*_UNPAID)),
-    (Reason.THROTTLED, _one(*_KEYS_TOO_FAST)),
-    (Reason.AUTH, _one(*_SUSPENDED, *_KEYS)),
-    (Reason.THROTTLED, _one(*_TOO_FAST)),
-    (Reason.CREDIT, _one(*_SPENT)),
-    (Reason.NO_FACE, _one(*_NO_FACE)),
-    (Reason.CONTENT, _one(*_CONTENT)),
-    (Reason.THROTTLED, _one(*_BUSY_SERVICE)),
-    (Reason.BAD_INPUT, _one(*_OF_THE_PICTURE, *_OF_THE_REQUEST)),
-    (Reason.AUTH, _one(*_NOBODY)),
-    (Reason.OUTAGE, _one(*_BROKE)),
-    (Reason.THROTTLED, _one(*_LATER)),
+    (Reason.NO_FACE, one_of(*TOO_FEW_FACES)),
+    (Reason.BAD_INPUT, one_of(*OF_A_PICTURE)),
+    (Reason.CREDIT, one_of(*UNPAID)),
+    (Reason.THROTTLED, one_of(*KEYS_TOO_FAST)),
+    (Reason.AUTH, one_of(*_SUSPENDED, *_KEYS)),
+    (Reason.THROTTLED, one_of(*_TOO_FAST)),
+    (Reason.CREDIT, one_of(*_SPENT)),
+    (Reason.NO_FACE, one_of(*_NO_FACE)),
+    (Reason.CONTENT, one_of(*_CONTENT)),
+    (Reason.THROTTLED, one_of(*_BUSY_SERVICE)),
+    (Reason.OUTAGE, one_of(*WORK_TIMED_OUT)),
+    (Reason.BAD_INPUT, one_of(*_OF_THE_PICTURE, *_OF_THE_REQUEST)),
+    (Reason.AUTH, one_of(*_NOBODY)),
+    (Reason.OUTAGE, one_of(*_BROKE)),
+    (Reason.THROTTLED, one_of(*_LATER)),
 )

@@ -34,6 +34,10 @@ _ADDRESS: Final = re.compile(
 )
 _FILE: Final = re.compile(rf"[\w.%()$~+@'\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGNORECASE)
 
+#: "Invalid key 'targetUrl'" is about a field, of which the quotation is the name.
+_KEY_BY_NAME: Final = re.compile(
+    r"(?<!api )(?<!access )(?<!secret )\bkeys? (?=['\"`][a-z]+(?:_?[A-Z]?[a-z]+)*['\"`])", re.ASCII
+)
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019", "''")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NEGATED: Final = re.compile(r"n't\b")
@@ -50,11 +54,18 @@ _CALLED: Final = re.compile(
     r"|人脸融合|换脸|图像?片?生成|人像生成|换头"
 )
 _SERVICE: Final = re.compile(
-    r"\b(?!safety system)(?:images?|faces?|photos?|pictures?|content|safety|moderation|nsfw|template"
-    r"|face detection|download)"
+    # Whatever a service is for, that it does not answer is a fault of the service.
+    r"\b(?:credits?|billing|payment|accounts?|auth\w*|tokens?|users?|licen[sc]e|quota|balance|login)"
+    r" (?:service|server|system|backend)"
+    r"(?= (?:\w+ ){0,2}(?:timed? ?out|timeout|unavailable|busy|errors?|down|failure)\b)"
+    r"|(?:鉴权|认证|授权|权限|账[户号]|计费|登[录陆]|用户|余额|支付)(?:服务器?|系统|接口|中心)"
+    r"(?=[^,。]{0,4}(?:超时|异常|不可用|繁忙|故障|维护|无响应|出错))"
+    r"|\b(?!safety system)(?:images?|faces?|photos?|pictures?|content|safety|moderation|nsfw|template"
+    r"|face detection|download|uploads?|storage)"
     r"(?: (?:detection|detector|recognition|processing|review|moderation|audit|check\w*|upload|download"
     r"|filter|analysis"
-    r"|safety|generation))* (?:service|server|system|api|engine|queue|backend|cluster|worker|model server)\b"
+    r"|safety|generation|storage|hosting))*"
+    r" (?:service|server|system|api|engine|queue|backend|cluster|worker|model server)\b"
     r"|(?:图片|人脸|图像|内容|照片|面部|素材|文件|安全|鉴黄)(?:审核|检测|识别|生成|处理|下载|上传|融合"
     r"|分析|校验|安全)*"
     r"(?:服务器?|系统|接口|引擎|队列|后台)"
@@ -101,7 +112,7 @@ def clauses(text: str) -> Iterator[str]:
 def plain(text: str) -> str:
     """A message in lower case, without what it quotes, with names such as ``NoFaceFound`` as words."""
     text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).translate(_APOSTROPHES)
-    text = _unwrapped(text.strip())
+    text = _KEY_BY_NAME.sub("field ", _unwrapped(text.strip()))
     for quoted in (_QUOTED, _PROMPT, _ADDRESS, _FILE):
         text = quoted.sub(" ", text)
     text = _NEGATED.sub(" not", _JOINTS.sub(" ", _CAMEL.sub(" ", text).lower()).replace("can't", "cannot"))

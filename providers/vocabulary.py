@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: Whatever is of one picture or request.
 PICTURE = (
     r"(?:images?|pictures?|photos?|faces?|portraits?|selfies?|files?|urls?|links?|uris?|downloads?"
@@ -51,7 +53,7 @@ BAD_KEY = (
     r" match|not correct|not authori\w+|revoked|disabled|mismatch\w*|unknown|fail\w*|error|rejected"
     r"|required|malformed"
     r"|denied|illegal|refused|blocked|unable|not have|lacks?|without|cannot be|could not be|was not"
-    r"|deleted|no longer valid|no)"
+    r"|deleted|no longer \w+|rotated|no)"
 )
 SERVICE = (
     r"(?:servers?|service|system|queue|backend|cluster|gpus?|models?|workers?|worker pool|engine|nodes?"
@@ -63,6 +65,11 @@ BUSY = (
     r"|warming up|starting|booting|not ready|at capacity|capacity|down|offline"
     r"|not (?:currently )?available|congest\w*|limit)"
 )
+
+#: After "people": those who use the service, and not those on a picture.
+CALLERS = r" (?:are )?(?:generating|using|waiting|online|requesting|queuing)\b"
+#: In Chinese, what may stand between an account and what is said of it: nothing that is of a picture.
+NOT_A_PICTURE = "(?:(?!图|脸|人像|肖像|照片|头像|素材|链接|文件|模板|视频|内容)[^,。])"
 
 WRONG = (
     r"(?:invalid|unsupported|not (?:\w+ )?(?:supported|valid|allowed|found|readable|accessible"
@@ -80,3 +87,8 @@ WRONG = (
     r"insufficient|timed? ?out|timeout|unknown|no |40\d|50\d|quota|low quality|blank|duplicate"
     r"|unauthenticated|authentication)"
 )
+
+
+def one_of(*alternatives: str) -> re.Pattern[str]:
+    """A pattern that any of the alternatives fits."""
+    return re.compile("|".join(f"(?:{each})" for each in alternatives))

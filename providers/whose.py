@@ -25,7 +25,8 @@ _NOT_FETCHED: Final = re.compile(
     rf"|{_FETCH} (?:\w+ ){{0,4}}?{_FETCHED}\b.{{0,24}}?(?:\b(?:fail\w*|error|refused)\b|40\d|50\d)"
     rf"|\b{_FETCHED}(?:'s)? (?:\w+ ){{0,3}}?(?:host|server|cdn|bucket|storage|returned|responded|answered)\b"
     rf"|\b{_FETCHED}\b.{{0,24}}?\bnot (?:be )?{_FETCH}"
-    r"|\b(?:cdn|hosting|storage|bucket|s3|oss) (?:\w+ )?account\b"
+    rf"|\b(?:returned|responded|answered|replied)\b.{{0,16}}?\b40\d\b.{{0,40}}?{_FETCH} (?:\w+ ){{0,4}}?{_FETCHED}\b"
+    rf"|\b(?:cdn|hosting|storage|bucket|s3|oss) (?:\w+ )?account\b"
     rf"|{_GOT}[^,。]{{0,8}}{_PICTURE}[^,。]{{0,6}}{_BADLY}|{_PICTURE}[^,。]{{0,6}}{_GOT}[^,。]{{0,4}}{_BADLY}"
     rf"|(?:无法|不能){_GOT}[^,。]{{0,4}}{_PICTURE}"
 )

@@ -31,6 +31,10 @@ from workers.operations.estimate import at_most
 UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
 
 _QUEUED_LANES = text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'")
+_UNSAVED = text("""
+    SELECT count(*) AS number, (array_agg(error ORDER BY not_before DESC))[1] AS why FROM jobs
+    WHERE batch_id = :id AND state = 'saving' AND error IS NOT NULL AND not_before > clock_timestamp()
+""")
 _UNSERVED = text(f"""
     SELECT max({since("least(wake_at, until)")}) FROM leases
     WHERE name = ANY(:pumps) AND least(wake_at, until) < {seconds_ago("cast(:seconds AS float8)")}
@@ -132,9 +136,20 @@ def obstacles(
     found = []
     if report.counts[JobState.QUEUED] and report.counts[JobState.QUEUED] == report.open:
         found += _of_queued(session, report, accounts, currency)
+    if report.counts[JobState.SAVING]:
+        found += _of_saving(session, report)
     if held := report.counts[JobState.HELD]:
         found.append(f"{waiting_for_decision(held)}: {hint('resolve', batch=report.name)}")
     return found
+
+
+def _of_saving(session: Session, report: BatchReport) -> list[str]:
+    """Why results that were paid for are not saved yet."""
+    row = session.execute(_UNSAVED, {"id": report.id}).one()
+    if not row.number:
+        return []
+    jobs = "1 result is" if row.number == 1 else f"{row.number:,} results are"
+    return [f"{jobs} paid for and not saved yet; workers try again until they are ({row.why})"]
 
 
 def accounts_for_obstacles(path: Path) -> Mapping[str, Account] | None:

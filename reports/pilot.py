@@ -15,6 +15,7 @@ from models.pilots import PilotDecision
 from models.states import FINAL_JOB_STATES, JobState
 from recast.money import DECIMALS
 from reports.wilson import interval
+from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.jobs.lanes import IS_WAITING, bare, lane_operation
 
@@ -108,7 +109,10 @@ def pilot_of(
         held=sum(row.number for row in rows if row.state == JobState.HELD),
         open=sum(row.number for row in rows if row.state not in FINAL_JOB_STATES),
         approved=approved, needs_work=needs_work, spent=sum((row.cost for row in rows), Decimal(0)), waiting=rest,
-        rest=estimate([(bare(row.lane), row.options, row.number) for row in waiting], means, accounts, paid_attempts),
+        rest=estimate(
+            [(bare(row.lane), row.options, row.number) for row in waiting], means, in_force(session, accounts),
+            paid_attempts,
+        ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ NOTHING = "none"  # as a value: no rate, no budget, no price
 PARTED = ("prices", "budget")
 
 _READ = text("SELECT overrides FROM accounts WHERE name = :name FOR UPDATE")
+_CHANGED = text("SELECT name, overrides FROM accounts WHERE name = ANY(:names) AND overrides <> '{}'")
 _WRITE = text("""
     UPDATE accounts SET overrides = cast(:overrides AS jsonb), overridden_by = :who,
         overridden_at = CASE WHEN cast(:who AS text) IS NOT NULL THEN clock_timestamp() END
@@ -89,6 +90,15 @@ def drop(session: Session, name: str) -> list[str]:
 def _write(session: Session, name: str, overrides: Mapping[str, Any], who: str | None) -> None:
     session.execute(_WRITE, {"name": name, "overrides": json.dumps(overrides), "who": who})
     admission.resume_for_budget(session, name)
+
+
+def in_force(session: Session, accounts: Mapping[str, Account]) -> Mapping[str, Account]:
+    """The accounts with the limits, prices and budgets that hold now: what jobs are booked at, and so what they cost.
+
+    What is shown or promised of costs comes from here; the file alone is what nobody has changed since.
+    """
+    changed = {row.name: row.overrides for row in session.execute(_CHANGED, {"names": list(accounts)})}
+    return {name: account.with_overrides(changed.get(name, {})) for name, account in accounts.items()}
 
 
 def described(overrides: Mapping[str, Any]) -> str:

@@ -30,6 +30,8 @@ _SEPARATORS = re.compile(r"[\s,;|\uff0c\u3001\uff1b\uff5c]+")
 _BEGINS = re.compile(r"[\"'<(\[]?[a-z][a-z0-9+.-]{1,9}:/", re.IGNORECASE)
 _ENDS = re.compile(r"\.(?:jpe?g|png|webp)(?:\?.*)?[\"'>)\]]?$", re.IGNORECASE)
 _GLUED = re.compile(r"(?:(?<=\.jpg|\.png)|(?<=\.jpeg|\.webp))(?=https?://)", re.IGNORECASE)
+# In a query, the sign before it would begin a parameter or be a blank.
+_JOINED = re.compile(r"[&+](?=https?://)", re.IGNORECASE)
 # What nearly every address is like; nothing in it can be wrong, and a million are read in seconds.
 _USUAL = re.compile(r"https?://(?!https?[:/])[a-z0-9][a-z0-9.-]*(?::[1-9]\d{0,3})?(?:[/?][\w./~%?=&@+#-]*)?", re.ASCII)
 _HOST = re.compile(r"(?:[^\[\]/?#\\]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#\\@]*)(?::(?P<port>[^/?#]*))?")
@@ -127,7 +129,9 @@ def _refuse_several(text: str) -> None:
 
 def _split(text: str) -> list[str]:
     """The addresses or pictures that one text names; a comma alone does not separate, as addresses may have some."""
-    pieces = [piece for piece in _SEPARATORS.split(_GLUED.sub(" ", text)) if piece]
+    path, question, query = text.partition("?")
+    parted = _JOINED.sub(" ", path) + question + query
+    pieces = [piece for piece in _SEPARATORS.split(_GLUED.sub(" ", parted)) if piece]
     if any(map(_BEGINS.match, pieces[1:])) or sum(1 for piece in pieces if _ENDS.search(piece)) > 1:
         return [piece for piece in pieces if _BEGINS.match(piece) or _ENDS.search(piece)]
     return [text]

@@ -10,6 +10,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -177,18 +178,22 @@ def move_alike(
 
 def _moved(session: Session, rows: Iterable[Row[Any]]) -> list[Moved]:
     """Pass on what was moved: to webhooks, counts and metrics. A job whose redo failed has its picture, as before."""
-    every = [(row, JobState(row.now)) for row in rows]
-    restored = redone.restore(session, [row.id for row, now in every if row.kept and now in redone.WITHOUT_A_PICTURE])
-    moved = [
-        Moved(row.id, row.batch_id, JobState(row.was), JobState.SUCCEEDED if row.id in restored else now, row.heard,
-              row.reason)
-        for row, now in every
-    ]  # fmt: skip
-    ended = [move.job_id for move in moved if move.heard and move.now in FINAL_JOB_STATES]
+    every = [
+        (Moved(row.id, row.batch_id, JobState(row.was), JobState(row.now), row.heard, row.reason), row.kept)
+        for row in rows
+    ]
+    restored = redone.restore(
+        session, [move.job_id for move, kept in every if kept and move.now in redone.WITHOUT_A_PICTURE]
+    )
+    # That a job with its former picture has succeeded is no news, and that it has failed is not true.
+    ended = [
+        move.job_id for move, _ in every if move.heard and move.now in FINAL_JOB_STATES and move.job_id not in restored
+    ]
     if ended:
         outbox.jobs_ended(session, ended)
+    moved = [replace(move, now=JobState.SUCCEEDED) if move.job_id in restored else move for move, _ in every]
     count(session, moved)
-    counters.jobs_ended(session, moved)
+    counters.jobs_ended(session, [move for move, _ in every])
     return moved
 
 

@@ -8,8 +8,9 @@ that outlive the connection. Told by the transport's own kind of error, both are
 again.
 
 Patience: the refusals of a broker that is full or read-only are told as a lost connection. A message leaves its queue
-before the worker notes it as unacknowledged, and a full broker takes no note: such a message is processed all the same,
-and no other one is taken until the note is made or the message is done.
+before the worker notes it as unacknowledged. A full broker takes that note from a script; where it takes none (before
+Redis 7), such a message is processed all the same, and no other one is taken until the note is made or the message is
+done.
 
 Messages of `IN_GROUPS` are taken and acknowledged many at a time.
 
@@ -32,6 +33,7 @@ from typing import Any
 import structlog
 from kombu.transport import redis as transport
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as BrokerConnectionError
@@ -40,7 +42,7 @@ from redis.exceptions import RedisError
 from recast.names import JOBS_QUEUE
 from workers.messaging.messages import is_message, read
 from workers.messaging.refusals import told
-from workers.messaging.taking import Taken, take_with
+from workers.messaging.taking import Taken, note_although_full, take_with
 
 #: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
@@ -132,8 +134,11 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
         try:
             super().append(message, delivery_tag)
         except (RedisError, OSError) as error:
-            log.warning("message_not_noted", error=type(error).__name__, detail=str(error))
-            self._unnoted[delivery_tag] = message
+            place = message.delivery_info
+            written = dumps([message._raw, place["exchange"], place["routing_key"]])  # noqa: SLF001 - as kombu writes it
+            if not note_although_full(self.channel, delivery_tag, written):
+                log.warning("message_not_noted", error=type(error).__name__, detail=str(error))
+                self._unnoted[delivery_tag] = message
             virtual.QoS.append(self, message, delivery_tag)
 
     @property

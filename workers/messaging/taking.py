@@ -2,6 +2,9 @@
 
 kombu takes them one by one, and notes each in a second round trip. So does this with the first one, for which a worker
 waits; those behind it are taken in that second round trip, and cannot be lost in between.
+
+A full broker takes these notes, too: they only move what it has already. A worker that is killed while the broker is
+full has then lost nothing, and the queue that filled it gets shorter.
 """
 
 from __future__ import annotations
@@ -9,7 +12,12 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-# The note comes first: a broker that is full refuses it, and then nothing has been taken. What is not a message is
+from redis.exceptions import RedisError, ResponseError
+
+# Since Redis 7 and in every Valkey, a script may say that it writes although the memory is full.
+_ALTHOUGH_FULL = "#!lua flags=allow-oom\n"
+_TOO_OLD = "compiling script"  # what an older Redis says to that line
+# The note comes first: a broker that refuses it has then given nothing away. What is not a message is
 # taken without one, because it has no tag to be noted under.
 _TAKE = """
 local function note(item)
@@ -34,6 +42,12 @@ return found
 """
 
 
+_NOTE = f"""{_ALTHOUGH_FULL}
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+"""
+
+
 class Taken(NamedTuple):
     """An item of a queue; its tag is empty if it is not a message."""
 
@@ -50,8 +64,29 @@ def take_with(channel: Any, key: str, item: bytes, most: int) -> list[Taken]:
     Raises:
         redis.exceptions.RedisError: the broker is away, or full; nothing else was taken that is not noted.
     """
-    # kombu puts the prefix before the keys of the commands that it knows, and not of this one.
-    keys = [f"{channel.global_keyprefix}{name}" for name in (key, channel.unacked_index_key, channel.unacked_key)]
+    keys = _keys(channel, key, channel.unacked_index_key, channel.unacked_key)
     with channel.conn_or_acquire() as client:
-        found = client.eval(_TAKE, len(keys), *keys, most, time.time(), item)
+        given = (len(keys), *keys, most, time.time(), item)
+        try:
+            found = client.eval(_ALTHOUGH_FULL + _TAKE, *given)
+        except ResponseError as error:
+            if _TOO_OLD not in str(error):
+                raise
+            found = client.eval(_TAKE, *given)
     return [Taken(tag.decode(), taken) for tag, taken in found]
+
+
+def note_although_full(channel: Any, tag: str, noted: str) -> bool:
+    """Note a message, as kombu writes it, in a broker that refused kombu's own note; whether that was possible."""
+    keys = _keys(channel, channel.unacked_index_key, channel.unacked_key)
+    try:
+        with channel.conn_or_acquire() as client:
+            client.eval(_NOTE, len(keys), *keys, time.time(), tag, noted)
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+def _keys(channel: Any, *names: str) -> list[str]:
+    """Names with the prefix that kombu puts before the keys of the commands it knows, and not of a script."""
+    return [f"{channel.global_keyprefix}{name}" for name in names]

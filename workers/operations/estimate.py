@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from models.fragments import is_paid
+from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
 from workers.jobs.lanes import bare, lane_operation
@@ -48,7 +49,8 @@ class Line:
 def at_most(session: Session, which: Filter, accounts: Mapping[str, Account], paid_attempts: int) -> list[Line]:
     """The most that jobs that match may cost: at the most expensive account, with every attempt that may be paid."""
     rows = _LANES.execute(session, which)
-    return lines(((bare(row.lane), row.options, row.number) for row in rows), accounts, paid_attempts)
+    priced = in_force(session, accounts)
+    return lines(((bare(row.lane), row.options, row.number) for row in rows), priced, paid_attempts)
 
 
 def lines(

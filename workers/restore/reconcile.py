@@ -14,6 +14,7 @@ from models.fragments import last_attempt, seconds_from_now
 from models.identity import client_reference
 from models.states import ANNOUNCED_JOB_STATES, AttemptState, JobState, Reason
 from workers.accounts import budget
+from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.engine.record import waiting_for
 from workers.jobs.filters import EVERY, Filter, Filtered
@@ -95,7 +96,7 @@ def _write_down(
     state: AttemptState,
     note: str,
 ) -> None:
-    account = accounts[found["account"]]
+    account = in_force(session, accounts)[found["account"]]
     operation = account.adapter.OPERATIONS[found["operation"]]
     cost = account.cost(operation, row.options)
     written = session.execute(
@@ -151,7 +152,7 @@ def waiting(session: Session, accounts: Mapping[str, Account], which: Filter = E
     The account and the operation that `which` names are those of the submission that may have been made.
     """
     jobs = replace(which, account=None, operation=None)
-    found = []
+    found, accounts = [], in_force(session, accounts)
     for row in _WAITING.execute(session, jobs):
         if which.account not in (None, row.account) or which.operation not in (None, row.operation):
             continue

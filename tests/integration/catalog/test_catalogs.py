@@ -592,6 +592,24 @@ def test_what_stops_a_batch_is_said_in_the_words_of_whoever_finds_it(desk: Desk)
         desk.runtime.db(admission.resume, "zhiqite-main")
 
 
+def test_results_that_cannot_be_saved_say_why(desk: Desk) -> None:
+    """A full disk, or a storage that is away, holds what was paid for; nothing else would tell."""
+    desk.enqueue([swap("1"), swap("2")])
+    for key in ("1", "2"):
+        desk.put(key, "saving")
+
+    def said() -> list[str]:
+        return desk.runtime.db(obstacles, desk.runtime.db(find, desk.name), desk.runtime.accounts, "USD")
+
+    assert said() == []
+    desk.sql(
+        "UPDATE jobs SET error = 'No space left on device', not_before = now() + interval '20 s'"
+        " WHERE batch_id = (SELECT id FROM batches WHERE name = :batch) AND key = '2'"
+    )
+    (told,) = said()
+    assert unsaid(told, "1", "No space left on device") == []
+
+
 def test_a_provider_that_asks_to_wait_needs_no_person(desk: Desk) -> None:
     desk.enqueue([swap("1")])
     desk.runtime.db(admission.stop_for, "zhiqite-main", Closure.THROTTLED, 60.0)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import typer
 
 from catalog.enqueue import Enqueued, enqueue
 from catalog.intake import take_in
+from catalog.plan import plan, plan_of_new
+from cli.hints import CommandLine
+from cli.plan import print_found
+from cli.questions import confirm
+from cli.summary import print_enqueued
 from desk.actors import Actor, ForbiddenError
 from desk.pilot import go_on, stop
 from desk.verdicts import DeskError
@@ -95,7 +103,8 @@ def test_a_sample_of_each_folder_and_operation_is_sent_and_the_rest_waits(
     bulk.resume(runtime, Filter(batch="spring"))
     bulk.reroute(runtime, runtime.db(ids_of, Filter(batch="spring")), runtime.accounts["second"])
     again, more = run(pilot="50%"), run(more=2)
-    assert again.sampled == done.sampled, "the choice is in the database"
+    assert again.sampled is not None
+    assert (again.sampled.sample, again.sampled.waiting) == (8, 24), "the choice is in the database"
     assert more.sampled is not None
     assert more.sampled.waiting == 28, "rows that are added wait as well"
     assert sendable(database) == [], "and neither a person's resume nor another run sends what waits"
@@ -159,3 +168,37 @@ def test_failures_count_as_not_accepted(database: Database, runtime: Runtime, ru
     assert (found.made, found.failed, found.approved, found.needs_work, found.unreviewed) == (7, 1, 3, 1, 3)
     assert (found.accepted.decided, found.accepted.likely) == (5, 14)
     assert 0 < found.accepted.low < 14 < found.accepted.high < 24
+
+
+def test_what_is_said_of_a_pilot_is_what_it_costs_and_not_what_all_would(
+    runtime: Runtime, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the eight, four are of the operation for 0.02 USD and four of that for 0.04 USD; each may be paid for twice.
+    before = run(pilot="25%")
+    assert (before.sent_at_most, before.at_most) == (Decimal("0.48"), Decimal("1.92"))
+    print_enqueued(before, 32, "USD")
+    assert unsaid(capsys.readouterr().out, "0.48 USD", "1.92 USD") == []
+    with take_in(tmp_path / "spring.csv", runtime.accounts, REACH, name="autumn") as intake:
+        found = plan(runtime, intake, RunOptions(pilot="25%"))
+        new = plan_of_new(intake, runtime.accounts, RunOptions(pilot="25%"), paid_attempts=2)
+    for each in (found, new):
+        assert each.pilot is not None
+        assert (each.pilot.rows, each.queued) == (8, 32)
+        assert (each.sent_at_most, each.at_most) == (Decimal("0.48"), Decimal("1.92"))
+        print_found(each, "autumn", "USD")
+        assert unsaid(capsys.readouterr().out, "0.48 USD", "1.92 USD", "8 of 32") == []
+    added = run(more=2)
+    assert (added.new, added.sent_at_most) == (4, Decimal(0)), "what is added while it is open waits"
+
+
+def test_a_pilot_is_asked_about_with_what_it_costs(
+    make_runtime: RuntimeFactory, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(pilot="1")
+    prices = {"swap": "0.02 USD", "swap_v2": "0.04 USD"}
+    command = cast("CommandLine", SimpleNamespace(again=lambda **_: "the same again"))
+    for limit, answer in (("0.48", nullcontext()), ("0.47", pytest.raises(typer.Exit))):
+        runtime = make_runtime({"confirm_above": Decimal(limit)}, main={"prices": prices}, second={"prices": prices})
+        with take_in(tmp_path / "spring.csv", runtime.accounts, REACH, name="autumn") as intake, answer:
+            confirm(runtime, intake, RunOptions(pilot="25%"), command)
+    assert unsaid(capsys.readouterr().err, "8", "0.48 USD", "32", "1.92 USD", "0.47 USD") == []

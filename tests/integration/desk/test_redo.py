@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -30,9 +31,12 @@ from workers.accounts import admission
 from workers.config.reasons import REVIEW_REASONS
 from workers.engine.effects import Effects
 from workers.engine.record import record
+from workers.jobs.counters import JOBS_ENDED
 from workers.jobs.filters import Filter, ids_of
 from workers.jobs.lanes import WAITING
 from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.outbox import EVENTS
+from workers.jobs.routing import Reach
 from workers.operations import bulk
 
 if TYPE_CHECKING:
@@ -283,6 +287,33 @@ def test_what_cannot_be_asked_for_is_left_out_and_says_why(
     assert not found.jobs
     ((why, number),) = found.left_out.items()
     assert (number, unsaid(why, *said)) == (2, [])
+
+
+def test_pictures_that_nobody_can_fetch_are_one_reason_with_one_of_them(database: Database, terms: Terms) -> None:
+    made(database, 3)
+    database.sql("UPDATE jobs SET target = '/srv/' || key || '.png'")
+    nowhere = replace(terms, reach=Reach(public_url=False, presigned=False))
+    found = planned(database, nowhere)
+    ((why, number),) = found.left_out.items()
+    assert (number, unsaid(why, "/srv/", "RECAST_PUBLIC_URL")) == (3, [])
+
+
+def test_a_redo_without_a_picture_is_no_event_of_its_job(database: Database, runtime: Runtime, terms: Terms) -> None:
+    """What was said when the job succeeded still holds, and nothing else has happened to it."""
+    made(database, 1)
+    database.sql(
+        "INSERT INTO webhooks (url, secrets, events) VALUES ('https://shop.example/', '', :all)",
+        all=list(EVENTS),
+    )
+    for state in (JobState.FAILED, JobState.REJECTED, JobState.SUCCEEDED):
+        again(database, terms)
+        finish(database, runtime, state)
+    assert [row.event for row in database.sql("SELECT event FROM deliveries WHERE event LIKE 'job.%'")] == [
+        "job.succeeded"
+    ]
+    ends = database.sql("SELECT labels, value FROM tallies WHERE name = :name", name=JOBS_ENDED)
+    counted = {json.loads(row.labels)["state"]: row.value for row in ends}
+    assert counted == {"failed": 1, "rejected": 1, "succeeded": 1}
 
 
 def test_pictures_that_were_removed_and_jobs_that_wait_are_left_out(database: Database, terms: Terms) -> None:

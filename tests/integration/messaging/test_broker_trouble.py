@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from sandbox import SandboxConfig
 from tests.faults.producers import Producers
@@ -18,6 +21,7 @@ from tests.stack import ROOT, Stack, running, wait_for
 from workers.messaging.broker import UNREADABLE
 
 JOBS = 120
+LOOKS = 20  # within a second
 
 
 @pytest.fixture
@@ -69,6 +73,50 @@ def test_a_broker_that_takes_nothing_loses_no_message_and_ends_no_worker(
     finally:
         stack.redis.config_set(setting, good)
         producers.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_worker_that_is_killed_beside_a_full_broker_loses_no_message(tmp_path: Path) -> None:
+    """The worst moment: messages have left their queue, the broker has no room, and the database takes no job yet."""
+    config = SandboxConfig(home=tmp_path / "sandbox", pictures="cheap", latency=0.1)
+    settings = {"RECAST_SLICE_SECONDS": "2", "RECAST_VISIBILITY_TIMEOUT": "90"}  # to give messages back within a test
+    with running(tmp_path, config, RECAST_PUBLIC_URL="http://127.0.0.1:9", **settings) as stack:
+        stack.only("sandbox-zhiqite")
+        producers = Producers(stack)
+        try:
+            worker = stack.worker()
+            worker.wait_ready()
+            os.kill(worker.pid, signal.SIGSTOP)
+            sent = send(producers, JOBS)
+            with stack.engine.connect() as locking:
+                locking.execute(text("SET idle_in_transaction_session_timeout = 0"))
+                locking.execute(text("LOCK TABLE jobs"))
+                stack.redis.config_set("maxmemory", "1mb")
+                os.kill(worker.pid, signal.SIGCONT)
+                wait_for(lambda: stack.redis.hlen("unacked") > 1, message="the worker has taken some")
+                # Until it has no room for more: what a killed worker was just being handed, no broker of this kind has.
+                looks: list[int] = []
+
+                def has_no_room() -> bool:
+                    looks.append(stack.redis.llen("jobs"))
+                    return len(looks) > LOOKS and len(set(looks[-LOOKS:])) == 1
+
+                wait_for(has_no_room, message="the worker takes no more")
+                worker.kill()
+            held, waiting = stack.redis.hlen("unacked"), stack.redis.llen("jobs")
+            assert held + waiting >= JOBS, "each is in the queue or noted"
+            stack.redis.config_set("maxmemory", "0")
+            stack.worker("another")
+            stack.beat()
+            wait_for(
+                lambda: stack.sql("SELECT count(*) AS n FROM jobs")[0].n == JOBS, timeout=300, message="all are jobs"
+            )
+            assert stack.wait_settled(timeout=180) == {"succeeded": JOBS}
+            assert {producers.get(job)["state"] for job in sent} == {"succeeded"}
+            check_all(stack)
+        finally:
+            producers.close()
 
 
 @pytest.mark.timeout(600)

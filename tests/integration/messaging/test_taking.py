@@ -11,10 +11,10 @@ import pytest
 from kombu import Connection
 from kombu.transport import redis as redis_transport
 from redis import Redis
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from devstack.servers import Servers
-from workers.messaging import broker
+from workers.messaging import broker, taking
 from workers.messaging.refusals import BrokerRefusalError
 from workers.messaging.taking import take_with
 
@@ -89,17 +89,56 @@ def test_what_is_no_message_is_taken_without_a_note(channel: Any, redis: Redis) 
     assert redis.hlen("unacked") == 1
 
 
-def test_a_full_broker_gives_nothing_away(channel: Any, redis: Redis) -> None:
+def test_what_is_taken_from_a_full_broker_is_noted_as_well(channel: Any, redis: Redis) -> None:
+    """A worker that is killed now has lost nothing, and the queue that filled the broker gets shorter."""
     channel.queue_declare("jobs")
     publish(channel, "a", "b", "c")
     good = first(redis)
     redis.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemoryError):
+        redis.set("anything", "else")
 
-    with pytest.raises((OutOfMemoryError, BrokerRefusalError)):
-        take_with(channel, "jobs", good, 10)
+    taken = take_with(channel, "jobs", good, 1)
 
+    assert redis.llen("jobs") == 1
+    assert sorted(redis.hkeys("unacked")) == sorted(each.tag.encode() for each in taken)
+    assert redis.zcard("unacked_index") == 2
+
+
+def test_any_message_from_a_full_broker_is_noted_and_given_back(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("beat")
+    channel.basic_publish(channel.prepare_message('"a"', content_type="application/json"), "", "beat")
+    channel.basic_consume("beat", no_ack=False, callback=lambda _: None, consumer_tag="c")
+    redis.config_set("maxmemory", 1)
+    channel.connection.client.drain_events(timeout=20)
+    (tag,) = redis.hkeys("unacked")
+    redis.config_set("maxmemory", 0)
+    channel.qos.restore_by_tag(tag)
+    assert redis.llen("beat") == 1
+
+
+def test_a_broker_that_writes_nothing_gives_nothing_away(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b", "c")
+    good = first(redis)
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises((ResponseError, BrokerRefusalError)):
+            take_with(channel, "jobs", good, 10)
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
     assert redis.llen("jobs") == 2
     assert redis.hlen("unacked") == 0
+
+
+def test_an_older_redis_takes_the_script_without_its_flags(
+    channel: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "_ALTHOUGH_FULL", "#! what no server knows\n")
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b")
+    monkeypatch.setattr(taking, "_TOO_OLD", "")  # whatever this server says to it
+    assert len(take_with(channel, "jobs", first(redis), 1)) == 2
 
 
 def test_a_group_is_acknowledged_at_once_and_only_what_is_in_it(channel: Any, redis: Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,22 @@ def test_what_asks_for_an_archived_batch_is_told_where_it_is(database: Database,
     with pytest.raises(CatalogError) as refused:
         database.run(refuse_archived, batch)
     assert unsaid(str(refused.value), "spring", "--name") == []
+
+
+def test_reports_over_rows_say_what_they_do_not_have(database: Database, runtime: Runtime) -> None:
+    spring, autumn = month(database, jobs=20), month(database, "autumn", jobs=10, days=800)
+    assert not runtime.db(archives.archived), "nothing is, yet"
+    archive.archive(runtime, 365 * DAY)
+    whole = runtime.db(archives.archived)
+    assert (whole.jobs, whole.cost) == (30, 30 * Decimal("0.0525"))
+    assert runtime.db(archives.archived, batch_id=autumn).jobs == 10
+    first = database.one("SELECT min(finished_until)::date FROM archives WHERE batch_id = :id", id=spring).replace(
+        day=1
+    )
+    sent = runtime.db(archives.archived, since=first, until=(first + timedelta(days=31)).replace(day=1))
+    assert sent.jobs == 20, "of the month of an invoice"
+    assert not runtime.db(archives.archived, since=first + timedelta(days=93), until=first + timedelta(days=124))
+    assert unsaid(whole.said("USD", "are unknown"), "30", "1.575 USD", "are unknown") == []
 
 
 @pytest.mark.parametrize(

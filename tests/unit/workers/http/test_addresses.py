@@ -54,7 +54,14 @@ def test_several_addresses_in_one_text_are_named(first: str, second: str, separa
 
 
 def test_addresses_with_nothing_between_them_or_in_brackets_are_several() -> None:
-    for written in (ONE + TWO, f'["{ONE}", "{TWO}"]', f"<{ONE}> <{TWO}>", f"{ONE} and {TWO}"):
+    for written in (
+        ONE + TWO,
+        f"{ONE}&{TWO}",
+        f"{ONE}+{TWO}",
+        f'["{ONE}", "{TWO}"]',
+        f"<{ONE}> <{TWO}>",
+        f"{ONE} and {TWO}",
+    ):
         with pytest.raises(AddressError, match=names("1.jpg", "2.jpg")):
             one_form(written)
 
