@@ -44,7 +44,7 @@ def choose(*, sandbox: bool) -> Settings:
     if sandbox:
         require_sandbox()
     chosen = read()
-    open_folders.close(chosen.home)
+    open_folders.close_home(chosen.home)
     if not sandbox:
         return chosen
     home = chosen.home.absolute() / SANDBOX_HOME

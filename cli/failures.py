@@ -34,6 +34,10 @@ def _broker(error: Exception) -> str:
     return f"the broker{where} does not answer: {_first_line(error)}; start it, or correct RECAST_BROKER_URL"
 
 
+def _broker_refuses(error: Exception) -> str:
+    return f"the broker{load('cli.addresses:broker')()} takes nothing now: {_first_line(error)}; make room, or wait"
+
+
 #: By the class, as ``module:name``. A class that is not here is looked for among those it derives from.
 EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "typer.exceptions:TyperException": (ExitCode.USAGE, _usage),
@@ -53,6 +57,8 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "desk.passwords:PasswordError": (ExitCode.USAGE, str),
     "desk.actors:ForbiddenError": (ExitCode.USAGE, str),
     "workers.operations.archive_files:ArchiveError": (ExitCode.INFRASTRUCTURE, str),
+    "workers.messaging.permissions:NotPermittedError": (ExitCode.INFRASTRUCTURE, str),
+    "workers.messaging.refusals:BrokerRefusalError": (ExitCode.INFRASTRUCTURE, _broker_refuses),
     "workers.operations.paid_check:PaidCheckError": (ExitCode.PERSON, str),
     "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),

@@ -77,7 +77,7 @@ class Home:
                 f"{self.folder} belongs to uid {owner}, this is uid {os.geteuid()}. "
                 "Run as its owner or choose another folder with RECAST_HOME."
             )
-        open_folders.close(self.folder)
+        open_folders.close_home(self.folder)
 
     def log(self, name: str) -> Path:
         """The log of a server."""

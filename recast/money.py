@@ -16,7 +16,8 @@ DECIMALS = 4  # as the books keep them (numeric(14, 4)); a finer price would mak
 DIGITS = 10  # before the point, as the books keep them
 
 _GIVEN = re.compile(
-    r"\s*(?P<before>[A-Z]{3}|[$€£])?\s*(?P<amount>-?[0-9]+(\.(?P<fraction>[0-9]+))?)\s*(?P<after>[A-Z]{3})?\s*"
+    # Nothing is tried twice: a long text takes no longer than its length.
+    r"\s*+(?P<before>[A-Z]{3}|[$€£])?+\s*+(?P<amount>-?+[0-9]++(\.(?P<fraction>[0-9]++))?+)\s*+(?P<after>[A-Z]{3})?+\s*+"
 )
 #: Symbols that invoices use for a currency's code; "$" means the deployment's own dollar.
 _SYMBOLS: Mapping[str, str | None] = {"$": None, "€": "EUR", "£": "GBP"}

@@ -45,7 +45,7 @@ class Desk:
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        open_folders.close(private.folder(config.home))
+        open_folders.close_home(private.folder(config.home))
         self.store = Store(config.home / "sandbox.sqlite3")
         self.jobs = Jobs(self.store)
         self.faults = Faults()

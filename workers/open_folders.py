@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -13,7 +14,22 @@ from workers.private import OTHERS
 PASSABLE = 0o011  # of these, to pass through a folder to what is in it
 READABLE = 0o066  # of these, all but to pass through a folder, as a server that runs as another user has to
 
+#: What a home has in it; a folder that has others in it belongs to somebody else too.
+HOME_FOLDERS = frozenset(
+    {"postgres", "valkey", "logs", "health", "pictures", "sandbox", "providers", "servers", "files", "inputs"}
+)
+
 log = structlog.get_logger()
+
+
+def close_home(path: Path) -> None:
+    """Close what of a home others may read; the folder itself, if there is nothing in it but what a home has.
+
+    The path is a setting, and one that is wrong may lead anywhere: to a file, a project's folder or ``/etc``.
+    """
+    found = _folders_in(path)
+    ours = [each for each in found if each.name in HOME_FOLDERS]
+    _close(path, [path, *ours] if ours and len(ours) == len(found) else ours)
 
 
 def close(path: Path) -> None:
@@ -23,7 +39,11 @@ def close(path: Path) -> None:
 
     Folders of other users, and those that everybody is meant to use, such as ``/tmp``, are left as they are.
     """
-    found = [each for each in (path, *_folders_in(path)) if _is_open(each)]
+    _close(path, [path, *_folders_in(path)])
+
+
+def _close(path: Path, folders: Iterable[Path]) -> None:
+    found = [each for each in folders if _is_open(each)]
     for each in found:
         each.chmod(stat.S_IMODE(each.stat().st_mode) & ~OTHERS)
     if found and all(each.stat().st_mode & PASSABLE for each in path.absolute().parents):
@@ -43,4 +63,6 @@ def _is_open(path: Path) -> bool:
     except OSError:
         return False
     shared = found.st_mode & stat.S_ISVTX or path in {Path(path.anchor), Path.home()}
-    return bool(found.st_mode & READABLE) and found.st_uid == os.geteuid() and not shared
+    return (
+        stat.S_ISDIR(found.st_mode) and bool(found.st_mode & READABLE) and found.st_uid == os.geteuid() and not shared
+    )

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.hostile import answers, attacks, catalogs, doors, files, manifests, pictures, slow_pictures, urls, workbooks
+from tests.hostile import (
+    answers,
+    attacks,
+    catalogs,
+    doors,
+    files,
+    manifests,
+    pictures,
+    programs,
+    slow_pictures,
+    urls,
+    workbooks,
+)  # fmt: skip
 from tests.hostile.cases import Area, Case
 
 PAGE = Path(__file__).parents[2] / "docs" / "hostile-input.md"
 AREAS: tuple[Area, ...] = (
     *catalogs.AREAS, *workbooks.AREAS, *pictures.AREAS, *slow_pictures.AREAS, *manifests.AREAS, *urls.AREAS,
-    *answers.AREAS, *doors.AREAS, *attacks.AREAS, *files.AREAS,
+    *answers.AREAS, *doors.AREAS, *programs.AREAS, *attacks.AREAS, *files.AREAS,
 )  # fmt: skip
 
 INTRODUCTION = """# Hostile input

@@ -60,9 +60,10 @@ def asked(app: Starlette, *calls: Call) -> list[Answer]:
                 answer.content += message.get("body", b"")
 
         headers = [(name.lower().encode(), value.encode()) for name, value in call.headers.items()]
+        path, _, query = call.path.partition("?")
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": call.method, "scheme": "http",
-            "path": unquote(call.path), "raw_path": call.path.encode(), "query_string": b"", "root_path": "",
+            "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
             "headers": headers, "client": ("127.0.0.1", 1), "server": ("recast", 80),
         }  # fmt: skip
         await app(scope, receive, send)

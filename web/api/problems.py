@@ -26,6 +26,7 @@ from workers.images.storage import StorageError
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN = 200  # characters of a value
+SHOWN_DETAIL = 1_000  # characters of a message, which may repeat what was asked for
 SHOWN_MISTAKES = 1_000  # of a catalog's rows; more belong into a file, which `recast run --errors` writes
 AWAY = "the database does not answer; try again in a moment"
 
@@ -48,7 +49,8 @@ class ProblemError(Exception):
         """The problem in JSON."""
         named = {"field": self.field, "value": _shown(self.value), "allowed": self.allowed}
         return {
-            "type": "about:blank", "title": self.status.phrase, "status": int(self.status), "detail": self.detail,
+            "type": "about:blank", "title": self.status.phrase, "status": int(self.status),
+            "detail": _cut(self.detail, SHOWN_DETAIL),
             **{name: value for name, value in named.items() if value is not None}, **self.more,
         }  # fmt: skip
 
@@ -128,8 +130,11 @@ def _allowed(first: Mapping[str, Any]) -> object:
 def _shown(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return _cut(value if isinstance(value, str) else str(value), SHOWN)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 #: The nearest class of an error comes first.

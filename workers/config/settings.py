@@ -25,6 +25,7 @@ from recast.values import parts, trimmed, unseen
 from workers.config.deciding import Deciding
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
+from workers.config.paths import SomePath
 from workers.config.signing import Signing
 from workers.http.addresses import AddressError, web_address
 
@@ -74,8 +75,8 @@ class Settings(Signing, Deciding):
     key_prefix: str = ""
     #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
-    accounts_file: Path = Path("accounts.toml")
-    home: Path = Path(".recast")
+    accounts_file: SomePath = Path("accounts.toml")
+    home: SomePath = Path(".recast")
     #: Signs media links and encrypts provider sessions.
     secret_key: SecretStr | None = None
     #: Where providers reach our `web` process.
@@ -92,9 +93,9 @@ class Settings(Signing, Deciding):
     slice_seconds: float = Field(default=10.0, gt=0, le=60)
     #: Concurrent connections to one account's provider, from one worker process.
     connections: int = Field(default=128, ge=2, le=1000)
-    visibility_timeout: int = Field(default=120, ge=10)
+    visibility_timeout: int = Field(default=120, ge=10, le=86_400)
     #: Seconds between two sweeps.
-    sweep_every: float = Field(default=5.0, gt=0)
+    sweep_every: float = Field(default=5.0, gt=0, le=3_600)
     #: Seconds between two looks of a worker at itself; see `workers.observability.health`.
     heartbeat_every: float = Field(default=5.0, gt=0, le=60)
     #: New attempts a job gets after failures that may pass.
@@ -102,14 +103,14 @@ class Settings(Signing, Deciding):
     #: Attempts of a job that may be billed, `max_attempts` at most: "at most" of a plan counts them all.
     max_paid_attempts: int = Field(default=2, ge=1, le=20)
     #: Largest result file in bytes.
-    max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    max_result_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=2**31 - 1)
     #: Whether pictures that pass through our hands are made upright and 8-bit sRGB, which every provider reads alike.
     plain_inputs: bool = True
     #: Whether a provider's own file is kept beside the one that was marked; it takes as much room again.
     keep_originals: bool = True
     #: Whether stored pictures are checked on this machine before people look at them.
     checks: bool = True
-    media_seconds: int = Field(default=6 * 3600, ge=60)
+    media_seconds: int = Field(default=6 * 3600, ge=60, le=366 * 86_400)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     #: `recast run` asks before it enqueues what may cost more than this; None never asks.
     confirm_above: Decimal | None = None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings
+
+from workers.config.paths import SomePath
 
 
 class Signing(BaseSettings):
     """What results are signed with."""
 
     #: A certificate for C2PA with its chain, in PEM. Without one, results are marked in their metadata only.
-    c2pa_certificate: Path | None = None
+    c2pa_certificate: SomePath | None = None
     #: The certificate's key, in PEM.
-    c2pa_key: Path | None = None
+    c2pa_key: SomePath | None = None
     #: In place of the key: a command that reads what is to be signed, and writes the signature.
     c2pa_sign_command: str | None = None
     #: Whether stored pictures say in their metadata that a model made them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,27 +12,37 @@ from pydantic import BeforeValidator
 from recast.money import Money, MoneyDocument, plain
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$")
-_RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*$")
+_DURATION = re.compile(r"\s*+([0-9]++(?:\.[0-9]++)?)\s*+([a-z]++)\s*+")
+_RATE = re.compile(r"\s*+([0-9]++(?:\.[0-9]++)?)\s*+/\s*+([a-z]++)\s*+")
+LONGEST = 36_525 * 86_400.0  # seconds; a century: the database's clock has room for it on both sides of now
+FASTEST = 1e6  # submissions a second; far above what any provider accepts
+SHOWN = 80  # characters of a value in a message
 PER_PICTURE = "/picture"  # behind a price that is for each picture, and not for a call
 
 
 def duration(value: object) -> float:
     """``"3s"``, ``"10min"``, ``"2h"`` or a number of seconds, as seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    match = _DURATION.match(str(value))
-    if not match or match[2] not in _UNITS:
-        raise ValueError(f'{value!r} is not a duration: write "3s", "10min" or "2h"')
-    return float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    else:
+        match = _DURATION.fullmatch(str(value))
+        if not match or match[2] not in _UNITS:
+            raise ValueError(f'{repr(value)[:SHOWN]} is not a duration: write "3s", "10min" or "2h"')
+        seconds = float(match[1]) * _UNITS[match[2]]
+    if not abs(seconds) <= LONGEST:  # nor a number that is none
+        raise ValueError(f"{str(value)[:SHOWN]} is too long a time; allowed: up to {LONGEST / _UNITS['d']:.0f}d")
+    return float(seconds)
 
 
 def rate(value: object) -> float:
     """``"60/min"`` as submissions a second."""
-    match = _RATE.match(str(value))
+    match = _RATE.fullmatch(str(value))
     if not match or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise ValueError(f'{value!r} is not a rate: write "60/min", "5/s" or "1000/day"')
-    return float(match[1]) / _UNITS[match[2]]
+        raise ValueError(f'{repr(value)[:SHOWN]} is not a rate: write "60/min", "5/s" or "1000/day"')
+    submissions = float(match[1]) / _UNITS[match[2]]
+    if submissions > FASTEST:
+        raise ValueError(f"{str(value)[:SHOWN]!r} is too high a rate; allowed: up to {FASTEST:.0f}/s")
+    return submissions
 
 
 class PriceDocument(MoneyDocument):

@@ -133,8 +133,9 @@ class Signer:
             done = subprocess.run(  # noqa: S603 - the operator's own command, without a shell
                 shlex.split(str(self._command)), input=data, capture_output=True, timeout=COMMAND_SECONDS, check=False
             )
-        except (OSError, ValueError) as error:
-            self._failed.reason = f"RECAST_C2PA_SIGN_COMMAND cannot be run: {error}"
+        except (OSError, ValueError) as error:  # whose own words may repeat the command, which may hold a secret
+            why = getattr(error, "strerror", None) or "its quotes do not match"
+            self._failed.reason = f"RECAST_C2PA_SIGN_COMMAND cannot be run: {why}"
             raise
         except subprocess.TimeoutExpired:
             self._failed.reason = f"RECAST_C2PA_SIGN_COMMAND did not answer in {COMMAND_SECONDS:g} s"
@@ -157,11 +158,12 @@ def _require_valid(said: Judged | None) -> None:
 
 
 def _read(settings: Signing, name: str) -> bytes:
-    path = getattr(settings, name)
     try:
-        return bytes(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"RECAST_{name.upper()}={path} cannot be read: {error.strerror}") from error
+        return bytes(getattr(settings, name).read_bytes())
+    except OSError as error:  # the value may be the key itself, by mistake
+        raise SettingsError(
+            f"RECAST_{name.upper()} must name a file in PEM, and what it names cannot be read: {error.strerror}"
+        ) from None
 
 
 def _certificate(chain: bytes) -> x509.Certificate:

@@ -21,6 +21,7 @@ from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 MAX_NAME = 200  # characters of an account's or a provider's name
 MAX_LABEL = 200  # characters
 MAX_DAYS = 36_500  # a century: what is meant to be kept for longer is kept for good
+LAST_YEAR = 9999  # in which a moment may be none in another zone
 MAX_SAMPLE = 100_000  # rows of a pilot, which people look at
 MAX_IN_FLIGHT = 2**31 - 1  # as the database counts
 
@@ -177,8 +178,8 @@ def _deadline(field: str, value: object) -> datetime | timedelta:
         raise _wrong(field, value, "a moment, or a time from the run's start")
     if value.tzinfo is None:
         raise _wrong(field, value, "a moment with its time zone")
-    if value <= datetime.now(UTC):
-        raise _wrong(field, value, "a moment that has not passed")
+    if value <= datetime.now(UTC) or value.year >= LAST_YEAR:
+        raise _wrong(field, value, f"a moment that has not passed, before the year {LAST_YEAR}")
     return value
 
 

@@ -61,7 +61,8 @@ class Consumer(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships n
         now = time.monotonic()
         channel = consumer.task_consumer.channel
         # With all slots taken nothing is asked for, and so nothing answered.
-        if not channel.qos.can_consume() or now - Channel.answered_at < SILENT_SECONDS:
+        is_full = not channel.qos.can_consume() and not channel.qos.owes
+        if is_full or now - Channel.answered_at < SILENT_SECONDS:
             Consumer.well_at = now
 
 

@@ -44,9 +44,14 @@ def _named(picture: str) -> str:
     return f"({picture} = ANY(:uris) OR substring({picture} FROM '[0-9a-f]{{64}}') = ANY(:digests))"
 
 
+#: SQL: each text within a row's options, however deep: a provider's own inputs may be nested, and name pictures too.
+_OPTIONS = """
+    SELECT value #>> '{}' AS value FROM jsonb_path_query(options, 'strict $.**') AS value
+    WHERE jsonb_typeof(value) = 'string'
+"""
 _ASKS = f"""
     {" OR ".join(map(_named, ROLES))}
-    OR EXISTS (SELECT 1 FROM jsonb_each_text(options) AS option WHERE {_named("option.value")})
+    OR EXISTS (SELECT 1 FROM ({_OPTIONS}) AS option WHERE {_named("option.value")})
     OR extra @> ANY(cast(:metadata AS jsonb[]))
 """
 _JOBS = text(f"""
@@ -64,7 +69,7 @@ def _uris(table: str, which: str) -> str:
     """SQL: every picture that rows of jobs or versions name."""
     return f"""
         SELECT unnest(ARRAY[{columns(ROLES)}]) AS uri FROM {table} WHERE {which}
-        UNION SELECT option.value FROM {table}, jsonb_each_text(options) AS option WHERE {which}
+        UNION SELECT option.value FROM {table}, LATERAL ({_OPTIONS}) AS option WHERE {which}
     """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from celery.app.task import Context
@@ -17,7 +17,10 @@ from workers.engine.runtime import Runtime
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.request import MAX_KEY, MAX_PRIORITY, MIN_PRIORITY, JobRequest, is_storable
 from workers.jobs.routing import in_one_form, picture_uri, route
+from workers.jobs.run_options import LAST_YEAR
 from workers.producers.canvas import keep
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # what expires before has expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ def _key(value: Any) -> str | None:
 
 
 def _expires(value: Any) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(str(value))
+    """The moment, as one that the database can give back in every zone: the rest is always or never."""
+    found = datetime.fromisoformat(str(value)) if value is not None and not isinstance(value, datetime) else value
+    if found is None or found.year >= LAST_YEAR:
+        return None
+    return found if found.year >= LONG_AGO.year else LONG_AGO

@@ -302,6 +302,23 @@ def test_what_was_made_of_a_persons_results_is_forgotten_too(house: House, form:
     assert house.database.one("SELECT count(*) FROM inputs") == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{"input": {"mask": "https://example.com/alice.png"}}',
+        '{"input": {"references": [{"images": ["x", "https://example.com/alice.png"]}]}}',
+        '{"faces": ["https://example.com/alice.png"]}',
+    ],
+)
+def test_a_picture_that_a_provider_s_own_input_names_is_found_however_deep(house: House, options: str) -> None:
+    named, other = house.job("made of her"), house.job("of another")
+    house.database.sql("UPDATE jobs SET options = :options WHERE id = :id", options=options, id=named)
+    house.database.sql('UPDATE jobs SET options = \'{"input": {"n": 1, "a": null}}\' WHERE id = :id', id=other)
+    done = forget(house.runtime, Person(["https://example.com/alice.png"]))
+    assert (done.ended, house.erased()) == ([named], [named])
+    assert "alice" not in str(house.database.sql("SELECT * FROM jobs"))
+
+
 def test_a_result_backend_that_does_not_answer_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [house.job(name, source="/ann.jpg") for name in ("one", "two")]
     for job in jobs:

@@ -137,6 +137,28 @@ def test_a_folder_that_is_not_ours_stays_as_it_is(place: Path) -> None:
     assert (mode(place / "site"), mode(shared), said) == (0o755, 0o1777, [])
 
 
+@pytest.mark.parametrize("inside", [("etc.d",), ("pictures", "src"), ()])
+def test_a_home_that_is_somebody_else_s_folder_stays_as_it_is(place: Path, inside: tuple[str, ...]) -> None:
+    home = place / "project"
+    for name in inside:
+        (home / name).mkdir(parents=True)
+    home.mkdir(exist_ok=True)
+    (home / "a file").touch()
+    open_folders.close_home(home)
+    assert (mode(home), {mode(home / name) for name in inside if name not in open_folders.HOME_FOLDERS} - {0o755}) == (
+        0o755, set(),
+    )  # fmt: skip
+    assert not (home / "pictures").exists() or mode(home / "pictures") == 0o700
+
+
+def test_a_home_that_is_a_file_keeps_its_permissions(place: Path) -> None:
+    (place / "shadow").touch()
+    (place / "shadow").chmod(0o644)
+    open_folders.close_home(place / "shadow")
+    open_folders.close(place / "shadow")
+    assert mode(place / "shadow") == 0o644
+
+
 def test_a_home_that_a_server_of_another_user_passes_through_is_not_closed_again(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.prepare()

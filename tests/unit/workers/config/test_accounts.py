@@ -224,6 +224,29 @@ def test_durations_and_rates_are_read_in_seconds(number: int, unit: tuple[str, i
 
 
 @pytest.mark.parametrize(
+    "value", ["9" * 30 + "d", "9" * 400 + "s", 1e300, float("inf"), float("nan"), -1e300, "36526d"]
+)
+def test_a_time_that_no_clock_has_room_for_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=names(str(value)[:80], "36525d")):
+        duration(value)
+    with pytest.raises(AccountsError, match=names("accounts.main.deadline")):
+        parse("main", {**ZHIQITE, "deadline": value})
+
+
+@pytest.mark.parametrize("value", ["9" * 30 + "/s", "9" * 400 + "/day", "1000001/s"])
+def test_a_rate_beyond_all_providers_is_refused(value: str) -> None:
+    with pytest.raises(AccountsError, match=names("accounts.main.rate", value[:80], "1000000/s")):
+        parse("main", {**ZHIQITE, "rate": value})
+
+
+@pytest.mark.parametrize("value", ["\u0663d", "\u0663/min", "1.\u0663s"])
+def test_digits_of_other_scripts_are_no_numbers(value: str) -> None:
+    for read in (duration, rate):
+        with pytest.raises(ValueError, match=names(repr(value))):
+            read(value)
+
+
+@pytest.mark.parametrize(
     ("given", "pictures"),
     [
         ({}, 1), ({"num_outputs": 4}, 4), ({"num_outputs": "3"}, 3), ({"num_images": 2, "num_outputs": 1}, 2),
@@ -256,7 +279,7 @@ def test_prices_are_exact(amount: Decimal, per_picture: bool) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Nd"])) | st.none() | st.lists(st.integers()))
 def test_anything_else_is_a_clear_error(value: object) -> None:
-    with pytest.raises(ValueError, match=names(repr(value), "60/min")):
+    with pytest.raises(ValueError, match=names(repr(value)[:80], "60/min")):
         rate(value)
     with pytest.raises(ValueError, match=names(repr(str(value)[:80]), "12.50")):
         price(value)

@@ -23,6 +23,7 @@ FIELDS = sorted(Settings.model_fields)
 #: In a way that is valid but for what the test does to it.
 VALID = {
     "DATABASE_URL": "postgresql://recast:{}@127.0.0.1:1/recast",
+    "MIGRATION_DATABASE_URL": "postgresql://recast:{}@127.0.0.1:1/recast",
     "BROKER_URL": "redis://:{}@127.0.0.1:1/0",
     "RESULT_URL": "redis://:{}@127.0.0.1:1/1",
 }
@@ -92,6 +93,32 @@ def test_a_secret_that_can_be_guessed_is_refused(
     with pytest.raises(SettingsError, match=names(f"RECAST_{name}", least)) as caught:
         read()
     assert value not in str(caught.value)
+
+
+# --- Values that no machine has room for ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_value_without_end_is_refused_by_name_or_harmless(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers become floats, times and intervals of the database, and paths are asked for."""
+    for value in ("9" * 400, "inf", "nan"):
+        monkeypatch.setenv(f"RECAST_{name.upper()}", value)
+        found, told = _read_or_told(name)
+        assert told is None or (unsaid(told, f"RECAST_{name.upper()}") == [] and len(told) < 700), value[:20]
+        assert not isinstance(found, int | float) or abs(found) <= 2**31, (value[:20], found)
+
+
+def _read_or_told(name: str) -> tuple[object, str | None]:
+    try:
+        return getattr(read(), name), None
+    except SettingsError as error:
+        return None, str(error)
+
+
+def test_a_home_that_cannot_be_is_told_to_a_producer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECAST_HOME", "h" * 300)
+    with pytest.raises(NotConfiguredError, match=names("RECAST_BROKER_URL")):
+        recast.settings.read()
 
 
 # --- Variables of other services ------------------------------------------------------------------------------------
@@ -206,21 +233,23 @@ SHAPES: dict[str, Callable[[str], str]] = {
 }
 
 
-#: What holds a secret, or is likely to be given one by mistake.
+#: What holds a secret, or is likely to be given one by mistake, each by itself; and all others together.
 AT_STAKE = (
-    "DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "METRICS_TOKEN", "WEB_AUTH", "FLOWER_AUTH",
-    "STORAGE_URL", "PUBLIC_URL", "PUBLIC_URL_CHECK", "WEBHOOK_HOSTS", "CONFIRM_ABOVE",
+    "DATABASE_URL", "MIGRATION_DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "METRICS_TOKEN", "WEB_AUTH",
+    "FLOWER_AUTH", "STORAGE_URL", "PUBLIC_URL", "PUBLIC_URL_CHECK", "WEBHOOK_HOSTS", "C2PA_KEY", "C2PA_SIGN_COMMAND",
 )  # fmt: skip
+OTHERS = tuple({name.upper() for name in FIELDS} - {*AT_STAKE, "HOME", "ACCOUNTS_FILE"})
 
 
-@pytest.mark.parametrize("name", AT_STAKE)
+@pytest.mark.parametrize("together", [*((name,) for name in AT_STAKE), OTHERS], ids=lambda each: each[0])
 def test_no_half_of_a_secret_is_in_a_message(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    together: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for other, value in VALID.items():
         monkeypatch.setenv(f"RECAST_{other}", value.format("right"))
     for shape, put in SHAPES.items():
-        monkeypatch.setenv(f"RECAST_{name}", put(VALID.get(name, "{}")))
+        for name in together:
+            monkeypatch.setenv(f"RECAST_{name}", put(VALID.get(name, "{}")))
         told = "".join(_told_by(read, recast.settings.read))
         captured = capsys.readouterr()
         assert not any(half in told + captured.out + captured.err for half in CANARY), (shape, told)

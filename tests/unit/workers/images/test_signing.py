@@ -192,7 +192,7 @@ def test_what_cannot_sign_is_said_before_anything_is_paid(
     assert unsaid(problem(tmp_path, future), name, "begins") == []
     assert unsaid(problem(tmp_path, swapped), name, "key") == []
     assert unsaid(problem(tmp_path, nonsense), name, "PEM") == []
-    assert unsaid(problem(tmp_path, we, c2pa_key=tmp_path / "none"), "RECAST_C2PA_KEY", "none") == []
+    assert unsaid(problem(tmp_path, we, c2pa_key=tmp_path / "none"), "RECAST_C2PA_KEY", "No such file") == []
     assert unsaid(problem(tmp_path, we, c2pa_key=None, c2pa_sign_command="/no/such"), "RECAST_C2PA_SIGN_COMMAND") == []
     assert (
         unsaid(problem(tmp_path, we, c2pa_key=None, c2pa_sign_command="false"), "RECAST_C2PA_SIGN_COMMAND", "1") == []
@@ -201,6 +201,23 @@ def test_what_cannot_sign_is_said_before_anything_is_paid(
     assert unsaid(problem(tmp_path, leaf), name) == []
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
     assert unsaid(problem(tmp_path, we), name, "c2pa", "pip install") == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"c2pa_key": Path("-----BEGIN PRIVATE KEY-----\\nMIGHcanary")},  # the key, where its path belongs
+        {"c2pa_certificate": Path("canary/of/a/path")},
+        {"c2pa_key": None, "c2pa_sign_command": "canary --pin canary"},
+        {"c2pa_key": None, "c2pa_sign_command": "sign 'canary"},
+        {"c2pa_key": None, "c2pa_sign_command": f"{sys.executable} -c 'raise SystemExit(\"canary\")'"},
+    ],
+)
+def test_no_secret_of_a_signer_that_is_wrong_is_told(given: dict[str, Any], we: Identity, tmp_path: Path) -> None:
+    (name,) = [name for name, value in given.items() if value is not None]
+    told = problem(tmp_path, we, **given)
+    assert unsaid(told, f"RECAST_{name.upper()}") == []
+    assert "canary" not in told
 
 
 @pytest.mark.parametrize(

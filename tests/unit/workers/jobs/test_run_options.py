@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -80,6 +80,7 @@ def test_documents_of_the_version_before_are_still_read() -> None:
         ("priority", 101, ("-100", "100")),
         ("deadline", datetime(2999, 1, 1), ("zone",)),  # noqa: DTZ001 - that is the point
         ("deadline", datetime(2020, 1, 1, tzinfo=UTC), ("2020-01-01", "passed")),
+        ("deadline", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))), ("9999",)),
         ("deadline", timedelta(0), (MAX_DAYS,)),
         ("deadline", timedelta.max, (MAX_DAYS,)),
         ("deadline", "2h", ("2h", "moment", "start")),

@@ -1,0 +1,21 @@
+"""Paths in settings, checked so far that asking for them is no error of the file system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+MAX_PART_BYTES = 255  # of a path, as file systems have them
+
+
+def _can_be(value: Path) -> Path:
+    if any(len(os.fsencode(part)) > MAX_PART_BYTES for part in value.parts):
+        raise ValueError(f"it has a name of more than {MAX_PART_BYTES} bytes, which no file can have")
+    return value
+
+
+#: A path, whether there is something or not.
+SomePath = Annotated[Path, AfterValidator(_can_be)]
