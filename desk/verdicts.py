@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.audit import note
+from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
 from models.fragments import finished_attempt, newest_verdict
 from models.people import Role
@@ -31,9 +32,9 @@ _PICTURE = text("""
     WHERE r.id = :id FOR KEY SHARE OF j
 """)
 # The second of two waits here, and then sees what the first one wrote.
-_LOCK = text("""
+_LOCK = text(f"""
     INSERT INTO reviews (job_id, batch_id, seq) VALUES (:job_id, :batch_id, :seq)
-    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq RETURNING chosen
+    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq RETURNING chosen, verdict, {IS_HEARD} AS heard
 """)
 _JUDGED = text(f"""
     SELECT r.id AS result_id, r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
@@ -166,8 +167,7 @@ def judge(
         DeskError: a reason is not in the list, or the note is too long.
     """
     actor.need(Role.REVIEWER, "give verdicts")
-    checked = _checked(decision, known_reasons)
-    return _write(session, actor, result_id, checked, based_on=based_on, request=request)
+    return _write(session, actor, result_id, checked(decision, known_reasons), based_on=based_on, request=request)
 
 
 def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = None) -> Decided:
@@ -222,11 +222,14 @@ def choose(session: Session, actor: Actor, result_id: int) -> Decided:
         UnknownPictureError, NotReadyError: as `judge`.
     """
     actor.need(Role.REVIEWER, "choose a picture")
-    picture, _ = _locked(session, result_id)
+    picture, before = _locked(session, result_id)
     judged = _judged(session, picture.job_id)
     this = judged[result_id]
     note(session, actor, "choose", f"job {picture.job_id}", result=result_id)
-    return _count(session, picture.job_id, list(judged.values()), result_id, this)
+    decided = _count(session, picture.job_id, list(judged.values()), result_id, this)
+    if before.chosen != result_id:
+        _announce(session, picture, before, decided)
+    return decided
 
 
 def _write(
@@ -239,8 +242,8 @@ def _write(
     undoes: int | None = None,
     request: str | None = None,
 ) -> Decided:
-    picture, chosen = _locked(session, result_id)
-    judged = _judged(session, picture.job_id)
+    picture, before = _locked(session, result_id)
+    chosen, judged = before.chosen, _judged(session, picture.job_id)
     if request is not None and (done := session.execute(_REPEATED, {"request": request}).first()) is not None:
         if (done.result_id, done.person) != (result_id, actor.name):
             raise DeskError("this name of a request belongs to another decision; send a new one")
@@ -264,18 +267,20 @@ def _write(
         session, actor, action, f"job {picture.job_id}", result=result_id, verdict=decision.verdict.value,
         reasons=list(decision.reasons),
     )  # fmt: skip
-    return _count(session, picture.job_id, pictures, chosen_after(pictures, chosen, result_id), this)
+    decided = _count(session, picture.job_id, pictures, chosen_after(pictures, chosen, result_id), this)
+    _announce(session, picture, before, decided)
+    return decided
 
 
-def _locked(session: Session, result_id: int) -> tuple[Any, int | None]:
-    """The picture with its job, whose review no other transaction changes now; and the picture that is used."""
+def _locked(session: Session, result_id: int) -> tuple[Row[Any], Row[Any]]:
+    """The picture with its job, whose review no other transaction changes now; and that review: `chosen`, `verdict`."""
     picture = session.execute(_PICTURE, {"id": result_id}).first()
     if picture is None:
         raise UnknownPictureError("this picture does not exist or was removed")
     if picture.state != JobState.SUCCEEDED:
         raise NotReadyError(f"the job is {picture.state} now; a verdict is possible when it has succeeded")
     where = {"job_id": picture.job_id, "batch_id": picture.batch_id, "seq": picture.seq}
-    return picture, session.execute(_LOCK, where).scalar_one()
+    return picture, session.execute(_LOCK, where).one()
 
 
 def _judged(session: Session, job_id: str) -> Mapping[int, Judged]:
@@ -294,7 +299,18 @@ def _count(session: Session, job_id: str, pictures: list[Judged], chosen: int | 
     return Decided(this.verdict_id, job_id, this.result_id, this.verdict, verdict, chosen, at)
 
 
-def _checked(decision: Decision, known: Sequence[str]) -> Decision:
+def _announce(session: Session, picture: Row[Any], before: Row[Any], decided: Decided) -> None:
+    if before.heard:
+        newly = before.verdict == Verdict.UNREVIEWED and decided.job_verdict != Verdict.UNREVIEWED
+        announce(session, picture.batch_id, [decided.result_id], picture.seq if newly else None)
+
+
+def checked(decision: Decision, known: Sequence[str]) -> Decision:
+    """A decision as it is written.
+
+    Raises:
+        DeskError: a reason is not in the list, or the note is too long.
+    """
     unknown = [reason for reason in decision.reasons if reason not in known]
     if unknown:
         raise DeskError(f"reason: {unknown[0]!r} is not in the list; allowed: {', '.join(known)}")
