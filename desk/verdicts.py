@@ -19,7 +19,7 @@ from desk.actors import Actor
 from desk.audit import note
 from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
-from models.fragments import finished_attempt, newest_verdict
+from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
@@ -54,18 +54,16 @@ _COUNTS = text("""
 """)
 _CHOSEN = text("SELECT chosen FROM reviews WHERE job_id = :job_id")
 _RELEASE = text("DELETE FROM picture_claims WHERE job_id = :job_id AND person = :person")
-# What is taken back is neither a taking back nor taken back already.
-_STANDS = "v.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts u WHERE u.undoes = v.id)"
 _LAST = text(f"""
     SELECT id, result_id FROM verdicts v
-    WHERE batch_id = :batch_id AND person = :person AND {_STANDS}
+    WHERE batch_id = :batch_id AND person = :person AND {stands("v")}
         AND (cast(:result_id AS bigint) IS NULL OR result_id = :result_id)
     ORDER BY id DESC LIMIT 1
 """)
-_STILL = text(f"SELECT {_STANDS} FROM verdicts v WHERE id = :id")
+_STILL = text(f"SELECT {stands('v')} FROM verdicts v WHERE id = :id")
 _OTHERS = text(f"""
     SELECT EXISTS (
-        SELECT FROM verdicts v WHERE result_id = :result_id AND id > :id AND person <> :person AND {_STANDS}
+        SELECT FROM verdicts v WHERE result_id = :result_id AND id > :id AND person <> :person AND {stands("v")}
     )
 """)
 _BEFORE = text("""
@@ -190,8 +188,7 @@ def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = 
     since = {"result_id": taken.result_id, "id": taken.id, "person": actor.name}
     if session.execute(_OTHERS, since).scalar_one():
         raise ConflictError(newest)
-    before = session.execute(_BEFORE, since).first()
-    decision = Decision(Verdict.UNREVIEWED) if before is None else _decision(before)
+    decision = before(session.execute(_BEFORE, since).first())
     return _write(session, actor, taken.result_id, decision, based_on=newest.verdict_id, undoes=taken.id)
 
 
@@ -222,13 +219,13 @@ def choose(session: Session, actor: Actor, result_id: int) -> Decided:
         UnknownPictureError, NotReadyError: as `judge`.
     """
     actor.need(Role.REVIEWER, "choose a picture")
-    picture, before = _locked(session, result_id)
+    picture, was = _locked(session, result_id)
     judged = _judged(session, picture.job_id)
     this = judged[result_id]
     note(session, actor, "choose", f"job {picture.job_id}", result=result_id)
     decided = _count(session, picture.job_id, list(judged.values()), result_id, this)
-    if before.chosen != result_id:
-        _announce(session, picture, before, decided)
+    if was.chosen != result_id:
+        _announce(session, picture, was, decided)
     return decided
 
 
@@ -242,8 +239,8 @@ def _write(
     undoes: int | None = None,
     request: str | None = None,
 ) -> Decided:
-    picture, before = _locked(session, result_id)
-    chosen, judged = before.chosen, _judged(session, picture.job_id)
+    picture, was = _locked(session, result_id)
+    chosen, judged = was.chosen, _judged(session, picture.job_id)
     if request is not None and (done := session.execute(_REPEATED, {"request": request}).first()) is not None:
         if (done.result_id, done.person) != (result_id, actor.name):
             raise DeskError("this name of a request belongs to another decision; send a new one")
@@ -268,7 +265,7 @@ def _write(
         reasons=list(decision.reasons),
     )  # fmt: skip
     decided = _count(session, picture.job_id, pictures, chosen_after(pictures, chosen, result_id), this)
-    _announce(session, picture, before, decided)
+    _announce(session, picture, was, decided)
     return decided
 
 
@@ -299,9 +296,9 @@ def _count(session: Session, job_id: str, pictures: list[Judged], chosen: int | 
     return Decided(this.verdict_id, job_id, this.result_id, this.verdict, verdict, chosen, at)
 
 
-def _announce(session: Session, picture: Row[Any], before: Row[Any], decided: Decided) -> None:
-    if before.heard:
-        newly = before.verdict == Verdict.UNREVIEWED and decided.job_verdict != Verdict.UNREVIEWED
+def _announce(session: Session, picture: Row[Any], was: Row[Any], decided: Decided) -> None:
+    if was.heard:
+        newly = was.verdict == Verdict.UNREVIEWED and decided.job_verdict != Verdict.UNREVIEWED
         announce(session, picture.batch_id, [decided.result_id], picture.seq if newly else None)
 
 
@@ -326,6 +323,9 @@ def checked(decision: Decision, known: Sequence[str]) -> Decision:
     )
 
 
-def _decision(row: Row[Any]) -> Decision:
+def before(row: Row[Any] | None) -> Decision:
+    """What counted before a verdict, of the row that was the newest then: nothing where there was none."""
+    if row is None:
+        return Decision(Verdict.UNREVIEWED)
     area = None if row.area is None else Area(**row.area)
     return Decision(Verdict(row.verdict), tuple(row.reasons), row.note, area)
