@@ -28,6 +28,7 @@ from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
 from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
+from web.selections import Selections
 from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -114,10 +115,12 @@ def _gallery_routes(
     pages = Pages(database, configured.currency)
     sign_ins = SignIns(database, pages, lane)
     access = Access(configured.web_auth, lane, sign_ins)
+    selections = Selections(pages, configured.review_reasons)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
-        *Gallery(pages, media, inputs, results, configured.accounts_file).routes(access),
+        *selections.routes(access),
+        *Gallery(pages, media, inputs, results, configured.accounts_file, selections).routes(access),
     ]

@@ -36,6 +36,7 @@ from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
 from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
+from web.selections import Selections
 from web.visitors import Handler, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
@@ -58,7 +59,7 @@ register_url_convertor("row", _RowConvertor())
 
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
+    "selection.css": "text/css", "selection.js": "text/javascript", "icon.svg": "image/svg+xml",
 }  # fmt: skip
 
 
@@ -70,13 +71,20 @@ class Gallery:
         media: serves the storage's files.
         inputs, results: make thumbnails of input pictures and of results.
         accounts_file: read for what keeps a batch from continuing.
+        selections: what a batch's page offers to do with many pictures.
     """
 
     def __init__(
-        self, pages: Pages, media: Media, inputs: InputThumbnails, results: ResultThumbnails, accounts_file: Path
+        self,
+        pages: Pages,
+        media: Media,
+        inputs: InputThumbnails,
+        results: ResultThumbnails,
+        accounts_file: Path,
+        selections: Selections,
     ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
-        self._accounts_file = accounts_file
+        self._accounts_file, self._selections = accounts_file, selections
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -127,6 +135,7 @@ class Gallery:
                 "stops": self._stops(session, report),
                 "reviewed": verdicts_of(session, report),
                 "flags": some_flags(session, batch_id),
+                "picks": self._selections.offered(session, request),
             }
 
         found = await self._pages.read(read)
