@@ -35,6 +35,11 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "redo spring shoe-1 --seed 7",
         "redo spring --reason hair --to other --max-cost 2.00",
     ),
+    ("verdict",): (
+        "verdict spring/shoe-1 needs-work --reason hair",
+        "verdict spring approve --dry-run",
+        "verdict spring needs-work --check blurred --reason blurred",
+    ),
     ("pilot",): ("pilot spring", "pilot spring --go-on --max-cost 40"),
     ("export",): (
         "export spring --to done.csv",
