@@ -49,6 +49,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "desk.verdicts:DeskError": (ExitCode.USAGE, str),
     "desk.people:PersonError": (ExitCode.USAGE, str),
     "desk.tokens:TokenError": (ExitCode.USAGE, str),
+    "desk.guests:GuestError": (ExitCode.USAGE, str),
     "desk.passwords:PasswordError": (ExitCode.USAGE, str),
     "desk.actors:ForbiddenError": (ExitCode.USAGE, str),
     "workers.operations.archive_files:ArchiveError": (ExitCode.INFRASTRUCTURE, str),

@@ -14,7 +14,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
         "archive",
     ),
-    "Review": ("review", "verdict", "redo", "pilot", "people", "tokens", "audit"),
+    "Review": ("review", "verdict", "redo", "pilot", "people", "guests", "tokens", "audit"),
     "Money": ("books", "reconcile"),
     "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),
@@ -40,6 +40,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "verdict spring approve --dry-run",
         "verdict spring needs-work --check blurred --reason blurred",
     ),
+    ("guests", "add"): ("guests add spring --role reviewer --expires 3d",),
     ("pilot",): ("pilot spring", "pilot spring --go-on --max-cost 40"),
     ("export",): (
         "export spring --to done.csv",

@@ -112,7 +112,7 @@ def judge_many(
         ForbiddenError: the person may not judge.
         DeskError: a reason is not in the list, or the note is too long.
     """
-    actor.need(Role.REVIEWER, "give verdicts")
+    actor.need(Role.REVIEWER, "give verdicts", guests=True)
     said, done = checked(decision, known_reasons), Done()
     work = _Work(session, actor, batch_id, [picture.result_id for picture in selected], done)
     made = set(session.execute(_MADE, work.asked | {"selection": selection}).scalars())
@@ -142,7 +142,7 @@ def undo_many(
     Raises:
         ForbiddenError: the person may not judge.
     """
-    actor.need(Role.REVIEWER, "take verdicts back")
+    actor.need(Role.REVIEWER, "take verdicts back", guests=True)
     done = Done()
     work = _Work(session, actor, batch_id, result_ids, done)
     last = {row.result_id: row for row in session.execute(_LAST, work.asked | {"ids": list(result_ids)})}

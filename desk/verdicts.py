@@ -164,7 +164,7 @@ def judge(
         ConflictError: another verdict came first.
         DeskError: a reason is not in the list, or the note is too long.
     """
-    actor.need(Role.REVIEWER, "give verdicts")
+    actor.need(Role.REVIEWER, "give verdicts", guests=True)
     return _write(session, actor, result_id, checked(decision, known_reasons), based_on=based_on, request=request)
 
 
@@ -176,12 +176,12 @@ def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = 
         NothingToUndoError: there is none, or it was taken back at the same moment.
         ConflictError: another person has judged the picture since.
     """
-    actor.need(Role.REVIEWER, "take verdicts back")
+    actor.need(Role.REVIEWER, "take verdicts back", guests=True)
     mine = {"batch_id": batch_id, "person": actor.name, "result_id": result_id}
     taken = session.execute(_LAST, mine).first()
     if taken is None:
         raise NothingToUndoError("there is no verdict of yours to take back")
-    picture, _ = _locked(session, taken.result_id)
+    picture, _ = _locked(session, actor, taken.result_id)
     if not session.execute(_STILL, {"id": taken.id}).scalar():
         raise NothingToUndoError("this verdict was taken back at the same moment")
     newest = _judged(session, picture.job_id)[taken.result_id]
@@ -218,8 +218,8 @@ def choose(session: Session, actor: Actor, result_id: int) -> Decided:
         ForbiddenError: the person may not judge.
         UnknownPictureError, NotReadyError: as `judge`.
     """
-    actor.need(Role.REVIEWER, "choose a picture")
-    picture, was = _locked(session, result_id)
+    actor.need(Role.REVIEWER, "choose a picture", guests=True)
+    picture, was = _locked(session, actor, result_id)
     judged = _judged(session, picture.job_id)
     this = judged[result_id]
     note(session, actor, "choose", f"job {picture.job_id}", result=result_id)
@@ -239,7 +239,7 @@ def _write(
     undoes: int | None = None,
     request: str | None = None,
 ) -> Decided:
-    picture, was = _locked(session, result_id)
+    picture, was = _locked(session, actor, result_id)
     chosen, judged = was.chosen, _judged(session, picture.job_id)
     if request is not None and (done := session.execute(_REPEATED, {"request": request}).first()) is not None:
         if (done.result_id, done.person) != (result_id, actor.name):
@@ -269,10 +269,10 @@ def _write(
     return decided
 
 
-def _locked(session: Session, result_id: int) -> tuple[Row[Any], Row[Any]]:
+def _locked(session: Session, actor: Actor, result_id: int) -> tuple[Row[Any], Row[Any]]:
     """The picture with its job, whose review no other transaction changes now; and that review: `chosen`, `verdict`."""
     picture = session.execute(_PICTURE, {"id": result_id}).first()
-    if picture is None:
+    if picture is None or actor.guest_of not in {None, picture.batch_id}:
         raise UnknownPictureError("this picture does not exist or was removed")
     if picture.state != JobState.SUCCEEDED:
         raise NotReadyError(f"the job is {picture.state} now; a verdict is possible when it has succeeded")

@@ -27,7 +27,7 @@ from reports import cards
 from web.access import Access
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
-from web.visitors import Form, actor_of, first
+from web.visitors import Form, actor_of, first, of_batch
 from workers.jobs.filters import Filter
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
@@ -67,7 +67,7 @@ class Selections:
 
     def routes(self, access: Access) -> list[Route]:
         """Where the grid's form goes."""
-        answer = access.guarded(self._pages.surely(self.answer))
+        answer = access.guarded(self._pages.surely(self.answer), guests=of_batch)
         return [Route("/batches/{batch_id:row}/verdicts", answer, methods=["POST"])]
 
     def offered(self, session: Session, request: Request) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ class Selections:
         """Take the form; if more pictures than a page are meant, say how many, and do it once a person agrees."""
         form: Form = request.state.form
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
-        actor.need(Role.REVIEWER, "give verdicts")
+        actor.need(Role.REVIEWER, "give verdicts", guests=True)
         name = await self._pages.read(cards.batch_name, batch_id)
         if name is None:
             return self._pages.missing(request, "This batch does not exist.")
