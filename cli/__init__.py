@@ -45,6 +45,10 @@
     schedules     `schedule add|list|show|history|pause|resume|run|remove`
     webhooks      `webhooks add|list|deliveries|retry|test|rotate|off|on|remove`
     doctor        `doctor`
+    sign_on       what `doctor` says of single sign-on
+    verdict       `verdict`
+    selections    verdicts about a batch's pictures
+    guests        `guests add|list|revoke`
     services      `up`, `worker`, `beat`, `flower`, `web`, `sandbox`
     health        `health`
     database      `db upgrade|check|restored`

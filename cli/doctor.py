@@ -22,6 +22,7 @@ from cli.exit_codes import ExitCode
 from cli.findings import STYLES, Finding, State, finding_of
 from cli.output import duration, emit, say, waiting_for_decision
 from cli.progress import LISTED_BATCHES, stops_of
+from cli.sign_on import sign_on
 from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse
@@ -78,6 +79,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield from _storage(runtime)
     yield from _public_url(runtime)
     yield from _proxies()
+    yield from sign_on(runtime.settings)
     yield from _heartbeats(runtime)
     accounts_file, database = _accounts_file(runtime), list(_database(runtime))
     yield accounts_file

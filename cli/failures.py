@@ -54,6 +54,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "desk.people:PersonError": (ExitCode.USAGE, str),
     "desk.tokens:TokenError": (ExitCode.USAGE, str),
     "desk.releases:ReleaseError": (ExitCode.USAGE, str),
+    "desk.guests:GuestError": (ExitCode.USAGE, str),
     "desk.passwords:PasswordError": (ExitCode.USAGE, str),
     "desk.actors:ForbiddenError": (ExitCode.USAGE, str),
     "workers.operations.archive_files:ArchiveError": (ExitCode.INFRASTRUCTURE, str),

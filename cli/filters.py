@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownBatchError, UnknownJobError
 from cli import completion
 from cli.parameters import shared
+from models.checks import CheckName
 from models.states import JobState, Reason
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -22,6 +23,7 @@ from workers.config.units import duration
 from workers.jobs.filters import EVERY, Filter
 
 R = TypeVar("R")
+ANY_CHECK = "any"  # as a value of `--check`
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,17 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "check": (
+        Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="CHECK",
+                help="Only jobs whose picture this check flags; can be given more than once: "
+                f"{_words([ANY_CHECK, *CheckName])}.",
+            ),
+        ],
+        None,
+    ),
     "older": (
         Annotated[
             str | None, typer.Option(metavar="AGE", help="Only jobs created longer ago than this, for example 2h.")
@@ -171,8 +184,8 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
 }
 
 
-#: What selects by verdicts: only commands about pictures have it.
-BY_VERDICT = ("verdict", "fault")
+#: What selects by verdicts and checks: only commands about pictures have it.
+BY_VERDICT = ("verdict", "fault", "check")
 
 
 def takes_selection(*left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -192,7 +205,16 @@ def _selection(given: dict[str, Any]) -> JobSelection:
     states = given.pop("state", None)
     for name in ("older", "newer"):
         given[name] = _age(name, given.get(name))
+    given["check"] = _checks(given.get("check"))
     return JobSelection(tuple(words or ()), Filter(states=states or None, **given), everything)
+
+
+def _checks(given: list[str] | None) -> list[str] | None:
+    every = [check.value for check in CheckName]
+    for wrong in set(given or ()) - {ANY_CHECK, *every}:
+        allowed = _words([ANY_CHECK, *every])
+        raise typer.BadParameter(f"{wrong!r} is not a check; allowed: {allowed}", param_hint="--check")
+    return every if ANY_CHECK in (given or ()) else given or None
 
 
 def _age(name: str, value: str | None) -> float | None:

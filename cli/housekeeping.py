@@ -23,7 +23,7 @@ from workers.http.addresses import AddressError, one_form
 from workers.operations.erase import Removed
 from workers.operations.forget import Forgotten, Person
 from workers.operations.forget import forget as forget_person
-from workers.operations.prune import Pruned, prune_orphans
+from workers.operations.prune import Pruned, prune_guests, prune_orphans
 from workers.operations.prune import prune as prune_jobs
 
 #: What Flower keeps where it is started with `--persistent`.
@@ -188,6 +188,8 @@ def prune(
             pruned = prune_jobs(runtime, seconds=seconds, states=states, batch=batch, dry_run=dry_run)
         if orphans:
             files = prune_orphans(runtime, dry_run=dry_run)
+            if not dry_run:
+                runtime.db(prune_guests)
     if as_json:
         emit({"jobs": pruned.jobs, "pictures": asdict(pruned.removed), "orphans": asdict(files), "dry_run": dry_run})
     else:

@@ -14,7 +14,9 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "resolve", "retry", "redownload", "cancel", "pause", "resume", "reroute", "set-priority", "forget", "prune",
         "archive",
     ),
-    "Review": ("review", "verdict", "redo", "pilot", "people", "tokens", "releases", "audit"),
+    "Review": (
+        "review", "verdict", "redo", "pilot", "people", "guests", "tokens", "releases", "audit",
+    ),
     "Money": ("books", "reconcile"),
     "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),
@@ -35,6 +37,12 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "redo spring shoe-1 --seed 7",
         "redo spring --reason hair --to other --max-cost 2.00",
     ),
+    ("verdict",): (
+        "verdict spring/shoe-1 needs-work --reason hair",
+        "verdict spring approve --dry-run",
+        "verdict spring needs-work --check blurred --reason blurred",
+    ),
+    ("guests", "add"): ("guests add spring --role reviewer --expires 3d",),
     ("pilot",): ("pilot spring", "pilot spring --go-on --max-cost 40"),
     ("export",): (
         "export spring --to done.csv",

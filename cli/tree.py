@@ -84,6 +84,7 @@ COMMANDS = (
     Entry("doctor", "cli.doctor:doctor", "Check what this deployment needs and say how to fix it."),
     Entry("accounts", "cli.accounts:accounts", "Show, check, pause, resume and change accounts at providers."),
     Entry("people", "cli.people:people", "Add, list and change people who sign in to the pages."),
+    Entry("guests", "cli.guests:guests", "Add, list and revoke links to one batch for guests."),
     Entry("tokens", "cli.tokens:tokens", "Add, list and revoke tokens of programs that use the API."),
     Entry(
         "releases", "cli.releases:releases",

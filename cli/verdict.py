@@ -1,4 +1,4 @@
-"""`recast verdict`: a verdict about a picture, given by command."""
+"""`recast verdict`: a verdict about a picture, or about those of a batch that a filter chooses, given by command."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
+from cli.filters import JobSelection, is_batch, takes_pictures
 from cli.output import Style, emit, say
+from cli.selections import Asked, decide
 from desk.actors import from_command
 from desk.verdicts import Decided, Decision, DeskError, choose, judge, newest_of, undo
 from models.verdicts import Verdict
@@ -27,8 +30,15 @@ class Answer(StrEnum):
     CHOOSE = "choose"
 
 
+@takes_pictures("words", "batch", "label", "fault", "everything")
 def verdict(
-    job: Annotated[str, typer.Argument(help="Job id, the beginning of one, key, or BATCH/KEY.")],
+    selection: JobSelection,
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="Job id, the beginning of one, key, or BATCH/KEY; or a batch, for all that filters choose.",
+        ),
+    ],
     answer: Annotated[Answer, typer.Argument(help="What you say of its picture.")],
     *,
     reason: Annotated[
@@ -38,13 +48,29 @@ def verdict(
     picture: Annotated[
         int | None, typer.Option(min=0, help="Which picture, if the job made several. Default: the one that is used.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the pictures of a batch; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a picture or not, undo that, or choose one."""
+    """Approve a picture or not, undo that, or choose one.
+
+    With a batch's name, all of its unreviewed pictures are meant; --verdict, --check, --state and the other filters
+    choose others.
+    """
+    decision = Decision(_VERDICTS[answer], tuple(reason or ()), note)
     with open_deployment(sandbox=sandbox) as runtime:
+        if runtime.db(_is_batch, job, selection):
+            if answer is Answer.CHOOSE or picture is not None:
+                raise typer.BadParameter(f"{job} is a batch; name one job to choose among its pictures")
+            said = None if answer is Answer.UNDO else decision
+            asked = Asked(answer.value, said, dry_run=dry_run, yes=yes, as_json=as_json)
+            decide(runtime, job, selection.which, asked)
+            return
+        if dry_run:
+            raise typer.BadParameter(f"{job} is one job; --dry-run counts the pictures of a batch")
         detail = runtime.db(find_detail, job, runtime.storage)
-        decided = _decided(runtime, detail, answer, Decision(_VERDICTS[answer], tuple(reason or ()), note), picture)
+        decided = _decided(runtime, detail, answer, decision, picture)
     if as_json:
         emit(asdict(decided))
         return
@@ -59,6 +85,19 @@ _VERDICTS = {
     Answer.CHOOSE: Verdict.UNREVIEWED,
 }
 _STYLES = {Verdict.APPROVED: Style.GOOD, Verdict.NEEDS_WORK: Style.BAD, Verdict.UNREVIEWED: Style.QUIET}
+
+
+def _is_batch(session: Session, word: str, selection: JobSelection) -> bool:
+    """Whether pictures of a batch are meant: its name may also be a job's, but a filter is of batches only."""
+    if selection.which.named:
+        return True
+    try:
+        return is_batch(session, word)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            f"{word!r} names a batch and a job; for the batch, add a filter such as --verdict unreviewed; for the job,"
+            " use its id"
+        ) from None
 
 
 def _decided(runtime: Runtime, detail: JobDetail, answer: Answer, decision: Decision, picture: int | None) -> Decided:

@@ -22,19 +22,28 @@ class Actor:
 
     name: str
     role: Role
-    #: `page`, `command`, `program` or `api`.
+    #: `page`, `command`, `program`, `api` or `guest`.
     via: str = "page"
+    #: The one batch that a guest's link opens; None for everybody else.
+    guest_of: int | None = None
+
+    @property
+    def sees_money(self) -> bool:
+        """Whether costs, accounts, operations and answers of providers are for this person."""
+        return self.may(Role.REVIEWER) and self.guest_of is None
 
     def may(self, role: Role) -> bool:
         """Whether the person may do what needs `role`."""
         return _ORDER.index(self.role) >= _ORDER.index(role)
 
-    def need(self, role: Role, action: str) -> None:
-        """Refuse what the person may not do.
+    def need(self, role: Role, action: str, *, guests: bool = False) -> None:
+        """Refuse what the person may not do; guests may nothing that is not said to be for `guests`, too.
 
         Raises:
             ForbiddenError: names the person, their role and the one that is needed.
         """
+        if self.guest_of is not None and not guests:
+            raise ForbiddenError(f"{self.name} is here by a guest link and may not {action}")
         if not self.may(role):
             raise ForbiddenError(
                 f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}. Operators "

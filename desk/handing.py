@@ -73,7 +73,7 @@ def take(session: Session, actor: Actor, job_id: str) -> Taken | None:
     Raises:
         ForbiddenError: the person may not judge.
     """
-    actor.need(Role.REVIEWER, "take a picture")
+    actor.need(Role.REVIEWER, "take a picture", guests=True)
     until = _taken(session, actor, job_id)
     if until is not None:
         session.execute(_LEAVE, {"person": actor.name, "job_id": job_id})
@@ -99,7 +99,7 @@ def next_undecided(session: Session, actor: Actor, batch_id: int, after: int = -
     Raises:
         ForbiddenError: the person may not judge.
     """
-    actor.need(Role.REVIEWER, "review a batch")
+    actor.need(Role.REVIEWER, "review a batch", guests=True)
     wanted = {"batch_id": batch_id, "person": actor.name, "number": CANDIDATES}
     for _ in range(ROUNDS):
         seen = False

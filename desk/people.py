@@ -167,6 +167,23 @@ def who(session: Session, token: str) -> Actor | None:
     return None if row is None else Actor(row.name, Role(row.role))
 
 
+def known(session: Session, name: str, otherwise: Role | None) -> Actor:
+    """Who somebody else says has signed in: the person of this name, or nobody's namesake with the role `otherwise`.
+
+    Raises:
+        ForbiddenError: the person is disabled, or there is none and no role for such.
+    """
+    row = _by_name(session, name)
+    if row is not None and row.disabled_at is None:
+        return Actor(row.name, Role(row.role))
+    if row is not None or otherwise is None:
+        why = "is disabled" if row is not None else "may not see these pages"
+        raise ForbiddenError(
+            f"{name} {why}; operators change that with {hint('people enable' if row else 'people add', name)}"
+        )
+    return Actor(name, otherwise)
+
+
 def digest_of(token: str) -> str:
     """What is kept of a cookie's value."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()

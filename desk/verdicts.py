@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.audit import note
+from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
-from models.fragments import finished_attempt, newest_verdict
+from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
@@ -31,9 +32,9 @@ _PICTURE = text("""
     WHERE r.id = :id FOR KEY SHARE OF j
 """)
 # The second of two waits here, and then sees what the first one wrote.
-_LOCK = text("""
+_LOCK = text(f"""
     INSERT INTO reviews (job_id, batch_id, seq) VALUES (:job_id, :batch_id, :seq)
-    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq RETURNING chosen
+    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq RETURNING chosen, verdict, {IS_HEARD} AS heard
 """)
 _JUDGED = text(f"""
     SELECT r.id AS result_id, r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
@@ -53,18 +54,16 @@ _COUNTS = text("""
 """)
 _CHOSEN = text("SELECT chosen FROM reviews WHERE job_id = :job_id")
 _RELEASE = text("DELETE FROM picture_claims WHERE job_id = :job_id AND person = :person")
-# What is taken back is neither a taking back nor taken back already.
-_STANDS = "v.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts u WHERE u.undoes = v.id)"
 _LAST = text(f"""
     SELECT id, result_id FROM verdicts v
-    WHERE batch_id = :batch_id AND person = :person AND {_STANDS}
+    WHERE batch_id = :batch_id AND person = :person AND {stands("v")}
         AND (cast(:result_id AS bigint) IS NULL OR result_id = :result_id)
     ORDER BY id DESC LIMIT 1
 """)
-_STILL = text(f"SELECT {_STANDS} FROM verdicts v WHERE id = :id")
+_STILL = text(f"SELECT {stands('v')} FROM verdicts v WHERE id = :id")
 _OTHERS = text(f"""
     SELECT EXISTS (
-        SELECT FROM verdicts v WHERE result_id = :result_id AND id > :id AND person <> :person AND {_STANDS}
+        SELECT FROM verdicts v WHERE result_id = :result_id AND id > :id AND person <> :person AND {stands("v")}
     )
 """)
 _BEFORE = text("""
@@ -165,9 +164,8 @@ def judge(
         ConflictError: another verdict came first.
         DeskError: a reason is not in the list, or the note is too long.
     """
-    actor.need(Role.REVIEWER, "give verdicts")
-    checked = _checked(decision, known_reasons)
-    return _write(session, actor, result_id, checked, based_on=based_on, request=request)
+    actor.need(Role.REVIEWER, "give verdicts", guests=True)
+    return _write(session, actor, result_id, checked(decision, known_reasons), based_on=based_on, request=request)
 
 
 def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = None) -> Decided:
@@ -178,20 +176,19 @@ def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = 
         NothingToUndoError: there is none, or it was taken back at the same moment.
         ConflictError: another person has judged the picture since.
     """
-    actor.need(Role.REVIEWER, "take verdicts back")
+    actor.need(Role.REVIEWER, "take verdicts back", guests=True)
     mine = {"batch_id": batch_id, "person": actor.name, "result_id": result_id}
     taken = session.execute(_LAST, mine).first()
     if taken is None:
         raise NothingToUndoError("there is no verdict of yours to take back")
-    picture, _ = _locked(session, taken.result_id)
+    picture, _ = _locked(session, actor, taken.result_id)
     if not session.execute(_STILL, {"id": taken.id}).scalar():
         raise NothingToUndoError("this verdict was taken back at the same moment")
     newest = _judged(session, picture.job_id)[taken.result_id]
     since = {"result_id": taken.result_id, "id": taken.id, "person": actor.name}
     if session.execute(_OTHERS, since).scalar_one():
         raise ConflictError(newest)
-    before = session.execute(_BEFORE, since).first()
-    decision = Decision(Verdict.UNREVIEWED) if before is None else _decision(before)
+    decision = before(session.execute(_BEFORE, since).first())
     return _write(session, actor, taken.result_id, decision, based_on=newest.verdict_id, undoes=taken.id)
 
 
@@ -221,12 +218,15 @@ def choose(session: Session, actor: Actor, result_id: int) -> Decided:
         ForbiddenError: the person may not judge.
         UnknownPictureError, NotReadyError: as `judge`.
     """
-    actor.need(Role.REVIEWER, "choose a picture")
-    picture, _ = _locked(session, result_id)
+    actor.need(Role.REVIEWER, "choose a picture", guests=True)
+    picture, was = _locked(session, actor, result_id)
     judged = _judged(session, picture.job_id)
     this = judged[result_id]
     note(session, actor, "choose", f"job {picture.job_id}", result=result_id)
-    return _count(session, picture.job_id, list(judged.values()), result_id, this)
+    decided = _count(session, picture.job_id, list(judged.values()), result_id, this)
+    if was.chosen != result_id:
+        _announce(session, picture, was, decided)
+    return decided
 
 
 def _write(
@@ -239,8 +239,8 @@ def _write(
     undoes: int | None = None,
     request: str | None = None,
 ) -> Decided:
-    picture, chosen = _locked(session, result_id)
-    judged = _judged(session, picture.job_id)
+    picture, was = _locked(session, actor, result_id)
+    chosen, judged = was.chosen, _judged(session, picture.job_id)
     if request is not None and (done := session.execute(_REPEATED, {"request": request}).first()) is not None:
         if (done.result_id, done.person) != (result_id, actor.name):
             raise DeskError("this name of a request belongs to another decision; send a new one")
@@ -264,18 +264,20 @@ def _write(
         session, actor, action, f"job {picture.job_id}", result=result_id, verdict=decision.verdict.value,
         reasons=list(decision.reasons),
     )  # fmt: skip
-    return _count(session, picture.job_id, pictures, chosen_after(pictures, chosen, result_id), this)
+    decided = _count(session, picture.job_id, pictures, chosen_after(pictures, chosen, result_id), this)
+    _announce(session, picture, was, decided)
+    return decided
 
 
-def _locked(session: Session, result_id: int) -> tuple[Any, int | None]:
-    """The picture with its job, whose review no other transaction changes now; and the picture that is used."""
+def _locked(session: Session, actor: Actor, result_id: int) -> tuple[Row[Any], Row[Any]]:
+    """The picture with its job, whose review no other transaction changes now; and that review: `chosen`, `verdict`."""
     picture = session.execute(_PICTURE, {"id": result_id}).first()
-    if picture is None:
+    if picture is None or actor.guest_of not in {None, picture.batch_id}:
         raise UnknownPictureError("this picture does not exist or was removed")
     if picture.state != JobState.SUCCEEDED:
         raise NotReadyError(f"the job is {picture.state} now; a verdict is possible when it has succeeded")
     where = {"job_id": picture.job_id, "batch_id": picture.batch_id, "seq": picture.seq}
-    return picture, session.execute(_LOCK, where).scalar_one()
+    return picture, session.execute(_LOCK, where).one()
 
 
 def _judged(session: Session, job_id: str) -> Mapping[int, Judged]:
@@ -294,7 +296,18 @@ def _count(session: Session, job_id: str, pictures: list[Judged], chosen: int | 
     return Decided(this.verdict_id, job_id, this.result_id, this.verdict, verdict, chosen, at)
 
 
-def _checked(decision: Decision, known: Sequence[str]) -> Decision:
+def _announce(session: Session, picture: Row[Any], was: Row[Any], decided: Decided) -> None:
+    if was.heard:
+        newly = was.verdict == Verdict.UNREVIEWED and decided.job_verdict != Verdict.UNREVIEWED
+        announce(session, picture.batch_id, [decided.result_id], picture.seq if newly else None)
+
+
+def checked(decision: Decision, known: Sequence[str]) -> Decision:
+    """A decision as it is written.
+
+    Raises:
+        DeskError: a reason is not in the list, or the note is too long.
+    """
     unknown = [reason for reason in decision.reasons if reason not in known]
     if unknown:
         raise DeskError(f"reason: {unknown[0]!r} is not in the list; allowed: {', '.join(known)}")
@@ -310,6 +323,9 @@ def _checked(decision: Decision, known: Sequence[str]) -> Decision:
     )
 
 
-def _decision(row: Row[Any]) -> Decision:
+def before(row: Row[Any] | None) -> Decision:
+    """What counted before a verdict, of the row that was the newest then: nothing where there was none."""
+    if row is None:
+        return Decision(Verdict.UNREVIEWED)
     area = None if row.area is None else Area(**row.area)
     return Decision(Verdict(row.verdict), tuple(row.reasons), row.note, area)

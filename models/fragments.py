@@ -141,6 +141,11 @@ def newest_verdict(result_id: str, columns: str) -> str:
     return f"(SELECT {columns} FROM verdicts WHERE result_id = {result_id} ORDER BY id DESC LIMIT 1)"
 
 
+def stands(verdict: str) -> str:
+    """Whether a verdict counts or counted: it takes none back, and was not taken back."""
+    return f"{verdict}.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts undone WHERE undone.undoes = {verdict}.id)"
+
+
 def _ordered(states: frozenset[AttemptState]) -> list[AttemptState]:
     return [state for state in AttemptState if state in states]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Document, Serial, Timestamp, one_of
@@ -16,6 +16,10 @@ class Role(StrEnum):
     VIEWER = "viewer"
     REVIEWER = "reviewer"
     OPERATOR = "operator"
+
+
+#: What a guest may be; an operator is never one.
+GUEST_ROLES = (Role.VIEWER, Role.REVIEWER)
 
 
 class Person(Base):
@@ -44,6 +48,36 @@ class SignIn(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Timestamp]
+
+
+class Guest(Base):
+    """A link to one batch, for people without an account. Without its row, it opens nothing."""
+
+    __tablename__ = "guests"
+    __table_args__ = (one_of("role", GUEST_ROLES), UniqueConstraint("digest"), Index("ix_guests_batch_id", "batch_id"))
+
+    id: Mapped[Serial]
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
+    role: Mapped[str]
+    #: SHA-256 of the link's token, which is nowhere else.
+    digest: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Timestamp]
+    revoked_at: Mapped[Timestamp | None]
+
+
+class Visit(Base):
+    """One browser in which a guest link was opened and a name given. It lasts no longer than the link."""
+
+    __tablename__ = "visits"
+    __table_args__ = (Index("ix_visits_guest_id", "guest_id"),)
+
+    #: SHA-256 of the cookie's value, which is nowhere else.
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    guest_id: Mapped[int] = mapped_column(ForeignKey("guests.id", ondelete="CASCADE"))
+    #: As it stands beside the verdicts of this guest; nobody else of the batch has it.
+    name: Mapped[str]
+    created_at: Mapped[CreatedAt]
 
 
 class AuditEntry(Base):

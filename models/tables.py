@@ -13,7 +13,7 @@ from models.deployment import Deployment
 from models.inputs import InputPicture
 from models.jobs import Job, Version
 from models.leases import Lease
-from models.people import AuditEntry, Person, SignIn
+from models.people import AuditEntry, Guest, Person, SignIn, Visit
 from models.pilots import Pilot, PilotJob
 from models.programs import KeptAnswer, Quote, Token
 from models.redos import Redo
@@ -39,6 +39,7 @@ __all__ = [
     "Delivery",
     "Deployment",
     "DueCheck",
+    "Guest",
     "HashBand",
     "InputPicture",
     "Job",
@@ -64,6 +65,7 @@ __all__ = [
     "Upload",
     "VerdictChange",
     "Version",
+    "Visit",
     "Webhook",
     "metadata",
 ]

@@ -14,7 +14,7 @@ from models.base import Base, CreatedAt, Timestamp, one_of
 #: Columns of verdicts in which people write, or point at, something of the person shown: erased with the picture.
 PERSONAL = ("note", "area")
 #: The others that hold text.
-IMPERSONAL = ("job_id", "person", "verdict", "reasons", "request")
+IMPERSONAL = ("job_id", "person", "verdict", "reasons", "request", "selection")
 
 
 class Verdict(StrEnum):
@@ -53,6 +53,8 @@ class VerdictChange(Base):
     undoes: Mapped[int | None] = mapped_column(BigInteger)
     #: The sender's name of this decision: one that is sent twice is made once.
     request: Mapped[str | None] = mapped_column(unique=True)
+    #: The name of the selection with which it was given, by which all of it is taken back.
+    selection: Mapped[str | None]
     at: Mapped[CreatedAt]
 
 

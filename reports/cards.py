@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, flags_of, has_picture, last_attempt, paid_for, used_attempt
+from models.fragments import columns, flags_of, has_picture, last_attempt, newest_verdict, paid_for, used_attempt
 from models.jobs import ROLES
 from models.states import JobState
 from models.verdicts import Verdict
@@ -67,7 +67,8 @@ def _page(found: str, order: str = "j.seq") -> str:
             coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
             result.number AS pictures,
             CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict,
-            {flags_of("result.id")} AS flags
+            {flags_of("result.id")} AS flags,
+            coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id
         FROM ({found}) page JOIN jobs j ON j.id = page.id
         LEFT JOIN reviews w ON w.job_id = j.id
         LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
@@ -131,6 +132,8 @@ class Card:
     verdict: str | None = None
     #: The checks that flagged the picture, the worst first.
     flags: Sequence[str] = ()
+    #: The number of the picture's newest verdict; 0 for none.
+    verdict_id: int = 0
 
     @property
     def before(self) -> str | None:

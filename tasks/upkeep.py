@@ -14,6 +14,7 @@ from workers.engine.runtime import runtime
 from workers.maintenance.sweep import sweep as sweep_up
 from workers.messaging.app import app
 from workers.operations.prune import prune as prune_jobs
+from workers.operations.prune import prune_guests
 from workers.producers.completion import announce_jobs
 from workers.producers.revoke import revoke_stamped, revoke_tasks
 from workers.schedules.tick import tick as look_at_schedules
@@ -48,6 +49,7 @@ def fire(run_id: int) -> None:
 def prune() -> None:
     """Remove the pictures of batches whose `--keep` time has passed."""
     prune_jobs(runtime())
+    runtime().db(prune_guests)
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")

@@ -17,6 +17,7 @@ import uvicorn
 from web.app import build
 from web.connections import Connections, most_connections
 from web.front import Front
+from web.peers import behind
 from web.wire import Wire
 from workers import private
 from workers.config.settings import SettingsError, settings
@@ -52,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     uvicorn.run(
-        Front(app), host=given.host, port=given.port or 0, fd=given.fd, log_config=None, access_log=False,
-        server_header=False, http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
-        # Without such proxies nobody is believed: by default uvicorn would believe everybody on this machine.
-        proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
+        behind(Front(app), proxies), host=given.host, port=given.port or 0, fd=given.fd, log_config=None,
+        access_log=False, server_header=False, http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
+        # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
+        proxy_headers=False,
     )  # fmt: skip
     return 0
 

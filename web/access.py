@@ -16,13 +16,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from desk.actors import Actor, ForbiddenError
-from desk.people import check_form, form_token
+from desk.people import check_form
 from models.people import Role
 from web.guesses import Lane
+from web.guests import Guests
 from web.pages import link
 from web.prefix import prefix
+from web.proxied import Proxied
 from web.sign_ins import SignIns
-from web.visitors import Handler, Visitor, first, form_of
+from web.visitors import Handler, Scope, Visitor, first, form_of
 
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 COOKIE = "recast_pass"  # of browsers that have had the right password; it opens nothing
@@ -48,26 +50,36 @@ class Access:
         auth: ``user:password``, if there is one; who knows it may do everything.
         lane: where wrong passwords make others wait.
         sign_ins: knows who is signed in; None where nobody can be.
+        guests: knows who came in by a guest link.
+        proxied: knows whom a trusted proxy has signed in.
     """
 
-    def __init__(self, auth: SecretStr | None, lane: Lane | None = None, sign_ins: SignIns | None = None) -> None:
+    def __init__(
+        self,
+        auth: SecretStr | None,
+        lane: Lane | None = None,
+        sign_ins: SignIns | None = None,
+        guests: Guests | None = None,
+        proxied: Proxied | None = None,
+    ) -> None:
         self._expected = None if auth is None else auth.get_secret_value().encode()
         self._lane = lane or Lane()
-        self._sign_ins = sign_ins
+        self._sign_ins, self._guests, self._proxied = sign_ins, guests, proxied
         # Of clients that have had the right password: they still need it, and wait for no turn.
         self._key = hashlib.sha256(b"pass:" + (self._expected or b"")).digest()
         self._pass = hmac.digest(self._key, b"recast", "sha256").hex()
         self._form_secret = hmac.digest(self._key, b"form", "sha256").hex()
 
-    def guarded(self, handler: Handler, *, everybody: bool = False) -> Handler:
+    def guarded(self, handler: Handler, *, everybody: bool = False, guests: Scope | None = None) -> Handler:
         """`handler` for visitors; responses carry `HEADERS` and are not cached unless `handler` says so.
 
         A form reaches `handler` as `request.state.form`, and only if it came from a page of the visitor's own. With
-        `everybody`, nobody needs to be signed in where people can.
+        `everybody`, nobody needs to be signed in where people can. Guests get nothing but what `guests` says to be
+        of their batch.
         """
 
         async def respond(request: Request) -> Response:
-            response = await self._response(request, handler, everybody=everybody)
+            response = await self._response(request, handler, guests, everybody=everybody)
             for name, value in HEADERS.items():
                 response.headers[name] = value
             response.headers.setdefault("Cache-Control", "no-store")
@@ -75,22 +87,26 @@ class Access:
 
         return respond
 
-    async def _response(self, request: Request, handler: Handler, *, everybody: bool) -> Response:
+    async def _response(self, request: Request, handler: Handler, guests: Scope | None, *, everybody: bool) -> Response:
         try:
             visitor = await self._visitor(request)
-            if visitor is None and not (everybody and await self._has_people()):
+            if visitor is None and not (everybody and await self._is_open()):
                 return await self._refusal(request)
+            if visitor is not None and not everybody and not await _is_for(visitor.actor, request, guests):
+                return PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND)
+        except ForbiddenError as error:
+            return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
         except SQLAlchemyError:
             return PlainTextResponse("the database does not answer; try again in a moment\n", 503)
         request.state.visitor = visitor
         if visitor is not None and request.method == "POST":
             try:
                 request.state.form = await form_of(request)
-                check_form(visitor.token or self._form_secret, first(request.state.form, "form"))
+                check_form(visitor.secret, first(request.state.form, "form"))
             except ForbiddenError as error:
                 return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
         response = await handler(request)
-        if visitor is not None and visitor.token is None and not self._has_pass(request):
+        if visitor is not None and visitor.by_password and not self._has_pass(request):
             secure = request.url.scheme == "https"
             response.set_cookie(
                 COOKIE, self._pass, max_age=COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
@@ -98,13 +114,18 @@ class Access:
         return response
 
     async def _visitor(self, request: Request) -> Visitor | None:
+        if self._proxied is not None and (visitor := await self._proxied.visitor(request)) is not None:
+            return visitor
         header = request.headers.get("authorization", "")
         if header and self._expected is not None:
             if not await self._may_enter(request, header):
                 return None
             user = self._expected.partition(b":")[0].decode()
-            return Visitor(Actor(user, Role.OPERATOR), form_token(self._form_secret))
-        return None if self._sign_ins is None else await self._sign_ins.visitor(request)
+            return Visitor(Actor(user, Role.OPERATOR), self._form_secret, by_password=True)
+        for known in (self._sign_ins, self._guests):
+            if known is not None and (visitor := await known.visitor(request)) is not None:
+                return visitor
+        return None
 
     async def _refusal(self, request: Request) -> Response:
         if await self._has_people() and "authorization" not in request.headers:
@@ -121,6 +142,10 @@ class Access:
             401,
             {"WWW-Authenticate": 'Basic realm="Recast", charset="UTF-8"'},
         )
+
+    async def _is_open(self) -> bool:
+        """Whether there is anybody for whom a page without a visitor is."""
+        return await self._has_people() or (self._guests is not None and await self._guests.are_any())
 
     async def _has_people(self) -> bool:
         return self._sign_ins is not None and await self._sign_ins.are_any(known=self._expected is not None)
@@ -146,3 +171,8 @@ class Access:
         except (binascii.Error, ValueError):
             return False
         return hmac.compare_digest(given, self._expected)
+
+
+async def _is_for(actor: Actor, request: Request, guests: Scope | None) -> bool:
+    """Whether a page is for this visitor: everything is for people, and for guests what is of their batch."""
+    return actor.guest_of is None or (guests is not None and await guests(request) == actor.guest_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -20,14 +21,17 @@ from web.callbacks import Callbacks
 from web.desk import Desk
 from web.gallery import Gallery
 from web.guesses import Lane
+from web.guests import Guests
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
 from web.media import Media
 from web.metrics import Metrics
 from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
+from web.proxied import Proxied
 from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
+from web.selections import Selections
 from web.sign_ins import SignIns
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -113,11 +117,15 @@ def _gallery_routes(
     results = ResultThumbnails(database.sessions, media, decoders)
     pages = Pages(database, configured.currency)
     sign_ins = SignIns(database, pages, lane)
-    access = Access(configured.web_auth, lane, sign_ins)
+    guests, proxied = Guests(pages, lane), Proxied(configured, pages)
+    access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
+    selections = Selections(pages, configured.review_reasons)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
-        *Gallery(pages, media, inputs, results, configured.accounts_file).routes(access),
+        *guests.routes(partial(access.guarded, everybody=True)),
+        *selections.routes(access),
+        *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),
     ]

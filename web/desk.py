@@ -29,7 +29,7 @@ from web.access import Access
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.redo import Quote, Redos
-from web.visitors import Form, actor_of, first
+from web.visitors import Form, actor_of, first, of_batch
 
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
@@ -67,8 +67,8 @@ class Desk:
         """The page, and where its forms go."""
         path = "/batches/{batch_id:row}/review"
         return [
-            Route(path, access.guarded(self._pages.surely(self.show))),
-            Route(path, access.guarded(self._pages.surely(self.answer)), methods=["POST"]),
+            Route(path, access.guarded(self._pages.surely(self.show), guests=of_batch)),
+            Route(path, access.guarded(self._pages.surely(self.answer), guests=of_batch), methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:

@@ -36,7 +36,8 @@ from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
 from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
-from web.visitors import Handler, actor_of
+from web.selections import Selections
+from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
 
@@ -58,7 +59,7 @@ register_url_convertor("row", _RowConvertor())
 
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
+    "selection.css": "text/css", "selection.js": "text/javascript", "icon.svg": "image/svg+xml",
 }  # fmt: skip
 
 
@@ -70,13 +71,22 @@ class Gallery:
         media: serves the storage's files.
         inputs, results: make thumbnails of input pictures and of results.
         accounts_file: read for what keeps a batch from continuing.
+        selections: what a batch's page offers to do with many pictures.
+        scopes: of which batch each path is that guests may see.
     """
 
     def __init__(
-        self, pages: Pages, media: Media, inputs: InputThumbnails, results: ResultThumbnails, accounts_file: Path
+        self,
+        pages: Pages,
+        media: Media,
+        inputs: InputThumbnails,
+        results: ResultThumbnails,
+        accounts_file: Path,
+        selections: Selections,
+        scopes: Mapping[str, Scope],
     ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
-        self._accounts_file = accounts_file
+        self._accounts_file, self._selections, self._scopes = accounts_file, selections, scopes
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -90,7 +100,10 @@ class Gallery:
             "/jobs/{job_id:path}": self.job,
         }
         return [
-            *(Route(path, access.guarded(self._pages.surely(handler))) for path, handler in handlers.items()),
+            *(
+                Route(path, access.guarded(self._pages.surely(handler), guests=self._scopes.get(path)))
+                for path, handler in handlers.items()
+            ),
             # The page for signing in has a stylesheet too.
             Route("/static/{name:str}", access.guarded(self.static, everybody=True)),
         ]
@@ -127,12 +140,13 @@ class Gallery:
                 "stops": self._stops(session, report),
                 "reviewed": verdicts_of(session, report),
                 "flags": some_flags(session, batch_id),
+                "picks": self._selections.offered(session, request),
             }
 
         found = await self._pages.read(read)
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
-        points = await self._points(batch_id) if actor_of(request).may(Role.REVIEWER) else []
+        points = await self._points(batch_id) if actor_of(request).sees_money else []
         return self._pages.render(
             request, "batch.html", **found, **_lines(points), chosen=chosen, verdict=verdict, flagged=flagged,
             counted=COUNTED,

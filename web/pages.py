@@ -98,7 +98,8 @@ class Pages:
         visitor = visitor_of(request)
         given = {
             "link": partial(link, prefix(request)), "visitor": visitor,
-            "sees_money": visitor is not None and visitor.actor.may(Role.REVIEWER), **values,
+            "sees_money": visitor is not None and visitor.actor.sees_money,
+            "guest": visitor is not None and visitor.actor.guest_of is not None, **values,
         }  # fmt: skip
         return HTMLResponse(self._templates.get_template(template).render(given), status)
 

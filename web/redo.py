@@ -53,7 +53,7 @@ class Redos:
 
     def quote(self, session: Session, actor: Actor, job_id: str) -> Quote | None:
         """What the same again would cost; None for a person who may not, or where the accounts cannot be read."""
-        terms = self._known() if actor.may(Role.REVIEWER) else None
+        terms = self._known() if actor.sees_money else None
         return None if terms is None else _quote(plan(session, [job_id], SAME_AGAIN, terms))
 
     def begin(self, session: Session, actor: Actor, job_id: str, version: int, at_most: Decimal) -> None:

@@ -63,17 +63,17 @@ class SignIns:
         if not token:
             return None
         actor = await self._pages.read(people.who, token)
-        return None if actor is None else Visitor(actor, form_token(token), token)
+        return None if actor is None else Visitor(actor, token, token)
 
     async def page(self, request: Request) -> Response:
         """The form for name and password."""
-        if visitor_of(request) is not None:
+        if _is_in(request):
             return RedirectResponse(f"{prefix(request)}{_within(request.query_params.get('next', ''))}", 303)
         return self._form(request, _within(request.query_params.get("next", "")))
 
     async def enter(self, request: Request) -> Response:
         """Sign a person in, at this address's turn if passwords were guessed."""
-        if visitor_of(request) is not None:
+        if _is_in(request):
             return RedirectResponse(f"{prefix(request)}/", 303)
         try:
             form = await form_of(request)
@@ -93,8 +93,8 @@ class SignIns:
             await asyncio.sleep(WRONG_SECONDS)
             return self._form(request, where, name, WRONG, HTTPStatus.UNPROCESSABLE_ENTITY)
         response = RedirectResponse(f"{prefix(request)}{where}", 303)
-        self._set(request, response, COOKIE, token, round(SIGN_IN_SECONDS))
-        response.delete_cookie(DOOR, path=_path(request))
+        keep(request, response, COOKIE, token, round(SIGN_IN_SECONDS))
+        drop(request, response, DOOR)
         return response
 
     async def leave(self, request: Request) -> Response:
@@ -103,7 +103,7 @@ class SignIns:
         if visitor is not None and visitor.token is not None:
             await self._pages.change(people.sign_out, visitor.token)
         response = RedirectResponse(link(prefix(request), "sign-in"), 303)
-        response.delete_cookie(COOKIE, path=_path(request))
+        drop(request, response, COOKIE)
         return response
 
     def _form(
@@ -113,13 +113,26 @@ class SignIns:
         response = self._pages.render(
             request, "sign_in.html", status, form=form_token(door), where=where, name=name, said=said
         )
-        self._set(request, response, DOOR, door, DOOR_SECONDS)
+        keep(request, response, DOOR, door, DOOR_SECONDS)
         return response
 
-    def _set(self, request: Request, response: Response, name: str, value: str, seconds: int) -> None:
-        response.set_cookie(
-            name, value, max_age=seconds, path=_path(request), httponly=True, samesite="lax", secure=_is_secure(request)
-        )
+
+def keep(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+    """Have the browser keep a cookie of ours, which no script reads."""
+    response.set_cookie(
+        name, value, max_age=seconds, path=_path(request), httponly=True, samesite="lax", secure=_is_secure(request)
+    )
+
+
+def drop(request: Request, response: Response, name: str) -> None:
+    """Have the browser forget a cookie of ours."""
+    response.delete_cookie(name, path=_path(request))
+
+
+def _is_in(request: Request) -> bool:
+    """Whether a person is signed in; a guest may become one."""
+    visitor = visitor_of(request)
+    return visitor is not None and visitor.actor.guest_of is None
 
 
 def _path(request: Request) -> str:

@@ -10,11 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from desk.actors import Actor, ForbiddenError
+from desk.people import form_token
 
 MAX_FORM_BYTES = 64 * 1024  # a verdict with its note has a few KiB
 MAX_FIELDS = 100  # of a form; a verdict has a dozen
 
 Handler = Callable[[Request], Awaitable[Response]]
+#: The batch that a request is about; None where there is none. Guests see what is of theirs.
+Scope = Callable[[Request], Awaitable[int | None]]
 #: A form's fields, each with all of its values.
 Form = Mapping[str, list[str]]
 
@@ -24,10 +27,17 @@ class Visitor:
     """A person at a page."""
 
     actor: Actor
-    #: What their forms carry, so that no other site can send one in their name.
-    form: str
-    #: The cookie by which they are signed in; None with the deployment's password.
+    #: What their forms are known by: nobody else knows it.
+    secret: str
+    #: The cookie by which they are signed in, or came in by a guest link; None for those who have none.
     token: str | None = None
+    #: Whether they showed the deployment's own password.
+    by_password: bool = False
+
+    @property
+    def form(self) -> str:
+        """What their forms carry, so that no other site can send one in their name."""
+        return form_token(self.secret)
 
 
 def visitor_of(request: Request) -> Visitor | None:
@@ -41,6 +51,12 @@ def actor_of(request: Request) -> Actor:
     visitor = visitor_of(request)
     assert visitor is not None
     return visitor.actor
+
+
+async def of_batch(request: Request) -> int | None:
+    """The batch that a path names."""
+    batch_id: int = request.path_params["batch_id"]
+    return batch_id
 
 
 async def form_of(request: Request) -> Form:

@@ -23,6 +23,7 @@ from recast.money import Money
 from recast.settings import STACK_FILE
 from recast.values import parts, trimmed, unseen
 from workers.config.deciding import Deciding
+from workers.config.entering import Entering
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
 from workers.config.paths import SomePath
@@ -50,7 +51,7 @@ class Tries(NamedTuple):
     paid: int
 
 
-class Settings(Signing, Deciding):
+class Settings(Signing, Deciding, Entering):
     """The settings of a Recast process: everything but the accounts."""
 
     model_config = SettingsConfigDict(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
 
-from models.fragments import last_attempt, seconds_ago
+from models.fragments import is_flag, last_attempt, seconds_ago
 
 #: What every query with a filter selects from.
 JOBS = "jobs j JOIN batches b ON b.id = j.batch_id"
@@ -27,6 +27,7 @@ _CONDITIONS = {
     "verdict": "coalesce((SELECT w.verdict FROM reviews w WHERE w.job_id = j.id), 'unreviewed') = :verdict",
     "fault": "EXISTS (SELECT FROM reviews w JOIN verdicts said ON said.id = w.verdict_id"
     " WHERE w.job_id = j.id AND w.verdict = 'needs_work' AND said.reasons @> to_jsonb(cast(:fault AS text)))",
+    "check": f"EXISTS (SELECT FROM checks c WHERE c.job_id = j.id AND c.name = ANY(:check) AND {is_flag('c')})",
     "older": f"j.created_at < {seconds_ago(':older')}",
     "newer": f"j.created_at > {seconds_ago(':newer')}",
 }
@@ -52,6 +53,8 @@ class Filter:
     #: What counts of people's verdicts, and a reason that the counting one gives.
     verdict: str | None = None
     fault: str | None = None
+    #: Flagged by any of these quality checks.
+    check: Sequence[str] | None = None
     older: float | None = None
     newer: float | None = None
 
@@ -84,8 +87,8 @@ class Filter:
 #: No condition at all.
 EVERY = Filter()
 _EACH = Filter(
-    ids=(), batch="", label="", states=(), account="", operation="", reason="", verdict="", fault="", older=0.0,
-    newer=0.0,
+    ids=(), batch="", label="", states=(), account="", operation="", reason="", verdict="", fault="", check=(),
+    older=0.0, newer=0.0,
 )  # fmt: skip
 
 

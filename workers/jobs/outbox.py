@@ -2,6 +2,7 @@
 
     job.succeeded  job.failed  job.rejected  job.canceled  job.held     a job ended so
     batch.done                                                          no job of the batch is open any more
+    result.reviewed  batch.reviewed                                     people decided; see `desk.reviewed`
 
 An event is a row for each webhook that wants it; `workers.webhooks.deliver` sends them. What a row says is what was
 true when it was written; its cost is a bare amount, to which the message adds the currency. A job whose end is revised
@@ -19,13 +20,16 @@ from models.fragments import finished_attempt, last_attempt, paid_for
 from models.states import FINAL_JOB_STATES, JobState
 
 BATCH_DONE = "batch.done"
-EVENTS = (*(f"job.{state}" for state in JobState if state in FINAL_JOB_STATES), BATCH_DONE)
+RESULT_REVIEWED, BATCH_REVIEWED = "result.reviewed", "batch.reviewed"
+EVENTS = (
+    *(f"job.{state}" for state in JobState if state in FINAL_JOB_STATES), BATCH_DONE, RESULT_REVIEWED, BATCH_REVIEWED
+)  # fmt: skip
 
 #: Whether any webhook exists; a subquery for a statement that runs anyway, so that it costs no round trip.
 HEARD = "EXISTS (SELECT 1 FROM webhooks WHERE disabled_at IS NULL)"
 
-# Whether a webhook receives events of a batch.
-_WANTED = "w.disabled_at IS NULL AND (w.batches = '{}' OR b.name = ANY(w.batches))"
+#: Whether a webhook `w` receives events of a batch `b`.
+WANTED = "w.disabled_at IS NULL AND (w.batches = '{}' OR b.name = ANY(w.batches))"
 _JOBS_ENDED = text(f"""
     INSERT INTO deliveries (webhook_id, event, data)
     SELECT w.id, 'job.' || j.state, jsonb_build_object(
@@ -41,7 +45,7 @@ _JOBS_ENDED = text(f"""
             'media_type', r.media_type, 'width', r.width, 'height', r.height) ORDER BY r.index), '[]') AS results
         FROM results r WHERE r.attempt_id = {finished_attempt("j.id")}
     ) found ON true
-    WHERE j.id = ANY(:ids) AND {_WANTED}
+    WHERE j.id = ANY(:ids) AND {WANTED}
 """)
 
 _COUNTS = ", ".join(f"'{state}', b.{state}" for state in JobState if state in FINAL_JOB_STATES)
@@ -51,7 +55,7 @@ _BATCH_DONE = text(f"""
         'batch', b.name, 'counts', jsonb_build_object({_COUNTS}), 'created_at', b.created_at,
         'finished_at', clock_timestamp())
     FROM batches b CROSS JOIN webhooks w
-    WHERE b.id = :id AND '{BATCH_DONE}' = ANY(w.events) AND {_WANTED}
+    WHERE b.id = :id AND '{BATCH_DONE}' = ANY(w.events) AND {WANTED}
 """)
 
 

@@ -19,6 +19,7 @@ from workers.operations.erase import Removed, expect, remove_files, take_results
 
 CHUNK = 1_000
 ORPHAN_SECONDS = 86_400.0  # a file whose row is about to be committed is seconds old
+GUEST_SECONDS = 30 * 86_400.0  # after its end, for which `recast guests list` says who came by a link
 
 _OLD = text("""
     SELECT j.id FROM jobs j JOIN batches b ON b.id = j.batch_id
@@ -34,6 +35,12 @@ _UNUSED = text(f"""
     DELETE FROM inputs WHERE (uri, sha256) IN (
         SELECT uri, sha256 FROM inputs WHERE used_at < {seconds_ago(":seconds")} LIMIT :limit
     ) RETURNING key
+""")
+
+
+# With a link go the names that its guests gave; those beside verdicts stay, as those of other people do.
+_GUESTS = text(f"""
+    DELETE FROM guests WHERE coalesce(least(revoked_at, expires_at), expires_at) < {seconds_ago(":seconds")}
 """)
 
 
@@ -104,6 +111,11 @@ def prune_orphans(runtime: Runtime, *, dry_run: bool = False) -> Removed:
             found.clear()
     removed.add(_orphans(runtime, found, dry_run=dry_run))
     return removed
+
+
+def prune_guests(session: Session) -> None:
+    """Remove guest links that ended a month ago, with the names that guests gave."""
+    session.execute(_GUESTS, {"seconds": GUEST_SECONDS})
 
 
 def _archived_until(session: Session) -> datetime | None:

@@ -1,0 +1,91 @@
+"""Verdicts about all pictures of a batch that a filter chooses, for `recast verdict`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cli.answers import agree
+from cli.impact import CONFIRM_ABOVE_JOBS
+from cli.output import Style, complain, emit, say
+from desk.actors import from_command
+from desk.selecting import MOST, WHY, Done, Selected, portions, select
+from desk.selections import judge_many, undo_many
+from desk.verdicts import Decision, DeskError
+from models.verdicts import Verdict
+from reports.batch import find
+from workers.engine.runtime import Runtime
+from workers.jobs.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command says of the pictures of a batch."""
+
+    #: The word for it: approve, needs-work or undo.
+    answer: str
+    #: None takes the last verdicts back.
+    decision: Decision | None
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+
+def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
+    """Count the pictures, ask before many, decide about them, and report it.
+
+    Raises:
+        UnknownBatchError: there is no such batch.
+        DeskError: more are meant than one selection may have.
+        typer.Abort: the person declines.
+    """
+    batch_id = runtime.db(find, batch).id
+    if asked.decision is not None and which.verdict is None:
+        # What people have decided about is named, or left alone.
+        which = replace(which, verdict=Verdict.UNREVIEWED.value)
+    found = runtime.db(select, replace(which, batch=batch))
+    if len(found) > MOST:
+        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+    much = f"{asked.answer}: {_pictures(len(found))} of {batch}"
+    if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
+        agree(much, ", or --dry-run to only count")
+    done = Done() if asked.dry_run else _decide(runtime, batch_id, found, asked.decision)
+    if asked.as_json:
+        emit(_document(found, done, asked))
+        return
+    if not found:
+        say("no picture fits", style=Style.WAITING)
+    elif asked.dry_run:
+        say(f"{much}; nothing was changed")
+    else:
+        say(f"{asked.answer}: {_pictures(done.number)} of {batch}", style=Style.GOOD)
+    for why, number in done.left_out.items():
+        if number:
+            complain(f"{number:,} left out: {WHY[why]}", style=Style.WAITING)
+
+
+def _decide(runtime: Runtime, batch_id: int, found: Sequence[Selected], decision: Decision | None) -> Done:
+    actor, name, done = from_command(), str(uuid.uuid4()), Done()
+    for portion in portions(found):
+        if decision is None:
+            done.add(runtime.db(undo_many, actor, batch_id, [picture.result_id for picture in portion]))
+        else:
+            reasons = runtime.settings.review_reasons
+            said = runtime.db(
+                judge_many, actor, batch_id, portion, decision, known_reasons=reasons, selection=name
+            )  # fmt: skip
+            done.add(said)
+    return done
+
+
+def _pictures(number: int) -> str:
+    return f"{number:,} {'picture' if number == 1 else 'pictures'}"
+
+
+def _document(found: Sequence[Selected], done: Done, asked: Asked) -> dict[str, Any]:
+    left = {why.value: number for why, number in done.left_out.items() if number}
+    return {
+        "answer": asked.answer, "dry_run": asked.dry_run, "pictures": len(found), "done": done.number, "left_out": left,
+    }  # fmt: skip

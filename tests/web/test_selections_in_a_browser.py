@@ -1,0 +1,98 @@
+"""Selecting many pictures of the grid in a real Chromium: by click and shift, all of a filter, undone by Ctrl+Z."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.web import browser
+from tests.web.browser import Page
+from tests.web.test_desk_in_a_browser import SMALL, base, batch, sign_in
+from tests.web.test_gallery_in_a_browser import CONTRAST, UNNAMED, look
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+pytestmark = pytest.mark.skipif(
+    browser.found() is None,
+    reason="no Chromium on PATH: install one (Debian: apt-get install chromium), or set CHROMIUM",
+)
+__all__ = ["base", "batch"]
+
+SHOTS = os.environ.get("TEST_SHOTS")
+CTRL, SHIFT = 2, 8  # as the browser's protocol counts keys that are held
+
+
+async def click(page: Page, selector: str, number: int = 0, *, held: int = 0) -> None:
+    """Click the middle of an element with the mouse."""
+    script = f"""(() => {{ const e = document.querySelectorAll({selector!r})[{number}];
+      e.scrollIntoView({{ block: "center" }}); const b = e.getBoundingClientRect();
+      return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
+    x, y = await page.evaluate(script)
+    for kind in ("mousePressed", "mouseReleased"):
+        await page.call(
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, modifiers=held, buttons=1
+        )
+
+
+async def undo(page: Page) -> None:
+    for kind in ("rawKeyDown", "keyUp"):
+        await page.call(
+            "Input.dispatchKeyEvent", type=kind, key="z", code="KeyZ", windowsVirtualKeyCode=90, modifiers=CTRL
+        )
+
+
+async def told(page: Page, words: str) -> None:
+    await page.until(f"document.querySelector('.outcome')?.innerText.includes({words!r})")
+
+
+def test_a_range_and_a_filter_are_decided_and_undone(base: str, database: Database, batch: int, tmp_path: Path) -> None:
+    shots = Path(SHOTS or tmp_path)
+
+    async def seen(page: Page, name: str) -> None:
+        await page.screenshot(shots / f"{name}.png", whole=False)
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        contrast, whose = await page.evaluate(CONTRAST)
+        assert contrast >= 4.5, (whose, name)
+        assert await page.evaluate(UNNAMED) == [], name
+        assert await page.evaluate(SMALL) == [], name
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}?verdict=unreviewed")
+        await page.until("document.documentElement.dataset.selects === 'yes'")
+        await click(page, ".pick input", 1)
+        await click(page, ".pick input", 4, held=SHIFT)
+        assert await page.evaluate("document.querySelector('[data-picked]').innerText") == "4 selected"
+        await click(page, ".pair", 6, held=SHIFT)
+        assert await page.evaluate("document.querySelectorAll('.is-picked').length") == 6
+        await seen(page, "selected-desktop-light")
+        await click(page, ".reasoned summary")
+        await click(page, ".reasoned [name=reason]", 2)
+        await seen(page, "selected-reasons")
+        await click(page, ".reasoned [value=needs_work]")
+        await told(page, "6 pictures")
+        assert database.one("SELECT count(*) FROM reviews WHERE verdict = 'needs_work'") == 6
+        await undo(page)
+        await told(page, "taken back")
+        assert database.one("SELECT count(*) FROM reviews WHERE verdict <> 'unreviewed'") == 0
+        # All of the filter is more than a page: counted first
+        await click(page, "[name=all]")
+        await click(page, ".picks > .approve")
+        await page.until("document.querySelector('[name=sure]')")
+        await seen(page, "selected-counted")
+        await page.press("Enter")
+        await told(page, "40 pictures")
+        await page.look(width=390, height=844, dark=True)
+        await seen(page, "selected-phone-dark")
+        assert database.one("SELECT count(*) FROM reviews WHERE verdict = 'approved'") == 40
+        await undo(page)
+        await told(page, "40 pictures")
+        await page.until("!document.querySelector('.undo-all')")
+        assert database.one("SELECT count(*) FROM reviews WHERE verdict = 'approved'") == 0
+
+    look(work)

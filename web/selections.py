@@ -1,0 +1,198 @@
+"""Verdicts about many pictures of the grid: a form with check boxes, counted before it is done and taken back whole.
+
+The script only helps to tick: everything is sent as the form is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from desk.actors import Actor
+from desk.selecting import MOST, WHY, Done, LeftOut, Seen, Selected, made_by, portions, seen, select_seen
+from desk.selections import judge_many, undo_many
+from desk.verdicts import Decision, DeskError
+from models.checks import CheckName
+from models.people import Role
+from models.verdicts import Verdict
+from reports import cards
+from web.access import Access
+from web.pages import Pages, is_text, link, member, number
+from web.prefix import prefix
+from web.visitors import Form, actor_of, first, of_batch
+from workers.jobs.filters import Filter
+
+MAX_NAME_CHARS = 64  # of a selection: a UUID
+UNDO_SECONDS = 10  # for which the page offers to take a selection back
+KEPT = ("state", "verdict", "check", "sort", "after", "before")  # what the grid shows, and shows again afterwards
+ANY = "any"  # value of ?check=
+VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
+UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A form of the grid."""
+
+    do: str
+    #: Ticked one by one; None where all of the filter is meant.
+    pictures: Sequence[Selected] | None
+    which: Filter
+    then: Seen
+    #: The name of the selection.
+    name: str
+    #: Of a former selection, which is taken back.
+    former: str | None
+    decision: Decision
+
+
+class Selections:
+    """What the grid offers to do with many pictures, and does.
+
+    Args:
+        pages: makes the pages, reads and changes the database.
+        reasons: what can be wrong with a picture, as the deployment says.
+    """
+
+    def __init__(self, pages: Pages, reasons: Sequence[str]) -> None:
+        self._pages, self._reasons = pages, tuple(reasons)
+
+    def routes(self, access: Access) -> list[Route]:
+        """Where the grid's form goes."""
+        answer = access.guarded(self._pages.surely(self.answer), guests=of_batch)
+        return [Route("/batches/{batch_id:row}/verdicts", answer, methods=["POST"])]
+
+    def offered(self, session: Session, request: Request) -> dict[str, Any] | None:
+        """What the grid needs for its form, and what became of the last one; None for a person who only looks."""
+        actor, query = actor_of(request), request.query_params
+        if not actor.may(Role.REVIEWER):
+            return None
+        then, name = seen(session), query.get("selection", "")
+        standing = made_by(session, actor, request.path_params["batch_id"], name) if _is_name(name) else []
+        return {
+            "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()), "reasons": self._reasons,
+            "kept": {each: query[each] for each in KEPT if each in query}, "said": _said(query), "name": name,
+            "standing": len(standing), "seconds": UNDO_SECONDS,
+        }  # fmt: skip
+
+    async def answer(self, request: Request) -> Response:
+        """Take the form; if more pictures than a page are meant, say how many, and do it once a person agrees."""
+        form: Form = request.state.form
+        actor, batch_id = actor_of(request), request.path_params["batch_id"]
+        actor.need(Role.REVIEWER, "give verdicts", guests=True)
+        name = await self._pages.read(cards.batch_name, batch_id)
+        if name is None:
+            return self._pages.missing(request, "This batch does not exist.")
+        try:
+            asked = _asked(form, name)
+            selected, done = await self._pages.read(_selected, actor, batch_id, asked)
+            if len(selected) > cards.PAGE and asked.former is None and not first(form, "sure"):
+                return self._count_first(request, form, asked, len(selected), done)
+            for portion in portions(selected):
+                done.add(await self._pages.change(_decide, actor, batch_id, portion, asked, self._reasons))
+        except DeskError as error:
+            return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
+        left = ",".join(f"{why}:{count}" for why, count in done.left_out.items() if count)
+        back: dict[str, object] = {each: first(form, each) or None for each in KEPT}
+        back |= {"did": asked.do, "number": done.number, "left": left or None}
+        back["selection"] = None if asked.do == UNDO else asked.name
+        return RedirectResponse(link(prefix(request), "batches", batch_id, **back), HTTPStatus.SEE_OTHER)
+
+    def _count_first(self, request: Request, form: Form, asked: Asked, meant: int, done: Done) -> Response:
+        again = [(name, value) for name, values in form.items() if name != "form" for value in values]
+        return self._pages.render(
+            request, "sure.html", meant=meant, again=again, do=asked.do, batch_id=request.path_params["batch_id"],
+            reasons=asked.decision.reasons, left=_in_words(done.left_out),
+            kept={each: first(form, each) or None for each in KEPT},
+        )  # fmt: skip
+
+
+def _asked(form: Form, batch: str) -> Asked:
+    """The form as it is meant.
+
+    Raises:
+        DeskError: something of it is not as the page makes it.
+    """
+    do, name, former = first(form, "do"), first(form, "request"), first(form, "selection")
+    if do not in {*VERDICTS, UNDO}:
+        raise DeskError(f"do: {do[:20]!r} is not known; allowed: {', '.join([*VERDICTS, UNDO])}")
+    if not _is_name(name) or (former and not _is_name(former)):
+        raise DeskError("request: a name for the selection is missing; load the page again")
+    then, _, newest = first(form, "seen").partition("-")
+    verdict, check = member(Verdict, first(form, "verdict")), first(form, "check")
+    checks = [each.value for each in CheckName] if check == ANY else [check] if member(CheckName, check) else None
+    pictures = None
+    if not first(form, "all"):
+        pictures = [_picture(each) for each in form.get("picture", ())]
+    return Asked(
+        do, pictures, Filter(batch=batch, verdict=None if checks else verdict, check=checks),
+        Seen(number(then) or 0, number(newest) or 0), name, former or None,
+        Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
+    )  # fmt: skip
+
+
+def _picture(value: str) -> Selected:
+    result, _, verdict = value.partition(":")
+    found = number(result), number(verdict)
+    if None in found:
+        raise DeskError(f"picture: {value[:40]!r} is not PICTURE:VERDICT, two numbers")
+    return Selected(found[0] or 0, found[1] or 0)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME_CHARS and is_text(text)
+
+
+def _selected(session: Session, actor: Actor, batch_id: int, asked: Asked) -> tuple[Sequence[Selected], Done]:
+    """The pictures that are meant, and those that cannot be any more.
+
+    Raises:
+        DeskError: none is, or more than one selection may have.
+    """
+    if asked.former is not None:
+        made = made_by(session, actor, batch_id, asked.former)
+        return [Selected(each, 0) for each in made], Done()
+    selected, done = asked.pictures, Done()
+    if selected is None:
+        selected, done = select_seen(session, batch_id, asked.which, asked.then)
+    if len(selected) > MOST:
+        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+    if not selected and not done.left_out:
+        raise DeskError("nothing is selected; tick pictures, or all of the filter")
+    return selected, done
+
+
+def _decide(
+    session: Session, actor: Actor, batch_id: int, portion: Sequence[Selected], asked: Asked, reasons: Sequence[str]
+) -> Done:
+    if asked.do == UNDO:
+        return undo_many(session, actor, batch_id, [picture.result_id for picture in portion], asked.former)
+    return judge_many(
+        session, actor, batch_id, portion, asked.decision, known_reasons=reasons, selection=asked.name
+    )  # fmt: skip
+
+
+def _said(query: Mapping[str, str]) -> dict[str, Any] | None:
+    """What became of the last form, as the address of the page says it."""
+    did, count = query.get("did"), number(query.get("number"))
+    if did not in {*VERDICTS, UNDO} or count is None:
+        return None
+    left: dict[LeftOut, int] = {}
+    for each in query.get("left", "").split(","):
+        why, _, many = each.partition(":")
+        found = member(LeftOut, why)
+        if found is not None and number(many):
+            left[found] = number(many) or 0
+    return {"did": did, "number": count, "left": _in_words(left)}
+
+
+def _in_words(left: Mapping[LeftOut, int]) -> list[str]:
+    return [f"{count:,} left out: {WHY[why]}" for why, count in left.items() if count]
