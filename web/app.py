@@ -16,19 +16,24 @@ from web.access import Access
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
+from web.bulk import BulkPage
 from web.callbacks import Callbacks
+from web.decide import DecidePage
 from web.desk import Desk
 from web.gallery import Gallery
 from web.guesses import Lane
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
+from web.lists import Lists
 from web.media import Media
 from web.metrics import Metrics
+from web.operators import Operators
 from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
 from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
 from web.sign_ins import SignIns
+from web.today import TodayPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
@@ -83,7 +88,7 @@ def build(chosen: Settings | None = None) -> Starlette:
         Route(BASE, api),
         Route(f"{BASE}/{{path:anything}}", api),
         *_service_routes(configured, database, media, lane),
-        *_gallery_routes(configured, database, media, client, lane),
+        *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
     middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
@@ -105,7 +110,7 @@ def _service_routes(configured: Settings, database: Database, media: Media, lane
 
 
 def _gallery_routes(
-    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane
+    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane, runtime: Runtime
 ) -> list[Route]:
     """The pages for people: there are none as long as neither a password nor a person protects them."""
     decoders = Decoders()
@@ -114,10 +119,15 @@ def _gallery_routes(
     pages = Pages(database, configured.currency)
     sign_ins = SignIns(database, pages, lane)
     access = Access(configured.web_auth, lane, sign_ins)
+    operators = Operators(pages, runtime)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
+        *TodayPage(operators).routes(access),
+        *DecidePage(operators).routes(access),
+        *BulkPage(operators).routes(access),
+        *Lists(operators).routes(access),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file).routes(access),
     ]
