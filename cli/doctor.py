@@ -27,6 +27,7 @@ from models.connection import Server, server
 from models.states import JobState
 from recast.address import parse
 from recast.hints import hint
+from reports import signs
 from reports.batch import recent
 from workers.config.account_values import AccountsError
 from workers.config.accounts import load
@@ -34,7 +35,6 @@ from workers.config.settings import Settings, SettingsError
 from workers.engine.looks import own_hosts
 from workers.engine.runtime import Runtime
 from workers.failures import describe
-from workers.heartbeats import judge
 from workers.http.client import build_client
 from workers.http.ssrf import Guard
 from workers.http.transport import proxies
@@ -47,7 +47,6 @@ from workers.observability.metrics import Snapshot, collect
 
 CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
 CERTIFICATE_ENDS = timedelta(days=30)  # the time that an authority may take to renew one
-LAG_SECONDS = 60.0  # a pump this late is not woken, or no worker runs it
 CROWDED = 1_000  # messages in one queue; there are a few for each account
 
 
@@ -191,16 +190,14 @@ async def _ask(settings: Settings, url: str) -> None:
 
 
 def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
-    files = sorted((runtime.settings.home / "health").glob("*.json"))
-    for path in files:
-        verdict = judge(path)
-        name = f"heartbeat {path.stem}"
-        if verdict.healthy:
-            yield Finding(name, State.OK, f"{verdict.age or 0:.0f} s old")
+    found = signs.heartbeats(runtime.settings.home)
+    for sign in found:
+        name = f"heartbeat {sign.name}"
+        if sign.reasons:
+            yield Finding(name, State.BAD, "; ".join(sign.reasons), sign.advice)
         else:
-            advice = f"read the log of that process; if the process was removed for good, delete {path}"
-            yield Finding(name, State.BAD, "; ".join(verdict.reasons), advice)
-    if not files:
+            yield Finding(name, State.OK, f"{sign.age or 0:.0f} s old")
+    if not found:
         yield Finding("heartbeats", State.WARN, "none on this machine", f"start {hint('worker')} and {hint('beat')}")
 
 
@@ -294,12 +291,9 @@ def _claim(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:
-    late = {pump: seconds for pump, seconds in seen.lag.items() if seconds > LAG_SECONDS}
+    late = {pump: seconds for pump, seconds in seen.lag.items() if seconds > signs.LAG_SECONDS}
     if late:
-        listed = ", ".join(f"{pump} by {duration(seconds)}" for pump, seconds in sorted(late.items()))
-        yield Finding(
-            "pumps", State.WARN, f"late: {listed}", f"start {hint('worker')} and {hint('beat')}, or read their logs"
-        )
+        yield Finding("pumps", State.WARN, signs.late_text(late), signs.start())
     else:
         yield Finding("pumps", State.OK, "none is late")
     if seen.unannounced:
@@ -323,9 +317,7 @@ def _accounts(runtime: Runtime) -> Iterator[Finding]:
     for status in statuses_of(runtime, tuple(runtime.accounts.values())):
         account = status.account
         if status.gate.closed_for is not None:
-            fix = f"settle the cause, then run {hint('accounts resume', account.name)}"
-            advice = fix if status.gate.until is None else "wait; it starts by itself"
-            yield Finding(f"account {account.name}", State.WARN, status.state, advice)
+            yield Finding(f"account {account.name}", State.WARN, status.state, status.advice)
         verdict, message = credentials(runtime, account)
         name = f"credentials {account.name}"
         if verdict == "refused":

@@ -19,6 +19,11 @@ _NOTE = text("""
 """)
 _LATEST = text("SELECT at, person, via, action, subject, detail FROM audit ORDER BY id DESC LIMIT :limit")
 
+_PAGE = text("""
+    SELECT id, at, person, via, action, subject, detail FROM audit WHERE id < :before ORDER BY id DESC LIMIT :limit
+""")
+LAST_ID = 2**31 - 1  # as the database counts entries
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -47,3 +52,11 @@ def note(session: Session, /, actor: Actor, action: str, subject: str, **detail:
 def latest(session: Session, limit: int) -> Sequence[Entry]:
     """What was done last, newest first."""
     return [Entry(**row._mapping) for row in session.execute(_LATEST, {"limit": limit})]
+
+
+def page(session: Session, limit: int, before: int | None = None) -> tuple[Sequence[Entry], int | None]:
+    """Some entries, newest first, older than the one with the number `before`; and what selects the next ones."""
+    given = {"before": LAST_ID if before is None else min(before, LAST_ID), "limit": limit + 1}
+    rows = session.execute(_PAGE, given).all()
+    entries = [Entry(row.at, row.person, row.via, row.action, row.subject, row.detail) for row in rows[:limit]]
+    return entries, rows[limit - 1].id if len(rows) > limit else None

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from desk.actors import Actor
 from desk.audit import note
 from models.people import Role
@@ -108,6 +110,43 @@ def retryable(runtime: Runtime, which: Filter) -> Impact:
     ids = runtime.db(bulk.retryable, replace(which, states=states))
     free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
     return Impact(ids, at_most_of(runtime, ids), free=free)
+
+
+def retry(runtime: Runtime, actor: Actor, which: Filter, found: Impact) -> int:
+    """Queue jobs again, as `retryable` found them; how many were queued.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+    """
+    actor.need(Role.OPERATOR, "retry jobs")
+    done = bulk.retry(runtime, found.ids)
+    said = {name: value for name, value in which.named.items() if name != "ids"}
+    runtime.db(note, actor, "retry", _subject(which), **said, jobs=done)
+    return done
+
+
+def raise_limit(runtime: Runtime, actor: Actor, report: BatchReport, given: str) -> None:
+    """Give a batch that has spent its limit a higher one, so that it can be resumed.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        InvalidJobError: it is not an amount, or is spent already.
+    """
+    actor.need(Role.OPERATOR, "raise limits")
+    currency = runtime.settings.currency
+    try:
+        limit = Money.parse(given, currency)
+    except ValueError as error:
+        raise InvalidJobError("max_cost", str(error)) from None
+    if limit.amount <= report.spent:
+        spent = Money(report.spent, currency)
+        raise InvalidJobError("max_cost", f"{limit} is spent already; allowed: more than {spent}")
+
+    def work(session: Session) -> None:
+        bulk.raise_limit(session, report.name, limit.amount)
+        note(session, actor, "resume", f"batch {report.name}", max_cost=str(limit.amount))
+
+    runtime.db(work)
 
 
 def at_most_of(runtime: Runtime, ids: Sequence[str]) -> list[Line]:

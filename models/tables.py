@@ -22,7 +22,7 @@ from models.restores import Restore, Search
 from models.results import Result
 from models.schedules import Schedule, ScheduleRun
 from models.spend import Spend
-from models.verdicts import PictureClaim, Review, VerdictChange
+from models.verdicts import PictureClaim, Review, VerdictChange, VerdictCount
 from models.webhooks import Delivery, Webhook
 
 metadata = Base.metadata
@@ -64,6 +64,7 @@ __all__ = [
     "Token",
     "Upload",
     "VerdictChange",
+    "VerdictCount",
     "Version",
     "Visit",
     "Webhook",

@@ -80,6 +80,21 @@ class Review(Base):
     chosen: Mapped[int | None] = mapped_column(ForeignKey("results.id", ondelete="CASCADE"))
 
 
+class VerdictCount(Base):
+    """A change of how many jobs of a batch have a verdict; the sum of all of them is how many there are.
+
+    Triggers on `reviews` add a row for each statement that changes one (`migrations`), and the sweep folds them.
+    """
+
+    __tablename__ = "verdict_counts"
+    __table_args__ = (one_of("verdict", Verdict), Index("ix_verdict_counts_batch_id", "batch_id"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    batch_id: Mapped[int]
+    verdict: Mapped[str]
+    number: Mapped[int]
+
+
 class PictureClaim(Base):
     """A job whose pictures a person has open: others are handed other ones."""
 

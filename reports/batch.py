@@ -42,6 +42,7 @@ _SEARCHED = text(
         AND (cast(:search AS text) IS NULL OR strpos(lower(b.name), lower(:search)) > 0)
     """)
 )
+_UNFINISHED = text(_batches("b.archived_at IS NULL AND b.queued + b.running + b.saving + b.held > 0"))
 _NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
 
 
@@ -125,6 +126,11 @@ def recent(session: Session, limit: int, label: str | None = None) -> list[Batch
     else:
         rows = session.execute(_RECENT_LABELLED, {"limit": limit, "label": label})
     return [_report(row) for row in rows]
+
+
+def unfinished(session: Session, limit: int) -> list[BatchReport]:
+    """The latest batches with jobs that need a worker or a decision, newest first."""
+    return [_report(row) for row in session.execute(_UNFINISHED, {"limit": limit})]
 
 
 def searched(

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import Mistake
 from catalog.intake import Intake
 from catalog.plan import Plan
+from recast.hints import hint
 from recast.money import Money
 from reports.text import moment, probing, stopped
 from reports.written import priced
@@ -46,6 +47,15 @@ class AccountStatus:
         if self.gate.closed_for is None:
             return probing(self.gate.failures) if self.gate.failures else ACCEPTS
         return stopped(self.gate.closed_reason, self.gate.until, self.note)
+
+    @property
+    def advice(self) -> str:
+        """What to do about an account that is stopped; empty while it is not."""
+        if self.gate.closed_for is None:
+            return ""
+        if self.gate.until is not None:
+            return "wait; it starts by itself"
+        return f"settle the cause, then run {hint('accounts resume', self.account.name)}"
 
 
 def statuses_of(session: Session, chosen: Sequence[Account]) -> list[AccountStatus]:

@@ -30,7 +30,18 @@ from workers.operations.estimate import at_most
 
 UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
 
-_QUEUED_LANES = text("SELECT DISTINCT lane FROM jobs WHERE batch_id = :id AND state = 'queued'")
+# One probe of the index for each lane with queued jobs, instead of a walk over all of them.
+_QUEUED_LANES = text("""
+    WITH RECURSIVE lanes AS (
+        (SELECT lane FROM jobs WHERE state = 'queued' ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT lane FROM jobs WHERE state = 'queued' AND lane > lanes.lane ORDER BY lane LIMIT 1)
+        FROM lanes WHERE lane IS NOT NULL
+    )
+    SELECT lane FROM lanes WHERE EXISTS (
+        SELECT FROM jobs WHERE state = 'queued' AND jobs.lane = lanes.lane AND batch_id = :id
+    )
+""")
 _UNSAVED = text("""
     SELECT count(*) AS number, (array_agg(error ORDER BY not_before DESC))[1] AS why FROM jobs
     WHERE batch_id = :id AND state = 'saving' AND error IS NOT NULL AND not_before > clock_timestamp()

@@ -17,15 +17,19 @@ from web.access import Access
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
+from web.bulk import BulkPage
 from web.callbacks import Callbacks
+from web.decide import DecidePage
 from web.desk import Desk
 from web.gallery import Gallery
 from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
+from web.lists import Lists
 from web.media import Media
 from web.metrics import Metrics
+from web.operators import Operators
 from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
 from web.proxied import Proxied
@@ -33,6 +37,7 @@ from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
+from web.today import TodayPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
@@ -87,7 +92,7 @@ def build(chosen: Settings | None = None) -> Starlette:
         Route(BASE, api),
         Route(f"{BASE}/{{path:anything}}", api),
         *_service_routes(configured, database, media, lane),
-        *_gallery_routes(configured, database, media, client, lane),
+        *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
     middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
@@ -109,7 +114,7 @@ def _service_routes(configured: Settings, database: Database, media: Media, lane
 
 
 def _gallery_routes(
-    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane
+    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane, runtime: Runtime
 ) -> list[Route]:
     """The pages for people: there are none as long as neither a password nor a person protects them."""
     decoders = Decoders()
@@ -119,11 +124,16 @@ def _gallery_routes(
     sign_ins = SignIns(database, pages, lane)
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
+    operators = Operators(pages, runtime)
     selections = Selections(pages, configured.review_reasons)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
+        *TodayPage(operators).routes(access),
+        *DecidePage(operators).routes(access),
+        *BulkPage(operators).routes(access),
+        *Lists(operators).routes(access),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from models.checks import CheckName
@@ -31,10 +31,10 @@ from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import verdicts_of
 from web import charts
 from web.access import Access
+from web.bulk import offered
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
-from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.visitors import Handler, Scope, actor_of
@@ -59,7 +59,8 @@ register_url_convertor("row", _RowConvertor())
 
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
-    "selection.css": "text/css", "selection.js": "text/javascript", "icon.svg": "image/svg+xml",
+    "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
+    "icon.svg": "image/svg+xml",
 }  # fmt: skip
 
 
@@ -92,7 +93,6 @@ class Gallery:
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
         handlers: Mapping[str, Handler] = {
-            "/": self.home,
             "/batches": self.batches,
             "/batches/{batch_id:row}": self.batch,
             "/results/{result_id:row}/{size:str}": self.result,
@@ -107,10 +107,6 @@ class Gallery:
             # The page for signing in has a stylesheet too.
             Route("/static/{name:str}", access.guarded(self.static, everybody=True)),
         ]
-
-    async def home(self, request: Request) -> Response:
-        """Redirect to the batches, which are the first page."""
-        return RedirectResponse(f"{prefix(request)}/batches")
 
     async def batches(self, request: Request) -> Response:
         """The latest batches, newest first."""
@@ -149,7 +145,7 @@ class Gallery:
         points = await self._points(batch_id) if actor_of(request).sees_money else []
         return self._pages.render(
             request, "batch.html", **found, **_lines(points), chosen=chosen, verdict=verdict, flagged=flagged,
-            counted=COUNTED,
+            counted=COUNTED, bulk=offered(chosen, filtered=verdict is not None or flagged is not None),
         )  # fmt: skip
 
     def _stops(self, session: Session, report: BatchReport) -> list[str]:

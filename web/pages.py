@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +28,7 @@ from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
 from reports.flags import sentence, words
-from reports.text import REASONS, duration, moment, paused, waiting_for_decision
+from reports.text import REASONS, ago, ahead, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
 
@@ -69,6 +71,7 @@ class Pages:
             typed=typed,
             verdicts=VERDICTS,
             may_judge=Role.REVIEWER,
+            may_operate=Role.OPERATOR,
             check_words=words,
             check_says=sentence,
         )
@@ -76,6 +79,9 @@ class Pages:
             money=lambda value: str(Money(Decimal(str(value)), currency)),
             duration=duration,
             moment=moment,
+            ago=lambda value: ago(value, datetime.now(UTC)),
+            ahead=lambda value: ahead(value, datetime.now(UTC)),
+            commands=commands,
             paused=paused,
             waiting=waiting_for_decision,
         )
@@ -128,6 +134,16 @@ def link(below: str, *parts: object, **query: object) -> str:
     path = f"{below}/" + "/".join(quote(str(part), safe="") for part in parts)
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
+
+
+def commands(said: str) -> Markup:
+    """A sentence of ours whose commands stand in backticks, with these as code; everything in it is escaped."""
+    pieces = said.split("`")
+    if len(pieces) % 2 == 0:  # a backtick of a name, and not a pair
+        return escape(said)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece) for number, piece in enumerate(pieces)
+    )
 
 
 def is_text(value: str) -> bool:

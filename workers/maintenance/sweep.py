@@ -26,6 +26,7 @@ from workers.engine.wake import CHECK_PUMP, DELIVER_PUMP, poll_pump, search_pump
 from workers.jobs import counters
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
+from workers.maintenance.verdict_counts import fold
 from workers.messaging.publish import announce, publish
 from workers.restore import search
 from workers.webhooks import deliver
@@ -122,6 +123,7 @@ def sweep(runtime: Runtime) -> Counter[str]:
     announce(tuple({*unannounced, *ended}))
     found["unannounced"] += len(unannounced)
     found["counts_corrected"] += runtime.db(_verify_counts)
+    found["verdicts_folded"] += runtime.db(fold)
     found["leftovers_removed"] += runtime.db(_remove_leftovers)
     runtime.db(_keep, found)
     return found

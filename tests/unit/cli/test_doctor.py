@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from cli.doctor import CLOCK_SECONDS, LAG_SECONDS, examine
+from cli.doctor import CLOCK_SECONDS, examine
 from cli.exit_codes import ExitCode
 from cli.findings import Finding, State
 from models.states import Closure
 from reports.documents import AccountStatus
+from reports.signs import LAG_SECONDS
 from tests.words import unsaid
 from workers.accounts.admission import AdmissionState, Count
 from workers.config.accounts import parse

@@ -1,0 +1,68 @@
+"""Decisions about held jobs: applied account by account, the same for the command and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby
+
+from desk.actors import Actor
+from desk.audit import note
+from desk.verdicts import DeskError
+from models.people import Role
+from models.states import Reason
+from workers.engine.runtime import Runtime
+from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.messaging.publish import announce
+from workers.operations.resolve import Held, Verdict, resolve
+from workers.restore import reconcile
+
+MAX_HANDLE_CHARS = 500  # of a provider's id: those of today have about 40
+
+
+def apply(runtime: Runtime, found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
+    """Record what is known of held jobs, and have them continued."""
+    for (restored, account), group in groupby(found, key=lambda job: (job.state == Reason.RESTORED, job.account)):
+        if restored:
+            ended = runtime.db(reconcile.record_decision, runtime.accounts, account, list(group), verdict, handle)
+        else:
+            ended = runtime.db(resolve, account, list(group), verdict, handle).announce
+        announce(ended)
+        wake(runtime, submit_pump(account), poll_pump(account))
+
+
+def check(found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
+    """Refuse a decision that cannot be meant.
+
+    Raises:
+        DeskError: several jobs cannot have one id at the provider; what was called back about was accepted.
+    """
+    if not found:
+        raise DeskError("job: none of these jobs waits for a decision any more")
+    if verdict is Verdict.ACCEPTED:
+        if len(found) != 1:
+            raise DeskError(f"accepted decides about one job, and {len(found):,} are selected; decide each by itself")
+        if not handle or len(handle) > MAX_HANDLE_CHARS or not handle.isprintable():
+            raise DeskError(f"handle: the provider's id of the job is needed; allowed: 1 to {MAX_HANDLE_CHARS} signs")
+    called_back = [job for job in found if job.callback_at]
+    if verdict is Verdict.NOT_ACCEPTED and called_back:
+        raise DeskError(
+            f"not accepted would pay again for {len(called_back):,} jobs that the provider called back about, so it "
+            "accepted them; use accepted or give up for those"
+        )
+
+
+def decide(runtime: Runtime, actor: Actor, found: Sequence[Held], verdict: Verdict, handle: str | None = None) -> None:
+    """Record what an operator found out about held jobs.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        DeskError: the decision cannot be meant.
+    """
+    actor.need(Role.OPERATOR, "decide about held jobs")
+    check(found, verdict, handle)
+    apply(runtime, found, verdict, handle)
+    batches = {job.batch for job in found}
+    subject = f"job {found[0].job_id}" if len(found) == 1 else f"batch {batches.pop()}" if len(batches) == 1 else "jobs"
+    cost = sum((job.cost for job in found), Decimal(0))
+    runtime.db(note, actor, "resolve", subject, verdict=verdict.value, jobs=len(found), cost=str(cost))

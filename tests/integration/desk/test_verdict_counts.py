@@ -1,0 +1,98 @@
+"""Counts of verdicts: whatever is written, by several at once, their sums are what a count of the rows says."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from reports.batch import find
+from reports.reviews import verdicts_of
+from workers.maintenance import verdict_counts
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+
+VERDICTS = ("unreviewed", "approved", "needs_work")
+#: As verdicts, redos, and erasing write them: one row or many, and rows that go with their jobs.
+WRITES = (
+    """
+    INSERT INTO reviews (job_id, batch_id, seq, verdict)
+    SELECT id, batch_id, seq, '{verdict}' FROM jobs WHERE seq % {each} = 0
+    ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq
+    """,
+    "UPDATE reviews SET verdict = '{verdict}' WHERE seq % {each} = 0",
+    "DELETE FROM reviews WHERE seq % {each} = 0 AND verdict = '{verdict}'",
+    "DELETE FROM jobs WHERE seq % 29 = {each}",
+)
+
+
+def _counted(database: Database) -> tuple[dict[str, int], dict[str, int]]:
+    """What the sums say, and what the rows say."""
+    report = database.run(find, "spring")
+    said = database.run(verdicts_of, report)
+    rows = database.sql("SELECT verdict, count(*) AS n FROM reviews WHERE batch_id = :id GROUP BY 1", id=report.id)
+    counted = {row.verdict: row.n for row in rows}
+    return (
+        {"approved": said.approved, "needs_work": said.needs_work},
+        {verdict: counted.get(verdict, 0) for verdict in ("approved", "needs_work")},
+    )
+
+
+def test_the_sums_are_what_the_rows_say(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_counts, "FOLDED_FROM", 5)
+    chosen = random.Random(7)
+    batch, other = database.batch("spring"), database.batch("autumn")
+    database.jobs(150, batch=batch, state="succeeded")
+    database.jobs(20, batch=other, state="succeeded")
+    folded = 0
+    for _ in range(12):
+        writes = [
+            chosen.choice(WRITES).format(verdict=chosen.choice(VERDICTS), each=chosen.randint(1, 5)) for _ in range(6)
+        ]
+
+        def one_after_another(session: Session, statements: list[str] = writes) -> None:
+            for statement in statements:
+                session.execute(text(statement))
+
+        def fold(session: Session) -> None:
+            nonlocal folded
+            folded += verdict_counts.fold(session)
+
+        database.together([one_after_another, fold, fold])
+        said, counted = _counted(database)
+        assert said == counted, writes
+    assert folded > 0
+    database.run(verdict_counts.fold)
+    assert database.one("SELECT count(*) FROM verdict_counts") <= 20
+
+
+def test_people_at_once_do_not_wait_for_the_counts(database: Database) -> None:
+    batch = database.batch("spring")
+    jobs = database.jobs(12, batch=batch, state="succeeded")
+
+    def approving(job: str) -> Callable[[Session], None]:
+        def work(session: Session) -> None:
+            session.execute(
+                text(
+                    "INSERT INTO reviews (job_id, batch_id, seq, verdict)"
+                    " SELECT id, batch_id, seq, 'approved' FROM jobs WHERE id = :id"
+                ),
+                {"id": job},
+            )
+            # Nobody commits before all have written: with one row for the count, they would wait for one another
+            barrier.wait(20)
+
+        return work
+
+    barrier = threading.Barrier(len(jobs))
+    database.together([approving(job) for job in jobs])
+    said, counted = _counted(database)
+    assert said == counted == {"approved": 12, "needs_work": 0}

@@ -1,0 +1,136 @@
+"""Operators' pages in a real Chromium: on a desktop, on a phone, in the dark, and without JavaScript."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from desk import people
+from desk.actors import Actor
+from devstack.ports import bind
+from models.people import Role
+from tests.stack import write_accounts
+from tests.web import browser
+from tests.web.browser import Page
+from tests.web.serving import serving
+from tests.web.shop import settings, stock
+from tests.web.test_desk_in_a_browser import PASSWORD, SMALL, sign_in
+from tests.web.test_gallery_in_a_browser import CONTRAST, UNNAMED, look
+from web.app import build
+from workers.images.storage import Storage
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+pytestmark = pytest.mark.skipif(
+    browser.found() is None,
+    reason="no Chromium on PATH: install one (Debian: apt-get install chromium), or set CHROMIUM",
+)
+
+SHOTS = os.environ.get("TEST_SHOTS")
+ACCOUNT = {
+    "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
+    "prices": {"swap": "0.02 USD"}, "budget": {"day": "4 USD"}, "operations": ["swap"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def batch(database: Database, tmp_path: Path) -> int:
+    """A busy day: money in each hour, a stopped account, held jobs, a batch at its cap, a failed schedule."""
+    database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Otto", Role.OPERATOR, PASSWORD)
+    made = stock(database, Storage(settings(database, tmp_path).storage), succeeded=6)
+    database.sql("UPDATE batches SET name = 'spring' WHERE id = :id", id=made)
+    database.sql("UPDATE jobs SET key = id, error = NULL WHERE batch_id = :id", id=made)
+    held = database.jobs(2, batch=made, state="held", reason="unclear_submit")
+    for job in held:
+        database.attempt(job, "unknown", cost="0.03", error="'the connection was lost'")
+    database.sql(
+        "UPDATE attempts SET created_at = now() - (ascii(right(job_id, 1)) % 20) * interval '70 minutes',"
+        " error = CASE WHEN error IS NOT NULL THEN 'the connection was lost' END"
+    )
+    capped = database.batch("summer", max_cost="0.05")
+    database.jobs(3, batch=capped, state="queued")
+    database.sql("UPDATE batches SET paused_at = now(), paused_reason = 'budget' WHERE id = :id", id=capped)
+    database.sql("UPDATE accounts SET closed_until = 'infinity', closed_reason = 'auth', closed_note = 'key revoked'")
+    database.sql(
+        "INSERT INTO spend (scope, period, amount) VALUES (:scope, 'all', 0.05), ('account:main',"
+        " 'day:' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 3.65)",
+        scope=f"batch:{capped}",
+    )
+    database.sql(
+        "INSERT INTO schedules (name, catalog, cron, next_at) VALUES ('nightly', 's3://shop/new.csv', '0 3 * * *',"
+        " now() + interval '9 hours')"
+    )
+    database.sql(
+        "INSERT INTO webhooks (url, events, secrets)"
+        " VALUES ('https://shop.example/hooks', '{job.failed,batch.done}', '')"
+    )
+    (tmp_path / "health").mkdir()
+    for name in ("worker@studio", "beat@studio"):
+        beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
+        (tmp_path / "health" / f"{name}.json").write_text(json.dumps(beat))
+    return made
+
+
+@pytest.fixture
+def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
+    """Where the pages are served: below a path, as behind a proxy."""
+    listener = bind(None)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/recast"
+    chosen = settings(database, tmp_path, web_auth=None, public_url=address)
+    write_accounts(chosen.accounts_file, {"main": ACCOUNT})
+    with serving(build(chosen), listener):
+        yield address
+
+
+def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:
+    shots = Path(SHOTS or tmp_path)
+    pages = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel")
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280, height=800)
+        await sign_in(page, base, "/today", "Otto")
+        for width, height, dark in ((1280, 800, False), (1280, 800, True), (390, 844, False), (390, 844, True)):
+            await page.look(width=width, height=height, dark=dark)
+            for path in pages:
+                await page.open(f"{base}/{path}")
+                name = (
+                    f"{path.rpartition('/')[2]}-{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
+                )
+                await page.screenshot(shots / f"{name}.png", whole=width < 600)
+                assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
+                contrast, whose = await page.evaluate(CONTRAST)
+                assert contrast >= 4.5, (whose, name)
+                assert await page.evaluate(UNNAMED) == [], name
+                assert await page.evaluate(SMALL) == [], name
+        await page.look(width=1280, height=800)
+        await page.open(f"{base}/today")
+        below = await page.evaluate("document.documentElement.scrollHeight - innerHeight")
+        assert below <= 0, f"today needs scrolling on a laptop by {below} px"
+
+    look(work)
+
+
+def test_a_held_job_is_decided_without_a_script(base: str, database: Database) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=390, height=844)
+        await sign_in(page, base, "/decide", "Otto")
+        await page.call("Emulation.setScriptExecutionDisabled", value=True)
+        await page.call("Page.reload")
+        await page.until("document.readyState === 'complete' && document.querySelectorAll('[name=job]').length === 3")
+        await page.evaluate("document.querySelector('[name=which][value=all]').click()")
+        await page.evaluate("document.querySelector('[name=verdict][value=give_up]').click()")
+        await page.until("document.querySelector('[name=agreed]')")
+        assert "3 jobs" in await page.evaluate("document.querySelector('.stake').innerText")
+        await page.evaluate("document.querySelector('main .primary').click()")
+        await page.until("document.querySelector('.empty') && location.pathname.endsWith('/decide')")
+
+    look(work)
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 0

@@ -1,0 +1,127 @@
+"""Operators' lists: accounts, schedules, webhooks, people, and the record of who did what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from desk import audit, operators, people
+from desk.actors import MAY
+from desk.operators import AccountAction, ScheduleAction, WebhookAction
+from desk.verdicts import DeskError
+from models.people import Role
+from reports import planned, receivers, today
+from web.access import Access
+from web.operators import Operators, Taking
+from web.pages import E, is_text, member, number
+from web.visitors import Form, Handler, actor_of, first
+
+ENTRIES = 100  # of the record on one page
+MAX_REASON_CHARS = 200  # beside an account's state
+
+
+class Lists:
+    """The pages, and where their forms go."""
+
+    def __init__(self, operators: Operators) -> None:
+        self._operators, self._pages, self._runtime = operators, operators.pages, operators.runtime
+
+    def routes(self, access: Access) -> list[Route]:
+        """Each page; all but the record have forms."""
+        pages: dict[str, tuple[Handler, Taking | None]] = {
+            "/accounts": (self.accounts, self.change_account),
+            "/schedules": (self.schedules, self.change_schedule),
+            "/webhooks": (self.webhooks, self.change_webhook),
+            "/people": (self.people, self.change_person),
+            "/audit": (self.audit, None),
+        }
+        found = []
+        for path, (show, take) in pages.items():
+            found.append(self._operators.shows(access, path, show))
+            if take is not None:
+                found.append(self._operators.takes(access, path, take))
+        return found
+
+    async def accounts(self, request: Request) -> Response:
+        """Accounts with their limits, states and figures."""
+        accounts = await self._operators.call(lambda: self._operators.accounts)
+        rows = await self._pages.read(today.account_rows, accounts)
+        return self._pages.render(
+            request, "accounts.html", accounts=rows, file=self._runtime.settings.accounts_file,
+            known=accounts is not None, latest=today.LATEST,
+        )  # fmt: skip
+
+    async def change_account(self, request: Request, form: Form) -> None:
+        """Pause an account, resume it, or drop the limits that people changed."""
+        action = _chosen(form, AccountAction)
+        reason = " ".join(first(form, "reason").split())
+        if len(reason) > MAX_REASON_CHARS or not is_text(reason):
+            raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
+        await self._operators.call(
+            operators.account, self._runtime, actor_of(request), _name(form), action, reason or None
+        )
+
+    async def schedules(self, request: Request) -> Response:
+        """Schedules, the one that runs next first."""
+        return self._pages.render(request, "schedules.html", schedules=await self._pages.read(planned.planned))
+
+    async def change_schedule(self, request: Request, form: Form) -> None:
+        """Pause a schedule, resume it, or run it now."""
+        action = _chosen(form, ScheduleAction)
+        await self._operators.call(operators.schedule, self._runtime, actor_of(request), _name(form), action)
+
+    async def webhooks(self, request: Request) -> Response:
+        """Webhooks with how their deliveries went."""
+        found = await self._pages.read(receivers.receivers)
+        return self._pages.render(request, "webhooks.html", webhooks=found, counted=receivers.COUNTED)
+
+    async def change_webhook(self, request: Request, form: Form) -> None:
+        """Switch a webhook off or on."""
+        action, one = _chosen(form, WebhookAction), number(first(form, "name"))
+        await self._operators.call(
+            operators.webhook, self._runtime, actor_of(request), min(one or 0, 2**31 - 1), action
+        )
+
+    async def people(self, request: Request) -> Response:
+        """People with their roles, and a form for one more."""
+        found = await self._pages.read(people.everybody)
+        return self._pages.render(request, "people.html", people=found, roles=MAY)
+
+    async def change_person(self, request: Request, form: Form) -> None:
+        """Add a person, keep one out or let one in, or give one another role or password."""
+        actor, name, kind = actor_of(request), _name(form), first(form, "do")
+        role, password = member(Role, first(form, "role")), first(form, "password")
+        if kind in {"add", "role"} and role is None:
+            raise DeskError(f"role: allowed: {', '.join(Role)}")
+        changes: dict[str, Callable[[], object]] = {
+            "add": lambda: self._runtime.db(people.add, actor, name, role or Role.VIEWER, password),
+            "role": lambda: self._runtime.db(people.set_role, actor, name, role or Role.VIEWER),
+            "password": lambda: self._runtime.db(people.set_password, actor, name, password),
+            "disable": lambda: self._runtime.db(people.disable, actor, name),
+            "enable": lambda: self._runtime.db(people.disable, actor, name, disabled=False),
+        }
+        if kind not in changes:
+            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: {', '.join(changes)}")
+        await self._operators.call(changes[kind])
+
+    async def audit(self, request: Request) -> Response:
+        """Who did what, newest first; ``?before=`` selects older entries."""
+        entries, before = await self._pages.read(audit.page, ENTRIES, number(request.query_params.get("before")))
+        return self._pages.render(request, "audit.html", entries=entries, before=before)
+
+
+def _chosen(form: Form, kind: type[E]) -> E:
+    action = member(kind, first(form, "do"))
+    if action is None:
+        raise DeskError(f"do: {first(form, 'do')[:20]!r} is not known; allowed: {', '.join(kind)}")
+    return action
+
+
+def _name(form: Form) -> str:
+    name = first(form, "name")
+    if not name or not is_text(name):
+        raise DeskError("name: it is missing, or has signs that no name has")
+    return name

@@ -1,0 +1,99 @@
+"""What the operators' pages have in common: who sees them, the deployment behind them, and their forms.
+
+Every number on them is read when the page is asked for. What a form changes is changed by the functions that the
+commands use; what these refuse is said on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import ParamSpec, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from catalog.errors import CatalogError
+from desk.passwords import PasswordError
+from desk.people import PersonError
+from desk.verdicts import DeskError
+from models.people import Role
+from recast.errors import InvalidJobError
+from web.access import Access
+from web.pages import Pages, link
+from web.prefix import prefix
+from web.visitors import Form, Handler, actor_of
+from workers.config.account_values import AccountsError
+from workers.config.accounts import Account
+from workers.engine.runtime import Runtime
+from workers.schedules.cron import ScheduleError
+from workers.webhooks.service import UnknownWebhookError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What the services refuse, in sentences that name the field, the value and what is allowed.
+REFUSED = (
+    AccountsError, CatalogError, DeskError, InvalidJobError, PasswordError, PersonError, ScheduleError,
+    UnknownWebhookError,
+)  # fmt: skip
+
+#: Takes a form; the answer is a page, or None: the page that the form came from then shows what it did.
+Taking = Callable[[Request, Form], Awaitable[Response | None]]
+
+
+class Operators:
+    """Makes routes that only operators may use.
+
+    Args:
+        pages: makes the pages.
+        runtime: the deployment, as the commands have it.
+    """
+
+    def __init__(self, pages: Pages, runtime: Runtime) -> None:
+        self.pages, self.runtime = pages, runtime
+
+    @property
+    def accounts(self) -> Mapping[str, Account] | None:
+        """Those of the accounts file; None where it cannot be read."""
+        try:
+            return self.runtime.accounts
+        except AccountsError:
+            return None
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work`, which uses the deployment, in a thread."""
+        return await run_in_threadpool(work, *args, **kwargs)
+
+    def shows(self, access: Access, path: str, show: Handler) -> Route:
+        """A page."""
+
+        async def answer(request: Request) -> Response:
+            actor_of(request).need(Role.OPERATOR, "see this page")
+            try:
+                return await show(request)
+            except REFUSED as error:
+                return self.pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
+
+        return Route(path, access.guarded(self.pages.surely(answer)))
+
+    def takes(self, access: Access, path: str, take: Taking) -> Route:
+        """Where the forms of a page go."""
+
+        async def answer(request: Request) -> Response:
+            actor_of(request).need(Role.OPERATOR, "change this")
+            try:
+                done = await take(request, request.state.form)
+            except REFUSED as error:
+                return self.pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
+            return done or RedirectResponse(_same(request), HTTPStatus.SEE_OTHER)
+
+        return Route(path, access.guarded(self.pages.surely(answer)), methods=["POST"])
+
+
+def _same(request: Request) -> str:
+    """The page that the form belongs to."""
+    below = prefix(request)
+    return link(below, *request.url.path.removeprefix(below).strip("/").split("/"))

@@ -1,0 +1,125 @@
+"""The operators' first page: money by hour, the four numbers, what needs a person, accounts, workers, next runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from models.people import Role
+from reports import held, signs, today
+from reports.batch import BatchReport
+from reports.needs import Need, Seen, needs
+from reports.planned import Planned, planned
+from reports.reviews import Progress, progress
+from web.access import Access
+from web.operators import Operators
+from web.pages import link
+from web.prefix import prefix
+from web.visitors import actor_of
+from workers.cache import Cache
+from workers.engine.looks import own_hosts
+from workers.http.client import HttpClient, build_client
+from workers.http.ssrf import ForbiddenAddressError, Guard
+from workers.images.download import DownloadError, look
+
+FRESH_SECONDS = 3.0  # for which one answer serves all operators: pages ask again every four
+PAST_SECONDS = 300.0  # for which the hours that are over are kept: only a refusal that comes late changes them
+OWN_WEB_SECONDS = 15.0  # between two looks at our own web
+LISTED = 8  # open batches, and next runs, of the first page
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """Everything of the page, at one moment."""
+
+    hours: Sequence[today.Hour]
+    open: today.Open
+    needs: Sequence[Need]
+    accounts: Sequence[today.AccountRow]
+    heartbeats: Sequence[signs.Sign]
+    pumps: signs.Pumps
+    planned: Sequence[Planned]
+
+    @property
+    def spent(self) -> Decimal:
+        """What was spent in these hours."""
+        return sum((hour.cost for hour in self.hours), Decimal(0))
+
+    @property
+    def most(self) -> Decimal:
+        """The dearest of these hours."""
+        return max((hour.cost for hour in self.hours), default=Decimal(0))
+
+
+class TodayPage:
+    """The first page of operators."""
+
+    def __init__(self, operators: Operators) -> None:
+        self._operators = operators
+        self._pages, self._runtime = operators.pages, operators.runtime
+        self._fresh: Cache[str, Today] = Cache(1, FRESH_SECONDS)
+        self._past: Cache[datetime, Mapping[datetime, Decimal]] = Cache(1, PAST_SECONDS)
+        self._own_web: Cache[str, tuple[str | None]] = Cache(1, OWN_WEB_SECONDS)
+
+    def routes(self, access: Access) -> list[Route]:
+        """The page, and the way to it."""
+        return [
+            Route("/", access.guarded(self._pages.surely(self.home))),
+            self._operators.shows(access, "/today", self.show),
+        ]
+
+    async def home(self, request: Request) -> Response:
+        """Redirect to the page that a person begins with."""
+        first = "today" if actor_of(request).may(Role.OPERATOR) else "batches"
+        return RedirectResponse(link(prefix(request), first))
+
+    async def show(self, request: Request) -> Response:
+        """What an operator must see in five seconds."""
+        own_web = await self._own_web.get_or_await("", self._look)
+        found = await self._fresh.get_or_await("", lambda: self._operators.call(self._read, own_web[0]))
+        return self._pages.render(
+            request, "today.html", today=found, numbers=_numbers(found), listed=LISTED, latest=today.LATEST
+        )
+
+    def _read(self, own_web: str | None) -> Today:
+        accounts = self._operators.accounts
+        with self._runtime.sessions() as session:
+            start, present = today.first_hour(session)
+            past = self._past.get_or_make(start, lambda: today.by_hour(session, start, present))
+            now = today.by_hour(session, present, present.replace(year=present.year + 1))
+            batches = today.open_batches(session)
+            rows = today.account_rows(session, accounts)
+            runs = planned(session)
+            pumps, beats = signs.pumps(session), signs.heartbeats(self._runtime.settings.home)
+            seen = Seen(
+                accounts, [row.status for row in rows], batches.batches, runs, beats, pumps,
+                held.stake(session, accounts or {}), own_web, self._runtime.settings.accounts_file,
+                self._pages.currency,
+            )  # fmt: skip
+            found = needs(session, seen)
+        return Today(today.hours(start, {**past, **now}), batches, found, rows, beats, pumps, runs)
+
+    async def _look(self) -> tuple[str | None]:
+        """Why our own web cannot be reached from here; None if it can, or is not tried."""
+        settings = self._runtime.settings
+        if settings.links_tried_at is None:
+            return (None,)
+        client: HttpClient = build_client(Guard(own_hosts(settings)), max_connections=1)
+        try:
+            await look(client, f"{settings.links_tried_at}/healthz")
+        except (DownloadError, ForbiddenAddressError) as error:
+            return (str(error),)
+        finally:
+            await client.aclose()
+        return (None,)
+
+
+def _numbers(found: Today) -> Sequence[tuple[BatchReport, Progress]]:
+    """The open batches that are listed, each with its four numbers."""
+    return [(batch, progress(batch.counts)) for batch in found.open.batches[:LISTED]]
