@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from decimal import Decimal
-from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -14,15 +13,10 @@ from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.output import Style, complain, emit, moment, priced, table, waiting_for_decision
-from models.states import Reason
+from desk.decisions import apply, waiting
 from recast.hints import hint
 from recast.money import Money
-from workers.engine.runtime import Runtime
-from workers.engine.wake import poll_pump, submit_pump, wake
-from workers.messaging.publish import announce
-from workers.operations.resolve import Held, Verdict, held
-from workers.operations.resolve import resolve as apply_verdict
-from workers.restore import reconcile
+from workers.operations.resolve import Held, Verdict
 
 
 @takes_selection("state", "reason", "everything")
@@ -55,7 +49,7 @@ def resolve(
         )
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        found = runtime.db(held, which) + runtime.db(reconcile.waiting, runtime.accounts, which)
+        found = waiting(runtime, which)
         if verdict is Verdict.ACCEPTED and len(found) != 1:
             raise typer.BadParameter(
                 f"--accepted decides about one job, and {len(found)} held jobs are selected; name the job"
@@ -67,7 +61,7 @@ def resolve(
                 f"it accepted them: {called_back[0].job_id}; use --accepted HANDLE or --give-up for those"
             )
         if verdict is not None and not dry_run:
-            _apply(runtime, found, verdict, accepted)
+            apply(runtime, found, verdict, accepted)
     _show(found, runtime.settings.currency, verdict, dry_run=dry_run, as_json=as_json)
 
 
@@ -77,16 +71,6 @@ def _verdict(accepted: str | None, *, not_accepted: bool, give_up: bool) -> Verd
     if len(given) > 1:
         raise typer.BadParameter("use only one of --accepted, --not-accepted and --give-up")
     return given[0] if given else None
-
-
-def _apply(runtime: Runtime, found: list[Held], verdict: Verdict, handle: str | None) -> None:
-    for (restored, account), group in groupby(found, key=lambda job: (job.state == Reason.RESTORED, job.account)):
-        if restored:
-            ended = runtime.db(reconcile.record_decision, runtime.accounts, account, list(group), verdict, handle)
-        else:
-            ended = runtime.db(apply_verdict, account, list(group), verdict, handle).announce
-        announce(ended)
-        wake(runtime, submit_pump(account), poll_pump(account))
 
 
 def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run: bool, as_json: bool) -> None:

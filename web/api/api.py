@@ -93,7 +93,7 @@ class Api:
         if kept is not None:
             return _replayed(kept)
         try:
-            response = await self._done(endpoint, make())
+            response = await self._done(endpoint, replace(make(), once=f"{key} {digest}"))
         except Exception as error:  # noqa: BLE001 - kept if it is the request's fault
             response = _refusal(error).response()
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -38,6 +38,8 @@ class Call:
     body: Any = None
     #: The file of a multipart request.
     upload: Upload | None = None
+    #: What tells this request from all others of its token, if it has an Idempotency-Key.
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

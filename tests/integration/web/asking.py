@@ -17,6 +17,7 @@ from tests.http import Response
 from tests.stack import write_accounts
 from tests.web.client import Client
 from tests.web.shop import settings
+from tests.words import unsaid
 from web.api.openapi import document
 from workers.config.settings import Settings
 
@@ -31,13 +32,14 @@ ROWS = [
 ]  # fmt: skip
 
 
-def chosen(database: Database, folder: Path, **more: Any) -> Settings:
-    """Settings of a web process with one account, whose secrets it does not have."""
+def chosen(database: Database, folder: Path, free: Any = None, **more: Any) -> Settings:
+    """Settings of a web process with one account, whose secrets it does not have; and with another one, `free`."""
     table = {
         "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "env:NOT_HERE",
         "access_key_secret": "env:NOT_HERE", "prices": {"swap": "0.02 USD"},
     }  # fmt: skip
-    write_accounts(folder / "accounts.toml", {"main": table})
+    others = {} if free is None else {"free": table | free}
+    write_accounts(folder / "accounts.toml", {"main": table, **others})
     return settings(database, folder, web_auth=None, **more)
 
 
@@ -68,6 +70,14 @@ class Program(Client):
         answer = self.ask("GET", path, **more)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+def problem(answer: Response, status: int, *facts: object) -> Any:
+    """The problem that is answered, with this status and these facts."""
+    assert answer.status_code == status, answer.text
+    found = answer.json()
+    assert unsaid(json.dumps(found, ensure_ascii=False), *facts) == []
+    return found
 
 
 def check(method: str, path: str, answer: Response) -> None:
