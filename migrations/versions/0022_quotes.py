@@ -1,4 +1,4 @@
-"""Quotes of redos, of single jobs and of decisions about held jobs; and when jobs ended, in their order."""
+"""Quotes of redos, of single jobs and of decisions about held jobs; and what ended or was decided since."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 CHECK = "ck_quotes_kind"
-INDEX = "ix_jobs_finished_at"
+ENDED, JUDGED = "ix_jobs_finished_at", "ix_verdicts_at"
 
 
 def _kinds(*kinds: str) -> None:
@@ -25,8 +25,9 @@ def upgrade() -> None:
     _kinds("run", "retry", "redo", "job", "resolve")
     # A large table must not wait for its new index.
     with op.get_context().autocommit_block():
+        op.create_index(JUDGED, "verdicts", ["at", "id"], postgresql_concurrently=True, if_not_exists=True)
         op.create_index(
-            INDEX, "jobs", ["finished_at"], postgresql_where=sa.text("finished_at IS NOT NULL"),
+            ENDED, "jobs", ["finished_at", "id"], postgresql_where=sa.text("finished_at IS NOT NULL"),
             postgresql_concurrently=True, if_not_exists=True,
         )  # fmt: skip
 
@@ -34,6 +35,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Back."""
     with op.get_context().autocommit_block():
-        op.drop_index(INDEX, table_name="jobs", postgresql_concurrently=True, if_exists=True)
+        op.drop_index(ENDED, table_name="jobs", postgresql_concurrently=True, if_exists=True)
+        op.drop_index(JUDGED, table_name="verdicts", postgresql_concurrently=True, if_exists=True)
     op.execute("DELETE FROM quotes WHERE kind NOT IN ('run', 'retry')")
     _kinds("run", "retry")

@@ -97,6 +97,12 @@ class ResultsQuery(Ask):
     after: int = Field(0, ge=0, le=LAST_RESULT, description="The `next` of the page before.")
 
 
+class EventsQuery(Ask):
+    """Which events to listen to."""
+
+    batch: Text | None = Field(None, description="Only those of this batch. Default: of all.")
+
+
 class SpendQuery(Ask):
     """What spending is summed by."""
 

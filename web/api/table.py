@@ -8,7 +8,7 @@ from desk.levers import Lever
 from models.people import Role
 from web.api import asks, changes, orders, paying, reading, shapes, upkeep, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
-from web.api.endpoints import Endpoint
+from web.api.endpoints import Endpoint, no_work
 from workers.schedules import service as schedules
 
 BASE = "/api/v1"
@@ -33,6 +33,10 @@ READING = (
     Endpoint(
         method="GET", path="/jobs/{id}", summary="Show one job, by its id, its key or BATCH/KEY", work=reading.job,
         answer=shapes.JobDetailShape,
+    ),
+    Endpoint(
+        method="GET", path="/events", summary="Listen to numbers of batches, ends of jobs, and verdicts",
+        work=no_work, query=asks.EventsQuery, answer=shapes.EventShape, stream=True,
     ),
     Endpoint(
         method="GET", path="/accounts", summary="List accounts at providers", work=reading.accounts,
