@@ -85,6 +85,7 @@ COMMANDS = (
     Entry("accounts", "cli.accounts:accounts", "Show, check, pause, resume and change accounts at providers."),
     Entry("people", "cli.people:people", "Add, list and change people who sign in to the pages."),
     Entry("tokens", "cli.tokens:tokens", "Add, list and revoke tokens of programs that use the API."),
+    Entry("mcp", "cli.mcp:mcp", "Serve tools for assistants on standard input and output (MCP)."),
     Entry("audit", "cli.audit:audited", "List who did what, newest first."),
     Entry("schedule", "cli.schedules:schedules", "Run catalogs at planned times."),
     Entry("webhooks", "cli.webhooks:webhooks", "Notify other systems when jobs and batches end."),

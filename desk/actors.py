@@ -22,7 +22,7 @@ class Actor:
 
     name: str
     role: Role
-    #: `page`, `command`, `program` or `api`.
+    #: `page`, `command`, `program`, `api` or `mcp`.
     via: str = "page"
 
     def may(self, role: Role) -> bool:
