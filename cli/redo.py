@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, is_batch, takes_pictures
-from cli.output import Style, complain, emit, priced, say, table
+from cli.output import Style, complain, emit, say, table
 from cli.reach import reach_of
 from desk.actors import from_command
 from desk.redo import check_limits, portions
@@ -85,23 +85,11 @@ def redo(
                 done += len(runtime.db(begin, actor, portion, change, terms).ids)
             wake(runtime, *map(submit_pump, runtime.accounts))
     if as_json:
-        emit(document(found, terms.currency, done, dry_run=dry_run))
+        emit(found.document(terms.currency, done, dry_run=dry_run))
     else:
         _report(found, len(chosen), done, selection, dry_run=dry_run, embedded=not is_external(sandbox=sandbox))
     if found.left_out and not found.jobs:
         raise typer.Exit(ExitCode.JOBS_FAILED)
-
-
-def document(found: Plan, currency: str, done: int, *, dry_run: bool) -> dict[str, Any]:
-    """A plan and what was done of it, for JSON."""
-    most = {(line.account, line.operation): line.cost for line in found.most}
-    lines = [{**asdict(line), "at_most": most[line.account, line.operation]} for line in found.lines]
-    caps = [{"of": cap.of, "limit": cap.limit, "spent": cap.spent, "left": cap.left} for cap in found.caps]
-    return {
-        "lever": "redo", "dry_run": dry_run, "jobs": len(found.jobs), "done": done,
-        "cost": Money(found.cost, currency), "at_most": Money(found.at_most, currency),
-        "lines": priced(lines, currency), "caps": priced(caps, currency), "left_out": dict(found.left_out),
-    }  # fmt: skip
 
 
 def _chosen(runtime: Runtime, selection: JobSelection) -> Sequence[str]:

@@ -15,9 +15,7 @@ from desk.actors import from_command
 from recast.hints import hint
 from workers.jobs.request import KINDS
 
-releases = typer.Typer(
-    help="Say what a release allows, and list what was made.", no_args_is_help=True
-)
+releases = typer.Typer(help="Say what a release allows, and list what was made.", no_args_is_help=True)
 
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="The release's reference, as in the column consent.")

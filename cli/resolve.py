@@ -13,7 +13,7 @@ from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.output import Style, complain, emit, moment, priced, table, waiting_for_decision
-from desk import deciding
+from desk.deciding import apply
 from recast.hints import hint
 from recast.money import Money
 from reports import held
@@ -62,7 +62,7 @@ def resolve(
                 f"it accepted them: {called_back[0].job_id}; use --accepted HANDLE or --give-up for those"
             )
         if verdict is not None and not dry_run:
-            deciding.apply(runtime, found, verdict, accepted)
+            apply(runtime, found, verdict, accepted)
     _show(found, runtime.settings.currency, verdict, dry_run=dry_run, as_json=as_json)
 
 

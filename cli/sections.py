@@ -18,7 +18,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "review", "verdict", "redo", "pilot", "people", "guests", "tokens", "releases", "audit",
     ),
     "Money": ("books", "reconcile"),
-    "Run the service": ("up", "worker", "beat", "flower", "web", "sandbox"),
+    "Run the service": ("up", "worker", "beat", "flower", "web", "mcp", "sandbox"),
     "Set up and check": ("accounts", "providers", "webhooks", "doctor", "health", "db"),
 }  # fmt: skip
 REST = "Other commands"

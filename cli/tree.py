@@ -90,6 +90,7 @@ COMMANDS = (
         "releases", "cli.releases:releases",
         "Say what a release allows, and list what was made.",
     ),
+    Entry("mcp", "cli.mcp:mcp", "Serve tools for assistants on standard input and output (MCP)."),
     Entry("audit", "cli.audit:audited", "List who did what, newest first."),
     Entry("schedule", "cli.schedules:schedules", "Run catalogs at planned times."),
     Entry("webhooks", "cli.webhooks:webhooks", "Notify other systems when jobs and batches end."),

@@ -22,7 +22,7 @@ class Actor:
 
     name: str
     role: Role
-    #: `page`, `command`, `program`, `api` or `guest`.
+    #: `page`, `command`, `program`, `api`, `mcp` or `guest`.
     via: str = "page"
     #: The one batch that a guest's link opens; None for everybody else.
     guest_of: int | None = None

@@ -8,9 +8,9 @@ from itertools import groupby
 
 from desk.actors import Actor
 from desk.audit import note
-from desk.verdicts import DeskError
 from models.people import Role
 from models.states import Reason
+from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.messaging.publish import announce
@@ -35,20 +35,25 @@ def check(found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
     """Refuse a decision that cannot be meant.
 
     Raises:
-        DeskError: several jobs cannot have one id at the provider; what was called back about was accepted.
+        InvalidJobError: several jobs cannot have one id at the provider; what was called back about was accepted.
     """
     if not found:
-        raise DeskError("job: none of these jobs waits for a decision any more")
+        raise InvalidJobError("jobs", "none of these jobs waits for a decision any more")
     if verdict is Verdict.ACCEPTED:
         if len(found) != 1:
-            raise DeskError(f"accepted decides about one job, and {len(found):,} are selected; decide each by itself")
+            raise InvalidJobError("jobs", f"accepted is said of one job, and {len(found):,} are selected; name the job")
         if not handle or len(handle) > MAX_HANDLE_CHARS or not handle.isprintable():
-            raise DeskError(f"handle: the provider's id of the job is needed; allowed: 1 to {MAX_HANDLE_CHARS} signs")
+            raise InvalidJobError(
+                "handle", f"the provider's id of the job is needed; allowed: 1 to {MAX_HANDLE_CHARS} printable signs"
+            )
+    elif handle is not None:
+        raise InvalidJobError("handle", "is the provider's id of a job that it accepted; allowed: with accepted only")
     called_back = [job for job in found if job.callback_at]
     if verdict is Verdict.NOT_ACCEPTED and called_back:
-        raise DeskError(
+        raise InvalidJobError(
+            "verdict",
             f"not accepted would pay again for {len(called_back):,} jobs that the provider called back about, so it "
-            "accepted them; use accepted or give up for those"
+            f"accepted them, such as {called_back[0].job_id}; allowed for those: accepted, give_up",
         )
 
 
@@ -57,7 +62,7 @@ def decide(runtime: Runtime, actor: Actor, found: Sequence[Held], verdict: Verdi
 
     Raises:
         ForbiddenError: `actor` is not an operator.
-        DeskError: the decision cannot be meant.
+        InvalidJobError: the decision cannot be meant.
     """
     actor.need(Role.OPERATOR, "decide about held jobs")
     check(found, verdict, handle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,8 @@ from models.spend import account_scope, spent_by
 from models.states import JobState
 from recast.errors import InvalidJobError
 from recast.hints import hint
+from recast.money import Money
+from reports.written import priced
 from workers.accounts import overrides
 from workers.accounts.budget import periods
 from workers.config.accounts import Account
@@ -141,6 +143,17 @@ class Plan:
     def unpriced(self) -> list[str]:
         """Operations whose price is not known."""
         return [f"{line.operation} at {line.account}" for line in self.lines if not line.priced]
+
+    def document(self, currency: str, done: int, *, dry_run: bool) -> dict[str, Any]:
+        """It, and how much of it was done, for JSON."""
+        most = {(line.account, line.operation): line.cost for line in self.most}
+        lines = [{**asdict(line), "at_most": most[line.account, line.operation]} for line in self.lines]
+        caps = [{"of": cap.of, "limit": cap.limit, "spent": cap.spent, "left": cap.left} for cap in self.caps]
+        return {
+            "lever": "redo", "dry_run": dry_run, "jobs": len(self.jobs), "done": done,
+            "cost": Money(self.cost, currency), "at_most": Money(self.at_most, currency),
+            "lines": priced(lines, currency), "caps": priced(caps, currency), "left_out": dict(self.left_out),
+        }  # fmt: skip
 
 
 def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> Plan:

@@ -35,7 +35,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.lanes import lane_operation
 from workers.jobs.run_options import RunOptions
 from workers.operations import bulk
-from workers.operations.estimate import at_most
+from workers.operations.estimate import at_most, lanes_of, unpriced
 
 MAX_RETRIED = 100_000  # jobs of one quote: their ids are kept with it
 LEAST = Decimal(1).scaleb(-DECIMALS)  # the limit of a batch whose operations cost nothing
@@ -159,10 +159,10 @@ def offer_retry(
     found = levers.retryable(runtime, which)
     if len(found.ids) > MAX_RETRIED:
         raise InvalidJobError("filter", f"{len(found.ids):,} jobs fit; allowed: up to {MAX_RETRIED:,}; narrow it")
-    if unpriced := sorted(f"{line.account}: {line.operation}" for line in found.lines if not line.priced):
-        raise InvalidJobError("filter", f"there is no price for {', '.join(unpriced)}; add prices to the accounts file")
     if not found.ids:
         return found, None
+    if missing := unpriced(runtime.db(lanes_of, Filter(ids=found.ids)), runtime.accounts):
+        raise InvalidJobError("filter", f"there is no price for {', '.join(missing)}; add prices to the accounts file")
     content = json.dumps(list(found.ids)).encode()
     quote = runtime.db(quotes.offer, token_id, "retry", which.batch, {}, content, found.cost, seconds)
     return found, quote

@@ -141,3 +141,18 @@ def charge(session: Session, token_id: int, amount: Decimal, currency: str) -> N
         f"the token may commit {Money(limit, currency)} in a day (UTC) and has committed {Money(spent, currency)}; "
         f"this needs {Money(amount, currency)}"
     )
+
+
+def charge_standing(session: Session, token_id: int, amount: Decimal, currency: str) -> None:
+    """Count what a program commits without a quote, which only a token with a limit of the day may.
+
+    Raises:
+        SpendLimitError: it has no such limit, may not commit so much today, or was revoked.
+    """
+    row = session.execute(_LIMIT, {"id": token_id}).first()
+    if row is None or row.spend_per_day is None:
+        raise SpendLimitError(
+            "the token has no limit of a day, so it needs a quote: ask with dry_run, and take the quote; or an "
+            f"operator adds a token with a limit: {hint('tokens add', 'NAME', spend_per_day='AMOUNT')}"
+        )
+    charge(session, token_id, amount, currency)

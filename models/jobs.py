@@ -48,6 +48,8 @@ class Job(Base):
         Index("ix_jobs_batch_key", "batch_id", "key", unique=True, postgresql_where=text("batch_id > 0")),
         Index("ix_jobs_dedupe_key", "dedupe_key", unique=True, postgresql_where=text("dedupe_key IS NOT NULL")),
         Index("ix_jobs_batch_state", "batch_id", "state", "seq"),
+        # What has ended since: the API's events.
+        Index("ix_jobs_finished_at", "finished_at", "id", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

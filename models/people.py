@@ -90,7 +90,7 @@ class AuditEntry(Base):
     at: Mapped[CreatedAt]
     #: The name of the person, or of the system's user who typed a command.
     person: Mapped[str]
-    #: `page`, `command`, `program` or `api`.
+    #: `page`, `command`, `program`, `api` or `mcp`.
     via: Mapped[str]
     action: Mapped[str]
     #: What it was done to, such as ``job 3f0c...``.

@@ -41,7 +41,10 @@ class Quote(Base):
     """An offer: what exactly would be done, and the most that it costs. It can be taken once."""
 
     __tablename__ = "quotes"
-    __table_args__ = (one_of("kind", ("run", "retry")), Index("ix_quotes_expires_at", "expires_at"))
+    __table_args__ = (
+        one_of("kind", ("run", "retry", "redo", "job", "resolve")),
+        Index("ix_quotes_expires_at", "expires_at"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
@@ -50,7 +53,7 @@ class Quote(Base):
     batch: Mapped[str | None]
     #: The options, and the numbers that were quoted.
     terms: Mapped[Document]
-    #: The catalog's bytes, or the ids of jobs; only until the quote is taken or has expired.
+    #: The catalog's bytes, the ids of jobs, or one job; only until the quote is taken or has expired.
     content: Mapped[bytes | None]
     ceiling: Mapped[Money]
     created_at: Mapped[CreatedAt]

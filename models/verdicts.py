@@ -34,6 +34,8 @@ class VerdictChange(Base):
         Index("ix_verdicts_result_id", "result_id", "id"),
         Index("ix_verdicts_job_id", "job_id"),
         Index("ix_verdicts_person", "batch_id", "person", "id"),
+        # What was decided since: the API's events.
+        Index("ix_verdicts_at", "at", "id"),
         Index("ix_verdicts_undoes", "undoes", unique=True, postgresql_where=text("undoes IS NOT NULL")),
     )
 

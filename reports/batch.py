@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownBatchError
-from models.fragments import columns
+from models.fragments import columns, seconds_ago
 from models.spend import spent_by
 from models.states import OPEN_JOB_STATES, JobState, PauseReason
 from recast.money import Money
@@ -43,6 +43,8 @@ _SEARCHED = text(
     """)
 )
 _UNFINISHED = text(_batches("b.archived_at IS NULL AND b.queued + b.running + b.saving + b.held > 0"))
+# Their numbers have changed since the sweep counted them, or it has just done so.
+_CHANGED = text(_batches(f"(b.counted_at IS NULL OR b.counted_at > {seconds_ago(':seconds')})"))
 _NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
 
 
@@ -139,6 +141,11 @@ def searched(
     """Batches with `search` in their names, newest first, older than the one with the number `before`."""
     given = {"search": search, "label": label, "before": LAST_ID if before is None else before, "limit": limit}
     return [_report(row) for row in session.execute(_SEARCHED, given)]
+
+
+def changed(session: Session, seconds: float, limit: int) -> list[BatchReport]:
+    """Batches whose numbers have changed within the last `seconds`, or since they were last counted, newest first."""
+    return [_report(row) for row in session.execute(_CHANGED, {"seconds": seconds, "limit": limit})]
 
 
 def named(session: Session, start: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pages of the results of a batch's jobs that have succeeded, with the verdicts of people about them."""
+"""Pages of the results of a batch's jobs that have a picture, with the verdicts of people about them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import finished_attempt, newest_verdict
+from models.fragments import finished_attempt, has_picture, newest_verdict
 
 _PAGE = text(f"""
     SELECT r.id, r.job_id AS job, j.key, r.index, a.number AS attempt, r.sha256, r.size, r.media_type, r.width,
@@ -19,7 +19,7 @@ _PAGE = text(f"""
         v.person AS reviewer, v.at AS reviewed_at
     FROM (
         SELECT id, key, seq FROM jobs
-        WHERE batch_id = :batch_id AND state = 'succeeded' AND seq >= coalesce(
+        WHERE batch_id = :batch_id AND {has_picture("jobs")} AND seq >= coalesce(
             (SELECT o.seq FROM jobs o JOIN results p ON p.job_id = o.id WHERE p.id = :after), -1)
             AND EXISTS (SELECT FROM results x WHERE x.job_id = jobs.id)
         ORDER BY seq LIMIT cast(:limit AS bigint) + 1

@@ -6,9 +6,11 @@ import argparse
 import logging
 import sys
 from asyncio import Protocol
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_network
+from socket import socket
 from typing import cast
 
 import structlog
@@ -26,8 +28,22 @@ from workers.observability.logs import LogLevel, configure_logs
 
 MAX_HEAD = 16 * 1024  # bytes of a request before its body that are kept while the rest has not come
 BAD_SETTINGS = 2  # the exit code of every command that gets bad input
+NOT_STARTED = 3  # uvicorn's own, for example when the port is taken
 
 log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the answers that do not end by themselves before it waits for all answers."""
+
+    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end = end
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop serving."""
+        self._end()
+        await super().shutdown(sockets)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,13 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     connections = Connections(map(ip_network, proxies), most_connections())
     http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
-    uvicorn.run(
+    config = uvicorn.Config(
         behind(Front(app), proxies), host=given.host, port=given.port or 0, fd=given.fd, log_config=None,
         access_log=False, server_header=False, http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
         # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
         proxy_headers=False,
     )  # fmt: skip
-    return 0
+    server = _Server(config, app.state.end)
+    with suppress(KeyboardInterrupt):  # it has ended well
+        server.run()
+    return 0 if server.started else NOT_STARTED
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ def build(chosen: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        api.feed.close()
         await client.aclose()
+        api.feed.shut()
         runtime.close()
         database.close()
 
@@ -96,6 +98,8 @@ def build(chosen: Settings | None = None) -> Starlette:
     ]
     middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    #: Ends what never ends by itself, before the server waits for it.
+    app.state.end = api.feed.close
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
     return app

@@ -16,7 +16,7 @@ import structlog
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from desk import replays, tokens
@@ -24,13 +24,15 @@ from desk.replays import MAX_KEY_CHARS, Answer
 from desk.tokens import Program
 from recast.hints import hint
 from reports.written import written
+from web.api import feed
 from web.api.bodies import Body, digest_of, read_body
 from web.api.endpoints import Call, Endpoint, Service, seen_by
-from web.api.openapi import document
+from web.api.feed import Feed
+from web.api.openapi import EVENTS, document
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
 from web.guesses import Lane
-from web.pages import is_text
+from web.pages import is_text, number
 from web.prefix import prefix
 
 WRONG_SECONDS = 0.3  # before a wrong token is rejected: slow for guessing, unnoticed after a mistake
@@ -51,6 +53,8 @@ class Api:
     def __init__(self, service: Service, lane: Lane) -> None:
         self._service, self._lane = service, lane
         self._heavy = asyncio.Semaphore(HEAVY)
+        #: What programs listen to.
+        self.feed = Feed(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -74,6 +78,8 @@ class Api:
         program.actor.need(endpoint.role, endpoint.summary[0].lower() + endpoint.summary[1:])
         query = _query(request, endpoint)
         call = Call(program.actor, program.token_id, parameters, query)
+        if endpoint.stream:
+            return await self._listening(request, call)
         if endpoint.body is None:
             return await self._done(endpoint, call)
         body = await read_body(request, endpoint.most, multipart=endpoint.upload is not None)
@@ -84,6 +90,15 @@ class Api:
         digest = digest_of(request.method, path, request.query_params, body)
         return await self._once(program, key, digest, endpoint, make)
 
+    async def _listening(self, request: Request, call: Call) -> Response:
+        last = request.headers.get("last-event-id")
+        after = None if last is None else number(last)
+        if last is not None and after is None:
+            raise unprocessable("Last-Event-ID: it is no id of an event", "Last-Event-ID", last, "1 to 18 digits")
+        told = await self.feed.listen(call.actor, call.query.batch, after, feed.LONGEST_SECONDS)
+        # Proxies would wait for more of it before they pass it on.
+        return StreamingResponse(told, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+
     async def _once(
         self, program: Program, key: str, digest: str, endpoint: Endpoint, make: Callable[[], Call]
     ) -> Response:
@@ -93,7 +108,7 @@ class Api:
         if kept is not None:
             return _replayed(kept)
         try:
-            response = await self._done(endpoint, make())
+            response = await self._done(endpoint, replace(make(), once=f"{key} {digest}"))
         except Exception as error:  # noqa: BLE001 - kept if it is the request's fault
             response = _refusal(error).response()
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:

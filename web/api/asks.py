@@ -24,7 +24,7 @@ MOST_WORDS = 1_000  # jobs that are named one by one
 LAST_RESULT = 2**63 - 1  # as the database counts results
 
 
-def _is_text(value: str) -> str:
+def is_text(value: str) -> str:
     """Text that the database can compare."""
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
         raise ValueError("a NUL or half of a surrogate pair is not allowed")
@@ -36,7 +36,7 @@ def _is_duration(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(_is_text)]
+Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(is_text)]
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
@@ -50,7 +50,7 @@ class Ask(BaseModel):
 
 
 class Nothing(Ask):
-    """A query without parameters."""
+    """Nothing, where nothing can be said."""
 
 
 class BatchesQuery(Ask):
@@ -97,11 +97,38 @@ class ResultsQuery(Ask):
     after: int = Field(0, ge=0, le=LAST_RESULT, description="The `next` of the page before.")
 
 
+class EventsQuery(Ask):
+    """Which events to listen to."""
+
+    batch: Text | None = Field(None, description="Only those of this batch. Default: of all.")
+
+
 class SpendQuery(Ask):
     """What spending is summed by."""
 
     by: By = By.ACCOUNT
     month: str | None = Field(None, max_length=7, description="Such as 2026-01, in UTC; only by account.")
+
+
+class HeldQuery(Ask):
+    """Which held jobs to list."""
+
+    batch: Text | None = None
+    label: Text | None = None
+    account: Text | None = None
+    operation: Text | None = None
+
+    def filter(self) -> Filter:
+        """As the database is asked."""
+        return Filter(batch=self.batch, label=self.label, account=self.account, operation=self.operation)
+
+
+class DeliveriesQuery(Ask):
+    """Which deliveries to list."""
+
+    webhook: int | None = Field(None, ge=1, le=LAST_ID)
+    dead: bool = Field(False, description="Only those that were given up.")
+    limit: Limit = USUAL_ITEMS
 
 
 class AreaAsk(Ask):
@@ -168,7 +195,7 @@ class AccountAsk(Ask):
 
     stopped: bool | None = Field(None, description="Whether it is sent no jobs.")
     lasting: Age | None = Field(None, description="With `stopped`: for how long. Default: until it is started.")
-    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(_is_text)] | None = None
+    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(is_text)] | None = None
     limits: dict[str, str | int | float | None] | None = Field(
         None, max_length=50, description='Such as {"rate": "30/min", "budget.day": "20 USD"}; null removes one.'
     )

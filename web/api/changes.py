@@ -111,6 +111,8 @@ class ImpactShape(Shape):
     batches: int | None = None
     still_being_sent: dict[str, int] | None = None
     need_a_limit: list[dict[str, Any]] | None = None
+    saving: int | None = None
+    polled: int | None = None
     quote: QuoteShape | None = None
 
 
@@ -180,3 +182,144 @@ class RunShape(Shape):
     downloadable: int
     cost: Money
     at_most: Money
+
+
+class RedoLineShape(LineShape):
+    """Pictures at one account by one operation, each paid once, and with every repeat that may be paid."""
+
+    at_most: Money
+
+
+class CapShape(Shape):
+    """A limit that is in force, and what was spent of it."""
+
+    of: str
+    limit: Money
+    spent: Money
+    left: Money
+
+
+class RedoShape(Shape):
+    """What a redo did, or would do; `left_out` says why jobs are not redone, and how many."""
+
+    lever: str
+    dry_run: bool
+    jobs: int
+    done: int
+    cost: Money
+    at_most: Money
+    lines: list[RedoLineShape]
+    caps: list[CapShape]
+    left_out: dict[str, int]
+    quote: QuoteShape | None = None
+
+
+class SingleShape(Shape):
+    """A job that was sent, or priced; `new` is false if it shares the job that has its `dedupe_key` already."""
+
+    dry_run: bool
+    job: str | None
+    new: bool
+    kind: str
+    cost: Money
+    at_most: Money
+    lines: list[LineShape]
+    quote: QuoteShape | None = None
+
+
+class HeldShape(Shape):
+    """A held job with its submission, whose outcome is not known."""
+
+    id: str
+    job_id: str
+    batch: str
+    key: str | None
+    account: str
+    operation: str
+    cost: Money
+    sent_at: datetime | None
+    state: str
+    error: str | None
+    callback_at: datetime | None
+
+
+class HeldJobs(Shape):
+    """All held jobs that fit, and what may have been billed for them."""
+
+    items: list[HeldShape]
+    cost: Money
+
+
+class ResolvedShape(Shape):
+    """Held jobs about which was decided, or would be."""
+
+    jobs: list[HeldShape]
+    cost: Money
+    resolved: bool
+    quote: QuoteShape | None = None
+
+
+class ScheduleRunShape(Shape):
+    """One run of a schedule."""
+
+    planned_at: datetime
+    state: str
+    by_hand: bool
+    missed: int
+    note: str | None
+    batch: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    enqueued: dict[str, Any] | None
+    outcome: dict[str, Any] | None
+    cost: Money | None
+
+
+class ScheduleDetail(ScheduleShape):
+    """A schedule with its latest runs."""
+
+    runs: list[ScheduleRunShape]
+
+
+class WebhookShape(Shape):
+    """A webhook, how many deliveries wait for it, were given up and arrived."""
+
+    id: int
+    url: str
+    events: list[str]
+    batches: list[str]
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_note: str | None
+    waiting: int
+    dead: int
+    delivered: int
+    delivered_at: datetime | None
+    error: str | None
+
+
+class Webhooks(Shape):
+    """All webhooks."""
+
+    items: list[WebhookShape]
+
+
+class DeliveryShape(Shape):
+    """One event for one webhook."""
+
+    id: str
+    webhook: int
+    event: str
+    about: str | None
+    created_at: datetime
+    tries: int
+    next_at: datetime | None
+    delivered_at: datetime | None
+    error: str | None
+    state: str
+
+
+class Deliveries(Shape):
+    """The latest deliveries."""
+
+    items: list[DeliveryShape]

@@ -38,6 +38,8 @@ class Call:
     body: Any = None
     #: The file of a multipart request.
     upload: Upload | None = None
+    #: What tells this request from all others of its token, if it has an Idempotency-Key.
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Service:
 
 
 Work = Callable[[Service, Call], Any]
+
+
+def no_work(_: Service, __: Call) -> Any:
+    """The work of what is answered by the feed."""
+    raise AssertionError("unreachable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,8 @@ class Endpoint:
     status: HTTPStatus = HTTPStatus.OK
     #: Whether it is one of few at a time.
     heavy: bool = False
+    #: Whether it is answered by server-sent events, which `answer` says the data of, and not by `work`.
+    stream: bool = False
     #: Statuses of problems besides those that every endpoint of its kind has.
     problems: frozenset[HTTPStatus] = field(default_factory=frozenset)
 
@@ -105,6 +114,8 @@ class Endpoint:
             }  # fmt: skip
         if self.method == "POST":
             found.add(HTTPStatus.CONFLICT)
+        if self.stream:
+            found.add(HTTPStatus.NOT_FOUND)
         return sorted(found)
 
 

@@ -23,6 +23,13 @@ KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
 }  # fmt: skip
 
+LAST_EVENT = {
+    "name": "Last-Event-ID", "in": "header", "required": False,
+    "description": "The id of the last event that was told; what has happened since comes first.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+}  # fmt: skip
+EVENTS = "text/event-stream"
+
 
 def document(below: str = "") -> dict[str, Any]:
     """The document of an API that is served below the path `below`."""
@@ -64,7 +71,8 @@ def _operation(
 ) -> dict[str, Any]:
     problem = {MEDIA_TYPE: {"schema": refs[ProblemShape]}}
     answers = {str(int(status)): {"description": status.phrase, "content": problem} for status in endpoint.statuses}
-    made = {"description": HTTPStatus(endpoint.status).phrase, "content": {JSON: {"schema": refs[endpoint.answer]}}}
+    content = {EVENTS: {"schema": {"type": "string"}}} if endpoint.stream else {JSON: {"schema": refs[endpoint.answer]}}
+    made = {"description": HTTPStatus(endpoint.status).phrase, "content": content}
     described: dict[str, Any] = {
         "operationId": f"{endpoint.method.lower()}{endpoint.path.replace('/', '_').replace('{', '').replace('}', '')}",
         "summary": endpoint.summary,
@@ -72,6 +80,9 @@ def _operation(
         "parameters": [*_path(endpoint), *_query(refs[endpoint.query], schemas)],
         "responses": {str(int(endpoint.status)): made, **answers},
     }
+    if endpoint.stream:
+        described["description"] += f" The data of each event: {endpoint.answer.__name__}."
+        described["parameters"].append(LAST_EVENT)
     if endpoint.method == "POST":
         described["parameters"].append(KEY)
     if endpoint.body is not None:

@@ -23,6 +23,7 @@ from reports.written import written
 from workers.config.account_values import AccountsError
 from workers.images.roots import OutsideRootsError
 from workers.images.storage import StorageError
+from workers.schedules.service import UnknownScheduleError
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN = 200  # characters of a value
@@ -145,6 +146,7 @@ _EXPECTED: tuple[tuple[type[Exception], Callable[[Any], ProblemError]], ...] = (
     (UnknownBatchError, _plain(HTTPStatus.NOT_FOUND)),
     (UnknownJobError, _plain(HTTPStatus.NOT_FOUND)),
     (UnknownPictureError, _plain(HTTPStatus.NOT_FOUND)),
+    (UnknownScheduleError, _plain(HTTPStatus.NOT_FOUND)),
     (UnknownQuoteError, lambda error: unprocessable(str(error), "quote")),
     (StaleQuoteError, _plain(HTTPStatus.CONFLICT)),
     (ConflictError, _conflict),

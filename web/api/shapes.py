@@ -271,3 +271,35 @@ class JobDetailShape(Shape):
     results: list[JobResultShape]
     versions: list[FormerVersionShape]
     cost: Money | None = None
+
+
+class EventShape(Shape):
+    """The data of an event: of `batch`, `job` or `verdict`, each with its own fields; or of `gap`."""
+
+    batch: str | None = None
+    #: Of a batch.
+    states: dict[str, int] | None = None
+    made: int | None = None
+    needs_you: int | None = None
+    rejected: int | None = None
+    waiting: int | None = None
+    settled: bool | None = None
+    paused: str | None = None
+    spent: Money | None = None
+    #: Of a job, and of a verdict about one of its pictures.
+    job: str | None = None
+    key: str | None = None
+    kind: str | None = None
+    version: int | None = None
+    state: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    finished_at: datetime | None = None
+    verdict_id: int | None = None
+    result: int | None = None
+    verdict: str | None = None
+    reasons: list[str] | None = None
+    reviewer: str | None = None
+    at: datetime | None = None
+    #: Of a gap.
+    detail: str | None = None

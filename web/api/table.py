@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 from desk.levers import Lever
 from models.people import Role
-from web.api import asks, changes, paying, reading, shapes, writing
+from web.api import asks, changes, orders, paying, reading, shapes, upkeep, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
-from web.api.endpoints import Endpoint
+from web.api.endpoints import Endpoint, no_work
+from workers.schedules import service as schedules
 
 BASE = "/api/v1"
 
@@ -34,6 +35,10 @@ READING = (
         answer=shapes.JobDetailShape,
     ),
     Endpoint(
+        method="GET", path="/events", summary="Listen to numbers of batches, ends of jobs, and verdicts",
+        work=no_work, query=asks.EventsQuery, answer=shapes.EventShape, stream=True,
+    ),
+    Endpoint(
         method="GET", path="/accounts", summary="List accounts at providers", work=reading.accounts,
         role=Role.REVIEWER, answer=changes.Accounts,
     ),
@@ -44,6 +49,22 @@ READING = (
     Endpoint(
         method="GET", path="/schedules", summary="List schedules", work=reading.schedules, role=Role.REVIEWER,
         answer=changes.Schedules,
+    ),
+    Endpoint(
+        method="GET", path="/schedules/{name}", summary="Show a schedule with its latest runs", work=upkeep.schedule,
+        role=Role.REVIEWER, answer=changes.ScheduleDetail,
+    ),
+    Endpoint(
+        method="GET", path="/held", summary="List jobs that wait for a decision", work=upkeep.held,
+        role=Role.REVIEWER, query=asks.HeldQuery, answer=changes.HeldJobs, problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    Endpoint(
+        method="GET", path="/webhooks", summary="List webhooks", work=upkeep.all_webhooks, role=Role.OPERATOR,
+        answer=changes.Webhooks,
+    ),
+    Endpoint(
+        method="GET", path="/deliveries", summary="List messages for webhooks, newest first", work=upkeep.deliveries,
+        role=Role.OPERATOR, query=asks.DeliveriesQuery, answer=changes.Deliveries,
     ),
 )  # fmt: skip
 WRITING = (
@@ -59,6 +80,19 @@ WRITING = (
             answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
         )
         for lever in Lever
+    ),
+    Endpoint(
+        method="POST", path="/levers/redownload", summary="Download again what was paid for and lost",
+        work=upkeep.redownload, role=Role.OPERATOR, body=asks.LeverAsk, most=MAX_BYTES, answer=changes.ImpactShape,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    *(
+        Endpoint(
+            method="POST", path=f"/schedules/{{name}}/{action}", summary=f"{action.capitalize()} a schedule",
+            work=upkeep.change_schedule(action, change), role=Role.OPERATOR, body=asks.Nothing, most=MAX_BYTES,
+            answer=changes.ScheduleShape,
+        )
+        for action, change in (("pause", schedules.pause), ("resume", schedules.resume))
     ),
     Endpoint(
         method="PATCH", path="/accounts/{name}", summary="Stop or start an account, or change its limits",
@@ -78,6 +112,20 @@ PAYING = (
     Endpoint(
         method="POST", path="/levers/retry", summary="Get a quote for queuing jobs again, or take it",
         work=paying.retry, role=Role.OPERATOR, body=asks.RetryAsk, most=MAX_BYTES, answer=changes.ImpactShape,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    Endpoint(
+        method="POST", path="/redo", summary="Get a quote for asking for pictures again, or take it", work=paying.redo,
+        role=Role.REVIEWER, body=orders.RedoAsk, most=MAX_BYTES, answer=changes.RedoShape, heavy=True,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    Endpoint(
+        method="POST", path="/jobs", summary="Send one job, or get a quote for it, or take that quote",
+        work=paying.single, role=Role.OPERATOR, body=orders.JobAsk, most=MAX_BYTES, answer=changes.SingleShape,
+    ),
+    Endpoint(
+        method="POST", path="/resolve", summary="Decide about held jobs, or get a quote for that, or take it",
+        work=upkeep.resolve, role=Role.OPERATOR, body=orders.ResolveAsk, most=MAX_BYTES, answer=changes.ResolvedShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
 )  # fmt: skip

@@ -79,6 +79,22 @@ def _dearest(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Accou
     return dearest or Line(NOWHERE, lane, 1, Decimal(0))
 
 
+def unpriced(lanes: Iterable[str], accounts: Mapping[str, Account]) -> list[str]:
+    """Operations that may serve jobs of these lanes at accounts that have no price for them: nobody knows the most."""
+    found = {
+        f"{account.name}: {name}"
+        for lane in lanes
+        for account in accounts.values()
+        if (name := lane_operation(lane, account)) is not None and name.partition(".")[2] not in account.prices
+    }
+    return sorted(found)
+
+
+def lanes_of(session: Session, which: Filter) -> set[str]:
+    """The lanes of the jobs that match, without what holds them back."""
+    return {bare(row.lane) for row in _LANES.execute(session, which)}
+
+
 def promised(session: Session, which: Filter) -> list[Line]:
     """What the open attempts of the jobs that fit cost, which is paid whatever becomes of the jobs."""
     return [Line(**row._mapping) for row in _PROMISED.execute(session, which)]

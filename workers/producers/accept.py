@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -95,6 +95,35 @@ def accept(runtime: Runtime, asked: Sequence[Asked]) -> list[str | Exception]:
     return [each if isinstance(each, Exception) else _answer(found[id(each)]) for each in checked]
 
 
+def store(session: Session, job: Checked) -> tuple[str, bool]:
+    """Store a job that no task waits for: its id and True, or that of the one that has its `dedupe_key` already.
+
+    Raises:
+        InvalidJobError: the key belongs to a job with other arguments, or the release does not allow the job.
+    """
+    if refused := _unreleased(session, [job]):
+        raise refused[job.id]
+    if session.execute(_INSERT, _JOBS.of([job])).first() is not None:
+        return job.id, True
+    return _shared(_Known(session, [job]).job_of(job)), False
+
+
+def shared_by(session: Session, job: Checked) -> str | None:
+    """The job that has this one's `dedupe_key` already.
+
+    Raises:
+        InvalidJobError: it has other arguments.
+    """
+    known = _Known(session, [job])
+    return _shared(known.job_of(job)) if known else None
+
+
+def _shared(outcome: _Stored | InvalidJobError) -> str:
+    if isinstance(outcome, InvalidJobError):
+        raise outcome
+    return outcome.job_id
+
+
 def _answer(outcome: _Stored | Exception) -> str | Exception:
     return outcome.job_id if isinstance(outcome, _Stored) else outcome
 
@@ -166,6 +195,9 @@ class _Known:
         self._by_id = {row.id: row for row in rows}
         self._by_key = {row.dedupe_key: row for row in rows if row.dedupe_key}
 
+    def __bool__(self) -> bool:
+        return bool(self._by_id)
+
     def job_of(self, each: Checked) -> _Stored | InvalidJobError:
         """The job that `each` waits for, unless it is another one than it asks for."""
         key = each.values["dedupe_key"]
@@ -182,15 +214,16 @@ def _tell(runtime: Runtime, stored: Sequence[_Stored]) -> None:
     """Announce the jobs that have ended, and wake the pumps that can submit the others; the sweep does what fails."""
     if ended := tuple(each.job_id for each in stored if each.ended):
         announce(ended)
-    lanes = {each.checked.values["lane"] for each in stored if not each.ended}
-    serving = [
-        submit_pump(account.name)
-        for account in (runtime.accounts.values() if lanes else ())
-        if any(lane_operation(lane, account) for lane in lanes)
-    ]
+    serving = pumps_for(runtime, {each.checked.values["lane"] for each in stored if not each.ended})
     try:
         runtime.on_loop(awake(runtime, *serving))
     except Exception as error:
         if not is_unavailable(error):
             raise
         log.warning("pumps_not_woken", pumps=serving, error=describe(error))
+
+
+def pumps_for(runtime: Runtime, lanes: Collection[str]) -> list[str]:
+    """The pumps that can submit jobs of these lanes."""
+    accounts = runtime.accounts.values() if lanes else ()
+    return [submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)]

@@ -54,15 +54,25 @@ def check(runtime: Runtime, asked: Asked) -> Checked:
         InvalidJobError: naming the field, the value and what is allowed.
     """
     named = arguments(asked.task, asked.args, asked.kwargs)
-    ask = _ask(asked.task, named)
+    request = asked.request
+    values = {**values_of(runtime, asked.task, named), "id": request.id, "expires_at": _expires(request.expires)}
+    again = bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
+    return Checked(str(request.id), values, keep(request), named.get("consent") or None, again)
+
+
+def values_of(runtime: Runtime, task: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the job that arguments of `task` ask for, but its id and its expiry.
+
+    Raises:
+        InvalidJobError: naming the field, the value and what is allowed.
+    """
+    ask = _ask(task, named)
     priority = _priority(named.get("priority"))
     dedupe_key = _key(named.get("dedupe_key"))
     lane = route(ask, runtime.accounts, runtime.reach)
     ask = in_one_form(ask, lane, runtime.accounts)
-    request = asked.request
-    values = {
-        "id": request.id,
-        "kind": asked.task,
+    return {
+        "kind": task,
         **{role: getattr(ask, role) for role in ROLES},
         "prompt": ask.prompt,
         "options": json.dumps(ask.options),
@@ -73,12 +83,9 @@ def check(runtime: Runtime, asked: Asked) -> Checked:
         "priority": priority,
         "dedupe_key": dedupe_key,
         "fingerprint": fingerprint(ask),
-        "expires_at": _expires(request.expires),
         # As in a catalog, where it is metadata.
         "extra": json.dumps({"consent": ask.consent} if ask.consent else {}),
     }
-    again = bool((request.delivery_info or {}).get("redelivered") or request.parent_id)
-    return Checked(str(request.id), values, keep(request), ask.consent or None, again)
 
 
 def arguments(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

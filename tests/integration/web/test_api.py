@@ -14,7 +14,7 @@ import pytest
 from desk import audit, tokens
 from models.people import Role
 from tests.integration.desk.pictures import made, results
-from tests.integration.web.asking import ROOT, ROWS, Program, chosen, token
+from tests.integration.web.asking import ROOT, ROWS, Program, chosen, problem, token
 from tests.words import unsaid
 from web import guesses
 from web.api import api, bodies
@@ -59,13 +59,6 @@ def plan(operator: Program, **more: Any) -> Any:
     answer = operator.ask("POST", "/plans", PLAN | more)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def problem(answer: Any, status: int, *facts: object) -> Any:
-    assert answer.status_code == status, answer.text
-    found = answer.json()
-    assert unsaid(json.dumps(found, ensure_ascii=False), *facts) == []
-    return found
 
 
 # --- Tokens -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""Quotes for held jobs of which the provider has none: they are queued again, which pays.
+
+That a provider accepted a job, or that it is given up, costs nothing more, and needs no quote (`desk.deciding`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from desk import quotes
+from desk.actors import Actor
+from desk.audit import note
+from desk.deciding import apply, check
+from desk.levers import at_most_of
+from desk.quotes import Quote, StaleQuoteError
+from models.people import Role
+from recast.errors import InvalidJobError
+from reports import held
+from workers.engine.runtime import Runtime
+from workers.jobs.filters import Filter
+from workers.operations.estimate import lanes_of, unpriced
+from workers.operations.resolve import Held, Verdict
+
+
+def offer(
+    runtime: Runtime, actor: Actor, token_id: int, which: Filter, seconds: float
+) -> tuple[list[Held], Quote | None]:
+    """Held jobs of which the provider has none, with a quote for queuing them again; None where there are none.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        InvalidJobError: the provider called back about one, or an operation has no price.
+    """
+    actor.need(Role.OPERATOR, "ask for a quote")
+    found = runtime.db(held.of, runtime.accounts, which)
+    if not found:
+        return found, None
+    check(found, Verdict.NOT_ACCEPTED, None)
+    ids = _ids(found)
+    if missing := unpriced(runtime.db(lanes_of, Filter(ids=ids)), runtime.accounts):
+        raise InvalidJobError("filter", f"there is no price for {', '.join(missing)}; add prices to the accounts file")
+    content = json.dumps(ids).encode()
+    return found, runtime.db(
+        quotes.offer, token_id, "resolve", which.batch, {}, content, _ceiling(runtime, ids), seconds
+    )
+
+
+def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> list[Held]:
+    """Take a quote: queue those of its jobs again that are still held.
+
+    Raises:
+        ForbiddenError, QuoteError, SpendLimitError, InvalidJobError: nothing was queued.
+    """
+    actor.need(Role.OPERATOR, "decide about held jobs")
+    quote = runtime.db(quotes.find, token_id, "resolve", quote_id)
+    found = runtime.db(held.of, runtime.accounts, Filter(ids=json.loads(quote.content)))
+    if found:
+        check(found, Verdict.NOT_ACCEPTED, None)
+    if not found or _ceiling(runtime, _ids(found)) > quote.ceiling:
+        raise StaleQuoteError("prices or the jobs have changed since the quote was made; ask for a new one")
+
+    def begin(session: Session) -> None:
+        quotes.take(session, token_id, quote, runtime.settings.currency)
+        note(session, actor, "resolve", _subject(quote.batch), verdict="not_accepted", quote=quote.id, jobs=len(found))
+
+    # Taken first: if this process dies here, nothing was queued, and nothing can be queued twice.
+    runtime.db(begin)
+    apply(runtime, found, Verdict.NOT_ACCEPTED, None)
+    return found
+
+
+def _ids(found: Sequence[Held]) -> list[str]:
+    return sorted({job.job_id for job in found})
+
+
+def _ceiling(runtime: Runtime, ids: Sequence[str]) -> Decimal:
+    return sum((line.cost for line in at_most_of(runtime, ids)), Decimal(0))
+
+
+def _subject(batch: str | None) -> str:
+    return "jobs" if batch is None else f"batch {batch}"
