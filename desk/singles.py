@@ -23,6 +23,7 @@ from desk.quotes import Quote, StaleQuoteError
 from models.jobs import ROLES
 from models.people import Role
 from recast.errors import InvalidJobError
+from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
 from workers.engine.wake import wake
 from workers.images.uris import local_path
@@ -158,18 +159,14 @@ def _checked(runtime: Runtime, kind: str, named: Mapping[str, Any], job_id: str 
         if values[role] is not None:
             runtime.reach.roots.check(values[role])
     lane, options = values["lane"], json.loads(values["options"])
-    if missing := unpriced([lane], runtime.accounts):
+    accounts = runtime.db(in_force, runtime.accounts)
+    if missing := unpriced([lane], accounts):
         raise InvalidJobError(
             "operation", f"there is no price for {', '.join(missing)}, so nobody knows what it may cost; add prices to "
             "the accounts file, or name another account or operation",
         )  # fmt: skip
-    once, most = (lines([(lane, options, 1)], runtime.accounts, tries) for tries in (1, runtime.settings.tries.paid))
+    once, most = (lines([(lane, options, 1)], accounts, tries) for tries in (1, runtime.settings.tries.paid))
     job_id = job_id or str(uuid.uuid4())
-    checked = Checked(
-        job_id,
-        {**values, "id": job_id, "expires_at": None},
-        canvas="",
-        consent=named.get("consent") or None,
-        again=False,
-    )
+    columns = {**values, "id": job_id, "expires_at": None}
+    checked = Checked(job_id, columns, canvas="", consent=named.get("consent") or None, again=False)
     return Single(checked, once, sum((line.cost for line in most), Decimal(0)))
