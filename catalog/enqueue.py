@@ -39,8 +39,7 @@ from models.jobs import ASKED, ENDING
 from models.states import JobState
 from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
-from workers.engine.wake import submit_pump, wake
-from workers.jobs.lanes import lane_operation
+from workers.engine.wake import submit_pumps, wake
 from workers.jobs.run_options import DEFAULTS, Only, RunOptions
 from workers.jobs.transitions import add_to_batch
 from workers.operations.redownload import FAILED, PAID
@@ -228,8 +227,7 @@ def enqueue(
         return enqueued
 
     enqueued = runtime.db(work)
-    lanes, accounts = intake.costs.lanes, runtime.accounts.values()
-    wake(runtime, *(submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)))
+    wake(runtime, *submit_pumps(runtime, intake.costs.lanes))
     return enqueued
 
 

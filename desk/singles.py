@@ -25,10 +25,10 @@ from models.people import Role
 from recast.errors import InvalidJobError
 from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
-from workers.engine.wake import wake
+from workers.engine.wake import submit_pumps, wake
 from workers.images.uris import local_path
 from workers.operations.estimate import Line, lines, unpriced
-from workers.producers.accept import pumps_for, shared_by, store
+from workers.producers.accept import shared_by, store
 from workers.producers.check import Checked, arguments, values_of
 
 #: Of ids that are made of requests: if the answer to one was lost with its process, the next one finds its job.
@@ -145,7 +145,7 @@ def _stored(runtime: Runtime, actor: Actor, single: Single, charge: Callable[[Se
         known = shared.job_id
     if known is not None:
         return Made(single, known, new=False)
-    wake(runtime, *pumps_for(runtime, [job.values["lane"]]))
+    wake(runtime, *submit_pumps(runtime, [job.values["lane"]]))
     return Made(single, job.id, new=True)
 
 

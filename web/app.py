@@ -73,8 +73,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     if configured.database_url is None:
         raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
     database = Database(configured.database_url, min(CONNECTIONS, configured.database_connections))
-    storage = Storage(configured.storage)
-    media = Media(MediaSigner(configured), storage)
+    media = Media(MediaSigner(configured), Storage(configured.storage))
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
@@ -96,8 +95,8 @@ def build(chosen: Settings | None = None) -> Starlette:
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
-    middleware = [Middleware(Prefixed, prefix=prefix_of(configured.public_url))]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    prefixed = Middleware(Prefixed, prefix=prefix_of(configured.public_url))
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[prefixed])
     #: Ends what never ends by itself, before the server waits for it.
     app.state.end = api.feed.close
     # They are made from the Host header, which is anybody's.

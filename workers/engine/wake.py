@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import structlog
 
 from models.transactions import Database
 from workers.engine.leases import want
 from workers.engine.runtime import Runtime
+from workers.jobs.lanes import lane_operation
 from workers.messaging.publish import publish
 
 log = structlog.get_logger()
@@ -20,6 +23,12 @@ CHECK_PUMP = "check:0"
 def submit_pump(account: str) -> str:
     """The pump that submits an account's jobs."""
     return f"submit:{account}"
+
+
+def submit_pumps(runtime: Runtime, lanes: Collection[str]) -> list[str]:
+    """The pumps that can submit jobs of these lanes."""
+    accounts = runtime.accounts.values() if lanes else ()
+    return [submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)]
 
 
 def poll_pump(account: str) -> str:

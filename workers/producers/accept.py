@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -17,9 +17,8 @@ from models.jobs import ASKED
 from models.states import ANNOUNCED_JOB_STATES
 from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
-from workers.engine.wake import awake, submit_pump
+from workers.engine.wake import awake, submit_pumps
 from workers.failures import describe
-from workers.jobs.lanes import lane_operation
 from workers.jobs.releases import refusal, says
 from workers.messaging.publish import announce
 from workers.producers.check import Asked, Checked, check
@@ -214,16 +213,10 @@ def _tell(runtime: Runtime, stored: Sequence[_Stored]) -> None:
     """Announce the jobs that have ended, and wake the pumps that can submit the others; the sweep does what fails."""
     if ended := tuple(each.job_id for each in stored if each.ended):
         announce(ended)
-    serving = pumps_for(runtime, {each.checked.values["lane"] for each in stored if not each.ended})
+    serving = submit_pumps(runtime, {each.checked.values["lane"] for each in stored if not each.ended})
     try:
         runtime.on_loop(awake(runtime, *serving))
     except Exception as error:
         if not is_unavailable(error):
             raise
         log.warning("pumps_not_woken", pumps=serving, error=describe(error))
-
-
-def pumps_for(runtime: Runtime, lanes: Collection[str]) -> list[str]:
-    """The pumps that can submit jobs of these lanes."""
-    accounts = runtime.accounts.values() if lanes else ()
-    return [submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)]
