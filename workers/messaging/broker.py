@@ -34,13 +34,12 @@ import structlog
 from kombu.transport import redis as transport
 from kombu.transport import virtual
 from kombu.utils.json import dumps
-from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import ConnectionError as BrokerConnectionError
 from redis.exceptions import RedisError
 
 from recast.names import JOBS_QUEUE
-from workers.messaging.messages import is_message, read
+from workers.messaging.clients import Client, PrefixedClient
+from workers.messaging.messages import read
 from workers.messaging.refusals import told
 from workers.messaging.taking import Taken, note_although_full, take_with
 
@@ -56,61 +55,7 @@ NOTE_SECONDS = 1.0  # between two tries to note messages in a broker that was fu
 #: What makes the name of a channel a pattern of Redis.
 PATTERN_SIGNS = frozenset("*?[\\")
 
-#: kombu's list lacks what only we use.
-PREFIXED_COMMANDS = [*transport.GlobalKeyPrefixMixin.PREFIXED_SIMPLE_COMMANDS, "GET", "LTRIM", "LRANGE"]
-
 log = structlog.get_logger()
-
-
-class _Pipeline(Pipeline):
-    """redis-py's pipeline, whose refusals are told when all of its answers have been read."""
-
-    def execute(self, raise_on_error: bool = True) -> list[Any]:
-        with told():
-            answers: list[Any] = super().execute(raise_on_error)
-            return answers
-
-
-class _Client(Redis):
-    """redis-py's client, whose refusals are told as such, and which sets aside what is not a message."""
-
-    def __init__(self, *, channel: Channel, **options: Any) -> None:
-        super().__init__(**options)
-        self._channel = channel
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-
-    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        with told():
-            answer = super().parse_response(  # type: ignore[no-untyped-call]
-                connection, command_name, **options
-            )
-        if command_name == "BRPOP" and answer:
-            if not is_message(answer[1], self._channel):
-                self._channel.set_aside(bytes(answer[1]))
-                return None  # as if the time to wait had passed
-            self._channel.take_more(answer[0].decode(), answer[1])
-        return answer
-
-
-class _PrefixedPipeline(_Pipeline, transport.PrefixedRedisPipeline):  # type: ignore[misc]  # kombu ships no types
-    """The same with a prefix before every key."""
-
-    PREFIXED_SIMPLE_COMMANDS = PREFIXED_COMMANDS
-
-
-class _PrefixedClient(_Client, transport.PrefixedStrictRedis):  # type: ignore[misc]  # kombu ships no types
-    """The same with a prefix before every key."""
-
-    PREFIXED_SIMPLE_COMMANDS = PREFIXED_COMMANDS
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        make: Any = _PrefixedPipeline
-        return make(  # type: ignore[no-any-return]
-            self.connection_pool, self.response_callbacks, transaction, shard_hint,
-            global_keyprefix=self.global_keyprefix,
-        )  # fmt: skip
 
 
 class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
@@ -171,10 +116,10 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message up or, with `requeue`, back; what was not noted is given back once it is."""
-        if requeue and delivery_tag in self._unnoted:
-            return
-        super().reject(delivery_tag, requeue=requeue)
-        self._unnoted.pop(delivery_tag, None)
+        if not requeue:
+            self.ack_all([delivery_tag])
+        elif delivery_tag not in self._unnoted:
+            super().reject(delivery_tag, requeue=True)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back what is unacknowledged when the worker ends."""
@@ -222,8 +167,8 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def _get_client(self) -> Any:
         if self.global_keyprefix:
-            return functools.partial(_PrefixedClient, channel=self, global_keyprefix=self.global_keyprefix)
-        return functools.partial(_Client, channel=self)
+            return functools.partial(PrefixedClient, channel=self, global_keyprefix=self.global_keyprefix)
+        return functools.partial(Client, channel=self)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """One client for each pool: making one costs as much as what it is made for, and kombu makes one each time."""
@@ -240,7 +185,19 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         params: dict[str, Any] = super()._connparams(asynchronous)
         return params
 
+    def _receive_one(self, client: Any) -> Any:
+        with told():
+            return super()._receive_one(client)
+
+    def _brpop_start(self, *args: Any, **options: Any) -> None:
+        with told():  # redis-py first asks a connection that was idle whether it lives
+            super()._brpop_start(*args, **options)
+
     def _subscribe(self) -> None:
+        with told():
+            self._subscribe_by_name()
+
+    def _subscribe_by_name(self) -> None:
         topics = [topic for queue in self.active_fanout_queues for topic in self._get_subscribe_topics(queue)]
         if not topics:
             return
