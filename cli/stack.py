@@ -30,6 +30,7 @@ from devstack.errors import ServerError
 from devstack.home import Home
 from devstack.ports import LOOPBACK, bind
 from devstack.process import ServerProcess
+from devstack.room import no_room
 from devstack.servers import Servers
 from workers import private
 from workers.config.settings import Settings
@@ -120,6 +121,15 @@ class Stack:
         for process in self._processes.values():
             if process.pid is None:
                 raise ServerError(f"the {process.name} exited unexpectedly. {process.log_tail()}")
+
+    def check_room(self) -> None:
+        """Check that this stack's disk has room; without any, its processes wait, and nothing would tell.
+
+        Raises:
+            ServerError: it is full.
+        """
+        if (full := no_room(self._home.folder)) is not None:
+            raise ServerError(full)
 
     def stop(self) -> None:
         """Stop what this command started: first the processes that accept work, then those that they need."""

@@ -155,6 +155,7 @@ class Watch:
         """Send sweeps for this command's own stack, which runs no beat, to have one process less to start."""
         if self._stack is None or not self._stack.owned:
             return
+        self._stack.check_room()
         self._stack.check()
         now = time.monotonic()
         if now >= self._sweep_at:

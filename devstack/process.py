@@ -22,6 +22,7 @@ from typing import IO, Literal
 
 from devstack import launch, locks
 from devstack.errors import ServerError
+from devstack.room import no_room
 from workers import private
 
 User = Literal["same", "namespace"] | tuple[int, int]  # as in `devstack.launch`; the tuple is (uid, gid)
@@ -235,7 +236,9 @@ class ServerProcess:
             self._close_pipe()
 
     def log_tail(self) -> str:
-        """The last lines the server logged since its start, and where to read the rest."""
+        """The last lines the server logged since its start, and where to read the rest; on a full disk, that it is."""
+        if (full := no_room(self.log.parent)) is not None:
+            return full
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()

@@ -40,6 +40,7 @@ from redis.exceptions import RedisError
 from recast.names import JOBS_QUEUE
 from workers.messaging.clients import Client, PrefixedClient
 from workers.messaging.messages import read
+from workers.messaging.refusals import told
 from workers.messaging.taking import Taken, note_although_full, take_with
 
 #: The list of what was in a queue and is not a message; the newest is first.
@@ -120,10 +121,10 @@ class QoS(transport.QoS):  # type: ignore[misc]  # kombu ships no types
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message up or, with `requeue`, back; what was not noted is given back once it is."""
-        if requeue and delivery_tag in self._unnoted:
-            return
-        super().reject(delivery_tag, requeue=requeue)
-        self._unnoted.pop(delivery_tag, None)
+        if not requeue:
+            self.ack_all([delivery_tag])
+        elif delivery_tag not in self._unnoted:
+            super().reject(delivery_tag, requeue=True)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back what is unacknowledged when the worker ends."""
@@ -189,7 +190,19 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         params: dict[str, Any] = super()._connparams(asynchronous)
         return params
 
+    def _receive_one(self, client: Any) -> Any:
+        with told():
+            return super()._receive_one(client)
+
+    def _brpop_start(self, *args: Any, **options: Any) -> None:
+        with told():  # redis-py first asks a connection that was idle whether it lives
+            super()._brpop_start(*args, **options)
+
     def _subscribe(self) -> None:
+        with told():
+            self._subscribe_by_name()
+
+    def _subscribe_by_name(self) -> None:
         topics = [topic for queue in self.active_fanout_queues for topic in self._get_subscribe_topics(queue)]
         if not topics:
             return

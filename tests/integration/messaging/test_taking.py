@@ -186,3 +186,24 @@ def test_a_server_that_becomes_a_replica_is_a_lost_connection(channel: Any, redi
             channel.connection.client.drain_events(timeout=20)
     finally:
         redis.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("ask", ["subscribed", "subscribing", "waiting"])
+def test_a_broker_whose_disk_is_full_is_a_lost_connection_wherever_it_says_so(
+    channel: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """It answers even a PING so, on connections that only listen; Celery takes that for the end of the worker."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+
+    channel.queue_declare("jobs")
+    calls: dict[str, tuple[Any, str, Any]] = {
+        "subscribed": (redis_transport.Channel, "_receive_one", lambda: channel._receive_one(None)),
+        "subscribing": (broker.Channel, "_subscribe_by_name", channel._subscribe),
+        "waiting": (redis_transport.Channel, "_brpop_start", channel._brpop_start),
+    }
+    where, name, call = calls[ask]
+    monkeypatch.setattr(where, name, refuse)
+    with pytest.raises(channel.connection.client.connection_errors):
+        call()
