@@ -32,7 +32,7 @@ _ADDRESS: Final = re.compile(
     r"|\b[\w.-]+\.[a-z]{2,12}/[^\s,。;)]*|(?<![\w.])[\w.-]+(?:/[\w.%-]+){2,}",  # a host with a path; a long path
     re.IGNORECASE,
 )
-_FILE: Final = re.compile(rf"[\w.%()$~+@'\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGNORECASE)
+_FILE: Final = re.compile(rf"(?<![\w.%()$~+@'\-])[\w.%()$~+@'\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGNORECASE)
 
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019", "''")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -100,7 +100,8 @@ def clauses(text: str) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """A message in lower case, without what it quotes, with names such as ``NoFaceFound`` as words."""
-    text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).translate(_APOSTROPHES)
+    # One sign can become eighteen; the text is cut again, as some patterns look at a part of it several times.
+    text = unicodedata.normalize("NFKC", text[:MAX_CHARS])[:MAX_CHARS].translate(_APOSTROPHES)
     text = _unwrapped(text.strip())
     for quoted in (_QUOTED, _PROMPT, _ADDRESS, _FILE):
         text = quoted.sub(" ", text)
