@@ -27,7 +27,7 @@ _PROMPT: Final = re.compile(r"(?:\bprompt|提示词|提示語|描述词)(?:\s+(?
 _ADDRESS: Final = re.compile(
     r"<[a-z/!][^>]{0,300}>"  # a tag of HTML
     r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s,。;)]+|\bdata:\w+/\S+|\bwww\.[^\s,。;)]+"
-    r"|[\w.+-]+@[\w-]+\.[\w.]+"
+    r"|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.]+"
     r"|(?<![\w.])(?:~|\.{1,2})?/[\w.%@+$~'-]+(?:/[\w.%@+$~'-]*)*|\b[a-z]:\\\S+"  # a path from the root, or from here
     r"|\b[\w.-]+\.[a-z]{2,12}/[^\s,。;)]*|(?<![\w.])[\w.-]+(?:/[\w.%-]+){2,}",  # a host with a path; a long path
     re.IGNORECASE,
