@@ -14,14 +14,19 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 # What spreadsheets show for a formula that failed: Excel, LibreOffice, Google Sheets.
 _FAILED = re.compile(
     r"#(?:REF|VALUE|NAME|NUM|NULL|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|UNKNOWN|EXTERNAL|PYTHON|ERROR)[!?]"
-    r"|#DIV/0!|#N/A|#GETTING_DATA|Err:5\d\d",
+    r"|#DIV/0!|#N/[A-Z]|#NV|#GETTING_DATA|Err:5\d\d",
     re.IGNORECASE,
 )
+# Excel says it in its own language, in capital letters: #BEZUG!, #¡REF!, #ПУСТО!, #NOMBRE?, #¡DIV/0!
+_FAILED_ELSEWHERE = re.compile(r"#¡?[^\W\d_]{1,20}(?:/0)?[!?]")
 
 
 def is_failed_formula(value: Any) -> bool:
     """Whether a cell holds what a spreadsheet shows for a formula that failed."""
-    return isinstance(value, str) and ("#" in value or ":5" in value) and bool(_FAILED.fullmatch(value.strip()))
+    if not isinstance(value, str) or ("#" not in value and ":5" not in value):
+        return False
+    text = value.strip()
+    return bool(_FAILED.fullmatch(text) or (text == text.upper() and _FAILED_ELSEWHERE.fullmatch(text)))
 
 
 def cell(value: Any) -> str:

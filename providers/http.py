@@ -10,6 +10,9 @@ request that is paid for.
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx
 from httpx import (
     URL,
     AsyncBaseTransport,
@@ -22,7 +25,6 @@ from httpx import (
     InvalidURL,
     Limits,
     PoolTimeout,
-    Request,
     Response,
     Timeout,
     TimeoutException,
@@ -51,3 +53,18 @@ __all__ = [
     "create_ssl_context",
     "get",
 ]
+
+
+class Request(httpx.Request):
+    """httpx's request, which can be made of any text that is an address, or refuses it as what it is.
+
+    Raises:
+        InvalidURL: the URL cannot be read; httpx lets another error through for a name in Punycode that stands for
+            nothing, such as ``xn--``, which no caller expects.
+    """
+
+    def __init__(self, method: str, url: URL | str, **more: Any) -> None:
+        try:
+            super().__init__(method, url, **more)
+        except UnicodeError as error:
+            raise InvalidURL(f"its host is no name: {error}") from None

@@ -27,16 +27,16 @@ _PROMPT: Final = re.compile(r"(?:\bprompt|提示词|提示語|描述词)(?:\s+(?
 _ADDRESS: Final = re.compile(
     r"<[a-z/!][^>]{0,300}>"  # a tag of HTML
     r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s,。;)]+|\bdata:\w+/\S+|\bwww\.[^\s,。;)]+"
-    r"|[\w.+-]+@[\w-]+\.[\w.]+"
+    r"|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.]+"
     r"|(?<![\w.])(?:~|\.{1,2})?/[\w.%@+$~'-]+(?:/[\w.%@+$~'-]*)*|\b[a-z]:\\\S+"  # a path from the root, or from here
     r"|\b[\w.-]+\.[a-z]{2,12}/[^\s,。;)]*|(?<![\w.])[\w.-]+(?:/[\w.%-]+){2,}",  # a host with a path; a long path
     re.IGNORECASE,
 )
-_FILE: Final = re.compile(rf"[\w.%()$~+@'\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGNORECASE)
+_FILE: Final = re.compile(rf"(?<![\w.%()$~+@'\-])[\w.%()$~+@'\-]+\.(?:{_FILE_TYPES})\b(?:\?\S*)?", re.IGNORECASE)
 
 #: "Invalid key 'targetUrl'" is about a field, of which the quotation is the name.
 _KEY_BY_NAME: Final = re.compile(
-    r"(?<!api )(?<!access )(?<!secret )\bkeys? (?=['\"`][a-z]+(?:_?[A-Z]?[a-z]+)*['\"`])", re.ASCII
+    r"(?<!api )(?<!access )(?<!secret )\bkeys? (?=['\"`][a-z][A-Za-z_]{0,60}['\"`])", re.ASCII
 )
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019", "''")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -111,7 +111,8 @@ def clauses(text: str) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """A message in lower case, without what it quotes, with names such as ``NoFaceFound`` as words."""
-    text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).translate(_APOSTROPHES)
+    # One sign can become eighteen; the text is cut again, as some patterns look at a part of it several times.
+    text = unicodedata.normalize("NFKC", text[:MAX_CHARS])[:MAX_CHARS].translate(_APOSTROPHES)
     text = _KEY_BY_NAME.sub("field ", _unwrapped(text.strip()))
     for quoted in (_QUOTED, _PROMPT, _ADDRESS, _FILE):
         text = quoted.sub(" ", text)

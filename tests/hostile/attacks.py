@@ -128,6 +128,14 @@ NOBODY = "x" * 32
 TWO = request("GET /healthz") * 100
 
 
+API = "/api/v1/plans"
+JSON = "Content-Type: application/json"
+
+
+def to_api(*headers: str) -> Callable[[str], bytes]:
+    return lambda _: request(f"POST {API}", JSON, *headers)
+
+
 def silence(_: str, __: int) -> Iterator[bytes]:
     yield b""
 
@@ -162,6 +170,14 @@ CASES: Sequence[Case] = (
     attack("guessed passwords", Attack(once(lambda _, n: request("GET /batches", basic(n))), 100), "401"),
     attack("guessed metrics tokens",
            Attack(once(lambda _, n: request("GET /metrics", f"Authorization: Bearer {n:032}")), 100), "401"),
+    attack("guessed tokens of programs",
+           Attack(once(lambda _, n: request("GET /api/v1/batches", f"Authorization: Bearer recast_{n:032}")), 100), "401"),
+    attack("1 GB for the API, without a token", Attack(forever(to_api(LENGTH), KIB64), 8), "401"),
+    attack("1 GB for the API, with a guessed token",
+           Attack(forever(to_api(LENGTH, f"Authorization: Bearer {NOBODY}"), KIB64), 8), "401"),
+    attack("a body's byte each second for the API",
+           Attack(forever(to_api("Content-Length: 1000"), b"x"), MANY, 1.0), "401"),
+    attack("the API's document, again and again", Attack(get("/api/v1/openapi.json")), "200"),
     attack("answers that nobody reads", Attack(forever(lambda _: TWO, TWO), 8, reads=False), ""),
     attack("two lengths, as for smuggling",
            Attack(once(lambda *_: request("POST /healthz", CHUNKED, "Content-Length: 4", body=b"0\r\n\r\n"))), "400"),

@@ -17,6 +17,7 @@ from recast.values import MAX_PORT
 WEB = frozenset({"https", "http"})
 #: Schemes of pictures.
 PICTURES = WEB | {"s3", "file"}
+MAX_HOST, MAX_HOST_PART = 253, 63  # characters of a host's name (RFC 1035)
 SHOWN = 200  # characters of an address in a message
 
 # Signs that take no room, or look like a blank, although `str.isprintable` lets them through.
@@ -33,7 +34,11 @@ _GLUED = re.compile(r"(?:(?<=\.jpg|\.png)|(?<=\.jpeg|\.webp))(?=https?://)", re.
 # In a query, the sign before it would begin a parameter or be a blank.
 _JOINED = re.compile(r"[&+](?=https?://)", re.IGNORECASE)
 # What nearly every address is like; nothing in it can be wrong, and a million are read in seconds.
-_USUAL = re.compile(r"https?://(?!https?[:/])[a-z0-9][a-z0-9.-]*(?::[1-9]\d{0,3})?(?:[/?][\w./~%?=&@+#-]*)?", re.ASCII)
+_USUAL = re.compile(
+    r"https?://(?!https?[:/])(?=[a-z0-9])(?![^/?]*xn--)(?![^/?]{254})(?:[a-z0-9-]{1,63}\.)*[a-z0-9-]{1,63}"
+    r"(?::[1-9]\d{0,3})?(?:[/?][\w./~%?=&@+#-]*)?",
+    re.ASCII,
+)
 _HOST = re.compile(r"(?:[^\[\]/?#\\]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#\\@]*)(?::(?P<port>[^/?#]*))?")
 _USER = re.compile(r"//[^/?#\s]*@")  # a user name and a password, which messages do not repeat
 _LIKE_A_HOST = re.compile(
@@ -176,8 +181,24 @@ def _refuse_host(text: str, rest: str) -> None:
         raise AddressError(f"{visible(text)} names no host; write https://HOST/PATH")
     if rest[ends : ends + 1] not in {"", "/", "?", "#"} or re.search(r"[\"'<>\\^`{|}*!$&()+,;=]", host):
         raise AddressError(f"the host of {visible(text)} is not valid; write https://HOST/PATH")
+    if not host.startswith("[") and not _can_be_found(host):
+        raise AddressError(f"the host of {visible(text)} is not valid: no name has such parts; write https://HOST/PATH")
     if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
         raise AddressError(f"{visible(text)} has the port {visible(port)}; allowed: 1 to {MAX_PORT}")
+
+
+def _can_be_found(host: str) -> bool:
+    """Whether there can be a host of this name: with parts of 1 to 63 characters, and 253 in all (RFC 1035)."""
+    name = host.removesuffix(".")
+    if not name.isascii() or "xn--" in name:
+        # Few have such names, and the tables for them take a while to load.
+        import idna  # noqa: PLC0415
+
+        try:
+            name = idna.encode(name.lower()).decode()
+        except idna.IDNAError:
+            return False
+    return len(name) <= MAX_HOST and all(0 < len(part) <= MAX_HOST_PART for part in name.split("."))
 
 
 def _is_unseen(sign: str) -> bool:

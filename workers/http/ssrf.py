@@ -97,6 +97,10 @@ class Guard:
         host = _canonical(url.raw_host.decode("ascii", "replace"))
         if not host:
             raise BadUrlError("the URL names no host")
+        try:
+            _ = url.host  # which everybody reads who tells of it
+        except UnicodeError:
+            raise BadUrlError(f"the host {host} is no name: what follows xn-- stands for nothing") from None
         if "%" in host:
             raise BadUrlError(f"the host {host} has a %: addresses with a zone and escaped names are not allowed")
         if url.userinfo:

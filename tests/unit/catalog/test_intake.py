@@ -250,7 +250,26 @@ def test_equal_mistakes_are_one_line_that_names_their_rows(folder: Path) -> None
 
 
 @pytest.mark.parametrize("column", ["key", "source", "target", "kind", "provider", "options"])
-@pytest.mark.parametrize("shown", ["#REF!", "#N/A", "#value!", "#DIV/0!", "#NAME?", " #SPILL! ", "Err:502"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "#REF!",
+        "#N/A",
+        "#value!",
+        "#DIV/0!",
+        "#NAME?",
+        " #SPILL! ",
+        "Err:502",
+        "#BEZUG!",
+        "#NV",
+        "#N/D",
+        "#¡REF!",
+        "#NOMBRE?",
+        "#ПУСТО!",
+        "#ДЕЛ/0!",
+        "#值!",
+    ],
+)
 def test_a_failed_formula_in_a_column_of_ours_is_refused_by_line(folder: Path, column: str, shown: str) -> None:
     path = write_csv(folder / "c.csv", [swap("1"), swap("2", **({} if column == "key" else {column: shown}))])
     if column == "key":

@@ -43,6 +43,27 @@ def test_what_can_be_opened_has_one_form(written: str, meant: str) -> None:
     assert one_form(meant) == meant
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a..b", ".example.com", "a" * 64 + ".example", "a." * 127 + "com", "xn--", "xn--a.example", "www.xn--.example",
+        "１２７.0.0.1", "ⓔxample.com", "a..b:8080", "-ü-.example", "ü" * 60 + ".example",
+    ],
+)  # fmt: skip
+def test_a_host_that_there_cannot_be_is_refused(host: str) -> None:
+    for path in ("/x.jpg", "", "?x=1"):
+        with pytest.raises(AddressError, match=names("host", "https://HOST/PATH")):
+            one_form(f"https://{host}{path}")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a" * 63 + ".example", "example.com.", "a_b.example", "xn--bcher-kva.example", "BÜCHER.example", "例え.テスト"],
+)
+def test_a_host_that_there_may_be_is_kept(host: str) -> None:
+    assert one_form(f"https://{host}/x.jpg") == f"https://{host}/x.jpg"
+
+
 @pytest.mark.parametrize("separator", SEPARATORS)
 @pytest.mark.parametrize(
     ("first", "second"),
