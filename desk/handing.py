@@ -12,9 +12,10 @@ from desk.actors import Actor
 from models.fragments import seconds_from_now
 from models.people import Role
 from reports.cards import UNDECIDED
+from reports.undecided import undecided
 
 TAKEN_SECONDS = 120.0  # an open picture; a page that is still looked at says so again before
-CANDIDATES = 20  # looked at together: more people than that rarely look for their next picture at one moment
+CANDIDATES = 3  # looked at together: rarely more people look for their next picture at one moment
 ROUNDS = 10  # of candidates that all were taken meanwhile, before "nothing left" is believed
 
 #: SQL: whether another person than `:person` has the pictures of a job `j` open.
@@ -38,12 +39,9 @@ _LEAVE = text("""
         SELECT job_id FROM picture_claims WHERE person = :person AND job_id <> :job_id FOR UPDATE SKIP LOCKED
     )
 """)
-_CANDIDATES = text(f"""
-    SELECT j.id, j.seq FROM jobs j
-    WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq > :after AND j.erased_at IS NULL AND {UNDECIDED}
-        AND NOT {TAKEN_BY_ANOTHER}
-    ORDER BY j.seq LIMIT :number
-""")
+_CANDIDATES = text(
+    undecided(f"j.erased_at IS NULL AND NOT {TAKEN_BY_ANOTHER}", after=":after", limit="cast(:number AS int)")
+)
 _IS_UNDECIDED = text(f"SELECT {UNDECIDED} FROM jobs j WHERE j.id = :job_id")
 
 

@@ -15,6 +15,7 @@ from models.jobs import ROLES
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.flags import EVERY, Wanted, flag_places
+from reports.undecided import undecided
 from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
@@ -35,10 +36,10 @@ def _in_states(beyond: str, order: str) -> str:
     """
 
 
-def _made(beyond: str, order: str, condition: str = "true") -> str:
+def _made(beyond: str, order: str) -> str:
     return f"""
         SELECT j.id, j.seq FROM jobs j
-        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq {beyond} :seq AND {condition}
+        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq {beyond} :seq
         ORDER BY j.seq {order} LIMIT :limit
     """
 
@@ -56,7 +57,7 @@ def places(verdict: Verdict | None, *, forward: bool) -> str:
     if verdict is None:
         return _made(beyond, order)
     if verdict is Verdict.UNREVIEWED:
-        return _made(beyond, order, UNDECIDED)
+        return undecided(forward=forward)
     return _judged(beyond, order, verdict)
 
 

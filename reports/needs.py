@@ -5,7 +5,7 @@ The words are those of `recast status` and `recast doctor`, which ask the same f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from recast.money import Money
 from reports import held, signs
 from reports.batch import BatchReport
 from reports.documents import AccountStatus
-from reports.obstacles import obstacles
 from reports.planned import Planned
 from reports.text import moment, waiting_for_decision
 from workers.config.accounts import Account
@@ -60,10 +59,16 @@ class Seen:
     currency: str
 
 
-def needs(session: Session, seen: Seen) -> list[Need]:
-    """Everything that needs a person now, what stops the most first."""
+def needs(session: Session, seen: Seen, obstacles_of: Callable[[BatchReport], Sequence[str]]) -> list[Need]:
+    """Everything that needs a person now, what stops the most first.
+
+    Args:
+        session: of the database.
+        seen: what is known already.
+        obstacles_of: says what keeps a batch from continuing, as `reports.obstacles.obstacles`.
+    """
     return [
-        *_of_deployment(seen), *_of_accounts(seen), *_of_held(seen), *_of_batches(session, seen),
+        *_of_deployment(seen), *_of_accounts(seen), *_of_held(seen), *_of_batches(seen, obstacles_of),
         *_of_schedules(seen), *_of_webhooks(session),
     ]  # fmt: skip
 
@@ -101,7 +106,7 @@ def _of_held(seen: Seen) -> Iterator[Need]:
         yield Need(f"{least}{waiting_for_decision(stake.jobs)}, {money}", hint("resolve"), ("decide",), "Decide")
 
 
-def _of_batches(session: Session, seen: Seen) -> Iterator[Need]:
+def _of_batches(seen: Seen, obstacles_of: Callable[[BatchReport], Sequence[str]]) -> Iterator[Need]:
     for report in seen.batches[:LOOKED_AT]:
         # Held jobs have a line of their own, and a batch that only waits for these no other obstacle.
         unheld = replace(report, counts={**report.counts, JobState.HELD: 0})
@@ -113,7 +118,7 @@ def _of_batches(session: Session, seen: Seen) -> Iterator[Need]:
             page, action = ("batches", report.id, "bulk", "resume"), "Resume the batch"
         if report.paused_reason is PauseReason.BUDGET:
             action = "Raise the limit"
-        for sentence in obstacles(session, unheld, seen.accounts, seen.currency):
+        for sentence in obstacles_of(unheld):
             yield Need(f"batch {report.name}: {sentence}", "", page, action)
 
 

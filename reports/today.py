@@ -1,6 +1,6 @@
 """The figures of a day: money by hour, open batches, and how accounts do. Each statement reads few rows.
 
-Money by hour is read for the hours that are over and for the present one apart, so that the former can be kept.
+Money is read one hour at a time, so that hours that are over can be kept.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SETTLED_BADLY = quoted([JobState.FAILED, JobState.REJECTED, JobState.CANCELED])
 _NOW = text("SELECT clock_timestamp()")
 
 # By account, because the index is.
-_BY_HOUR = text(f"""
-    SELECT hour, sum(cost) AS cost FROM accounts c CROSS JOIN LATERAL (
-        SELECT date_trunc('hour', a.created_at, 'UTC') AS hour, sum(a.cost) AS cost FROM attempts a
-        WHERE a.account = c.name AND a.created_at >= :start AND a.created_at < :end AND {is_paid("a")} GROUP BY 1
-    ) found GROUP BY hour
+_IN_HOUR = text(f"""
+    SELECT coalesce(sum(found.cost), 0) FROM accounts c CROSS JOIN LATERAL (
+        SELECT sum(a.cost) AS cost FROM attempts a
+        WHERE a.account = c.name AND a.created_at >= :start AND a.created_at < :end AND {is_paid("a")}
+    ) found
 """)
 _SPENT = text(f"""
     SELECT {ACCOUNT_NAME} AS account, split_part(period, ':', 1) AS period, amount FROM spend
@@ -66,10 +66,10 @@ _FIGURES = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What was spent in the hour that begins at `at`."""
+    """What was spent in the hour that begins at `at`; None while it is not counted."""
 
     at: datetime
-    cost: Decimal
+    cost: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +124,17 @@ class Open:
     numbers: Progress
 
 
-def first_hour(session: Session) -> tuple[datetime, datetime]:
-    """The beginning of the first hour of a day's chart, and of the present one; by the database's clock."""
+def hours(session: Session) -> list[datetime]:
+    """The beginnings of the hours of a day's chart, the present one last; by the database's clock."""
     now: datetime = session.execute(_NOW).scalar_one()
     present = now.replace(minute=0, second=0, microsecond=0)
-    return present - timedelta(hours=HOURS - 1), present
+    return [present - timedelta(hours=number) for number in range(HOURS - 1, -1, -1)]
 
 
-def by_hour(session: Session, start: datetime, end: datetime) -> Mapping[datetime, Decimal]:
-    """What was spent in each hour from `start` until before `end`; hours without spend are left out."""
-    return {row.hour: row.cost for row in session.execute(_BY_HOUR, {"start": start, "end": end})}
-
-
-def hours(start: datetime, spent: Mapping[datetime, Decimal]) -> list[Hour]:
-    """All hours of a day's chart, in their order."""
-    known = {at.timestamp(): cost for at, cost in spent.items()}
-    times = [start + timedelta(hours=number) for number in range(HOURS)]
-    return [Hour(at, known.get(at.timestamp(), Decimal(0))) for at in times]
+def spent_in(session: Session, hour: datetime) -> Decimal:
+    """What was spent in one hour."""
+    asked = {"start": hour, "end": hour + timedelta(hours=1)}
+    return Decimal(session.execute(_IN_HOUR, asked).scalar_one())
 
 
 def spent_by_accounts(session: Session) -> Mapping[str, Spent]:

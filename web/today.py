@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,6 +17,7 @@ from models.people import Role
 from reports import held, signs, today
 from reports.batch import BatchReport
 from reports.needs import Need, Seen, needs
+from reports.obstacles import obstacles
 from reports.planned import Planned, planned
 from reports.reviews import Progress, progress
 from web.access import Access
@@ -23,13 +26,17 @@ from web.pages import link
 from web.prefix import prefix
 from web.visitors import actor_of
 from workers.cache import Cache
+from workers.config.accounts import Account
 from workers.engine.looks import own_hosts
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.images.download import DownloadError, look
 
 FRESH_SECONDS = 3.0  # for which one answer serves all operators: pages ask again every four
-PAST_SECONDS = 300.0  # for which the hours that are over are kept: only a refusal that comes late changes them
+PAST_SECONDS = 3600.0  # for which an hour that is over is kept: only a refusal that comes late changes it
+COUNTING_SECONDS = 0.3  # for hours of one page; what is not counted then comes with the next one, seconds later
+SAID_SECONDS = 300.0  # for which is kept what keeps a batch from continuing whose numbers have not changed
+SAID_KEPT = 64  # batches
 OWN_WEB_SECONDS = 15.0  # between two looks at our own web
 LISTED = 8  # open batches, and next runs, of the first page
 
@@ -49,12 +56,17 @@ class Today:
     @property
     def spent(self) -> Decimal:
         """What was spent in these hours."""
-        return sum((hour.cost for hour in self.hours), Decimal(0))
+        return sum((hour.cost for hour in self.hours if hour.cost), Decimal(0))
 
     @property
     def most(self) -> Decimal:
         """The dearest of these hours."""
-        return max((hour.cost for hour in self.hours), default=Decimal(0))
+        return max((hour.cost for hour in self.hours if hour.cost), default=Decimal(0))
+
+    @property
+    def counted(self) -> bool:
+        """Whether all hours are counted."""
+        return all(hour.cost is not None for hour in self.hours)
 
 
 class TodayPage:
@@ -64,7 +76,8 @@ class TodayPage:
         self._operators = operators
         self._pages, self._runtime = operators.pages, operators.runtime
         self._fresh: Cache[str, Today] = Cache(1, FRESH_SECONDS)
-        self._past: Cache[datetime, Mapping[datetime, Decimal]] = Cache(1, PAST_SECONDS)
+        self._past: Cache[datetime, Decimal] = Cache(2 * today.HOURS, PAST_SECONDS)
+        self._said: Cache[object, list[str]] = Cache(SAID_KEPT, SAID_SECONDS)
         self._own_web: Cache[str, tuple[str | None]] = Cache(1, OWN_WEB_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -90,9 +103,7 @@ class TodayPage:
     def _read(self, own_web: str | None) -> Today:
         accounts = self._operators.accounts
         with self._runtime.sessions() as session:
-            start, present = today.first_hour(session)
-            past = self._past.get_or_make(start, lambda: today.by_hour(session, start, present))
-            now = today.by_hour(session, present, present.replace(year=present.year + 1))
+            hours = self._hours(session)
             batches = today.open_batches(session)
             rows = today.account_rows(session, accounts)
             runs = planned(session)
@@ -102,8 +113,28 @@ class TodayPage:
                 held.stake(session, accounts or {}), own_web, self._runtime.settings.accounts_file,
                 self._pages.currency,
             )  # fmt: skip
-            found = needs(session, seen)
-        return Today(today.hours(start, {**past, **now}), batches, found, rows, beats, pumps, runs)
+            found = needs(session, seen, lambda report: self._obstacles(session, report, accounts))
+        return Today(hours, batches, found, rows, beats, pumps, runs)
+
+    def _hours(self, session: Session) -> list[today.Hour]:
+        """The hours of the chart, the newest counted first: a deployment may make 40,000 attempts in each."""
+        *past, present = today.hours(session)
+        found = {present: today.spent_in(session, present)}
+        ends = time.monotonic() + COUNTING_SECONDS
+        for hour in reversed(past):
+            known = self._past.get(hour)
+            if known is None and time.monotonic() < ends:
+                known = self._past.put(hour, today.spent_in(session, hour))
+            if known is not None:
+                found[hour] = known
+        return [today.Hour(hour, found.get(hour)) for hour in (*past, present)]
+
+    def _obstacles(self, session: Session, report: BatchReport, accounts: Mapping[str, Account] | None) -> list[str]:
+        """What keeps a batch from continuing; of a million queued jobs, what they cost takes seconds to sum."""
+        key = (report.id, tuple(report.counts.values()), report.spent, report.max_cost, report.paused_reason)
+        if report.paused_reason is None:
+            return obstacles(session, report, accounts, self._pages.currency)
+        return self._said.get_or_make(key, lambda: obstacles(session, report, accounts, self._pages.currency))
 
     async def _look(self) -> tuple[str | None]:
         """Why our own web cannot be reached from here; None if it can, or is not tried."""
