@@ -168,7 +168,7 @@ def who(session: Session, token: str) -> Actor | None:
 
 
 def known(session: Session, name: str, otherwise: Role | None) -> Actor:
-    """Who somebody else says has signed in: the person of this name, or nobody's namesake with the role `otherwise`.
+    """A person whom a proxy has signed in: the one of this name, or else one with the role `otherwise`.
 
     Raises:
         ForbiddenError: the person is disabled, or there is none and no role for such.

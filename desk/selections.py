@@ -116,19 +116,11 @@ def judge_many(
     said, done = checked(decision, known_reasons), Done()
     work = _Work(session, actor, batch_id, [picture.result_id for picture in selected], done)
     made = set(session.execute(_MADE, work.asked | {"selection": selection}).scalars())
-    words: dict[int, _Word] = {}
-    for picture in selected:
-        standing = work.standing.get(picture.result_id)
-        if standing is None:
-            continue
-        if picture.result_id in made:
-            done.number += 1
-        elif standing.verdict_id != picture.based_on:
-            done.left_out[LeftOut.CHANGED] += 1
-        elif standing.verdict == said.verdict and standing.reasons == list(said.reasons) and said.note is None:
-            done.left_out[LeftOut.SAME] += 1
-        else:
-            words[picture.result_id] = _Word(said)
+    new = [each for each in selected if each.result_id in work.standing and each.result_id not in made]
+    why_not = {each.result_id: _why_not(work.standing[each.result_id], each, said) for each in new}
+    done.number = sum(each.result_id in made for each in selected)
+    done.left_out.update(why for why in why_not.values() if why is not None)
+    words = {result_id: _Word(said) for result_id, why in why_not.items() if why is None}
     work.write(words, selection)
     _note(session, actor, "judge", batch_id, len(words), selection, said)
     return done
@@ -223,6 +215,13 @@ class _Work:
         ]
         if any(row.heard for row in before.values()):
             announce(self._session, self.asked["batch_id"], result_ids, max(newly, default=None))
+
+
+def _why_not(standing: Row[Any], picture: Selected, said: Decision) -> LeftOut | None:
+    if standing.verdict_id != picture.based_on:
+        return LeftOut.CHANGED
+    same = standing.verdict == said.verdict and standing.reasons == list(said.reasons) and said.note is None
+    return LeftOut.SAME if same else None
 
 
 def _columns(word: _Word) -> dict[str, object]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
 from desk import people
 from desk.actors import Actor
 from devstack.ports import bind
 from models.people import Role
+from tests.http import Client, Response
 from tests.integration.desk.pictures import made
 from tests.integration.desk.test_reviewed import hear, told
 from tests.stack import crowding, write_accounts
@@ -44,7 +44,7 @@ class Reviewer(threading.Thread):
     def __init__(self, base: str, batch: int, name: str) -> None:
         super().__init__()
         self._page, self._name = f"/batches/{batch}/review", name
-        self._client = httpx.Client(base_url=base, timeout=30, follow_redirects=True)
+        self._client = Client(base_url=base, timeout=30, follow_redirects=True)
         self.seconds: list[float] = []
         self.conflicts = 0
         self.failure: BaseException | None = None
@@ -83,7 +83,7 @@ class Reviewer(threading.Thread):
         assert answer.status_code in {200, 409}, answer.text
         return True
 
-    def _post(self, path: str, fields: dict[str, str]) -> httpx.Response:
+    def _post(self, path: str, fields: dict[str, str]) -> Response:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if path == self._page:
             headers["Accept"] = "application/json"

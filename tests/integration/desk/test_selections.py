@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,12 @@ SPRING = Filter(batch="spring")
 
 
 def say(
-    session: Session, actor: Actor, batch: int, pictures: list[Selected], decision: Decision = APPROVED, name: str = "s"
+    session: Session,
+    actor: Actor,
+    batch: int,
+    pictures: Sequence[Selected],
+    decision: Decision = APPROVED,
+    name: str = "s",
 ) -> Done:
     return judge_many(session, actor, batch, pictures, decision, known_reasons=REVIEW_REASONS, selection=name)
 
@@ -43,8 +49,9 @@ def left(done: Done) -> dict[LeftOut, int]:
     return {why: number for why, number in done.left_out.items() if number}
 
 
-def reviews(database: Database) -> list[str]:
-    return list(database.sql("SELECT verdict, count(*) FROM reviews GROUP BY 1 ORDER BY 1"))
+def reviews(database: Database) -> list[tuple[str, int]]:
+    rows = database.sql("SELECT verdict, count(*) AS n FROM reviews GROUP BY 1 ORDER BY 1")
+    return [(row.verdict, row.n) for row in rows]
 
 
 def test_what_others_said_or_what_came_later_is_left_out(database: Database) -> None:
@@ -64,7 +71,7 @@ def test_what_others_said_or_what_came_later_is_left_out(database: Database) -> 
     assert done.number == 4
     assert left(done) == {LeftOut.CHANGED: 1, LeftOut.NOT_READY: 1, LeftOut.GONE: 2}
     assert database.one("SELECT count(*) FROM verdicts WHERE result_id = ANY(:ids)", ids=[foreign, late]) == 0
-    assert [tuple(row) for row in reviews(database)] == [("approved", 4), ("needs_work", 1)]
+    assert reviews(database) == [("approved", 4), ("needs_work", 1)]
     assert len(told(database, "result.reviewed")) == 5
     # The same form again writes nothing more
     again = database.run(say, ANNA, batch, found)
@@ -126,7 +133,7 @@ def test_a_viewer_selects_nothing(database: Database) -> None:
     batch = made(database, 1)
     vera = Actor("Vera", Role.VIEWER)
     with pytest.raises(ForbiddenError):
-        database.run(say, vera, batch, [Selected(*results(database, batch), 0)])
+        database.run(say, vera, batch, [Selected(results(database, batch)[0], 0)])
     with pytest.raises(ForbiddenError):
         database.run(undo_many, vera, batch, results(database, batch))
 
