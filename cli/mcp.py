@@ -34,14 +34,14 @@ def mcp(
     """Serve tools for assistants on standard input and output (MCP).
 
     The token, one of `recast tokens add`, says who asks: its role and its limit of a day hold. What costs money needs a
-    quote: the tool `plan` gives one, and `confirm` takes it.
+    quote: the tool `plan` gives one, and `confirm` does what it says.
     """
     if lacking := missing(["mcp"]):
         raise SettingsError(f"{lacking} is not installed; pip install 'recast-server[mcp]'")
+    chosen = readable(sandbox=sandbox)
     token = _token(token_file)
-    parts = Parts(worker=False, web=False)
     with (
-        serving(readable(sandbox=sandbox), parts, sandbox=sandbox) as (settings, _),
+        serving(chosen, Parts(worker=False, web=False), sandbox=sandbox) as (settings, _),
         closing(Runtime(settings, secrets=())) as runtime,
     ):
         if runtime.db(tokens.who, token) is None:

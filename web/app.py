@@ -90,8 +90,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     lane = Lane()
     api = Api(Service(runtime, configured.quote_seconds), lane)
     routes = [
-        Route(BASE, api),
-        Route(f"{BASE}/{{path:anything}}", api),
+        *(Route(path, api) for path in (BASE, f"{BASE}/{{path:anything}}")),
         *_service_routes(configured, database, media, lane),
         *_gallery_routes(configured, database, media, client, lane, runtime),
     ]

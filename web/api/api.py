@@ -94,7 +94,7 @@ class Api:
         last = request.headers.get("last-event-id")
         after = None if last is None else number(last)
         if last is not None and after is None:
-            raise unprocessable("Last-Event-ID: it is no id of an event", "Last-Event-ID", last, "1 to 18 digits")
+            raise unprocessable("Last-Event-ID: it is not an id of an event", "Last-Event-ID", last, "1 to 18 digits")
         told = await self.feed.listen(call.actor, call.query.batch, after, feed.LONGEST_SECONDS)
         # Proxies would wait for more of it before they pass it on.
         return StreamingResponse(told, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})

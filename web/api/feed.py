@@ -1,6 +1,6 @@
 """The feed of events: one reader of the database, however many listen, and what each listener is told.
 
-While somebody listens, a thread looks every second for what has happened since, and each listener is handed what
+While anyone listens, a thread looks every second for what has happened since, and each listener is handed what
 concerns it. A listener that names the last event that it was told is told first what it has missed.
 """
 

@@ -71,7 +71,8 @@ def _operation(
 ) -> dict[str, Any]:
     problem = {MEDIA_TYPE: {"schema": refs[ProblemShape]}}
     answers = {str(int(status)): {"description": status.phrase, "content": problem} for status in endpoint.statuses}
-    content = {EVENTS: {"schema": {"type": "string"}}} if endpoint.stream else {JSON: {"schema": refs[endpoint.answer]}}
+    answer = refs[endpoint.answer]
+    content = {EVENTS: {"schema": _event(answer)}} if endpoint.stream else {JSON: {"schema": answer}}
     made = {"description": HTTPStatus(endpoint.status).phrase, "content": content}
     described: dict[str, Any] = {
         "operationId": f"{endpoint.method.lower()}{endpoint.path.replace('/', '_').replace('{', '').replace('}', '')}",
@@ -81,7 +82,6 @@ def _operation(
         "responses": {str(int(endpoint.status)): made, **answers},
     }
     if endpoint.stream:
-        described["description"] += f" The data of each event: {endpoint.answer.__name__}."
         described["parameters"].append(LAST_EVENT)
     if endpoint.method == "POST":
         described["parameters"].append(KEY)
@@ -91,6 +91,18 @@ def _operation(
             content[MULTIPART] = {"schema": refs[endpoint.upload], "encoding": {"options": {"contentType": JSON}}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _event(data: Mapping[str, Any]) -> dict[str, Any]:
+    """One of the events that are sent."""
+    text = {"type": "string"}
+    return {
+        "type": "object", "required": ["event", "data"],
+        "properties": {
+            "event": text, "id": text,
+            "data": {**text, "contentMediaType": JSON, "contentSchema": dict(data)},
+        },
+    }  # fmt: skip
 
 
 def _path(endpoint: Endpoint) -> list[dict[str, Any]]:
