@@ -88,7 +88,10 @@ def revoke(
     *,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Revoke a guest link: it opens nothing any more, at once, also for those who are in."""
+    """Revoke a guest link: it opens nothing any more.
+
+    That is so at once, also for those who are in.
+    """
     with open_database(sandbox=sandbox) as deployment:
         batch = deployment.db(desk.revoke, from_command(), number)
     say(f"guest link {number} to {batch} is revoked")

@@ -1,4 +1,4 @@
-"""What `recast doctor` says of single sign-on: who can name the people that come in without a password."""
+"""What `recast doctor` says of single sign-on: who can name the people that enter without a password."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
+from reports.cards import batch_name
 
 _PICTURES = text("""
     SELECT r.id, r.job_id, j.seq, j.state FROM results r JOIN jobs j ON j.id = r.job_id
@@ -244,6 +245,6 @@ def _note(
 ) -> None:
     if number:
         note(
-            session, actor, action, f"batch {batch_id}", pictures=number, selection=selection,
+            session, actor, action, f"batch {batch_name(session, batch_id)}", pictures=number, selection=selection,
             verdict=said and said.verdict.value, reasons=said and list(said.reasons),
         )  # fmt: skip
