@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +11,7 @@ from desk import guests
 from desk.actors import Actor
 from models.people import Role
 from tests.web import browser
+from tests.web.axe import examine, needed
 from tests.web.browser import Page
 from tests.web.test_desk_in_a_browser import base, batch, shown, sign_in
 from tests.web.test_gallery_in_a_browser import look
@@ -21,35 +20,14 @@ if TYPE_CHECKING:
     from tests.integration.database import Database
 
 pytest_plugins = ["tests.integration.database"]
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(
-        browser.found() is None,
-        reason="no Chromium on PATH: install one (Debian: apt-get install chromium), or set CHROMIUM",
-    ),
-    pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe-playwright-python is not installed"),
-]
+pytestmark = pytest.mark.skipif(
+    browser.found() is None,
+    reason="no Chromium on PATH: install one (Debian: apt-get install chromium), or set CHROMIUM",
+)
 __all__ = ["base", "batch"]
 
-#: What it found of each impact that people cannot do with, and where.
-RUN = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
-  .filter(({ impact }) => ["serious", "critical"].includes(impact))
-  .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)}`)))"""
-LOOKS = ((1280, False), (390, True))
 
-
-async def examine(page: Page, name: str) -> list[str]:
-    """What axe-core calls serious on this page, on a screen in the light, and on a phone in the dark."""
-    script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-    await page.evaluate(f"{script}; 0")
-    found = []
-    for width, dark in LOOKS:
-        await page.look(width=width, dark=dark)
-        found += [f"{name}, {width}{', dark' if dark else ''}: {each}" for each in await page.evaluate(RUN)]
-    await page.look(width=1280)
-    return found
-
-
+@needed
 def test_no_page_has_a_serious_fault(base: str, database: Database, batch: int) -> None:
     name = database.one("SELECT name FROM batches WHERE id = :id", id=batch)
     added = database.run(guests.add, Actor("root", Role.OPERATOR, "command"), name, Role.REVIEWER, 3600.0)

@@ -16,7 +16,7 @@ from desk.actors import Actor
 from devstack.ports import bind
 from models.people import Role
 from tests.stack import write_accounts
-from tests.web import browser
+from tests.web import axe, browser
 from tests.web.browser import Page
 from tests.web.serving import serving
 from tests.web.shop import settings, stock
@@ -90,16 +90,20 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+def pages_of(batch: int) -> tuple[str, ...]:
+    """Every page of operators."""
+    return "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel"
+
+
 def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:
     shots = Path(SHOTS or tmp_path)
-    pages = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel")
 
     async def work(page: Page) -> None:
         await page.look(width=1280, height=800)
         await sign_in(page, base, "/today", "Otto")
         for width, height, dark in ((1280, 800, False), (1280, 800, True), (390, 844, False), (390, 844, True)):
             await page.look(width=width, height=height, dark=dark)
-            for path in pages:
+            for path in pages_of(batch):
                 await page.open(f"{base}/{path}")
                 name = (
                     f"{path.rpartition('/')[2]}-{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
@@ -134,3 +138,18 @@ def test_a_held_job_is_decided_without_a_script(base: str, database: Database) -
 
     look(work)
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 0
+
+
+@axe.needed
+def test_no_page_of_operators_has_a_serious_fault(base: str, batch: int) -> None:
+    found: list[str] = []
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, "/today", "Otto")
+        for path in pages_of(batch):
+            await page.open(f"{base}/{path}")
+            found.extend(await axe.examine(page, path))
+
+    look(work)
+    assert found == []
