@@ -227,9 +227,13 @@ def enqueue(
         return enqueued
 
     enqueued = runtime.db(work)
+    _wake(runtime, intake)
+    return enqueued
+
+
+def _wake(runtime: Runtime, intake: Intake) -> None:
     lanes, accounts = intake.costs.lanes, runtime.accounts.values()
     wake(runtime, *(submit_pump(each.name) for each in accounts if any(lane_operation(lane, each) for lane in lanes)))
-    return enqueued
 
 
 def decide(session: Session, intake: Intake, batch_id: int | None, options: RunOptions = DEFAULTS) -> None:

@@ -36,7 +36,7 @@ class Client(Redis):
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """An answer; what is no message is none."""
+        """An answer; what is not a message is set aside."""
         with told():
             answer = super().parse_response(  # type: ignore[no-untyped-call]
                 connection, command_name, **options
