@@ -44,7 +44,7 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
     all_of_them, sent = "", found.queued
     if found.pilot is not None:
         sent = found.pilot.rows
-        all_of_them = f" (all {found.queued:,}, if you go on: {Money(found.at_most, currency)})"
+        all_of_them = f" (all {found.queued:,}, if you continue: {Money(found.at_most, currency)})"
     question = f"{sent:,} jobs may cost {least}{all_of_them}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
     if _agreed(question):
         return

@@ -123,7 +123,7 @@ class Stack:
                 raise ServerError(f"the {process.name} exited unexpectedly. {process.log_tail()}")
 
     def check_room(self) -> None:
-        """Check that this stack's disk has room; without any, its processes wait, and nothing would tell.
+        """Check that this stack's disk has room; without any, its processes wait and write no logs.
 
         Raises:
             ServerError: it is full.

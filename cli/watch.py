@@ -25,7 +25,7 @@ from workers.messaging.app import app
 POLL_SECONDS = 0.2  # between two reads of one row by its index
 JUDGE_SECONDS = 1.0  # between two checks of whether the batch can continue
 IDLE_SECONDS = 20.0  # without any change, before the hint that no worker may be running
-NOTE_AGAIN_SECONDS = 600.0  # before the same is said again: whoever reads a log later sees that it still holds
+NOTE_AGAIN_SECONDS = 600.0  # before the same is said again, so that a log shows that it still holds
 SHOWN_ENDINGS = 4
 #: What changes in a note while its cause does not.
 _CHANGING = re.compile(r"until \d\d:\d\d UTC|after \d+ failures|for \d+ .*?(?=;)")
@@ -134,8 +134,8 @@ class Watch:
     def _ends(self, report: BatchReport) -> str:
         """What a person can do about a batch that waits by itself for something that may never come."""
         if not report.counts[JobState.QUEUED]:
-            return "they go on by themselves"
-        return f"they go on by themselves, or {hint('cancel', batch=report.name)} ends what is not sent, at no cost"
+            return "they continue by themselves"
+        return f"they continue by themselves, or {hint('cancel', batch=report.name)} ends what is not sent, at no cost"
 
     def _stuck(self, report: BatchReport) -> str | None:
         now = time.monotonic()

@@ -185,7 +185,7 @@ def _moved(session: Session, rows: Iterable[Row[Any]]) -> list[Moved]:
     restored = redone.restore(
         session, [move.job_id for move, kept in every if kept and move.now in redone.WITHOUT_A_PICTURE]
     )
-    # That a job with its former picture has succeeded is no news, and that it has failed is not true.
+    # That a job with its former picture has succeeded was said before, and that it has failed is not true.
     ended = [
         move.job_id for move, _ in every if move.heard and move.now in FINAL_JOB_STATES and move.job_id not in restored
     ]
