@@ -171,7 +171,7 @@ CASES: Sequence[Case] = (
     attack("guessed metrics tokens",
            Attack(once(lambda _, n: request("GET /metrics", f"Authorization: Bearer {n:032}")), 100), "401"),
     attack("guessed tokens of programs",
-           Attack(once(lambda _, n: request("GET /api/v1/batches", f"Authorization: Bearer recast_{n:032}")), 100), "401"),
+           Attack(once(lambda _, n: request("GET /api/v1/batches", f"Authorization: Bearer {n:032}")), 100), "401"),
     attack("1 GB for the API, without a token", Attack(forever(to_api(LENGTH), KIB64), 8), "401"),
     attack("1 GB for the API, with a guessed token",
            Attack(forever(to_api(LENGTH, f"Authorization: Bearer {NOBODY}"), KIB64), 8), "401"),
