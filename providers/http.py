@@ -10,9 +10,6 @@ request that is paid for.
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
 from httpx import (
     URL,
     AsyncBaseTransport,
@@ -25,6 +22,7 @@ from httpx import (
     InvalidURL,
     Limits,
     PoolTimeout,
+    Request,
     Response,
     Timeout,
     TimeoutException,
@@ -53,18 +51,3 @@ __all__ = [
     "create_ssl_context",
     "get",
 ]
-
-
-class Request(httpx.Request):
-    """httpx's request, which can be made of any text that is an address, or refuses it as what it is.
-
-    Raises:
-        InvalidURL: the URL cannot be read; httpx lets another error through for a name in Punycode that stands for
-            nothing, such as ``xn--``, which no caller expects.
-    """
-
-    def __init__(self, method: str, url: URL | str, **more: Any) -> None:
-        try:
-            super().__init__(method, url, **more)
-        except UnicodeError as error:
-            raise InvalidURL(f"its host is no name: {error}") from None

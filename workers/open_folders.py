@@ -14,7 +14,7 @@ from workers.private import OTHERS
 PASSABLE = 0o011  # of these, to pass through a folder to what is in it
 READABLE = 0o066  # of these, all but to pass through a folder, as a server that runs as another user has to
 
-#: What a home has in it; a folder that has others in it belongs to somebody else too.
+#: What a home has in it; a folder that has others in it belongs to another program or person too.
 HOME_FOLDERS = frozenset(
     {"postgres", "valkey", "logs", "health", "pictures", "sandbox", "providers", "servers", "files", "inputs"}
 )

@@ -47,10 +47,17 @@ def manifest(assertion: bytes, label: bytes = b"c2pa.actions.v2") -> bytes:
     return described(b"urn:c2pa:1", described(b"c2pa.assertions", described(label, box(b"cbor", assertion))))
 
 
+def several(assertions: Iterable[bytes]) -> bytes:
+    """A manifest with these assertions."""
+    return described(b"urn:c2pa:1", described(b"c2pa.assertions", *assertions))
+
+
 def store(*manifests: bytes) -> bytes:
     return described(b"c2pa", *manifests, kind=STORE_TYPE)
 
 
+#: 60 KB of CBOR that take as long as any: a list of empty maps.
+MAPS = b"\xa1" + text("actions") + b"\x99\xea\x60" + b"\xa0" * 60_000
 GOOD = store(manifest(actions(TERM)))
 
 
@@ -102,6 +109,18 @@ STORES: dict[str, tuple[Callable[[], list[bytes]], str]] = {
     "a manifest of a million boxes": (lambda: [store(described(b"last", box(b"free", b"") * MEGABYTE))], UNKNOWN),
     "an assertion of 4 GB by its own word": (
         lambda: [store(described(b"m", described(b"c2pa.assertions", box(b"jumb", b"", 2**32 - 1))))],
+        UNKNOWN,
+    ),
+    "a thousand actions assertions of 60 KB": (
+        lambda: [store(several([described(b"c2pa.actions", box(b"cbor", MAPS))] * 900))],
+        UNKNOWN,
+    ),
+    "an actions assertion of a thousand boxes of 60 KB": (
+        lambda: [store(several([described(b"c2pa.actions", *[box(b"cbor", MAPS)] * 900)]))],
+        UNKNOWN,
+    ),
+    "a million actions assertions in a thousand stores of them": (
+        lambda: [store(described(b"m", *[described(b"c2pa.assertions", *[described(b"c2pa.actions")] * 900)] * 900))],
         UNKNOWN,
     ),
     "actions of 2**63 parts by their own word": (

@@ -98,8 +98,10 @@ def looked_up(where: str, value: object, *, literal_allowed: bool) -> str:
     if kind == "file" and rest:
         try:
             return Path(rest).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise AccountsError(f"{where}: cannot read the credential from {rest}: {error}") from None
+        except UnicodeDecodeError:  # its message has a byte of the secret
+            raise AccountsError(f"{where}: {rest} is not text in UTF-8; write the credential as text") from None
     if literal_allowed:
         return str(value)
     raise AccountsError(f'{where}: write "env:NAME" or "file:PATH"; the file must not contain the secret itself')

@@ -1,4 +1,4 @@
-"""Paths in settings, checked so far that asking for them is no error of the file system."""
+"""Paths in settings, checked so far that the file system does not fail when it is asked for them."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Guard:
         try:
             _ = url.host  # which everybody reads who tells of it
         except UnicodeError:
-            raise BadUrlError(f"the host {host} is no name: what follows xn-- stands for nothing") from None
+            raise BadUrlError(f"the host {host} is not a name: what follows xn-- stands for nothing") from None
         if "%" in host:
             raise BadUrlError(f"the host {host} has a %: addresses with a zone and escaped names are not allowed")
         if url.userinfo:

@@ -150,7 +150,7 @@ async def save(
 def _request(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> Request:
     try:
         return Request("GET", url, headers=headers)
-    except InvalidURL as error:
+    except (InvalidURL, UnicodeError) as error:  # the second: a name in Punycode that stands for nothing
         raise BadUrlError(f"the URL cannot be read: {error}") from None
 
 
@@ -214,7 +214,7 @@ def _redirected(response: Response) -> Request:
         raise TransientDownloadError(f"{host} answered {response.status_code} without a Location header")
     try:
         return Request("GET", response.request.url.join(location), headers=_kept(response.request))
-    except InvalidURL as error:
+    except (InvalidURL, UnicodeError) as error:  # the second: a name in Punycode that stands for nothing
         raise BadUrlError(f"{host} redirects to a URL that cannot be read: {error}") from None
 
 

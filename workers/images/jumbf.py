@@ -18,7 +18,8 @@ STORE_BYTES: Final = 32  # that say whether a box is a store: its header, its de
 HEADER_BYTES: Final = 8  # of a box: its length, which counts them, and its kind
 MAX_MANIFESTS: Final = 256  # of a store: one for each time that a file was signed, and for each picture in it
 MAX_ASSERTIONS: Final = 1_000  # of a manifest; c2pa-rs writes fewer than 20
-MAX_ACTIONS_BYTES: Final = 64 * 1024  # of an actions assertion; reading so much as CBOR takes 30 ms at worst
+MAX_CONTENTS: Final = 16  # boxes of an actions assertion; it has a description and one of CBOR
+MAX_ACTIONS_BYTES: Final = 64 * 1024  # of all actions assertions; reading so much as CBOR takes 0.2 s at worst
 MAX_TERM: Final = 200  # characters of a source type; IPTC's longest has 84
 MAX_DEPTH: Final = 16  # of CBOR in CBOR; actions are 6 deep
 
@@ -80,11 +81,12 @@ def source_type(store: memoryview, manifest: Box) -> str | None:
 
 
 def _stated(store: memoryview, manifest: Box) -> Iterator[str]:
-    for assertions in _labeled(store, manifest, _ASSERTIONS):
-        for actions in _labeled(store, assertions, _ACTIONS):
-            for box in _boxes(store, actions.start, actions.end, MAX_ASSERTIONS):
-                if box.kind == _CBOR and box.end - box.start <= MAX_ACTIONS_BYTES:
-                    yield from _terms(_Cbor(bytes(store[box.start : box.end])).item())
+    assertions, left = next(_labeled(store, manifest, _ASSERTIONS), None), MAX_ACTIONS_BYTES
+    for actions in _labeled(store, assertions, _ACTIONS) if assertions is not None else ():
+        for box in _boxes(store, actions.start, actions.end, MAX_CONTENTS):
+            if box.kind == _CBOR and box.end - box.start <= left:
+                left -= box.end - box.start
+                yield from _terms(_Cbor(bytes(store[box.start : box.end])).item())
 
 
 def _terms(assertion: Any) -> Iterator[str]:

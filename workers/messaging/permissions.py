@@ -19,7 +19,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from workers.messaging.refusals import BrokerRefusalError, told
 
-PAUSE_SECONDS = 3.0  # before it is told: whoever waits for messages asks again at once, which would fill the log
+PAUSE_SECONDS = 3.0  # before it is told: a consumer asks again at once, which would fill the log
 AGAIN_SECONDS = 600.0  # between two entries of the log about the same right
 #: What a server is asked about itself, by those who go on without an answer.
 ABOUT_ITSELF = frozenset({"INFO", "CONFIG GET"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ def told(worker: Worker) -> list[str]:
     return [json.loads(line)["error"] for line in lines]
 
 
+def is_told(worker: Worker, facts: tuple[str, ...]) -> bool:
+    return any(unsaid(line, *facts) == [] for line in told(worker))
+
+
 def parts(stack: Stack) -> Any:
     return json.loads(file_of(Path(stack.env["RECAST_HOME"]), "worker@test").read_text())["parts"]
 
@@ -47,10 +52,12 @@ def parts(stack: Stack) -> Any:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_worker_whose_user_loses_rights_tells_each_and_goes_on(stack: Stack) -> None:
+    client: Any = stack.redis
+
     def allow(*less: str) -> None:
-        stack.redis.execute_command("ACL", "SETUSER", "app", "reset", *ALL, *less)
+        client.execute_command("ACL", "SETUSER", "app", "reset", *ALL, *less)
         # A connection that waits has been asked before.
-        stack.redis.execute_command("CLIENT", "KILL", "USER", "app")
+        client.execute_command("CLIENT", "KILL", "USER", "app")
 
     allow()
     user = stack.env["RECAST_BROKER_URL"].rpartition("@")[2]
@@ -61,7 +68,7 @@ def test_a_worker_whose_user_loses_rights_tells_each_and_goes_on(stack: Stack) -
         for name, (less, facts) in TAKEN.items():
             allow(*less)
             producers.send("swap", source=SOURCE, target=TARGET, provider="zhiqite")
-            wait_for(lambda facts=facts: any(unsaid(line, *facts) == [] for line in told(worker)), message=name)
+            wait_for(partial(is_told, worker, facts), message=name)
             assert worker.process is not None
             assert worker.process.poll() is None, name
             allow()

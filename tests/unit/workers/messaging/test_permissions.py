@@ -103,7 +103,7 @@ def test_other_errors_stay_what_they_are() -> None:
     assert not isinstance(refused(OutOfMemoryError("full"), "LPUSH", "jobs"), NotPermittedError)
     for error, asked in (
         (ResponseError("WRONGTYPE Operation against a key"), ("LPUSH", "jobs")),
-        # Whoever asks a server about itself goes on without an answer.
+        # Who asks a server about itself goes on without an answer.
         (NoPermissionError("User app has no permissions to run the 'info' command"), ("INFO", "cluster")),
         (NoPermissionError("User app has no permissions to run the 'config|get' command"), ("CONFIG GET", "save")),
     ):
