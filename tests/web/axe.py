@@ -17,7 +17,8 @@ T = TypeVar("T", bound=Callable[..., object])
 def needed(test: T) -> T:
     """Mark a test that needs it."""
     there = find_spec("axe_playwright_python") is not None
-    return pytest.mark.long(pytest.mark.skipif(not there, reason="axe-playwright-python is not installed")(test))
+    marked: T = pytest.mark.long(pytest.mark.skipif(not there, reason="axe-playwright-python is not installed")(test))
+    return marked
 
 
 #: What it found of each impact that people cannot do with, and where.
