@@ -178,9 +178,8 @@ def known(session: Session, name: str, otherwise: Role | None) -> Actor:
         return Actor(row.name, Role(row.role))
     if row is not None or otherwise is None:
         why = "is disabled" if row is not None else "may not see these pages"
-        raise ForbiddenError(
-            f"{name} {why}; operators change that with {hint('people enable' if row else 'people add', name)}"
-        )
+        change = hint("people enable", name) if row else hint("people add", name)
+        raise ForbiddenError(f"{name} {why}; operators change that with {change}")
     return Actor(name, otherwise)
 
 

@@ -238,7 +238,7 @@ AT_STAKE = (
     "DATABASE_URL", "MIGRATION_DATABASE_URL", "BROKER_URL", "RESULT_URL", "SECRET_KEY", "METRICS_TOKEN", "WEB_AUTH",
     "FLOWER_AUTH", "STORAGE_URL", "PUBLIC_URL", "PUBLIC_URL_CHECK", "WEBHOOK_HOSTS", "C2PA_KEY", "C2PA_SIGN_COMMAND",
 )  # fmt: skip
-OTHERS = tuple({name.upper() for name in FIELDS} - {*AT_STAKE, "HOME", "ACCOUNTS_FILE"})
+OTHERS = tuple(sorted({name.upper() for name in FIELDS} - {*AT_STAKE, "HOME", "ACCOUNTS_FILE"}))
 
 
 @pytest.mark.parametrize("together", [*((name,) for name in AT_STAKE), OTHERS], ids=lambda each: each[0])
