@@ -14,7 +14,7 @@ from cli.parameters import Parameters, shared
 from recast.errors import InvalidJobError
 from recast.money import Money
 from workers.config.settings import Settings
-from workers.config.units import duration
+from workers.config.units import TooLongError, duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.jobs.run_options import Format, Only, RunOptions
 
@@ -173,11 +173,14 @@ def _days(text: str) -> int:
 def _when(text: str) -> datetime | timedelta:
     """A duration from the start, or a time in ISO 8601 (UTC where no zone is given)."""
     try:
-        try:
-            return timedelta(seconds=duration(text))
-        except ValueError:
-            moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+        return timedelta(seconds=duration(text))
+    except TooLongError:
+        raise
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
         raise ValueError(f"{text!r} is not a valid time; use 2h, 3d or a date such as 2026-01-31T18:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -40,12 +40,12 @@ def check(found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
     if not found:
         raise InvalidJobError("jobs", "none of these jobs waits for a decision any more")
     if verdict is Verdict.ACCEPTED:
-        if len(found) != 1:
-            raise InvalidJobError("jobs", f"accepted is said of one job, and {len(found):,} are selected; name the job")
         if not handle or len(handle) > MAX_HANDLE_CHARS or not handle.isprintable():
             raise InvalidJobError(
                 "handle", f"the provider's id of the job is needed; allowed: 1 to {MAX_HANDLE_CHARS} printable signs"
             )
+        if len(found) != 1:
+            raise InvalidJobError("jobs", f"accepted is said of one job, and {len(found):,} are selected; name the job")
     elif handle is not None:
         raise InvalidJobError("handle", "is the provider's id of a job that it accepted; allowed: with accepted only")
     called_back = [job for job in found if job.callback_at]

@@ -141,6 +141,13 @@ class CostShape(Shape):
     at_most: Money
 
 
+class PilotCostShape(Shape):
+    """The rows that a pilot sends first, and the most that they may cost."""
+
+    rows: int
+    at_most: Money
+
+
 class PlanShape(Shape):
     """What a run would do and cost; `quote` is null where nothing would be queued."""
 
@@ -151,6 +158,7 @@ class PlanShape(Shape):
     lanes: dict[str, int]
     parts: list[PartShape]
     cost: CostShape
+    pilot: PilotCostShape | None
     prices: list[PriceShape]
     paid_attempts: int
     max_cost: dict[str, Any] | None

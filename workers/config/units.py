@@ -14,10 +14,14 @@ from recast.money import Money, MoneyDocument, plain
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
 _DURATION = re.compile(r"\s*+([0-9]++(?:\.[0-9]++)?)\s*+([a-z]++)\s*+")
 _RATE = re.compile(r"\s*+([0-9]++(?:\.[0-9]++)?)\s*+/\s*+([a-z]++)\s*+")
-LONGEST = 36_525 * 86_400.0  # seconds; a century: the database's clock has room for it on both sides of now
+LONGEST = 36_500 * 86_400.0  # seconds; a century: the database's clock has room for it on both sides of now
 FASTEST = 1e6  # submissions a second; far above what any provider accepts
 SHOWN = 80  # characters of a value in a message
 PER_PICTURE = "/picture"  # behind a price that is for each picture, and not for a call
+
+
+class TooLongError(ValueError):
+    """It is a duration, but one that no clock has room for."""
 
 
 def duration(value: object) -> float:
@@ -30,7 +34,7 @@ def duration(value: object) -> float:
             raise ValueError(f'{repr(value)[:SHOWN]} is not a duration: write "3s", "10min" or "2h"')
         seconds = float(match[1]) * _UNITS[match[2]]
     if not abs(seconds) <= LONGEST:  # nor a number that is none
-        raise ValueError(f"{str(value)[:SHOWN]} is too long a time; allowed: up to {LONGEST / _UNITS['d']:.0f}d")
+        raise TooLongError(f"{str(value)[:SHOWN]} is too long a time; allowed: up to {LONGEST / _UNITS['d']:.0f}d")
     return float(seconds)
 
 

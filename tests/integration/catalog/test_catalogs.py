@@ -487,12 +487,16 @@ def test_a_higher_limit_lets_a_batch_go_on_that_had_spent_its_limit(desk: Desk, 
 
 
 def test_money_that_is_not_counted_cannot_be_limited(desk: Desk) -> None:
-    free = {"zhiqite-main": desk.runtime.accounts["zhiqite-main"].model_copy(update={"prices": {}})}
-    with (
-        desk.take([swap("1")], free) as intake,
-        pytest.raises(CatalogError, match=names("zhiqite-main")),
-    ):
-        enqueue(desk.runtime, intake, RunOptions(max_cost=Decimal(1)))
+    override = "UPDATE accounts SET overrides = cast(:overrides AS jsonb) WHERE name = 'zhiqite-main'"
+    desk.sql(override, overrides='{"prices": {"swap": null}}')
+    try:
+        with (
+            desk.take([swap("1")]) as intake,
+            pytest.raises(CatalogError, match=names("zhiqite-main")),
+        ):
+            enqueue(desk.runtime, intake, RunOptions(max_cost=Decimal(1)))
+    finally:
+        desk.sql(override, overrides="{}")
     with pytest.raises(UnknownBatchError):
         desk.runtime.db(find, desk.name)
 

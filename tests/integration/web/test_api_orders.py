@@ -212,7 +212,7 @@ def test_held_jobs_are_decided_and_queued_again_by_quote_only(database: Database
     assert shop.ask("POST", "/resolve", asked | {"verdict": "give_up"}).json()["resolved"] is True
     assert database.counts(batch) == {"held": 2, "failed": 1}
     others: dict[str, Any] = {"filter": {"batch": "spring"}}
-    problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted", "handle": "p-1"}), 422, "filter", "2")
+    problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted", "handle": "p-1"}), 422, "jobs", "2")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted"}), 422, "handle")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "not_accepted"}), 422, "quote", "dry_run")
     quoted = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()

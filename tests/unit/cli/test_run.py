@@ -123,7 +123,7 @@ def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:
     [
         (["--deadline", "soon"], ("--deadline", "soon", "2h", "3d")),
         (["--deadline", "2020-01-01"], ("--deadline", "2020-01-01")),
-        (["--deadline", "99999999d"], ("--deadline", "99999999", "36500")),
+        (["--deadline", "99999999d"], ("--deadline", "99999999d", "36500d")),
         (["--priority", "101"], ("--priority", "101", "-100", "100")),
         (["--max-in-flight", "0"], ("--max-in-flight", "0", "1")),
         (["--only", "old"], ("--only", "old")),

@@ -224,10 +224,10 @@ def test_durations_and_rates_are_read_in_seconds(number: int, unit: tuple[str, i
 
 
 @pytest.mark.parametrize(
-    "value", ["9" * 30 + "d", "9" * 400 + "s", 1e300, float("inf"), float("nan"), -1e300, "36526d"]
+    "value", ["9" * 30 + "d", "9" * 400 + "s", 1e300, float("inf"), float("nan"), -1e300, "36501d"]
 )
 def test_a_time_that_no_clock_has_room_for_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=names(str(value)[:80], "36525d")):
+    with pytest.raises(ValueError, match=names(str(value)[:80], "36500d")):
         duration(value)
     with pytest.raises(AccountsError, match=names("accounts.main.deadline")):
         parse("main", {**ZHIQITE, "deadline": value})
