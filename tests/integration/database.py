@@ -6,6 +6,9 @@ A pytest plugin: a test module names it in `pytest_plugins`, so that all modules
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -236,10 +239,25 @@ class Cluster:
             connection.execute(text(statement))
 
 
+#: Files that are in memory on Linux. A database has four hundred files, and each test makes one and removes it: that
+#: takes 0.02 s of CPU there, and 0.2 s on some disks.
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it have names that nobody knows before
+ROOM = 2 * 1024**3  # bytes that must be free there; the servers of a process take a tenth
+
+
+def _fast_place() -> Path | None:
+    """Where files are in memory; None where there is no such place, or no room."""
+    usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    return MEMORY if usable else None
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """A server of this test run's own."""
-    with Servers(tmp_path_factory.mktemp("servers"), durable=False) as servers:
+    with (
+        tempfile.TemporaryDirectory(prefix="recast-test-", dir=_fast_place()) as folder,
+        Servers(Path(folder) / "servers", durable=False) as servers,
+    ):
         made = Cluster(servers.urls.database)
         yield made
         made.close()
