@@ -18,6 +18,7 @@ from tests.integration.web.asking import ROOT, ROWS, Program, chosen, problem, t
 from tests.words import unsaid
 from web import guesses
 from web.api import api, bodies
+from web.api.openapi import document
 from web.app import build
 from workers.config.settings import Settings
 from workers.maintenance import sweep
@@ -469,3 +470,9 @@ def test_what_is_refused_says_why(operator: Program) -> None:
 def test_a_database_that_is_away_is_said(cluster: Cluster, database: Database, operator: Program) -> None:
     with cluster.away(database.url):
         problem(operator.ask("GET", "/batches"), 503)
+
+
+def test_the_document_is_made_once_however_often_anybody_asks() -> None:
+    first, second = document("/one"), document("/two")
+    assert first["paths"] is second["paths"]
+    assert [each["servers"][0]["url"] for each in (first, second)] == ["/one/api/v1", "/two/api/v1"]
