@@ -39,7 +39,7 @@ def document(below: str = "") -> dict[str, Any]:
 
 @cache
 def _everywhere() -> dict[str, Any]:
-    """The document but for the path. It takes a tenth of a second to make, and is the same as long as the process lives."""
+    """The document but for the path: a tenth of a second of work, and the same as long as the process lives."""
     schemas, refs = _schemas()
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
