@@ -87,11 +87,12 @@ def test_a_worker_that_is_killed_beside_a_full_broker_loses_no_message(tmp_path:
         try:
             worker = stack.worker()
             worker.wait_ready()
-            os.kill(worker.pid, signal.SIGSTOP)
-            sent = send(producers, JOBS)
             with stack.engine.connect() as locking:
                 locking.execute(text("SET idle_in_transaction_session_timeout = 0"))
+                # Before the worker stops: it may have been stopped while it held a lock of its own.
                 locking.execute(text("LOCK TABLE jobs"))
+                os.kill(worker.pid, signal.SIGSTOP)
+                sent = send(producers, JOBS)
                 stack.redis.config_set("maxmemory", "1mb")
                 os.kill(worker.pid, signal.SIGCONT)
                 wait_for(lambda: stack.redis.hlen("unacked") > 1, message="the worker has taken some")
