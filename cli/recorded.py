@@ -58,8 +58,7 @@ def record(runtime: Runtime, batch: str | None = None) -> None:
     if noun is not None:
         subject = noun if one is None else f"{noun} {one}"
     else:
-        batch = batch or given.get("batch")
-        subject = "jobs" if batch is None else f"batch {batch}"
+        subject = audit.jobs_of(batch or given.get("batch"))
     runtime.db(audit.note, from_command(), name, subject, **detail)
 
 

@@ -11,9 +11,9 @@ from cli.answers import agree
 from cli.impact import CONFIRM_ABOVE_JOBS
 from cli.output import Style, complain, emit, say
 from desk.actors import from_command
-from desk.selecting import MOST, WHY, Done, Selected, portions, select
+from desk.selecting import WHY, Done, Selected, portions, require_few, select
 from desk.selections import judge_many, undo_many
-from desk.verdicts import Decision, DeskError
+from desk.verdicts import Decision
 from models.verdicts import Verdict
 from reports.batch import find
 from workers.engine.runtime import Runtime
@@ -46,8 +46,7 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
         # What people have decided about is named, or left alone.
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(select, replace(which, batch=batch))
-    if len(found) > MOST:
-        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+    require_few(found)
     much = f"{asked.answer}: {_pictures(len(found))} of {batch}"
     if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
         agree(much, ", or --dry-run to only count")

@@ -49,6 +49,11 @@ def note(session: Session, /, actor: Actor, action: str, subject: str, **detail:
     )  # fmt: skip
 
 
+def jobs_of(batch: str | None) -> str:
+    """The subject of what is done to many jobs: those of a batch, or of several."""
+    return "jobs" if batch is None else f"batch {batch}"
+
+
 def latest(session: Session, limit: int) -> Sequence[Entry]:
     """What was done last, newest first."""
     return [Entry(**row._mapping) for row in session.execute(_LATEST, {"limit": limit})]

@@ -13,16 +13,16 @@ from sqlalchemy.orm import Session
 
 from desk import quotes
 from desk.actors import Actor
-from desk.audit import note
+from desk.audit import jobs_of, note
 from desk.deciding import apply, check
 from desk.levers import at_most_of
+from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
 from models.people import Role
-from recast.errors import InvalidJobError
 from reports import held
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter
-from workers.operations.estimate import lanes_of, unpriced
+from workers.operations.estimate import lanes_of
 from workers.operations.resolve import Held, Verdict
 
 
@@ -41,8 +41,7 @@ def offer(
         return found, None
     check(found, Verdict.NOT_ACCEPTED, None)
     ids = _ids(found)
-    if missing := unpriced(runtime.db(lanes_of, Filter(ids=ids)), runtime.accounts):
-        raise InvalidJobError("filter", f"there is no price for {', '.join(missing)}; add prices to the accounts file")
+    require_prices(runtime, runtime.db(lanes_of, Filter(ids=ids)))
     content = json.dumps(ids).encode()
     return found, runtime.db(
         quotes.offer, token_id, "resolve", which.batch, {}, content, _ceiling(runtime, ids), seconds
@@ -65,7 +64,7 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> list[H
 
     def begin(session: Session) -> None:
         quotes.take(session, token_id, quote, runtime.settings.currency)
-        note(session, actor, "resolve", _subject(quote.batch), verdict="not_accepted", quote=quote.id, jobs=len(found))
+        note(session, actor, "resolve", jobs_of(quote.batch), verdict="not_accepted", quote=quote.id, jobs=len(found))
 
     # Taken first: if this process dies here, nothing was queued, and nothing can be queued twice.
     runtime.db(begin)
@@ -79,7 +78,3 @@ def _ids(found: Sequence[Held]) -> list[str]:
 
 def _ceiling(runtime: Runtime, ids: Sequence[str]) -> Decimal:
     return sum((line.cost for line in at_most_of(runtime, ids)), Decimal(0))
-
-
-def _subject(batch: str | None) -> str:
-    return "jobs" if batch is None else f"batch {batch}"

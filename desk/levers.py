@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
-from desk.audit import note
+from desk.audit import jobs_of, note
 from models.people import Role
 from models.states import JobState
 from recast.errors import InvalidJobError
@@ -94,7 +94,7 @@ def apply(
         elif spent := [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]:
             more["need_a_limit"] = needed(runtime, spent)
     said = {name: value for name, value in which.named.items() if name != "ids"}
-    runtime.db(note, actor, lever.value, _subject(which), **said, jobs=done, abandon=abandon or None)
+    runtime.db(note, actor, lever.value, jobs_of(which.batch), **said, jobs=done, abandon=abandon or None)
     return done, more
 
 
@@ -121,7 +121,7 @@ def retry(runtime: Runtime, actor: Actor, which: Filter, found: Impact) -> int:
     actor.need(Role.OPERATOR, "retry jobs")
     done = bulk.retry(runtime, found.ids)
     said = {name: value for name, value in which.named.items() if name != "ids"}
-    runtime.db(note, actor, "retry", _subject(which), **said, jobs=done)
+    runtime.db(note, actor, "retry", jobs_of(which.batch), **said, jobs=done)
     return done
 
 
@@ -159,7 +159,3 @@ def needed(runtime: Runtime, reports: Sequence[BatchReport]) -> Any:
     found = [(report.name, runtime.db(spent_limit, report, runtime.accounts)) for report in reports]
     documents = [{"batch": name, **asdict(need)} for name, need in found if need is not None]
     return priced(documents, runtime.settings.currency)
-
-
-def _subject(which: Filter) -> str:
-    return "jobs" if which.batch is None else f"batch {which.batch}"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from desk import quotes
 from desk.actors import Actor
+from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
 from desk.redo import portions, redo
 from desk.redo_plan import REDOABLE, Change, Plan, Terms, plan
@@ -20,7 +21,6 @@ from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import Filter, ids_of
-from workers.operations.estimate import unpriced
 
 MOST_REDONE = 10_000  # jobs of one quote, which are begun in one transaction: a second
 
@@ -44,8 +44,7 @@ def offer(
     if len(ids) > MOST_REDONE:
         raise InvalidJobError("filter", f"{len(ids):,} jobs fit; allowed: up to {MOST_REDONE:,}; narrow it")
     found = runtime.db(plan, ids, change, _terms(runtime))
-    if missing := unpriced({job.lane for job in found.jobs}, runtime.accounts):
-        raise InvalidJobError("filter", f"there is no price for {', '.join(missing)}; add prices to the accounts file")
+    require_prices(runtime, {job.lane for job in found.jobs})
     if not found.jobs:
         return found, None
     kept = {"jobs": {job.job_id: job.version for job in found.jobs}, "change": asdict(change)}

@@ -21,7 +21,8 @@ from catalog.plan import Plan, plan
 from catalog.rows import FileRows, open_rows
 from desk import levers, quotes
 from desk.actors import Actor
-from desk.audit import note
+from desk.audit import jobs_of, note
+from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
 from models.people import Role
 from models.spend import spent_by
@@ -35,7 +36,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.lanes import lane_operation
 from workers.jobs.run_options import RunOptions
 from workers.operations import bulk
-from workers.operations.estimate import at_most, lanes_of, unpriced
+from workers.operations.estimate import at_most, lanes_of
 
 MAX_RETRIED = 100_000  # jobs of one quote: their ids are kept with it
 LEAST = Decimal(1).scaleb(-DECIMALS)  # the limit of a batch whose operations cost nothing
@@ -161,8 +162,7 @@ def offer_retry(
         raise InvalidJobError("filter", f"{len(found.ids):,} jobs fit; allowed: up to {MAX_RETRIED:,}; narrow it")
     if not found.ids:
         return found, None
-    if missing := unpriced(runtime.db(lanes_of, Filter(ids=found.ids)), runtime.accounts):
-        raise InvalidJobError("filter", f"there is no price for {', '.join(missing)}; add prices to the accounts file")
+    require_prices(runtime, runtime.db(lanes_of, Filter(ids=found.ids)))
     content = json.dumps(list(found.ids)).encode()
     quote = runtime.db(quotes.offer, token_id, "retry", which.batch, {}, content, found.cost, seconds)
     return found, quote
@@ -182,8 +182,8 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
 
     def take(session: Session) -> None:
         quotes.take(session, token_id, quote, runtime.settings.currency)
-        subject = "jobs" if quote.batch is None else f"batch {quote.batch}"
-        note(session, actor, "retry", subject, quote=quote.id, ceiling=str(quote.ceiling), jobs=len(found.ids))
+        said = {"quote": quote.id, "ceiling": str(quote.ceiling), "jobs": len(found.ids)}
+        note(session, actor, "retry", jobs_of(quote.batch), **said)
 
     # Taken first: if this process dies here, nothing was queued, and nothing can be queued twice.
     runtime.db(take)

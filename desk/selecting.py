@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
+from desk.verdicts import DeskError
 from models.fragments import newest_verdict, stands, used_attempt
 from workers.jobs.filters import Filter, Filtered
 
@@ -127,6 +128,16 @@ def select_seen(session: Session, batch_id: int, which: Filter, then: Seen) -> t
         fitted = [result for result in session.execute(_FITTED, asked).scalars() if result not in now]
         left.left_out[LeftOut.CHANGED] = len(fitted)
     return kept, left
+
+
+def require_few(selected: Sequence[Selected]) -> None:
+    """Refuse a selection that is larger than one may be.
+
+    Raises:
+        DeskError: it is.
+    """
+    if len(selected) > MOST:
+        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
 
 
 def portions(selected: Iterable[Selected]) -> Iterator[Sequence[Selected]]:

@@ -19,15 +19,15 @@ from sqlalchemy.orm import Session
 from desk import quotes, tokens
 from desk.actors import Actor
 from desk.audit import note
+from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
 from models.jobs import ROLES
 from models.people import Role
 from recast.errors import InvalidJobError
-from workers.accounts.overrides import in_force
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pumps, wake
 from workers.images.uris import local_path
-from workers.operations.estimate import Line, lines, unpriced
+from workers.operations.estimate import Line, lines
 from workers.producers.accept import shared_by, store
 from workers.producers.check import Checked, arguments, values_of
 
@@ -159,12 +159,7 @@ def _checked(runtime: Runtime, kind: str, named: Mapping[str, Any], job_id: str 
         if values[role] is not None:
             runtime.reach.roots.check(values[role])
     lane, options = values["lane"], json.loads(values["options"])
-    accounts = runtime.db(in_force, runtime.accounts)
-    if missing := unpriced([lane], accounts):
-        raise InvalidJobError(
-            "operation", f"there is no price for {', '.join(missing)}, so nobody knows what it may cost; add prices to "
-            "the accounts file, or name another account or operation",
-        )  # fmt: skip
+    accounts = require_prices(runtime, [lane], "operation")
     once, most = (lines([(lane, options, 1)], accounts, tries) for tries in (1, runtime.settings.tries.paid))
     job_id = job_id or str(uuid.uuid4())
     columns = {**values, "id": job_id, "expires_at": None}

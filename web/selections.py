@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from desk.actors import Actor
-from desk.selecting import MOST, WHY, Done, LeftOut, Seen, Selected, made_by, portions, seen, select_seen
+from desk.selecting import WHY, Done, LeftOut, Seen, Selected, made_by, portions, require_few, seen, select_seen
 from desk.selections import judge_many, undo_many
 from desk.verdicts import Decision, DeskError
 from models.checks import CheckName
@@ -163,8 +163,7 @@ def _selected(session: Session, actor: Actor, batch_id: int, asked: Asked) -> tu
     selected, done = asked.pictures, Done()
     if selected is None:
         selected, done = select_seen(session, batch_id, asked.which, asked.then)
-    if len(selected) > MOST:
-        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+    require_few(selected)
     if not selected and not done.left_out:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")
     return selected, done

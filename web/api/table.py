@@ -5,11 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from desk.levers import Lever
+from desk.operators import ScheduleAction
 from models.people import Role
 from web.api import asks, changes, orders, paying, reading, shapes, upkeep, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
 from web.api.endpoints import Endpoint, no_work
-from workers.schedules import service as schedules
 
 BASE = "/api/v1"
 
@@ -89,10 +89,10 @@ WRITING = (
     *(
         Endpoint(
             method="POST", path=f"/schedules/{{name}}/{action}", summary=f"{action.capitalize()} a schedule",
-            work=upkeep.change_schedule(action, change), role=Role.OPERATOR, body=asks.Nothing, most=MAX_BYTES,
+            work=upkeep.change_schedule(action), role=Role.OPERATOR, body=asks.Nothing, most=MAX_BYTES,
             answer=changes.ScheduleShape,
         )
-        for action, change in (("pause", schedules.pause), ("resume", schedules.resume))
+        for action in (ScheduleAction.PAUSE, ScheduleAction.RESUME)  # a run costs money
     ),
     Endpoint(
         method="PATCH", path="/accounts/{name}", summary="Stop or start an account, or change its limits",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from desk import deciding, held_quotes
-from desk.actors import Actor
-from desk.audit import note
+from desk import deciding, held_quotes, operators
+from desk.audit import jobs_of, note
 from desk.levers import Impact
+from desk.operators import ScheduleAction
 from recast.money import Money
 from reports import documents
 from reports import held as held_jobs
@@ -25,7 +25,6 @@ from workers.jobs.filters import Filter
 from workers.operations import redownload as downloads
 from workers.operations.resolve import Held, Verdict
 from workers.schedules import service as schedules
-from workers.schedules.service import ScheduleStatus
 from workers.webhooks import service as webhooks
 
 LISTED_RUNS = 10  # as `recast schedule show` lists
@@ -68,8 +67,7 @@ def redownload(service: Service, call: Call) -> dict[str, Any]:
     if not asked.dry_run:
         made = downloads.redownload(runtime, ids)
         done, more = made.saving + made.polled, {"saving": made.saving, "polled": made.polled}
-        subject = "jobs" if asked.filter.batch is None else f"batch {asked.filter.batch}"
-        runtime.db(note, call.actor, "redownload", subject, jobs=done)
+        runtime.db(note, call.actor, "redownload", jobs_of(asked.filter.batch), jobs=done)
     return Impact(ids, ()).document("redownload", service.currency, dry_run=asked.dry_run, done=done, **more)
 
 
@@ -84,17 +82,13 @@ def schedule(service: Service, call: Call) -> dict[str, Any]:
     return service.runtime.db(read)
 
 
-def change_schedule(action: str, change: Callable[[Session, str], ScheduleStatus]) -> Work:
+def change_schedule(action: ScheduleAction) -> Work:
     """The work of pausing or resuming a schedule."""
 
-    def apply(session: Session, actor: Actor, name: str) -> ScheduleStatus:
-        found = change(session, name)
-        note(session, actor, f"schedule {action}", f"schedule {found.name}")
-        return found
-
     def work(service: Service, call: Call) -> dict[str, Any]:
-        found = service.runtime.db(apply, call.actor, call.path["name"])
-        return documents.of_schedule(found, service.currency)
+        name = call.path["name"]
+        operators.schedule(service.runtime, call.actor, name, action)
+        return documents.of_schedule(service.runtime.db(schedules.find, name), service.currency)
 
     return work
 

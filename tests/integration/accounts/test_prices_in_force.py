@@ -12,11 +12,14 @@ from catalog.enqueue import enqueue
 from catalog.errors import CatalogError
 from catalog.intake import take_in
 from catalog.plan import plan
+from desk.prices import require_prices
 from desk.redo_plan import Change, Terms
 from desk.redo_plan import plan as redo_plan
+from recast.errors import InvalidJobError
 from reports.batch import find
 from reports.pilot import pilot_of
 from tests.unit.catalog import catalogs
+from tests.words import names
 from workers.accounts import overrides
 from workers.jobs.filters import EVERY, Filter, ids_of
 from workers.jobs.routing import Reach
@@ -76,3 +79,17 @@ def test_a_price_that_was_taken_away_is_not_the_files_any_more(runtime: Runtime,
         assert plan(runtime, intake).unpriced == {"main: zhiqite.swap"}
         runtime.db(overrides.drop, "main")
         assert plan(runtime, intake).dearest == Decimal("0.02")
+
+
+def test_what_has_no_price_now_is_not_quoted_and_what_has_one_now_is(make_runtime: RuntimeFactory) -> None:
+    runtime = make_runtime(main={"prices": {"swap": "0.02 USD"}}, other={"prices": {}})
+    priced, unpriced = "main@zhiqite.swap", "other@zhiqite.swap"
+    assert require_prices(runtime, [priced])["main"].prices
+    with pytest.raises(InvalidJobError, match=names("other")):
+        require_prices(runtime, [unpriced])
+    runtime.db(overrides.change, runtime.accounts, "other", DEAR, "Olga")
+    change(runtime, {"prices": {"swap": None}})
+    assert require_prices(runtime, [unpriced])["other"].prices
+    with pytest.raises(InvalidJobError, match=names("main")) as caught:
+        require_prices(runtime, [priced], "operation")
+    assert caught.value.field == "operation"
