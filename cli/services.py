@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import secrets
 import sys
@@ -224,7 +223,5 @@ def _celery(command: str, *arguments: str) -> NoReturn:
     context = load("celery.bin.base:CLIContext")(app=app, no_color=None, workdir=None, quiet=True)
     # A group of this command alone: that of all of them loads Flower, with a web server, in every worker.
     group = load("click:Group")("celery", commands={command: load(COMMANDS_OF_CELERY[command])})
-    # What was imported stays for good; it need not be looked through each time that garbage is collected.
-    gc.freeze()
     # As `app.start` does, which gives no exit code: a worker that ends over an error must not look well.
     raise typer.Exit(group.main(args=[command, *arguments], obj=context, standalone_mode=False) or ExitCode.OK)

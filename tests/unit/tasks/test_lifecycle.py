@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 from kombu import Queue
 
 from cli.exit_codes import ExitCode
+from tasks import lifecycle
 from tasks.lifecycle import check_pool, leave_default_queue
 from tests.stack import ROOT
 from tests.words import names, unsaid
 from workers.config.settings import SettingsError
 from workers.messaging.app import QUEUES, app
+
+MANY_OBJECTS = 10_000
 
 celery_queues = type(app.amqp.queues)
 
@@ -73,3 +77,11 @@ def test_only_the_pool_of_threads_runs_pumps() -> None:
     for other in ("prefork", "solo"):
         with pytest.raises(SettingsError, match=names(other, "threads")):
             check_pool(other)
+
+
+def test_what_a_worker_has_imported_is_left_out_of_later_looks_for_garbage() -> None:
+    try:
+        lifecycle._keep_imported()
+        assert gc.get_freeze_count() > MANY_OBJECTS
+    finally:
+        gc.unfreeze()
