@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -24,6 +25,16 @@ for _name in [name for name in os.environ if name.startswith(("RECAST_", "CELERY
 
 ROOT = Path(__file__).parents[1]
 UNIT = "tests/unit/"
+
+
+# What is imported and collected stays to the end. To look through it for garbage again and again while it grows takes a
+# third of the collection.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -92,6 +92,7 @@ def test_a_value_below_no_name_is_told_with_its_line_and_column(tmp_path: Path) 
     assert (rows[1].line, unsaid(rows[1].message, "column 3")) == (3, [])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("count", [MAX_COLUMNS + 1, 100_000, 400_000])
 def test_a_wide_header_is_refused_at_once(tmp_path: Path, count: int) -> None:
     header = ",".join(["key", "kind", *(f"c{number}" for number in range(count - 2))])

@@ -68,6 +68,7 @@ def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         list(open_rows(table(tmp_path / "c.parquet", 100)))
 
 
+@pytest.mark.heavy
 def test_large_rows_are_read_in_smaller_portions(tmp_path: Path) -> None:
     text = "x" * (1 << 20)
     path = table(tmp_path / "c.parquet", 2_000, note=repeated(text, 2_000), tags=pa.array([[text[:10]], None] * 1_000))

@@ -62,6 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -
     return told[0]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("arguments", IN_THE_SANDBOX, ids=" ".join)
 def test_the_sandbox_is_refused_before_anything_begins(
     folder: Path, capsys: pytest.CaptureFixture[str], hidden: tuple[str, ...], arguments: tuple[str, ...]

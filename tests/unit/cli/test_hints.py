@@ -123,6 +123,7 @@ def helps(tree: ast.AST) -> set[int]:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_message_names_a_command_otherwise(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -176,6 +177,7 @@ def context_of(line: str) -> typer.Context:
     return made
 
 
+@pytest.mark.heavy
 @given(GIVEN)
 def test_a_command_that_is_written_again_means_the_same(given: dict[str, Any]) -> None:
     options = {SPELLED.get(name, f"--{name.replace('_', '-')}"): value for name, value in given.items()}

@@ -153,6 +153,7 @@ def test_throttled(case: Case, headers: dict[str, str], seconds: float | None) -
     assert asked.retry_after == seconds
 
 
+@pytest.mark.heavy
 @each_case
 @pytest.mark.parametrize("status", [200, 202, 204, 303, 408, 409, 500, 502, 503, 504, 520])
 @pytest.mark.parametrize("body", [HTML, b"", b"{", b'{"truncated": [1, 2', b"null", b"[]", b"7", b"[" * 50_000])

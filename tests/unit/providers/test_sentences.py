@@ -80,6 +80,7 @@ WRAPPINGS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("how", WRAPPINGS)
 @given(known=st.sampled_from(KNOWN), said=st.sampled_from(MISLEADING))
 @settings(max_examples=150, derandomize=True, deadline=None)
@@ -93,6 +94,7 @@ def test_any_text_is_read(noise: str, known: str | None) -> None:
     classify(noise, known, f"{noise}{known}")
 
 
+@pytest.mark.heavy
 @given(st.text(alphabet=string.ascii_letters + " /:.'\"_-", min_size=1_500, max_size=4_000))
 @settings(max_examples=30, derandomize=True)
 def test_a_long_text_is_read_in_time(text: str) -> None:

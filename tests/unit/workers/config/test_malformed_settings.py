@@ -46,6 +46,7 @@ def example_lines() -> list[str]:
 # --- Blank ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("blank", ["", "  ", "\u200b"])
 def test_a_blank_setting_is_unset(name: str, blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +242,7 @@ AT_STAKE = (
 OTHERS = tuple(sorted({name.upper() for name in FIELDS} - {*AT_STAKE, "HOME", "ACCOUNTS_FILE"}))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("together", [*((name,) for name in AT_STAKE), OTHERS], ids=lambda each: each[0])
 def test_no_half_of_a_secret_is_in_a_message(
     together: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -42,6 +42,7 @@ def test_a_link_expires(monkeypatch: pytest.MonkeyPatch) -> None:
         signer().check(expires, signature, key)
 
 
+@pytest.mark.heavy
 @given(st.integers(0, 2), st.integers(0, 200), st.characters(categories=["L", "N", "P"]))
 def test_a_link_that_was_changed_anywhere_is_refused(part: int, position: int, letter: str) -> None:
     changed = list(parts(signer().link(KEY, 60)))

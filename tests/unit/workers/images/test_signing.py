@@ -135,6 +135,7 @@ def _mended(data: bytes) -> bytes:
     return data[: end - 4] + zlib.crc32(data[at + 4 : end - 4]).to_bytes(4, "big") + data[end:]
 
 
+@pytest.mark.heavy
 @FORMATS
 def test_credentials_that_nobody_can_read_do_not_keep_a_picture_from_being_signed(
     signer: Signer, we: Identity, format_: str
