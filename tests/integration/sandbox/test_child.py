@@ -57,7 +57,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     Image.new("RGB", (300, 300), "#4e79a7").save(folder / "plain.png")
     (folder / "text.txt").write_text("no picture")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

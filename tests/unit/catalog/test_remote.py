@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as made:
-        thread = threading.Thread(target=made.serve_forever)
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield made
         made.shutdown()
@@ -118,7 +118,7 @@ def test_a_format_that_nobody_tells_is_asked_for(server: Server) -> None:
 
 def test_a_redirect_into_this_machine_is_not_followed(server: Server) -> None:
     with Server() as inner:
-        thread = threading.Thread(target=inner.serve_forever)
+        thread = threading.Thread(target=inner.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         inner.answers["/c.csv"] = 200, {}, CSV
         server.answers["/c.csv"] = 302, {"Location": f"{inner.address}/c.csv"}, b""
