@@ -72,7 +72,7 @@ class Enqueued:
     sampled: pilot.Sampled | None = None
     #: The highest cost of the queued rows if each is submitted once.
     cost: Decimal = Decimal(0)
-    #: The same if each of them is paid for as often as it may be.
+    #: The same if each of them is paid for as often as it may be, with redos of flagged pictures.
     at_most: Decimal = Decimal(0)
     #: That of what is sent without a further decision: all rows, or the sample of a pilot.
     sent_at_most: Decimal = Decimal(0)
@@ -85,18 +85,21 @@ class Enqueued:
 
 # The batch is created and committed first: locking its row before the jobs' rows would violate the lock order.
 _BATCH = text("""
-    INSERT INTO batches AS b (name, label, max_cost, max_in_flight, keep_days, place)
-    VALUES (:name, :label, :max_cost, :max_in_flight, :keep_days, :place)
+    INSERT INTO batches AS b
+        (name, label, max_cost, max_in_flight, redo_flagged, redo_each, redo_cap, keep_days, place)
+    VALUES (:name, :label, :max_cost, :max_in_flight, :redo_flagged, :redo_each, :redo_cap, :keep_days, :place)
     ON CONFLICT (name) DO UPDATE SET
         label = coalesce(excluded.label, b.label), max_cost = coalesce(excluded.max_cost, b.max_cost),
         max_in_flight = coalesce(excluded.max_in_flight, b.max_in_flight),
+        redo_flagged = coalesce(excluded.redo_flagged, b.redo_flagged),
+        redo_each = coalesce(excluded.redo_each, b.redo_each), redo_cap = coalesce(excluded.redo_cap, b.redo_cap),
         keep_days = coalesce(excluded.keep_days, b.keep_days), place = coalesce(excluded.place, b.place),
         -- A new limit resumes the batch; if it is too low, the next submission pauses the batch again.
         paused_at = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_at END,
         paused_reason = CASE WHEN excluded.max_cost IS NULL OR b.paused_reason IS DISTINCT FROM 'budget'
             THEN b.paused_reason END
-    RETURNING id
+    RETURNING id, coalesce(redo_cap, 0) AS redo_cap
 """)
 
 # A million rows take half a minute to copy and longer to merge; only this transaction may take that long.
@@ -215,12 +218,11 @@ def enqueue(
     intake.require_prices(options)
     if not options.moved and (places := runtime.db(other_place, intake, options)) is not None:
         raise OtherPlaceError(intake.name, places)
-    batch_id = runtime.db(_batch, intake, options)
-    terms = {"batch_id": batch_id, "priority": options.priority, "deadline": options.deadline_from(datetime.now(UTC))}
+    terms = runtime.db(_terms, intake, options)
 
     def work(session: Session) -> Enqueued:
         if first is not None:
-            first(session, batch_id)
+            first(session, terms["batch_id"])
         enqueued = _merge(session, runtime, intake, terms, options)
         if last is not None:
             last(session, enqueued)
@@ -279,12 +281,19 @@ def _be_patient(session: Session) -> None:
     be_patient(session.connection(), _PATIENCE_MINUTES * 60)
 
 
-def _batch(session: Session, intake: Intake, options: RunOptions) -> int:
+def _terms(session: Session, intake: Intake, options: RunOptions) -> Mapping[str, Any]:
+    """The batch, and what the run's options say of it and of its rows; made here if it is new."""
     values = {
         "name": intake.name, "label": options.label, "max_cost": options.max_cost,
-        "max_in_flight": options.max_in_flight, "keep_days": options.keep_days, "place": intake.place,
+        "max_in_flight": options.max_in_flight, "redo_flagged": [*options.redo_flagged] or None,
+        "redo_each": options.redo_each, "redo_cap": options.redo_cap,
+        "keep_days": options.keep_days, "place": intake.place,
     }  # fmt: skip
-    return int(session.execute(_BATCH, values).scalar_one())
+    row = session.execute(_BATCH, values).one()
+    return {
+        "batch_id": row.id, "redo_cap": row.redo_cap, "priority": options.priority,
+        "deadline": options.deadline_from(datetime.now(UTC)),
+    }  # fmt: skip
 
 
 def _merge(
@@ -311,10 +320,11 @@ def _merge(
         held = hold.hold(session, runtime.accounts, runtime.settings.max_attempts, ids).jobs
     counts = {row.verdict: row for row in session.execute(_COUNTS)}
     cost = sum((row.cost for verdict, row in counts.items() if verdict in QUEUED), Decimal(0))
+    redos = terms["redo_cap"] if QUEUED & counts.keys() else Decimal(0)
     return Enqueued(
         terms["batch_id"], intake.name, **{verdict: row.number for verdict, row in counts.items()},
-        held=held, free=free, sampled=sampled, cost=cost, at_most=cost * runtime.settings.tries.paid,
-        sent_at_most=(cost if sampled is None else sampled.cost) * runtime.settings.tries.paid,
+        held=held, free=free, sampled=sampled, cost=cost, at_most=cost * runtime.settings.tries.paid + redos,
+        sent_at_most=(cost if sampled is None else sampled.cost) * runtime.settings.tries.paid + redos,
     )  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from catalog.intake import take_in
 from models.spend import spent_by
 from workers.config.account_values import AccountsError
 from workers.engine.runtime import Runtime
+from workers.jobs.redone import spent_by_check
 from workers.schedules.runs import NotDueError, RunClaim, begin, claim, fail, note
 
 MISTAKES_SHOWN = 5  # in the run's note; `recast run --dry-run` shows all
 
+_ID = text("SELECT id FROM batches WHERE name = :batch")
 _SPENT = text(f"SELECT {spent_by('b.id')} FROM batches b WHERE b.name = :batch")
 
 log = structlog.get_logger()
@@ -49,9 +51,11 @@ def fire(runtime: Runtime, run_id: int) -> None:
 
 def _enqueue(runtime: Runtime, claimed: RunClaim) -> Enqueued:
     options = claimed.options
+    # A batch's limits are for its life; a schedule's are for one run.
     if options.max_cost is not None:
-        # A batch's limit is for its life; a schedule's is for one run.
         options = replace(options, max_cost=options.max_cost + runtime.db(_spent, claimed.batch))
+    if options.redo_cap is not None:
+        options = replace(options, redo_cap=options.redo_cap + runtime.db(_spent_on_redos, claimed.batch))
     with take_in(claimed.catalog, runtime.accounts, runtime.reach, name=claimed.batch, options=options) as intake:
         return enqueue(
             runtime, intake, options, first=lambda session, batch_id: begin(session, claimed.run_id, batch_id)
@@ -60,6 +64,11 @@ def _enqueue(runtime: Runtime, claimed: RunClaim) -> Enqueued:
 
 def _spent(session: Session, batch: str) -> Decimal:
     return session.execute(_SPENT, {"batch": batch}).scalar() or Decimal(0)
+
+
+def _spent_on_redos(session: Session, batch: str) -> Decimal:
+    found = session.execute(_ID, {"batch": batch}).scalar()
+    return Decimal(0) if found is None else spent_by_check(session, found)
 
 
 def _numbers(enqueued: Enqueued) -> dict[str, int]:

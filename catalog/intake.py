@@ -184,9 +184,10 @@ class Intake:
         Raises:
             CatalogError: an operation has no price; the message names it.
         """
-        if options.max_cost is not None and self.costs.unpriced:
+        limit = "--max-cost" if options.max_cost is not None else "--redo-cap" if options.redo_cap is not None else None
+        if limit is not None and self.costs.unpriced:
             raise CatalogError(
-                f"--max-cost: there is no price for {', '.join(sorted(self.costs.unpriced))} in the accounts file; "
+                f"{limit}: there is no price for {', '.join(sorted(self.costs.unpriced))} in the accounts file; "
                 "add prices there, because unpriced operations cannot be limited"
             )
 

@@ -79,6 +79,8 @@ class Plan:
     free: int = 0
     #: Of the rows to queue, what is sent before a person decides, where there is a pilot.
     pilot: Sent | None = None
+    #: What redos of flagged pictures may cost in the batch.
+    redo_cap: Decimal = Decimal(0)
 
     @property
     def queued(self) -> int:
@@ -97,13 +99,17 @@ class Plan:
 
     @property
     def at_most(self) -> Decimal:
-        """Their cost at the most expensive accounts, if each is paid for as often as it may be."""
-        return self.dearest * self.paid_attempts
+        """Their cost at the most expensive accounts, if each is paid for and redone as often as it may be."""
+        return self.dearest * self.paid_attempts + self._redos
 
     @property
     def sent_at_most(self) -> Decimal:
         """The same for what is sent without a further decision: all rows, or the sample of a pilot."""
-        return self.at_most if self.pilot is None else self.pilot.cost * self.paid_attempts
+        return self.at_most if self.pilot is None else self.pilot.cost * self.paid_attempts + self._redos
+
+    @property
+    def _redos(self) -> Decimal:
+        return self.redo_cap if self.queued else Decimal(0)
 
     @property
     def parts(self) -> list[tuple[str, str, float]]:
@@ -124,7 +130,7 @@ def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Pl
     return Plan(
         found.verdicts, found.lanes, _forecast(found.lanes, statuses, limit), statuses,
         frozenset(intake.costs.unpriced), runtime.settings.tries.paid, found.limit, found.places, found.same,
-        found.free, found.pilot,
+        found.free, found.pilot, options.redo_cap if options.redo_cap is not None else found.redo_cap,
     )  # fmt: skip
 
 
@@ -144,6 +150,7 @@ def plan_of_new(
         verdicts, lanes, forecast, statuses, frozenset(intake.costs.unpriced), paid_attempts, limit,
         same=() if left_out else tuple(intake.same),
         pilot=sent_of_new(() if left_out else intake.samples(), options.pilot) if options.pilot else None,
+        redo_cap=options.redo_cap or Decimal(0),
     )  # fmt: skip
 
 
@@ -225,6 +232,7 @@ class _Compared:
     same: Sequence[str]
     free: int
     pilot: Sent | None
+    redo_cap: Decimal
 
 
 def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compared:
@@ -244,10 +252,14 @@ def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compare
         verdicts, lanes, batch.max_in_flight if batch else None, limit,
         places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
         downloadable(session), to_be_sent(session, batch.id if batch else None, options.pilot),
+        batch.redo_cap if batch else Decimal(0),
     )  # fmt: skip
 
 
-_FIND = text(f"SELECT id, max_in_flight, max_cost, {spent_by('b.id')} AS spent FROM batches b WHERE name = :name")
+_FIND = text(f"""
+    SELECT id, max_in_flight, max_cost, coalesce(redo_cap, 0) AS redo_cap, {spent_by("b.id")} AS spent
+    FROM batches b WHERE name = :name
+""")
 _PRICES = text("SELECT cost FROM staged JOIN decided USING (key) WHERE verdict = ANY(:queued) ORDER BY line")
 _VERDICTS = text("SELECT verdict, count(*) AS number FROM decided GROUP BY verdict")
 _LANES = text("""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError
 from workers.engine import runtime as engine
 from workers.engine.runtime import Runtime
-from workers.jobs.run_options import RunOptions
+from workers.jobs.run_options import AMOUNTS, RunOptions
 
 
-def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: object, **options: Any) -> Batch:
+def run(table: Any, *, name: str | None, folder: str | Path | None, **options: Any) -> Batch:
     """Check and enqueue a table; the arguments are those of `recast.run`.
 
     Raises:
@@ -31,11 +32,7 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
     """
     with deployment() as runtime:
         currency = runtime.settings.currency
-        try:
-            limit = None if max_cost is None else Money.parse(max_cost, currency).amount
-        except ValueError as error:
-            raise InvalidJobError("max_cost", str(error)) from None
-        chosen = RunOptions(max_cost=limit, **options)
+        chosen = RunOptions(**options | {name: _amount(name, options[name], currency) for name in AMOUNTS})
         if isinstance(table, str | Path):
             rows = open_rows(table, runtime.reach.roots, chosen)
         elif name is None:
@@ -48,6 +45,13 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
             done = enqueue(runtime, intake, chosen)
         costs = Money(done.cost, currency), Money(done.at_most, currency)
         return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, *costs)
+
+
+def _amount(name: str, value: object, currency: str) -> Decimal | None:
+    try:
+        return None if value is None else Money.parse(value, currency).amount
+    except ValueError as error:
+        raise InvalidJobError(name, str(error)) from None
 
 
 @contextmanager

@@ -11,12 +11,13 @@ import typer
 
 from cli import completion
 from cli.parameters import Parameters, shared
+from models.checks import CheckName
 from recast.errors import InvalidJobError
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.config.units import TooLongError, duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import Format, Only, RunOptions
+from workers.jobs.run_options import AMOUNTS, Format, Only, RunOptions
 
 DAY_SECONDS = 86_400
 
@@ -42,7 +43,7 @@ class GivenOptions:
                     values[name] = read(values[name], settings)
                 except ValueError as error:
                     raise typer.BadParameter(str(error), param_hint=option_of(name)) from None
-        values["only"] = values["only"] or ()
+        values |= {name: values.get(name) or () for name in ("only", "redo_flagged")}
         try:
             return RunOptions(**values)
         except InvalidJobError as error:
@@ -66,7 +67,7 @@ def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]]
 
 
 def _parameters(batch: str) -> Parameters:
-    return {**_where_and_how_much(batch), **_which_and_when(batch)}
+    return {**_where_and_how_much(batch), **_redos(batch), **_which_and_when(batch)}
 
 
 def _where_and_how_much(batch: str) -> Parameters:
@@ -99,6 +100,30 @@ def _where_and_how_much(batch: str) -> Parameters:
         "require_consent": (
             Annotated[bool, typer.Option(help="Reject rows without a consent (reference of a model release).")],
             False,
+        ),
+    }
+
+
+def _redos(batch: str) -> Parameters:
+    return {
+        "redo_flagged": (
+            Annotated[
+                list[CheckName] | None,
+                typer.Option(
+                    metavar="CHECK", help="Ask again for pictures that this check flags; can be given more than once."
+                ),
+            ],
+            None,
+        ),
+        "redo_cap": (
+            Annotated[
+                str | None, typer.Option(metavar="MONEY", help=f"What redos of flagged pictures may cost in {batch}.")
+            ],
+            None,
+        ),
+        "redo_each": (
+            Annotated[int | None, typer.Option(help="How often a flagged picture is redone. Default: once.")],
+            None,
         ),
     }
 
@@ -186,7 +211,7 @@ def _when(text: str) -> datetime | timedelta:
 
 
 _READERS: Mapping[str, Callable[[str, Settings], object]] = {
-    "max_cost": lambda text, settings: Money.parse(text, settings.currency).amount,
+    **dict.fromkeys(AMOUNTS, lambda text, settings: Money.parse(text, settings.currency).amount),
     "deadline": lambda text, _: _when(text),
     "keep_days": lambda text, _: _days(text),
 }

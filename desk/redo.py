@@ -23,12 +23,13 @@ from desk.audit import note
 from desk.redo_plan import REDOABLE, REDONE, Change, Plan, Planned, Terms
 from desk.verdicts import DeskError
 from models.bulk import Bulk
-from models.fragments import UNCLAIMS, columns, is_paid, quoted, used_attempt
+from models.fragments import UNCLAIMS, columns, quoted, used_attempt
 from models.jobs import ASKED, ENDING
 from models.people import Role
-from models.states import OPEN_JOB_STATES, JobState
+from models.states import JobState
 from recast.money import Money
 from workers.jobs.moves import Moved
+from workers.jobs.redone import spent_on
 from workers.jobs.transitions import count
 from workers.operations.bulk import CHUNK
 from workers.restore import hold
@@ -73,17 +74,9 @@ _BEGIN = text(f"""
     RETURNING jobs.id, jobs.batch_id, beginning.state AS was
 """)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('redo:' || :person, 0))")
-# A redo that has ended counts with what was paid for it, one that is under way with the most that it may cost.
-_SPENT_TODAY = text(f"""
-    SELECT coalesce(sum(CASE
-        WHEN j.version = r.version AND j.state IN ({quoted([*OPEN_JOB_STATES, JobState.HELD])}) THEN r.at_most
-        ELSE coalesce((
-            SELECT sum(cost) FROM attempts a LEFT JOIN versions v ON v.job_id = r.job_id AND v.version = r.version
-            WHERE a.job_id = r.job_id AND a.number > r.after_attempt AND {is_paid("a")}
-                AND (v.last_attempt IS NULL OR a.number <= v.last_attempt)), 0) END), 0)
-    FROM redos r JOIN jobs j ON j.id = r.job_id
-    WHERE r.person = :person AND r.at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-""")
+_SPENT_TODAY = text(
+    spent_on("r.person = :person AND r.at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +108,7 @@ def redo(
     if not actor.may(Role.OPERATOR):
         _within_the_day(session, actor, plan, terms)
     ids = [job.job_id for job in plan.jobs]
-    session.execute(_LOCK, {"ids": ids})
+    lock(session, ids)
     given = {**_PLANNED.of(plan.jobs), "most": terms.most, "person": actor.name, "via": actor.via}
     rows = session.execute(_BEGIN, given).all() if ids else []
     count(session, [Moved(row.id, row.batch_id, JobState(row.was), JobState.QUEUED) for row in rows])
@@ -127,6 +120,11 @@ def redo(
         subject = f"job {begun[0]}" if len(begun) == 1 else "jobs"
         note(session, actor, "redo", subject, jobs=len(begun), at_most=str(plan.at_most), **change.said())
     return Redone(begun)
+
+
+def lock(session: Session, ids: Sequence[str]) -> None:
+    """Lock these jobs, in the one order, until the transaction ends."""
+    session.execute(_LOCK, {"ids": list(ids)})
 
 
 def check_limits(plan: Plan, terms: Terms, max_cost: Decimal | None) -> None:

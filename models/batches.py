@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ARRAY, ForeignKey, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Money, Timestamp
@@ -30,6 +30,10 @@ class Batch(Base):
     paused_reason: Mapped[str | None]
     #: Most jobs of this batch that may be at providers at the same time, over all accounts; NULL for no limit.
     max_in_flight: Mapped[int | None]
+    #: Quality checks whose flags ask for a picture again, how often for one job, and what that may cost in all.
+    redo_flagged: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    redo_each: Mapped[int | None]
+    redo_cap: Mapped[Money | None]
     #: Days after which the pictures of ended jobs are removed from the storage; NULL keeps them.
     keep_days: Mapped[int | None]
     #: The path or address of the folder or catalog that it was made from (`catalog.origin`); NULL if not known.

@@ -72,6 +72,15 @@ class Check(Base):
     former: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
+class DueRedo(Base):
+    """A job with a new flag that its batch asks for another picture for (`desk.redo_flagged`)."""
+
+    __tablename__ = "due_redos"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    batch_id: Mapped[int]
+
+
 class HashBand(Base):
     """A quarter of the perceptual hash of a result: two pictures that look alike have at least one in common."""
 

@@ -21,7 +21,7 @@ from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict, cast
 
 from recast.errors import RecastError
 from recast.money import Money
@@ -29,6 +29,10 @@ from recast.money import Money
 SERVER_DISTRIBUTION = "recast-server"
 #: Its packages that are loaded here; a producer's own module with such a name would hide them.
 SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "reports", "desk")
+
+#: An amount of money: as text such as ``"12.50"`` or as a number, in the deployment's currency, or with its own.
+Amount = Money | Decimal | int | str
+CatalogFormat = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
 
 
 class ServerPackagesError(RecastError):
@@ -133,19 +137,17 @@ class Batch:
 
 def run(
     table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None, moved: bool = False,
-    format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
-    sheet: str | None = None, account: str | None = None, provider: str | None = None,
-    require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,
-    max_in_flight: int | None = None, keep_days: int | None = None, label: str | None = None,
-    priority: int | None = None, deadline: datetime | timedelta | None = None,
+    folder: str | Path | None = None, moved: bool = False, format: CatalogFormat | None = None,  # noqa: A002
+    sheet: str | None = None, account: str | None = None, provider: str | None = None, require_consent: bool = False,
+    max_cost: Amount | None = None, max_in_flight: int | None = None, redo_flagged: Collection[str] = (),
+    redo_each: int | None = None, redo_cap: Amount | None = None, keep_days: int | None = None,
+    label: str | None = None, priority: int | None = None, deadline: datetime | timedelta | None = None,
     only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
     Args:
-        table: mappings with the columns of a catalog (others are metadata), a pandas or polars frame of them, or the
-            path or address of a catalog.
+        table: mappings with a catalog's columns (others are metadata), a frame of them, or a catalog's path or address.
         name: the batch's name, which identifies its rows in later runs; for a catalog, by default its file's name.
         folder: what relative paths of a table are relative to; the working folder by default.
         format: the format of a catalog whose name or server does not tell it.
@@ -155,22 +157,24 @@ def run(
         require_consent: whether each row needs the reference of a model release in its column ``consent``.
         max_cost: spending limit for the whole batch: ``"12.50"``, in the deployment's currency, or `Money`.
         max_in_flight: most of its jobs at providers at a time.
+        redo_flagged: quality checks, such as ``"no_face"``, whose flags ask for a picture again.
+        redo_each: how often that is done for one job; 1 by default.
+        redo_cap: what such redos may cost in the batch, repeats included.
         keep_days: days after which the pictures of ended jobs are removed.
         label: label for the batch, for filters and sums.
         priority: from -100 to 100; higher ones go first.
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
-        only: which of these rows to queue.
         pilot: how much of the rows to send before a person decides about the rest: ``"1%"`` or ``"25"``.
+        only: which of these rows to queue.
         retry_rejected: whether to retry rejected rows.
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
     Raises:
-        catalog.errors.CatalogError: nothing was enqueued: `BadRowsError` with `mistakes`, or `OtherPlaceError`.
+        CatalogError: of `catalog.errors`; nothing was enqueued: `BadRowsError` with `mistakes`, or `OtherPlaceError`.
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
-    batch: Batch = _server("catalog.runs").run(**locals())
-    return batch
+    return cast("Batch", _server("catalog.runs").run(**locals()))
 
 
 def batch(name: str) -> Batch:
@@ -204,7 +208,7 @@ def redo(
     verdict: Literal["unreviewed", "approved", "needs_work"] | None = None, reason: str | None = None,
     account: str | None = None, operation: str | None = None, seed: int | None = None,
     options: Mapping[str, Any] | None = None, to: str | None = None, to_operation: str | None = None,
-    max_cost: Money | Decimal | int | str | None = None, dry_run: bool = False,
+    max_cost: Amount | None = None, dry_run: bool = False,
 ) -> Redone:  # fmt: skip
     """Ask for pictures again as new versions of their jobs, which pays again, and return at once.
 

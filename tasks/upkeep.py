@@ -9,6 +9,7 @@ from celery.worker.control import revoke as celery_revoke
 from celery.worker.control import revoke_by_stamped_headers as celery_revoke_by_stamps
 
 from catalog.fire import fire as fire_run
+from desk.redo_flagged import redo_flagged
 from tasks.base import RecastTask
 from workers.engine.runtime import runtime
 from workers.maintenance.sweep import sweep as sweep_up
@@ -29,8 +30,9 @@ def announce(self: Any, job_ids: list[str]) -> None:
 # The sweep and the tick run every few seconds. In Flower, which keeps a limited number, they would push out the jobs.
 @app.task(base=RecastTask, name="sweep", send_events=False)
 def sweep() -> None:
-    """Continue what a crash or a lost message left behind."""
+    """Continue what a crash or a lost message left behind, and redo what is flagged where that is wanted."""
     sweep_up(runtime())
+    redo_flagged(runtime())
 
 
 @app.task(base=RecastTask, name="tick", send_events=False)

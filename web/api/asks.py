@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from desk.verdicts import MAX_NOTE_CHARS
+from models.checks import CheckName
 from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
@@ -212,6 +213,11 @@ class OptionsAsk(Ask):
     require_consent: bool = False
     max_cost: str | None = Field(None, max_length=40, description="Spending limit of the batch, such as 12.50.")
     max_in_flight: int | None = None
+    redo_flagged: list[CheckName] = Field(
+        default_factory=list, max_length=len(CheckName), description="Checks whose flags ask for a picture again."
+    )
+    redo_each: int | None = Field(None, description="How often for one job. Default: 1.")
+    redo_cap: str | None = Field(None, max_length=40, description="What such redos may cost in all, such as 3.00.")
     keep_days: int | None = None
     label: Text | None = None
     priority: int | None = None

@@ -20,7 +20,7 @@ from web.api.asks import OptionsAsk, PlanAsk
 from web.api.endpoints import Call, Service
 from web.api.problems import unprocessable
 from workers.config.units import duration
-from workers.jobs.run_options import RunOptions
+from workers.jobs.run_options import AMOUNTS, RunOptions
 
 
 def plan(service: Service, call: Call) -> dict[str, Any]:
@@ -133,12 +133,13 @@ def _order(call: Call, currency: str) -> Order:
 
 
 def _options(asked: OptionsAsk, currency: str) -> RunOptions:
-    said = asked.model_dump(exclude={"same_picture", "deadline", "max_cost"})
-    if asked.max_cost is not None:
-        try:
-            said["max_cost"] = Money.parse(asked.max_cost, currency).amount
-        except ValueError as error:
-            raise unprocessable(f"max_cost: {error}", "max_cost", asked.max_cost, "such as 12.50") from None
+    said = asked.model_dump(exclude={"same_picture", "deadline"})
+    for name in AMOUNTS:
+        if (amount := said[name]) is not None:
+            try:
+                said[name] = Money.parse(amount, currency).amount
+            except ValueError as error:
+                raise unprocessable(f"{name}: {error}", name, amount, "such as 12.50") from None
     if asked.deadline is not None:
         when = asked.deadline
         said["deadline"] = when.isoformat() if isinstance(when, datetime) else duration(when)

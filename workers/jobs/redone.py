@@ -11,13 +11,14 @@ Not a transition of the state machine: the row is another version under the same
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, taken_from
+from models.fragments import columns, is_paid, quoted, taken_from
 from models.jobs import ASKED, ENDING
-from models.states import JobState
+from models.states import OPEN_JOB_STATES, JobState
 
 #: States in which a redo has failed.
 WITHOUT_A_PICTURE = frozenset({JobState.FAILED, JobState.REJECTED, JobState.CANCELED})
@@ -49,6 +50,34 @@ _JUDGE_AS_BEFORE = text("""
     WHERE j.id = ANY(:ids) AND r.verdict IS NOT NULL AND (v.id IS NOT NULL OR r.verdict_id IS NULL)
     ON CONFLICT (job_id) DO NOTHING
 """)
+
+
+#: How a redo is made by itself because of a flag (`desk.redo_flagged`), where others say `page`, `command` and so on.
+BY_CHECK = "check"
+
+
+def spent_on(condition: str) -> str:
+    """Statement for what the redos `r` of jobs `j` cost for which a condition holds.
+
+    One that has ended counts with what was paid for it, one that is under way with the most that it may cost.
+    """
+    return f"""
+        SELECT coalesce(sum(CASE
+            WHEN j.version = r.version AND j.state IN ({quoted([*OPEN_JOB_STATES, JobState.HELD])}) THEN r.at_most
+            ELSE coalesce((
+                SELECT sum(cost) FROM attempts a LEFT JOIN versions v ON v.job_id = r.job_id AND v.version = r.version
+                WHERE a.job_id = r.job_id AND a.number > r.after_attempt AND {is_paid("a")}
+                    AND (v.last_attempt IS NULL OR a.number <= v.last_attempt)), 0) END), 0)
+        FROM redos r JOIN jobs j ON j.id = r.job_id WHERE {condition}
+    """
+
+
+_SPENT_BY_CHECK = text(spent_on(f"r.via = '{BY_CHECK}' AND j.batch_id = :batch_id"))
+
+
+def spent_by_check(session: Session, batch_id: int) -> Decimal:
+    """What the redos of a batch's flagged pictures have cost, or may still cost."""
+    return Decimal(session.execute(_SPENT_BY_CHECK, {"batch_id": batch_id}).scalar_one())
 
 
 def restore(session: Session, job_ids: Sequence[str]) -> frozenset[str]:

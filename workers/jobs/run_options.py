@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from models.checks import CheckName
 from recast.errors import InvalidJobError
 from recast.money import plain
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
@@ -24,6 +25,12 @@ MAX_DAYS = 36_500  # a century: what is meant to be kept for longer is kept for 
 LAST_YEAR = 9999  # in which a moment may be none in another zone
 MAX_SAMPLE = 100_000  # rows of a pilot, which people look at
 MAX_IN_FLIGHT = 2**31 - 1  # as the database counts
+MAX_REDOS = 20  # of one job by its flags: who wants more has another fault to mend
+
+#: Options that are amounts of money, in the deployment's currency.
+AMOUNTS = ("max_cost", "redo_cap")
+
+N = TypeVar("N", bound=StrEnum)
 
 _SAMPLE = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,4})?)(?P<percent>%?)")
 
@@ -68,6 +75,12 @@ class RunOptions:
     max_cost: Decimal | None = None
     #: Most jobs of the batch at providers at the same time.
     max_in_flight: int | None = None
+    #: Quality checks whose flags ask for a picture again, as long as nobody has judged it.
+    redo_flagged: Collection[CheckName] = ()
+    #: How often that may be done for one job, 1 by default.
+    redo_each: int | None = None
+    #: What all of it may cost, repeats included, in the deployment's currency.
+    redo_cap: Decimal | None = None
     #: Days after which the pictures of ended jobs are removed.
     keep_days: int | None = None
     #: What the batch is filed under.
@@ -92,6 +105,11 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, check(name, value))
+        if bool(self.redo_flagged) != (self.redo_cap is not None):
+            missing = "redo_cap" if self.redo_flagged else "redo_flagged"
+            raise InvalidJobError(missing, "redo_flagged says which checks, redo_cap what it may cost; name both")
+        if self.redo_each is not None and not self.redo_flagged:
+            raise InvalidJobError("redo_each", "it says how often, and redo_flagged names no check")
 
     def deadline_from(self, start: datetime) -> datetime | None:
         """The moment after which a run that began at `start` sends nothing."""
@@ -112,8 +130,7 @@ class RunOptions:
         """
         names = {field.name for field in fields(cls)}
         known = {name: value for name, value in document.items() if name in names and value not in (None, "")}
-        if "max_cost" in known:
-            known["max_cost"] = Decimal(known["max_cost"])
+        known |= {name: Decimal(known[name]) for name in AMOUNTS if name in known}
         if "deadline" in known:
             said = known["deadline"]
             known["deadline"] = datetime.fromisoformat(said) if isinstance(said, str) else timedelta(seconds=said)
@@ -189,12 +206,15 @@ def _format(field: str, value: object) -> Format:
     return Format(str(value))
 
 
-def _narrowed(field: str, value: object) -> tuple[Only, ...]:
-    chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    for each in chosen:
-        if each not in set(Only):
-            raise _wrong(field, each, ", ".join(Only))
-    return tuple(map(Only, chosen))
+def _some_of(kind: type[N]) -> Callable[[str, object], tuple[N, ...]]:
+    def check(field: str, value: object) -> tuple[N, ...]:
+        chosen = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+        for each in chosen:
+            if each not in set(kind):
+                raise _wrong(field, each, ", ".join(kind))
+        return tuple(dict.fromkeys(map(kind, chosen)))
+
+    return check
 
 
 def _sample(field: str, value: object) -> str:
@@ -214,11 +234,14 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "require_consent": _flag,
     "max_cost": _amount,
     "max_in_flight": _whole(1, MAX_IN_FLIGHT),
+    "redo_flagged": _some_of(CheckName),
+    "redo_each": _whole(1, MAX_REDOS),
+    "redo_cap": _amount,
     "keep_days": _whole(1, MAX_DAYS),
     "label": _line(MAX_LABEL),
     "priority": _whole(MIN_PRIORITY, MAX_PRIORITY),
     "deadline": _deadline,
-    "only": _narrowed,
+    "only": _some_of(Only),
     "pilot": _sample,
     "retry_rejected": _flag,
     "moved": _flag,

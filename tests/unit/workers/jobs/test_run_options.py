@@ -12,13 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.checks import CheckName
 from recast.errors import InvalidJobError
 from tests.words import unsaid
 from workers.jobs.run_options import MAX_DAYS, MAX_LABEL, Format, Only, RunOptions
 
 NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=40)
+REDOS: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
+    {
+        "redo_flagged": st.lists(st.sampled_from(CheckName), min_size=1, max_size=3, unique=True),
+        "redo_cap": st.decimals(min_value="0.0001", max_value=9_999_999, places=4),
+        "redo_each": st.none() | st.integers(1, 20),
+    }
+)
 OPTIONS = st.builds(
-    RunOptions,
+    lambda redos, **others: RunOptions(**redos, **others),
+    redos=REDOS,
     format=st.none() | st.sampled_from(Format),
     sheet=st.none() | NAMES,
     account=st.none() | NAMES,
@@ -86,6 +95,9 @@ def test_documents_of_the_version_before_are_still_read() -> None:
         ("deadline", "2h", ("2h", "moment", "start")),
         ("only", ["old"], ("new", "changed", "failed")),
         ("only", 3, ("new", "changed", "failed")),
+        ("redo_flagged", ["ugly"], ("ugly", "no_face", "near_duplicate")),
+        ("redo_cap", Decimal(0), ("'0'", "12.50")),
+        ("redo_each", 0, ("1", "20")),
         ("retry_rejected", 1, ("true", "false")),
         ("fresh", "yes", ("true", "false")),
     ],
@@ -96,6 +108,22 @@ def test_what_is_not_allowed_names_field_value_and_what_is(field: str, value: An
     assert caught.value.field == field
     assert unsaid(caught.value.message, *allowed) == []
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"redo_flagged": ["no_face"]}, "redo_cap"),
+        ({"redo_cap": Decimal(1)}, "redo_flagged"),
+        ({"redo_each": 2}, "redo_each"),
+        ({"redo_cap": Decimal(1), "redo_each": 2}, "redo_flagged"),
+    ],
+)
+def test_redos_of_flagged_pictures_need_checks_and_a_limit(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        RunOptions(**given)
+    assert caught.value.field == field
+    assert unsaid(str(caught.value), "redo_flagged") == []
 
 
 def test_every_field_is_checked() -> None:
