@@ -54,7 +54,7 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
     if as_json:
         emit(of_plan(intake, found, refused, settings.currency))
         return
-    say(f"{intake.name}: all {rows_of(intake.rows)} are valid; nothing was enqueued")
+    say(f"{intake.name}: {rows_of(intake.rows)} checked, all valid; nothing was enqueued")
     print_found(found, intake.name, settings.currency)
     _print_questions(found)
     _print_rejections(refused, intake)

@@ -110,7 +110,7 @@ def _redos(batch: str) -> Parameters:
             Annotated[
                 list[CheckName] | None,
                 typer.Option(
-                    metavar="CHECK", help="Ask again for pictures that this check flags; can be given more than once."
+                    metavar="CHECK", help="Ask again for pictures that this check flags, such as no_face; repeatable."
                 ),
             ],
             None,

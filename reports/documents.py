@@ -117,6 +117,7 @@ def of_plan(intake: Intake, found: Plan, refused: Iterable[Mistake], currency: s
             "cheapest": Money(found.cheapest, currency),
             "dearest": Money(found.dearest, currency),
             "at_most": Money(found.at_most, currency),
+            "redo_cap": Money(found.redo_cap, currency),
         },
         "pilot": None
         if found.pilot is None

@@ -14,7 +14,7 @@ import pytest
 from sandbox import SandboxConfig
 from tests.bill import read_bill
 from tests.invariants import check_all
-from tests.stack import ROOT, Stack, running
+from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
 from workers.jobs.request import JobRequest
 
 pytestmark = pytest.mark.long
@@ -88,3 +88,41 @@ def test_what_redos_cost_is_what_the_bill_says(stack: Stack) -> None:
     review = recast(stack, "review", "test")["review"]
     assert review["approved"] == 3
     assert Decimal(review["per_approved"]["amount"]) == (billed / 3).quantize(Decimal("0.0001"))
+
+
+def test_what_is_redone_by_itself_is_billed_within_its_limit(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("flags")
+    # Its pictures have no face, so that each is flagged, and flagged again.
+    config = SandboxConfig(home=home / "sandbox", pictures="cheap", latency=0.1)
+    with running(home, config, RECAST_PUBLIC_URL="http://127.0.0.1:9", RECAST_CHECKS="on") as stack:
+        stack.only("sandbox-zhiqite")
+        stack.configure(**{"sandbox-zhiqite": {"poll_every": "0.2s"}})
+        picture = home / "target.png"
+        picture.write_bytes((PORTRAITS / "astronaut.png").read_bytes())
+        catalog = home / "spring.csv"
+        lines = [f"{number},swap,{picture},{picture},zhiqite.swap" for number in range(3)]
+        catalog.write_text("\n".join(["key,kind,source,target,operation", *lines]))
+        words = ["--redo-flagged", "no_face", "--redo-flagged", "blank", "--redo-each", "2", "--same-picture"]
+        planned = recast(stack, "run", str(catalog), *words, "--redo-cap", "100", "--dry-run")
+        price = Decimal(planned["cost"]["dearest"]["amount"]) / 3
+        paid = (Decimal(planned["cost"]["at_most"]["amount"]) - 100) / (3 * price)
+        limit = 5 * price * paid
+        stack.beat()
+        stack.worker().wait_ready()
+        recast(stack, "run", str(catalog), *words, "--redo-cap", str(limit), "--yes", "--no-wait")
+
+        def ended() -> bool:
+            waiting = stack.sql(
+                "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'saving')"
+                " UNION ALL SELECT 1 FROM due_redos UNION ALL SELECT 1 FROM due_checks"
+            )
+            return not waiting and len(stack.sql("SELECT 1 FROM redos")) >= 5
+
+        wait_for(ended, timeout=120, message="every flag is decided about")
+        rows = stack.sql("SELECT job_id, count(*) AS times FROM redos GROUP BY job_id")
+        times = {row.job_id: row.times for row in rows}
+        assert set(times.values()) <= {1, 2}
+        billed = sum((line.amount for line in read_bill(stack).lines), Decimal(0))
+        assert billed == price * (3 + sum(times.values()))
+        assert billed <= 3 * price * paid + limit
+        check_all(stack)
