@@ -24,6 +24,7 @@ from catalog.files import ENDINGS as CATALOGS
 from catalog.files import SCHEMES as ALL_SCHEMES
 from catalog.files import catalog_file, place_of
 from catalog.origin import normalized
+from workers.counted import counted
 from workers.images.foreign import endings
 from workers.images.roots import EVERYWHERE, OutsideRootsError, Roots
 from workers.images.uris import is_remote
@@ -149,8 +150,8 @@ class FoundRows:
         """The number of rows, in words."""
         sources, targets = len(self._sources), len(self._targets)
         if sources == 1:
-            return f"{targets:,} rows"
-        return f"{sources:,} sources x {targets:,} targets = {sources * targets:,} rows"
+            return counted(targets, "row")
+        return f"{counted(sources, 'source')} x {counted(targets, 'target')} = {counted(sources * targets, 'row')}"
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows."""

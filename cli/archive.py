@@ -14,6 +14,7 @@ from cli.housekeeping import DryRunOption, age
 from cli.output import Style, complain, emit, say
 from recast.money import Money
 from reports.batch import find
+from workers.counted import counted
 from workers.operations.archive import LEAST_DAYS, Archived
 from workers.operations.archive import archive as archive_jobs
 
@@ -62,7 +63,8 @@ def _print(done: Archived, currency: str, *, dry_run: bool) -> None:
     if not done.months:
         say("no jobs to archive")
     for month, moved in sorted(done.months.items()):
-        what = f"{moved.jobs:,} jobs with {moved.attempts:,} attempts and {moved.results:,} pictures"
+        attempts, pictures = counted(moved.attempts, "attempt"), counted(moved.results, "picture")
+        what = f"{counted(moved.jobs, 'job')} with {attempts} and {pictures}"
         if dry_run:
             say(f"{month}: {what} would move; {moved.size:,} bytes of rows")
         else:

@@ -21,6 +21,7 @@ from reports.export import jobs_of, metadata_of, write_json_lines
 from reports.pictures import TEMPLATE, write_pictures
 from reports.reviews import verdicts_of
 from reports.writing import write_table, writer_for
+from workers.counted import counted
 
 
 def _present(session: Session, name: str) -> BatchReport:
@@ -79,7 +80,7 @@ def export(
         if pictures is not None:
             jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
             made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
-            complain(f"{made.folder}: {made.files:,} pictures, {made.written:,} of them new")
+            complain(f"{made.folder}: {counted(made.files, 'picture')}, {made.written:,} of them new")
         if to is None and pictures is not None:
             return
         jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
@@ -88,4 +89,4 @@ def export(
         else:
             write_table(to, jobs, runtime.db(metadata_of, report.id), excel=excel)
             number = report.total if verdict is None else runtime.db(verdicts_of, report).counts[verdict]
-            complain(f"{to}: {number:,} jobs")
+            complain(f"{to}: {counted(number, 'job')}")

@@ -19,6 +19,7 @@ from reports.archives import all_files
 from reports.batch import find
 from reports.copies import copies
 from workers.config.units import duration
+from workers.counted import counted
 from workers.http.addresses import AddressError, one_form
 from workers.operations.erase import Removed
 from workers.operations.forget import Forgotten, Person
@@ -127,9 +128,8 @@ def _uri(word: str) -> str:
 
 def _print_forgotten(done: Forgotten, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
-    say(
-        f"{done.jobs:,} jobs {would}redacted, {done.canceled:,} of them canceled; {done.inputs:,} inputs {would}removed"
-    )
+    jobs, inputs = counted(done.jobs, "job"), counted(done.inputs, "input")
+    say(f"{jobs} {would}redacted, {done.canceled:,} of them canceled; {inputs} {would}removed")
     _print_files(done.files, would)
     if done.at_work:
         listed = ", ".join(job[:8] for job in done.at_work[:10])
@@ -144,7 +144,9 @@ def _print_forgotten(done: Forgotten, *, dry_run: bool) -> None:
             style=Style.BAD,
         )
     for account, number in done.sent.items():
-        complain(f"{account} received {number:,} jobs with the person's pictures; ask the provider what it keeps")
+        complain(
+            f"{account} received {counted(number, 'job')} with the person's pictures; ask the provider what it keeps"
+        )
 
 
 def prune(
@@ -194,7 +196,7 @@ def prune(
         emit({"jobs": pruned.jobs, "pictures": asdict(pruned.removed), "orphans": asdict(files), "dry_run": dry_run})
     else:
         would = "would be " if dry_run else ""
-        say(f"pictures of {pruned.jobs:,} jobs {would}removed")
+        say(f"pictures of {counted(pruned.jobs, 'job')} {would}removed")
         files.add(pruned.removed)
         _print_files(files, would)
     if pruned.removed.failed or files.failed:

@@ -10,6 +10,7 @@ from cli.output import Style, emit, say, table
 from desk.levers import Impact
 from recast.money import Money
 from workers.config.settings import Settings
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.operations.estimate import Line
 
@@ -59,10 +60,10 @@ def execute(
     if as_json:
         emit(impact.document(verb, currency, dry_run=dry_run, done=done, **more))
     elif dry_run:
-        say(f"{verb}: {len(impact.ids):,} jobs, {Money(impact.cost, currency)} at most; nothing was changed")
+        say(f"{verb}: {counted(len(impact.ids), 'job')}, {Money(impact.cost, currency)} at most; nothing was changed")
     else:
         whole = f"batch {batch}" if batch is not None else f"whole batches: {more.get('batches')}"
-        what = f"{whole}; {done:,} queued jobs" if "batches" in more else f"{done:,} jobs"
+        what = f"{whole}; {counted(done, 'queued job')}" if "batches" in more else counted(done, "job")
         say(f"{DONE[verb]} {what}", style=Style.GOOD)
     return more
 
@@ -72,7 +73,7 @@ def _show(impact: Impact, currency: str, instead: str) -> None:
     if rows:
         table(("account", "operation", "jobs", "at most"), rows, right=("jobs", "at most"))
     for line in impact.paid:
-        say(f"at {line.account}: {line.jobs:,} jobs, {Money(line.cost, currency)} already committed")
+        say(f"at {line.account}: {counted(line.jobs, 'job')}, {Money(line.cost, currency)} already committed")
     if impact.free:
         say(for_nothing(impact.free, instead), style=Style.WAITING)
 
@@ -90,7 +91,7 @@ def _confirm(verb: str, impact: Impact, settings: Settings, instead: str = "", *
     costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
     if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
         return
-    much = f"{verb} {len(impact.ids):,} jobs, {Money(impact.cost, settings.currency)} at most"
+    much = f"{verb} {counted(len(impact.ids), 'job')}, {Money(impact.cost, settings.currency)} at most"
     if impact.free:
         much += f" ({for_nothing(impact.free, instead)})"
     agree(much, ", or --dry-run to only count")

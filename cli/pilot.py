@@ -22,6 +22,7 @@ from recast.hints import hint
 from recast.money import Money
 from reports.batch import BatchReport, find
 from reports.pilot import PilotReport, pilot_of
+from workers.counted import counted
 
 
 def pilot(
@@ -63,14 +64,17 @@ def pilot(
         if done and not is_external(sandbox=sandbox):
             complain(f"they are sent while {hint('up')} runs", style=Style.QUIET)
     elif stop:
-        say(f"canceled {done:,} jobs; nothing was paid for them", style=Style.GOOD)
+        say(f"canceled {counted(done, 'job')}; nothing was paid for them", style=Style.GOOD)
 
 
 def _print(report: BatchReport, found: PilotReport, currency: str) -> None:
     def money(amount: Decimal) -> Money:
         return Money(amount, currency)
 
-    say(f"{report.name}: a pilot of {found.size}: {found.sample:,} jobs, {money(found.spent)} spent", style="bold")
+    say(
+        f"{report.name}: a pilot of {found.size}: {counted(found.sample, 'job')}, {money(found.spent)} spent",
+        style="bold",
+    )
     further = ((found.held, "held"), (found.open, "under way"))
     more = "".join(f", {number:,} {word}" for number, word in further if number)
     say(f"  {found.made:,} made, {found.failed:,} failed{more}")
@@ -112,6 +116,6 @@ def _document(report: BatchReport, found: PilotReport, currency: str) -> dict[st
 def _confirm(found: PilotReport, currency: str, *, go_on: bool, yes: bool) -> None:
     if yes or not found.waiting:
         return
-    what = f"send {found.waiting:,} jobs, {Money(found.rest.at_most, currency)} at most"
-    question = what if go_on else f"cancel {found.waiting:,} jobs"
+    what = f"send {counted(found.waiting, 'job')}, {Money(found.rest.at_most, currency)} at most"
+    question = what if go_on else f"cancel {counted(found.waiting, 'job')}"
     agree(question)

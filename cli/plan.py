@@ -17,11 +17,11 @@ from cli.impact import for_nothing
 from cli.output import Style, complain, duration, emit, say, stopped
 from cli.reach import accounts_of
 from cli.stack import Parts
-from cli.summary import rows_of
 from recast.hints import hint
 from recast.money import Money
 from reports.documents import of_plan
 from workers.config.settings import Settings
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.images.inputs import Inputs
 from workers.images.storage import Storage
@@ -54,7 +54,7 @@ def print_plan(settings: Settings, intake: Intake, options: RunOptions, *, sandb
     if as_json:
         emit(of_plan(intake, found, refused, settings.currency))
         return
-    say(f"{intake.name}: {rows_of(intake.rows)} checked, all valid; nothing was enqueued")
+    say(f"{intake.name}: {counted(intake.rows, 'row')} checked, all valid; nothing was enqueued")
     print_found(found, intake.name, settings.currency)
     _print_questions(found)
     _print_rejections(refused, intake)
@@ -97,7 +97,7 @@ def print_found(found: Plan, name: str, currency: str, say: Any = say) -> None:
         spent = f", of which {Money(found.limit.spent, currency)} are spent," if found.limit.spent else ""
         pays = f"--max-cost {Money(found.limit.amount, currency)}{spent} pays for {found.limit.rows:,}"
         style = Style.WAITING if found.limit.rows < found.queued else None
-        say(f"  {pays} of {rows_of(found.queued)} if each needs one attempt", style=style)
+        say(f"  {pays} of {counted(found.queued, 'row')} if each needs one attempt", style=style)
     if found.unpriced:
         say(f"  without a price, counted as 0: {', '.join(sorted(found.unpriced))}", style=Style.WAITING)
     if found.forecast.seconds is not None:
@@ -111,7 +111,7 @@ def _heading(found: Plan, currency: str) -> str:
     if found.pilot is None:
         return "by operation and account:"
     most = Money(found.sent_at_most, currency)
-    sent = f"  a pilot: {found.pilot.rows:,} of {rows_of(found.queued)} to queue are sent, for {most} at most"
+    sent = f"  a pilot: {found.pilot.rows:,} of {counted(found.queued, 'row')} to queue are sent, for {most} at most"
     return f"{sent}; the others wait, unsent\nall of them, by operation and account:"
 
 

@@ -16,6 +16,7 @@ from recast.money import Money
 from reports import batch
 from reports.batch import BatchReport, Ending
 from workers.config.deployment import Deployment
+from workers.counted import counted
 
 LISTED_BATCHES = 20
 LISTED_ENDINGS = 10
@@ -76,7 +77,7 @@ def _states(report: BatchReport) -> str:
 def print_batch(report: BatchReport, bad: Sequence[Ending], currency: str, stops: Stops) -> None:
     """Print one batch, what keeps it from continuing, and its latest failures."""
     limit = f" of at most {Money(report.max_cost, currency)}" if report.max_cost is not None else ""
-    say(f"{report.name}: {report.total:,} jobs; {Money(report.spent, currency)}{limit} spent", style="bold")
+    say(f"{report.name}: {counted(report.total, 'job')}; {Money(report.spent, currency)}{limit} spent", style="bold")
     for state, number in report.counts.items():
         if number:
             say(f"  {number:>9,}  {state}", style=STATE_STYLES[state])

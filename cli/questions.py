@@ -19,6 +19,7 @@ from cli.output import Style, complain, emit
 from cli.plan import print_found
 from recast.money import Money
 from workers.accounts.overrides import in_force
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.jobs.run_options import RunOptions
 
@@ -45,7 +46,9 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
     if found.pilot is not None:
         sent = found.pilot.rows
         all_of_them = f" (all {found.queued:,}, if you continue: {Money(found.at_most, currency)})"
-    question = f"{sent:,} jobs may cost {least}{all_of_them}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
+    question = (
+        f"{counted(sent, 'job')} may cost {least}{all_of_them}, above RECAST_CONFIRM_ABOVE={Money(limit, currency)}"
+    )
     if _agreed(question):
         return
     plan_of_it = command.again(dry_run=True)

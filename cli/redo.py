@@ -24,6 +24,7 @@ from desk.redo_plan import REDOABLE, Change, Plan, Terms, plan
 from models.states import JobState
 from recast.hints import hint
 from recast.money import Money
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import ids_of
@@ -148,7 +149,7 @@ def _confirm(found: Plan, currency: str, *, yes: bool) -> None:
     if yes:
         return
     cost, most = Money(found.cost, currency), Money(found.at_most, currency)
-    much = f"redo {len(found.jobs):,} pictures for {cost}, {most} at most"
+    much = f"redo {counted(len(found.jobs), 'picture')} for {cost}, {most} at most"
     agree(much, ", or --dry-run to only see it")
 
 
@@ -161,9 +162,9 @@ def _report(found: Plan, chosen: int, done: int, selection: JobSelection, *, dry
     if not found.jobs:
         return
     if dry_run:
-        say(f"redo: {len(found.jobs):,} pictures; nothing was changed")
+        say(f"redo: {counted(len(found.jobs), 'picture')}; nothing was changed")
         return
-    say(f"redoing {done:,} pictures; each job keeps its picture until the new one is there", style=Style.GOOD)
+    say(f"redoing {counted(done, 'picture')}; each job keeps its picture until the new one is there", style=Style.GOOD)
     if done < len(found.jobs):
         complain(f"{len(found.jobs) - done:,} moved meanwhile and were left alone", style=Style.WAITING)
     if done and embedded:

@@ -17,6 +17,7 @@ from desk.deciding import apply
 from recast.hints import hint
 from recast.money import Money
 from reports import held
+from workers.counted import counted
 from workers.operations.resolve import Held, Verdict
 
 
@@ -93,7 +94,7 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
     what = f"{waiting_for_decision(len(found))}, {total} possibly billed"
     if done:
         decided = verdict.value.replace("_", " ") if verdict else ""
-        complain(f"resolved as {decided}: {len(found):,} jobs, {total} possibly billed", style=Style.GOOD)
+        complain(f"resolved as {decided}: {counted(len(found), 'job')}, {total} possibly billed", style=Style.GOOD)
     elif found:
         called_back = sum(job.callback_at is not None for job in found)
         if called_back:

@@ -16,6 +16,7 @@ from reports.archives import archived
 from reports.batch import find
 from reports.flags import Flags, flags_of_batch, sentence, words
 from reports.reviews import By, Verdicts, progress, summed, verdicts_of
+from workers.counted import counted
 
 NAMELESS = {By.BATCH: "(single jobs)", By.LABEL: "(no label)"}
 COLUMNS = ("pictures", "approved", "needs work", "unreviewed", "spent", "per approved")
@@ -55,7 +56,7 @@ def review(
         return
     if report and whole and flags:
         four = progress(report.counts)
-        say(f"{report.name}: {report.total:,} jobs", style="bold")
+        say(f"{report.name}: {counted(report.total, 'job')}", style="bold")
         for words, number, state in (
             ("made", four.made, JobState.SUCCEEDED), ("need you", four.needs_you, JobState.HELD),
             ("rejected", four.rejected, JobState.REJECTED), ("waiting", four.waiting, JobState.QUEUED),

@@ -24,6 +24,7 @@ from reports.export import jobs_of
 from reports.obstacles import SpentLimit, spent_limit
 from reports.pictures import Pictures, safe_name, write_pictures
 from workers.config.settings import Settings
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter
 from workers.jobs.run_options import Only, RunOptions
@@ -98,7 +99,7 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     if enqueued.sampled is not None and cost:
         sent, whole = Money(enqueued.sent_at_most, currency), Money(enqueued.at_most, currency)
         cost = f"; at most {sent} for the pilot; all would cost at most {whole}{once}"
-    say(f"{enqueued.name}: {rows_of(rows)}{': ' if counts else ''}{counts}{cost}")
+    say(f"{enqueued.name}: {counted(rows, 'row')}{': ' if counts else ''}{counts}{cost}")
     if (sampled := enqueued.sampled) is not None:
         say(
             f"  pilot: {sampled.sample:,} jobs are the sample; {sampled.waiting:,} wait, unsent, until you "
@@ -107,7 +108,7 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         )
     if enqueued.held:
         say(
-            f"  {rows_of(enqueued.held)} held: after a restore the database may not know that they were sent; "
+            f"  {counted(enqueued.held, 'row')} held: after a restore the database may not know that they were sent; "
             f"{hint('resolve', batch=enqueued.name)} lists those that wait for a decision",
             style=Style.WAITING,
         )
@@ -115,7 +116,8 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         say(f"  {for_nothing(enqueued.free, hint('redownload', batch=enqueued.name))}", style=Style.WAITING)
     if enqueued.in_work:
         say(
-            f"  {rows_of(enqueued.in_work)} changed, but the jobs are in progress; run the catalog again when they end",
+            f"  {counted(enqueued.in_work, 'row')} changed, but still in progress; run the catalog again when they have "
+            "ended",
             style=Style.WAITING,
         )
 
@@ -133,7 +135,7 @@ def print_not_waiting(
     if as_json:
         emit({"batch": enqueued.name, **_numbers(enqueued, currency)})
         return
-    say(f"{rows_of(enqueued.queued)} queued; {hint('status', enqueued.name)} shows their progress")
+    say(f"{counted(enqueued.queued, 'row')} queued; {hint('status', enqueued.name)} shows their progress")
     if embedded:
         say(f"next: {hint('up')} or {continuing(command, options)} processes them")
 
@@ -234,8 +236,3 @@ def continuing(command: CommandLine, options: RunOptions, **changes: object) -> 
     if isinstance(deadline := options.deadline, datetime) and deadline > datetime.now(UTC):
         changes["deadline"] = deadline.isoformat(timespec="seconds")
     return command.again(only=wanted or [Only.CHANGED], no_wait=False, **changes)
-
-
-def rows_of(number: int) -> str:
-    """A number of rows, as text."""
-    return "1 row" if number == 1 else f"{number:,} rows"

@@ -13,6 +13,7 @@ from recast.runs import Batch, BatchStuckError, BatchWaitError, Outcome, Result
 from reports.batch import find
 from reports.export import jobs_of
 from reports.obstacles import needs_person
+from workers.counted import counted
 
 LOOK_SECONDS = 0.5  # between two reads of the batch's row
 JUDGE_SECONDS = 5.0  # between checks whether the batch needs a person
@@ -57,7 +58,7 @@ def wait(name: str, timeout: float | None) -> dict[str, int]:
                 if stuck := runtime.db(needs_person, report, runtime.accounts, runtime.settings.currency):
                     raise BatchStuckError(name, stuck)
             if ends is not None and now >= ends:
-                raise BatchWaitError(name, f"{report.open} of {report.total} jobs have not ended")
+                raise BatchWaitError(name, f"{report.open:,} of {counted(report.total, 'job')} have not ended")
             time.sleep(LOOK_SECONDS if ends is None else min(LOOK_SECONDS, ends - now))
 
 
