@@ -116,8 +116,7 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
         say(f"  {for_nothing(enqueued.free, hint('redownload', batch=enqueued.name))}", style=Style.WAITING)
     if enqueued.in_work:
         say(
-            f"  {counted(enqueued.in_work, 'row')} changed, but still in progress; run the catalog again when they have "
-            "ended",
+            f"  {counted(enqueued.in_work, 'row')} changed, but still in progress; run the catalog again when they end",
             style=Style.WAITING,
         )
 

@@ -117,11 +117,9 @@ def of_plan(intake: Intake, found: Plan, refused: Iterable[Mistake], currency: s
             "cheapest": Money(found.cheapest, currency),
             "dearest": Money(found.dearest, currency),
             "at_most": Money(found.at_most, currency),
-            "redo_cap": Money(found.redo_cap, currency),
         },
-        "pilot": None
-        if found.pilot is None
-        else {"rows": found.pilot.rows, "at_most": Money(found.sent_at_most, currency)},
+        "redo_cap": Money(found.redo_cap, currency),
+        "pilot": found.pilot and {"rows": found.pilot.rows, "at_most": Money(found.sent_at_most, currency)},
         "paid_attempts": found.paid_attempts,
         "max_cost": None
         if found.limit is None
