@@ -372,6 +372,7 @@ def test_people_are_added_and_changed(otto: Browser, database: Database) -> None
     assert database.one("SELECT role FROM people WHERE name = 'Nora'") == "reviewer"
     page = otto.get("/people")
     assert unsaid(plain(page), "Nora", "reviewer", "recast people disable Nora") == []
+    assert unsaid(page.text, "new password of Nora", 'value="password"') == []
     assert PASSWORD not in page.text + otto.get("/audit").text
 
 
