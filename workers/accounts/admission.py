@@ -110,13 +110,15 @@ def refilled(state: AdmissionState, limits: Limits) -> float | None:
 
 
 _LOCK = text("SELECT 1 FROM accounts WHERE name = :name FOR UPDATE")
+# An account that no process has entered yet, because it is new in the accounts file, is as open as it will be then.
 _READ = text(f"""
-    SELECT clock_timestamp() AS now, closed_reason, failures, rate_tokens, overrides, begun,
+    SELECT clock_timestamp() AS now, closed_reason, coalesce(failures, 0) AS failures, rate_tokens,
+        coalesce(overrides, '{{}}') AS overrides, coalesce(begun, 0) AS begun,
         CASE WHEN closed_until > clock_timestamp() THEN
             CASE WHEN closed_until = 'infinity' THEN 'infinity'::float8 ELSE {until("closed_until")} END
         END AS closed_for,
         coalesce({since("rate_at")}, 0) AS rate_age
-    FROM accounts WHERE name = :name
+    FROM (VALUES (cast(:name AS text))) asked(name) LEFT JOIN accounts USING (name)
 """)
 _COUNT_OPEN = text(f"SELECT count(*) FROM attempts WHERE account = :name AND {is_open('attempts')}")
 _COUNT_SENDING = text("SELECT count(*) FROM attempts WHERE account = :name AND state = 'sending'")
@@ -287,7 +289,7 @@ def hold_polls(session: Session, name: str, seconds: float) -> None:
 
 def latencies(session: Session, name: str) -> Latencies:
     """The account's learned latencies."""
-    document = session.execute(_LATENCY, {"name": name}).scalar_one()
+    document = session.execute(_LATENCY, {"name": name}).scalar_one_or_none()
     return Latencies(document)
 
 

@@ -113,3 +113,9 @@ def test_a_deployment_keeps_its_one_currency(database: Database, make_runtime: R
     runtime = make_runtime(main={}, other=PRICED)
     with pytest.raises(AccountsError, match=names("main", "EUR", "USD")):
         change(runtime, "prices.swap=1 EUR")
+
+
+def test_an_account_that_nobody_has_entered_yet_is_open(database: Database, runtime: Runtime) -> None:
+    seen = database.run(admission.read, "of tomorrow")
+    assert (seen.closed_reason, seen.failures, seen.overrides, seen.count.open) == (None, 0, {}, 0)
+    assert database.run(admission.latencies, "of tomorrow").as_document() == {}
