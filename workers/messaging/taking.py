@@ -10,6 +10,7 @@ full has then lost nothing, and the queue that filled it gets shorter.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
@@ -27,16 +28,19 @@ local function note(item)
     local tag = type(place) == 'table' and properties['delivery_tag']
     if type(tag) ~= 'string' then return '' end
     local exchange, key = cjson.encode(place['exchange']), cjson.encode(place['routing_key'])
-    redis.call('ZADD', KEYS[2], ARGV[2], tag)
-    redis.call('HSET', KEYS[3], tag, '[' .. item .. ', ' .. exchange .. ', ' .. key .. ']')
+    redis.call('ZADD', KEYS[1], ARGV[2], tag)
+    redis.call('HSET', KEYS[2], tag, '[' .. item .. ', ' .. exchange .. ', ' .. key .. ']')
     return tag
 end
-local found = {{note(ARGV[3]), ARGV[3]}}
-for _ = 1, tonumber(ARGV[1]) do
-    local item = redis.call('LINDEX', KEYS[1], -1)
-    if not item then break end
-    found[#found + 1] = {note(item), item}
-    redis.call('RPOP', KEYS[1])
+local found = {}
+if ARGV[3] then found[1] = {note(ARGV[3]), ARGV[3]} end
+for list = 3, #KEYS do
+    while #found < tonumber(ARGV[1]) do
+        local item = redis.call('LINDEX', KEYS[list], -1)
+        if not item then break end
+        found[#found + 1] = {note(item), item}
+        redis.call('RPOP', KEYS[list])
+    end
 end
 return found
 """
@@ -55,6 +59,16 @@ class Taken(NamedTuple):
     item: bytes
 
 
+def take(channel: Any, lists: Sequence[str], most: int) -> list[Taken]:
+    """Take up to `most` items from these lists of a kombu channel, the first list first, and note them in one step.
+
+    Raises:
+        redis.exceptions.RedisError: the broker is away, or full; nothing was taken that is not noted.
+        OSError: the broker takes nothing now, or does not permit it.
+    """
+    return _run(channel, lists, most, time.time())
+
+
 def take_with(channel: Any, key: str, item: bytes, most: int) -> list[Taken]:
     """Note `item`, which was taken from the list `key` of a kombu channel, and take up to `most` of those behind it.
 
@@ -63,16 +77,20 @@ def take_with(channel: Any, key: str, item: bytes, most: int) -> list[Taken]:
 
     Raises:
         redis.exceptions.RedisError: the broker is away, or full; nothing else was taken that is not noted.
+        OSError: the broker takes nothing now, or does not permit it.
     """
-    keys = _keys(channel, key, channel.unacked_index_key, channel.unacked_key)
+    return _run(channel, [key], most + 1, time.time(), item)
+
+
+def _run(channel: Any, lists: Sequence[str], *given: Any) -> list[Taken]:
+    keys = _keys(channel, channel.unacked_index_key, channel.unacked_key, *lists)
     with channel.conn_or_acquire() as client:
-        given = (len(keys), *keys, most, time.time(), item)
         try:
-            found = client.eval(_ALTHOUGH_FULL + _TAKE, *given)
+            found = client.eval(_ALTHOUGH_FULL + _TAKE, len(keys), *keys, *given)
         except ResponseError as error:
             if _TOO_OLD not in str(error):
                 raise
-            found = client.eval(_TAKE, *given)
+            found = client.eval(_TAKE, len(keys), *keys, *given)
     return [Taken(tag.decode(), taken) for tag, taken in found]
 
 
