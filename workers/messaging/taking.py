@@ -1,7 +1,8 @@
 """Messages taken many at a time, and noted as unacknowledged by the script that takes them.
 
-kombu takes them one by one, and notes each in a second round trip. So does this with the first one, for which a worker
-waits; those behind it are taken in that second round trip, and cannot be lost in between.
+kombu takes them one by one, and notes each in a second round trip: a worker that is killed in between loses one. Here
+nothing is ever out of its list and not noted. Only where a server cannot wait without taking (`waiting`), the first one
+comes as with kombu, and those behind it are taken in that second round trip.
 
 A full broker takes these notes, too: they only move what it has already. A worker that is killed while the broker is
 full has then lost nothing, and the queue that filled it gets shorter.
@@ -18,6 +19,8 @@ from redis.exceptions import RedisError, ResponseError
 # Since Redis 7 and in every Valkey, a script may say that it writes although the memory is full.
 _ALTHOUGH_FULL = "#!lua flags=allow-oom\n"
 _TOO_OLD = "compiling script"  # what an older Redis says to that line
+# An older one lets a script go on that has written before, and this needs no memory.
+_WRITTEN = "redis.call('ZREM', KEYS[1], '')\n"
 # The note comes first: a broker that refuses it has then given nothing away. What is not a message is
 # taken without one, because it has no tag to be noted under.
 _TAKE = """
@@ -46,7 +49,7 @@ return found
 """
 
 
-_NOTE = f"""{_ALTHOUGH_FULL}
+_NOTE = """
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 """
@@ -85,13 +88,18 @@ def take_with(channel: Any, key: str, item: bytes, most: int) -> list[Taken]:
 def _run(channel: Any, lists: Sequence[str], *given: Any) -> list[Taken]:
     keys = _keys(channel, channel.unacked_index_key, channel.unacked_key, *lists)
     with channel.conn_or_acquire() as client:
-        try:
-            found = client.eval(_ALTHOUGH_FULL + _TAKE, len(keys), *keys, *given)
-        except ResponseError as error:
-            if _TOO_OLD not in str(error):
-                raise
-            found = client.eval(_TAKE, len(keys), *keys, *given)
+        found = _eval(client, _TAKE, len(keys), *keys, *given)
     return [Taken(tag.decode(), taken) for tag, taken in found]
+
+
+def _eval(client: Any, script: str, *given: Any) -> Any:
+    """Run a script although the memory is full."""
+    try:
+        return client.eval(_ALTHOUGH_FULL + script, *given)
+    except ResponseError as error:
+        if _TOO_OLD not in str(error):
+            raise
+        return client.eval(_WRITTEN + script, *given)
 
 
 def note_although_full(channel: Any, tag: str, noted: str) -> bool:
@@ -99,7 +107,7 @@ def note_although_full(channel: Any, tag: str, noted: str) -> bool:
     keys = _keys(channel, channel.unacked_index_key, channel.unacked_key)
     try:
         with channel.conn_or_acquire() as client:
-            client.eval(_NOTE, len(keys), *keys, time.time(), tag, noted)
+            _eval(client, _NOTE, len(keys), *keys, time.time(), tag, noted)
     except (RedisError, OSError):
         return False
     return True
