@@ -8,8 +8,8 @@ that outlive the connection. Told by the transport's own kind of error, both are
 again.
 
 Patience: the refusals of a broker that is full or read-only are told as a lost connection. With kombu, a message leaves
-its queue before the worker notes it as unacknowledged. A full broker takes that note from a script; where it takes none,
-such a message is processed all the same, and no other one is taken until the note is made or the message is done.
+its queue before the worker notes it as unacknowledged. A full broker takes that note from a script; where it takes
+none, such a message is processed all the same, and no other one is taken until the note is made or the message is done.
 
 Messages of `IN_GROUPS` are taken and acknowledged many at a time. They leave their queue by the script that notes them.
 
