@@ -179,3 +179,19 @@ def test_a_lost_connection_is_told_and_waited_on_again(channel: Any, redis: Redi
     wait_for(lambda: is_here() or told, message="it is told")
     publish(channel, "a")
     wait_for(is_here, message="it waits again")
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_wait_that_gets_no_answer_is_given_up_and_begun_again(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may be gone without a word; nothing would ever be read from such a connection."""
+    got = consume(channel, "jobs")
+    look(channel)
+    monkeypatch.setattr("kombu.transport.redis._socket_readable", lambda _: False)
+    before = [wait.connection for wait in channel.waits]
+    assert len(before) == len(channel.priority_steps)
+    for wait in channel.waits:
+        wait.asked_at = 0.0 if wait.asked_at is None else wait.asked_at - 1_000
+    channel.connection.cycle.maybe_check_brpop_health()
+    assert [connection._sock for connection in before] == [None] * len(before)
+    publish(channel, "a")
+    look_until(channel, lambda: got, "it is taken")
