@@ -64,7 +64,8 @@ class Attempt(Base):
     #: When a poll last said "not yet": with `finished_at` it brackets the provider's latency.
     pending_at: Mapped[Timestamp | None]
     polls: Mapped[int] = mapped_column(server_default="0")
-    #: How often the provider was asked and knew nothing of it.
+    #: How often the provider was asked in vain: of an unclear submission, that it knew none such; past the deadline of
+    #: a running one, that nothing was learned of it.
     absences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: How often the provider was asked anew for a result that could not be downloaded.
     refetches: Mapped[int] = mapped_column(SmallInteger, server_default="0")

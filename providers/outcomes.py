@@ -116,6 +116,8 @@ class Unanswered:
     raw: bytes = b""
     #: Whether the provider wants fewer requests of any kind.
     throttled: bool = False
+    #: Whether it was the provider that answered, about this job: it would say the same again.
+    answered: bool = False
 
 
 #: `Failed` at submission: the provider took the job, and said at once that it could not do it.

@@ -120,11 +120,19 @@ _SAYINGS: Final[Mapping[Reason, str]] = {
 }
 
 
+#: What is asked about is refused or gone; other errors come from a gateway, or mean the key or the number of requests.
+_ABOUT_ITS_SUBJECT: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+
+
 def poll_verdict(reply: Reply, why: str = "") -> Unanswered:
     """A poll that got no usable answer: whatever the status is, it says nothing of the job."""
     detail = f" ({why})" if why else ""
     throttled = reply.status == HTTPStatus.TOO_MANY_REQUESTS or classify(why) is Reason.THROTTLED
-    return Unanswered(f"the provider answered HTTP {reply.status}{detail}", retry_after(reply), reply.body, throttled)
+    message = f"the provider answered HTTP {reply.status}{detail}"
+    about_it = reply.status in _ABOUT_ITS_SUBJECT and not throttled
+    return Unanswered(message, retry_after(reply), reply.body, throttled, about_it)
 
 
 def locate_verdict(reply: Reply, why: str = "") -> NotYetKnown:

@@ -33,8 +33,6 @@ class Due:
     #: Until its deadline; negative once passed.
     left: float
     requested_at: datetime
-    #: Whether the look was planned for a time before the deadline: if that has passed, this is the first look since.
-    in_time: bool = False
     parts: tuple[str, ...] = ()
     #: How often the provider was asked again for a result that it had reported.
     refetches: int = 0
@@ -56,5 +54,5 @@ class Due:
 DUE = f"""
     id, job_id, number, operation, state, handle, locator, polls, absences, callback_token, refetches,
     clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
-    coalesce(next_poll_at <= deadline_at, false) AS in_time, parts
+    parts
 """

@@ -1,7 +1,8 @@
 """The effects of each outcome of a submission or a poll on the attempt, the job, the account and the money. Pure.
 
 It decides on what providers answered; `providers.outcomes` has the types of the answers. A deadline gives nothing up
-by a first look that got no answer: there is another one soon.
+by a look that got no answer: the job may be done, and is paid for. There is another look soon, and a dead provider gets
+a number of them.
 
 submission                        attempt     job                                account
 Accepted                          running     running                            accepts
@@ -59,7 +60,10 @@ from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS
 from workers.jobs.moves import AttemptMove, JobMove
 
 AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; longer faults seldom end by themselves
-ANOTHER_LOOK_SECONDS = 30.0  # after the first look past a deadline got no answer; a short fault has passed by then
+ANOTHER_LOOK_SECONDS = 30.0  # after a first look past a deadline got no answer; twice as long after each further one
+#: Looks past a deadline without an answer that give nothing up: with a deadline of 10 min they take three quarters of
+#: an hour, in which a network, a proxy or a provider that was away with our workers is back.
+SILENT_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,24 +248,29 @@ def _after_poll(
 
 
 def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval: float) -> Effects:
-    message = outcome.message if isinstance(outcome, Unanswered) else None
+    message, silent = outcome.message if isinstance(outcome, Unanswered) else None, False
     if due.left > 0:
         wait = next_look(due.polls, interval=interval, poll_every=account.poll_every, left=due.left)
         if isinstance(outcome, Unanswered) and outcome.retry_after is not None:
             wait = min(max(wait, outcome.retry_after), due.left)
         if isinstance(outcome, Pending) and outcome.look_in is not None:
             wait = min(wait, max(account.poll_every, outcome.look_in), due.left)
-    elif isinstance(outcome, Unanswered) and due.in_time and due.state is AttemptState.RUNNING:
-        # Nobody has said yet how the job stood at its deadline: after an outage of ours it may be done.
-        wait = min(account.deadline, ANOTHER_LOOK_SECONDS)
+    elif isinstance(outcome, Unanswered) and _may_be_done(due, outcome):
+        wait, silent = min(account.deadline, ANOTHER_LOOK_SECONDS * 2**due.absences), True
     else:
         return _timed_out(due, account, message, outcome.raw)
     return Effects(
         AttemptMove(
             due.id, due.state, error=message, poll_in=wait, polled=True, pending=isinstance(outcome, Pending),
-            raw=outcome.raw, requested_at=due.requested_at,
+            absent=silent, raw=outcome.raw, requested_at=due.requested_at,
         )
     )  # fmt: skip
+
+
+def _may_be_done(due: Due, outcome: Unanswered) -> bool:
+    """Whether to look again past a deadline: nobody has said yet how the job stands, as after an outage of ours."""
+    looks = 1 if outcome.answered else SILENT_LOOKS
+    return due.state is AttemptState.RUNNING and due.absences < looks
 
 
 def _asked_in_vain(due: Due, outcome: PollOutcome) -> Effects:
@@ -278,12 +287,12 @@ _IS_RUNNING = frozenset({AttemptState.RUNNING})
 
 def _timed_out(due: Due, account: Account, message: str | None, raw: bytes) -> Effects:
     # A result that was paid for may still come, and a few late polls are cheap.
-    late = int(-due.left // account.deadline)
+    late, is_first = int(-due.left // account.deadline), due.state is AttemptState.RUNNING
     attempt = AttemptMove(
         due.id, AttemptState.EXPIRED, _LATE, Reason.TIMED_OUT, message, polled=True, raw=raw,
-        poll_in=account.deadline if late < LATE_LOOKS else None, requested_at=due.requested_at,
+        poll_in=account.deadline if is_first or late < LATE_LOOKS else None, requested_at=due.requested_at,
     )  # fmt: skip
-    if due.state is AttemptState.EXPIRED:
+    if not is_first:
         return Effects(attempt)
     text = f"no result within {account.deadline:g} s" + (f"; the last answer was: {message}" if message else "")
     return Effects(attempt, JobMove(due.job_id, JobState.FAILED, Reason.TIMED_OUT, text, _IN_WORK))

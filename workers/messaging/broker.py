@@ -7,12 +7,11 @@ an AttributeError, which no caller expects: "Unrecoverable error", and the worke
 that outlive the connection. Told by the transport's own kind of error, both are passed over, and the worker connects
 again.
 
-Patience: the refusals of a broker that is full or read-only are told as a lost connection. A message leaves its queue
-before the worker notes it as unacknowledged. A full broker takes that note from a script; where it takes none (before
-Redis 7), such a message is processed all the same, and no other one is taken until the note is made or the message is
-done.
+Patience: the refusals of a broker that is full or read-only are told as a lost connection. With kombu, a message leaves
+its queue before the worker notes it as unacknowledged. A full broker takes that note from a script; where it takes
+none, such a message is processed all the same, and no other one is taken until the note is made or the message is done.
 
-Messages of `IN_GROUPS` are taken and acknowledged many at a time.
+Messages of `IN_GROUPS` are taken and acknowledged many at a time. They leave their queue by the script that notes them.
 
 Broadcasts are subscribed to by name, which every user may do who may use the channel; kombu subscribes to patterns,
 which only a user may whose rules have the very same pattern.
@@ -41,7 +40,8 @@ from recast.names import JOBS_QUEUE
 from workers.messaging.clients import Client, PrefixedClient
 from workers.messaging.messages import read
 from workers.messaging.refusals import told
-from workers.messaging.taking import Taken, note_although_full, take_with
+from workers.messaging.taking import Taken, note_although_full, take, take_with
+from workers.messaging.waiting import Poller, Wait, Waits
 
 #: The list of what was in a queue and is not a message; the newest is first.
 UNREADABLE = "recast.unreadable"
@@ -168,6 +168,7 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
         self._taken: list[Taken] = []
         self._taken_from = ""
         self._shared: Any = None
+        self.waits = Waits(self, IN_GROUPS)
         super().__init__(*args, **options)
 
     def _get_client(self) -> Any:
@@ -233,9 +234,35 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             Channel.answered_at = time.monotonic()
             raise
         Channel.answered_at = time.monotonic()
-        while self._taken:
-            self._deliver_taken(self._taken.pop(0))
+        self._deliver_all()
         return message
+
+    def _update_queue_cycle(self) -> None:
+        """Leave to BRPOP what is not waited for otherwise."""
+        self._queue_cycle.update([queue for queue in self.active_queues if queue not in self.waits.queues])
+
+    def lists(self, queue: str) -> list[str]:
+        """The lists of a queue, the most urgent first."""
+        return [self._q_for_pri(queue, priority) for priority in self.priority_steps]
+
+    def read_wait(self, wait: Wait) -> bool:
+        """Read how a wait ended, and take what is there from all lists of its queue.
+
+        Raises:
+            queue.Empty: there was nothing, as kombu's own handlers say it.
+        """
+        if self.waits.have_found(wait):
+            self._taken_from = wait.queue
+            self._taken += take(self, self.lists(wait.queue), max(self.qos.room, 0) + 1)
+        Channel.answered_at = time.monotonic()
+        if not self._taken:
+            raise Empty
+        wait.again()
+        self._deliver_all()
+        return True
+
+    def _poll_error(self, type: Any, **options: Any) -> Any:  # noqa: A002 - kombu's name
+        return self.read_wait(type) if isinstance(type, Wait) else super()._poll_error(type, **options)
 
     def take_more(self, key: str, item: bytes) -> None:
         """Take what has come behind a message, from a queue whose messages are worked on in groups."""
@@ -249,6 +276,10 @@ class Channel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
             return  # the message is noted by itself
         self._taken_from = queue
         self.qos.noted.add(first.tag)
+
+    def _deliver_all(self) -> None:
+        while self._taken:
+            self._deliver_taken(self._taken.pop(0))
 
     def _deliver_taken(self, taken: Taken) -> None:
         message = read(taken.item, self)
@@ -302,3 +333,4 @@ def repair() -> None:
     """Use our channel for every connection that this process opens from now on."""
     transport.Transport.Channel = Channel
     transport.SentinelTransport.Channel = SentinelChannel
+    transport.MultiChannelPoller = Poller  # what a transport that is made from now on polls with

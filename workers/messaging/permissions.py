@@ -91,9 +91,10 @@ def _names(asked: Sequence[object], prefix: str) -> list[str]:
         case "BRPOP" | "SUBSCRIBE" | "PSUBSCRIBE":
             found = [each for each in arguments if _SEPARATOR not in each]
         case "EVAL" | "EVALSHA":
-            return arguments[2 : 2 + min(int(arguments[1]), MAX_NAMES)]  # with the prefix already
+            keys = arguments[2 : 2 + int(arguments[1])]  # with the prefix already
+            return [each for each in keys if _SEPARATOR not in each][:MAX_NAMES]
         case _:
-            found = arguments[:1]
+            found = [each.partition(_SEPARATOR)[0] for each in arguments[:1]]
     return [f"{prefix}{each.removeprefix(prefix)}" for each in found[:MAX_NAMES]]
 
 

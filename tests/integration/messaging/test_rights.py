@@ -21,8 +21,12 @@ ALL = ("on", ">password-of-app", "~*", "&*", "+@all", "-@dangerous")
 #: What a person takes away, and what must be named then.
 TAKEN = {
     "a command": (("-brpop",), ("BRPOP", "+brpop")),
+    "the wait for jobs": (("-blmove",), ("BLMOVE", "+blmove")),
     "keys": (
-        ("resetkeys", *(f"~{name}*" for name in ("recast", "_kombu", "jobs", "pumps", "files", "beat"))),
+        (
+            "resetkeys",
+            *(f"~{name}*" for name in ("recast", "_kombu", "jobs", "pumps", "files", "beat", "worker", "unacked_")),
+        ),
         ("unacked", "~*"),
     ),
 }

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kombu import Connection
 from kombu.transport import redis as redis_transport
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from devstack.servers import Servers
+from tests.integration.messaging.channels import publish
 from workers.messaging import broker, taking
 from workers.messaging.refusals import BrokerRefusalError
-from workers.messaging.taking import take_with
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with Servers(tmp_path_factory.mktemp("servers"), durable=False) as servers:
-        yield servers.urls.broker
-
-
-@pytest.fixture
-def redis(url: str) -> Iterator[Redis]:
-    with Redis.from_url(url) as made:
-        made.flushdb()
-        yield made
-        made.config_set("maxmemory", 0)
-
-
-@pytest.fixture
-def channel(url: str) -> Iterator[Any]:
-    """A worker's channel, beside every other connection of this process."""
-    with Connection(url, transport=_transport()) as connection:
-        yield connection.channel()
-
-
-def _transport() -> Any:
-    class Transport(redis_transport.Transport):  # type: ignore[misc]  # kombu ships no types
-        Channel = broker.Channel
-
-    return Transport
-
-
-def publish(channel: Any, *bodies: str) -> None:
-    for body in bodies:
-        channel.basic_publish(channel.prepare_message(json.dumps(body), content_type="application/json"), "", "jobs")
+from workers.messaging.taking import take, take_with
 
 
 def first(redis: Redis) -> bytes:
@@ -135,10 +100,14 @@ def test_an_older_redis_takes_the_script_without_its_flags(
     channel: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(taking, "_ALTHOUGH_FULL", "#! what no server knows\n")
+    monkeypatch.setattr(taking, "_TOO_OLD", "")  # whatever this server says to it
     channel.queue_declare("jobs")
     publish(channel, "a", "b")
-    monkeypatch.setattr(taking, "_TOO_OLD", "")  # whatever this server says to it
-    assert len(take_with(channel, "jobs", first(redis), 1)) == 2
+    good = first(redis)
+    redis.config_set("maxmemory", 1)
+    assert len(take_with(channel, "jobs", good, 1)) == 2
+    assert taking.note_although_full(channel, "a tag", "a message")
+    assert redis.hlen("unacked") == redis.zcard("unacked_index") == 3
 
 
 def test_a_group_is_acknowledged_at_once_and_only_what_is_in_it(channel: Any, redis: Redis) -> None:
@@ -207,3 +176,13 @@ def test_a_broker_whose_disk_is_full_is_a_lost_connection_wherever_it_says_so(
     monkeypatch.setattr(where, name, refuse)
     with pytest.raises(channel.connection.client.connection_errors):
         call()
+
+
+def test_several_lists_are_taken_from_up_to_a_number(channel: Any, redis: Redis) -> None:
+    channel.queue_declare("jobs")
+    publish(channel, "a", "b")
+    publish(channel, "c", "d", priority=3)
+    taken = take(channel, channel.lists("jobs"), 3)
+    assert [json.loads(each.item)["properties"]["priority"] for each in taken] == [0, 0, 3]
+    assert redis.hlen("unacked") == 3
+    assert take(channel, channel.lists("jobs"), 0) == []

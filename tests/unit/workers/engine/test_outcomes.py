@@ -53,7 +53,7 @@ from workers.engine import outcomes
 from workers.engine.due import Due
 from workers.engine.effects import Effects
 from workers.engine.locate_outcomes import ABSENCES_THAT_COUNT, JUDGE_MARGIN_SECONDS, WRITE_SECONDS, after_locate
-from workers.engine.outcomes import AGAIN, ANOTHER_LOOK_SECONDS, Sent, after_poll, after_submit
+from workers.engine.outcomes import AGAIN, ANOTHER_LOOK_SECONDS, SILENT_LOOKS, Sent, after_poll, after_submit
 from workers.jobs.moves import AttemptMove
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -227,13 +227,38 @@ def test_no_poll_is_put_off_beyond_the_deadline(left: float, retry_after: float 
     assert 0 <= poll_in <= left
 
 
-def test_a_first_look_past_the_deadline_that_got_no_answer_gives_nothing_up() -> None:
-    """The workers were away, the picture is there, and the provider has a bad moment."""
-    first = replace(DUE, left=-3_600.0, in_time=True)
-    effects = polled(Unanswered("HTTP 502"), first)
-    assert (effects.job, attempt_of(effects).to, attempt_of(effects).poll_in) == (None, "running", ANOTHER_LOOK_SECONDS)
-    assert attempt_of(polled(Pending(), first)).to == "expired"
-    assert attempt_of(polled(Unanswered("HTTP 502"), replace(first, in_time=False))).to == "expired"
+def looks_past(due: Due, outcome: Unanswered) -> list[float]:
+    """The waits between the looks past a deadline that all bring this, until the job is given up."""
+    waits: list[float] = []
+    while (effects := polled(outcome, due)).job is None:
+        move = attempt_of(effects)
+        assert (move.to, move.absent) == ("running", True)
+        waits.append(move.poll_in or 0.0)
+        due = replace(due, left=due.left - waits[-1], absences=due.absences + 1, polls=due.polls + 1)
+    assert effects.job.reason == Reason.TIMED_OUT
+    assert attempt_of(effects).poll_in, "it was paid for, and is looked for once more"
+    return waits
+
+
+@pytest.mark.parametrize("left", [-0.1, -3_600.0, -1e6], ids=["at the deadline", "after hours", "after days"])
+def test_a_deadline_gives_nothing_up_while_nobody_answers(left: float) -> None:
+    """The workers were away, the picture is there, and the provider is away for longer than they were back."""
+    past = replace(DUE, left=left)
+    for outcome in (Unanswered("nothing listens there"), Unanswered("HTTP 502")):
+        waits = looks_past(past, outcome)
+        assert waits[0] == ANOTHER_LOOK_SECONDS
+        assert len(waits) == SILENT_LOOKS
+        assert sum(waits) > 3 * ACCOUNT.deadline
+        assert max(waits) <= ACCOUNT.deadline
+    assert attempt_of(polled(Pending(), past)).to == "expired"
+    done = polled(Done(PICTURE), replace(past, absences=SILENT_LOOKS))
+    assert done.job is not None
+    assert done.job.to == "saving"
+
+
+def test_what_the_provider_says_of_the_job_itself_is_asked_once_more() -> None:
+    gone = Unanswered("HTTP 404", answered=True)
+    assert looks_past(replace(DUE, left=-3_600.0), gone) == [ANOTHER_LOOK_SECONDS]
 
 
 @given(look_in=st.floats(0.001, 600), left=st.floats(0.001, 600))
@@ -259,7 +284,7 @@ def test_a_refusal_with_an_earlier_upload_costs_the_job_no_try(reason: Reason) -
 
 @pytest.mark.parametrize("outcome", [Pending(), Unanswered("HTTP 502")])
 def test_past_the_deadline_the_job_has_timed_out(outcome: PollOutcome) -> None:
-    effects = polled(outcome, replace(DUE, left=-0.1))
+    effects = polled(outcome, replace(DUE, left=-0.1, absences=SILENT_LOOKS))
 
     assert attempt_of(effects).to == "expired"
     assert effects.job is not None

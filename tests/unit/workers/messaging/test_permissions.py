@@ -62,8 +62,13 @@ def test_a_command_is_named_with_its_rule(error: Exception) -> None:
     ("asked", "keys"),
     [
         (("BRPOP", "jobs", "jobs\x06\x163", "pumps"), ["shop:jobs", "shop:pumps"]),
+        (("BLMOVE", "jobs\x06\x163", "jobs\x06\x163", "RIGHT", "RIGHT", 1), ["shop:jobs"]),
         (("HSET", "unacked", "tag", "a message with a secret"), ["shop:unacked"]),
         (("HSET", b"shop:unacked", b"tag"), ["shop:unacked"]),
+        (
+            ("EVAL", "text", 3, "shop:unacked", "shop:jobs\x06\x163", "shop:jobs", "secret"),
+            ["shop:unacked", "shop:jobs"],
+        ),
         (("EVALSHA", "0123", 2, "shop:jobs", "shop:unacked", "secret"), ["shop:jobs", "shop:unacked"]),
     ],
 )
