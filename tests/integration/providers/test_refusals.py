@@ -224,6 +224,9 @@ def test_words_that_mean_not_now_fail_nothing(opened: Shop, message: str) -> Non
 
     assert [job.state for job in told.jobs] == ["succeeded"] * 3
     assert told.lines == 3
+    # A refusal of any kind is tried again: one that says nothing of the job costs it no try.
+    refused = "SELECT a.error FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN batches b ON b.id = j.batch_id"
+    assert opened.stack.sql(f"{refused} WHERE b.name = :name AND a.state = 'refused'", name=opened.name) == []
 
 
 @pytest.mark.parametrize(("message", "reason"), [("账户已被冻结", "auth"), ("monthly spend limit reached", "credit")])

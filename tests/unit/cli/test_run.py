@@ -12,6 +12,7 @@ from cli.exit_codes import ExitCode
 from cli.main import main
 from tests.unit.catalog.catalogs import picture, portrait, swap, write_csv
 from tests.words import unsaid
+from workers.engine import looks
 
 Captured = pytest.CaptureFixture[str]
 
@@ -108,6 +109,21 @@ def test_a_plan_tells_what_the_workers_would_refuse(folder: Path, capsys: Captur
     told = capsys.readouterr().out
     assert unsaid(told, "line 3", "half", "target") == []
     assert unsaid(told, "3", "zhiqite.swap", "sandbox-zhiqite") == []
+
+
+def test_a_plan_names_addresses_that_lead_nowhere(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "NOBODY_PAUSES", (0.01,))
+    nowhere = "https://no-such-host.invalid/x.jpg"
+    rows = [swap("good", operation="zhiqite.swap"), swap("dead", target=nowhere, operation="zhiqite.swap")]
+    write_csv(folder / "c.csv", rows)
+    assert run("c.csv", "--dry-run") == ExitCode.OK
+    assert unsaid(capsys.readouterr().out, "line 3", "dead", "target", "no-such-host.invalid") == []
+    for looked_at, lines in (("true", [3]), ("false", [])):
+        monkeypatch.setenv("RECAST_CHECK_ADDRESSES", looked_at)
+        assert run("c.csv", "--dry-run", "--json") == ExitCode.OK
+        assert [each["line"] for each in json.loads(capsys.readouterr().out)["refused"]] == lines
 
 
 def test_a_narrowed_plan_of_nothing(folder: Path, capsys: Captured) -> None:

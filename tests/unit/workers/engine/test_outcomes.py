@@ -44,6 +44,8 @@ from providers.outcomes import (
     Unclear,
 )
 from providers.spec import Operation, Options
+from tests.unit.providers.cases import REPLICATE_SWAP
+from tests.unit.providers.scripted import ScriptedHttp, always, reply, run
 from tests.words import unsaid
 from workers.accounts.admission import THROTTLE
 from workers.accounts.latency import LATE_LOOKS
@@ -353,6 +355,25 @@ def test_a_failure_that_is_not_billed_is_no_payment(number: int) -> None:
     assert attempt_of(effects).free
     assert effects.job is not None
     assert (effects.job.to, effects.job.paid_limit) == ("queued" if number < MAX_ATTEMPTS else "failed", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "free"),
+    [
+        ({"status": "aborted"}, True),
+        ({"status": "canceled"}, False),
+        ({"status": "failed", "error": "the prediction timed out"}, False),
+        ({"status": "failed", "error": "The prediction was aborted and never started."}, False),
+        ({"status": "failed", "error": "list index out of range"}, False),
+    ],
+)
+def test_only_what_replicate_says_it_never_ran_is_free(said: Mapping[str, str], free: bool) -> None:
+    attempt = REPLICATE_SWAP.attempt()
+    provider = REPLICATE_SWAP.build(ScriptedHttp(always(reply(200, {"id": attempt.handle, **said}))))
+    effects = polled(run(provider.poll([attempt]))[attempt.reference], DUE, provider.OPERATIONS[attempt.operation])
+
+    assert attempt_of(effects).to == "done"
+    assert (effects.release, attempt_of(effects).free) == (free, free)
 
 
 def located(outcome: LocateOutcome, due: Due = UNKNOWN, *, provable: bool = True, resubmit: bool = False) -> Effects:
