@@ -137,11 +137,10 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else ""
         if given:
-            await self._lane.turn(request)
-            found = await run_in_threadpool(self._service.runtime.db, tokens.who, given)
+            look = partial(run_in_threadpool, self._service.runtime.db, tokens.who, given)
+            found = await self._lane.find(request, given, look)
             if found is not None:
                 return found
-            self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
