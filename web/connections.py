@@ -90,6 +90,8 @@ class Connections:
     def __init__(self, trusted: Iterable[Network] = (), most: int = MOST, per_place: int = PER_PLACE) -> None:
         self._trusted = tuple(trusted)
         self._most, self._per_place = most, per_place
+        #: How many were let in so far.
+        self.admitted = 0
         #: Whether those that wait too long are looked for.
         self.watched = False
         self._open: dict[Connection, None] = {}
@@ -105,6 +107,7 @@ class Connections:
             return False
         if len(self._open) >= self._most and not self._make_room(self._open, now):
             return False
+        self.admitted += 1
         self._open[connection] = self._by_place[connection.place][connection] = None
         return True
 

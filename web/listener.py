@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 AT_ONCE = 32  # connections taken in before others are served: more could not be told apart by what they have said
@@ -46,15 +47,16 @@ def listening(host: str, port: int) -> list[Listener]:
     Raises:
         OSError: an address is not ours, or taken.
     """
-    made: list[Listener] = []
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        listener = Listener(family, kind, protocol)
-        made.append(listener)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
+    with ExitStack() as stack:
+        made: list[Listener] = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            made.append(stack.enter_context(Listener(family, kind, protocol)))
+            made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made[-1].bind(address)
+        stack.pop_all()
     return made
 
 
