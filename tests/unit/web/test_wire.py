@@ -20,7 +20,7 @@ from tests.stack import wait_for
 from web import connections, guesses, listener, wire
 from web.connections import Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
-from web.guesses import FREE, Lane
+from web.guesses import Lane
 from web.listener import Listener, listening
 from web.wire import LINGER_BYTES, Wire
 
@@ -317,16 +317,17 @@ def test_a_name_with_several_addresses_is_served_on_all_of_them() -> None:
 
 def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guesses, "TURN_SECONDS", 60.0)
-    for _ in range(FREE):
-        LANE.was_wrong()
+    monkeypatch.setattr(guesses, "FREE", 0)
+    guess = HEAD.replace(b"/ ", b"/guess ") + b"\r\n"
     with served(most=20, per_place=20) as (port, made):
-        guess = HEAD.replace(b"/ ", b"/guess ") + b"\r\n"
+        assert b"200" in ask(port, guess.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        wait_for(lambda: len(made) == 0, message="the first guess had its turn")
         lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         for line in lines:
             line.sendall(guess)
-        wait_for(lambda: sum(map(len, LANE._waiting.values())) >= 19 and len(made) == 20, message="guesses wait")
-        for _ in range(20):
-            assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        wait_for(lambda: sum(map(len, LANE._waiting.values())) == 20, message="all others wait")
+        assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        wait_for(lambda: len(made) == 19, message="one of them is gone")
         for line in lines:
             line.close()
 
