@@ -26,6 +26,7 @@ T = TypeVar("T")
 FREE = 10  # wrong secrets, and ones that are being tried, that make nobody wait: people mistype
 FREE_SECONDS = 6.0  # after which one more is free again
 TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second are no danger to twelve characters
+SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a core for a twentieth of a second
 REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
 REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
@@ -38,7 +39,8 @@ class Lane:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong, self._wrong_at = 0.0, clock()
-        self._trying = 0
+        self._trying, self._few = 0, asyncio.Event()
+        self._few.set()
         self._right: Cache[bytes, bool] = Cache(REMEMBERED, REMEMBERED_SECONDS)
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._turns: asyncio.Task[None] | None = None
@@ -74,11 +76,18 @@ class Lane:
     async def trial(self, request: Request) -> AsyncIterator[None]:
         """The turn of this request's address, for as long as its secret is tried."""
         await self.turn(request)
-        self._trying += 1
+        self._try(+1)
         try:
             yield
         finally:
-            self._trying -= 1
+            self._try(-1)
+
+    def _try(self, more: int) -> None:
+        self._trying += more
+        if self._trying < SIDE_BY_SIDE:
+            self._few.set()
+        else:
+            self._few.clear()
 
     async def turn(self, request: Request) -> None:
         """Wait until it is the turn of this request's address.
@@ -110,7 +119,14 @@ class Lane:
             if not future.done():
                 future.set_result(True)
             if not gone:
-                await asyncio.sleep(0 if self._has_room else TURN_SECONDS)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        if self._has_room:
+            await asyncio.sleep(0)
+            return
+        await asyncio.sleep(TURN_SECONDS)
+        await self._few.wait()
 
     @property
     def _has_room(self) -> bool:
