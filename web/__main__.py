@@ -19,6 +19,7 @@ import uvicorn
 from web.app import build
 from web.connections import Connections, most_connections
 from web.front import Front
+from web.listener import Listener, listening
 from web.peers import behind
 from web.wire import Wire
 from workers import private
@@ -69,14 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     config = uvicorn.Config(
-        behind(Front(app), proxies), host=given.host, port=given.port or 0, fd=given.fd, log_config=None,
-        access_log=False, server_header=False, http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
+        behind(Front(app), proxies), log_config=None, access_log=False, server_header=False, http=http,
+        ws="none", h11_max_incomplete_event_size=MAX_HEAD,
         # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
         proxy_headers=False,
     )  # fmt: skip
     server = _Server(config, app.state.end)
+    try:
+        listeners = listening(given.host, given.port) if given.fd is None else [Listener(fileno=given.fd)]
+    except OSError as error:
+        log.critical("not_started", service="web", error=str(error))
+        return NOT_STARTED
     with suppress(KeyboardInterrupt):  # it has ended well
-        server.run()
+        server.run([*listeners])
     return 0 if server.started else NOT_STARTED
 
 

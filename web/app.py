@@ -91,7 +91,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     api = Api(Service(runtime, configured.quote_seconds), lane)
     routes = [
         *(Route(path, api) for path in (BASE, f"{BASE}/{{path:anything}}")),
-        *_service_routes(configured, database, media, lane),
+        *_service_routes(configured, database, media, lane, runtime),
         *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
     prefixed = Middleware(Prefixed, prefix=prefix_of(configured.public_url))
@@ -103,10 +103,12 @@ def build(chosen: Settings | None = None) -> Starlette:
     return app
 
 
-def _service_routes(configured: Settings, database: Database, media: Media, lane: Lane) -> list[Route]:
+def _service_routes(
+    configured: Settings, database: Database, media: Media, lane: Lane, runtime: Runtime
+) -> list[Route]:
     """What load balancers, Prometheus and providers request."""
     metrics = Metrics(database.sessions, configured.metrics_token, configured.currency, lane=lane)
-    callbacks = Callbacks(database, configured.accounts_file, configured.public_url)
+    callbacks = Callbacks(database, configured.accounts_file, runtime.callback_tokens, configured.public_url)
     return [
         Route("/healthz", Health(database.engine).show),
         Route("/metrics", metrics.show),

@@ -27,11 +27,12 @@ from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
+from web.guesses import Lane
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
 from workers.engine.wake import poll_pump, wake
 from workers.http.redaction import Redactor
-from workers.http.urls import digest
+from workers.http.urls import CallbackTokens, digest
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is refused, and the attempt polled as usual
 BODY_SECONDS = 15.0  # for all of it, which fits in a few packets
@@ -67,12 +68,16 @@ class Callbacks:
 
     Args:
         database: where bodies are stored and polls become due.
+        tokens: recognizes the tokens that this deployment makes. All others, which may be older, are looked up as
+            slowly as secrets are guessed, and none of the former waits for them.
         accounts_file: read at the first callback with a known token, for the keys that verify signatures.
         public_url: the prefix of our links; their secret parts are redacted if a body repeats them.
     """
 
-    def __init__(self, database: Database, accounts_file: Path, public_url: str | None = None) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, accounts_file: Path, tokens: CallbackTokens, public_url: str | None = None
+    ) -> None:
+        self._database, self._tokens, self._lane = database, tokens, Lane()
         self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
 
@@ -95,10 +100,10 @@ class Callbacks:
 
     async def _answer(self, request: Request) -> Response:
         token = request.path_params["token"]
-        known_as = digest(token)
-        account = await run_in_threadpool(self._account, known_as) if _TOKEN.fullmatch(token) else None
+        account = await self._account_of(request, token) if _TOKEN.fullmatch(token) else None
         if account is None:
             return Response(status_code=HTTPStatus.NOT_FOUND)
+        known_as = digest(token)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _body(request)
@@ -108,6 +113,14 @@ class Callbacks:
             return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         status = await run_in_threadpool(self._take, account, known_as, dict(request.headers), body)
         return JSONResponse(TAKEN) if status == HTTPStatus.OK else Response(status_code=status)
+
+    async def _account_of(self, request: Request, token: str) -> str | None:
+        known_as = digest(token)
+
+        async def look() -> str | None:
+            return await run_in_threadpool(self._account, known_as)
+
+        return await (look() if self._tokens.is_own(token) else self._lane.find(request, token, look))
 
     def _take(self, account: str, known_as: str, headers: Mapping[str, str], body: bytes) -> int:
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:

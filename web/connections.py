@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
@@ -23,15 +24,20 @@ ROOM: Final = 32  # connections dropped at once, so that a flood does not cost a
 IPV6_PLACE: Final = 64  # bits: a client that has one IPv6 address has all 2^64 with this prefix
 
 
+#: Of a request's scope: its connection, where one is counted here.
+WIRE: Final = "recast.wire"
+
+
 class Phase(IntEnum):
     """What a connection waits for, in the order in which connections make room for new ones."""
 
     CLOSING = 1  # the other side's end, after everything was said
     SILENT = 2  # the first request, of which no more than a part has come
     IDLE = 3  # another request
-    BODY = 4  # the rest of a request's body
-    READING = 5  # the other side to read what it is sent
-    BUSY = 6  # our own answer
+    TURN = 4  # its turn to try a secret
+    BODY = 5  # the rest of a request's body
+    READING = 6  # the other side to read what it is sent
+    BUSY = 7  # our own answer
 
 
 #: Seconds after which a connection that waits is ended. A request's headers are one packet, a callback's body a few.
@@ -39,6 +45,7 @@ LONGEST: Mapping[Phase, float] = {
     Phase.CLOSING: 2.0,
     Phase.SILENT: 10.0,
     Phase.IDLE: 15.0,
+    Phase.TURN: 60.0,
     Phase.BODY: 20.0,
     Phase.READING: 30.0,
     Phase.BUSY: math.inf,
@@ -48,6 +55,7 @@ SPARED: Mapping[Phase, float] = {
     Phase.CLOSING: 0.0,
     Phase.SILENT: 0.0,
     Phase.IDLE: 0.0,
+    Phase.TURN: 0.0,
     Phase.BODY: 1.0,
     Phase.READING: 5.0,
     Phase.BUSY: math.inf,
@@ -82,6 +90,10 @@ class Connections:
     def __init__(self, trusted: Iterable[Network] = (), most: int = MOST, per_place: int = PER_PLACE) -> None:
         self._trusted = tuple(trusted)
         self._most, self._per_place = most, per_place
+        #: How many were let in so far.
+        self.admitted = 0
+        #: Whether those that wait too long are looked for.
+        self.watched = False
         self._open: dict[Connection, None] = {}
         self._by_place: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
 
@@ -95,6 +107,7 @@ class Connections:
             return False
         if len(self._open) >= self._most and not self._make_room(self._open, now):
             return False
+        self.admitted += 1
         self._open[connection] = self._by_place[connection.place][connection] = None
         return True
 
@@ -132,6 +145,7 @@ class Connections:
             return False
 
 
+@lru_cache(maxsize=MOST)
 def place_of(host: str) -> str:
     """The address by which connections are counted; a part of the network for IPv6."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,6 +43,8 @@ class Front:
         self._answering[place] += 1
         try:
             await self._app(scope, receive, send)
+        except ClientDisconnect:
+            pass  # nobody is there to be told anything
         finally:
             self._answering[place] -= 1
             if not self._answering[place]:

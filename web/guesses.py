@@ -1,26 +1,36 @@
-"""The lane for passwords: after some wrong ones, each address has its turn, and each turn is one password.
+"""The lane for secrets: after some wrong ones, each address has its turn, and each turn is one secret.
 
-A password is compared only at its turn, so that giving up early tells a guesser nothing. Nobody is locked out: turns go
-round the addresses, so another address waits for no more than one turn of each, and a browser that has once had the
-right password has a pass (a cookie) and waits for none.
+A secret is compared or looked up only at its turn, so that giving up early tells a guesser nothing, and guesses cost
+the database a bounded number of looks. Nobody is locked out: turns go round the addresses, so another address waits for
+no more than one turn of each. Who has shown the right secret before waits for none: a browser by a pass (a cookie) for
+its password, everybody else because the secret is remembered here. A connection that waits makes room for new ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from web.connections import place_of
+from web.connections import WIRE, place_of
+from workers.cache import Cache
 
-FREE = 10  # wrong passwords that make nobody wait: people mistype
+T = TypeVar("T")
+
+FREE = 10  # wrong secrets, and ones that are being tried, that make nobody wait: people mistype
 FREE_SECONDS = 6.0  # after which one more is free again
-TURN_SECONDS = 0.05  # between two passwords: 20 guesses a second are no danger to twelve characters
+TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second are no danger to twelve characters
+SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a core for a twentieth of a second
+REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
+REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
-_Waiter = tuple[asyncio.Future[None], Callable[[], Awaitable[bool]]]
+_Waiter = tuple[asyncio.Future[bool], Request]
 
 
 class Lane:
@@ -29,42 +39,99 @@ class Lane:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong, self._wrong_at = 0.0, clock()
+        self._trying, self._few = 0, asyncio.Event()
+        self._few.set()
+        self._right: Cache[bytes, bool] = Cache(REMEMBERED, REMEMBERED_SECONDS)
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._turns: asyncio.Task[None] | None = None
 
     @property
     def is_free(self) -> bool:
-        """Whether passwords are compared without waiting."""
-        return self._recent() < FREE and not self._waiting
+        """Whether secrets are tried without waiting."""
+        return self._has_room and not self._waiting
 
     def was_wrong(self) -> None:
-        """Count a wrong password."""
+        """Count a wrong secret."""
         self._wrong, self._wrong_at = self._recent() + 1, self._clock()
 
+    async def find(self, request: Request, secret: str, look: Callable[[], Awaitable[T | None]]) -> T | None:
+        """What `look` finds for a secret, at this request's turn; without waiting for a secret that was right before.
+
+        None is a wrong secret.
+        """
+        known_as = hashlib.sha256(secret.encode(errors="replace")).digest()
+        if known_as in self._right:
+            found = await look()
+        else:
+            async with self.trial(request):
+                found = await look()
+        if found is None:
+            self._right.drop(known_as)
+            self.was_wrong()
+        else:
+            self._right.put(known_as, True)
+        return found
+
+    @asynccontextmanager
+    async def trial(self, request: Request) -> AsyncIterator[None]:
+        """The turn of this request's address, for as long as its secret is tried."""
+        await self.turn(request)
+        self._try(+1)
+        try:
+            yield
+        finally:
+            self._try(-1)
+
+    def _try(self, more: int) -> None:
+        self._trying += more
+        if self._trying < SIDE_BY_SIDE:
+            self._few.set()
+        else:
+            self._few.clear()
+
     async def turn(self, request: Request) -> None:
-        """Wait until it is the turn of this request's address."""
+        """Wait until it is the turn of this request's address.
+
+        Raises:
+            ClientDisconnect: the client is gone before that.
+        """
         if self.is_free:
             return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        wire = request.scope.get(WIRE)
+        if wire is not None:
+            wire.turn = future
         place = place_of(request.client.host if request.client else "")
-        self._waiting.setdefault(place, deque()).append((future, request.is_disconnected))
+        self._waiting.setdefault(place, deque()).append((future, request))
         if self._turns is None or self._turns.done():
             self._turns = asyncio.create_task(self._give_turns())
-        await future
+        if not await future:
+            raise ClientDisconnect
 
     async def _give_turns(self) -> None:
         while self._waiting:
             place, waiters = self._waiting.popitem(last=False)
-            future, is_gone = waiters.popleft()
+            future, request = waiters.popleft()
             if waiters:
                 self._waiting[place] = waiters
-            gone = future.done() or await is_gone()
-            if not future.done():
-                future.set_result(None)
             # A client that did not wait for its turn learns nothing from it, and it costs the others nothing.
+            gone = future.done() or (WIRE not in request.scope and await request.is_disconnected())
+            if not future.done():
+                future.set_result(True)
             if not gone:
-                await asyncio.sleep(TURN_SECONDS)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        if self._has_room:
+            await asyncio.sleep(0)
+            return
+        await asyncio.sleep(TURN_SECONDS)
+        await self._few.wait()
+
+    @property
+    def _has_room(self) -> bool:
+        return self._recent() + self._trying < FREE
 
     def _recent(self) -> float:
-        """The wrong passwords that count: one less for each `FREE_SECONDS`, and no more than are free."""
+        """The wrong secrets that count: one less for each `FREE_SECONDS`, and no more than are free."""
         return min(FREE, max(0.0, self._wrong - (self._clock() - self._wrong_at) / FREE_SECONDS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -18,9 +19,9 @@ from desk.people import TOKEN_BYTES, check_form, form_token
 from web.guesses import Lane
 from web.pages import Pages, is_text, link
 from web.prefix import prefix
+from web.shared import Shared
 from web.sign_ins import DOOR, DOOR_SECONDS, STALE, WRONG_SECONDS, drop, keep
 from web.visitors import Form, Handler, Scope, Visitor, first, form_of, of_batch, visitor_of
-from workers.cache import Cache
 
 COOKIE = "recast_guest"
 ANY_SECONDS = 5.0  # for which is believed that there are no links
@@ -37,7 +38,7 @@ class Guests:
 
     def __init__(self, pages: Pages, lane: Lane) -> None:
         self._pages, self._lane = pages, lane
-        self._any: Cache[str, bool] = Cache(1, ANY_SECONDS)
+        self._any = Shared(ANY_SECONDS, partial(pages.read, guests.are_any))
 
     @property
     def scopes(self) -> Mapping[str, Scope]:
@@ -51,12 +52,13 @@ class Guests:
 
     async def are_any(self) -> bool:
         """Whether any link is in force."""
-        return await self._any.get_or_await("guests", lambda: self._pages.read(guests.are_any))
+        return await self._any.get()
 
     async def visitor(self, request: Request) -> Visitor | None:
         """The guest with the cookie of this request."""
         token = request.cookies.get(COOKIE, "")
-        actor = await self._pages.read(guests.who, token) if token else None
+        look = partial(self._pages.read, guests.who, token)
+        actor = await self._lane.find(request, token, look) if token else None
         return None if actor is None else Visitor(actor, token, token)
 
     def routes(self, everybody: Callable[[Handler], Handler]) -> list[Route]:
@@ -113,10 +115,9 @@ class Guests:
 
     async def _opened(self, request: Request) -> guests.Link | None:
         """The link of the path, at this address's turn if links were guessed."""
-        await self._lane.turn(request)
-        found = await self._pages.read(guests.opened, request.path_params["token"])
+        token: str = request.path_params["token"]
+        found = await self._lane.find(request, token, partial(self._pages.read, guests.opened, token))
         if found is None:
-            self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -9,6 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from models.connection import ping
+from web.shared import Shared
+
+FRESH_SECONDS = 0.5  # for which one look at the database answers everybody: load balancers ask every few seconds
 
 
 class Health:
@@ -16,10 +21,11 @@ class Health:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._answers = Shared(FRESH_SECONDS, partial(run_in_threadpool, self._database_answers))
 
     async def show(self, _: Request) -> Response:
         """200 while the database answers; 503 names what is missing."""
-        if await run_in_threadpool(self._database_answers):
+        if await self._answers.get():
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable", "missing": ["database"]}, 503)
 

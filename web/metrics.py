@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from threading import Lock
 
 from prometheus_client import CollectorRegistry
@@ -60,11 +61,7 @@ class Metrics:
         if self._token is None:
             return PlainTextResponse("metrics are off: set RECAST_METRICS_TOKEN\n", 404)
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if given:
-            await self._lane.turn(request)
-        if not secrets.compare_digest(given.encode(), self._token.get_secret_value().encode()):
-            if given:
-                self._lane.was_wrong()
+        if not given or not await self._lane.find(request, given, partial(_same, given, self._token)):
             return PlainTextResponse("wrong token\n", 401, {"WWW-Authenticate": "Bearer"})
         try:
             body = await run_in_threadpool(self._body)
@@ -82,6 +79,10 @@ class Metrics:
                 registry.register(_Exposition(snapshot, self._currency))
                 self._known = (now, generate_latest(registry))
             return self._known[1]
+
+
+async def _same(given: str, token: SecretStr) -> bool | None:
+    return secrets.compare_digest(given.encode(), token.get_secret_value().encode()) or None
 
 
 class _Exposition(Collector):

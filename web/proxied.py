@@ -6,11 +6,11 @@ whatever other headers say, and is ignored otherwise.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from ipaddress import ip_address, ip_network
 
+from pydantic import SecretStr
 from starlette.requests import Request
 
 from desk import people
@@ -22,6 +22,7 @@ from web.pages import Pages, is_text
 from web.peers import peer_of
 from web.visitors import Visitor
 from workers.config.settings import Settings
+from workers.http.keys import derived
 
 
 class Proxied:
@@ -37,8 +38,7 @@ class Proxied:
         self._otherwise = None if settings.web_proxy_role is None else Role(settings.web_proxy_role)
         self._trusted = [ip_network(each) for each in settings.trusted_proxies]
         # Without the deployment's key, forms that were loaded before a restart are loaded again.
-        key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_hex()
-        self._key = hashlib.sha256(b"proxy:" + key.encode()).digest()
+        self._key = derived(settings.secret_key or SecretStr(secrets.token_hex()), "proxy")
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Whom the proxy names; None where there is no such header, or it is not to be believed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,8 +20,8 @@ from models.transactions import Database
 from web.guesses import Lane
 from web.pages import Pages, link
 from web.prefix import prefix
+from web.shared import Shared
 from web.visitors import Visitor, first, form_of, visitor_of
-from workers.cache import Cache
 
 COOKIE = "recast_session"
 DOOR = "recast_door"  # of a browser that has seen the form, and is not signed in
@@ -42,7 +43,7 @@ class SignIns:
 
     def __init__(self, database: Database, pages: Pages, lane: Lane) -> None:
         self._database, self._pages, self._lane = database, pages, lane
-        self._any: Cache[str, bool] = Cache(1, ANY_SECONDS)
+        self._any = Shared(ANY_SECONDS, partial(pages.read, people.are_any))
         self._comparing = asyncio.Semaphore(AT_A_TIME)
 
     async def are_any(self, *, known: bool) -> bool:
@@ -51,7 +52,7 @@ class SignIns:
         With `known`, a database that does not answer has none: another way in remains.
         """
         try:
-            return await self._any.get_or_await("people", lambda: self._pages.read(people.are_any))
+            return await self._any.get()
         except SQLAlchemyError:
             if known:
                 return False
@@ -62,7 +63,7 @@ class SignIns:
         token = request.cookies.get(COOKIE, "")
         if not token:
             return None
-        actor = await self._pages.read(people.who, token)
+        actor = await self._lane.find(request, token, partial(self._pages.read, people.who, token))
         return None if actor is None else Visitor(actor, token, token)
 
     async def page(self, request: Request) -> Response:
@@ -85,8 +86,7 @@ class SignIns:
         except ForbiddenError:
             # Of several windows that show the form, the last one has the cookie.
             return self._form(request, where, name, STALE, HTTPStatus.FORBIDDEN)
-        await self._lane.turn(request)
-        async with self._comparing:
+        async with self._lane.trial(request), self._comparing:
             token = await run_in_threadpool(people.sign_in, self._database, name, password)
         if token is None:
             self._lane.was_wrong()

@@ -7,12 +7,13 @@ reads, limits tasks but not connections, and reads the body of a request that is
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from web.connections import Connections, Phase, place_of
+from web.connections import WIRE, Connections, Phase, place_of
+from web.listener import arrived, is_over
 
 LINGER_BYTES = 256 * 1024  # read and thrown away after the answer, so that it is not lost in a reset of the connection
 STEP_BYTES = 64 * 1024  # of an answer, as much as must be read in the time for which nobody may read at all
@@ -26,6 +27,8 @@ class Wire(H11Protocol):
     def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.place = ""
+        #: What the request waits for while others try their secrets; False is given to it when the other side is gone.
+        self.turn: asyncio.Future[bool] | None = None
         self._connections = connections
         self._since = self.loop.time()  # for which it waits as it does
         self._paused_at: float | None = None
@@ -36,14 +39,17 @@ class Wire(H11Protocol):
         """Count the connection, or refuse it."""
         super().connection_made(_Gentle(transport, self))  # type: ignore[arg-type]
         self.place = place_of(self.client[0]) if self.client else ""
-        if not self._connections:
+        if not self._connections.watched:
+            self._connections.watched = True
             self.loop.call_later(LOOK_SECONDS, _look_after, self._connections, self.loop)
         if not self._connections.admit(self, self.loop.time()):
             self.transport.write(FULL)
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Forget the connection, and let its request wait for nothing."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(False)
         self._connections.leave(self)
         super().connection_lost(exc)
 
@@ -75,6 +81,7 @@ class Wire(H11Protocol):
         super().handle_events()
         if self.cycle is not before:
             self._since = self.loop.time()
+            cast("dict[str, Any]", self.scope)[WIRE] = self  # its task has not begun
 
     def on_response_complete(self) -> None:
         """Note when an answer is complete; one that came before the end of its request is the last."""
@@ -106,11 +113,18 @@ class Wire(H11Protocol):
         if self.transport.is_closing():
             return Phase.READING if self.transport.get_write_buffer_size() else Phase.CLOSING
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None:
-            return Phase.SILENT
-        if cycle.response_complete:
-            return Phase.IDLE
+        if cycle is None or cycle.response_complete:
+            return self._unheard() or (Phase.SILENT if cycle is None else Phase.IDLE)
+        if self.turn is not None and not self.turn.done():
+            return Phase.TURN
         return Phase.BODY if cycle.more_body else Phase.BUSY
+
+    def _unheard(self) -> Phase | None:
+        """What has come from the other side and waits to be read: a request, which waits for us, or the end."""
+        line = self.transport.get_extra_info("socket")
+        if is_over(line):
+            return Phase.CLOSING
+        return Phase.BUSY if arrived(line) else None
 
 
 class _Gentle:
@@ -145,5 +159,6 @@ class _Gentle:
 def _look_after(connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
     """Drop connections that have waited too long, and look again for as long as there are any."""
     connections.end_overdue(loop.time())
+    connections.watched = bool(connections)
     if connections:
         loop.call_later(LOOK_SECONDS, _look_after, connections, loop)

@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from urllib.parse import urlencode
 
+from desk.people import form_token
 from tests.hostile.cases import Area, Case, survived
 
 MANY = 300  # connections of an attack that only holds them
@@ -109,11 +111,18 @@ def forever(head: Callable[[str], bytes], part: bytes) -> Parts:
 
 
 def get(path: str, *headers: str) -> Parts:
-    return once(lambda token, number: request(f"GET {path.format(n=number)}", *headers))
+    return once(lambda _, n: request(f"GET {path.format(n=n)}", *[header.format(n=n) for header in headers]))
 
 
 def basic(number: int) -> str:
     return "Authorization: Basic " + b64encode(f"recast:a long guess {number}".encode()).decode()
+
+
+def typed(number: int) -> bytes:
+    """A form with a wrong password; what else it carries anybody can compute."""
+    form = urlencode({"form": form_token("door"), "name": "somebody", "password": f"a long guess {number}"})
+    kind, length = "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}"
+    return request("POST /sign-in", "Cookie: recast_door=door", kind, length, body=form.encode())
 
 
 def post(token: str | None, *headers: str) -> Callable[[str], bytes]:
@@ -166,6 +175,18 @@ CASES: Sequence[Case] = (
     attack("a body of another page", Attack(forever(lambda _: request("GET /healthz", LENGTH), KIB64), 8), "200"),
     attack("guessed tokens",
            Attack(once(lambda _, n: request(f"POST /callbacks/{n:032}", "Content-Length: 0"))), "404"),
+    attack("guessed tokens in the present form",
+           Attack(once(lambda _, n: request(f"POST /callbacks/{n:048}", "Content-Length: 0")), MANY), "404"),
+    attack("tokens that are guessed by more connections than there may be",
+           Attack(once(lambda _, n: request(f"POST /callbacks/{n:032}", "Content-Length: 0")), 600),
+           "404, 429, 503"),
+    attack("guessed cookies of people", Attack(get("/batches", "Cookie: recast_session={n:043}"), MANY), "303"),
+    attack("guessed cookies of guests", Attack(get("/batches", "Cookie: recast_guest={n:043}"), MANY), "303"),
+    attack("guessed guest links", Attack(get("/guest/{n:043}"), MANY), "404"),
+    attack("passwords for the page that asks for them", Attack(once(lambda _, n: typed(n)), MANY), "422"),
+    attack("the page that asks for a password", Attack(get("/sign-in")), "200"),
+    attack("pages for nobody", Attack(get("/batches")), "303"),
+    attack("health, again and again", Attack(get("/healthz")), "200"),
     attack("guessed links", Attack(get(f"/media/999999999999/{'A' * 32}/aa/bb/{{n}}.png")), "403"),
     attack("guessed passwords", Attack(once(lambda _, n: request("GET /batches", basic(n))), 100), "401"),
     attack("guessed metrics tokens",
@@ -178,6 +199,8 @@ CASES: Sequence[Case] = (
     attack("a body's byte each second for the API",
            Attack(forever(to_api("Content-Length: 1000"), b"x"), MANY, 1.0), "401"),
     attack("the API's document, again and again", Attack(get("/api/v1/openapi.json")), "200"),
+    attack("the API's document, below another path each time",
+           Attack(get("/api/v1/openapi.json", "X-Forwarded-Prefix: /path-{n}")), "200"),
     attack("answers that nobody reads", Attack(forever(lambda _: TWO, TWO), 8, reads=False), ""),
     attack("two lengths, as for smuggling",
            Attack(once(lambda *_: request("POST /healthz", CHUNKED, "Content-Length: 4", body=b"0\r\n\r\n"))), "400"),

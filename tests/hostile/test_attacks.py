@@ -5,24 +5,32 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
+from desk import guests, people
+from desk.actors import Actor
 from devstack.ports import pick_port
+from models.people import Role
 from tests.hostile.attacks import CASES
+from tests.hostile.cases import Case
 from tests.hostile.pictures import JPEG
 from tests.stack import ROOT, crowding, wait_for, write_accounts
 from workers.config.settings import Settings
-from workers.http.urls import digest
+from workers.http.urls import CallbackTokens, digest
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
+from workers.messaging.app import app
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -31,7 +39,6 @@ pytest_plugins = ["tests.integration.database"]
 
 SECONDS = 1.2  # of each attack, after it has begun
 LONGEST = 0.5  # seconds, of 99 in 100 requests of honest clients
-TOKEN = "an-open-attempts-token"
 SETTINGS = {"secret_key": "key-of-32-characters-for-the-test", "web_auth": "recast:correct horse battery",
             "metrics_token": "a-token-for-metrics"}  # fmt: skip
 
@@ -81,47 +88,83 @@ class Web:
         return int(lines["VmRSS"].split()[0]) / 1000
 
 
-@pytest.fixture
-def web(database: Database, tmp_path: Path) -> Iterator[Web]:
-    made = Web(tmp_path, database)
-    try:
-        wait_for(lambda: made.is_up, message="web answers")
-        yield made
-    finally:
-        made.process.terminate()
-        made.process.wait(60)
+@dataclass
+class Siege:
+    """A `web` process with what honest clients ask of it."""
 
+    web: Web
+    database: Database
+    #: What each asks, again and again.
+    asked: Sequence[tuple[Any, ...]]
+    token: str
+    megabytes: float
 
-@pytest.mark.long
-def test_honest_clients_go_on_under_every_attack(web: Web, database: Database) -> None:
-    database.account()
-    (job,) = database.jobs(1, state="running")
-    database.attempt(job, callback_token=f"'{digest(TOKEN)}'")
-    key = Storage(web.settings.storage).put(JPEG, sha256=hashlib.sha256(JPEG).hexdigest(), suffix="jpg")
-    link = MediaSigner(web.settings).link(key, 3600)
-    before, problems = web.megabytes, {}
-    for case in CASES:
+    def attacked(self, case: Case) -> tuple[list[float], list[int], dict[str, int]]:
+        """The seconds that honest clients waited during an attack, their bad statuses, and the attacker's."""
         attacker = subprocess.Popen(
-            [sys.executable, "-m", "tests.hostile.attacks", str(web.port), TOKEN, str(SECONDS + 1), case.name],
-            cwd=ROOT, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "tests.hostile.attacks", str(self.web.port), self.token, str(SECONDS + 1),
+             case.name], cwd=ROOT, stdout=subprocess.PIPE,
         )  # fmt: skip
         waits, wrong = [], []
         while attacker.poll() is None:
-            for asked in (("GET", link), ("POST", f"/callbacks/{TOKEN}", b"{}")):
-                status, seconds = web.ask(*asked)
+            for asked in self.asked:
+                status, seconds = self.web.ask(*asked)
                 waits.append(seconds)
                 if status != 200:
                     wrong.append(status)
             time.sleep(0.02)
-        slowest = sorted(waits)[int(len(waits) * 0.99) - 1]
         assert attacker.stdout is not None
-        told: dict[str, Any] = json.loads(attacker.stdout.read())["statuses"]
+        told: dict[str, int] = json.loads(attacker.stdout.read())["statuses"]
         attacker.stdout.close()
-        if wrong or slowest > LONGEST * crowding() or not set(told) <= set(case.facts):
-            problems[case.name] = (wrong, round(slowest, 3), told)
-    assert problems == {}
-    assert web.is_up
-    assert web.megabytes - before < 100
-    assert database.one("SELECT count(*) FROM callbacks") <= 16
+        return waits, wrong, told
+
+
+@pytest.fixture(scope="module")
+def siege(lasting_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
+    """One process for all attacks: what one of them leaves behind, the next one meets."""
+    database, folder = lasting_database, tmp_path_factory.mktemp("siege")
+    key = SecretStr(SETTINGS["secret_key"])
+    token = CallbackTokens(key).new()
+    prepare(database, token)
+    web = Web(folder, database)
+    try:
+        wait_for(lambda: web.is_up, message="web answers")
+        name = Storage(web.settings.storage).put(JPEG, sha256=hashlib.sha256(JPEG).hexdigest(), suffix="jpg")
+        asked: Sequence[tuple[Any, ...]] = [
+            ("GET", MediaSigner(web.settings).link(name, 36_000)),
+            ("POST", f"/callbacks/{token}", b"{}"),
+        ]
+        # The first callback reads the accounts file and loads the providers.
+        assert {web.ask(*each)[0] for each in asked} == {200}
+        yield Siege(web, database, asked, token, web.megabytes)
+    finally:
+        web.process.terminate()
+        web.process.wait(60)
+
+
+def prepare(database: Database, token: str) -> None:
+    """An open attempt with this token, a person and a guest link."""
+    database.account()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "send_task", lambda *_, **__: None)
+        (job,) = database.jobs(1, batch=database.batch("portraits"), state="running")
+        database.attempt(job, callback_token=f"'{digest(token)}'")
+    operator = Actor("operator", Role.OPERATOR)
+    database.run(people.add, operator, "ada", Role.REVIEWER, "a password of ada's")
+    database.run(guests.add, operator, "portraits", Role.VIEWER, 3600.0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_honest_clients_go_on_under_attack(case: Case, siege: Siege, record_property: Any) -> None:
+    waits, wrong, told = siege.attacked(case)
+    # Of fewer than a hundred requests it is the slowest one.
+    slowest = sorted(waits)[math.ceil(len(waits) * 0.99) - 1]
+    record_property("p99", slowest)
+    assert (wrong, set(told) - set(case.facts)) == ([], set())
+    assert slowest <= LONGEST * crowding()
+    assert siege.web.is_up
+    assert siege.web.megabytes - siege.megabytes < 100
+    assert siege.database.one("SELECT count(*) FROM callbacks") <= 16
     # What was no HTTP has filled no log.
-    assert web.log.stat().st_size < 20_000
+    assert siege.web.log.stat().st_size < 20_000

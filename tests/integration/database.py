@@ -272,6 +272,15 @@ def database(cluster: Cluster, messages: Messages) -> Iterator[Database]:
     cluster.drop(made.url)
 
 
+@pytest.fixture(scope="module")
+def lasting_database(cluster: Cluster) -> Iterator[Database]:
+    """A migrated database for all tests of a module."""
+    made = Database(cluster.create())
+    yield made
+    made.close()
+    cluster.drop(made.url)
+
+
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> Messages:
     """What the engine publishes, kept instead of sent."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
@@ -28,7 +28,7 @@ from web.api import feed
 from web.api.bodies import Body, digest_of, read_body
 from web.api.endpoints import Call, Endpoint, Service, seen_by
 from web.api.feed import Feed
-from web.api.openapi import EVENTS, document
+from web.api.openapi import EVENTS, text
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
 from web.guesses import Lane
@@ -38,8 +38,6 @@ from web.prefix import prefix
 WRONG_SECONDS = 0.3  # before a wrong token is rejected: slow for guessing, unnoticed after a mistake
 HEAVY = 4  # catalogs that are read side by side, so that the pages have threads and connections left
 DEFECT = f"this is a defect of Recast; the log of {hint('web')} has it"
-
-PATHS = 4  # below which the document is kept as text: a deployment has one; what a header names is anybody's
 
 log = structlog.get_logger()
 
@@ -74,7 +72,7 @@ class Api:
     async def _answered(self, request: Request) -> Response:
         path = request.url.path.removeprefix(prefix(request)).removeprefix(BASE)
         if path == "/openapi.json" and request.method in {"GET", "HEAD"}:
-            return Response(_document(prefix(request)), media_type="application/json")
+            return Response(text(prefix(request)), media_type="application/json")
         program = await self._program(request)
         endpoint, parameters = _endpoint(request.method, path)
         program.actor.need(endpoint.role, endpoint.summary[0].lower() + endpoint.summary[1:])
@@ -137,11 +135,10 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else ""
         if given:
-            await self._lane.turn(request)
-            found = await run_in_threadpool(self._service.runtime.db, tokens.who, given)
+            look = partial(run_in_threadpool, self._service.runtime.db, tokens.who, given)
+            found = await self._lane.find(request, given, look)
             if found is not None:
                 return found
-            self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
@@ -204,11 +201,6 @@ def _key(request: Request) -> str | None:
         allowed = f"1 to {MAX_KEY_CHARS} visible ASCII signs"
         raise unprocessable(f"Idempotency-Key: it is not usable; allowed: {allowed}", "Idempotency-Key", key, allowed)
     return key
-
-
-@lru_cache(maxsize=PATHS)
-def _document(below: str) -> str:
-    return written(document(below))
 
 
 def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

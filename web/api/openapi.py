@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from desk.replays import MAX_KEY_CHARS
+from reports.written import written
 from web.api.bodies import JSON, MULTIPART
 from web.api.endpoints import Endpoint
 from web.api.problems import MEDIA_TYPE
@@ -34,7 +35,21 @@ EVENTS = "text/event-stream"
 
 def document(below: str = "") -> dict[str, Any]:
     """The document of an API that is served below the path `below`."""
-    return {**_everywhere(), "servers": [{"url": f"{below}{BASE}"}]}
+    return {**_everywhere(), "servers": _servers(below)}
+
+
+def text(below: str = "") -> bytes:
+    """The document as JSON. Below which path, a header may say, which is anybody's: so that part alone is made anew."""
+    return _text_everywhere() + f', "servers": {written(_servers(below))}}}'.encode()
+
+
+@cache
+def _text_everywhere() -> bytes:
+    return written(_everywhere()).removesuffix("}").encode()
+
+
+def _servers(below: str) -> list[dict[str, str]]:
+    return [{"url": f"{below}{BASE}"}]
 
 
 @cache

@@ -28,7 +28,6 @@ from workers.engine.looks import OwnWebError, insisted
 from workers.engine.runtime import Runtime
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
-from workers.http.urls import new_address
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.inputs import (
     MAX_INPUT_BYTES,
@@ -189,7 +188,8 @@ _QUEUED = frozenset({JobState.QUEUED})
 async def _prepared(runtime: Runtime, account: Account, provider: Provider, claim: Claim) -> Prepared:
     operation = account.operations[claim.operation]
     public_url = runtime.settings.public_url
-    address, token = new_address(public_url) if operation.callback and public_url else (None, None)
+    called = operation.callback and public_url
+    address, token = runtime.callback_tokens.new_address(called) if called else (None, None)
     order = Order(
         reference=claim.reference,
         operation=claim.operation,

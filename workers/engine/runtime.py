@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from providers.protocol import Endpoint, Http, Provider
@@ -32,6 +33,7 @@ from workers.http.client import HttpClient, build_client
 from workers.http.recorder import Recorder
 from workers.http.redaction import Redacted, secrets_of
 from workers.http.ssrf import Guard
+from workers.http.urls import CallbackTokens
 from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.roots import Roots
@@ -123,6 +125,15 @@ class Runtime(Deployment):
         return Inputs(self.settings, self.storage)
 
     @cached_property
+    def callback_tokens(self) -> CallbackTokens:
+        """Makes the tokens with which providers call back.
+
+        Raises:
+            SettingsError: there is no secret key.
+        """
+        return CallbackTokens(self._secret_key("the tokens of callbacks are recognized by it"))
+
+    @cached_property
     def reach(self) -> Reach:
         """How providers can fetch our pictures."""
         return Reach(bool(self.settings.public_url), self.storage.can_sign, Roots.of(self.settings))
@@ -161,9 +172,12 @@ class Runtime(Deployment):
         return account.adapter(endpoint)  # type: ignore[call-arg]
 
     def _sessions(self, account: str) -> Sessions:
+        return StoredSessions(self, account, self._secret_key("providers' tokens are stored encrypted with it"))
+
+    def _secret_key(self, why: str) -> SecretStr:
         if self.settings.secret_key is None:
-            raise SettingsError("RECAST_SECRET_KEY is not set; providers' tokens are stored encrypted with it")
-        return StoredSessions(self, account, self.settings.secret_key)
+            raise SettingsError(f"RECAST_SECRET_KEY is not set; {why}")
+        return self.settings.secret_key
 
     def downloads(self, account: Account) -> HttpClient:
         """The client that fetches files whose URLs `account`'s provider, or a job, named; call on the loop.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from workers.http.keys import derived
+
 
 def box(secret_key: SecretStr, use: str) -> Fernet:
     """Encrypts and decrypts for `use`; what was sealed for one use does not open for another."""
-    digest = hashlib.sha256(f"{use}:{secret_key.get_secret_value()}".encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(digest))
+    return Fernet(base64.urlsafe_b64encode(derived(secret_key, use)))

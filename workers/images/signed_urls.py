@@ -6,11 +6,11 @@ A link is ``PUBLIC_URL/media/<expires>/<signature>/<key>``: anyone who has it ma
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import time
 
 from workers.config.settings import Settings, SettingsError
+from workers.http.keys import derived
 from workers.http.urls import MEDIA
 
 EXPIRES_DIGITS = 12  # of a Unix time in seconds; a longer number is not a time, and costly to parse
@@ -28,7 +28,7 @@ class MediaSigner:
             raise SettingsError(
                 "RECAST_SECRET_KEY is not set; media links are signed with it: set 32 random characters"
             )
-        self._key = hashlib.sha256(b"media:" + settings.secret_key.get_secret_value().encode()).digest()
+        self._key = derived(settings.secret_key, "media")
         self._base = settings.public_url or ""
 
     def link(self, key: str, seconds: int) -> str:

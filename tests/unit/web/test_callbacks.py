@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import secrets
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -19,11 +21,13 @@ from tests.http import ASGITransport, AsyncClient, Response
 from tests.stack import write_accounts
 from tests.words import names
 from web.callbacks import Callbacks, Verifiers
+from web.guesses import FREE, TURN_SECONDS
 from workers.config.account_values import AccountsError
-from workers.http.urls import digest
+from workers.http.urls import CallbackTokens, digest
 
 KEY = b"a signing key of twenty-four bytes"
 BODY = b'{"id": "p1", "status": "succeeded"}'
+TOKENS = CallbackTokens(SecretStr("a-key-of-the-tests"))
 ACCOUNTS = {
     "signed": {
         "provider": "replicate",
@@ -52,11 +56,14 @@ class _Told(Callbacks):
     """Callbacks of tokens that are named like their accounts, and a note of what would be written."""
 
     def __init__(self, accounts_file: Path) -> None:
-        super().__init__(Database("postgresql+psycopg://nowhere/none"), accounts_file)
+        super().__init__(Database("postgresql+psycopg://nowhere/none"), accounts_file, TOKENS)
         self.kept: list[bytes] = []
+        self.looks = 0
+        self.known = {digest(name): name for name in ACCOUNTS}
 
     def _account(self, token: str) -> str | None:
-        return {digest(name): name for name in ACCOUNTS}.get(token)
+        self.looks += 1
+        return self.known.get(token)
 
     def _keep(self, token: str, body: bytes) -> None:
         self.kept.append(body)
@@ -105,6 +112,49 @@ def test_a_provider_that_signs_nothing_is_heard(accounts_file: Path) -> None:
 @pytest.mark.parametrize("token", ["nobody", "x" * 65])
 def test_a_token_that_nobody_has_is_told_nothing(accounts_file: Path, token: str) -> None:
     assert posted(_Told(accounts_file), token, BODY, {}).status_code == 404
+
+
+def test_guesses_cost_few_looks_and_nobody_with_a_token_of_ours_waits_for_them(accounts_file: Path) -> None:
+    callbacks, token = _Told(accounts_file), TOKENS.new()
+    callbacks.known[digest(token)] = "unsigned"
+    app = Starlette(routes=[Route("/callbacks/{token}", callbacks.take, methods=["POST"])])
+
+    async def story() -> None:
+        clock = asyncio.get_running_loop().time
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://recast") as client:
+            began = clock()
+            guesses = [
+                asyncio.create_task(client.post(f"/callbacks/{guess}", content=b""))
+                for guess in (*(f"{n:032}" for n in range(100)), *(f"{n:048}" for n in range(100)))
+            ]
+            await asyncio.sleep(TURN_SECONDS)
+            answers = [await client.post(f"/callbacks/{token}", content=BODY) for _ in range(20)]
+            assert {answer.status_code for answer in answers} == {200}
+            waited, guessed = clock() - began, callbacks.looks - len(answers)
+            # Each guess beyond the first ones had its turn; a token of ours waits for none.
+            assert guessed <= FREE + waited / TURN_SECONDS + 1
+            for task in guesses:
+                task.cancel()
+            await asyncio.gather(*guesses, return_exceptions=True)
+
+    asyncio.run(story())
+    assert callbacks.kept == [BODY] * 20
+
+
+def test_tokens_of_an_earlier_version_or_key_are_heard_and_soon(accounts_file: Path) -> None:
+    callbacks = _Told(accounts_file)
+    older = [secrets.token_urlsafe(24) for _ in range(30)]
+    older += [CallbackTokens(SecretStr("the-key-before-this-one")).new() for _ in range(30)]
+    callbacks.known |= {digest(token): "unsigned" for token in older}
+    app = Starlette(routes=[Route("/callbacks/{token}", callbacks.take, methods=["POST"])])
+
+    async def story() -> set[int]:
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://recast") as client:
+            answers = [client.post(f"/callbacks/{token}", content=BODY) for token in older]
+            return {answer.status_code for answer in await asyncio.gather(*answers)}
+
+    assert asyncio.run(story()) == {200}
+    assert len(callbacks.kept) == len(older)
 
 
 def test_an_accounts_file_that_cannot_be_read_is_no_verdict(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.stack import crowding
 from web import access, guesses
 from web.access import COOKIE, HEADERS, Access
+from web.connections import WIRE
 from web.guesses import FREE, Lane
 
 RIGHT = "recast:correct horse battery"
@@ -132,6 +135,92 @@ def test_a_pass_opens_nothing_and_a_forged_one_passes_nobody() -> None:
         assert (await house.ask("recast:wrong", cookie=cookie))[0] == 401
         assert (await house.ask(RIGHT, cookie=f"{COOKIE}=é"))[0] == 200
         assert (await house.ask(RIGHT, cookie=cookie)) == (200, "")
+
+    asyncio.run(story())
+
+
+class Desk:
+    """Secrets that are looked up, and how often that was done."""
+
+    def __init__(self, *right: str) -> None:
+        self.lane, self.right, self.looks, self.most, self._now = Lane(), set(right), 0, 0, 0
+
+    async def ask(self, secret: str, host: str = "192.0.2.1", wire: Any = None) -> str | None:
+        scope = {"type": "http", "client": (host, 1), **({WIRE: wire} if wire else {})}
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def look() -> str | None:
+            self.looks, self._now = self.looks + 1, self._now + 1
+            self.most = max(self.most, self._now)
+            await asyncio.sleep(0)
+            self._now -= 1
+            return secret if secret in self.right else None
+
+        return await self.lane.find(Request(scope, receive), secret, look)
+
+
+def test_a_crowd_of_guesses_is_looked_up_few_at_a_time_from_the_first_on() -> None:
+    async def story() -> None:
+        desk = Desk()
+        tasks = [asyncio.create_task(desk.ask(f"guess {n}")) for n in range(300)]
+        await asyncio.sleep(5 * TURN)
+        assert desk.most <= FREE
+        assert desk.looks < 60
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_secret_that_was_right_before_waits_for_no_guess_until_it_is_withdrawn() -> None:
+    async def story() -> None:
+        desk = Desk("right")
+        assert await desk.ask("right") == "right"
+        tasks = [asyncio.create_task(desk.ask(f"guess {n}")) for n in range(300)]
+        await asyncio.sleep(2 * TURN)
+        assert not desk.lane.is_free
+        before = desk.looks
+        assert [await desk.ask("right") for _ in range(50)] == ["right"] * 50
+        assert desk.looks - before <= 50 + 3
+        desk.right.clear()
+        assert await desk.ask("right") is None
+        late = asyncio.create_task(desk.ask("right"))
+        await asyncio.sleep(0)
+        assert not late.done()
+        for task in (*tasks, late):
+            task.cancel()
+
+    asyncio.run(story())
+
+
+def test_many_right_secrets_at_once_wait_for_nothing_but_each_other() -> None:
+    async def story() -> None:
+        secrets = [f"right {n}" for n in range(200)]
+        desk, clock = Desk(*secrets), asyncio.get_running_loop().time
+        began = clock()
+        assert await asyncio.gather(*map(desk.ask, secrets)) == secrets
+        assert clock() - began < 200 * TURN * crowding()
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_is_gone_waits_no_more_and_is_not_looked_up() -> None:
+    class Line:
+        turn: asyncio.Future[bool] | None = None
+
+    async def story() -> None:
+        desk, line = Desk(), Line()
+        tasks = [asyncio.create_task(desk.ask(f"guess {n}")) for n in range(100)]
+        gone = asyncio.create_task(desk.ask("another", wire=line))
+        await asyncio.sleep(0)
+        assert line.turn is not None
+        line.turn.set_result(False)
+        with pytest.raises(ClientDisconnect):
+            await gone
+        for task in tasks:
+            task.cancel()
 
     asyncio.run(story())
 

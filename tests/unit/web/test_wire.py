@@ -13,18 +13,32 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from tests.stack import wait_for
-from web import connections, wire
+from web import connections, guesses, listener, wire
 from web.connections import Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
+from web.guesses import Lane
+from web.listener import Listener, listening
 from web.wire import LINGER_BYTES, Wire
+
+HELD, GO_ON = threading.Event(), threading.Event()
+LANE = Lane()
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, without the body; `/read` reads it first, `/much` answers at length."""
+    """Answer at once, without the body; `/read` reads it first, `/much` answers at length.
+
+    `/hold` lets nothing else happen meanwhile, and `/guess` waits for its turn.
+    """
     assert scope["type"] == "http"
+    if scope["path"] == "/hold":
+        HELD.set()
+        GO_ON.wait(60)
+    if scope["path"] == "/guess":
+        await LANE.find(Request(scope, receive), "a guess", nothing)
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
@@ -34,22 +48,27 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def nothing() -> None:
+    return None
+
+
 @contextmanager
 def served(**limits: int) -> Iterator[tuple[int, Connections]]:
     """The port of a server, and its connections."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    (door,) = listening("127.0.0.1", 0)
+    door.listen()
     made = Connections((), **limits)
     server = uvicorn.Server(
         uvicorn.Config(Front(answering), http=partial(Wire, made), lifespan="off", log_config=None, ws="none")  # type: ignore[arg-type]
     )
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([door])))
     thread.start()
     try:
-        yield listener.getsockname()[1], made
+        yield door.getsockname()[1], made
     finally:
         server.should_exit = True
         thread.join()
-        listener.close()
+        door.close()
 
 
 @pytest.fixture
@@ -75,6 +94,20 @@ def ask(port: int, data: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port)) as line:
         line.sendall(data)
         return said(line)
+
+
+@contextmanager
+def held(port: int) -> Iterator[None]:
+    """The server does nothing, as on a machine that has much else to do."""
+    HELD.clear()
+    GO_ON.clear()
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(HEAD.replace(b"/ ", b"/hold ") + b"\r\n")
+        HELD.wait(60)
+        try:
+            yield
+        finally:
+            GO_ON.set()
 
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -212,3 +245,102 @@ def test_one_address_cannot_have_everything_answered_at_a_time() -> None:
         return statuses
 
     assert sorted(asyncio.run(story())) == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("hung_up", [True, False], ids=["who hang up", "who say nothing"])
+def test_what_was_asked_is_answered_however_many_connected_since(hung_up: bool) -> None:
+    with served(most=8, per_place=8) as (port, _):
+        lines: list[socket.socket] = []
+        with held(port):
+            honest = socket.create_connection(("127.0.0.1", port))
+            honest.sendall(HEAD + b"Connection: close\r\n\r\n")
+            for _ in range(100):
+                lines.append(socket.create_connection(("127.0.0.1", port)))
+                if hung_up:
+                    lines.pop().close()
+        with honest:
+            assert b"200" in said(honest)
+        for line in lines:
+            line.close()
+
+
+def test_connections_that_are_over_are_never_taken_in() -> None:
+    with served() as (port, made):
+        with held(port):
+            before = made.admitted
+            for _ in range(listener.OVER_AT_ONCE + 20):
+                socket.create_connection(("127.0.0.1", port)).close()
+            silent = socket.create_connection(("127.0.0.1", port))
+        with silent:
+            wait_for(lambda: made.admitted > before, message="the silent one is there")
+            assert made.admitted == before + 1
+
+
+def test_few_connections_come_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "AT_ONCE", 3)
+    (door,) = listening("127.0.0.1", 0)
+    door.listen(50)
+    door.setblocking(False)
+    lines = [socket.create_connection(door.getsockname()) for _ in range(7)]
+    taken = []
+    for _ in range(4):
+        batch = 0
+        with suppress(BlockingIOError):
+            while True:
+                taken.append(door.accept()[0])
+                batch += 1
+        assert batch <= 3
+    assert len(taken) == 7
+    for each in (*lines, *taken, door):
+        each.close()
+
+
+def test_a_socket_that_was_handed_over_is_one_too() -> None:
+    bound = socket.create_server(("127.0.0.1", 0))
+    with Listener(fileno=bound.detach()) as door, socket.create_connection(door.getsockname()) as line:
+        accepted, _ = door.accept()
+        with accepted:
+            line.sendall(b"x")
+            assert accepted.recv(1) == b"x"
+
+
+def test_a_name_with_several_addresses_is_served_on_all_of_them() -> None:
+    made = listening("localhost", 0)
+    assert {each.getsockname()[0] for each in made} <= {"127.0.0.1", "::1"}
+    taken = made[0].getsockname()[1]
+    made[0].listen()
+    with pytest.raises(OSError, match="in use"):
+        listening("127.0.0.1", taken)
+    for each in made:
+        each.close()
+
+
+def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guesses, "TURN_SECONDS", 60.0)
+    monkeypatch.setattr(guesses, "FREE", 0)
+    guess = HEAD.replace(b"/ ", b"/guess ") + b"\r\n"
+    with served(most=20, per_place=20) as (port, made):
+        assert b"200" in ask(port, guess.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        wait_for(lambda: len(made) == 0, message="the first guess had its turn")
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        for line in lines:
+            line.sendall(guess)
+        wait_for(lambda: sum(map(len, LANE._waiting.values())) == 20, message="all others wait")
+        assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        wait_for(lambda: len(made) == 19, message="one of them is gone")
+        for line in lines:
+            line.close()
+
+
+def test_connections_are_looked_after_once_a_second_however_many_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(Connections, "end_overdue", lambda _, now: looks.append(now))
+    with served() as (port, made):
+        for _ in range(50):
+            assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)):
+            wait_for(lambda: len(made) == 1, message="the connection is there")
+            began, before = time.monotonic(), len(looks)
+            wait_for(lambda: len(looks) - before >= 3, message="three looks")
+            assert time.monotonic() - began > 2 * 0.2

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pydantic import SecretStr
 
 from providers.protocol import Reply, UnclearError
 from tests.http import Request
@@ -16,7 +17,7 @@ from workers.config.settings import Settings
 from workers.http.recorder import Recorder
 from workers.http.redaction import Redacted, Redactor
 from workers.http.shown_urls import shown_url, without_url_secrets
-from workers.http.urls import digest, new_address
+from workers.http.urls import CallbackTokens, digest
 from workers.images.signed_urls import MediaSigner
 
 SECRET = "a-key-of-some-length/1"
@@ -67,7 +68,7 @@ def test_what_is_no_secret_stays() -> None:
 
 @pytest.mark.parametrize("escaped", [False, True])
 def test_our_links_lose_what_cannot_be_guessed(escaped: bool) -> None:
-    address, token_digest = new_address(PUBLIC)
+    address, token_digest = CallbackTokens(SecretStr("a-key-of-the-tests")).new_address(PUBLIC)
     token = address.rpartition("/")[2]
     assert token_digest == digest(token)
     signed = MediaSigner(Settings(_env_file=None, secret_key="a-key-of-the-tests", public_url=PUBLIC)).link(
