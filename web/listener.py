@@ -14,6 +14,8 @@ from typing import Any
 AT_ONCE = 32  # connections taken in before others are served: more could not be told apart by what they have said
 OVER_AT_ONCE = 500  # connections that are over, thrown away before others are served: some milliseconds
 
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where a system has no word for it, only resets are seen this early
+
 
 class Listener(socket.socket):
     """A socket for asyncio, which accepts until nothing is there."""
@@ -68,5 +70,5 @@ def is_over(connection: socket.socket) -> bool:
 def arrived(connection: Any) -> int:
     """What a socket has to tell, as events of `poll`, without a byte read."""
     look = select.poll()
-    look.register(connection.fileno(), select.POLLIN | select.POLLRDHUP)
+    look.register(connection.fileno(), select.POLLIN | _HUNG_UP)
     return sum(event for _, event in look.poll(0))
