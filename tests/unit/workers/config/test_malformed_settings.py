@@ -186,7 +186,7 @@ def test_addresses_of_brokers_that_are_read_as_they_are_meant(url: str, monkeypa
     [
         "sslmode=require&connect_timeout=3",
         "options=-csearch_path%3Dx",
-        "host=/run/postgresql",
+        "host=/run/postgresql,/run/other",
         "target_session_attrs=any",
         "sslrootcert=%2Fetc%2Fca.pem&application_name=shop",
     ],
