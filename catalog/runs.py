@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from workers.engine.runtime import Runtime
 from workers.jobs.run_options import RunOptions
 
 
-def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: object, **options: Any) -> Batch:
+def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, max_cost: object, **options: Any) -> Batch:
     """Check and enqueue a table; the arguments are those of `recast.run`.
 
     Raises:
@@ -36,8 +37,9 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
         except ValueError as error:
             raise InvalidJobError("max_cost", str(error)) from None
         chosen = RunOptions(max_cost=limit, **options)
-        if isinstance(table, str | Path):
-            rows = open_rows(table, runtime.reach.roots, chosen)
+        _check_places(name, folder)
+        if isinstance(table, str | PathLike):
+            rows = open_rows(table if isinstance(table, str) else Path(table), runtime.reach.roots, chosen)
         elif name is None:
             raise InvalidJobError(
                 "name", "is missing; name the batch, so that a later run finds the table's rows again"
@@ -48,6 +50,18 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, max_cost: ob
             done = enqueue(runtime, intake, chosen)
         costs = Money(done.cost, currency), Money(done.at_most, currency)
         return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, *costs)
+
+
+def _check_places(name: object, folder: object) -> None:
+    """Refuse what is neither a name nor a folder, such as a number.
+
+    Raises:
+        InvalidJobError: names the argument.
+    """
+    if not isinstance(name, str | None):
+        raise InvalidJobError("name", f"{name!r} is not allowed; allowed: 1 to 200 printable characters")
+    if not isinstance(folder, str | PathLike | None):
+        raise InvalidJobError("folder", f"{folder!r} is not allowed; allowed: a path")
 
 
 @contextmanager

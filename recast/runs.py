@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -132,8 +133,8 @@ class Batch:
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None, moved: bool = False,
+    table: Iterable[Mapping[str, Any]] | Frame | str | PathLike[str], *, name: str | None = None,
+    folder: str | PathLike[str] | None = None, moved: bool = False,
     format: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None,  # noqa: A002 - its name everywhere
     sheet: str | None = None, account: str | None = None, provider: str | None = None,
     require_consent: bool = False, max_cost: Money | Decimal | int | str | None = None,

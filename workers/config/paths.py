@@ -19,3 +19,14 @@ def _can_be(value: Path) -> Path:
 
 #: A path, whether there is something or not.
 SomePath = Annotated[Path, AfterValidator(_can_be)]
+
+
+def _is_a_folder(value: Path) -> Path:
+    there = next(place for place in (value.absolute(), *value.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError("is, or lies below, something that is not a folder; name a folder")
+    return value
+
+
+#: A folder, or a place where one can be made.
+SomeFolder = Annotated[SomePath, AfterValidator(_is_a_folder)]

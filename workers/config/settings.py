@@ -26,7 +26,7 @@ from workers.config.deciding import Deciding
 from workers.config.entering import Entering
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
-from workers.config.paths import SomePath
+from workers.config.paths import SomeFolder, SomePath
 from workers.config.signing import Signing
 from workers.http.addresses import AddressError, web_address
 
@@ -77,7 +77,7 @@ class Settings(Signing, Deciding, Entering):
     #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
     accounts_file: SomePath = Path("accounts.toml")
-    home: SomePath = Path(".recast")
+    home: SomeFolder = Path(".recast")
     #: Signs media links and encrypts provider sessions.
     secret_key: SecretStr | None = None
     #: Where providers reach our `web` process.
