@@ -22,8 +22,9 @@ SomePath = Annotated[Path, AfterValidator(_can_be)]
 
 
 def _is_a_folder(value: Path) -> Path:
-    there = next(place for place in (value.absolute(), *value.absolute().parents) if place.exists())
-    if not there.is_dir():
+    # Those of `os.path` also answer for places below a folder that this user may not enter.
+    there = next(place for place in (value.absolute(), *value.absolute().parents) if os.path.exists(place))  # noqa: PTH110
+    if not os.path.isdir(there):  # noqa: PTH112
         raise ValueError("is, or lies below, something that is not a folder; name a folder")
     return value
 
