@@ -21,7 +21,7 @@ from recast.values import trimmed
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 #: What a row consists of that holds nothing.
-_NOTHING = f"{''.join(SEPARATORS)}\" \u00a0\r\n"
+_NOTHING = f'{"".join(SEPARATORS)}" \u00a0\r\n'
 
 _SAYS_SEPARATOR = re.compile(r'"?sep=(?P<sign>[,;\t|])"?[,;\t|]*\s*', re.IGNORECASE)
 
