@@ -25,10 +25,6 @@ from workers.restore.hold import WATCH_DAYS, Holding
 db = typer.Typer(help="Upgrade or check the schema; continue after a restore.", no_args_is_help=True)
 
 
-class MigrationServerError(Exception):
-    """The server that only migrations use cannot be used now."""
-
-
 @db.command()
 def upgrade(*, sandbox: SandboxOption = False) -> None:
     """Upgrade the schema to this version. Does nothing if it is up to date."""
@@ -41,7 +37,7 @@ def upgrade(*, sandbox: SandboxOption = False) -> None:
         except Exception as error:
             if runtime.settings.migration_database_url is None or not is_unavailable(error):
                 raise
-            raise MigrationServerError(
+            raise migrations.MigrationServerError(
                 database_away(error, addresses.migrations(), "RECAST_MIGRATION_DATABASE_URL")
             ) from error
     say("the schema is up to date")

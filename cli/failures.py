@@ -61,7 +61,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "workers.messaging.permissions:NotPermittedError": (ExitCode.INFRASTRUCTURE, str),
     "workers.messaging.refusals:BrokerRefusalError": (ExitCode.INFRASTRUCTURE, _broker_refuses),
     "workers.operations.paid_check:PaidCheckError": (ExitCode.PERSON, str),
-    "cli.database:MigrationServerError": (ExitCode.INFRASTRUCTURE, str),
+    "migrations:MigrationServerError": (ExitCode.INFRASTRUCTURE, str),
     "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),
     "workers.images.storage:StorageError": (ExitCode.INFRASTRUCTURE, _storage),
