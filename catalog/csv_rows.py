@@ -1,7 +1,7 @@
 """Rows of CSV files as people's spreadsheets write them.
 
-Columns are separated by commas, semicolons or tabs: as a line ``sep=`` says, or else as the header shows. Rows and
-columns at the end that hold nothing are left out, and signs around a column's name that nobody sees are cut. A note
+Columns are separated by commas, semicolons or tabs: as a line ``sep=`` says, or else as the header shows. Rows that
+hold nothing, and columns at the end, are left out, and signs around a column's name that nobody sees are cut. A note
 says what was done.
 """
 
@@ -20,6 +20,9 @@ from recast.values import trimmed
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
+#: What a row consists of that holds nothing.
+_NOTHING = f'{"".join(SEPARATORS)}" \u00a0\r\n'
+
 _SAYS_SEPARATOR = re.compile(r'"?sep=(?P<sign>[,;\t|])"?[,;\t|]*\s*', re.IGNORECASE)
 
 
@@ -35,11 +38,14 @@ class CsvTable:
         said = _SAYS_SEPARATOR.fullmatch(first)
         if said:
             first, self._skipped = next(lines, ""), 1
+        self._blank_rows = 0
+        while first and not first.strip(_NOTHING):  # rows above the table, as in a sheet
+            first = next(lines, "")
+            self._skipped, self._blank_rows = self._skipped + 1, self._blank_rows + 1
         sign = said["sign"] if said else _separator(first)
         if sign != ",":
             notes.append(f"{where}: the columns are separated by {SEPARATORS.get(sign, sign)}")
         self._reader = csv.reader(chain([first], lines), delimiter=sign, strict=True)
-        self._blank_rows = 0
 
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows after the header; empty ones are skipped."""

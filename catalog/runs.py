@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from workers.engine.runtime import Runtime
 from workers.jobs.run_options import AMOUNTS, RunOptions
 
 
-def run(table: Any, *, name: str | None, folder: str | Path | None, **options: Any) -> Batch:
+def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **options: Any) -> Batch:
     """Check and enqueue a table; the arguments are those of `recast.run`.
 
     Raises:
@@ -33,8 +34,9 @@ def run(table: Any, *, name: str | None, folder: str | Path | None, **options: A
     with deployment() as runtime:
         currency = runtime.settings.currency
         chosen = RunOptions(**options | {name: _amount(name, options[name], currency) for name in AMOUNTS})
-        if isinstance(table, str | Path):
-            rows = open_rows(table, runtime.reach.roots, chosen)
+        _check_places(name, folder)
+        if isinstance(table, str | PathLike):
+            rows = open_rows(table if isinstance(table, str) else Path(table), runtime.reach.roots, chosen)
         elif name is None:
             raise InvalidJobError(
                 "name", "is missing; name the batch, so that a later run finds the table's rows again"
@@ -52,6 +54,18 @@ def _amount(name: str, value: object, currency: str) -> Decimal | None:
         return None if value is None else Money.parse(value, currency).amount
     except ValueError as error:
         raise InvalidJobError(name, str(error)) from None
+
+
+def _check_places(name: object, folder: object) -> None:
+    """Refuse what is neither a name nor a folder, such as a number.
+
+    Raises:
+        InvalidJobError: names the argument.
+    """
+    if not isinstance(name, str | None):
+        raise InvalidJobError("name", f"{name!r} is not allowed; allowed: 1 to 200 printable characters")
+    if not isinstance(folder, str | PathLike | None):
+        raise InvalidJobError("folder", f"{folder!r} is not allowed; allowed: a path")
 
 
 @contextmanager

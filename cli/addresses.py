@@ -12,6 +12,11 @@ def database() -> str:
     return _at(place(conninfo(read().database_url or "postgresql://")))
 
 
+def migrations() -> str:
+    """`` at HOST:PORT`` of the database as migrations reach it, or nothing."""
+    return _at(place(conninfo(read().migrating_url or "postgresql://")))
+
+
 def broker() -> str:
     """`` at HOST:PORT`` of the broker, or nothing."""
     chosen = read().broker_url

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 import migrations
+from cli import addresses
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
+from cli.failures import database_away
 from cli.output import Style, complain, emit, say, table
+from models.availability import is_unavailable
 from models.transactions import Database
 from recast.hints import hint
 from workers.engine.runtime import Runtime
@@ -29,7 +32,14 @@ def upgrade(*, sandbox: SandboxOption = False) -> None:
         open_deployment(sandbox=sandbox) as runtime,
         closing(Database(str(runtime.settings.migrating_url), connections=2)) as database,
     ):
-        migrations.upgrade(database.engine)
+        try:
+            migrations.upgrade(database.engine)
+        except Exception as error:
+            if runtime.settings.migration_database_url is None or not is_unavailable(error):
+                raise
+            raise migrations.MigrationServerError(
+                database_away(error, addresses.migrations(), "RECAST_MIGRATION_DATABASE_URL")
+            ) from error
     say("the schema is up to date")
 
 

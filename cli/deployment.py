@@ -14,6 +14,7 @@ from workers.config.settings import Settings
 from workers.engine.runtime import Runtime
 from workers.messaging.app import app
 from workers.messaging.claim import claim
+from workers.messaging.unfit import BROKER, fit
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def running_deployment(
     checked = sends and is_external(sandbox=sandbox)
     if checked:
         # Otherwise jobs would wait for the next sweep, without any message.
-        with app.connection_for_write() as connection:
+        with fit(BROKER), app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1)
     with serving(settings, parts, sandbox=sandbox) as (chosen, stack), closing(Runtime(chosen)) as runtime:
         if checked:

@@ -9,23 +9,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
 
 import typer
-from redis.exceptions import NoPermissionError
 
 import migrations
 from cli.accounts import credentials, statuses_of
+from cli.broker_findings import broker
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
-from cli.findings import STYLES, Finding, State, finding_of
-from cli.output import duration, emit, say, waiting_for_decision
+from cli.findings import STYLES, Finding, State, clock, finding_of
+from cli.output import emit, say, waiting_for_decision
 from cli.progress import LISTED_BATCHES, stops_of
 from cli.sign_on import sign_on
+from models.availability import remedy
 from models.connection import Server, server
 from models.states import JobState
-from recast.address import parse
 from recast.hints import hint
 from reports import signs
 from reports.batch import recent
@@ -39,15 +38,9 @@ from workers.http.client import build_client
 from workers.http.ssrf import Guard
 from workers.http.transport import proxies
 from workers.images.download import look
-from workers.messaging.app import QUEUES, app
-from workers.messaging.broker import UNREADABLE
-from workers.messaging.broker_policy import ask, policies
-from workers.messaging.claim import SharedBrokerError, claim
 from workers.observability.metrics import Snapshot, collect
 
-CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
 CERTIFICATE_ENDS = timedelta(days=30)  # the time that an authority may take to renew one
-CROWDED = 1_000  # messages in one queue; there are a few for each account
 
 
 def doctor(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
@@ -83,8 +76,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     accounts_file, database = _accounts_file(runtime), list(_database(runtime))
     yield accounts_file
     yield from database
-    yield from _broker(runtime)
-    yield from _claim(runtime)
+    yield from broker(runtime)
     if any(item.state is State.BAD for item in database):
         return
     seen = runtime.db(collect)
@@ -205,11 +197,12 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
     try:
         seen = runtime.db(server)
     except Exception as error:  # noqa: BLE001 - any error is the finding
-        yield Finding("database", State.BAD, describe(error), "start PostgreSQL, or correct RECAST_DATABASE_URL")
+        advice = remedy(error) or "start PostgreSQL"
+        yield Finding("database", State.BAD, describe(error), f"{advice}, or correct RECAST_DATABASE_URL")
         return
     yield Finding("database", State.OK, f"PostgreSQL {seen.version}")
     yield _connections(seen, runtime.settings.database_connections)
-    yield _clock("database clock", seen.now)
+    yield clock("database clock", seen.now)
     differences = migrations.differences(runtime.engine)
     if differences:
         yield Finding("migrations", State.BAD, "; ".join(differences), f"run {hint('db upgrade')}")
@@ -224,70 +217,6 @@ def _connections(seen: Server, own: int) -> Finding:
         advice = "raise max_connections at the server, lower RECAST_DATABASE_CONNECTIONS, or put a pooler between"
         return Finding("connections", State.WARN, f"{message}, and {free} are free", advice)
     return Finding("connections", State.OK, message)
-
-
-def _clock(name: str, now: datetime) -> Finding:
-    apart = abs((datetime.now(UTC) - now).total_seconds())
-    if apart > CLOCK_SECONDS:
-        advice = "synchronize the clocks of both machines with NTP"
-        return Finding(name, State.WARN, f"differs by {duration(apart)} from this machine's clock", advice)
-    return Finding(name, State.OK, f"differs by {apart:.1f} s from this machine's clock")
-
-
-def _broker(runtime: Runtime) -> Iterator[Finding]:
-    url = runtime.settings.broker_url
-    if url is None:
-        yield Finding(
-            "broker",
-            State.BAD,
-            "RECAST_BROKER_URL is not set",
-            "set it, for example to redis://127.0.0.1:6379/0",
-            ExitCode.USAGE,
-        )
-        return
-    try:
-        # As every other process connects: with its TLS, its Sentinel and its prefix of keys.
-        with app.connection_for_write(url=parse(url).celery_url) as connection:
-            client = connection.channel().client
-            broker = ask(client)
-            now = _time(client)
-            lengths = {queue: int(client.llen(queue)) for queue in QUEUES}
-            unacked, unreadable = int(client.hlen("unacked")), int(client.llen(UNREADABLE))
-    except Exception as error:  # noqa: BLE001 - any error is the finding
-        yield Finding("broker", State.BAD, describe(error), "start Valkey, or correct RECAST_BROKER_URL")
-        return
-    yield Finding("broker", State.OK, broker.server)
-    for item in policies(broker):
-        yield Finding(item.name, State(item.state), item.message, item.advice)
-    if now is not None:
-        yield _clock("broker clock", now)
-    counted = ", ".join(f"{queue} {number:,}" for queue, number in lengths.items())
-    crowded = [queue for queue, number in lengths.items() if number > CROWDED]
-    advice = f"start workers that consume {', '.join(crowded)}" if crowded else ""
-    yield Finding("queues", State.WARN if crowded else State.OK, f"{counted}; in progress {unacked:,}", advice)
-    if unreadable:
-        advice = f"read them with `LRANGE {UNREADABLE} 0 9`, find who writes them, then `DEL {UNREADABLE}`"
-        yield Finding("unreadable messages", State.WARN, f"{unreadable:,} were set aside", advice)
-
-
-def _time(client: Any) -> datetime | None:
-    """What the broker's clock says; None where this user may not ask."""
-    try:
-        seconds, micros = client.time()
-    except NoPermissionError:
-        return None
-    return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
-
-
-def _claim(runtime: Runtime) -> Iterator[Finding]:
-    try:
-        claim(runtime)
-    except SharedBrokerError as error:
-        yield Finding("deployment", State.BAD, str(error), "do as it says; workers do not start", ExitCode.USAGE)
-    except Exception:  # noqa: BLE001 - the database or the broker, whose own finding says it
-        return
-    else:
-        yield Finding("deployment", State.OK, "the broker is this deployment's own")
 
 
 def _work(seen: Snapshot) -> Iterator[Finding]:

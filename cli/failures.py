@@ -61,6 +61,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "workers.messaging.permissions:NotPermittedError": (ExitCode.INFRASTRUCTURE, str),
     "workers.messaging.refusals:BrokerRefusalError": (ExitCode.INFRASTRUCTURE, _broker_refuses),
     "workers.operations.paid_check:PaidCheckError": (ExitCode.PERSON, str),
+    "migrations:MigrationServerError": (ExitCode.INFRASTRUCTURE, str),
     "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),
     "workers.images.storage:StorageError": (ExitCode.INFRASTRUCTURE, _storage),
@@ -85,13 +86,18 @@ def explain(error: Exception) -> tuple[ExitCode | None, str]:
                 f"the database lacks tables or columns that this version needs; run {hint('db upgrade')}",
             )
         if load("models.availability:is_unavailable")(error):
-            where, said = load("cli.addresses:database")(), _first_line(getattr(error, "orig", error))
-            advice = "check that it runs, accepts writes and has room, or correct RECAST_DATABASE_URL"
-            return ExitCode.INFRASTRUCTURE, f"the database{where} cannot be used now: {said}; {advice}"
+            return ExitCode.INFRASTRUCTURE, database_away(error, load("cli.addresses:database")())
     if is_full(error):
         what = getattr(error, "filename", None) or "a file"
         return ExitCode.INFRASTRUCTURE, f"no room to write {what}: {_first_line(error)}; make room, then run this again"
     return _named(error, LINKS) or (None, "")
+
+
+def database_away(error: Exception, where: str, setting: str = "RECAST_DATABASE_URL") -> str:
+    """Say that the database at `where`, which `setting` names, cannot be used now."""
+    said = _first_line(getattr(error, "orig", error))
+    advice = load("models.availability:remedy")(error) or "check that it runs, accepts writes and has room"
+    return f"the database{where} cannot be used now: {said}; {advice}, or correct {setting}"
 
 
 def _named(error: Exception, known: Mapping[str, tuple[ExitCode, _Describe]]) -> tuple[ExitCode, str] | None:

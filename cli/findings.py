@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from cli.exit_codes import ExitCode
-from cli.output import Style
+from cli.output import Style, duration
 from workers.failures import describe
+
+CLOCK_SECONDS = 5.0  # largest difference: links and tokens expire by the local clock, leases by the database's
 
 
 class State(StrEnum):
@@ -42,3 +45,12 @@ def finding_of(name: str, work: Callable[[], object], well: str, advice: str) ->
     except Exception as error:  # noqa: BLE001 - any error is the finding
         return [Finding(name, State.BAD, describe(error), advice)]
     return [Finding(name, State.OK, well)]
+
+
+def clock(name: str, now: datetime) -> Finding:
+    """How far a server's clock, which shows `now`, is from this machine's."""
+    apart = abs((datetime.now(UTC) - now).total_seconds())
+    if apart > CLOCK_SECONDS:
+        advice = "synchronize the clocks of both machines with NTP"
+        return Finding(name, State.WARN, f"differs by {duration(apart)} from this machine's clock", advice)
+    return Finding(name, State.OK, f"differs by {apart:.1f} s from this machine's clock")

@@ -28,7 +28,8 @@ def bound(host: str, port: int, *, named_by: tuple[str, str]) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise SettingsError(f"{of_host}={host}: {error.strerror or error}; set an address of this machine") from None
+        # The name is not repeated: what is not one may be a secret in the wrong place.
+        raise SettingsError(f"{of_host}: {error.strerror or error}; set an address of this machine") from None
     # Connections of an earlier run that linger would count as well.
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

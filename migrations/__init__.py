@@ -18,6 +18,10 @@ from models.tables import metadata
 _ALEMBIC = threading.Lock()
 
 
+class MigrationServerError(Exception):
+    """The server that only migrations use cannot be used now; the message says where it is."""
+
+
 def config(engine: Engine) -> Config:
     """Alembic's configuration for `engine`, without a file."""
     made = Config()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -30,3 +32,21 @@ def is_unavailable(error: BaseException) -> bool:
         return state.startswith(_CLASSES) or state in _STATES
     # libpq gives no state to what the server did not say: no such host, a refused or a lost connection.
     return isinstance(error, _OF_THE_CONNECTION) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+#: What is said by servers that will not be there later: the words of PgBouncer, of PostgreSQL and of libpq.
+_REMEDIES = (
+    (
+        r"unsupported startup parameter",
+        "a pooler takes no `options`: set what they say with ALTER ROLE",
+    ),
+    (r"in statement pooling mode", "set the pooler's pool_mode to transaction or session"),
+    (r"password authentication failed|SASL authentication failed", "correct the user or the password"),
+    (r"does not support SSL, but SSL was required", "have the server speak TLS, or set another sslmode"),
+)
+
+
+def remedy(error: BaseException) -> str | None:
+    """What ends an error of a database that waiting does not end; None if it is not known."""
+    said = str(error)
+    return next((advice for words, advice in _REMEDIES if re.search(words, said)), None)

@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -39,6 +40,8 @@ _TLS = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"
 _SENTINEL = frozenset({"master_name", "sentinel_username", "sentinel_password"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+#: As Sentinel itself allows; anything else is the rest of an address, in which the parameter is not the last.
+_MASTER = re.compile(r"[\w.-]{1,200}", re.ASCII)
 _NEXT_SENTINEL = re.compile(r"(?:/\d*)?;(?:sentinels?://)?")
 _ESCAPES = "in a user name or password, @ is written %40, / is %2F, : is %3A, ? is %3F, # is %23, ; is %3B and % is %25"
 
@@ -114,14 +117,14 @@ def parse(text: str) -> Address:
     kind, secure = SCHEMES[scheme]
     if kind == "sentinel":
         rest = _NEXT_SENTINEL.sub(";", rest)
-    address = rest.partition("?")[0]
-    login, at, _ = address.partition("/")[0].rpartition("@")
-    after = address[len(login) + len(at) :]
+    login, after = _divided(rest.partition("?")[0], kind)
     if _LONE_PERCENT.search(rest):
         raise ValueError(f"is not a valid URL: {_ESCAPES}")
     username, _, password = login.partition(":")
     options = _options(parameters(rest), kind, secure=secure)
     hosts, path = ((), unquote(after)) if kind == "unix" else _places(after, kind)
+    if kind == "unix" and not path.startswith("/"):
+        raise ValueError("needs the whole path of a socket, such as unix:///run/redis.sock, with three slashes")
     number = options.get("db") or options.get("virtual_host") or (path.strip("/") if kind != "unix" else "")
     if number and not (number.isascii() and number.isdigit()):
         raise ValueError("is not a valid URL: what follows the host is a database number, such as /0")
@@ -130,6 +133,19 @@ def parse(text: str) -> Address:
         unquote(password) or None, _tls(options) if secure else {}, options.get("master_name"),
         {name.removeprefix("sentinel_"): options[name] for name in _SENTINEL - {"master_name"} if name in options},
     )  # fmt: skip
+
+
+def _divided(text: str, kind: str) -> tuple[str, str]:
+    """The login, and what follows it; Celery's own form has the login before each Sentinel."""
+    listed, slash, path = text.partition("/")
+    places = [part.rpartition("@") for part in (listed.split(";") if kind == "sentinel" else [listed])]
+    logins = {login for login, _, _ in places if login}
+    if len(logins) > 1:
+        raise ValueError(
+            "has several logins, but all Sentinels lead to one server; write its login once, and that of the Sentinels"
+            " as sentinel_username and sentinel_password"
+        )
+    return next(iter(logins), ""), ";".join(place for *_, place in places) + slash + path
 
 
 def _options(pairs: Sequence[tuple[str, str]], kind: str, *, secure: bool) -> Mapping[str, str]:
@@ -144,6 +160,8 @@ def _options(pairs: Sequence[tuple[str, str]], kind: str, *, secure: bool) -> Ma
     options = dict(pairs)
     if kind == "sentinel" and not options.get("master_name"):
         raise ValueError("needs ?master_name=..., Sentinel's name for the server")
+    if not _MASTER.fullmatch(options.get("master_name", "m")):
+        raise ValueError("master_name must be letters, digits and . - _, once and behind all hosts")
     return options
 
 
@@ -154,6 +172,8 @@ def _tls(options: Mapping[str, str]) -> Mapping[str, Any]:
         if options.get(name, allowed[0]) not in allowed:
             raise ValueError(f"{name} must be {' or '.join(allowed)}")
     files = {name: options[name] for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if options.get(name)}
+    if unread := sorted(name for name, path in files.items() if not Path(path).is_file()):
+        raise ValueError(f"{', '.join(unread)}: there is no such file on this machine")
     certificates = CERTIFICATES[options.get("ssl_cert_reqs", "required")]
     checked = certificates is ssl.CERT_REQUIRED and options.get("ssl_check_hostname", "true") == "true"
     return {"ssl_cert_reqs": certificates, "ssl_check_hostname": checked, **files}
@@ -164,12 +184,15 @@ def _places(text: str, kind: str) -> tuple[tuple[tuple[str, int], ...], str]:
     listed, slash, path = text.partition("/")
     hosts: list[tuple[str, int]] = []
     for place in listed.split(";"):
+        if "," in place or (hosts and kind != "sentinel"):
+            raise ValueError(
+                "names several hosts: Redis Cluster is not supported; Sentinels are written"
+                " sentinel://a:26379;b:26379/0?master_name=jobs"
+            )
         try:
             parts = urlsplit(f"//{place}")
             host, port = parts.hostname, parts.port
         except ValueError:
             raise ValueError(f"is not a valid URL: a port must be a number ({_ESCAPES})") from None
-        if "," in place or (hosts and kind != "sentinel"):
-            raise ValueError("names several hosts, which only sentinel:// does: sentinel://a:26379;b:26379/0")
         hosts.append((unquote(host or "127.0.0.1"), port or PORTS[kind]))
     return tuple(hosts), slash + path

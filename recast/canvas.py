@@ -7,7 +7,7 @@ a task that this module registers in every app; so that worker has to import `re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -19,11 +19,15 @@ from celery.exceptions import NotRegistered
 from celery.signals import before_task_publish
 from celery.utils import uuid
 from celery.utils.functional import arity_greater, maybe_list
+from kombu.utils.functional import fxrange
 
 from recast.names import ARGUMENTS, ERRBACK
 
 #: The arguments of a signature that are signatures themselves: those of groups, chains and chords.
 _NESTED = ("tasks", "header", "body")
+_GROUP, _CHORD = "celery.group", "celery.chord"
+READS = 20  # of a failed task's error, before its errback is called without it
+READ_SECONDS = 0.5  # between two of them
 
 
 class Chunks(group):  # type: ignore[misc]  # celery ships no types
@@ -44,19 +48,36 @@ class Chunks(group):  # type: ignore[misc]  # celery ships no types
         made.size = size
         return made
 
+    def group(self) -> Chunks:
+        """The chunks as a group, which they are already."""
+        return self
+
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Chunks:
+        """Have each chunk wait longer than the one before, in seconds; those behind `stop` wait as long as it."""
+        countdowns = fxrange(start, stop, step, repeatlast=True)
+        for chunk in self._parts():
+            countdown = next(countdowns)
+            for job in chunk:
+                job.set(countdown=countdown)
+        return self
+
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send every job; the result has one group for each chunk."""
-        jobs = iter(self.tasks)
-        sent = []
-        while chunk := list(islice(jobs, self.size)):
-            sent.append(group(chunk, app=self.app).apply_async(args, kwargs, **options))
+        sent = [group(chunk, app=self.app).apply_async(args, kwargs, **options) for chunk in self._parts()]
         return self.app.GroupResult(uuid(), sent)
+
+    def _parts(self) -> Iterator[list[Signature]]:
+        jobs = iter(self.tasks)
+        while chunk := list(islice(jobs, self.size)):
+            yield chunk
 
 
 @shared_task(name=ERRBACK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
 def call_errback(self: Any, task_id: str, errback: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     """Call an errback with the failed task's request, its error and its traceback, as Celery does in one worker."""
     failed = self.app.AsyncResult(task_id)
+    if not failed.ready() and self.request.retries < READS:
+        raise self.retry(countdown=READ_SECONDS, max_retries=READS)  # of a chord's body, Celery writes it afterwards
     whose = {**request, "id": task_id, "root_id": self.request.root_id, "parent_id": self.request.parent_id}
     maybe_signature(dict(errback), app=self.app)(Context(whose), failed.result, failed.traceback)
 
@@ -74,6 +95,8 @@ def _carry_errbacks(sender: str = "", body: Any = None, **_: Any) -> None:
             embedded[name] = [_walked(signature) for signature in embedded[name]]
     if embedded.get("chord"):
         embedded["chord"] = _walked(embedded["chord"])
+        if sender in ARGUMENTS:
+            embedded["chord"] = _told(embedded["chord"])
 
 
 def _walked(signature: Any) -> Any:
@@ -89,7 +112,31 @@ def _walked(signature: Any) -> Any:
     if options.get("link"):
         options = {**options, "link": _walked(maybe_list(options["link"]))}
     nested = {role: _walked(value) for role, value in kwargs.items() if role in _NESTED}
+    if name == _CHORD and _has_jobs(nested.get("header")):
+        nested["body"] = _told(nested.get("body"))
     return {**signature, "options": options, "kwargs": {**kwargs, **nested}}
+
+
+def _told(body: Any) -> Any:
+    """A chord's body with its errbacks carried: where a job of the header fails, they are called for the body."""
+    if not isinstance(body, Mapping) or "task" not in body:
+        return body
+    args, kwargs, options = body.get("args") or (), body.get("kwargs") or {}, body.get("options") or {}
+    if body["task"] == _GROUP:
+        kwargs = {**kwargs, "tasks": [_told(each) for each in kwargs.get("tasks") or ()]}
+    if options.get("link_error"):
+        options = {**options, "link_error": _carried(options["link_error"], body["task"], args, kwargs)}
+    return {**body, "kwargs": kwargs, "options": options}
+
+
+def _has_jobs(signature: Any) -> bool:
+    """Whether a job is in a signature, or in a list of them."""
+    if isinstance(signature, list | tuple):
+        return any(map(_has_jobs, signature))
+    if not isinstance(signature, Mapping) or "task" not in signature:
+        return False
+    kwargs = signature.get("kwargs") or {}
+    return signature["task"] in ARGUMENTS or any(_has_jobs(kwargs.get(role)) for role in _NESTED)
 
 
 def _carried(errbacks: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

@@ -293,6 +293,7 @@ generate = Generate()
 def _register(sender: Any, **_: Any) -> None:
     for job in (swap, generate):
         sender.tasks.register(job)
+        job.bind(sender)  # as `finalize` has done with all others: a worker of this app traces every task that it knows
 
 
 app.on_after_finalize.connect(_register)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, cast
 
@@ -136,8 +137,8 @@ class Batch:
 
 
 def run(
-    table: Iterable[Mapping[str, Any]] | Frame | str | Path, *, name: str | None = None,
-    folder: str | Path | None = None, moved: bool = False, format: CatalogFormat | None = None,  # noqa: A002
+    table: Iterable[Mapping[str, Any]] | Frame | str | PathLike[str], *, name: str | None = None,
+    folder: str | PathLike[str] | None = None, moved: bool = False, format: CatalogFormat | None = None,  # noqa: A002
     sheet: str | None = None, account: str | None = None, provider: str | None = None, require_consent: bool = False,
     max_cost: Amount | None = None, max_in_flight: int | None = None, redo_flagged: Collection[str] = (),
     redo_each: int | None = None, redo_cap: Amount | None = None, keep_days: int | None = None,

@@ -21,8 +21,10 @@ from workers.config.account_values import AccountsError
 from workers.config.accounts import load
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import runtime
+from workers.failures import is_full
 from workers.heartbeats import file_of
 from workers.http.transport import proxies
+from workers.images.storage import Storage, StorageError
 from workers.messaging.app import QUEUES, app
 from workers.messaging.broker import repair
 from workers.messaging.broker_policy import ask, policies
@@ -122,6 +124,22 @@ def check(chosen: Settings, accounts: int, slots: int) -> None:
     check_slots(slots, accounts, chosen.store_pumps)
 
 
+def check_storage(storage: Storage) -> None:
+    """Refuse to work for results that could not be stored: pictures are paid for first.
+
+    Raises:
+        SettingsError: a folder cannot be written to. A full one may have room by then, and a service may be back.
+    """
+    try:
+        if storage.is_folder:
+            storage.check_writable()
+    except StorageError as error:
+        if error.__cause__ is not None and is_full(error.__cause__):
+            log.warning("storage_full", error=str(error))
+        else:
+            raise SettingsError(f"{error}; correct RECAST_STORAGE_URL, or the rights of its folder") from error
+
+
 def warn_of_surroundings() -> None:
     """Say in the log what `recast doctor` says of the broker's settings, and of a proxy that is not used."""
     if found := proxies(os.environ):
@@ -155,11 +173,12 @@ def _prepare(sender: Any, **_: Any) -> None:
         leave_default_queue(app.amqp.queues, app.conf.task_default_queue)
         check(settings(), len(load(settings().accounts_file)), sender.concurrency)
         own = runtime()
+        check_storage(own.storage)
         if (signer := own.signer) is not None:
             log.info("signs_results", certificate=signer.subject, until=signer.until.isoformat())
         claim_if_possible(own)
         warn_of_surroundings()
-    except (SettingsError, AccountsError) as error:
+    except (SettingsError, AccountsError, StorageError) as error:
         log.critical("not_started", service="worker", error=str(error))
         # Celery logs and passes over what a signal's handler raises, unless it is this.
         raise SystemExit(BAD_SETTINGS) from error

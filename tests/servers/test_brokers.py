@@ -16,9 +16,11 @@ from recast.names import JOBS_QUEUE
 from tests.servers.programs import LOOPBACK, free_port, redis_server, wait_until_answering
 from tests.servers.ways import PASSWORD, WAYS
 from tests.stack import wait_for
-from workers.config.settings import read
+from tests.words import names
+from workers.config.settings import SettingsError, read
 from workers.messaging.app import configuration
 from workers.messaging.broker import UNREADABLE, repair
+from workers.messaging.unfit import check_results
 
 pytestmark = [
     pytest.mark.servers,
@@ -93,6 +95,32 @@ def take_all(app: Celery, number: int) -> Connection:
     while len(taken) < number:
         connection.drain_events(timeout=20)
     return connection
+
+
+def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
+    broker, cluster, watcher = free_port(), free_port(), free_port()
+    with (
+        redis_server(tmp_path / "broker", port=broker),
+        redis_server(tmp_path / "cluster", "cluster-enabled yes", port=cluster),
+        redis_server(tmp_path / "watcher", port=watcher, sentinel=True),
+    ):
+        for port in (broker, cluster, watcher):
+            wait_until_answering(Redis(LOOPBACK, port))
+        with Redis(LOOPBACK, cluster) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            wait_for(lambda: client.cluster("INFO")["cluster_state"] == "ok", message="the cluster is ready")
+        others = {
+            f"{broker}/99": "number",
+            f"{cluster}/0": "Cluster",
+            f"{cluster}/1": "Cluster",
+            f"{watcher}/0": "Sentinel",
+        }
+        for place, told in others.items():
+            results = {"RECAST_RESULT_URL": f"redis://{LOOPBACK}:{place}"}
+            app = app_of({"RECAST_BROKER_URL": f"redis://{LOOPBACK}:{broker}/0", **results})
+            with pytest.raises(SettingsError, match=names("RECAST_RESULT_URL", told)):
+                check_results(app)
+            app.close()
 
 
 def test_a_prefix_is_before_every_key(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from workers.config.deciding import Deciding
 from workers.config.entering import Entering
 from workers.config.malformed import explain
 from workers.config.passed_over import without_links
-from workers.config.paths import SomePath
+from workers.config.paths import Host, SomeFolder, SomePath, is_connection_string
 from workers.config.signing import Signing
 from workers.http.addresses import AddressError, web_address
 
@@ -77,7 +77,7 @@ class Settings(Signing, Deciding, Entering):
     #: Where pictures go: a folder or any fsspec URL. `HOME/pictures` unless set.
     storage_url: str | None = None
     accounts_file: SomePath = Path("accounts.toml")
-    home: SomePath = Path(".recast")
+    home: SomeFolder = Path(".recast")
     #: Signs media links and encrypts provider sessions.
     secret_key: SecretStr | None = None
     #: Where providers reach our `web` process.
@@ -130,9 +130,9 @@ class Settings(Signing, Deciding, Entering):
     bulk_events: Literal["sample", "all", "off"] = "sample"
     #: Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
-    web_host: str = "127.0.0.1"
+    web_host: Host = "127.0.0.1"
     web_port: int = Field(default=8765, ge=1, le=65535)
-    flower_address: str = "127.0.0.1"
+    flower_address: Host = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=1, le=65535)
 
     @model_validator(mode="before")
@@ -207,7 +207,7 @@ class Settings(Signing, Deciding, Entering):
     @classmethod
     def _storage_url_has_no_password(cls, value: str | None) -> str | None:
         user, at, _ = (value or "").partition("://")[2].rpartition("@")
-        if at and ":" in user:
+        if (at and ":" in user) or is_connection_string(value or ""):
             raise ValueError("has a password, and would be part of every picture's address; give it in another way")
         return value
 

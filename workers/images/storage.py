@@ -76,6 +76,11 @@ class Storage:
         if self._local and _is_ours(Path(self._root)):
             open_folders.close(Path(self._root))
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine, and not a service that may be away for a while."""
+        return self._local is not None
+
     def put(self, data: bytes, *, sha256: str, suffix: str) -> str:
         """Store `data` and return its key; where it is stored already, nothing is written.
 

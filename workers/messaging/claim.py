@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -23,16 +23,13 @@ from workers.config.settings import SettingsError
 from workers.failures import describe
 from workers.messaging.app import app
 from workers.messaging.broker import repair
+from workers.messaging.unfit import BROKER, check_results, fit, refuse_cluster
 
 #: The key in the broker. Producers and other software do not use it.
 KEY = "recast.deployment"
 
 _ID = text("SELECT id FROM deployments")
 _MAKE = text("INSERT INTO deployments (single) VALUES (true) ON CONFLICT (single) DO NOTHING")
-_CLUSTER = (
-    "RECAST_BROKER_URL: Redis Cluster is not supported, because Celery's queues need commands over several keys; use"
-    " one Redis or Valkey server, or several behind sentinel://"
-)
 log = structlog.get_logger()
 
 #: What was read once: a worker asks every few seconds, also while the database is away.
@@ -62,19 +59,16 @@ def claim(database: Database, *, take: bool = False) -> None:
     if ours is None:
         ours = _known[database] = str(database.db(deployment_id))
     repair()
-    with app.connection_for_write() as connection:
+    with fit(BROKER), app.connection_for_write() as connection:
         client: Redis | None = getattr(connection.default_channel, "client", None)
         if client is None:
             return  # a transport for tests, within one process
         if take:
             client.set(KEY, ours)
             return
-        try:
-            answer = client.get(KEY)
-        except (MovedError, AskError):
-            raise SettingsError(_CLUSTER) from None
+        answer = client.get(KEY)
         if answer is None:
-            _refuse_cluster(client)
+            refuse_cluster(client, BROKER)
             client.set(KEY, ours, nx=True)
             answer = client.get(KEY)
     theirs = answer.decode() if isinstance(answer, bytes) else str(answer)
@@ -86,22 +80,17 @@ def claim(database: Database, *, take: bool = False) -> None:
         )
 
 
-def _refuse_cluster(client: Redis) -> None:
-    """Refuse a cluster that happens to have our first key on the node that was asked."""
-    try:
-        about = client.info("cluster")
-    except ResponseError:
-        return  # a user who may not ask
-    if about.get("cluster_enabled"):
-        raise SettingsError(_CLUSTER)
-
-
 def claim_if_possible(database: Database) -> None:
     """Claim the broker, unless it or the database cannot be used yet: a worker claims it as soon as both answer.
 
     Raises:
         SharedBrokerError: it belongs to another deployment.
+        SettingsError: it, or the result store, is a server of another kind.
     """
+    try:
+        check_results(app)
+    except (RedisError, OSError) as error:
+        log.warning("results_not_stored_yet", error=describe(error))
     try:
         claim(database)
     except (SQLAlchemyError, OperationalError, RedisError, OSError) as error:

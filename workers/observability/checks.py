@@ -18,11 +18,12 @@ from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.connection import be_patient, ping
+from workers.config.settings import SettingsError
 from workers.engine.runtime import Runtime
 from workers.failures import describe
 from workers.messaging.app import app
 from workers.messaging.broker import Channel
-from workers.messaging.claim import SharedBrokerError, claim
+from workers.messaging.claim import claim
 from workers.observability.health import ANSWER_SECONDS
 
 TICK_SECONDS = 1.0  # between two looks of Celery's loop at itself
@@ -94,8 +95,8 @@ def _broker(runtime: Runtime) -> None:
         connection.channel().client.ping()
     try:
         claim(runtime)
-    except SharedBrokerError as error:
-        # It started while the database was away. From here on it would take the other deployment's jobs.
+    except SettingsError as error:
+        # It started while the database was away. From here on it would take another deployment's jobs, or none.
         log.critical("not_continued", error=str(error))
         state.should_stop = BAD_SETTINGS
         raise

@@ -33,7 +33,8 @@ MINUTE = timedelta(minutes=1)
 #: The five fields: their names, and how many values each has.
 FIELDS: Mapping[str, int] = {"minute": 60, "hour": 24, "day of month": 31, "month": 12, "day of week": 7}
 _STEP = re.compile(r"/(\d{1,9})")
-_EVERY = re.compile(r"\*/(\d{1,9})")
+#: A step over all values, in every way to write it.
+_EVERY = re.compile(r"(?:\*|0(?:-(?P<last>\d{1,2}))?)/(?P<step>\d{1,9})")
 
 
 class ScheduleError(Exception):
@@ -90,7 +91,9 @@ class CronSchedule:
         """
         for name, text in list(zip(FIELDS, self.cron.split(), strict=True))[:2]:
             found = _EVERY.fullmatch(text)
-            if found and FIELDS[name] % (step := int(found[1])):
+            if found is None or int(found["last"] or FIELDS[name] - 1) != FIELDS[name] - 1:
+                continue
+            if FIELDS[name] % (step := int(found["step"])):
                 listed = ",".join(map(str, range(0, FIELDS[name], step)))
                 even = ", ".join(str(each) for each in range(2, FIELDS[name] // 2 + 1) if FIELDS[name] % each == 0)
                 raise ScheduleError(

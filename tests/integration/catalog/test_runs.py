@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,6 +187,19 @@ def test_a_table_is_run_like_a_catalog(database: Database, program: Path) -> Non
     assert second["state"] == "failed"
 
 
+def test_a_catalog_may_be_given_by_whatever_is_a_path(database: Database, program: Path) -> None:
+    class Named:
+        def __fspath__(self) -> str:
+            return str(program / "spring.csv")
+
+    catalogs.write_csv(program / "spring.csv", ROWS)
+    (found,) = (each for each in os.scandir(program) if each.name == "spring.csv")
+    for path in (program / "spring.csv", PurePath(program / "spring.csv"), found, Named()):
+        batch = recast.run(path, only=["new"])
+        assert batch.name == "spring"
+    assert database.sql("SELECT count(*) FROM jobs")[0][0] == len(ROWS)
+
+
 def test_every_option_reaches_the_batch(database: Database, program: Path) -> None:
     consented = [{**row, "consent": "R-17"} for row in ROWS]
     recast.run(
@@ -234,6 +248,8 @@ def test_rows_that_are_wrong_are_told_all_at_once(database: Database, program: P
     ("terms", "message"),
     [
         ({"name": None}, names("name")),
+        *(({"name": wrong}, names("name", "200")) for wrong in (float("inf"), 7, b"spring", Path("spring"))),
+        ({"folder": float("inf")}, names("folder", "inf", "path")),
         *(
             ({"max_cost": wrong}, names("max_cost", wrong))
             for wrong in ("much", "-1", "0", "1 EUR", float("inf"), float("nan"), Decimal("Infinity"), Decimal("NaN"))

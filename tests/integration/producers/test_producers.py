@@ -225,6 +225,28 @@ def test_a_link_error_that_takes_request_error_and_traceback(deployment: Stack, 
     assert unsaid(got[1], "JobRejectedError", "no_face") == []
 
 
+@pytest.mark.parametrize("before", ["", "tasks.pick.si('x') | "], ids=["alone", "in_a_chain"])
+def test_the_link_error_of_a_chords_body_is_told_of_a_job_of_the_header(
+    deployment: Stack, shop_worker: None, before: str
+) -> None:
+    deployment.sandbox.add_fault("fail", where={"provider": "zhiqite", "call": "submit"}, error="no_face", times=1)
+    got = produce(
+        deployment,
+        f"""
+        jobs = [swap.si(**PAIR, provider="zhiqite"), swap.si(**PAIR, provider="zhiqite")]
+        made = ({before}chord(jobs, tasks.total.s().on_error(tasks.complain_of_all.s()))).apply_async()
+        try:
+            made.get(timeout=240)
+        except Exception as error:
+            answer([made.id, str(error)])
+        """,
+    )
+    with Redis.from_url(deployment.env["RECAST_RESULT_URL"]) as results:
+        told = wait_for(lambda: results.get(f"complained:{got[0]}"), message="the link_error").decode()
+    assert unsaid(told, "no_face", "total") == []
+    assert "no_face" in got[1]
+
+
 def test_the_rest_of_a_chain_is_told_of_a_failure(deployment: Stack, shop_worker: None) -> None:
     deployment.sandbox.add_fault("fail", where={"provider": "zhiqite", "call": "submit"}, error="no_face", times=1)
 

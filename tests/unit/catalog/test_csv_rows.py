@@ -31,6 +31,10 @@ def tabs(text: str) -> str:
     [
         (PLAIN, []),
         (PLAIN + ",,,\n,,,\n", ["2 blank rows"]),
+        ("\n" + PLAIN, ["1 blank row"]),
+        ('\ufeff\r\n,,,\r\n"",,"",\r\n \u00a0,\r\n' + PLAIN, ["4 blank rows"]),
+        ("sep=;\n;;;\n" + PLAIN.replace(",", ";"), ["semicolons", "1 blank row"]),
+        ((tabs(",,,\n") + tabs(PLAIN)).encode("utf-16"), ["tabs", "1 blank row"]),
         (PLAIN.replace("\na", "\n,,,\n \t,,,\na") + '"",,"",\n,\n', ["4 blank rows"]),
         (PLAIN.replace("\n", ",\n"), ["1 blank column"]),
         (PLAIN.replace("\n", ", ,,\n") + ",,,,,,\n", ["1 blank row", "3 blank columns"]),
@@ -73,6 +77,13 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
         rows, _ = read(tmp_path / "c.csv", content)
         assert [row.line for row in rows] == [5, 7]
         assert isinstance(rows[1], Mistake)
+
+
+def test_lines_are_counted_with_blank_rows_above_the_header(tmp_path: Path) -> None:
+    rows, _ = read(tmp_path / "c.csv", "\n,,,\n" + PLAIN + "b,swap\n")
+    assert [row.line for row in rows] == [4, 5]
+    with pytest.raises(CatalogError, match=names("c.csv:3", "key")):
+        read(tmp_path / "c.csv", "\n,,,\n" + PLAIN.replace("key", "id"))
 
 
 def test_a_line_feed_within_a_cell_ends_no_row_of_a_file_with_carriage_returns(tmp_path: Path) -> None:

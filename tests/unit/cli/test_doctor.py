@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from cli.doctor import CLOCK_SECONDS, examine
+from cli.doctor import examine
 from cli.exit_codes import ExitCode
-from cli.findings import Finding, State
+from cli.findings import CLOCK_SECONDS, Finding, State, clock
 from models.states import Closure
 from reports.documents import AccountStatus
 from reports.signs import LAG_SECONDS
@@ -95,7 +95,7 @@ def test_what_is_late_unannounced_or_held_is_told() -> None:
 @pytest.mark.parametrize(("seconds", "state"), [(0, State.OK), (CLOCK_SECONDS + 2, State.WARN)])
 def test_clocks_that_are_apart(seconds: float, state: State) -> None:
     for sign in (1, -1):
-        finding = doctor._clock("clock", datetime.now(UTC) + timedelta(seconds=sign * seconds))
+        finding = clock("clock", datetime.now(UTC) + timedelta(seconds=sign * seconds))
         assert finding.state is state
 
 

@@ -176,6 +176,16 @@ def test_a_database_that_is_down(capsys: Captured, monkeypatch: pytest.MonkeyPat
     assert "hidden" not in told
 
 
+def test_a_server_of_migrations_that_is_down(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECAST_DATABASE_URL", "postgresql://user:hidden@127.0.0.1:1/recast")
+    monkeypatch.setenv("RECAST_MIGRATION_DATABASE_URL", "postgresql://user:hidden@127.0.0.1:2/recast")
+    monkeypatch.setenv("RECAST_BROKER_URL", "redis://127.0.0.1:1/0")
+    assert main(["db", "upgrade"]) == ExitCode.INFRASTRUCTURE
+    err = capsys.readouterr().err
+    assert unsaid(err, "127.0.0.1:2", "RECAST_MIGRATION_DATABASE_URL", "refused") == []
+    assert not {"127.0.0.1:1", "hidden", "Traceback"}.intersection(err.split())
+
+
 class _UndefinedError(Exception):
     sqlstate = "42P01"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.address import conninfo, place
+from models.address import CHOICES, NUMBERS, conninfo, place
 from models.connection import DEFAULTS, _Connection, make_engine
 from tests.words import names
 
@@ -30,6 +30,15 @@ PASSWORD = "hunter2"
         ),
         ("postgresql://h/db?ssl=true", {"host": "h", "dbname": "db", "sslmode": "require"}),
         ("postgresql:///db?host=/run/postgresql", {"host": "/run/postgresql", "dbname": "db"}),
+        (
+            "postgresql://a,b,c:5433/db?target_session_attrs=primary&load_balance_hosts=random&connect_timeout=3",
+            {"host": "a,b,c", "port": ",,5433", "dbname": "db", "target_session_attrs": "primary",
+             "load_balance_hosts": "random", "connect_timeout": "3"},
+        ),
+        (
+            "postgresql://h?client_encoding=utf-8&ssl_min_protocol_version=tlsv1.2&keepalives=0",
+            {"host": "h", "client_encoding": "utf-8", "ssl_min_protocol_version": "tlsv1.2", "keepalives": "0"},
+        ),
         ("postgresql://[::1]:5432/db", {"host": "::1", "port": "5432", "dbname": "db"}),
     ],
 )  # fmt: skip
@@ -52,6 +61,15 @@ def test_what_an_address_says_is_kept(url: str, expected: dict[str, str]) -> Non
         ("postgresql://u:hunter2@h/db?prepare_threshold=5", names("prepare_threshold")),
         ("postgresql://u:hunter2@h/db?replication=database", names("replication")),
         ("postgresql://u@h/db?hunter2!", names("VALUE")),
+        *((f"postgresql://u:hunter2@h/db?{name}=hunter2", names(name, *allowed)) for name, allowed in CHOICES.items()),
+        *((f"postgresql://u:hunter2@h/db?{name}=hunter2", names(name, "number")) for name in sorted(NUMBERS)),
+        ("postgresql://u:hunter2@h/db?sslmode=", names("sslmode", "require")),
+        ("postgresql://u:hunter2@h/db?sslmode=Require", names("sslmode", "require")),
+        ("postgresql://u:hunter2@h/db?target_session_attrs=standby", names("target_session_attrs", "read-write")),
+        ("postgresql://u:hunter2@h/db?client_encoding=latin1", names("client_encoding", "UTF8")),
+        ("postgresql://u:hunter2@h/db?connect_timeout=2.5", names("connect_timeout")),
+        ("postgresql://u:hunter2@h/db?tcp_user_timeout=-1", names("tcp_user_timeout")),
+        ("postgresql://u:hunter2@a,b/db?port=1,2,3", names("ports", "hosts")),
         ("postgresql://u:hunter2@h/db?host=a:1&host=b:2", names("host", "host1:5432,host2:5432")),
     ],
 )

@@ -8,7 +8,8 @@ from psycopg import errors
 from sqlalchemy.exc import DataError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from models.availability import is_unavailable
+from models.availability import is_unavailable, remedy
+from tests.words import unsaid
 
 WAITS = {
     "25006": "read-only, or a standby", "57P01": "shut down", "57P02": "crashed", "57P03": "starting",
@@ -52,3 +53,22 @@ def test_what_would_be_refused_again_is_not(state: str) -> None:
 )
 def test_what_has_no_state(error: Exception, waits: bool) -> None:
     assert is_unavailable(error) is waits
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("FATAL:  unsupported startup parameter: options", ("options", "ALTER ROLE")),
+        ("FATAL:  unsupported startup parameter in options: search_path", ("options", "ALTER ROLE")),
+        ("transaction blocks not allowed in statement pooling mode", ("pool_mode", "transaction", "session")),
+        ('FATAL:  password authentication failed for user "recast"', ("user", "password")),
+        ("server does not support SSL, but SSL was required", ("sslmode",)),
+    ],
+)
+def test_what_waiting_does_not_end_has_a_remedy(said: str, told: tuple[str, ...]) -> None:
+    error = DBAPIError.instance("SELECT", {}, psycopg.OperationalError(said), psycopg.Error)
+    assert unsaid(remedy(error) or "", *told) == []
+
+
+def test_what_is_away_has_none() -> None:
+    assert remedy(psycopg.OperationalError("Connection refused")) is None

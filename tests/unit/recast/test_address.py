@@ -15,6 +15,7 @@ from workers.config.settings import SettingsError
 from workers.config.settings import read as read_settings
 
 SECRET = "hunter2"
+AUTHORITY = __file__  # any file: it is read when a connection is made
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,12 @@ SECRET = "hunter2"
         ("redis+socket://:p@/run/r.sock?virtual_host=3", "redis+socket://:p@/run/r.sock?virtual_host=3"),
         ("sentinel://a;b:1;c/4?master_name=m", "sentinel://a:26379/4;sentinel://b:1/4;sentinel://c:26379/4"),
         ("sentinel://:p@a:1/4;sentinel://b:2/4?master_name=m", "sentinel://:p@a:1/4;sentinel://:p@b:2/4"),
+        ("sentinel://:p@a:1/4;sentinel://:p@b:2/4?master_name=m", "sentinel://:p@a:1/4;sentinel://:p@b:2/4"),
+        ("sentinel://u:p@a;u:p@b;u:p@c/4?master_name=m",
+         "sentinel://u:p@a:26379/4;sentinel://u:p@b:26379/4;sentinel://u:p@c:26379/4"),
+        ("sentinel://u:p@[::1]:1;u:p@b/4?master_name=m", "sentinel://u:p@[::1]:1/4;sentinel://u:p@b:26379/4"),
     ],
-)
+)  # fmt: skip
 def test_every_form_becomes_the_one_that_celery_reads(url: str, celery_url: str) -> None:
     assert parse(url).celery_url == celery_url
 
@@ -40,13 +45,13 @@ def test_tls_is_verified_unless_the_address_says_otherwise() -> None:
     for url in ("rediss://h", "valkeys://h", "rediss://h?ssl_cert_reqs=required", "sentinels://h?master_name=m"):
         assert parse(url).tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     assert parse("rediss://h?ssl_cert_reqs=none").tls["ssl_cert_reqs"] is ssl.CERT_NONE
-    own = parse("rediss://h?ssl_ca_certs=/ca.pem&ssl_check_hostname=false").tls
-    assert own == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False, "ssl_ca_certs": "/ca.pem"}
+    own = parse(f"rediss://h?ssl_ca_certs={AUTHORITY}&ssl_check_hostname=false").tls
+    assert own == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False, "ssl_ca_certs": AUTHORITY}
     assert not parse("redis://h").tls
 
-    both = broker_settings("rediss://h", "valkeys://r/1?ssl_ca_certs=/ca.pem")
+    both = broker_settings("rediss://h", f"valkeys://r/1?ssl_ca_certs={AUTHORITY}")
     assert both["broker_use_ssl"]["ssl_cert_reqs"] is ssl.CERT_REQUIRED
-    assert both["redis_backend_use_ssl"]["ssl_ca_certs"] == "/ca.pem"
+    assert both["redis_backend_use_ssl"]["ssl_ca_certs"] == AUTHORITY
 
 
 def test_sentinel_is_asked_with_its_own_login_and_patience() -> None:
@@ -72,12 +77,23 @@ REFUSED = [
     ("redis://:hunter2@h/jobs", names("/0")),
     ("redis://:hunter2@a,b/0", names("sentinel://")),
     ("redis://:hunter2@a;b/0", names("sentinel://")),
+    ("redis://:hunter2@a:6379,b:6379,c:6379/0", names("Cluster", "sentinel://")),
+    ("redis://:hunter2@a:6379;redis://:hunter2@b:6379/0", names("Cluster", "sentinel://")),
+    ("sentinel://:hunter2@a:26379,b:26379/0?master_name=m", names("sentinel://", ";")),
+    ("sentinel://:hunter2@a;:hunter3@b/0?master_name=m", names("sentinel_password")),
+    ("sentinel://:hunter2@a/0?master_name=m;sentinel://:hunter2@b/0?master_name=m", names("master_name")),
+    ("unix://hunter2/redis.sock", names("unix:///")),
+    ("redis+socket://:hunter2@redis.sock", names("unix:///")),
+    ("unix://", names("unix:///")),
+    ("rediss://:hunter2@h/0?ssl_ca_certs=/nowhere/hunter2.pem", names("ssl_ca_certs", "file")),
+    ("sentinels://a/0?master_name=m&ssl_certfile=/nowhere/c.pem&ssl_keyfile=/nowhere/k.pem",
+     names("ssl_certfile", "ssl_keyfile", "file")),
     ("redis://:hunter2@h/0?ssl_cert_reqs=none", names("ssl_cert_reqs", "rediss://")),
     ("rediss://:hunter2@h/0?ssl_cert_reqs=CERT_REQUIRED", names("ssl_cert_reqs", "required", "none")),
     ("rediss://:hunter2@h/0?ssl_cert_reqs=optional", names("ssl_cert_reqs", "required", "none")),
     ("rediss://:hunter2@h/0?socket_timeout=5", names("socket_timeout")),
     ("sentinel://:hunter2@a;b/0", names("master_name")),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("url", "told"), REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
@@ -13,10 +14,11 @@ from kombu import Queue
 
 from cli.exit_codes import ExitCode
 from tasks import lifecycle
-from tasks.lifecycle import check_pool, leave_default_queue
+from tasks.lifecycle import check_pool, check_storage, leave_default_queue
 from tests.stack import ROOT
 from tests.words import names, unsaid
 from workers.config.settings import SettingsError
+from workers.images.storage import Storage
 from workers.messaging.app import QUEUES, app
 
 MANY_OBJECTS = 10_000
@@ -77,6 +79,24 @@ def test_only_the_pool_of_threads_runs_pumps() -> None:
     for other in ("prefork", "solo"):
         with pytest.raises(SettingsError, match=names(other, "threads")):
             check_pool(other)
+
+
+def test_a_folder_for_results_that_cannot_be_written_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below", "/proc/pictures"):
+        with pytest.raises(SettingsError, match=names("RECAST_STORAGE_URL", place)):
+            check_storage(Storage(str(place)))
+    check_storage(Storage(str(tmp_path / "new" / "pictures")))
+
+
+def test_a_full_folder_may_have_room_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(str(tmp_path))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "_write", full)
+    check_storage(storage)
 
 
 def test_what_a_worker_has_imported_is_left_out_of_later_looks_for_garbage() -> None:

@@ -187,7 +187,7 @@ def test_addresses_of_brokers_that_are_read_as_they_are_meant(url: str, monkeypa
     [
         "sslmode=require&connect_timeout=3",
         "options=-csearch_path%3Dx",
-        "host=/run/postgresql",
+        "host=/run/postgresql,/run/other",
         "target_session_attrs=any",
         "sslrootcert=%2Fetc%2Fca.pem&application_name=shop",
     ],
@@ -224,6 +224,12 @@ SHAPES: dict[str, Callable[[str], str]] = {
     "no scheme": lambda valid: valid.partition("://")[2].format("".join(CANARY)),
     "a broken port": lambda valid: valid.replace(":1/", ":{}/").format(*CANARY),
     "an unknown parameter": lambda valid: valid.format(CANARY[0]) + f"?unknown={CANARY[1]}",
+    "a value of a known parameter": lambda valid: valid.format("p") + f"?sslmode={CANARY[0]}&ssl_cert_reqs={CANARY[1]}",
+    "a database": lambda valid: valid.format("p").rpartition("/")[0] + "/" + "/".join(CANARY),
+    "other logins": lambda valid: (
+        "sentinel" + ";".join(map(valid.format, CANARY))[valid.find(":") :] + "?master_name=m"
+    ),
+    "a connection string": lambda _: f"AccountName=shop;AccountKey={CANARY[0]};EndpointSuffix={CANARY[1]}",
     "a bare query": lambda valid: valid.format("p") + "?" + "".join(CANARY),
     **{f"a {sign!r} in it": parted_by(sign) for sign in "@/#?[]:%, &=\\\"'"},
     "a line end in it": lambda valid: valid.format("\n".join(CANARY)),
@@ -297,7 +303,31 @@ def test_a_stack_file_that_cannot_be_read_is_told_by_name(tmp_path: Path, conten
         read()
 
 
-@pytest.mark.parametrize("url", ["sftp://me:{}@host/pictures", "ftp://me:p@{}@host/x"])
+@pytest.mark.parametrize("name", ["WEB_HOST", "FLOWER_ADDRESS"])
+@pytest.mark.parametrize("value", ["admin:{}", "http://{}", "{}:8765", "me@{}", "{}/x", "[{}]", "*"])
+def test_what_is_no_host_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"RECAST_{name}", value.format(CANARY[0]))
+    with pytest.raises(SettingsError, match=names(f"RECAST_{name}", "127.0.0.1")) as caught:
+        read()
+    assert CANARY[0] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["localhost", "::1", "::", "fe80::1%eth0", "127.0.0.2", "192.0.2.7", "web-1.shop.example"]
+)
+def test_addresses_and_names_are_hosts(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECAST_WEB_HOST", value)
+    assert read().web_host == value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://me:{}@host/pictures", "ftp://me:p@{}@host/x",
+        "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey={}",
+        "secret_access_key={}", "Endpoint=x;SharedAccessKey={}",
+    ],
+)  # fmt: skip
 def test_a_password_in_the_storage_s_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECAST_STORAGE_URL", url.format(CANARY[0]))
     with pytest.raises(SettingsError, match=names("RECAST_STORAGE_URL", "password")) as caught:

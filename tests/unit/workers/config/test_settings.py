@@ -35,6 +35,8 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"PUBLIC_URL": "https://shop\u200b.example"}, names("RECAST_PUBLIC_URL", "U+200B")),
         ({"SECRET_KEY": "k\ney"}, names("RECAST_SECRET_KEY", "U+000A")),
         ({"MAX_ATTEMPTS": "0"}, names("RECAST_MAX_ATTEMPTS")),
+        ({"HOME": "/dev/null"}, names("RECAST_HOME", "folder")),
+        ({"HOME": f"{__file__}/home"}, names("RECAST_HOME", "folder")),
         ({"SLOTS": "0", "WEB_PORT": "99999"}, names("RECAST_SLOTS", "RECAST_WEB_PORT")),
     ],
 )

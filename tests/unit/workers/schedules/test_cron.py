@@ -134,6 +134,9 @@ def test_a_wrong_expression_is_told(cron: str, message: str) -> None:
     ("cron", "message"),
     [
         ("*/45 * * * *", names("*/45", "0,45", 30)),
+        ("0/45 * * * *", names("0/45", "0,45", 30)),
+        ("0-59/45 * * * *", names("0-59/45", "0,45", 30)),
+        ("0 0-23/5 * * *", names("0-23/5", "0,5,10,15,20", 12)),
         ("*/40 2 * * *", names("*/40", "0,40")),
         ("*/7 * * * *", names("*/7", "0,7,14,21,28,35,42,49,56")),
         ("0 */5 * * *", names("hour", "*/5", "0,5,10,15,20", 12)),
@@ -146,7 +149,9 @@ def test_a_step_that_is_no_interval_is_refused_when_it_is_typed_and_kept_when_it
     assert CronSchedule(cron, kept=True).next_after(begin) > begin
 
 
-@pytest.mark.parametrize("cron", ["*/30 * * * *", "*/20 */12 * * *", "0,45 * * * *", "0 0 */2 * *", "1-59/7 * * * *"])
+@pytest.mark.parametrize(
+    "cron", ["*/30 * * * *", "*/20 */12 * * *", "0,45 * * * *", "0 0 */2 * *", "1-59/7 * * * *", "0-30/7 * * * *"]
+)
 def test_steps_that_mean_what_they_say_are_kept(cron: str) -> None:
     Agreement("nightly", "shoes.csv", CronSchedule(cron))
 
