@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from celery import Celery
+from celery import Celery, signals
 from celery.loaders.app import AppLoader
 
 from recast import address, settings
 from recast.address import Address
+from recast.hints import hint
 from recast.names import ARGUMENTS, JOBS_QUEUE
 
 LINK_SECONDS = 5  # a broker or result store that swallows packets is noticed within this; by default never
@@ -126,3 +127,14 @@ def _configuration() -> dict[str, Any]:
 
 
 app = LazyApp("recast", _configuration, _Loader)
+
+
+def _leave_jobs(sender: Any, **_: Any) -> None:
+    """Refuse a worker of the producers' app that would take jobs: it has neither accounts nor a database."""
+    if sender.app is app and JOBS_QUEUE in app.amqp.queues.consume_from:
+        raise SystemExit(
+            f"the queue {JOBS_QUEUE!r} is for Recast's own workers ({hint('worker')}); leave it out of --queues"
+        )
+
+
+signals.worker_init.connect(_leave_jobs)

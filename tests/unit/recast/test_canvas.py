@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from recast import app as recast_app
 from recast import swap
 from recast.canvas import _carry_errbacks
 from recast.names import ERRBACK, SWAP
+from tests.words import unsaid
 
 PAIR = ("a.png", "b.png")
 
@@ -76,3 +81,13 @@ def test_errbacks_of_a_chords_body_are_carried_later_in_a_chain(shop: Celery) ->
 def test_a_worker_of_the_producers_app_can_trace_every_task() -> None:
     recast_app.finalize()
     assert [name for name, task in recast_app.tasks.items() if task.request_stack is None] == []
+
+
+@pytest.mark.heavy
+def test_a_worker_of_the_producers_app_takes_no_jobs(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("from recast import app\n")
+    env = os.environ | {"RECAST_BROKER_URL": "redis://127.0.0.1:9/0", "RECAST_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-Q", "mine,jobs", "--pool=solo"]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode != 0
+    assert unsaid(ran.stderr.splitlines()[-1], "'jobs'", "recast worker", "--queues") == []
