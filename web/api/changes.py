@@ -158,6 +158,8 @@ class PlanShape(Shape):
     lanes: dict[str, int]
     parts: list[PartShape]
     cost: CostShape
+    #: Part of `cost.at_most`: what redos of flagged pictures may cost.
+    redo_cap: Money
     pilot: PilotCostShape | None
     prices: list[PriceShape]
     paid_attempts: int
