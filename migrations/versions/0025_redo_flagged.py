@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Forward."""
     op.add_column("batches", sa.Column("redo_flagged", sa.ARRAY(sa.Text()), nullable=True))
     op.add_column("batches", sa.Column("redo_each", sa.Integer(), nullable=True))
-    op.add_column("batches", sa.Column("redo_cap", sa.Numeric(14, 6), nullable=True))
+    op.add_column("batches", sa.Column("redo_cap", sa.Numeric(14, 4), nullable=True))
     op.create_table(
         "due_redos",
         sa.Column("job_id", sa.Text(), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
