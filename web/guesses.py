@@ -30,8 +30,6 @@ SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a
 REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
 REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
-_Waiter = tuple[asyncio.Future[bool], Request]
-
 
 class Lane:
     """Turns of addresses; used from one event loop."""
@@ -42,7 +40,7 @@ class Lane:
         self._trying, self._few = 0, asyncio.Event()
         self._few.set()
         self._right: Cache[bytes, bool] = Cache(REMEMBERED, REMEMBERED_SECONDS)
-        self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
         self._turns: asyncio.Task[None] | None = None
 
     @property
@@ -102,7 +100,7 @@ class Lane:
         if wire is not None:
             wire.turn = future
         place = place_of(request.client.host if request.client else "")
-        self._waiting.setdefault(place, deque()).append((future, request))
+        self._waiting.setdefault(place, deque()).append(future)
         if self._turns is None or self._turns.done():
             self._turns = asyncio.create_task(self._give_turns())
         if not await future:
@@ -111,14 +109,13 @@ class Lane:
     async def _give_turns(self) -> None:
         while self._waiting:
             place, waiters = self._waiting.popitem(last=False)
-            future, request = waiters.popleft()
+            future = waiters.popleft()
             if waiters:
                 self._waiting[place] = waiters
             # A client that did not wait for its turn learns nothing from it, and it costs the others nothing.
-            gone = future.done() or (WIRE not in request.scope and await request.is_disconnected())
+            # Told by its connection: to ask the request would read a part of its body.
             if not future.done():
                 future.set_result(True)
-            if not gone:
                 await self._pause()
 
     async def _pause(self) -> None:

@@ -196,9 +196,10 @@ def test_answers_outlast_the_sign_in_and_are_nobody_elses(base: str, database: D
         await sign_in(page, base, where)
         await page.until("localStorage.length === 0")
         # Signed in anew in another window, the page goes on with what its forms are known by now
-        await page.until("!['job-00000', 'job-00001'].includes(document.documentElement.dataset.shown)")
+        await page.until("!['job-00000', 'job-00001', undefined].includes(document.documentElement.dataset.shown)")
         await page.evaluate("form = 'of another sign-in'")
         await page.press("a")
+        await page.until("document.querySelector('[data-count=approved]').textContent === '3'")
         await page.until("localStorage.length === 0")
         page.complaints[:] = [each for each in page.complaints if "401" not in each and "403" not in each]
 

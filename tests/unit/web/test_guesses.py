@@ -41,7 +41,7 @@ class House:
         self.told: Counter[int] = Counter()
         self.wrong = asyncio.Semaphore(0)
 
-    async def ask(self, auth: str, host: str = "192.0.2.1", cookie: str = "", *, gone: bool = False) -> tuple[int, str]:
+    async def ask(self, auth: str, host: str = "192.0.2.1", cookie: str = "") -> tuple[int, str]:
         """The status, and the cookie that was set."""
         status = 0
         cookies: list[str] = []
@@ -51,9 +51,7 @@ class House:
                  "http_version": "1.1"}  # fmt: skip
 
         async def receive() -> Any:
-            if not gone:
-                await asyncio.Event().wait()
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             nonlocal status
@@ -226,16 +224,41 @@ def test_a_connection_that_is_gone_waits_no_more_and_is_not_looked_up() -> None:
 
 
 def test_guesses_that_are_given_up_hold_up_nobody() -> None:
+    class Line:
+        turn: asyncio.Future[bool] | None = None
+
     async def story() -> None:
-        house = House()
+        desk, lines = Desk(RIGHT), [Line() for _ in range(200)]
         for number in range(FREE + 1):
-            await house.ask(f"recast:{number}")
+            await desk.ask(f"guess {number}")
         clock = asyncio.get_running_loop().time
-        given_up = [asyncio.create_task(house.ask(f"recast:{n}", gone=True)) for n in range(200)]
+        given_up = [asyncio.create_task(desk.ask(f"another {n}", wire=line)) for n, line in enumerate(lines)]
         await asyncio.sleep(0)
+        for line in lines:
+            assert line.turn is not None
+            line.turn.set_result(False)
         began = clock()
-        assert (await house.ask(RIGHT))[0] == 200
+        assert await desk.ask(RIGHT) == RIGHT
         assert clock() - began < 200 * TURN
-        await asyncio.gather(*given_up)
+        told = await asyncio.gather(*given_up, return_exceptions=True)
+        assert all(isinstance(each, ClientDisconnect) for each in told)
+
+    asyncio.run(story())
+
+
+def test_a_request_that_waits_keeps_its_body() -> None:
+    async def story() -> None:
+        lane = Lane()
+        for _ in range(FREE + 1):
+            lane.was_wrong()
+        parts = [{"type": "http.request", "body": b"name=Anna", "more_body": False}]
+
+        async def receive() -> Any:
+            return parts.pop(0) if parts else await asyncio.Event().wait()
+
+        request = Request({"type": "http", "method": "POST", "headers": [], "client": ("192.0.2.1", 1)}, receive)
+        await lane.turn(request)
+        await lane.turn(request)
+        assert await asyncio.wait_for(request.body(), 5) == b"name=Anna"
 
     asyncio.run(story())
