@@ -103,7 +103,7 @@ _KEEP = text(f"""
 _TO_REDO = text(f"""
     INSERT INTO due_redos (job_id, batch_id) SELECT DISTINCT w.job_id, w.batch_id
     FROM {_SCORES.table} JOIN batches b ON b.id = w.batch_id
-    WHERE w.flagged AND w.name = ANY(b.redo_flagged) ORDER BY w.job_id
+    WHERE w.name = ANY(b.redo_flagged) ORDER BY w.job_id
     ON CONFLICT (job_id) DO NOTHING
 """)
 _JOBS = Bulk[Due](job_id=("text", lambda due: due.job_id), number=("int", lambda due: due.attempt))
@@ -167,7 +167,8 @@ def write(session: Session, found: Sequence[Found]) -> None:
         session.execute(_KEEP, _SCORES.of(scores))
         newest = {each.due.job_id: each.due for each in sorted(kept, key=lambda each: each.due.attempt)}
         session.execute(_FORMER, _JOBS.of(newest.values()))
-        session.execute(_TO_REDO, _SCORES.of(scores))
+    if flagged := [row for row in scores if row[1].flagged]:
+        session.execute(_TO_REDO, _SCORES.of(flagged))
     session.execute(_LATER, {"ids": list(later)})
     session.execute(_DONE, {"ids": [each.due.result_id for each in found if each.due.result_id not in later]})
 
