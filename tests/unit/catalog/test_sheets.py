@@ -166,8 +166,8 @@ def test_a_file_without_an_ending_is_read_in_the_format_that_is_said(tmp_path: P
     if format_ == "xlsx":
         write_workbook(path, [HEADER, ["1", "swap", "x"]])
     elif format_ == "parquet":
-        pa = pytest.importorskip("pyarrow")
-        pa.parquet.write_table(pa.table({"key": ["1"], "kind": ["swap"], "sku": ["x"]}), path)
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pa.table({"key": ["1"], "kind": ["swap"], "sku": ["x"]}), path)
     else:
         path.write_text(
             {
