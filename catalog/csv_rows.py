@@ -17,6 +17,7 @@ from catalog.columns import COLUMNS, REQUIRED, Row, check_columns
 from catalog.errors import CatalogError, Mistake
 from catalog.lines import text_lines
 from recast.values import trimmed
+from workers.counted import counted
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -82,7 +83,7 @@ class CsvTable:
 
     def _tell(self, blank_columns: int) -> None:
         counts = [(self._blank_rows, "row"), (blank_columns, "column")]
-        found = [f"{number:,} blank {word}{'' if number == 1 else 's'}" for number, word in counts if number]
+        found = [counted(number, f"blank {word}") for number, word in counts if number]
         if found:
             self._notes.append(f"{self._where}: left out {' and '.join(found)}")
 

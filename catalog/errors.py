@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from recast.hints import hint
+from workers.counted import counted
 
 SHOWN_KEYS = 5  # rows that an error names
 MAX_SHOWN = 100  # different mistakes in a message; a longer list belongs in a file
@@ -59,7 +60,7 @@ class BadRowsError(CatalogError):
         told = sum(len(numbers) for _, numbers in shown)
         if self.total > told:
             lines.append(f"... and {self.total - told:,} more; add --errors FILE.csv to list them all")
-        count = "1 mistake" if self.total == 1 else f"{self.total:,} mistakes"
+        count = counted(self.total, "mistake")
         return "\n".join([*lines, f"{self.file}: {count}; nothing was enqueued"])
 
 

@@ -20,6 +20,7 @@ from catalog.lines import MAX_LINE_BYTES
 from catalog.tables import plain_row
 from catalog.workbook import MAX_TEXT, DamagedError, Pieces, Sheet, Workbook, number_of, opened, unescaped
 from recast.values import trimmed
+from workers.counted import counted
 
 MAX_CHARACTERS = 1 << 30  # of all rows: a text that cells share is counted in each
 MAX_ROWS = 1_048_576  # that spreadsheets have
@@ -82,7 +83,7 @@ class _Reader:
             raise CatalogError(f"{self._where}: the sheet {self._sheet.name!r} is empty; name the columns: {columns}")
         yield from self._merges()
         if self._blank:
-            self._notes.append(f"{self._where}: left out {self._blank:,} blank row{'' if self._blank == 1 else 's'}")
+            self._notes.append(f"{self._where}: left out {counted(self._blank, 'blank row')}")
 
     # --- XML ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from desk.selections import judge_many, undo_many
 from desk.verdicts import Decision
 from models.verdicts import Verdict
 from reports.batch import find
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter
 
@@ -47,7 +48,7 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(select, replace(which, batch=batch))
     require_few(found)
-    much = f"{asked.answer}: {_pictures(len(found))} of {batch}"
+    much = f"{asked.answer}: {counted(len(found), 'picture')} of {batch}"
     if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
         agree(much, ", or --dry-run to only count")
     done = Done() if asked.dry_run else _decide(runtime, batch_id, found, asked.decision)
@@ -59,7 +60,7 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
     elif asked.dry_run:
         say(f"{much}; nothing was changed")
     else:
-        say(f"{asked.answer}: {_pictures(done.number)} of {batch}", style=Style.GOOD)
+        say(f"{asked.answer}: {counted(done.number, 'picture')} of {batch}", style=Style.GOOD)
     for why, number in done.left_out.items():
         if number:
             complain(f"{number:,} left out: {WHY[why]}", style=Style.WAITING)
@@ -77,10 +78,6 @@ def _decide(runtime: Runtime, batch_id: int, found: Sequence[Selected], decision
             )  # fmt: skip
             done.add(said)
     return done
-
-
-def _pictures(number: int) -> str:
-    return f"{number:,} {'picture' if number == 1 else 'pictures'}"
 
 
 def _document(found: Sequence[Selected], done: Done, asked: Asked) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from models.availability import is_unavailable
 from recast.errors import InvalidJobError
 from reports.written import written
 from workers.config.account_values import AccountsError
+from workers.counted import counted
 from workers.images.roots import OutsideRootsError
 from workers.images.storage import StorageError
 from workers.schedules.service import UnknownScheduleError
@@ -96,7 +97,7 @@ def _invalid(error: Any) -> ProblemError:
 
 
 def _rows(error: Any) -> ProblemError:
-    count = "1 mistake" if error.total == 1 else f"{error.total:,} mistakes"
+    count = counted(error.total, "mistake")
     problem = unprocessable(f"{count} in {error.file}; nothing was enqueued", "catalog")
     problem.more = {
         "total": error.total,
