@@ -24,6 +24,7 @@ from web.access import Access
 from web.operators import Operators
 from web.pages import link
 from web.prefix import prefix
+from web.shared import Shared
 from web.visitors import actor_of
 from workers.cache import Cache
 from workers.config.accounts import Account
@@ -75,10 +76,10 @@ class TodayPage:
     def __init__(self, operators: Operators) -> None:
         self._operators = operators
         self._pages, self._runtime = operators.pages, operators.runtime
-        self._fresh: Cache[str, Today] = Cache(1, FRESH_SECONDS)
+        self._fresh = Shared(FRESH_SECONDS, self._found)
         self._past: Cache[datetime, Decimal] = Cache(2 * today.HOURS, PAST_SECONDS)
         self._said: Cache[object, list[str]] = Cache(SAID_KEPT, SAID_SECONDS)
-        self._own_web: Cache[str, tuple[str | None]] = Cache(1, OWN_WEB_SECONDS)
+        self._own_web = Shared(OWN_WEB_SECONDS, self._look)
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and the way to it."""
@@ -94,11 +95,13 @@ class TodayPage:
 
     async def show(self, request: Request) -> Response:
         """What an operator must see in five seconds."""
-        own_web = await self._own_web.get_or_await("", self._look)
-        found = await self._fresh.get_or_await("", lambda: self._operators.call(self._read, own_web[0]))
+        found = await self._fresh.get()
         return self._pages.render(
             request, "today.html", today=found, numbers=_numbers(found), listed=LISTED, latest=today.LATEST
         )
+
+    async def _found(self) -> Today:
+        return await self._operators.call(self._read, await self._own_web.get())
 
     def _read(self, own_web: str | None) -> Today:
         accounts = self._operators.accounts
@@ -136,19 +139,19 @@ class TodayPage:
             return obstacles(session, report, accounts, self._pages.currency)
         return self._said.get_or_make(key, lambda: obstacles(session, report, accounts, self._pages.currency))
 
-    async def _look(self) -> tuple[str | None]:
+    async def _look(self) -> str | None:
         """Why our own web cannot be reached from here; None if it can, or is not tried."""
         settings = self._runtime.settings
         if settings.links_tried_at is None:
-            return (None,)
+            return None
         client: HttpClient = build_client(Guard(own_hosts(settings)), max_connections=1)
         try:
             await look(client, f"{settings.links_tried_at}/healthz")
         except (DownloadError, ForbiddenAddressError) as error:
-            return (str(error),)
+            return str(error)
         finally:
             await client.aclose()
-        return (None,)
+        return None
 
 
 def _numbers(found: Today) -> Sequence[tuple[BatchReport, Progress]]:
