@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -80,8 +81,12 @@ def _logs(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _say_nothing_else(instance: Any, **_: Any) -> None:
-    """Have Celery's worker print nothing: no banner, and what it says when a signal comes as a line of the log."""
+def _say_nothing_else(instance: Any, options: Mapping[str, Any], **_: Any) -> None:
+    """Have Celery's worker print nothing: no banner, and what it says when a signal comes as a line of the log.
+
+    Celery sets up logs only after the checks of a start, and after its own warning about the user root.
+    """
+    _logs(options.get("loglevel"))
     instance.quiet = True
     celery_worker.safe_say = say_at_once
 

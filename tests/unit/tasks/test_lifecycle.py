@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -57,7 +58,8 @@ def test_celerys_own_command_is_checked_like_ours(
     command = [sys.executable, "-m", "celery", "-A", "tasks.main", "worker", *options]
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == ExitCode.USAGE, ran.stderr
-    (refusal,) = [line for line in (ran.stdout + ran.stderr).splitlines() if "not_started" in line]
+    lines = [json.loads(line) for line in (ran.stdout + ran.stderr).splitlines()]
+    (refusal,) = [line["error"] for line in lines if line["event"] == "not_started"]
     assert unsaid(refusal, *facts) == []
 
 
