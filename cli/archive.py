@@ -70,4 +70,4 @@ def _print(done: Archived, currency: str, *, dry_run: bool) -> None:
         else:
             say(f"{month}: {what} moved; files: {moved.files:,}, {moved.size:,} bytes; {Money(moved.cost, currency)}")
     if done.changed:
-        complain(f"{done.changed:,} jobs were changed meanwhile and stay; run this again", style=Style.BAD)
+        complain(f"{counted(done.changed, 'job')} changed meanwhile and stayed; run this again", style=Style.BAD)

@@ -134,7 +134,7 @@ def _print_forgotten(done: Forgotten, *, dry_run: bool) -> None:
     if done.at_work:
         listed = ", ".join(job[:8] for job in done.at_work[:10])
         complain(
-            f"{len(done.at_work):,} jobs are in progress ({listed}); run this again when they have ended",
+            f"{counted(len(done.at_work), 'job', 'are')} in progress ({listed}); run this again later",
             style=Style.BAD,
         )
     for upload in done.uploads:
@@ -219,6 +219,6 @@ def age(text: str, option: str) -> float:
 
 def _print_files(files: Removed, would: str) -> None:
     shared = f"; {files.shared:,} kept, because other jobs use them" if files.shared else ""
-    say(f"{files.files:,} files {would}removed{shared}")
+    say(f"{counted(files.files, 'file')} {would}removed{shared}")
     for key, why in files.failed.items():
         complain(f"{key}: {why}", style=Style.BAD)

@@ -60,9 +60,9 @@ def pilot(
     if as_json:
         emit({**_document(report, found, currency), "done": done})
     elif go_on:
-        say(f"{done:,} jobs are sent", style=Style.GOOD)
+        say(f"{counted(done, 'job', 'are')} sent", style=Style.GOOD)
         if done and not is_external(sandbox=sandbox):
-            complain(f"they are sent while {hint('up')} runs", style=Style.QUIET)
+            complain(f"jobs are sent while {hint('up')} runs", style=Style.QUIET)
     elif stop:
         say(f"canceled {counted(done, 'job')}; nothing was paid for them", style=Style.GOOD)
 
@@ -83,7 +83,7 @@ def _print(report: BatchReport, found: PilotReport, currency: str) -> None:
         say("  no job waits", style=Style.QUIET)
     else:
         rest = found.rest
-        say(f"  {found.waiting:,} jobs wait, unsent")
+        say(f"  {counted(found.waiting, 'job', 'wait')}, unsent")
         say(f"  they would cost {money(rest.low)} to {money(rest.at_most)}, likely {money(rest.likely)}")
         if not rest.priced:
             say("  some operations have no price, so that they may cost more", style=Style.WAITING)

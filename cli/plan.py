@@ -90,7 +90,8 @@ def print_found(found: Plan, name: str, currency: str, say: Any = say) -> None:
     cost = str(most) if least == most else f"{least} to {most}, depending on the account"
     say(f"  cost if each job needs one attempt: {cost}")
     if found.at_most > found.dearest:
-        times = f"up to {found.paid_attempts} paid attempts of each (RECAST_MAX_PAID_ATTEMPTS)"
+        attempts = counted(found.paid_attempts, "paid attempt")
+        times = f"{'up to ' if found.paid_attempts > 1 else ''}{attempts} of each (RECAST_MAX_PAID_ATTEMPTS)"
         redos = f" and {Money(found.redo_cap, currency)} for redos of flagged pictures" if found.redo_cap else ""
         say(f"  at most {Money(found.at_most, currency)}, with {times}{redos}")
     if found.limit is not None:

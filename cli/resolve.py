@@ -59,8 +59,8 @@ def resolve(
         called_back = [job for job in found if job.callback_at]
         if verdict is Verdict.NOT_ACCEPTED and called_back:
             raise typer.BadParameter(
-                f"--not-accepted would pay again for {len(called_back)} jobs that the provider called back about, so "
-                f"it accepted them: {called_back[0].job_id}; use --accepted HANDLE or --give-up for those"
+                f"--not-accepted would pay again for {counted(len(called_back), 'job')} that the provider called back "
+                f"about, and so accepted: {called_back[0].job_id}; use --accepted HANDLE or --give-up for those"
             )
         if verdict is not None and not dry_run:
             apply(runtime, found, verdict, accepted)

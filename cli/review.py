@@ -81,7 +81,7 @@ def print_verdicts(found: Verdicts, currency: str) -> None:
 def _print_flags(flags: Flags) -> None:
     waiting = f"; {flags.waiting:,} wait for their checks" if flags.waiting else ""
     if flags.pictures or waiting:
-        flagged = "1 picture is" if flags.pictures == 1 else f"{flags.pictures:,} pictures are"
+        flagged = counted(flags.pictures, "picture", "are")
         say(f"checks: {flagged} flagged{waiting}", style=Style.WAITING if flags.pictures else None)
     found = sorted(((number, name) for name, number in flags.counts.items() if number), reverse=True)
     for number, name in found:

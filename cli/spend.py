@@ -19,6 +19,7 @@ from recast.money import Money
 from reports.archives import archived
 from reports.invoices import Columns, Comparison, compare, period_of, read_invoice
 from reports.spend import By, checked_month, spent
+from workers.counted import counted
 
 SHOWN = 50  # differences in the terminal; --json has them all
 SINGLE_JOBS = "(single jobs)"
@@ -111,7 +112,7 @@ def _print(compared: Comparison, currency: str) -> None:
     billed, ours = Money(compared.billed, currency), Money(compared.ours, currency)
     say(
         f"{compared.since} to {compared.until}: billed {billed}, recorded {ours};"
-        f" {compared.agreeing:,} of {compared.lines:,} lines agree"
+        f" {compared.agreeing:,} of {counted(compared.lines, 'line')} agree"
     )
     if compared.differences:
         kinds = Counter(item.kind.replace("_", " ") for item in compared.differences)

@@ -102,8 +102,8 @@ def print_enqueued(enqueued: Enqueued, rows: int, currency: str) -> None:
     say(f"{enqueued.name}: {counted(rows, 'row')}{': ' if counts else ''}{counts}{cost}")
     if (sampled := enqueued.sampled) is not None:
         say(
-            f"  pilot: {sampled.sample:,} jobs are the sample; {sampled.waiting:,} wait, unsent, until you "
-            f"decide: {hint('pilot', enqueued.name)}",
+            f"  pilot: the sample has {counted(sampled.sample, 'job')}; {counted(sampled.waiting, 'job', 'wait')}, "
+            f"unsent, until you decide: {hint('pilot', enqueued.name)}",
             style=Style.WAITING,
         )
     if enqueued.held:
@@ -156,7 +156,7 @@ def print_summary(
         others = hint("jobs", batch=report.name, state=[state.value for state in BAD_STATES])
         say(f"  ... and {bad - listed:,} more: {others}")
     if pictures is not None and pictures.files:
-        say(f"pictures: {pictures.folder}{os.sep} ({pictures.files:,} files)")
+        say(f"pictures: {pictures.folder}{os.sep} ({counted(pictures.files, 'file')})")
     elif pictures is None:
         say(f"pictures: in {summary.storage}; {hint('export', report.name, pictures='FOLDER')} fetches them")
     _print_next(summary, settings, command, options)

@@ -11,6 +11,7 @@ from desk.audit import note
 from models.people import Role
 from models.states import Reason
 from recast.errors import InvalidJobError
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.messaging.publish import announce
@@ -52,8 +53,8 @@ def check(found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
     if verdict is Verdict.NOT_ACCEPTED and called_back:
         raise InvalidJobError(
             "verdict",
-            f"not accepted would pay again for {len(called_back):,} jobs that the provider called back about, so it "
-            f"accepted them, such as {called_back[0].job_id}; allowed for those: accepted, give_up",
+            f"not accepted would pay again for {counted(len(called_back), 'job')} that the provider called back about, "
+            f"and so accepted, such as {called_back[0].job_id}; allowed for those: accepted, give_up",
         )
 
 

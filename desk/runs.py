@@ -30,6 +30,7 @@ from models.states import OPEN_JOB_STATES
 from recast.errors import InvalidJobError
 from recast.money import DECIMALS
 from workers.accounts.overrides import in_force
+from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.images.roots import EVERYWHERE
 from workers.jobs.filters import Filter
@@ -250,8 +251,8 @@ def _agrees(quote: Quote, done: Enqueued) -> None:
     numbers = {"new": done.new, "retried": done.retried, "changed": done.changed}
     if numbers != quote.terms["numbers"] or done.at_most > Decimal(quote.terms["at_most"]):
         raise StaleQuoteError(
-            f"the batch, its jobs or the prices have changed since the quote was made: now {done.queued:,} rows would "
-            "be queued; nothing was; ask for a new one"
+            f"the batch, its jobs or the prices have changed since the quote was made: now "
+            f"{counted(done.queued, 'row')} would be queued; nothing was; ask for a new one"
         )
 
 

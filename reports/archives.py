@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
 from recast.money import Money
+from workers.counted import counted
 
 _FILES = text("""
     SELECT b.name, b.archived_at, a.key FROM batches b JOIN archives a ON a.batch_id = b.id
@@ -60,7 +61,7 @@ class Archived:
 
     def said(self, currency: str, consequence: str) -> str:
         """One line for people; `consequence` says what the report lacks without them."""
-        jobs = "1 job is" if self.jobs == 1 else f"{self.jobs:,} jobs are"
+        jobs = counted(self.jobs, "job", "are")
         return f"{jobs} archived ({Money(self.cost, currency)}), and {consequence}; their rows are in the storage"
 
 

@@ -24,6 +24,7 @@ from reports.text import duration, paused, probing, stopped, waiting_for_decisio
 from workers.accounts import admission
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
+from workers.counted import counted
 from workers.jobs.filters import Filter
 from workers.jobs.lanes import WAITING, holds, lane_operation
 from workers.operations.estimate import at_most
@@ -67,7 +68,8 @@ class SpentLimit:
         """What is the matter, in words."""
         return (
             f"the batch has spent {Money(self.spent, currency)} of its limit of {Money(self.limit, currency)}, and "
-            f"{self.waiting:,} jobs wait; a limit of {Money(self.needed, currency)} pays for one attempt of each"
+            f"{counted(self.waiting, 'job', 'wait')}; a limit of {Money(self.needed, currency)} pays for one "
+            "attempt of each"
         )
 
 
@@ -159,7 +161,7 @@ def _of_saving(session: Session, report: BatchReport) -> list[str]:
     row = session.execute(_UNSAVED, {"id": report.id}).one()
     if not row.number:
         return []
-    jobs = "1 result is" if row.number == 1 else f"{row.number:,} results are"
+    jobs = counted(row.number, "result", "are")
     return [f"{jobs} paid for and not saved yet; workers try again until they are ({row.why})"]
 
 

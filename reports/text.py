@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from models.states import Closure, PauseReason, Reason
+from workers.counted import counted
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 
@@ -114,7 +115,7 @@ def paused(reason: str) -> str:
 
 def waiting_for_decision(number: int) -> str:
     """How many jobs are held, and what that means: ``12 jobs are waiting for a decision (held)``."""
-    return f"{'1 job is' if number == 1 else f'{number:,} jobs are'} waiting for a decision (held)"
+    return f"{counted(number, 'job', 'are')} waiting for a decision (held)"
 
 
 def _clock(value: datetime) -> str:
