@@ -16,7 +16,6 @@ from cli.late import load
 
 MOST = 50  # names: a shell that has more asks whether to show them
 SECONDS = 1.5  # for a database to answer; a person who has pressed Tab waits no longer
-SANDBOX_HOME = "sandbox"  # as in cli.environment
 
 
 def batches(context: typer.Context, incomplete: str) -> list[str]:
@@ -34,7 +33,7 @@ def _settings(context: typer.Context) -> Any:
     settings = read()
     if not context.params.get("sandbox"):
         return settings
-    home = settings.home.absolute() / SANDBOX_HOME
+    home = settings.home.absolute() / load("cli.environment:SANDBOX_HOME")
     # No database is meant but that of a stack that runs there.
     return read(home=home, database_url=None, accounts_file=home / "accounts.toml")
 

@@ -39,7 +39,7 @@ _DUE = text(f"""
     SELECT s.job_id, s.number, s.operation, s.absences, s.looks, a.locator,
         {since("s.created_at")} AS age
     FROM searches s LEFT JOIN attempts a ON a.job_id = s.job_id AND a.number = s.number
-    WHERE s.account = :account AND s.next_at <= clock_timestamp() AND NOT (s.job_id || '#' || s.number) = ANY(:busy)
+    WHERE s.account = :account AND s.next_at <= statement_timestamp() AND NOT (s.job_id || '#' || s.number) = ANY(:busy)
     ORDER BY s.next_at LIMIT :number
 """)
 _NEXT = text(f"SELECT {until('min(next_at)')} FROM searches WHERE account = :account AND next_at IS NOT NULL")

@@ -42,7 +42,7 @@ _CLAIM = text(f"""
         SELECT d.id, w.url, w.secrets FROM webhooks w
         LEFT JOIN {_PLACES.table} ON b.webhook_id = w.id
         CROSS JOIN LATERAL (
-            SELECT id FROM deliveries WHERE webhook_id = w.id AND next_at <= clock_timestamp()
+            SELECT id FROM deliveries WHERE webhook_id = w.id AND next_at <= statement_timestamp()
             ORDER BY next_at LIMIT greatest(0, :at_once - coalesce(b.number, 0)) FOR UPDATE SKIP LOCKED
         ) d
         WHERE w.disabled_at IS NULL
