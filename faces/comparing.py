@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from faces import detection
 from faces.finding import MIN_PRESENCE, Face, detect, face_of, head_box
-from faces.pictures import Picture, Points, Weights, as_picture, resize
+from faces.pictures import Picture, Points, Weights, as_picture, resize, within
 
 WORK_SIDE = 512  # pixels of the longer side on which pictures are compared: finer detail is noise and recompression
 EVEN = 5  # of these pixels: the side of the square that evens out noise before pixels are compared
@@ -53,13 +53,13 @@ class Compared:
 
 def presence_in(picture: Picture) -> float:
     """Return how sure it is, from 0 to 1, that a picture by itself shows a face."""
-    small = _within(picture, WORK_SIDE)
+    small = within(picture, WORK_SIDE)
     return max((face.presence for face in seen(small) or detect(small)), default=0.0)
 
 
 def compare(before: Picture, after: Picture) -> Compared:
     """Return what became of `before` in `after`, which show the same part of a scene, perhaps in different sizes."""
-    old = _within(before, WORK_SIDE)
+    old = within(before, WORK_SIDE)
     new = resize(after, old.shape[1], old.shape[0])
     difference = _difference(old, new)
     olds, news = _both(old, new, _blocks(difference))
@@ -83,14 +83,6 @@ def hash_of(picture: Picture) -> int:
     waves = cv2.dct(small)[:HASH_SIDE, :HASH_SIDE].ravel()
     bits = np.packbits(waves > 0)
     return int.from_bytes(bits.tobytes(), signed=True)
-
-
-def _within(picture: Picture, side: int) -> Picture:
-    scale = side / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    height, width = (max(1, round(length * scale)) for length in picture.shape[:2])
-    return resize(picture, width, height)
 
 
 def _difference(old: Picture, new: Picture) -> Picture:

@@ -66,6 +66,15 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
     return as_picture(cv2.resize(picture, (width, height), interpolation=method))
 
 
+def within(picture: Picture, side: int) -> Picture:
+    """Return `picture` with `side` pixels along its longer side, or as it is if it has no more."""
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = (max(1, round(length * scale)) for length in picture.shape[:2])
+    return resize(picture, width, height)
+
+
 def flatten(cutout: Picture, colour: str) -> Picture:
     """Return the RGBA `cutout` laid over a plain `colour`, given as 3 or 6 hex digits with or without a leading '#'.
 

@@ -24,6 +24,7 @@ class CheckName(StrEnum):
     FEWER_FACES = "fewer_faces"
     MORE_FACES = "more_faces"
     FACE_UNCHANGED = "face_unchanged"
+    OTHER_PERSON = "other_person"
     CHANGED_OUTSIDE = "changed_outside"
     BLURRED = "blurred"
     OTHER_SIZE = "other_size"

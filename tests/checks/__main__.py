@@ -13,14 +13,17 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean
 
 import cv2
+import numpy as np
 
-from tests.checks.material import KINDS, faulty, good
-from workers.images.check_rules import TARGETS_ALIKE, Score, bands, near_duplicate
-from workers.images.checks import Checked, check, opened
+from faces import likeness
+from models.checks import CheckName
+from tests.checks.material import KINDS, TELLS_PEOPLE_APART, Case, faulty, good
+from workers.images.check_rules import TARGETS_ALIKE, Measured, Score, bands, judged, near_duplicate
+from workers.images.checks import Checked, Opened, check, opened
 
 SEEDS = {"chosen": 1, "reported": 2}
 FOUND, FALSE_ALARMS, CPU_MS = 0.95, 0.02, 60.0  # what must be reached, the CPU for the mean of all pictures
@@ -29,7 +32,7 @@ FIRST_FAULT = 900_000  # faults and good results have different numbers, so diff
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the checks said of one case, and the CPU that they took, apart from and with the decoding."""
+    """What the checks said of one case, and the CPU that they took, in parts."""
 
     number: int
     kind: str | None
@@ -37,6 +40,8 @@ class Seen:
     checked: Checked
     cpu_ms: float
     decoding_ms: float
+    #: Of telling people apart, which is an extra of its own.
+    likeness_ms: float
 
 
 @dataclass(slots=True)
@@ -85,7 +90,20 @@ def _seen(numbered: tuple[int, int]) -> Seen:
     decoded = time.thread_time()
     checked = check(result, target, OPERATIONS[case.operation], {})
     ended = time.thread_time()
-    return Seen(number, case.fault, case.operation, checked, (ended - decoded) * 1e3, (decoded - began) * 1e3)
+    scores = _of_person(case, result) if not result.blank else ()
+    told = time.thread_time()
+    checked = replace(checked, scores=(*checked.scores, *scores))
+    times = [(until - since) * 1e3 for since, until in ((decoded, ended), (began, decoded), (ended, told))]
+    return Seen(number, case.fault, case.operation, checked, *times)
+
+
+def _of_person(case: Case, result: Opened) -> tuple[Score, ...]:
+    if case.person is None or not TELLS_PEOPLE_APART:
+        return ()
+    person = opened(case.person).image
+    distance = likeness.distance(np.asarray(person), np.asarray(result.image))
+    known = Measured(result.entropy, person_distance=distance)
+    return tuple(score for score in judged(known, OPERATIONS[case.operation]) if score.name == CheckName.OTHER_PERSON)
 
 
 OPERATIONS = {"swap": "zhiqite.swap_v2", "generate": "qolaba.consistency"}
@@ -137,6 +155,8 @@ def report(tally: Tally) -> bool:
             f"CPU of a good {name}: {mean(each.cpu_ms for each in some):.0f} ms to compare, "
             f"{mean(each.decoding_ms for each in some):.0f} ms to decode"
         )
+    if TELLS_PEOPLE_APART:
+        _say(f"Telling people apart, beside it: {mean(each.likeness_ms for each in fines):.0f} ms")
     cpu = mean(each.cpu_ms + each.decoding_ms for each in fines)
     _say(f"CPU of a good picture, all in all: {cpu:.0f} ms (at most {CPU_MS:.0f})")
     return bool(reached and alarms <= FALSE_ALARMS * fine and cpu <= CPU_MS)

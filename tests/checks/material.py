@@ -19,6 +19,7 @@ from faces import Face, Picture
 from faces.comparing import seen
 from faces.pictures import as_picture
 from faces.swapping import transfer
+from workers.config.extras import LIKENESS, missing
 
 PORTRAITS = Path(__file__).parents[2] / "examples" / "portraits"
 PEOPLE = ("astronaut.png", "grace_hopper.jpg")
@@ -38,6 +39,8 @@ class Case:
     target: bytes | None
     result: bytes
     fault: str | None = None
+    #: The picture of whom it should show.
+    person: bytes | None = None
 
 
 @cache
@@ -145,9 +148,10 @@ def good(seed: int, number: int) -> Case:
         prompt = str(chance.choice(["an astronaut", "an officer", "a studio portrait", "on a rocket"]))
         reference = _varied(chance, PEOPLE[number % 2])
         made = faces.portrait(reference, prompt=prompt, width=width, height=height, seed=number)
-        return Case(number, "generate", None, _file(chance, made))
+        return Case(number, "generate", None, _file(chance, made), person=faces.encode(reference, "jpeg", 92))
     pair = swapped(seed, number)
-    return Case(number, "swap", faces.encode(pair.target, "jpeg", 92), _file(chance, pair.result))
+    result, target = _file(chance, pair.result), faces.encode(pair.target, "jpeg", 92)
+    return Case(number, "swap", target, result, person=faces.encode(pair.source, "jpeg", 92))
 
 
 # --- Faults ---------------------------------------------------------------------------------------------------------
@@ -256,7 +260,9 @@ FAULTS: Mapping[str, Callable[[Chance, Swapped], Picture]] = {
     "blurred": _blurred,
     "other_size": _other_size,
 }
-KINDS = (*FAULTS, "near_duplicate")
+#: People are told apart where the extra for it is installed.
+TELLS_PEOPLE_APART = not missing(LIKENESS)
+KINDS = (*FAULTS, "near_duplicate", *(["other_person"] if TELLS_PEOPLE_APART else []))
 
 
 def faulty(seed: int, number: int) -> Case:
@@ -267,7 +273,16 @@ def faulty(seed: int, number: int) -> Case:
     target = faces.encode(made.target, "jpeg", 92)
     if kind == "near_duplicate":
         return Case(number, "swap", target, _again(chance, seed, number), kind)
+    if kind == "other_person":
+        return Case(number, "swap", target, _file(chance, made.result), kind, _somebody_else(chance, made, number))
     return Case(number, "swap", target, _file(chance, FAULTS[kind](chance, made)), kind)
+
+
+def _somebody_else(chance: Chance, made: Swapped, number: int) -> bytes:
+    """The picture of another person than the one who was swapped in, as if the provider had mixed up two orders."""
+    shown = PEOPLE[0] if len(made.faces) > 1 else PEOPLE[1 - number // SHARED % 2]
+    (other,) = set(PEOPLE) - {shown}
+    return faces.encode(_varied(chance, other), "jpeg", 92)
 
 
 def copied(number: int) -> int:

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 #: The modules of the face engine, which checks pictures for faces and makes the sandbox's pictures.
 FACE_ENGINE = ("cv2", "numpy")
+#: The modules of the face embedding, which tells people apart.
+LIKENESS = (*FACE_ENGINE, "dlib", "face_recognition_models")
 #: The modules of the sandbox: the face engine, and what reads its uploads.
 SANDBOX = (*FACE_ENGINE, "python_multipart")
 

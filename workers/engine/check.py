@@ -11,8 +11,9 @@ from functools import lru_cache
 import structlog
 from sqlalchemy.orm import Session
 
+from models.checks import CheckName
 from workers.config.account_values import AccountsError
-from workers.config.extras import FACE_ENGINE, missing
+from workers.config.extras import FACE_ENGINE, LIKENESS, missing
 from workers.config.settings import Settings
 from workers.engine import checking
 from workers.engine.batch_writer import BatchWriter
@@ -23,6 +24,7 @@ from workers.engine.slice import Slice
 from workers.engine.wake import CHECK_PUMP
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
+from workers.images.check_rules import threshold_of
 from workers.images.checks import Opened, check, opened
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.foreign import converted
@@ -43,6 +45,16 @@ def makes_checks(settings: Settings) -> bool:
 @lru_cache(maxsize=1)
 def _has_engine() -> bool:
     return not missing(FACE_ENGINE)
+
+
+@lru_cache(maxsize=1)
+def _tells_people_apart() -> bool:
+    return not missing(LIKENESS)
+
+
+def _compares(due: Due) -> bool:
+    """Whether the result is compared with the person whom it should show."""
+    return _tells_people_apart() and threshold_of(CheckName.OTHER_PERSON, due.operation) is not None
 
 
 class CheckPump:
@@ -96,8 +108,9 @@ class CheckPump:
 
     async def _found(self, due: Due) -> Found:
         result = await self._runtime.in_decoder(opened, await self._runtime.in_thread(self._stored, due.key))
-        target = None if result.blank or due.target is None else await self._target(due, due.target)
-        checked = await self._runtime.in_decoder(check, result, target, due.operation, due.options)
+        target = await self._given(due, "target", due.target) if not result.blank else None
+        person = await self._given(due, "source", due.person) if not result.blank and _compares(due) else None
+        checked = await self._runtime.in_decoder(check, result, target, due.operation, due.options, person=person)
         # Without its target nothing says whether a swap may look like another.
         hash_ = None if target is None and due.target is not None else checked.hash
         return Found(due, checked.scores, hash_, checked.target_hash)
@@ -105,21 +118,23 @@ class CheckPump:
     def _stored(self, key: str) -> bytes:
         return self._runtime.storage.get(key)
 
-    async def _target(self, due: Due, uri: str) -> Opened | None:
-        """The picture that the result was made of; None where it is gone, so that the result is checked by itself."""
+    async def _given(self, due: Due, role: str, uri: str | None) -> Opened | None:
+        """A picture that the result was made of; None where it is gone, so that the result is checked without it."""
+        if uri is None:
+            return None
         try:
             if uri.lower().startswith(("http://", "https://")):
                 data = await fetch(self._runtime.downloads(self._runtime.account(due.account)), uri)
             else:
-                data = await self._runtime.in_thread(self._runtime.inputs.read_bytes, "target", uri)
+                data = await self._runtime.in_thread(self._runtime.inputs.read_bytes, role, uri)
             return await self._runtime.in_decoder(_opened_input, data)
         except (InputTroubleError, TransientDownloadError) as error:
             if due.tries < checking.MAX_TRIES:
                 raise
-            log.info("target_not_compared", job=due.job_id, error=str(error))
+            log.info("input_not_compared", job=due.job_id, role=role, error=str(error))
             return None
         except (BadInputError, BadPictureError, DeadUrlError, ForbiddenAddressError, TooLargeError) as error:
-            log.info("target_not_compared", job=due.job_id, error=str(error))
+            log.info("input_not_compared", job=due.job_id, role=role, error=str(error))
             return None
 
 

@@ -40,6 +40,7 @@ class Due:
     account: str
     operation: str
     target: str | None
+    person: str | None
     options: Mapping[str, Any]
 
 
@@ -67,7 +68,8 @@ _CLAIM = text(f"""
         FROM together WHERE d.result_id = together.result_id RETURNING d.result_id, d.tries
     )
     SELECT c.result_id, c.tries, r.job_id, r.key, j.batch_id, j.seq, j.options,
-        CASE WHEN a.number > j.former_attempts THEN j.target END AS target, a.number AS attempt,
+        CASE WHEN a.number > j.former_attempts THEN j.target END AS target,
+        coalesce(j.source, j.image) AS person, a.number AS attempt,
         a.account, a.operation
     FROM claimed c JOIN results r ON r.id = c.result_id JOIN jobs j ON j.id = r.job_id
     JOIN attempts a ON a.id = r.attempt_id

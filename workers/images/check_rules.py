@@ -19,6 +19,7 @@ SENTENCES: Final[Mapping[CheckName, str]] = {
     CheckName.FEWER_FACES: "The picture shows fewer faces than the one before.",
     CheckName.MORE_FACES: "The picture shows more faces than the one before.",
     CheckName.FACE_UNCHANGED: "The face is the same as before.",
+    CheckName.OTHER_PERSON: "The picture shows another person than the one given.",
     CheckName.CHANGED_OUTSIDE: "Something beside the head was changed.",
     CheckName.BLURRED: "The picture is blurred, compared with the one before.",
     CheckName.OTHER_SIZE: "The picture is smaller, or has another shape, than was asked for.",
@@ -32,6 +33,7 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
     CheckName.FEWER_FACES: 0.01,  # one of a hundred
     CheckName.MORE_FACES: 0.01,
     CheckName.FACE_UNCHANGED: 0.75,  # 4 of 255 levels: compression makes 1 to 3, another face 15 and more
+    CheckName.OTHER_PERSON: 0.46,  # a distance of 0.55: good swaps reach 0.42, other people begin at 0.6
     CheckName.CHANGED_OUTSIDE: 0.375,  # 24 of 255 levels in one block: compression makes 1, another shade 40
     CheckName.BLURRED: 0.75,  # a quarter of the sharpness is left
     CheckName.OTHER_SIZE: 0.02,
@@ -40,13 +42,14 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
 #: Where an operation's own ways ask for another one; None leaves a check out.
 PER_OPERATION: Final[Mapping[str, Mapping[CheckName, float | None]]] = {
     # Drawings: what the detector makes of them says little.
-    "qolaba.avatar": {CheckName.NO_FACE: None},
+    "qolaba.avatar": {CheckName.NO_FACE: None, CheckName.OTHER_PERSON: None},
     # A template's scene is the same for everybody.
     "hidream.variation": {CheckName.NEAR_DUPLICATE: None},
 }
 
 NO_ENTROPY: Final = 6.0  # bits of a picture's greys from which on it is not blank at all; photos have 6 to 8
 FACE_LEVELS: Final = 16.0  # of 255, mean of a face: from here on it is another one
+APART: Final = 1.2  # distance of two embeddings that is as sure as 0 of a likeness
 OUTSIDE_LEVELS: Final = 64.0  # of 255, mean of a block: from here on it is something else
 HASH_BITS: Final = 64  # of a perceptual hash
 TARGETS_ALIKE: Final = 10  # bits: results of targets that differ by so few may well look alike
@@ -64,6 +67,8 @@ class Measured:
     before: int | None = None
     after: int | None = None
     face_difference: float | None = None
+    #: Of the embeddings of the face given and the result's most like it.
+    person_distance: float | None = None
     outside_difference: float | None = None
     sharpness: float | None = None
     #: Width and height, and those that were expected, in pixels.
@@ -128,6 +133,7 @@ def _scores(measured: Measured) -> dict[CheckName, float | None]:
         CheckName.FEWER_FACES: (before - after) / before if before and after else None,
         CheckName.MORE_FACES: (after - before) / max(after, 1) if counted and before and after is not None else None,
         CheckName.FACE_UNCHANGED: _below(measured.face_difference, FACE_LEVELS),
+        CheckName.OTHER_PERSON: _share(measured.person_distance, APART),
         CheckName.CHANGED_OUTSIDE: _share(measured.outside_difference, OUTSIDE_LEVELS),
         CheckName.BLURRED: None if measured.sharpness is None else 1 - measured.sharpness,
         CheckName.OTHER_SIZE: _misfit(measured.size, measured.expected),

@@ -68,12 +68,15 @@ def opened(data: bytes) -> Opened:
     return Opened(upright(small.convert("RGB"), turned), size[::-1] if turned in _LYING else size)
 
 
-def check(result: Opened, target: Opened | None, operation: str, options: Mapping[str, Any]) -> Checked:
+def check(
+    result: Opened, target: Opened | None, operation: str, options: Mapping[str, Any], *, person: Opened | None = None
+) -> Checked:
     """Check a result against its target, or, where that is None, by itself.
 
     Args:
         result: what a provider made.
         target: the picture that it was made of, of a swap.
+        person: the picture of whom it should show, if that is to be looked at; this takes the extra `likeness`.
         operation: the name of the operation that made it.
         options: the job's; a size that was asked for is expected.
     """
@@ -90,6 +93,10 @@ def check(result: Opened, target: Opened | None, operation: str, options: Mappin
         measured = replace(measured, presence=comparing.presence_in(made))
     else:
         measured = replace(measured, **asdict(comparing.compare(before, made)))
+    if person is not None:
+        from faces import likeness  # noqa: PLC0415
+
+        measured = replace(measured, person_distance=likeness.distance(np.asarray(person.image), made))
     hashes = (None if each is None else comparing.hash_of(each) for each in (made, before))
     return Checked(tuple(judged(measured, operation)), *hashes)
 

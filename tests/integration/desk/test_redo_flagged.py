@@ -78,7 +78,7 @@ def flag(database: Database, result: int, name: CheckName = CheckName.NO_FACE, *
         " JOIN attempts a ON a.id = r.attempt_id WHERE r.id = :id",
         id=result,
     )
-    due = Due(result, row.job_id, row.batch_id, row.seq, row.number, 1, "k", "main", "zhiqite.swap", None, {})
+    due = Due(result, row.job_id, row.batch_id, row.seq, row.number, 1, "k", "main", "zhiqite.swap", None, None, {})
     database.run(checking.write, [Found(due, (Score(name, 1.0 if flagged else 0.0, 0.5),))])
 
 

@@ -7,14 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
+from faces import likeness
 from models.checks import CheckName
 from reports import cards
 from reports.flags import Wanted, flags_of_batch, some_flags
 from tests.integration.desk.pictures import give
 from tests.stack import PORTRAITS
+from workers.engine import check as engine_check
 from workers.engine import checking
 from workers.engine.check import CheckPump
 from workers.engine.checking import Due, Found
@@ -39,7 +42,7 @@ def runtime(make_runtime: RuntimeFactory) -> Runtime:
 
 def due(database: Database, runtime: Runtime, data: bytes, *, batch: int, target: Path | str = TARGET) -> int:
     """A result of a swap that is stored and not checked yet."""
-    (job,) = database.jobs(batch=batch, state="succeeded", target=str(target))
+    (job,) = database.jobs(batch=batch, state="succeeded", source=str(TARGET), target=str(target))
     (result,) = give(database, job)
     key = runtime.storage.put(data, sha256=hashlib.sha256(data).hexdigest(), suffix="png")
     database.sql("UPDATE results SET key = :key, sha256 = :key WHERE id = :id", key=key, id=result)
@@ -79,6 +82,41 @@ def test_a_stored_result_is_checked_and_a_hostile_one_stops_nothing(database: Da
     assert {row.name for row in names}.isdisjoint({"face_unchanged", "blurred"})
     assert database.one("SELECT count(*) FROM due_checks") == 0
     assert {row.state for row in database.sql("SELECT state FROM jobs")} == {"succeeded"}
+
+
+def test_the_person_given_is_compared_where_people_can_be_told_apart(
+    database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = database.batch()
+    result = due(database, runtime, TARGET.read_bytes(), batch=batch)
+    generated = due(database, runtime, TARGET.read_bytes(), batch=batch)
+    drawn = due(database, runtime, TARGET.read_bytes(), batch=batch)
+    gone = due(database, runtime, TARGET.read_bytes(), batch=batch)
+    inputs = {
+        result: ("source", PORTRAITS / "grace_hopper.jpg", "zhiqite.swap"),
+        generated: ("image", TARGET, "qolaba.consistency"),
+        drawn: ("image", PORTRAITS / "grace_hopper.jpg", "qolaba.avatar"),
+        gone: ("source", "/nowhere/at-all.png", "zhiqite.swap"),
+    }
+    for number, (role, path, operation) in inputs.items():
+        given = {"source": None, "target": None, "image": None, role: str(path)}
+        database.sql(
+            "UPDATE jobs SET source = :source, target = :target, image = :image"
+            " FROM results r WHERE r.job_id = jobs.id AND r.id = :id", id=number, **given,
+        )  # fmt: skip
+        database.sql(
+            "UPDATE attempts SET operation = :name FROM results r WHERE r.attempt_id = attempts.id AND r.id = :id",
+            name=operation, id=number,
+        )  # fmt: skip
+    monkeypatch.setattr(engine_check, "_tells_people_apart", lambda: True)
+    # The model is an extra that is not installed everywhere: two pictures that are not the same show different people.
+    monkeypatch.setattr(likeness, "distance", lambda one, other: 0.2 if np.array_equal(one, other) else 0.9)
+    run(runtime, CheckPump(runtime), None)
+
+    assert "other_person" in flags(database, result)
+    assert "other_person" not in flags(database, generated)
+    rows = database.sql("SELECT result_id FROM checks WHERE name = 'other_person'")
+    assert {row.result_id for row in rows} == {result, generated}
 
 
 def test_switched_off_nothing_is_checked_and_no_wake_up_sent(

@@ -20,7 +20,8 @@ from workers.images.check_rules import (
 )
 
 FINE = Measured(
-    entropy=7.0, presence=1.0, before=1, after=1, face_difference=25.0, outside_difference=1.0, sharpness=1.0,
+    entropy=7.0, presence=1.0, before=1, after=1, face_difference=25.0, person_distance=0.35, outside_difference=1.0,
+    sharpness=1.0,
     size=(1024, 1024), expected=(1024, 1024),
 )  # fmt: skip
 SWAP = "zhiqite.swap"
@@ -43,6 +44,7 @@ def test_every_check_has_a_threshold_below_one_and_a_sentence() -> None:
         ({"before": 3, "after": 2}, "fewer_faces"),
         ({"before": 1, "after": 2}, "more_faces"),
         ({"face_difference": 2.0}, "face_unchanged"),
+        ({"person_distance": 0.8}, "other_person"),
         ({"outside_difference": 50.0}, "changed_outside"),
         ({"sharpness": 0.1}, "blurred"),
         ({"size": (1024, 900)}, "other_size"),
