@@ -33,7 +33,7 @@ from providers.vocabulary import (
 )
 
 _SUSPENDED = (
-    rf"\b{WHO}\b{NEAR}\b{BARRED}\b",
+    rf"\b{WHO}\b{NEAR}\b(?:{BARRED}|must be (?:verified|approved|activated))\b",
     (
         rf"\b(?:suspended|disabled|deactivated|blocked|banned|frozen|locked|inactive|unknown|invalid|expired"
         rf"|unverified|unauthori[sz]ed|no such|illegal) (?:\w+ )?{WHO}\b"
@@ -100,7 +100,7 @@ _SPENT = (
         r"\b(?:top ?up|recharge|(?:buy|purchase|add)(?: more| some)? (?:credits?|funds|points|tokens)"
         r"|add (?:a )?payment)"
         rf"|\b0 {MONEY}\b|\bneed(?:s|ed)? to (?:buy|purchase)\b|\brequires? an? (?:\w+ )?(?:plan|subscription)\b"
-        rf"|\bupgrade (?:to|your) |\b(?:subscription|membership|plan) is (?:not active|inactive)\b"
+        rf"|\bupgrade (?:to|your) |\b(?:subscription|membership|plan) (?:is )?(?:not active|inactive)\b"
     ),
     (
         r"\bnot purchased?\b|\bcard\b.{0,16}\bdeclined|\boutstanding balance\b|\b(?:spend|usage) cap\b|未购买"
@@ -161,7 +161,7 @@ _BUSY_SERVICE = (
 _NO_FACE = (
     rf"\b(?:no|zero|0|without|missing|none|lacks?|find no|found no|contains? no)(?: \w+){{0,2}} {FACE}\b",
     (
-        rf"\b(?:not|unable|fail\w*|cannot|could|did|impossible) (?:\w+ ){{0,2}}(?:find|found|detect\w*|locat\w*"
+        rf"\b(?:not|unable|fail\w*|cannot|could|did|impossible) (?:\w+ ){{0,2}}(?:find|found|detect\w*|locat\w*|spot"
         rf"|recogni[sz]\w*|see|contain|have|identify|has|extract\w*|show)\b.{{0,16}}\b{FACE}\b"
     ),
     (
@@ -186,7 +186,7 @@ _CONTENT = (
     (
         r"\bnsfw\b|\bnud(?:e|ity)\b|\bporn|\bsexual|\bexplicit\b|\bviolen(?:t|ce)|\bgore\b|\bsensitive\b|\bmoderat"
         r"|\binappropriate|\bprohibited\b|\bcopyright|\bcelebrit|\bpublic figure|\bunderage|\bminors?\b|\bharmful"
-        r"|\bunsafe\b|\boffensive|\bdisallowed\b"
+        r"|\bunsafe\b|\boffensive|\bdisallowed\b|\b(?:banned|forbidden|blocked) (?:words?|terms?|topics?)\b"
     ),
     (
         r"\b(?:content|usage|community|safety|acceptable use|use) (?:polic|guideline|audit|review|check|filter"
@@ -208,6 +208,8 @@ _OF_THE_PICTURE = (
         r"\b(?:cannot|failed)\b.{0,24}\b(?:jpe?g|png|rgba?|webp)\b|\b(?:jpe?g|png|webp|gif|bmp"
         r"|heic)\b.{0,40}\b(?:only|error|not|supported|invalid)|\bonly .{0,24}\b(?:jpe?g|png|webp)\b"
     ),
+    rf"\b{PICTURE}\b(?: \w+){{0,2}} weighs?\b|\bthe same (?:image|picture|photo|person|face|file)\b",
+    rf"\b{FACE}\b.{{0,30}}\b(?:turned|tilted|rotated|closed|sideways|covered|hidden|obscured|cropped|cut off)\b",
     r"\b(?:corrupt\w*|truncat\w*|damaged|broken|invalid) (?:jpe?g|png|webp|gif|bmp)\b",
     (
         r"\b(?:fetch|download|load|read|open|decode|retriev)\w*\b.{0,40}\b(?:fail\w*|error|40\d|50\d|forbidden"
@@ -218,7 +220,7 @@ _OF_THE_PICTURE = (
         r"(?:图片|图像|url|image|照片|头像|人脸|脸部|面部|素材|文件|原图|目标图|源图|底图|模板|链接|地址|分辨率"
         r"|尺寸|像素|提示词|五官|格式|宽高|比例|人像|参考图|视频)[^,。]{0,16}(?:失败|错误|无效|不支持|不存在|过大"
         r"|过小|太大|太小|超过|超出|超限|限制|不符|不合法|非法|损坏|为空|有误|不正确|无法|不能|不可|异常|超时|缺失"
-        r"|过期|过多|太多|模糊|遮挡|过低|不足|不够|最多|至少|仅支持|只支持|须|必须|应为|解析|拒绝|过长|过短"
+        r"|过期|失效|过多|太多|模糊|遮挡|过低|不足|不够|最多|至少|仅支持|只支持|须|必须|应为|解析|拒绝|过长|过短"
         r"|没有权限|无权|禁止|多张|角度|侧脸|不完整|不通过|未通过|额度|不匹配)"
     ),
     (
@@ -240,13 +242,17 @@ _OF_THE_REQUEST = (
         r"|exceed\w*|too|wrong|empty|incorrect)"
     ),
     (
-        r"\bvalidation (?:error|failed)|\binput (?:should|must)|\bvalid (?:integer|string|number|url)"
+        r"\bvalidation (?:error|failed)|\binput (?:should|must)"
+        r"|\bmust be (?:less|greater|more|at (?:least|most)|between|one of|positive|smaller|larger|in )"
+        r"|\bmust be an? (?:integer|number|string|boolean|list|valid)"
+        r"|\bvalid (?:integer|string|number|url)"
         r"|\bfield required\b|\bextra (?:inputs|fields)|\bbad request\b|\bunprocessable|\bunsupported media"
         r"|\bpayload too large|\bentity too large|\bnot supported\b|\bunsupported\b"
     ),
     r"参数|入参|字段|取值|请求体|必填|不支持该|格式(?:错误|不)|json",
 )
 _NOBODY = (
+    rf"\b{PLAN} (?:does|do|did) not (?:\w+ )?(?:include|cover|allow|support|permit)\b",
     (
         r"\bunauthori[sz]ed\b|\bunauthenticated\b|\bforbidden\b|\b(?:access|permission) (?:is |was "
         r"|has been )?denied|\bpermissions?\b|\bnot (?:authori[sz]ed|permitted|entitled|subscribed)|\bprivileges?\b"

@@ -39,6 +39,7 @@ OF_A_PICTURE = (
 TOO_FEW_FACES = (
     rf"\b(?:insufficient|not enough|too few|fewer|zero) (?:\w+ )?(?:number of |count of )?{FACE}\b",
     rf"\bnumber of {FACE}.{{0,12}}\b(?:insufficient|0|zero)\b",
+    rf"\b(?:{FACE}(?: count| number| found| detected)?) ?[:=] ?0\b",
 )
 
 #: Why an account is barred, which says more than that it is.
@@ -56,6 +57,7 @@ KEYS_TOO_FAST = (
 
 #: The service's own work on a picture took too long, which is not the picture's fault; to fetch it may be.
 WORK_TIMED_OUT = (
+    r"\btemporary failure in name resolution\b",
     (
         r"\b(?:processing|detection|recognition|analysis|moderation|review|inference|swap\w*) (?:\w+ )?"
         r"(?:timed? ?out|timeout)\b"

@@ -28,7 +28,7 @@ _ADDRESS: Final = re.compile(
     r"<[a-z/!][^>]{0,300}>"  # a tag of HTML
     r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s,。;)]+|\bdata:\w+/\S+|\bwww\.[^\s,。;)]+"
     r"|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.]+"
-    r"|(?<![\w.])(?:~|\.{1,2})?/[\w.%@+$~'-]+(?:/[\w.%@+$~'-]*)*|\b[a-z]:\\\S+"  # a path from the root, or from here
+    r"|(?<![\w.])(?:~|\.{1,2})?/[\w.%@+$~'!-]+(?:/[\w.%@+$~'!-]*)*|\b[a-z]:\\\S+"  # a path from the root, or from here
     r"|\b[\w.-]+\.[a-z]{2,12}/[^\s,。;)]*|(?<![\w.])[\w.-]+(?:/[\w.%-]+){2,}",  # a host with a path; a long path
     re.IGNORECASE,
 )
@@ -43,7 +43,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NEGATED: Final = re.compile(r"n't\b")
 _JOINTS: Final = re.compile(r"[_\-/]+|(?<=[a-z])\.(?=[a-z])")
 _CLAUSES: Final = re.compile(
-    r"[.!?](?=\s|$)|:(?=\s|[\u4e00-\u9fff]|$)|[;,\n。、]|\b(?:but|because|since|so|however|although)\b"
+    r"[.!?](?=\s|$)|:(?=\s(?!\d)|[\u4e00-\u9fff]|$)|[;,\n。、]|\b(?:but|because|since|so|however|although)\b"
     r"|但是?|因为|所以|不过"
 )
 
