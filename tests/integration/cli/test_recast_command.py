@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.saving import file_server, status
 from tests.integration.cli.desk import PORTRAIT, SECONDS, SWAP, Desk, bill, read_until
 from tests.stack import wait_for
 from tests.words import unsaid
@@ -87,6 +88,18 @@ def test_a_stack_that_is_up_is_joined_and_ends_with_its_own_terminal(desk: Desk)
     assert (desk.folder / "out" / "row-0_0.png").exists()
     assert desk.json("db", "check")["ok"]
     assert desk.left() == []
+
+
+def test_a_run_names_the_rows_whose_addresses_lead_nowhere_before_it_queues_them(desk: Desk) -> None:
+    with file_server() as files:
+        gone = files.offer("/gone.jpg", status(410))
+        catalog = desk.catalog(SWAP, SWAP | {"target": gone})
+        code, out = desk.recast("run", catalog, "--no-wait")
+    assert code == 0, out
+    (line,) = [line for line in out.splitlines() if gone in line]
+    assert unsaid(line, "row-1", "target", 410) == []
+    queued = next(number for number, line in enumerate(out.splitlines()) if "2 rows" in line)
+    assert out.splitlines().index(line) < queued
 
 
 @pytest.mark.long
