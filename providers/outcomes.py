@@ -145,6 +145,8 @@ class NotYetKnown:
     retry_after: float | None = None
     #: As of `Unanswered`.
     throttled: bool = False
+    #: Whether the provider was asked: not where it has no search for it.
+    asked: bool = True
 
 
 LocateOutcome = Found | Absent | NotYetKnown

@@ -256,7 +256,7 @@ class Piktid(PiktidAccount):
         """Look the image up: the history has a finished swap, the image one that is under way or failed."""
         image, face = image_and_face(attempt)
         if image is None:
-            return NotYetKnown("no image was uploaded for this attempt")
+            return NotYetKnown("no image was uploaded for this attempt", asked=False)
         reply = await self._history(image)
         answer = read(reply.body)
         if reply.ok and first_link(answer["history"]):

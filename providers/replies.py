@@ -238,7 +238,7 @@ class Adapter:
 
     async def locate(self, attempt: OpenAttempt) -> LocateOutcome:
         """Nothing can be asked about a submission whose handle is not known."""
-        return NotYetKnown(f"{attempt.operation} has no search for submissions")
+        return NotYetKnown(f"{attempt.operation} has no search for submissions", asked=False)
 
     @property
     def look_up_after(self) -> float:

@@ -1,6 +1,6 @@
 """Poll times: a learned time for the first poll, and growing intervals after it. Pure.
 
-A first poll that finds "not yet" costs a call, one that comes late costs the user's time. So each operation keeps an
+A first poll that finds "not yet" costs a call, one that comes late costs the user's time. So each operation keeps a
 learned time at which about nine first polls in ten find a result: every "not yet" raises it a good step, every result
 lowers it a little. A few jobs in a hundred are polled early, so that a provider that became faster is noticed.
 """
@@ -20,6 +20,10 @@ EARLY_FACTOR = 0.5
 INTERVAL_SHARE = 0.1  # of the latency: a poll that came too soon is repeated a tenth later
 INTERVAL_GROWTH = 1.5
 INTERVAL_CAP_SECONDS = 30.0
+ANOTHER_LOOK_SECONDS = 30.0  # after a first look past a deadline got no answer; twice as long after each further one
+#: Looks past a deadline without an answer that give nothing up: with a deadline of 10 min they take three quarters of
+#: an hour, in which a network, a proxy or a provider that was away with our workers is back.
+SILENT_LOOKS = 8
 LATE_LOOKS = 3  # polls after the deadline: a result that was paid for is still fetched
 
 
@@ -74,6 +78,14 @@ class Latencies:
     def as_document(self) -> dict[str, float]:
         """What to keep in the account's row."""
         return {name: round(seconds, 4) for name, seconds in self._seconds.items()}
+
+
+def silent_look(looks: int, *, deadline: float) -> float | None:
+    """Seconds until another look past a deadline, after `looks` that told nothing; None after enough of them.
+
+    Nothing is given up before: the workers, the network or the provider may have been away for all of the deadline.
+    """
+    return min(deadline, ANOTHER_LOOK_SECONDS * 2**looks) if looks < SILENT_LOOKS else None
 
 
 def next_look(polls: int, *, interval: float, poll_every: float, left: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.states import AttemptState, JobState, Reason
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
-from workers.accounts.latency import next_look
+from workers.accounts.latency import next_look, silent_look
 from workers.config.accounts import Account
 from workers.config.settings import Tries
 from workers.engine.due import Due
@@ -42,9 +42,8 @@ def _after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provabl
             release=True,
         )
     message = outcome.message if isinstance(outcome, NotYetKnown) else "the provider does not know the submission (yet)"
-    if provable and due.left > 0:
-        pace = max(account.poll_every, LOCATE_FIRST_SECONDS)
-        wait = next_look(due.polls, interval=pace, poll_every=pace, left=due.left)
+    wait = _next_search(due, account, outcome) if provable else None
+    if wait is not None:
         return Effects(
             AttemptMove(
                 due.id, AttemptState.UNKNOWN, _UNKNOWN, error=message, poll_in=wait, polled=True, absent=absent,
@@ -52,6 +51,16 @@ def _after_locate(due: Due, account: Account, outcome: LocateOutcome, *, provabl
             )
         )  # fmt: skip
     return _unlocatable(due, account, message, tries)
+
+
+def _next_search(due: Due, account: Account, outcome: Absent | NotYetKnown) -> float | None:
+    """Seconds until the next search; None if there is no use in one."""
+    if due.left > 0:
+        pace = max(account.poll_every, LOCATE_FIRST_SECONDS)
+        return next_look(due.polls, interval=pace, poll_every=pace, left=due.left)
+    if isinstance(outcome, NotYetKnown) and not outcome.asked:
+        return None  # what was waited for was a callback
+    return silent_look(due.polls, deadline=account.deadline)
 
 
 _UNKNOWN = frozenset({AttemptState.UNKNOWN})

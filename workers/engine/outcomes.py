@@ -50,7 +50,7 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.spec import Operation
-from workers.accounts.latency import LATE_LOOKS, next_look
+from workers.accounts.latency import LATE_LOOKS, next_look, silent_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
 from workers.config.settings import Tries
@@ -60,10 +60,6 @@ from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS
 from workers.jobs.moves import AttemptMove, JobMove
 
 AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; longer faults seldom end by themselves
-ANOTHER_LOOK_SECONDS = 30.0  # after a first look past a deadline got no answer; twice as long after each further one
-#: Looks past a deadline without an answer that give nothing up: with a deadline of 10 min they take three quarters of
-#: an hour, in which a network, a proxy or a provider that was away with our workers is back.
-SILENT_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +251,8 @@ def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval
             wait = min(max(wait, outcome.retry_after), due.left)
         if isinstance(outcome, Pending) and outcome.look_in is not None:
             wait = min(wait, max(account.poll_every, outcome.look_in), due.left)
-    elif isinstance(outcome, Unanswered) and _may_be_done(due, outcome):
-        wait, silent = min(account.deadline, ANOTHER_LOOK_SECONDS * 2**due.absences), True
+    elif isinstance(outcome, Unanswered) and (soon := _another_look(due, account, outcome)) is not None:
+        wait, silent = soon, True
     else:
         return _timed_out(due, account, message, outcome.raw)
     return Effects(
@@ -267,10 +263,11 @@ def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval
     )  # fmt: skip
 
 
-def _may_be_done(due: Due, outcome: Unanswered) -> bool:
-    """Whether to look again past a deadline: nobody has said yet how the job stands, as after an outage of ours."""
-    looks = 1 if outcome.answered else SILENT_LOOKS
-    return due.state is AttemptState.RUNNING and due.absences < looks
+def _another_look(due: Due, account: Account, outcome: Unanswered) -> float | None:
+    """Seconds until another look past a deadline; None if the job is given up."""
+    if due.state is not AttemptState.RUNNING or (outcome.answered and due.absences):
+        return None
+    return silent_look(due.absences, deadline=account.deadline)
 
 
 def _asked_in_vain(due: Due, outcome: PollOutcome) -> Effects:

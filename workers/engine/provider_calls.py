@@ -79,7 +79,7 @@ async def locate(provider: Provider, attempt: OpenAttempt, bodies: Sequence[byte
         if handle is not None:
             return Found(handle)
         if not provider.CAN_LOCATE:
-            return NotYetKnown("the provider's API has no search for it")
+            return NotYetKnown("the provider's API has no search for it", asked=False)
         return await provider.locate(attempt)
 
     return await _answer(sought(), NotYetKnown, provider, [attempt.reference])

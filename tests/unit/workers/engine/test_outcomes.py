@@ -48,14 +48,14 @@ from tests.unit.providers.cases import REPLICATE_SWAP
 from tests.unit.providers.scripted import ScriptedHttp, always, reply, run
 from tests.words import unsaid
 from workers.accounts.admission import THROTTLE
-from workers.accounts.latency import LATE_LOOKS
+from workers.accounts.latency import ANOTHER_LOOK_SECONDS, LATE_LOOKS, SILENT_LOOKS
 from workers.config.accounts import parse
 from workers.config.settings import Tries
 from workers.engine import outcomes
 from workers.engine.due import Due
 from workers.engine.effects import Effects
 from workers.engine.locate_outcomes import ABSENCES_THAT_COUNT, JUDGE_MARGIN_SECONDS, WRITE_SECONDS, after_locate
-from workers.engine.outcomes import AGAIN, ANOTHER_LOOK_SECONDS, SILENT_LOOKS, Sent, after_poll, after_submit
+from workers.engine.outcomes import AGAIN, Sent, after_poll, after_submit
 from workers.jobs.moves import AttemptMove
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -417,7 +417,8 @@ def test_absence_counts_when_repeated_after_the_sender_had_its_time(age: float, 
 def test_what_cannot_be_told_is_held_or_sent_again_as_the_account_says(
     outcome: LocateOutcome, resubmit: bool, left: float, provable: bool
 ) -> None:
-    effects = located(outcome, replace(UNKNOWN, left=left), provable=provable, resubmit=resubmit)
+    due = replace(UNKNOWN, left=left, polls=SILENT_LOOKS if provable else 0)
+    effects = located(outcome, due, provable=provable, resubmit=resubmit)
 
     assert effects.job is not None
     assert (effects.job.to, effects.job.reason) == ("queued" if resubmit else "held", Reason.UNCLEAR_SUBMIT)
@@ -429,6 +430,25 @@ def test_what_cannot_be_told_is_held_or_sent_again_as_the_account_says(
     else:
         assert attempt_of(effects).to == ("unknown" if left > 0 else "expired"), "its place is held until the deadline"
         assert attempt_of(effects).poll_in == (left if left > 0 else None)
+
+
+@pytest.mark.parametrize("left", [-0.1, -3_600.0, -1e6], ids=["at the deadline", "after hours", "after days"])
+@pytest.mark.parametrize("outcome", [Absent(), NotYetKnown("HTTP 502")], ids=["absent once", "no answer"])
+@pytest.mark.parametrize("resubmit", [False, True])
+def test_a_search_gives_nothing_up_before_it_was_answered(left: float, outcome: LocateOutcome, resubmit: bool) -> None:
+    """The workers were away for longer than the deadline: one look that tells nothing must not pay again."""
+    due = replace(UNKNOWN, left=left, polls=0, age=1_000.0)
+    effects = located(outcome, due, resubmit=resubmit)
+    assert effects.job is None
+    assert (attempt_of(effects).to, attempt_of(effects).poll_in) == ("unknown", ANOTHER_LOOK_SECONDS)
+    again = located(Absent(), replace(due, polls=1, absences=1), resubmit=resubmit)
+    assert attempt_of(again).to == "not_sent", "two absences are a proof, and the job is sent for nothing"
+
+
+def test_where_nothing_can_be_asked_nothing_is_waited_for() -> None:
+    effects = located(NotYetKnown("no search", asked=False), replace(UNKNOWN, left=-1.0, polls=0))
+    assert effects.job is not None
+    assert effects.job.to == "held"
 
 
 POLLS: list[PollOutcome] = [
