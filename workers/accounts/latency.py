@@ -1,97 +1,249 @@
-"""Poll times: a learned time for the first poll, and growing intervals after it. Pure.
+"""Poll times, learned from how long the jobs of an operation took. Pure.
 
-A first poll that finds "not yet" costs a call, one that comes late costs the user's time. So each operation keeps a
-learned time at which about nine first polls in ten find a result: every "not yet" raises it a good step, every result
-lowers it a little. A few jobs in a hundred are polled early, so that a provider that became faster is noticed.
+A look that finds "not yet" costs a call, and one that comes late costs the user's time. So each operation keeps a
+histogram of how long its jobs took, and looks at the ages at which both together cost least: once, just after a time
+that hardly varies; every few seconds where a result may come at any time, and not before the first ones come. A look
+tells only between which two ages a result came, so its weight is spread between them as the histogram has it by then. A
+few jobs are looked at early, so that a provider that became faster is noticed.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
-from workers.backoff import Backoff, jittered
+from workers.accounts.intervals import bounded, next_look
+from workers.backoff import jittered
 
-HIT_SHARE = 0.9  # of first polls that should find a result
-STEP = 0.05  # of the learned time, moved by one miss
-EARLY_SHARE = 0.03  # of jobs polled before their time
-EARLY_FACTOR = 0.5
-INTERVAL_SHARE = 0.1  # of the latency: a poll that came too soon is repeated a tenth later
-INTERVAL_GROWTH = 1.5
-INTERVAL_CAP_SECONDS = 30.0
-ANOTHER_LOOK_SECONDS = 30.0  # after a first look past a deadline got no answer; twice as long after each further one
-#: Looks past a deadline without an answer that give nothing up: with a deadline of 10 min they take three quarters of
-#: an hour, in which a network, a proxy or a provider that was away with our workers is back.
-SILENT_LOOKS = 8
-LATE_LOOKS = 3  # polls after the deadline: a result that was paid for is still fetched
+LOOK_COST: Final = 0.0165  # of the usual time: so long may users wait to save one call
+PATIENCE: Final = 0.07  # of the usual time: a wait of twice as long is as bad as it is long, a shorter one less so
+USUAL: Final = 20.0  # seconds: for what is quicker than that, nobody minds these shares of it
+MARGIN: Final = 0.03  # of an age, by which the first look is later: a look a moment too soon is for all jobs too soon
+SPREAD: Final = 0.03  # of an age, by which looks of jobs that were sent together are spread
+EARLY_SHARE: Final = 0.03  # of jobs looked at before their time
+UNLEARNED_SHARE: Final = 0.1  # of the typical time, between two looks while nothing was learned
+TAIL_SHARE: Final = 0.1  # of its age, between two looks at a job that takes longer than any before
+STEP: Final = 0.03  # by which each bin's upper end is longer than the one before
+SHORTEST: Final = 0.1  # seconds of the first bin
+BINS: Final = 365  # the last one ends after more than an hour
+MEMORY: Final = 500.0  # jobs that are remembered; older ones fade
+UNKNOWN: Final = 0.02  # share of the jobs remembered that a first look must rule out to be counted
+WIDEST: Final = 3.0  # times as late as the last look: a result that was looked for so late says nothing
+RARE: Final = 0.01  # share of the jobs remembered: a result that comes sooner than all but so few others is a surprise
+SURPRISE: Final = 0.1  # of the jobs remembered: what it counts for
+ANEW: Final = 0.2  # of the jobs remembered: so many new ones make a new plan
+FAINT: Final = 1e-3  # of the jobs remembered: a bin with less is forgotten
+EVENLY: Final = 0.2  # share of a result that is spread evenly between two looks; the rest as the others are
+
+#: The upper end of each bin, in seconds.
+_ENDS: Final = tuple(SHORTEST * (1 + STEP) ** number for number in range(BINS))
+
+
+class _Plan(NamedTuple):
+    """The ages at which a job is looked at, and how old one is on average when it is found."""
+
+    ages: Sequence[float]
+    mean: float
+
+
+class _Histogram:
+    """How long the jobs of one operation took.
+
+    One thread adds to it, the event loop's; those that plan and keep it read copies.
+    """
+
+    def __init__(self, jobs: Mapping[int, float]) -> None:
+        self._jobs = dict(jobs)
+        self._total = sum(self._jobs.values())
+        self._new = 0.0
+        self._plans: dict[float, _Plan] = {}
+
+    def add(self, since: float, age: float) -> None:
+        """Count a job that had no result at the age `since` and one at `age`."""
+        if since == 0 and self._rules_out_little(age):
+            return
+        shares = _shares(since, age)
+        seen = {number: self._jobs.get(number, 0.0) * share for number, share in shares.items()}
+        known = sum(seen.values())
+        if 0 < WIDEST * since < age and self._total:
+            return
+        # Where hardly any result was expected so early, the provider has become faster.
+        is_surprise = since == 0 and known < RARE * self._total
+        number = max(1.0, SURPRISE * self._total) if is_surprise else 1.0
+        evenly, alike = (number * EVENLY, number * (1 - EVENLY)) if known > 0 else (number, 0.0)
+        even = _shares(max(since, age / 2), age)
+        for place, share in even.items():
+            self._count(place, evenly * share / sum(even.values()))
+        for place, jobs in seen.items():
+            self._count(place, alike * jobs / (known or 1.0))
+        self._new += number
+        self._total += number
+        if self._total > MEMORY:
+            self._fade(MEMORY / self._total)
+
+    def _rules_out_little(self, age: float) -> bool:
+        """Whether a result at a first look is as nearly all results are; what it rules out fades."""
+        last = _bin(age)
+        beyond = {number: jobs for number, jobs in self._jobs.items() if number >= last}
+        if sum(beyond.values()) >= UNKNOWN * self._total:
+            return False
+        for number, jobs in beyond.items():
+            self._jobs[number] = jobs * (1 - 1 / MEMORY)
+            self._total -= jobs / MEMORY
+        return True
+
+    def _count(self, number: int, jobs: float) -> None:
+        self._jobs[number] = self._jobs.get(number, 0.0) + jobs
+
+    def _fade(self, by: float) -> None:
+        faded = {number: jobs * by for number, jobs in self._jobs.items()}
+        self._jobs = {number: jobs for number, jobs in faded.items() if jobs > FAINT * MEMORY}
+        self._total = sum(self._jobs.values())
+
+    def plan(self, poll_every: float) -> _Plan:
+        """When to look, with `poll_every` seconds between two looks at least."""
+        if self._new >= ANEW * self._total:
+            self._plans, self._new = {}, 0.0
+        plans = self._plans
+        if (found := plans.get(poll_every)) is None:
+            found = plans[poll_every] = _planned(dict(self._jobs), poll_every)
+        return found
+
+    def as_document(self) -> list[list[float]]:
+        """Seconds and jobs of each bin."""
+        return [[round(_ENDS[number], 3), round(jobs, 3)] for number, jobs in sorted(dict(self._jobs).items())]
 
 
 class Latencies:
-    """Learned seconds until the first poll, by operation."""
+    """What was learned of each operation of an account."""
 
     def __init__(self, learned: Mapping[str, Any] | None = None) -> None:
-        self._seconds = {
-            name: float(value)
-            for name, value in (learned or {}).items()
-            if isinstance(value, int | float) and value > 0
-        }
+        read = {name: _read(document) for name, document in (learned or {}).items()}
+        self._learned = {name: _Histogram(jobs) for name, jobs in read.items() if jobs}
 
     def first_look(self, operation: str, typical: float, poll_every: float) -> float:
-        """Seconds until the first poll: the learned time, slightly spread, and less for a few jobs.
+        """Seconds from acceptance until the first look: as planned, slightly spread, and less for a few jobs.
 
-        Before anything was learned it is one interval, so that the first results can be learned from.
+        Before anything was learned it is a share of the `typical` time, so that the first results can be learned from.
         """
-        seconds = self._seconds.get(operation)
-        if seconds is None:
-            return jittered(self.interval(operation, typical, poll_every), STEP)
-        early = random.random() < EARLY_SHARE  # noqa: S311 - chooses a sample, guards nothing
-        return max(poll_every, seconds * EARLY_FACTOR if early else jittered(seconds, STEP))
+        found = self._learned.get(operation)
+        if found is None:
+            return jittered(self._interval(typical, poll_every), SPREAD)
+        first = max(poll_every, found.plan(poll_every).ages[0])
+        if random.random() < EARLY_SHARE:  # noqa: S311 - chooses a sample, guards nothing
+            return max(poll_every, random.uniform(first / 2, first))  # noqa: S311
+        return first * (1 + random.uniform(MARGIN, MARGIN + SPREAD))  # noqa: S311
 
-    def interval(self, operation: str, typical: float, poll_every: float) -> float:
-        """The interval that later polls grow from: a share of the latency, and never under `poll_every`."""
-        return max(poll_every, INTERVAL_SHARE * self._seconds.get(operation, typical))
+    def next_look(
+        self, operation: str, typical: float, *, age: float, polls: int, poll_every: float, left: float
+    ) -> float:
+        """Seconds until the next look at a job that has no result at `age`, after `polls` earlier looks.
+
+        Never under `poll_every`, and never past the deadline, which is `left` seconds away.
+        """
+        found = self._learned.get(operation)
+        if found is None:
+            interval = self._interval(typical, poll_every)
+            return next_look(polls, interval=interval, poll_every=poll_every, left=left)
+        ages = found.plan(poll_every).ages
+        # What is planned for a moment hence was planned for this look, which came a little early.
+        place = bisect_right(ages, age + poll_every / 2)
+        wait = ages[place] - age if place < len(ages) else TAIL_SHARE * age
+        return bounded(wait, poll_every=poll_every, left=left)
 
     def expected(self, operation: str, typical: float, poll_every: float) -> float:
-        """Average seconds from acceptance until a poll finds the result: how long a job occupies its place."""
-        first = max(poll_every, self._seconds.get(operation, typical))
-        return first + (1 - HIT_SHARE) * self.interval(operation, typical, poll_every)
+        """Average seconds from acceptance until a look finds the result: how long a job occupies its place."""
+        found = self._learned.get(operation)
+        if found is None:
+            return max(poll_every, typical) + UNLEARNED_SHARE * self._interval(typical, poll_every)
+        return max(poll_every, found.plan(poll_every).mean)
 
-    def learn(self, operation: str, age: float, *, polls: int, done: bool) -> None:
-        """Learn from a poll, after `polls` earlier ones, `age` seconds after acceptance."""
-        seconds = self._seconds.get(operation)
-        if seconds is None:
-            if done:
-                self._seconds[operation] = age
-            return
-        if polls > 0:
-            return
-        # Only a poll near the learned time counts: a backlog polled late must not lower it.
-        if done and age < seconds * (1 + EARLY_FACTOR) / 2:
-            seconds = (seconds + age) / 2  # an early poll that found it: the provider became faster
-        elif done and age <= seconds * (1 + 2 * STEP):
-            seconds *= 1 - STEP * (1 - HIT_SHARE)
-        elif not done and age >= seconds * (1 - 2 * STEP):
-            seconds *= 1 + STEP * HIT_SHARE
-        self._seconds[operation] = seconds
+    def learn(self, operation: str, *, since: float, age: float) -> None:
+        """Learn from a job that had a result at `age`, and none yet at `since` (0: it was not looked at before)."""
+        self._learned.setdefault(operation, _Histogram({})).add(since, age)
 
-    def as_document(self) -> dict[str, float]:
+    def as_document(self) -> dict[str, list[list[float]]]:
         """What to keep in the account's row."""
-        return {name: round(seconds, 4) for name, seconds in self._seconds.items()}
+        return {name: found.as_document() for name, found in self._learned.items()}
+
+    @staticmethod
+    def _interval(typical: float, poll_every: float) -> float:
+        return max(poll_every, UNLEARNED_SHARE * typical)
 
 
-def silent_look(looks: int, *, deadline: float) -> float | None:
-    """Seconds until another look past a deadline, after `looks` that told nothing; None after enough of them.
+def _bin(age: float) -> int:
+    return min(bisect_left(_ENDS, age), BINS - 1)
 
-    Nothing is given up before: the workers, the network or the provider may have been away for all of the deadline.
+
+def _shares(since: float, age: float) -> dict[int, float]:
+    """Which share of each bin lies between two ages; all of the last one, if both are beyond it."""
+    found = {}
+    for number in range(_bin(since), _bin(age) + 1):
+        begin, end = _ENDS[number - 1] if number else 0.0, _ENDS[number]
+        found[number] = max(0.0, min(age, end) - max(since, begin)) / (end - begin)
+    return found if any(found.values()) else {_bin(age): 1.0}
+
+
+def _read(document: Any) -> dict[int, float]:
+    """The jobs of a histogram that was kept; a single number is what versions before kept."""
+    if isinstance(document, int | float):
+        document = [[document, 1.0]]
+    jobs: dict[int, float] = {}
+    for pair in document if isinstance(document, list) else ():
+        if isinstance(pair, list) and len(pair) == 2 and all(_is_sensible(value) for value in pair):  # noqa: PLR2004
+            jobs[_bin(pair[0] * (1 - FAINT))] = float(pair[1])
+    return jobs
+
+
+def _is_sensible(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _planned(jobs: Mapping[int, float], poll_every: float) -> _Plan:
+    """The ages at which to look that cost least, in time that users wait and in calls."""
+    numbers = range(min(jobs), max(jobs) + 1)
+    counts = [jobs.get(number, 0.0) for number in numbers]
+    middles = [_ENDS[number] / (1 + STEP / 2) for number in numbers]
+    ends = [max(_ENDS[number], poll_every) for number in numbers]
+    until = [0.0, *accumulate(counts)]
+    usual = max(USUAL, middles[bisect_left(until, until[-1] / 2) - 1])
+    ages: list[float] = []
+    found, here, following = 0.0, 0, _cheapest(counts, middles, ends, poll_every, usual)
+    while here < len(counts):
+        there = following[here]
+        ages.append(max(ends[there - 1], (ages[-1] if ages else 0.0) + poll_every))
+        found += (until[there] - until[here]) * ages[-1]
+        here = there
+    return _Plan(ages, found / until[-1])
+
+
+def _cheapest(
+    counts: Sequence[float], middles: Sequence[float], ends: Sequence[float], poll_every: float, usual: float
+) -> list[int]:
+    """After which bin to look next, by the bin after which a job was looked at last.
+
+    From the last bin back to the first, the cheapest way on is found: a call for each job that is still without a
+    result, and the time for which those found by the next look have waited for it.
     """
-    return min(deadline, ANOTHER_LOOK_SECONDS * 2**looks) if looks < SILENT_LOOKS else None
-
-
-def next_look(polls: int, *, interval: float, poll_every: float, left: float) -> float:
-    """Seconds until the next poll after `polls` of them.
-
-    Grows from `interval`, is never under `poll_every`, and never leads past the deadline, which is `left` seconds away.
-    """
-    backoff = Backoff(first=interval, cap=max(interval, INTERVAL_CAP_SECONDS), factor=INTERVAL_GROWTH)
-    return max(min(backoff.delay(polls), left), min(poll_every, max(left, 0.0)), 0.0)
+    until = [0.0, *accumulate(counts)]
+    sums = [0.0, *accumulate(count * middle for count, middle in zip(counts, middles, strict=True))]
+    squares = [0.0, *accumulate(count * middle**2 for count, middle in zip(counts, middles, strict=True))]
+    last, call, patience = len(counts), LOOK_COST * usual, 2 * PATIENCE * usual
+    costs, following = [0.0] * (last + 1), [last] * (last + 1)
+    for here in range(last - 1, -1, -1):
+        earliest = poll_every + (ends[here - 1] if here else 0.0)
+        calls, best = (until[-1] - until[here]) * call, math.inf
+        for there in range(min(bisect_left(ends, earliest, here) + 1, last), last + 1):
+            age, number = max(ends[there - 1], earliest), until[there] - until[here]
+            waited = number * age**2 - 2 * age * (sums[there] - sums[here]) + squares[there] - squares[here]
+            cost = calls + waited / patience + costs[there]
+            if cost < best:
+                best, following[here] = cost, there
+            elif calls + waited / patience > best:
+                break  # what is found later has waited longer
+        costs[here] = best
+    return following

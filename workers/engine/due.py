@@ -33,6 +33,8 @@ class Due:
     #: Until its deadline; negative once passed.
     left: float
     requested_at: datetime
+    #: Its age when the provider last said "not yet"; 0 if it never did.
+    pending_age: float = 0.0
     parts: tuple[str, ...] = ()
     #: How often the provider was asked again for a result that it had reported.
     refetches: int = 0
@@ -54,5 +56,5 @@ class Due:
 DUE = f"""
     id, job_id, number, operation, state, handle, locator, polls, absences, callback_token, refetches,
     clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
-    parts
+    parts, coalesce(extract(epoch FROM pending_at - coalesce(accepted_at, sent_at))::float8, 0) AS pending_age
 """

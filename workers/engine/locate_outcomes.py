@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.states import AttemptState, JobState, Reason
 from providers.outcomes import Absent, Found, LocateOutcome, NotYetKnown
-from workers.accounts.latency import next_look, silent_look
+from workers.accounts.intervals import next_look, silent_look
 from workers.config.accounts import Account
 from workers.config.settings import Tries
 from workers.engine.due import Due

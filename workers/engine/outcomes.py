@@ -50,7 +50,7 @@ from providers.outcomes import (
     Unanswered,
 )
 from providers.spec import Operation
-from workers.accounts.latency import LATE_LOOKS, next_look, silent_look
+from workers.accounts.intervals import LATE_LOOKS, silent_look
 from workers.backoff import Backoff
 from workers.config.accounts import Account
 from workers.config.settings import Tries
@@ -222,15 +222,15 @@ def _plain(facts: Any) -> Any:
 
 
 def after_poll(
-    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, tries: Tries
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, next_look: float, tries: Tries
 ) -> Effects:
-    """What a poll's outcome changes; the waits for the next poll grow from `interval` seconds."""
-    effects = _after_poll(due, operation, account, outcome, interval=interval, tries=tries)
+    """What a poll's outcome changes; where nothing is known yet, the next poll comes in `next_look` seconds."""
+    effects = _after_poll(due, operation, account, outcome, next_look=next_look, tries=tries)
     return held_back(effects, account, outcome) if isinstance(outcome, Unanswered) else effects
 
 
 def _after_poll(
-    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, interval: float, tries: Tries
+    due: Due, operation: Operation, account: Account, outcome: PollOutcome, *, next_look: float, tries: Tries
 ) -> Effects:
     if due.refetches and due.state is AttemptState.RUNNING and not (isinstance(outcome, Done) and outcome.outputs):
         return _asked_in_vain(due, outcome)
@@ -240,13 +240,13 @@ def _after_poll(
         move = AttemptMove(due.id, AttemptState.DONE, polled=True)
         effects = _failed(move, due.job_id, due.number, operation, outcome, tries)
         return replace(effects, job=None) if due.state is AttemptState.EXPIRED else effects
-    return _not_yet(due, account, outcome, interval)
+    return _not_yet(due, account, outcome, next_look)
 
 
-def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, interval: float) -> Effects:
+def _not_yet(due: Due, account: Account, outcome: Pending | Unanswered, next_look: float) -> Effects:
     message, silent = outcome.message if isinstance(outcome, Unanswered) else None, False
     if due.left > 0:
-        wait = next_look(due.polls, interval=interval, poll_every=account.poll_every, left=due.left)
+        wait = min(next_look, due.left)
         if isinstance(outcome, Unanswered) and outcome.retry_after is not None:
             wait = min(max(wait, outcome.retry_after), due.left)
         if isinstance(outcome, Pending) and outcome.look_in is not None:

@@ -276,9 +276,9 @@ class PollPump:
         )  # fmt: skip
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
-        if isinstance(outcome, Done | Failed | Pending):
-            done = not isinstance(outcome, Pending)
-            self._latencies.learn(item.operation, item.age, polls=item.polls, done=done)
+        # What was looked for again was there before.
+        if isinstance(outcome, Done | Failed) and item.state is AttemptState.RUNNING and not item.refetches:
+            self._latencies.learn(item.operation, since=item.pending_age, age=item.age)
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered])
@@ -292,8 +292,11 @@ class PollPump:
         assert isinstance(item.outcome, PollOutcome)
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
-        interval = self._latencies.interval(operation.name, operation.typical_seconds, self._account.poll_every)
-        effects = after_poll(item.due, operation, self._account, item.outcome, interval=interval, tries=tries)
+        next_look = self._latencies.next_look(
+            operation.name, operation.typical_seconds, age=item.due.age, polls=item.due.polls,
+            poll_every=self._account.poll_every, left=item.due.left,
+        )  # fmt: skip
+        effects = after_poll(item.due, operation, self._account, item.outcome, next_look=next_look, tries=tries)
         # A submission that was found again had no answer of its own to say how many pictures it makes.
         made = item.outcome.made if isinstance(item.outcome, Done) and not item.due.parts else None
         return recosted(effects, self._account, operation, made)

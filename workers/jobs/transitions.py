@@ -130,7 +130,7 @@ _MOVE_ATTEMPTS = text(f"""
         accepted_at = CASE WHEN w.accepted THEN coalesce(accepted_at, clock_timestamp()) ELSE accepted_at END,
         finished_at = CASE
             WHEN w.finished AND (refetches = 0 OR finished_at IS NULL) THEN clock_timestamp() ELSE finished_at END,
-        pending_at = CASE WHEN w.pending THEN clock_timestamp() ELSE pending_at END,
+        pending_at = CASE WHEN w.pending THEN coalesce(w.requested_at, clock_timestamp()) ELSE pending_at END,
         next_poll_at = CASE
             WHEN w.poll_in IS NULL THEN NULL
             WHEN callback_at > w.requested_at THEN clock_timestamp()

@@ -153,7 +153,7 @@ async def _poll(
             say(f"polled: {_words(outcome)}")
             names.append(type(outcome).__name__)
         ended = not isinstance(outcome, Pending | Unanswered) or due.left <= 0
-        effects = after_poll(due, operation, account, outcome, interval=KEEP_SECONDS, tries=ONCE)
+        effects = after_poll(due, operation, account, outcome, next_look=KEEP_SECONDS, tries=ONCE)
         if ended:
             await _written(runtime, account, await runtime.adb(record, account.name, [effects]))
             receipts = getattr(outcome, "receipts", ())

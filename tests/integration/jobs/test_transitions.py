@@ -365,7 +365,7 @@ def test_a_probe_does_not_open_what_a_person_or_a_budget_closed(database: Databa
 def test_what_was_learned_is_kept_for_the_next_slice(database: Database) -> None:
     database.account()
     learned = database.run(admission.latencies, "main")
-    learned.learn("zhiqite.swap", 5.0, polls=0, done=True)
+    learned.learn("zhiqite.swap", since=4.5, age=5.0)
     database.run(admission.keep_latencies, "main", learned)
 
-    assert database.run(admission.latencies, "main").as_document() == {"zhiqite.swap": 5.0}
+    assert database.run(admission.latencies, "main").as_document() == learned.as_document() != {}

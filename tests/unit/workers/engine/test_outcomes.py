@@ -48,7 +48,7 @@ from tests.unit.providers.cases import REPLICATE_SWAP
 from tests.unit.providers.scripted import ScriptedHttp, always, reply, run
 from tests.words import unsaid
 from workers.accounts.admission import THROTTLE
-from workers.accounts.latency import ANOTHER_LOOK_SECONDS, LATE_LOOKS, SILENT_LOOKS
+from workers.accounts.intervals import ANOTHER_LOOK_SECONDS, LATE_LOOKS, SILENT_LOOKS
 from workers.config.accounts import parse
 from workers.config.settings import Tries
 from workers.engine import outcomes
@@ -108,7 +108,7 @@ def submitted(outcome: SubmitOutcome, sent: Sent = SENT) -> Effects:
 
 
 def polled(outcome: PollOutcome, due: Due = DUE, operation: Operation = OPERATION) -> Effects:
-    return after_poll(due, operation, ACCOUNT, outcome, interval=3.0, tries=TRIES)
+    return after_poll(due, operation, ACCOUNT, outcome, next_look=3.0, tries=TRIES)
 
 
 def table(heading: str) -> dict[str, list[str]]:
