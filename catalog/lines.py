@@ -16,6 +16,7 @@ from catalog.errors import CatalogError
 from recast.values import MARKS
 
 MAX_LINE_BYTES = 1 << 22  # of a row; a longer line means another kind of file, and would fill the memory
+MAX_LINES = 20_000_000  # of a file, blank ones too; more are a mistake, or meant to keep us busy
 PEEKED_BYTES = 1 << 16  # at a file's start, which show how its lines end; a header is shorter
 RECODED_BYTES = 1 << 16  # of a file, recoded at once
 
@@ -41,6 +42,8 @@ def text_lines(where: str, file: BinaryIO) -> Iterator[str]:
     _refuse_other(where, file)
     source = _recoded(file)
     for number, raw in enumerate(_read(where, source), start=1):
+        if number > MAX_LINES:
+            raise CatalogError(f"{where}: has more than {MAX_LINES:,} lines; make several files of it")
         if len(raw) > MAX_LINE_BYTES:
             raise CatalogError(f"{where}:{number}: is longer than {MAX_LINE_BYTES >> 20} MiB, the limit for a row")
         try:

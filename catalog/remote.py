@@ -23,6 +23,9 @@ FETCH_SECONDS = 600.0  # for all of it: a gibibyte at 15 Mbit/s
 _TYPES: Mapping[str, str] = {
     "text/csv": ".csv",
     "application/csv": ".csv",
+    "application/x-csv": ".csv",
+    "text/x-csv": ".csv",
+    "text/comma-separated-values": ".csv",
     "text/tab-separated-values": ".tsv",
     "application/x-ndjson": ".jsonl",
     "application/ndjson": ".jsonl",

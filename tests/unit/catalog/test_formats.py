@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from catalog import files, lines
 from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
 from catalog.rows import open_rows
@@ -190,6 +191,27 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(CatalogError, match=message):
             list(open_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_gzip_file_unpacks_to_no_more_than_its_size_can_mean(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 1 << 18)
+    path = tmp_path / f"c{ending}.gz"
+    path.write_bytes(gzip.compress(b"\n" * (1 << 20)))
+    with pytest.raises(CatalogError, match=names(path.name, "262,144", "unpack")):
+        list(open_rows(path))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_file_has_no_more_lines_than_people_write(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "MAX_LINES", 1_000)
+    (tmp_path / f"c{ending}").write_text("\n" * 1_001)
+    with pytest.raises(CatalogError, match=names(f"c{ending}", "1,000 lines")):
+        list(open_rows(tmp_path / f"c{ending}"))
 
 
 @pytest.mark.parametrize(

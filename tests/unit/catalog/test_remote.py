@@ -79,6 +79,7 @@ def server() -> Iterator[Server]:
         ("/d/export?id=7*", {"Content-Type": "text/csv; charset=utf-8"}, CSV),
         ("/list.php?x=[1]", {"Content-Type": "text/tab-separated-values"}, CSV.replace(b",", b"\t")),
         ("/rows", {"Content-Type": "application/x-ndjson"}, JSON),
+        ("/list", {"Content-Type": "Text/X-CSV"}, CSV),
         ("/get", {"Content-Disposition": 'attachment; filename="Spring 2027.CSV"'}, CSV),
         (
             "/get",
