@@ -27,6 +27,7 @@ MAX_ROWS = 1_048_576  # that spreadsheets have
 MAX_WHOLE = 10**15  # above, a spreadsheet's numbers have lost digits
 
 _PLACE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
+_UNCOMPUTED = "is a formula without a value; save the file in a spreadsheet again"
 _PLAIN_WHOLE = re.compile(r"[0-9]{1,15}")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 
@@ -155,7 +156,8 @@ class _Reader:
     # --- Values ---------------------------------------------------------------------------------------------------
 
     def _value(self, written: str) -> Any:
-        if self._is_formula and not self._has_value:
+        # A program that computes nothing leaves the value out, or empty; an empty text is a value of its own type.
+        if self._is_formula and not (written or (self._has_value and self._kind == "str")):
             return _NoValue.FORMULA
         if self._kind == "s":
             return self._book.texts.at(int(written) if _WHOLE.fullmatch(written.strip()) else -1)
@@ -205,12 +207,14 @@ class _Reader:
         for column, name in enumerate(self._header, start=1):
             value = cells.get(column, "")
             if value is _NoValue.FORMULA:
-                return Mistake(number, name, "is a formula without a value; save the file in a spreadsheet again")
+                return Mistake(number, name, _UNCOMPUTED)
             values[name] = _as_typed(value) if name in COLUMNS else value
         return plain_row(number, values)
 
     def _name(self, number: int, cells: dict[int, Any]) -> None:
         self._top = number
+        if unknown := next((column for column, value in cells.items() if value is _NoValue.FORMULA), None):
+            raise CatalogError(f"{self._where}:{number}: the name of column {_letters(unknown)} {_UNCOMPUTED}")
         named = {column: trimmed(str(_as_typed(value))) for column, value in cells.items()}
         width = max((column for column, name in named.items() if name), default=0)
         if width > MAX_COLUMNS:

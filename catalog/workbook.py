@@ -289,6 +289,7 @@ def _contents(parts: Parts, main: str) -> tuple[list[Sheet], bool]:
 #: The numbers of formats of times that are not written into the file: ECMA-376, part 1, 18.8.30.
 _TIMES = frozenset({*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)})
 _ZEROS = re.compile(r"0{2,15}")  # a number of article or a ZIP code
+_SPACING = re.compile(r"_.|\*.|\[[^\]]*\]")  # a blank as wide as a sign, what fills a cell, a language
 _DURATION = 46  # [h]:mm:ss
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 
@@ -321,8 +322,8 @@ def number_of(text: str | None) -> int:
 
 
 def _style(number: int, code: str | None) -> Style:
-    if code is not None and _ZEROS.fullmatch(code):
-        return Style(digits=len(code))
+    if code is not None and (zeros := _ZEROS.fullmatch(_SPACING.sub("", code.partition(";")[0]))):
+        return Style(digits=len(zeros[0]))
     return Style(_shows_time(number, code))
 
 

@@ -125,6 +125,9 @@ def test_rows_that_a_filter_hides_are_taken_and_told(tmp_path: Path) -> None:
     ("row", "after", "line", "column", "facts"),
     [
         (["1", "swap", Raw("><f>NOW()</f>")], "", 2, "sku", ("formula",)),
+        (["1", "swap", Raw("><f>NOW()</f><v></v>")], "", 2, "sku", ("formula",)),
+        (["1", "swap", Raw("><f>NOW()</f><v/>")], "", 2, "sku", ("formula",)),
+        ([Raw("><f>B1</f><v/>"), Raw("><f>C1</f><v/>"), Raw("><f>D1</f><v/>")], "", 2, "key", ("formula",)),
         (["1", "swap", "x", None, "y"], "", 2, "", ("E",)),
         (["1", "swap", "x"], '<mergeCells><mergeCell ref="C2:C3"/></mergeCells>', 2, "sku", ("C2:C3", "merged")),
         (["1", "swap", "x"], '<mergeCells><mergeCell ref="B1:C4"/></mergeCells>', 2, "kind", ("B1:C4",)),
@@ -139,6 +142,11 @@ def test_what_a_row_cannot_mean_is_its_mistake(
     (mistake,) = [each for each in found if isinstance(each, Mistake)]
     assert (mistake.line, mistake.column) == (line, column)
     assert unsaid(mistake.message, *facts) == []
+
+
+def test_a_header_that_was_not_computed_is_told_with_its_column(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=names("c.xlsx:1", "column C", "formula")):
+        read(write_workbook(tmp_path / "c.xlsx", [["key", "kind", Raw("><f>NOW()</f><v/>")], ["1", "swap", "x"]]))
 
 
 def test_merged_titles_beside_the_columns_are_no_mistake(tmp_path: Path) -> None:
