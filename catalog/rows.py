@@ -112,12 +112,17 @@ class FileRows:
                 )
             blank = 0
             for row in reader(self.where, opened.file, self.notes, self._sheet):
-                if isinstance(row, Row) and all(value in _NOTHING for value in row.values.values()):
+                if isinstance(row, Row) and _is_blank(row.values):
                     blank += 1
                 else:
                     yield row
             if blank:
                 self.notes.append(f"{self.where}: left out {counted(blank, 'blank row')}")
+
+
+def _is_blank(values: Mapping[str, Any]) -> bool:
+    # The first question is answered at once for nearly every row.
+    return not any(values.values()) and all(value in _NOTHING for value in values.values())
 
 
 def _csv(where: str, file: BinaryIO, notes: list[str], _: str | None) -> Iterable[Row | Mistake]:
