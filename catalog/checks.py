@@ -234,13 +234,14 @@ class Checker:
 
     def _parse_options(self, value: Any) -> tuple[Mapping[str, Any], str]:
         """A row's options, and their canonical form."""
-        if value is None or value == "":
-            return {}, canonical({})
         if isinstance(value, dict):
             return value, canonical(value)
-        if not isinstance(value, str):
+        if value is not None and not isinstance(value, str):
             raise InvalidJobError("options", f"{value!r} is not a JSON object")
-        return self._options.get_or_make(value, lambda: _parsed_options(value))
+        text = _text("options", value)
+        if text is None:
+            return {}, canonical({})
+        return self._options.get_or_make(text, lambda: _parsed_options(text))
 
     def _route(self, ask: JobRequest, options_written: str) -> Route:
         """The route of `ask`, cached under everything that `route` reads."""

@@ -1,8 +1,8 @@
 """Rows of CSV files as people's spreadsheets write them.
 
-Columns are separated by commas, semicolons or tabs: as a line ``sep=`` says, or else as the header shows. Rows that
-hold nothing, and columns at the end, are left out, and signs around a column's name that nobody sees are cut. A note
-says what was done.
+Columns are separated by commas, semicolons, tabs or bars: as a line ``sep=`` says, or else as the header shows. Rows
+that hold nothing, and columns at the end, are left out, and signs around a column's name that nobody sees are cut. A
+note says what was done.
 """
 
 from __future__ import annotations
@@ -19,10 +19,18 @@ from catalog.lines import text_lines
 from recast.values import trimmed
 from workers.counted import counted
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)"}
 
 #: What a row consists of that holds nothing.
 _NOTHING = f'{"".join(SEPARATORS)}" \u00a0\r\n'
+
+#: What Python's reader says, in words for people. Its row can have many lines, if a quote was not closed in time.
+_PLAIN = {
+    "unexpected end": "a quote opens in the row that begins here, and is never closed",
+    "expected after": "text follows a closing quote in the row that begins here; write a quote within quotes twice",
+    "field larger": f"a field of the row that begins here has more than {csv.field_size_limit():,} characters",
+    "new-line": "some lines end with a carriage return, others with a line feed; save it with one kind of line ends",
+}
 
 _SAYS_SEPARATOR = re.compile(r'"?sep=(?P<sign>[,;\t|])"?[,;\t|]*\s*', re.IGNORECASE)
 
@@ -46,6 +54,7 @@ class CsvTable:
         sign = said["sign"] if said else _separator(first)
         if sign != ",":
             notes.append(f"{where}: the columns are separated by {SEPARATORS.get(sign, sign)}")
+        self._first = 1 + self._skipped
         self._reader = csv.reader(chain([first], lines), delimiter=sign, strict=True)
 
     def __iter__(self) -> Iterator[Row | Mistake]:
@@ -53,7 +62,8 @@ class CsvTable:
         try:
             yield from self._rows()
         except csv.Error as error:
-            raise CatalogError(f"{self._where}:{self._line}: cannot be read as CSV: {error}") from None
+            why = next((words for sign, words in _PLAIN.items() if sign in str(error)), str(error))
+            raise CatalogError(f"{self._where}:{self._first}: cannot be read as CSV: {why}") from None
 
     @property
     def _line(self) -> int:
@@ -63,17 +73,18 @@ class CsvTable:
         written = [trimmed(name) for name in next(self._reader, [])]
         header = _named(written)
         self._check(header)
-        width, first = len(header), self._line + 1
+        width = len(header)
+        self._first = self._line + 1
         for fields in self._reader:
             if fields and not fields[0].strip() and not any(map(str.strip, fields)):
                 self._blank_rows += 1
             elif len(fields) == width:
-                yield Row(first, dict(zip(header, fields, strict=True)))
+                yield Row(self._first, dict(zip(header, fields, strict=True)))
             elif len(fields) > width and not any(map(str.strip, fields[width:])):
-                yield Row(first, dict(zip(header, fields, strict=False)))
+                yield Row(self._first, dict(zip(header, fields, strict=False)))
             elif fields:
-                yield Mistake(first, "", _misfit(fields, width, len(written)))
-            first = self._line + 1
+                yield Mistake(self._first, "", _misfit(fields, width, len(written)))
+            self._first = self._line + 1
         self._tell(len(written) - width)
 
     def _check(self, header: list[str]) -> None:
@@ -113,4 +124,4 @@ def _misfit(fields: list[str], width: int, written: int) -> str:
     if len(fields) <= written and len(fields) > width:
         place = next(number for number, field in enumerate(fields, start=1) if number > width and field.strip())
         return f"has a value in column {place}, which has no name; name each column in the header"
-    return f"has {len(fields)} fields, but the header has {width} columns"
+    return f"has {counted(len(fields), 'field')}, but the header has {width} columns"

@@ -7,6 +7,7 @@ reported before anything was checked.
 from __future__ import annotations
 
 import gzip
+import io
 import posixpath
 import tempfile
 import time
@@ -31,6 +32,8 @@ SCHEMES = frozenset({"s3", "https", "http", "file"})
 #: The formats that catalogs have.
 ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm"})
 CHUNK_BYTES = 1 << 20  # of an object, copied at once
+MAX_UNPACKED_BYTES = 1 << 28  # of a gzip file, whatever its size
+MAX_EXPANSION = 200  # times its size, beyond that; rows that differ in their keys alone pack to a hundredth
 
 _GZIP = b"\x1f\x8b"
 
@@ -75,7 +78,7 @@ class CatalogFile:
                     packed = _is_packed(file)  # a server may have unpacked it
                 else:
                     file = stack.enter_context(self._copied() if "://" in self.place else self._opened(roots))
-                yield Opened(cast("BinaryIO", stack.enter_context(gzip.open(file))) if packed else file, ending)
+                yield Opened(stack.enter_context(_unpacked(self.where, file)) if packed else file, ending)
             except (OutsideRootsError, NotAFileError) as error:
                 raise CatalogError(f"catalog: {error}") from None
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -112,6 +115,39 @@ class CatalogFile:
             copy.seek(0)
             stack.pop_all()
         return copy
+
+
+def _unpacked(where: str, file: BinaryIO) -> BinaryIO:
+    allowed = max(MAX_UNPACKED_BYTES, MAX_EXPANSION * file.seek(0, io.SEEK_END))
+    file.seek(0)
+    return cast("BinaryIO", io.BufferedReader(_Unpacked(where, file, allowed)))
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, as long as it is not much more than its size: blank lines pack to a thousandth."""
+
+    def __init__(self, where: str, file: BinaryIO, allowed: int) -> None:
+        self._where, self._file = where, gzip.GzipFile(fileobj=file)
+        self._left = self._allowed = allowed
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        place = self._file.seek(offset, whence)
+        self._left = self._allowed - place
+        return place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        read = self._file.readinto(buffer)
+        self._left -= read
+        if self._left < 0:
+            limit = f"{self._allowed:,} bytes ({MAX_EXPANSION} times its size, or {MAX_UNPACKED_BYTES:,})"
+            raise CatalogError(f"{self._where}: would unpack to more than {limit}; unpack it first")
+        return read
 
 
 def _is_packed(file: BinaryIO) -> bool:

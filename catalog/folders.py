@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,11 +34,18 @@ ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp"}) | endings()
 #: Pictures that no provider reads; a search says how many it left out.
 OTHERS = (
     frozenset(
-        {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".jxl", ".jp2", ".psd", ".jpe", ".svg"}
-        | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+        {".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".jxl", ".psd", ".jpe", ".svg"}
+        | {".heics", ".heifs", ".hif", ".avifs", ".jp2", ".j2k", ".jpf", ".jpx", ".jxr", ".mpo", ".insp", ".psb"}
+        | {".tga", ".ico", ".icns", ".eps", ".ai", ".exr", ".hdr", ".dds", ".xcf", ".pcx", ".qoi"}
+        # What cameras write: https://exiftool.org/#supported
+        | {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc"}
+        | {".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"}
+        | {".srw", ".x3f"}
     )
     - ENDINGS
 )
+#: What is left out besides pictures of other kinds.
+LINKED = "linked folder"
 WILDCARDS = frozenset("*?[")
 SCHEMES = frozenset({"s3", "file"})
 
@@ -71,7 +79,7 @@ def find_pictures(place: str, left_out: Counter[str], roots: Roots = EVERYWHERE)
 
     Args:
         place: where to search.
-        left_out: counts the pictures of other kinds that are there, by their extension.
+        left_out: counts the pictures of other kinds that are there, by their extension, and links to folders.
         roots: where inputs may come from.
 
     Raises:
@@ -94,20 +102,27 @@ def find_pictures(place: str, left_out: Counter[str], roots: Roots = EVERYWHERE)
             root, pattern = _divided(root, files.isdir)
             found = files.glob(f"{glob.escape(root)}/{pattern}")
         else:
-            found, root = ([root] if files.exists(root) else []), posixpath.dirname(root)
+            found, root = ([root] if files.exists(root) else None), posixpath.dirname(root)
     except ImportError:
         raise CatalogError(f"{place}: a package for reading it is missing: pip install 'recast-server[s3]'") from None
     except Exception as error:  # each file system raises its own exceptions
         raise CatalogError(f"{place}: cannot be searched: {type(error).__name__}: {error}") from error
-    pictures = _pictures_of([path for path in sorted(found) if not _hidden(path, root)], place, left_out)
+    if found is None:
+        raise CatalogError(f"{place}: there is no such file or folder")
+    seen = [path for path in sorted(found) if not _hidden(path, root)]
+    pictures = _pictures_of(seen, place, left_out, local=scheme == "file")
     prefix = "" if scheme == "file" else f"{scheme}://"
     return [Found(f"{prefix}{path}", posixpath.relpath(path, root)) for path in pictures]
 
 
-def _pictures_of(paths: Sequence[str], place: str, left_out: Counter[str]) -> list[str]:
+def _pictures_of(paths: Sequence[str], place: str, left_out: Counter[str], *, local: bool) -> list[str]:
+    # A search does not follow links to folders, and a pattern finds folders, too.
+    folders = {path for path in paths if os.path.isdir(path)} if local else set()  # noqa: PTH112
     others = Counter(ending for path in paths if (ending := Path(path).suffix.lower()) in OTHERS)
+    if links := sum(map(os.path.islink, folders)):
+        others[LINKED] = links
     left_out.update(others)
-    pictures = [path for path in paths if Path(path).suffix.lower() in ENDINGS]
+    pictures = [path for path in paths if Path(path).suffix.lower() in ENDINGS and path not in folders]
     if not pictures:
         counted = f", but {_counted(others)}" if others else ""
         raise CatalogError(f"{place}: no pictures found{counted}; supported: {', '.join(sorted(ENDINGS))}")
@@ -134,6 +149,8 @@ class FoundRows:
         self._targets = find_pictures(place, left_out, roots)
         self._sources = [found for source in sources for found in find_pictures(source, left_out, roots)]
         self.notes: list[str] = []
+        if links := left_out.pop(LINKED, 0):
+            self.notes.append(f"{place}: left out {counted(links, LINKED)}; name each in a run of its own")
         if left_out:
             self.notes.append(f"{place}: left out {_counted(left_out)}; convert them to JPEG, PNG or WebP first")
         if not self._sources:

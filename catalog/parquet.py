@@ -16,11 +16,14 @@ from pyarrow import parquet
 
 from catalog.columns import Row, check_columns
 from catalog.errors import CatalogError, Mistake
+from catalog.footer import row_groups
 from catalog.lines import MAX_LINE_BYTES
 from catalog.tables import plain_row
+from workers.http.addresses import visible
 
 PORTION = 2_000  # rows in memory at once: some MB, whatever the size of the file's row groups
 MAX_ROWS = 20_000_000  # of a file; more are a mistake, or meant to keep us busy
+MAX_CHUNKS = 50_000  # columns in row groups, whose sizes are looked at one by one: a second or two
 MAX_VALUES = 10_000_000  # in the lists of one row group: as pointers alone they take 80 MB
 MAX_UNPACKED_BYTES = 1 << 28  # bytes of a column in a row group; a million texts of 250 characters
 MAX_EXPANSION = 200  # times the file's size that it may unpack to, once that is more than `MAX_UNPACKED_BYTES`
@@ -38,11 +41,11 @@ def read_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
         table = parquet.ParquetFile(file)
         names = table.schema_arrow.names
         check_columns(where, names)
-        _check_size(where, table.metadata, size)
+        _check_size(where, file, table.metadata.num_rows, size)
         table = parquet.ParquetFile(file, read_dictionary=_texts(table.metadata))
         for batch in table.iter_batches(PORTION):
             for part in _portions(where, batch, number):
-                columns = [column.to_pylist() for column in part.columns]
+                columns = [_values(where, number, *each) for each in zip(names, part.columns, strict=True)]
                 for values in zip(*columns, strict=True):
                     number += 1
                     yield plain_row(number, dict(zip(names, values, strict=True)))
@@ -51,19 +54,28 @@ def read_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:
         raise CatalogError(f"{where}: cannot be read as Parquet after row {number}: {message}") from None
 
 
-def _check_size(where: str, metadata: Any, size: int) -> None:
-    if metadata.num_rows > MAX_ROWS:
-        raise CatalogError(f"{where}: has {metadata.num_rows:,} rows; allowed: {MAX_ROWS:,}")
-    unpacked = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        chunks = [group.column(column) for column in range(group.num_columns)]
-        unpacked += sum(chunk.total_uncompressed_size for chunk in chunks)
-        listed = sum(chunk.num_values for chunk in chunks if chunk.num_values > group.num_rows)
+def _values(where: str, before: int, name: str, column: Any) -> list[Any]:
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (OverflowError, KeyError) as error:  # KeyError: of a time zone that nobody knows
+        said = f"column {visible(name)} holds a time that cannot be read after row {before}"
+        raise CatalogError(f"{where}: {said}: {error}") from None
+
+
+def _check_size(where: str, file: BinaryIO, rows: int, size: int) -> None:
+    if rows > MAX_ROWS:
+        raise CatalogError(f"{where}: has {rows:,} rows; allowed: {MAX_ROWS:,}")
+    unpacked = chunks = 0
+    for group in row_groups(file):
+        unpacked += sum(chunk.unpacked for chunk in group.chunks)
+        chunks += len(group.chunks)
+        if chunks > MAX_CHUNKS:
+            raise CatalogError(f"{where}: has more than {MAX_CHUNKS:,} columns in row groups; write larger row groups")
+        listed = sum(chunk.values for chunk in group.chunks if chunk.values > group.rows)
         if listed > MAX_VALUES:
             raise CatalogError(f"{where}: has {listed:,} values in lists; allowed in a row group: {MAX_VALUES:,}")
-        largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
-        if largest > max(MAX_UNPACKED_BYTES, group.num_rows * 1024) or largest > MAX_UNPACKED_BYTES * 8:
+        largest = max((chunk.unpacked for chunk in group.chunks), default=0)
+        if largest > max(MAX_UNPACKED_BYTES, group.rows * 1024) or largest > MAX_UNPACKED_BYTES * 8:
             raise CatalogError(f"{where}: a column would unpack to {largest:,} bytes; allowed: {MAX_UNPACKED_BYTES:,}")
     if unpacked > max(MAX_UNPACKED_BYTES, MAX_EXPANSION * size):
         raise CatalogError(

@@ -23,6 +23,9 @@ FETCH_SECONDS = 600.0  # for all of it: a gibibyte at 15 Mbit/s
 _TYPES: Mapping[str, str] = {
     "text/csv": ".csv",
     "application/csv": ".csv",
+    "application/x-csv": ".csv",
+    "text/x-csv": ".csv",
+    "text/comma-separated-values": ".csv",
     "text/tab-separated-values": ".tsv",
     "application/x-ndjson": ".jsonl",
     "application/ndjson": ".jsonl",
@@ -65,7 +68,10 @@ def fetch(place: str, where: str, file: BinaryIO) -> str:
     except BadUrlError as error:
         raise CatalogError(f"{where}: cannot be fetched: {error}") from None
     except ForbiddenAddressError as error:
-        raise CatalogError(f"{where}: leads to an address that is not public, and is not followed: {error}") from None
+        raise CatalogError(
+            f"{where}: leads to {error.named}, which is not public, and is not followed; if the host is yours, name "
+            "the address that this one leads to"
+        ) from None
     except DownloadError as error:
         raise CatalogError(f"{where}: cannot be fetched: {error}") from None
     file.seek(0)

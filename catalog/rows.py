@@ -21,11 +21,13 @@ from catalog.files import PACKED, CatalogFile, catalog_file
 from catalog.lines import text_lines
 from catalog.origin import normalized
 from catalog.sheets import read_sheet
+from workers.counted import counted
 from workers.images.roots import EVERYWHERE, Roots
 from workers.jobs.run_options import DEFAULTS, RunOptions
 
 SHOWN_DIGITS = 40  # of a number in a message
 
+_NOTHING = (None, "")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it: behind an even number of backslashes
 
 
@@ -77,15 +79,14 @@ def open_rows(place: str | Path, roots: Roots = EVERYWHERE, options: RunOptions 
     file = catalog_file(place)
     if options.format is not None:
         file = replace(file, ending=f".{options.format}")
-    told_later = file.remote and not file.ending
+    missing = "://" not in file.place and not Path(file.place).exists()
+    told_later = not file.ending and (file.remote or missing)
     if not told_later and (file.ending not in _READERS or (file.packed and file.ending in _WHOLE)):
         raise CatalogError(_unsupported(file.where, file.ending + (PACKED if file.packed else "")))
-    if "://" not in file.place:
-        path = Path(file.place)
-        if not path.exists():
-            raise CatalogError(f"{path}: there is no such file")
-        if path.is_dir():
-            raise CatalogError(f"{path}: this is a folder, not a catalog; supported: {', '.join(_READERS)}")
+    if missing:
+        raise CatalogError(f"{file.place}: there is no such file or folder; a catalog ends with {', '.join(_READERS)}")
+    if "://" not in file.place and Path(file.place).is_dir():
+        raise CatalogError(f"{file.place}: this is a folder, not a catalog; supported: {', '.join(_READERS)}")
     return FileRows(file, roots, options.sheet)
 
 
@@ -109,7 +110,19 @@ class FileRows:
                 raise CatalogError(
                     f"{self.where}: --sheet: {self._sheet!r}: only .xlsx files have sheets; leave it out"
                 )
-            yield from reader(self.where, opened.file, self.notes, self._sheet)
+            blank = 0
+            for row in reader(self.where, opened.file, self.notes, self._sheet):
+                if isinstance(row, Row) and _is_blank(row.values):
+                    blank += 1
+                else:
+                    yield row
+            if blank:
+                self.notes.append(f"{self.where}: left out {counted(blank, 'blank row')}")
+
+
+def _is_blank(values: Mapping[str, Any]) -> bool:
+    # The first question is answered at once for nearly every row.
+    return not any(values.values()) and all(value in _NOTHING for value in values.values())
 
 
 def _csv(where: str, file: BinaryIO, notes: list[str], _: str | None) -> Iterable[Row | Mistake]:

@@ -1,8 +1,8 @@
 """Rows of a sheet of a workbook (.xlsx), as people see them in the spreadsheet.
 
-Numbers have no needless ``.0``, times are in ISO 8601, formulas are their values. The first row that holds anything is
-the header. Rows and columns that hold nothing are left out, as in CSV, and a row with merged cells, a failed formula or
-one without a value is a mistake.
+Numbers have no needless ``.0`` and the leading zeros of their format, times are in ISO 8601, formulas are their values.
+The first row that holds anything is the header. Rows and columns that hold nothing are left out, as in CSV, and a row
+with merged cells, a failed formula or one without a value is a mistake.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from catalog.columns import COLUMNS, MAX_COLUMNS, Row, check_columns
 from catalog.errors import CatalogError, Mistake
 from catalog.lines import MAX_LINE_BYTES
 from catalog.tables import plain_row
-from catalog.workbook import MAX_TEXT, DamagedError, Pieces, Sheet, Workbook, number_of, opened, unescaped
+from catalog.workbook import MAX_TEXT, NUMBER, TRUE, DamagedError, Pieces, Sheet, Workbook, number_of, opened, unescaped
 from recast.values import trimmed
 from workers.counted import counted
 
@@ -27,6 +27,8 @@ MAX_ROWS = 1_048_576  # that spreadsheets have
 MAX_WHOLE = 10**15  # above, a spreadsheet's numbers have lost digits
 
 _PLACE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
+_UNCOMPUTED = "is a formula without a value; save the file in a spreadsheet again"
+_PLAIN_WHOLE = re.compile(r"[0-9]{1,15}")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -62,13 +64,13 @@ class _Reader:
         self._found: deque[tuple[int, dict[int, Any]]] = deque()
         self._merged: list[str] = []
         self._header: list[str] = []
-        self._top = self._blank = self._characters = 0
+        self._top = self._blank = self._unseen = self._characters = 0
         self._row = self._column = 0
         self._cells: dict[int, Any] = {}
         self._kind = ""
         self._style = ""
         self._pieces = Pieces()
-        self._collects = self._is_formula = self._has_value = False
+        self._collects = self._is_formula = self._has_value = self._hidden = False
         self._silent = 0
 
     def rows(self) -> Iterator[Row | Mistake]:
@@ -84,12 +86,16 @@ class _Reader:
         yield from self._merges()
         if self._blank:
             self._notes.append(f"{self._where}: left out {counted(self._blank, 'blank row')}")
+        if self._unseen:
+            hidden = counted(self._unseen, "row")
+            self._notes.append(f"{self._where}: {hidden} hidden in the sheet, as by a filter, taken like all others")
 
     # --- XML ------------------------------------------------------------------------------------------------------
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "row":
             self._row, self._column = self._row_number(attributes.get("r")), 0
+            self._hidden = attributes.get("hidden", "0").lower() in TRUE
         elif name == "c":
             self._column = self._column_number(attributes.get("r"))
             self._kind, self._style = attributes.get("t", "n"), attributes.get("s", "")
@@ -114,6 +120,7 @@ class _Reader:
                 self._keep(value)
         elif name == "row" and self._cells:  # a row that only has a format is none that people see
             self._found.append((self._row, self._cells))
+            self._unseen += self._hidden and not _is_blank(self._cells)
             self._cells = {}
 
     def _text(self, text: str) -> None:
@@ -149,12 +156,13 @@ class _Reader:
     # --- Values ---------------------------------------------------------------------------------------------------
 
     def _value(self, written: str) -> Any:
-        if self._is_formula and not self._has_value:
+        # A program that computes nothing leaves the value out, or empty; an empty text is a value of its own type.
+        if self._is_formula and not (written or (self._has_value and self._kind == "str")):
             return _NoValue.FORMULA
         if self._kind == "s":
             return self._book.texts.at(int(written) if _WHOLE.fullmatch(written.strip()) else -1)
         if self._kind == "b":
-            return written.strip() in {"1", "true"}
+            return written.strip() in TRUE
         if self._kind in {"str", "inlineStr"}:
             return unescaped(written)
         if self._kind == "d":
@@ -166,7 +174,10 @@ class _Reader:
         if not written:
             return ""
         style = int(self._style) if _WHOLE.fullmatch(self._style) else 0
-        duration = self._book.styles[style] if 0 <= style < len(self._book.styles) else None
+        shown = self._book.styles[style] if 0 <= style < len(self._book.styles) else NUMBER
+        if shown.digits and _PLAIN_WHOLE.fullmatch(written):
+            return written.zfill(shown.digits)
+        duration = shown.duration
         if duration is None and _WHOLE.fullmatch(written):
             return int(written)
         try:
@@ -180,7 +191,7 @@ class _Reader:
     # --- Rows -----------------------------------------------------------------------------------------------------
 
     def _made(self, number: int, cells: dict[int, Any]) -> Row | Mistake | None:
-        if not any(not isinstance(value, str) or value.strip() for value in cells.values()):
+        if _is_blank(cells):
             self._blank += bool(self._header)
             return None
         if not self._header:
@@ -196,12 +207,14 @@ class _Reader:
         for column, name in enumerate(self._header, start=1):
             value = cells.get(column, "")
             if value is _NoValue.FORMULA:
-                return Mistake(number, name, "is a formula without a value; save the file in a spreadsheet again")
+                return Mistake(number, name, _UNCOMPUTED)
             values[name] = _as_typed(value) if name in COLUMNS else value
         return plain_row(number, values)
 
     def _name(self, number: int, cells: dict[int, Any]) -> None:
         self._top = number
+        if unknown := next((column for column, value in cells.items() if value is _NoValue.FORMULA), None):
+            raise CatalogError(f"{self._where}:{number}: the name of column {_letters(unknown)} {_UNCOMPUTED}")
         named = {column: trimmed(str(_as_typed(value))) for column, value in cells.items()}
         width = max((column for column, name in named.items() if name), default=0)
         if width > MAX_COLUMNS:
@@ -224,6 +237,10 @@ class _NoValue:
     """What stands for a formula that the program which wrote the file did not compute."""
 
     FORMULA = object()
+
+
+def _is_blank(cells: Mapping[int, Any]) -> bool:
+    return not any(not isinstance(value, str) or value.strip() for value in cells.values())
 
 
 def _place(written: str) -> tuple[int, int] | None:

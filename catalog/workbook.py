@@ -32,6 +32,8 @@ MAX_TEXTS = 10_000_000  # that cells share: 80 MB of places in the file that has
 KEPT_TEXTS = 1_024  # shared texts in memory
 
 _OLE = b"\xd0\xcf\x11\xe0"  # begins Excel's older format, and a workbook with a password
+TRUE = frozenset({"1", "true"})  # an attribute or a value that is so
+
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 Start = Callable[[str, dict[str, str]], None]
@@ -205,14 +207,25 @@ def unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
 
 
+class Style(NamedTuple):
+    """How a number is shown."""
+
+    #: None for what shows no time, else whether it is a duration.
+    duration: bool | None = None
+    #: That it has at least, with zeros before it: ``00000``.
+    digits: int = 0
+
+
+NUMBER = Style()
+
+
 class Workbook(NamedTuple):
     """What a sheet's cells refer to."""
 
     parts: Parts
     sheets: list[Sheet]
     texts: Texts
-    #: The format of each style: None for one that shows no time, else whether it is a duration.
-    styles: list[bool | None]
+    styles: list[Style]
     #: Whether days are counted from 1904, as the first Macintoshes did.
     from_1904: bool
 
@@ -260,7 +273,7 @@ def _contents(parts: Parts, main: str) -> tuple[list[Sheet], bool]:
     def start(element: str, attributes: dict[str, str]) -> None:
         nonlocal from_1904
         if element == "workbookPr":
-            from_1904 = attributes.get("date1904", "0").lower() in {"1", "true"}
+            from_1904 = attributes.get("date1904", "0").lower() in TRUE
         if element == "sheet":
             id_ = next((value for name, value in attributes.items() if name.endswith(":id")), "")
             if id_ in related:
@@ -275,11 +288,13 @@ def _contents(parts: Parts, main: str) -> tuple[list[Sheet], bool]:
 
 #: The numbers of formats of times that are not written into the file: ECMA-376, part 1, 18.8.30.
 _TIMES = frozenset({*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)})
+_ZEROS = re.compile(r"0{2,15}")  # a number of article or a ZIP code
+_SPACING = re.compile(r"_.|\*.|\[[^\]]*\]")  # a blank as wide as a sign, what fills a cell, a language
 _DURATION = 46  # [h]:mm:ss
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 
 
-def _styles(parts: Parts, part: str) -> list[bool | None]:
+def _styles(parts: Parts, part: str) -> list[Style]:
     written: dict[int, str] = {}
     used: list[int] = []
     inside = False
@@ -298,12 +313,18 @@ def _styles(parts: Parts, part: str) -> list[bool | None]:
 
     if part in parts:
         parts.read(part, start, end)
-    return [_shows_time(number, written.get(number)) for number in used]
+    return [_style(number, written.get(number)) for number in used]
 
 
 def number_of(text: str | None) -> int:
     """A whole number as the format writes it, of up to nine digits; 0 for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004
+
+
+def _style(number: int, code: str | None) -> Style:
+    if code is not None and (zeros := _ZEROS.fullmatch(_SPACING.sub("", code.partition(";")[0]))):
+        return Style(digits=len(zeros[0]))
+    return Style(_shows_time(number, code))
 
 
 def _shows_time(number: int, code: str | None) -> bool | None:

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from cli.late import load
+from recast.values import written
 
 MOST = 50  # names: a shell that has more asks whether to show them
 SECONDS = 1.5  # for a database to answer; a person who has pressed Tab waits no longer
@@ -46,7 +47,7 @@ def _batches(settings: Any, incomplete: str) -> list[str]:
 
 
 def _accounts(settings: Any, incomplete: str) -> list[str]:
-    tables = tomllib.loads(settings.accounts_file.read_text(encoding="utf-8-sig")).get("accounts", {})
+    tables = tomllib.loads(written(settings.accounts_file.read_bytes())).get("accounts", {})
     return [name for name in tables if name.startswith(incomplete)][:MOST]
 
 

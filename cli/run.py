@@ -166,7 +166,7 @@ def _from_now(options: RunOptions) -> RunOptions:
 
 def _rows_of(catalog: str, sources: list[str], roots: Roots, options: RunOptions, *, cross: bool) -> Rows:
     if not is_search(catalog):
-        if sources or cross:
+        if (sources or cross) and ("://" in catalog or Path(catalog).exists()):
             raise typer.BadParameter(
                 f"{catalog} is a catalog, and its rows name their sources; use --source and --cross only with a "
                 "folder or a pattern of pictures",

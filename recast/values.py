@@ -11,6 +11,8 @@ MAX_PORT = 65_535  # the largest port of TCP
 
 # Unicode's categories of blanks and of characters without a shape: line ends, a byte order mark, zero-width signs.
 _BLANK = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+#: Byte order marks and zero-width signs that precede a file's text.
+MARKS = "\ufeff\u200b\u2060"
 _PARAMETER = re.compile(r"\w{2,40}=", re.ASCII)
 _UNSEEN = _BLANK - {"Zs"} | {"Cs", "Co", "Cn"}
 
@@ -23,6 +25,18 @@ def trimmed(text: str) -> str:
     while end > start and unicodedata.category(text[end - 1]) in _BLANK:
         end -= 1
     return text[start:end]
+
+
+def written(data: bytes) -> str:
+    """The text of a file as editors and shells write it, with a line feed at the end of each line.
+
+    It is UTF-8, or UTF-16 with its mark, behind any number of marks; lines end in any way.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8")
+    return text.lstrip(MARKS).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def unseen(text: str) -> str | None:

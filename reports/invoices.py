@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
+from catalog.lines import text_lines
 from models.states import UNPAID_ATTEMPT_STATES
 from recast.money import Money
 
@@ -99,11 +101,11 @@ def read_invoice(path: Path, columns: Columns, currency: str) -> list[Line]:
         CatalogError: a line is wrong; the message names the line, the column and what is allowed.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
+        with path.open("rb") as file:
+            lines = text_lines(str(path), file)
+            head = next(lines, "")
             delimiter = max(_DELIMITERS, key=head.count)
-            rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+            rows = csv.DictReader(chain([head], lines), delimiter=delimiter, strict=True)
             header = rows.fieldnames or []
             for column in filter(None, (columns.reference, columns.amount, columns.date)):
                 if column not in header:
@@ -111,7 +113,7 @@ def read_invoice(path: Path, columns: Columns, currency: str) -> list[Line]:
             return [_line(path, rows.line_num, row, columns, currency) for row in rows]
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise CatalogError(f"{path}: is not a valid CSV file in UTF-8: {error}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -56,7 +57,10 @@ FILES: tuple[Case, ...] = (
     refused("NUL between two letters", csv(HEADER + b"a\0b,swap,a.png,b.png\n"), "NUL"),
     refused("a picture called .csv", csv(pictures.photo()), "UTF-8"),
     refused("a zipped catalog called .csv", csv(pictures.zipped()), "catalog.csv"),
-    refused("bars for commas", csv(b"key|kind|source|target\n"), "key, kind"),
+    refused("carets for commas", csv(b"key^kind^source^target\n"), "key, kind, ^"),
+    refused("bars for commas, and a caret", csv(b"key|kind|source|target\nk|swap|a.png^b.png\n"), "3 fields, 4"),
+    refused("a gzip file called .csv", csv(gzip.compress(HEADER + GOOD)), "gzip, .csv.gz"),
+    refused("a failed formula as a column", csv(b"key,kind,source,#REF!\nk,swap,a.png,b.png\n"), "column 4, #REF!"),
     refused("1,001 columns", csv(HEADER.strip() + b",x" * 997 + b"\n"), "1,001, 1,000"),
     refused("200,000 columns", csv(HEADER.strip() + b",x" * 199_996 + b"\n"), "200,000"),
     refused("two columns without a name", csv(b"key,kind,source,,target,\nk,swap,a.png,,b.png,\n"), "column 4"),

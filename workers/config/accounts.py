@@ -29,7 +29,7 @@ from pydantic import (
 from providers import PROVIDERS
 from providers.protocol import Provider
 from providers.spec import Operation
-from recast.values import trimmed
+from recast.values import trimmed, written
 from workers.config.account_values import (
     ENCODED,
     LOOPBACK,
@@ -188,17 +188,20 @@ def load(path: Path, *, needed: Collection[str] | None = None) -> dict[str, Acco
         AccountsError: the file is missing or an account in it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise AccountsError(
             f"{path}: the accounts file does not exist; "
             "copy accounts.example.toml, or use --sandbox to try without keys"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise AccountsError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise AccountsError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        tables = tomllib.loads(text).get("accounts", {})
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(written(data)).get("accounts", {})
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise AccountsError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
         raise AccountsError(f"{path}: not valid TOML: {error}") from None
     if not tables:
         raise AccountsError(f"{path}: no [accounts.NAME] table; accounts.example.toml shows one for each provider")

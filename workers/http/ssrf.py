@@ -65,6 +65,9 @@ _HOSTS = 1024  # whose reading is remembered: more than one worker speaks to in 
 class ForbiddenAddressError(NotSentError):
     """Nothing is sent to this host: it is not public, and the account does not name it in ``allow_hosts``."""
 
+    #: The host, and its address where that is another, in words.
+    named = ""
+
 
 class BadUrlError(ForbiddenAddressError):
     """The URL cannot be used, whatever host it names."""
@@ -178,6 +181,8 @@ def _endpoint(entry: str) -> tuple[str, int | None]:
 def _forbidden(host: str, port: int, address: object) -> ForbiddenAddressError:
     named = f"{host} is {address}" if str(address) != host else host
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return ForbiddenAddressError(
+    error = ForbiddenAddressError(
         f"{named}, which is not a public address; if the host is yours, add {entry!r} to the account's allow_hosts"
     )
+    error.named = named
+    return error

@@ -34,7 +34,7 @@ _BRANDS: Final = (
 #: Pillow's names of the formats, and people's.
 _NAMES: Final = {"AVIF": "AVIF", "HEIF": "HEIC"}
 _MEDIA_TYPES: Final = {"AVIF": "image/avif", "HEIF": "image/heic"}
-_ENDINGS: Final = {"AVIF": frozenset({".avif"}), "HEIF": frozenset({".heic", ".heif"})}
+_ENDINGS: Final = {"AVIF": frozenset({".avif"}), "HEIF": frozenset({".heic", ".heif", ".hif"})}
 
 
 @cache

@@ -93,6 +93,7 @@ def _emptied(table: type[Base], personal: Iterable[str]) -> str:
     return ", ".join(f"{name} = NULL" if null else f"{name} = '{{}}'" for name, null in nullable.items())
 
 
+_TOLD = "UPDATE deliveries SET data = data - '{metadata,results,error}'::text[]"
 _REDACT = (
     text("""
         DELETE FROM callbacks WHERE token IN (
@@ -105,19 +106,23 @@ _REDACT = (
         WHERE job_id = ANY(:ids)
     """),
     text("UPDATE announcements SET canvas = '{}' WHERE job_id = ANY(:ids) AND announced_at IS NOT NULL"),
-    text("UPDATE deliveries SET data = data - '{metadata,results,error}'::text[] WHERE data ->> 'job' = ANY(:ids)"),
+    text(f"{_TOLD} WHERE data ->> 'job' = ANY(:ids)"),
     text(f"UPDATE versions SET {_emptied(Version, jobs.PERSONAL)} WHERE job_id = ANY(:ids)"),
     text(f"UPDATE jobs SET {_emptied(Job, jobs.PERSONAL)} WHERE id = ANY(:ids)"),
 )
 # Whose pictures a catalog names that was quoted and not run, nobody has looked up: programs ask for new quotes. A quote
 # that is being taken is not waited for, because it empties itself.
-_QUOTED = (
+_NOT_LOOKED_UP = (
     text("""
         DELETE FROM quotes WHERE id IN (SELECT id FROM quotes WHERE used_at IS NULL FOR UPDATE SKIP LOCKED)
     """),
     text("""
         DELETE FROM kept_answers WHERE (token_id, key) IN (
             SELECT token_id, key FROM kept_answers WHERE status IS NOT NULL FOR UPDATE SKIP LOCKED)
+    """),
+    # What webhooks were told of jobs that have been archived since.
+    text(f"""
+        {_TOLD} WHERE data ->> 'job' IS NOT NULL AND NOT EXISTS (SELECT FROM jobs WHERE jobs.id = data ->> 'job')
     """),
 )
 
@@ -245,7 +250,7 @@ def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[s
     done.announce = waiting_for(session, canceled)
     for statement in _REDACT:
         session.execute(statement, {"ids": ids})
-    for statement in _QUOTED:
+    for statement in _NOT_LOOKED_UP:
         session.execute(statement)
     return done, keys, tasks
 

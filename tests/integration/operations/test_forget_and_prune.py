@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from decimal import Decimal
@@ -272,6 +273,28 @@ def test_verdicts_about_a_persons_pictures_are_forgotten_with_them(house: House)
 
     assert {row.job_id for row in house.database.sql("SELECT job_id FROM verdicts")} == {other} != {hers}
     assert {row.job_id for row in house.database.sql("SELECT job_id FROM reviews")} == {other}
+
+
+def test_what_webhooks_were_told_of_archived_jobs_is_forgotten_as_nobody_can_look_it_up(house: House) -> None:
+    hers, other = house.job("hers", source="/ann.jpg"), house.job("other", source="/ben.jpg")
+    house.database.sql("INSERT INTO webhooks (url, secrets, events) VALUES ('https://hooks.example', '', '{}')")
+    for job in (hers, other, "archived"):
+        house.database.sql(
+            "INSERT INTO deliveries (webhook_id, event, data)"
+            " SELECT id, 'job.succeeded', cast(:data AS jsonb) FROM webhooks",
+            data=json.dumps({"job": job, "key": job, "metadata": {"model": "Ann"}, "results": [], "error": "ann.jpg"}),
+        )
+    house.database.sql(
+        "INSERT INTO deliveries (webhook_id, event, data) SELECT id, 'batch.done', '{\"batch\": \"b\"}' FROM webhooks"
+    )
+
+    forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    kept = {row.data.get("job"): set(row.data) for row in house.database.sql("SELECT data FROM deliveries")}
+    assert kept == {
+        hers: {"job", "key"}, "archived": {"job", "key"}, None: {"batch"},
+        other: {"job", "key", "metadata", "results", "error"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("form", ["uri", "path", "media link", "copy"])

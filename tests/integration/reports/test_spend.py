@@ -136,9 +136,17 @@ def test_a_bad_invoice_names_the_line_and_the_column(tmp_path: Path, text: str, 
         read_invoice(tmp_path / "invoice.csv", Columns(), "USD")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_an_invoice_is_read_as_spreadsheets_write_it(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "invoice.csv"
+    path.write_bytes(f"\ufeffTask\tPrice{end}A\t0.02{end}".encode(encoding))
+    assert read_invoice(path, Columns("Task", "Price", None), "USD") == [Line(2, "A", Decimal("0.02"), None)]
+
+
 def test_an_invoice_that_is_no_text_or_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "invoice.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CatalogError, match=names("CSV", "UTF-8")):
+    with pytest.raises(CatalogError, match=names("UTF-16", "UTF-8")):
         read_invoice(tmp_path / "invoice.csv", Columns(), "USD")
     with pytest.raises(CatalogError, match=names("gone.csv", "No such file")):
         read_invoice(tmp_path / "gone.csv", Columns(), "USD")

@@ -53,6 +53,10 @@ def tabs(text: str) -> str:
         (tabs(PLAIN), ["tabs"]),
         (tabs(PLAIN).encode("utf-16"), ["tabs"]),
         (b"\xfe\xff" + PLAIN.encode("utf-16-be"), []),
+        (PLAIN.encode("utf-16-be"), []),
+        (tabs(PLAIN).encode("utf-16-le"), ["tabs"]),
+        (PLAIN.replace(",", "|"), ["bars"]),
+        (PLAIN.replace(",", "|") + "|||\n", ["bars", "1 blank row"]),
         (b"\xff\xfe" + tabs(PLAIN).replace("\n", "\r\n").encode("utf-16-le"), ["tabs"]),
         (b"\xff\xfe" + PLAIN.replace("\n", "\r").encode("utf-16-le"), []),
     ],
@@ -95,6 +99,30 @@ def test_only_the_header_decides_what_separates_columns(tmp_path: Path) -> None:
     rows, told = read(tmp_path / "c.csv", 'key,kind,note;more\n1,swap,a;b;c\n2,swap,"a\tb"\n')
     assert [row.values["note;more"] for row in rows if isinstance(row, Row)] == ["a;b;c", "a\tb"]
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        (PLAIN + 'b,swap,"a.jpg,b.png\n' + "c,swap,a.jpg,b.png\n" * 3, ["c.csv:3", "quote"]),
+        (PLAIN + 'b,swap,"a.jpg,b.png\nc,swap,"a.jpg",b.png\n', ["c.csv:3", "quote"]),
+        (PLAIN + 'b,swap,"' + "c,swap,a.jpg,b.png\n" * 10_000, ["c.csv:3", "131,072"]),
+        (PLAIN + "b,swap,a.jpg,b.png\rc,swap,a.jpg,b.png\r", ["c.csv:3", "carriage return", "line feed"]),
+        (PLAIN.replace("key", "Handle"), ["c.csv:1", "key", "'Handle'", "'target'"]),
+        ('"key,kind,source,target"\n', ["c.csv:1", "'key,kind,source,target'"]),
+        ("sep=;\n" + PLAIN, ["c.csv:2", "'key,kind,source,target'"]),
+        (PLAIN.replace("target", "#NAME?"), ["c.csv:1", "column 4", "#NAME?"]),
+        (b"PK\x03\x04\x14\x00", ["c.csv", ".xlsx"]),
+        (b"\x1f\x8b\x08\x00", ["c.csv", "gzip", ".csv.gz"]),
+        (b"PAR1\x15\x04", ["c.csv", "Parquet", ".parquet"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", ["c.csv", ".xlsx", "password"]),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_the_line_on_which_it_begins(
+    tmp_path: Path, content: str | bytes, facts: list[str]
+) -> None:
+    with pytest.raises(CatalogError, match=names(*facts)):
+        read(tmp_path / "c.csv", content)
 
 
 def test_a_value_below_no_name_is_told_with_its_line_and_column(tmp_path: Path) -> None:

@@ -111,16 +111,35 @@ def test_wildcards_mean_nothing_in_addresses_and_in_the_names_of_catalogs(shop: 
 
 
 def test_a_search_tells_what_it_leaves_out_by_kind(shop: Path) -> None:
-    for name in ("1.TIF", "a/2.tif", "3.psd", "4.dng", ".5.tif", "notes.txt"):
+    for name in ("1.TIF", "a/2.tif", "3.psd", "4.dng", "6.X3F", ".5.tif", "notes.txt"):
         (shop / "photos" / name).touch()
     (shop / "photos" / "c.jfif").write_bytes((shop / "photos" / "b.JPG").read_bytes())
     found = FoundRows("photos", ["faces/anna.png"], cross=False)
     assert "c.jfif" in [row.values["key"] for row in found if isinstance(row, Row)]
     (note,) = found.notes
-    assert unsaid(note, "photos", "2 .tif", "1 .psd", "1 .dng", "JPEG") == []
+    assert unsaid(note, "photos", "2 .tif", "1 .psd", "1 .dng", "1 .x3f", "JPEG") == []
     assert ".txt" not in note
     with pytest.raises(CatalogError, match=names("1 .tif", ".jpg")):
         FoundRows("photos/**/*.tif", ["faces/anna.png"], cross=False)
+
+
+def test_what_is_behind_a_link_to_a_folder_is_told(shop: Path) -> None:
+    (shop / "photos" / "more").symlink_to(shop / "faces")
+    for place in ("photos", "photos/*"):
+        found = FoundRows(place, ["faces/anna.png"], cross=False)
+        assert unsaid(" ".join(found.notes), place, "1 linked folder") == []
+        assert not any("more" in row.values["key"] for row in found if isinstance(row, Row))
+
+
+def test_a_pattern_finds_no_folder_that_is_called_like_a_picture(shop: Path) -> None:
+    (shop / "photos" / "c.jpg").mkdir()
+    assert list(rows("photos/*", "faces/anna.png")) == ["b.JPG"]
+
+
+@pytest.mark.parametrize("place", ["gone.jpg", "gone.heic", "photos/gone.png"])
+def test_a_picture_that_is_not_there_is_told(shop: Path, place: str) -> None:
+    with pytest.raises(CatalogError, match=names(place, "no such file")):
+        FoundRows("photos", [place], cross=False)
 
 
 def test_a_search_stays_below_the_roots(shop: Path) -> None:

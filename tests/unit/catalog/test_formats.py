@@ -21,11 +21,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from catalog import files, lines
 from catalog.columns import Row
 from catalog.errors import CatalogError, Mistake
 from catalog.rows import open_rows
 from catalog.tables import TableRows
-from tests.words import names
+from tests.words import names, unsaid
 
 RECORDS: list[dict[str, Any]] = [
     {"key": "Größe-1", "kind": "swap", "source": "a.png", "target": "b.png", "sku": 7},
@@ -164,6 +165,21 @@ def test_a_program_s_paths_are_taken_and_its_infinite_numbers_are_refused() -> N
     assert [(each.line, each.column) for each in bad if isinstance(each, Mistake)] == [(2, "options"), (3, "weight")]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_rows_that_hold_nothing_are_left_out_and_told(tmp_path: Path, ending: str) -> None:
+    records: list[dict[str, Any]] = [*RECORDS, {}, {"key": "", "sku": None}]
+    path = tmp_path / f"c{ending}"
+    if ending == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(records), path)
+    elif ending == ".csv":
+        path.write_bytes(as_csv() + b"\n,,,,\n,,,,\n")
+    else:
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    rows = open_rows(path)
+    assert [row["key"] for row in values(rows)] == [record["key"] for record in RECORDS]
+    assert unsaid(" ".join(rows.notes), "2 blank rows") == []
+
+
 def test_files_that_are_damaged(tmp_path: Path) -> None:
     whole = gzip.compress(as_csv() * 100)
     for name, data, message in [
@@ -177,6 +193,27 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
             list(open_rows(tmp_path / name))
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_gzip_file_unpacks_to_no_more_than_its_size_can_mean(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 1 << 18)
+    path = tmp_path / f"c{ending}.gz"
+    path.write_bytes(gzip.compress(b"\n" * (1 << 20)))
+    with pytest.raises(CatalogError, match=names(path.name, "262,144", "unpack")):
+        list(open_rows(path))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_file_has_no_more_lines_than_people_write(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "MAX_LINES", 1_000)
+    (tmp_path / f"c{ending}").write_text("\n" * 1_001)
+    with pytest.raises(CatalogError, match=names(f"c{ending}", "1,000 lines")):
+        list(open_rows(tmp_path / f"c{ending}"))
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [
@@ -184,6 +221,7 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
         ("c.parquet.gz", names(".parquet.gz")),
         ("ftp://x/c.csv", names("ftp://", "s3://", "https://")),
         ("gone.csv", names("gone.csv")),
+        ("gone", names("gone", "no such file or folder", ".csv")),
     ],
 )
 def test_places_that_hold_no_catalog(place: str, message: str) -> None:

@@ -100,6 +100,7 @@ def test_defaults_are_for_rows_that_name_neither(folder: Path) -> None:
         (portrait("1", options="{batch: 2}"), ("line 2", "options", "{batch: 2}", "JSON")),
         (portrait("1", options="[2]"), ("line 2", "options", "[2]", "JSON object")),
         (portrait("1", options='{"batch": NaN}'), ("line 2", "options", "NaN")),
+        (portrait("1", options="#REF!"), ("line 2", "options", "#REF!", "formula")),
         (swap("1", account="nobody"), ("line 2", "account", "nobody", "qolaba-main", "zhiqite-main")),
         (swap("1", account="qolaba-main"), ("line 2", "account", "qolaba-main", "swap")),
         (swap("1", provider="nobody"), ("line 2", "provider", "nobody")),

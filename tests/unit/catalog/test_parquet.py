@@ -13,6 +13,7 @@ from pyarrow import parquet
 from catalog import parquet as reader
 from catalog.columns import MAX_COLUMNS, Row
 from catalog.errors import CatalogError
+from catalog.footer import row_groups
 from catalog.rows import open_rows
 from tests.memory import taken
 from tests.words import names
@@ -66,6 +67,56 @@ def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reader, "MAX_ROWS", 99)
     with pytest.raises(CatalogError, match=names("100", "99")):
         list(open_rows(table(tmp_path / "c.parquet", 100)))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([1 << 52], pa.timestamp("ms")),
+        pa.array([1 << 30], pa.date32()),
+        pa.array([[1 << 30]], pa.list_(pa.date32())),
+        pa.array([5], pa.timestamp("ms", "Mars/Phobos")),
+    ],
+    ids=["a moment", "a day", "days", "a zone"],
+)
+def test_a_time_that_no_calendar_has_is_told_with_its_column(tmp_path: Path, times: Any) -> None:
+    with pytest.raises(CatalogError, match=names("c.parquet", "taken_at", "time")):
+        list(open_rows(table(tmp_path / "c.parquet", 1, taken_at=times)))
+
+
+def test_a_column_whose_name_no_database_keeps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=names("c.parquet", "column 3", r"a\x00b")):
+        list(open_rows(table(tmp_path / "c.parquet", 1, **{"a\0b": pa.array(["x"])})))
+
+
+def test_a_footer_that_contradicts_itself_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    path = table(tmp_path / "c.parquet", 5, note=pa.nulls(5, pa.string()))
+    data = path.read_bytes()
+    levels = b"\x26\x0a\x00\x00"  # how many values are there, and how many are not: two numbers
+    assert data.count(levels) == 1
+    data = data.replace(levels, b"\x16\x0a\x00")
+    length = int.from_bytes(data[-8:-4], "little") - 1
+    path.write_bytes(data[:-8] + length.to_bytes(4, "little") + data[-4:])
+    with pytest.raises(CatalogError, match=names("c.parquet", "Parquet")):
+        list(open_rows(path))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"row_group_size": 7}, {"version": "1.0"}, {"write_page_index": True}, {"write_statistics": False}],
+)
+def test_a_footer_says_what_pyarrow_says(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "c.parquet"
+    made = {"n": [1.5] * 100, "l": [["x"] * 3] * 100, "d": [{"yes": True, "m": "x"}] * 100, "b": [True, None] * 50}
+    parquet.write_table(pa.table(made), path, **options)
+    metadata = parquet.ParquetFile(path).metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    said = [(group.num_rows, [group.column(number) for number in range(group.num_columns)]) for group in groups]
+    with path.open("rb") as file:
+        found = [(group.rows, group.chunks) for group in row_groups(file)]
+    assert found == [
+        (rows, [(each.num_values, each.total_uncompressed_size) for each in chunks]) for rows, chunks in said
+    ]
 
 
 @pytest.mark.heavy

@@ -18,6 +18,7 @@ from tests.unit.catalog.workbooks import (
     MOMENT,
     OWN_DATE,
     OWN_NUMBER,
+    ZEROS,
     Raw,
     parts_of,
     sheet_of,
@@ -51,6 +52,8 @@ def one(tmp_path: Path, value: Any, **more: Any) -> Any:
         (Raw(f's="{MOMENT}"><v>0.75</v>'), "18:00:00"), (Raw(f's="{DURATION}"><v>1.5</v>'), "36:00:00"),
         (Raw(f's="{DATE}"><v>1</v>'), "1900-01-01"), (Raw(f's="{DATE}"><v>61</v>'), "1900-03-01"),
         (Raw(f's="{OWN_NUMBER}"><v>2.5</v>'), 2.5), (Raw(f's="{DATE}"><v>1e300</v>'), 1e300),
+        (Raw(f's="{ZEROS}"><v>123</v>'), "00123"), (Raw(f's="{ZEROS}"><v>1234567</v>'), "1234567"),
+        (Raw(f's="{ZEROS}"><v>1.5</v>'), 1.5),
         (Raw('t="d"><v>2024-02-29T00:00:00</v>'), "2024-02-29"),
         (Raw('t="str"><f>A2&amp;"x"</f><v>1x</v>'), "1x"), (Raw("><f>1+1</f><v>2</v>"), 2),
         (Raw('t="str"><f>""</f><v></v>'), ""), (Raw('t="inlineStr"><is><r><t>ri</t></r><r><t>ch</t></r></is>'), "rich"),
@@ -109,10 +112,22 @@ def test_blank_rows_and_columns_are_left_out_and_told(tmp_path: Path) -> None:
     assert unsaid(" ".join(catalog.notes), "2", "blank", "rows") == []
 
 
+def test_rows_that_a_filter_hides_are_taken_and_told(tmp_path: Path) -> None:
+    sheet = sheet_of([HEADER, ["1", "swap"], ["2", "swap"], [" "], ["3", "swap"]])
+    for number in (3, 4, 5):
+        sheet = sheet.replace(f'<row r="{number}"', f'<row r="{number}" hidden="1"')
+    catalog = open_rows(write_parts(tmp_path / "c.xlsx", parts_of({"S": sheet})))
+    assert [row.values["key"] for row in catalog if isinstance(row, Row)] == ["1", "2", "3"]
+    assert unsaid(" ".join(catalog.notes), "1 blank row", "2 rows", "hidden") == []
+
+
 @pytest.mark.parametrize(
     ("row", "after", "line", "column", "facts"),
     [
         (["1", "swap", Raw("><f>NOW()</f>")], "", 2, "sku", ("formula",)),
+        (["1", "swap", Raw("><f>NOW()</f><v></v>")], "", 2, "sku", ("formula",)),
+        (["1", "swap", Raw("><f>NOW()</f><v/>")], "", 2, "sku", ("formula",)),
+        ([Raw("><f>B1</f><v/>"), Raw("><f>C1</f><v/>"), Raw("><f>D1</f><v/>")], "", 2, "key", ("formula",)),
         (["1", "swap", "x", None, "y"], "", 2, "", ("E",)),
         (["1", "swap", "x"], '<mergeCells><mergeCell ref="C2:C3"/></mergeCells>', 2, "sku", ("C2:C3", "merged")),
         (["1", "swap", "x"], '<mergeCells><mergeCell ref="B1:C4"/></mergeCells>', 2, "kind", ("B1:C4",)),
@@ -127,6 +142,11 @@ def test_what_a_row_cannot_mean_is_its_mistake(
     (mistake,) = [each for each in found if isinstance(each, Mistake)]
     assert (mistake.line, mistake.column) == (line, column)
     assert unsaid(mistake.message, *facts) == []
+
+
+def test_a_header_that_was_not_computed_is_told_with_its_column(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=names("c.xlsx:1", "column C", "formula")):
+        read(write_workbook(tmp_path / "c.xlsx", [["key", "kind", Raw("><f>NOW()</f><v/>")], ["1", "swap", "x"]]))
 
 
 def test_merged_titles_beside_the_columns_are_no_mistake(tmp_path: Path) -> None:

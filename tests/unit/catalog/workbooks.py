@@ -14,12 +14,13 @@ MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 MEBI = 1 << 20
-DATE, MOMENT, DURATION, OWN_DATE, OWN_NUMBER = 1, 2, 3, 4, 5  # styles of `STYLES`
+DATE, MOMENT, DURATION, OWN_DATE, OWN_NUMBER, ZEROS = 1, 2, 3, 4, 5, 6  # styles of `STYLES`
 STYLES = (
     f'<styleSheet xmlns="{MAIN}"><numFmts><numFmt numFmtId="164" formatCode="[$-407]dd.mm.yyyy"/>'
-    '<numFmt numFmtId="165" formatCode="0.00 &quot;days&quot;"/></numFmts><cellStyleXfs><xf numFmtId="14"/>'
+    '<numFmt numFmtId="165" formatCode="0.00 &quot;days&quot;"/><numFmt numFmtId="166" formatCode="[$-407]00000_);-0"/>'
+    '</numFmts><cellStyleXfs><xf numFmtId="14"/>'
     '</cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="46"/>'
-    '<xf numFmtId="164"/><xf numFmtId="165"/></cellXfs></styleSheet>'
+    '<xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="166"/></cellXfs></styleSheet>'
 )
 
 

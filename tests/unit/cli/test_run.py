@@ -45,6 +45,11 @@ def held(mistakes: list[dict[str, str]]) -> list[dict[str, str]]:
     return mistakes
 
 
+def test_a_folder_that_is_not_there_is_told(capsys: Captured) -> None:
+    assert run("shots", "--source", "a.png") == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, "shots", "no such file or folder") == []
+
+
 def test_mistakes_go_into_a_table_for_spreadsheets(folder: Path, bad: str, capsys: Captured) -> None:
     assert run(bad, "--errors", "wrong.csv") == ExitCode.USAGE
     with Path("wrong.csv").open(newline="") as file:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from tests.stack import wait_for
 from web import connections, guesses, listener, wire
@@ -158,6 +159,44 @@ def test_an_answer_that_is_read_slowly_but_read_is_whole(quick: None, monkeypatc
             while time.monotonic() - began < 4.0 * got / 50_000_000:
                 time.sleep(0.001)
         assert got > 50_000_000
+
+
+class _Slow(asyncio.Transport):
+    """A connection whose other side has so much left to read."""
+
+    left = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class _Clock(asyncio.SelectorEventLoop):
+    """A loop whose time is told."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_the_end_of_an_answer_has_time_of_its_own_after_the_rest_was_read_slowly() -> None:
+    here, there = socket.socketpair()
+    with here, there, closing(_Clock()) as loop:
+        transport = _Slow({"socket": here})
+        config = uvicorn.Config(Front(answering), log_config=None, ws="none")
+        made = Wire(Connections(), config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        made.connection_made(transport)
+        transport.left = 5_000_000
+        made.pause_writing()
+        for loop.now in range(0, 100, 10):
+            transport.left -= 500_000
+            assert made.waiting(loop.now)[1] <= 10, "it reads"
+        transport.left = 10_000
+        made.resume_writing()
+        assert made.waiting(loop.now + 1) == (Phase.SILENT, 1)
 
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])

@@ -92,12 +92,21 @@ def test_several_mistakes_are_told_together() -> None:
     [
         ("", names("accounts.toml", "[accounts.NAME]")),
         ("[accounts.main\n", names("accounts.toml", "TOML")),
+        ("[accounts.main]\nrate = " + "9" * 5_000, names("accounts.toml", "TOML")),
+        ("deep = " + "[" * 5_000, names("accounts.toml", "TOML")),
         ('[accounts.main]\nprovider = "nobody"\n', names("accounts.toml", "accounts.main.provider", "nobody")),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(AccountsError, match=message):
         load(written(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_bytes(b"[accounts.main]\nprovider = '\xe9'\n")
+    with pytest.raises(AccountsError, match=names("accounts.toml", "line 2", "UTF-8")):
+        load(path)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
@@ -181,10 +190,13 @@ def test_an_address_that_nothing_can_be_sent_to_is_refused(address: str) -> None
         parse("main", {**ZHIQITE, "base_url": address})
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\u200b"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_is_read_as_editors_and_shells_write_it(tmp_path: Path, encoding: str, mark: str, end: str) -> None:
     table = 'provider = "zhiqite"\nbase_url = "http://127.0.0.1:9"\naccess_key_id = "a"\naccess_key_secret = "b"\n'
     path = tmp_path / "accounts.toml"
-    path.write_text(f"[accounts.main]\n{table}", encoding="utf-8-sig")
+    path.write_bytes(f"{mark}[accounts.main]\n{table}".replace("\n", end).encode(encoding))
     assert list(load(path)) == ["main"]
 
 
