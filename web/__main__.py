@@ -16,6 +16,7 @@ from typing import cast
 import structlog
 import uvicorn
 
+from web.accept_filter import AcceptFilter
 from web.app import build
 from web.connections import Connections, most_connections
 from web.front import Front
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a stop signal arrives; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m web", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    listener = parser.add_mutually_exclusive_group(required=True)
-    listener.add_argument("--port", type=int)
-    listener.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int)
+    where.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
     parser.add_argument("--loglevel", type=LogLevel, choices=LogLevel, default=LogLevel.INFO)
     given = parser.parse_args(arguments)
     private.begin()
@@ -70,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     config = uvicorn.Config(
-        behind(Front(app), proxies), log_config=None, access_log=False, server_header=False, http=http,
-        ws="none", h11_max_incomplete_event_size=MAX_HEAD,
+        behind(Front(app, app.state.is_signed), proxies), log_config=None, access_log=False, server_header=False,
+        http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
         # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
         proxy_headers=False,
     )  # fmt: skip
@@ -81,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         log.critical("not_started", service="web", error=str(error))
         return NOT_STARTED
+    for listener in listeners:
+        listener.takes = AcceptFilter(connections, app.state.is_signed)
     with suppress(KeyboardInterrupt):  # it has ended well
         server.run([*listeners])
     return 0 if server.started else NOT_STARTED

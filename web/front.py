@@ -1,31 +1,48 @@
-"""The front: what is refused of a request's form, and how many requests of one address are answered at a time.
+"""The front: what is refused of a request's form, and which requests go first.
+
+Requests at paths that we signed are answered at once. All others anybody could send: those that come in a crowd
+take turns, with pauses for the rest of the process. They wait here, where they have cost no more than to be read.
 
 It stands behind uvicorn's own reading of proxies' headers, so it counts clients where the wire can count only proxies.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.connections import PER_PLACE, place_of
+from web.connections import PER_PLACE
+from web.peers import peer_of
+from web.turns import Turns, place_in
 
 MAX_TARGET = 8 * 1024  # bytes of path and query; a link of ours has about 150
 MAX_HEADERS = 16 * 1024  # bytes of all headers; browsers and providers send one or two KiB
 MAX_HEADER_LINES = 100  # browsers send some twenty, proxies add a few
+PAUSE_SECONDS = 0.001  # between two turns, about as long as one takes: the loop is idle for half of the time at least
 
 
 class Front:
-    """`app` behind the checks."""
+    """`app` behind the checks.
 
-    def __init__(self, app: ASGIApp, per_place: int = PER_PLACE) -> None:
-        self._app = app
+    Args:
+        app: answers.
+        is_signed: whether we signed a path.
+        per_place: requests of one address behind a proxy, signed and others, that are answered or wait at a time.
+    """
+
+    def __init__(
+        self, app: ASGIApp, is_signed: Callable[[str], bool] = lambda _: False, per_place: int = PER_PLACE
+    ) -> None:
+        self._app, self._is_signed = app, is_signed
         self._per_place = per_place
-        self._answering: Counter[str] = Counter()
+        self._answering: Counter[tuple[str, bool]] = Counter()
+        self._turns, self._free_at = Turns(self._pause), 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -33,8 +50,10 @@ class Front:
             await self._app(scope, receive, send)
             return
         status = refusal(scope)
-        place = place_of((scope.get("client") or ("",))[0])
-        if status is None and self._answering[place] >= self._per_place:
+        is_signed = status is None and self._is_signed(scope["path"])
+        # Who fills the places of an address with guesses leaves those of signed requests free.
+        place = place_in(scope), is_signed
+        if status is None and self._answering[place] >= self._per_place and not _is_direct(scope):
             status = HTTPStatus.TOO_MANY_REQUESTS
         if status is not None:
             headers = {"Connection": "close", "Cache-Control": "no-store"}
@@ -42,6 +61,8 @@ class Front:
             return
         self._answering[place] += 1
         try:
+            if not is_signed:
+                await self._turn(scope)
             await self._app(scope, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to be told anything
@@ -49,6 +70,22 @@ class Front:
             self._answering[place] -= 1
             if not self._answering[place]:
                 del self._answering[place]
+
+    async def _turn(self, scope: Scope) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._turns or now < self._free_at:
+            await self._turns.wait(scope)
+        else:
+            self._free_at = now + PAUSE_SECONDS
+
+    async def _pause(self) -> None:
+        self._free_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _is_direct(scope: Scope) -> bool:
+    """Whether a request's connection was counted as its client's own."""
+    return peer_of(scope) == (scope.get("client") or ("",))[0]
 
 
 def refusal(scope: Scope) -> HTTPStatus | None:

@@ -96,8 +96,8 @@ class Wire(H11Protocol):
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that the other side reads again."""
-        self._paused_at = None
+        """Note that the other side reads again; the last bytes, which pause nothing, have as long as all before."""
+        self._paused_at, self._since = None, self.loop.time()
         super().resume_writing()
 
     def closing(self) -> None:

@@ -282,6 +282,8 @@ def test_few_connections_come_in_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     door.listen(50)
     door.setblocking(False)
     lines = [socket.create_connection(door.getsockname()) for _ in range(7)]
+    for line in lines:
+        line.sendall(b"x")
     taken = []
     for _ in range(4):
         batch = 0
@@ -298,9 +300,9 @@ def test_few_connections_come_in_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_socket_that_was_handed_over_is_one_too() -> None:
     bound = socket.create_server(("127.0.0.1", 0))
     with Listener(fileno=bound.detach()) as door, socket.create_connection(door.getsockname()) as line:
+        line.sendall(b"x")
         accepted, _ = door.accept()
         with accepted:
-            line.sendall(b"x")
             assert accepted.recv(1) == b"x"
 
 
@@ -325,7 +327,7 @@ def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPa
         lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         for line in lines:
             line.sendall(guess)
-        wait_for(lambda: sum(map(len, LANE._waiting.values())) == 20, message="all others wait")
+        wait_for(lambda: sum(map(len, LANE._turns._waiting.values())) == 20, message="all others wait")
         assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
         wait_for(lambda: len(made) == 19, message="one of them is gone")
         for line in lines:
