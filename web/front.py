@@ -53,17 +53,17 @@ class Front:
         is_signed = status is None and self._is_signed(scope["path"])
         # Who fills the places of an address with guesses leaves those of signed requests free.
         place = place_in(scope), is_signed
-        if status is None and self._answering[place] >= self._per_place and not _is_direct(scope):
-            status = HTTPStatus.TOO_MANY_REQUESTS
-        if status is not None:
-            headers = {"Connection": "close", "Cache-Control": "no-store"}
-            await PlainTextResponse(f"{status.phrase.lower()}\n", status, headers)(scope, receive, send)
+        if self._answering[place] >= self._per_place and not _is_direct(scope):
+            await _refuse(HTTPStatus.TOO_MANY_REQUESTS, scope, receive, send)
             return
         self._answering[place] += 1
         try:
             if not is_signed:
                 await self._turn(scope)
-            await self._app(scope, receive, send)
+            if status is None:
+                await self._app(scope, receive, send)
+            else:
+                await _refuse(status, scope, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to be told anything
         finally:
@@ -81,6 +81,11 @@ class Front:
     async def _pause(self) -> None:
         self._free_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _refuse(status: HTTPStatus, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"Connection": "close", "Cache-Control": "no-store"}
+    await PlainTextResponse(f"{status.phrase.lower()}\n", status, headers)(scope, receive, send)
 
 
 def _is_direct(scope: Scope) -> bool:

@@ -71,6 +71,11 @@ def served(**limits: int) -> Iterator[tuple[int, Connections]]:
         door.close()
 
 
+@pytest.fixture(autouse=True)
+def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 0.02)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wait is short."""
@@ -218,6 +223,21 @@ def test_a_malformed_request_is_told_so_and_ends_its_connection(request_: bytes,
         assert answer.split(b" ")[1] == status
         assert answer.count(b"HTTP/1.1") == 1
         wait_for(lambda: len(made) == 0, message="the connection is ended")
+
+
+@pytest.mark.parametrize("start", [b"nonsense\r\n\r\n", HEAD.replace(b"/ ", b"/read ") + b"%s\r\n\r\nnonsense\r\n"])
+def test_who_makes_mistakes_waits_and_makes_room(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 60.0)
+    with served(most=4, per_place=4) as (port, made):
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        for line in lines:
+            line.sendall(start.replace(b"%s", b"Transfer-Encoding: chunked"))
+        wait_for(lambda: [each.waiting(0)[0] for each in made._open] == [Phase.TURN] * 3, message="they wait")
+        lines[0].sendall(b"more of it")
+        assert made.is_crowded("127.0.0.1", 0.0)
+        assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        for line in lines:
+            line.close()
 
 
 def test_one_address_cannot_have_everything_answered_at_a_time() -> None:
