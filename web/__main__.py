@@ -22,7 +22,7 @@ from web.connections import Connections, most_connections
 from web.front import Front
 from web.listener import Listener, listening
 from web.peers import behind
-from web.wire import Wire
+from web.wire import Wire, end
 from workers import private
 from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
@@ -36,15 +36,16 @@ log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
-    """A server that ends the answers that do not end by themselves before it waits for all answers."""
+    """A server that ends what does not end by itself before it waits for all answers."""
 
-    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, end: Callable[[], None], connections: Connections | None = None) -> None:
         super().__init__(config)
-        self._end = end
+        self._end, self._connections = end, connections or Connections()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop serving."""
         self._end()
+        end(self._connections)
         await super().shutdown(sockets)
 
 
@@ -52,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a stop signal arrives; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m web", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--port", type=int)
-    where.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
+    listener = parser.add_mutually_exclusive_group(required=True)
+    listener.add_argument("--port", type=int)
+    listener.add_argument("--fd", type=int, help="Descriptor of an inherited, bound socket")
     parser.add_argument("--loglevel", type=LogLevel, choices=LogLevel, default=LogLevel.INFO)
     given = parser.parse_args(arguments)
     private.begin()
@@ -76,17 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
         proxy_headers=False,
     )  # fmt: skip
-    server = _Server(config, app.state.end)
+    server = _Server(config, app.state.end, connections)
     try:
-        listeners = listening(given.host, given.port) if given.fd is None else [Listener(fileno=given.fd)]
+        listeners = _listeners(given, AcceptFilter(connections, app.state.is_signed))
     except OSError as error:
         log.critical("not_started", service="web", error=str(error))
         return NOT_STARTED
-    for listener in listeners:
-        listener.takes = AcceptFilter(connections, app.state.is_signed)
     with suppress(KeyboardInterrupt):  # it has ended well
         server.run([*listeners])
     return 0 if server.started else NOT_STARTED
+
+
+def _listeners(given: argparse.Namespace, takes: AcceptFilter) -> list[Listener]:
+    made = listening(given.host, given.port) if given.fd is None else [Listener(fileno=given.fd)]
+    for each in made:
+        each.takes = takes
+    return made
 
 
 if __name__ == "__main__":

@@ -143,6 +143,12 @@ class Connections:
             if seconds > LONGEST[phase]:
                 self._drop(connection)
 
+    def end(self, last: Phase, now: float) -> None:
+        """Drop the connections that wait for no more than `last`."""
+        for connection in list(self._open):
+            if connection.waiting(now)[0] <= last:
+                self._drop(connection)
+
     def _make_room(self, crowd: Collection[Connection], now: float) -> bool:
         waits = ((connection, *connection.waiting(now)) for connection in crowd)
         spare = [(phase, -seconds, connection) for connection, phase, seconds in waits if seconds >= SPARED[phase]]

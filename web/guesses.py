@@ -26,6 +26,7 @@ FREE_SECONDS = 6.0  # after which one more is free again
 TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second are no danger to twelve characters
 SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a core for a twentieth of a second
 REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
+WRONG_SECONDS = 10.0  # for which a wrong one is wrong without a look: a page asks some sixty times with its old cookie
 REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
 
@@ -38,6 +39,7 @@ class Lane:
         self._trying, self._few = 0, asyncio.Event()
         self._few.set()
         self._right: Cache[bytes, bool] = Cache(REMEMBERED, REMEMBERED_SECONDS)
+        self._lately_wrong: Cache[bytes, bool] = Cache(REMEMBERED, WRONG_SECONDS)
         self._turns = Turns(self._pause)
 
     @property
@@ -52,20 +54,26 @@ class Lane:
     async def find(self, request: Request, secret: str, look: Callable[[], Awaitable[T | None]]) -> T | None:
         """What `look` finds for a secret, at this request's turn; without waiting for a secret that was right before.
 
-        None is a wrong secret.
+        None is a wrong secret. One that is tried again is told so at once, and counts once.
         """
         known_as = hashlib.sha256(secret.encode(errors="replace")).digest()
-        if known_as in self._right:
-            found = await look()
-        else:
-            async with self.trial(request):
-                found = await look()
-        if found is None:
-            self._right.drop(known_as)
-            self.was_wrong()
-        else:
+        found = await self._found(request, known_as, look)
+        if found is not None:
             self._right.put(known_as, True)
+        elif known_as not in self._lately_wrong:
+            self._right.drop(known_as)
+            self._lately_wrong.put(known_as, True)
+            self.was_wrong()
         return found
+
+    async def _found(self, request: Request, known_as: bytes, look: Callable[[], Awaitable[T | None]]) -> T | None:
+        if known_as in self._right:
+            return await look()
+        if known_as in self._lately_wrong:
+            return None
+        async with self.trial(request):
+            # The same one may have been tried meanwhile.
+            return None if known_as in self._lately_wrong else await look()
 
     @asynccontextmanager
     async def trial(self, request: Request) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ LINGER_BYTES = 256 * 1024  # read and thrown away after the answer, so that it i
 STEP_BYTES = 64 * 1024  # of an answer, as much as must be read in the time for which nobody may read at all
 MISTAKE_SECONDS = 1.0  # before who sends no HTTP is told so: who makes mistakes without end waits, and others do not
 LOOK_SECONDS = 1.0  # between two looks for connections that have waited too long
+END_SECONDS = 5.0  # in which answers are read, when the process ends; the other side asks again, elsewhere or later
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -177,3 +178,10 @@ def _look_after(connections: Connections, loop: asyncio.AbstractEventLoop) -> No
     connections.watched = bool(connections)
     if connections:
         loop.call_later(LOOK_SECONDS, _look_after, connections, loop)
+
+
+def end(connections: Connections) -> None:
+    """Drop the connections that wait for the other side: a process that ends waits for its own answers alone."""
+    loop = asyncio.get_running_loop()
+    connections.end(Phase.BODY, loop.time())
+    loop.call_later(END_SECONDS, lambda: connections.end(Phase.READING, loop.time()))

@@ -38,7 +38,7 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         HELD.set()
         GO_ON.wait(60)
     if scope["path"] == "/guess":
-        await LANE.find(Request(scope, receive), "a guess", nothing)
+        await LANE.find(Request(scope, receive), f"a guess from {scope['client']}", nothing)
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
