@@ -40,7 +40,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, end: Callable[[], None], connections: Connections | None = None) -> None:
         super().__init__(config)
-        self._end, self._connections = end, connections or Connections()
+        self._end = end
+        self._connections = Connections() if connections is None else connections
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop serving."""

@@ -107,3 +107,12 @@ def refusal(scope: Scope) -> HTTPStatus | None:
     if len(names) > MAX_HEADER_LINES or sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return None
+
+
+def cut(scope: Scope) -> None:
+    """Keep no more of a request that is refused than shows why: while it waits, the rest would fill the memory."""
+    if refusal(scope) is None:
+        return
+    for part in ("path", "raw_path", "query_string"):
+        scope[part] = scope[part][: MAX_TARGET + 1]
+    scope["headers"][:] = [(name, value[: MAX_HEADERS + 1]) for name, value in scope["headers"][: MAX_HEADER_LINES + 1]]

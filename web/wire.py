@@ -13,6 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from web.connections import WIRE, Connections, Phase, place_of
+from web.front import cut
 from web.listener import arrived, is_over
 
 LINGER_BYTES = 256 * 1024  # read and thrown away after the answer, so that it is not lost in a reset of the connection
@@ -86,11 +87,16 @@ class Wire(H11Protocol):
         super().handle_events()
         if self.cycle is not before:
             self._since = self.loop.time()
-            cast("dict[str, Any]", self.scope)[WIRE] = self  # its task has not begun
+            scope = cast("dict[str, Any]", self.scope)  # its task has not begun
+            scope[WIRE] = self
+            cut(scope)
 
     def send_400_response(self, msg: str) -> None:
-        """Say after a while that this was no HTTP."""
+        """Say after a while that this was no HTTP, of which nothing is kept meanwhile."""
         self._since = self.loop.time()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.conn = h11.Connection(h11.SERVER)
         self._mistake = self.loop.call_later(MISTAKE_SECONDS, self._tell, msg)
 
     def on_response_complete(self) -> None:
@@ -117,7 +123,7 @@ class Wire(H11Protocol):
     @property
     def is_unread(self) -> bool:
         """Whether the other side may still send a request that is not wanted."""
-        return self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+        return self._mistake is not None or self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
 
     def _tell(self, mistake: str) -> None:
         if not self.transport.is_closing() and self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:

@@ -168,6 +168,7 @@ def test_honest_clients_go_on_under_attack(case: Case, siege: Siege, record_prop
     # Of fewer than a hundred requests it is the slowest one.
     slowest = sorted(waits)[math.ceil(len(waits) * 0.99) - 1]
     record_property("p99", slowest)
+    record_property("megabytes", siege.web.megabytes - siege.megabytes)
     assert (wrong, set(told) - set(case.facts)) == ([], set())
     assert slowest <= LONGEST * crowding()
     assert siege.web.is_up

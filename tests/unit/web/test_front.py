@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.stack import crowding
 from web.connections import WIRE
-from web.front import PAUSE_SECONDS, Front
+from web.front import MAX_HEADERS, PAUSE_SECONDS, Front, cut, refusal
 from web.peers import KEY
 
 SIGNED = "/signed"
@@ -147,3 +149,31 @@ def test_guesses_behind_a_proxy_leave_signed_requests_their_places_and_direct_on
 
     house = told(story, per_place=2)
     assert (len(house.came), house.statuses) == (4, [429])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"raw_path": b"/" + bytes(100_000), "path": "/" + "x" * 100_000},
+        {"query_string": bytes(100_000)},
+        {"headers": [(b"x", b"y")] * 10_000},
+        {"headers": [(b"x", bytes(100_000))]},
+        {"headers": [(b"host", b"x")] * 2},
+    ],
+    ids=["a long path", "a long query", "many headers", "a long header", "two hosts"],
+)
+def test_little_is_kept_of_a_request_that_is_refused_and_the_reason_stays(part: dict[str, Any]) -> None:
+    scope = {"path": "/", "raw_path": b"/", "query_string": b"", "headers": [], "http_version": "1.1", **part}
+    before = refusal(scope)
+    cut(scope)
+    assert before == refusal(scope) is not None
+    assert len(repr(scope)) < 10 * MAX_HEADERS
+
+
+def test_nothing_is_cut_of_a_request_that_is_answered() -> None:
+    headers = [(b"host", b"x"), (b"cookie", bytes(8_000))]
+    scope: dict[str, Any] = {"path": "/a", "raw_path": b"/a", "query_string": b"b", "headers": headers,
+                             "http_version": "1.1"}  # fmt: skip
+    before = copy.deepcopy(scope)
+    cut(scope)
+    assert scope == before
