@@ -24,6 +24,7 @@ from web.turns import Turns, place_in
 MAX_TARGET = 8 * 1024  # bytes of path and query; a link of ours has about 150
 MAX_HEADERS = 16 * 1024  # bytes of all headers; browsers and providers send one or two KiB
 MAX_HEADER_LINES = 100  # browsers send some twenty, proxies add a few
+FEW = 32  # requests that wait without pauses: five browsers that load a page with pictures at the same time
 PAUSE_SECONDS = 0.001  # between two turns, about as long as one takes: the loop is idle for half of the time at least
 
 
@@ -80,7 +81,7 @@ class Front:
 
     async def _pause(self) -> None:
         self._free_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS if len(self._turns) > FEW else 0)
 
 
 async def _refuse(status: HTTPStatus, scope: Scope, receive: Receive, send: Send) -> None:

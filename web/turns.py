@@ -28,9 +28,9 @@ class Turns:
         self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
         self._giving: asyncio.Task[None] | None = None
 
-    def __bool__(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
 
     async def wait(self, scope: Scope) -> None:
         """Wait until it is the turn of this request's address.
