@@ -16,12 +16,13 @@ from typing import cast
 import structlog
 import uvicorn
 
+from web.accept_filter import AcceptFilter
 from web.app import build
 from web.connections import Connections, most_connections
 from web.front import Front
 from web.listener import Listener, listening
 from web.peers import behind
-from web.wire import Wire
+from web.wire import Wire, end
 from workers import private
 from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
@@ -35,15 +36,17 @@ log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
-    """A server that ends the answers that do not end by themselves before it waits for all answers."""
+    """A server that ends what does not end by itself before it waits for all answers."""
 
-    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, end: Callable[[], None], connections: Connections | None = None) -> None:
         super().__init__(config)
         self._end = end
+        self._connections = Connections() if connections is None else connections
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop serving."""
         self._end()
+        end(self._connections)
         await super().shutdown(sockets)
 
 
@@ -70,20 +73,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     http = cast("type[Protocol]", partial(Wire, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     config = uvicorn.Config(
-        behind(Front(app), proxies), log_config=None, access_log=False, server_header=False, http=http,
-        ws="none", h11_max_incomplete_event_size=MAX_HEAD,
+        behind(Front(app, app.state.is_signed), proxies), log_config=None, access_log=False, server_header=False,
+        http=http, ws="none", h11_max_incomplete_event_size=MAX_HEAD,
         # Read by us: by default uvicorn would believe everybody on this machine, and nobody would know who came.
         proxy_headers=False,
     )  # fmt: skip
-    server = _Server(config, app.state.end)
+    server = _Server(config, app.state.end, connections)
     try:
-        listeners = listening(given.host, given.port) if given.fd is None else [Listener(fileno=given.fd)]
+        listeners = _listeners(given, AcceptFilter(connections, app.state.is_signed))
     except OSError as error:
         log.critical("not_started", service="web", error=str(error))
         return NOT_STARTED
     with suppress(KeyboardInterrupt):  # it has ended well
         server.run([*listeners])
     return 0 if server.started else NOT_STARTED
+
+
+def _listeners(given: argparse.Namespace, takes: AcceptFilter) -> list[Listener]:
+    made = listening(given.host, given.port) if given.fd is None else [Listener(fileno=given.fd)]
+    for each in made:
+        each.takes = takes
+    return made
 
 
 if __name__ == "__main__":

@@ -151,11 +151,11 @@ class Access:
         return self._sign_ins is not None and await self._sign_ins.are_any(known=self._expected is not None)
 
     async def _may_enter(self, request: Request, header: str) -> bool:
-        if not self._has_pass(request):
-            await self._lane.turn(request)
-        if self._knows(header):
+        async def look() -> bool | None:
+            return self._knows(header) or None
+
+        if await (look() if self._has_pass(request) else self._lane.find(request, header, look)):
             return True
-        self._lane.was_wrong()
         await asyncio.sleep(WRONG_SECONDS)
         return False
 

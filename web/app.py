@@ -37,6 +37,7 @@ from web.redo import Redos
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
+from web.signed import Signed
 from web.today import TodayPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -98,6 +99,7 @@ def build(chosen: Settings | None = None) -> Starlette:
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[prefixed])
     #: Ends what never ends by itself, before the server waits for it.
     app.state.end = api.feed.close
+    app.state.is_signed = Signed(MediaSigner(configured), runtime.callback_tokens, prefix_of(configured.public_url))
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
     return app

@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
@@ -70,7 +71,7 @@ class Callbacks:
         database: where bodies are stored and polls become due.
         tokens: recognizes the tokens that this deployment makes. All others, which may be older, are looked up as
             slowly as secrets are guessed, and none of the former waits for them.
-        accounts_file: read at the first callback with a known token, for the keys that verify signatures.
+        accounts_file: read for the keys that verify signatures.
         public_url: the prefix of our links; their secret parts are redacted if a body repeats them.
     """
 
@@ -169,12 +170,18 @@ def _account(session: Session, token: str) -> str | None:
 
 
 class Verifiers:
-    """The accounts' adapters, used only to verify signatures; safe to use from several threads."""
+    """The accounts' adapters, used only to verify signatures; safe to use from several threads.
+
+    The file is read at once, because its adapters are loaded with it, which takes seconds on a busy machine. One that
+    cannot be used then is read again for each callback.
+    """
 
     def __init__(self, accounts_file: Path) -> None:
         self._path = accounts_file
         self._accounts: Mapping[str, Account] | None = None
         self._lock = Lock()
+        with suppress(AccountsError):
+            self._read()
 
     def of(self, name: str) -> Provider:
         """The adapter of the account `name`.
@@ -182,13 +189,16 @@ class Verifiers:
         Raises:
             AccountsError: the accounts file cannot be used, or no longer has the account.
         """
-        with self._lock:
-            if self._accounts is None:
-                self._accounts = load(self._path, needed=SIGNING)
-        account = self._accounts.get(name)
+        account = self._read().get(name)
         if account is None:
             raise AccountsError(f"account {name!r} is not in {self._path}")
         return account.adapter(Endpoint(name, account.base_url, _NoHttp(), account.own))  # type: ignore[call-arg]
+
+    def _read(self) -> Mapping[str, Account]:
+        with self._lock:
+            if self._accounts is None:
+                self._accounts = load(self._path, needed=SIGNING)
+            return self._accounts
 
 
 class _NoHttp:

@@ -21,6 +21,8 @@ MOST: Final = 1024  # connections in all, of some 30 KB each
 PER_PLACE: Final = 512  # connections from one address: no address can have all of them
 KEPT_FILES: Final = 200  # descriptors for everything else: pictures that are served, the database, logs
 ROOM: Final = 32  # connections dropped at once, so that a flood does not cost a look at all of them each time
+WAITING_OF_4: Final = 3  # quarters of an address's connections that may wait for turns, so that others find room
+CROWDED_SECONDS: Final = 0.05  # for which an address is believed to be crowded: all of it is looked at for that
 IPV6_PLACE: Final = 64  # bits: a client that has one IPv6 address has all 2^64 with this prefix
 
 
@@ -90,12 +92,14 @@ class Connections:
     def __init__(self, trusted: Iterable[Network] = (), most: int = MOST, per_place: int = PER_PLACE) -> None:
         self._trusted = tuple(trusted)
         self._most, self._per_place = most, per_place
+        self._waiting_per_place = per_place * WAITING_OF_4 // 4
         #: How many were let in so far.
         self.admitted = 0
         #: Whether those that wait too long are looked for.
         self.watched = False
         self._open: dict[Connection, None] = {}
         self._by_place: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
+        self._crowded_until: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -111,6 +115,18 @@ class Connections:
         self._open[connection] = self._by_place[connection.place][connection] = None
         return True
 
+    def is_crowded(self, place: str, now: float) -> bool:
+        """Whether as many requests from `place` wait for their turns as may."""
+        if now < self._crowded_until.get(place, 0.0):
+            return True
+        same = self._by_place.get(place, {})
+        if len(same) < self._waiting_per_place or self._is_trusted(place):
+            return False
+        if sum(connection.waiting(now)[0] is Phase.TURN for connection in same) < self._waiting_per_place:
+            return False
+        self._crowded_until[place] = now + CROWDED_SECONDS
+        return True
+
     def leave(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         self._open.pop(connection, None)
@@ -118,12 +134,19 @@ class Connections:
         same.pop(connection, None)
         if not same:
             del self._by_place[connection.place]
+            self._crowded_until.pop(connection.place, None)
 
     def end_overdue(self, now: float) -> None:
         """Drop the connections that have waited too long."""
         for connection in list(self._open):
             phase, seconds = connection.waiting(now)
             if seconds > LONGEST[phase]:
+                self._drop(connection)
+
+    def end(self, last: Phase, now: float) -> None:
+        """Drop the connections that wait for no more than `last`."""
+        for connection in list(self._open):
+            if connection.waiting(now)[0] <= last:
                 self._drop(connection)
 
     def _make_room(self, crowd: Collection[Connection], now: float) -> bool:

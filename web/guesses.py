@@ -1,9 +1,8 @@
 """The lane for secrets: after some wrong ones, each address has its turn, and each turn is one secret.
 
-A secret is compared or looked up only at its turn, so that giving up early tells a guesser nothing, and guesses cost
-the database a bounded number of looks. Nobody is locked out: turns go round the addresses, so another address waits for
-no more than one turn of each. Who has shown the right secret before waits for none: a browser by a pass (a cookie) for
-its password, everybody else because the secret is remembered here. A connection that waits makes room for new ones.
+A secret is compared or looked up only at its turn (`web.turns`), so that giving up early tells a guesser nothing, and
+guesses cost the database a bounded number of looks. Nobody is locked out. Who has shown the right secret before waits
+for no turn: a browser by a pass (a cookie) for its password, everybody else because the secret is remembered here.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from web.connections import WIRE, place_of
+from web.turns import Turns
 from workers.cache import Cache
 
 T = TypeVar("T")
@@ -28,6 +26,7 @@ FREE_SECONDS = 6.0  # after which one more is free again
 TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second are no danger to twelve characters
 SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a core for a twentieth of a second
 REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
+WRONG_SECONDS = 10.0  # for which a wrong one is wrong without a look: a page asks some sixty times with its old cookie
 REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
 
@@ -40,13 +39,13 @@ class Lane:
         self._trying, self._few = 0, asyncio.Event()
         self._few.set()
         self._right: Cache[bytes, bool] = Cache(REMEMBERED, REMEMBERED_SECONDS)
-        self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
-        self._turns: asyncio.Task[None] | None = None
+        self._lately_wrong: Cache[bytes, bool] = Cache(REMEMBERED, WRONG_SECONDS)
+        self._turns = Turns(self._pause)
 
     @property
     def is_free(self) -> bool:
         """Whether secrets are tried without waiting."""
-        return self._has_room and not self._waiting
+        return self._has_room and not self._turns
 
     def was_wrong(self) -> None:
         """Count a wrong secret."""
@@ -55,20 +54,26 @@ class Lane:
     async def find(self, request: Request, secret: str, look: Callable[[], Awaitable[T | None]]) -> T | None:
         """What `look` finds for a secret, at this request's turn; without waiting for a secret that was right before.
 
-        None is a wrong secret.
+        None is a wrong secret. One that is tried again is told so at once, and counts once.
         """
         known_as = hashlib.sha256(secret.encode(errors="replace")).digest()
-        if known_as in self._right:
-            found = await look()
-        else:
-            async with self.trial(request):
-                found = await look()
-        if found is None:
-            self._right.drop(known_as)
-            self.was_wrong()
-        else:
+        found = await self._found(request, known_as, look)
+        if found is not None:
             self._right.put(known_as, True)
+        elif known_as not in self._lately_wrong:
+            self._right.drop(known_as)
+            self._lately_wrong.put(known_as, True)
+            self.was_wrong()
         return found
+
+    async def _found(self, request: Request, known_as: bytes, look: Callable[[], Awaitable[T | None]]) -> T | None:
+        if known_as in self._right:
+            return await look()
+        if known_as in self._lately_wrong:
+            return None
+        async with self.trial(request):
+            # The same one may have been tried meanwhile.
+            return None if known_as in self._lately_wrong else await look()
 
     @asynccontextmanager
     async def trial(self, request: Request) -> AsyncIterator[None]:
@@ -93,30 +98,8 @@ class Lane:
         Raises:
             ClientDisconnect: the client is gone before that.
         """
-        if self.is_free:
-            return
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        wire = request.scope.get(WIRE)
-        if wire is not None:
-            wire.turn = future
-        place = place_of(request.client.host if request.client else "")
-        self._waiting.setdefault(place, deque()).append(future)
-        if self._turns is None or self._turns.done():
-            self._turns = asyncio.create_task(self._give_turns())
-        if not await future:
-            raise ClientDisconnect
-
-    async def _give_turns(self) -> None:
-        while self._waiting:
-            place, waiters = self._waiting.popitem(last=False)
-            future = waiters.popleft()
-            if waiters:
-                self._waiting[place] = waiters
-            # A client that did not wait for its turn learns nothing from it, and it costs the others nothing.
-            # Told by its connection: to ask the request would read a part of its body.
-            if not future.done():
-                future.set_result(True)
-                await self._pause()
+        if not self.is_free:
+            await self._turns.wait(request.scope)
 
     async def _pause(self) -> None:
         if self._has_room:

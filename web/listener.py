@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 AT_ONCE = 32  # connections taken in before others are served: more could not be told apart by what they have said
 OVER_AT_ONCE = 500  # connections that are over, thrown away before others are served: some milliseconds
+
+SILENT_SECONDS = 1  # for which a connection that has said nothing waits in the system, and costs us nothing
 
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where a system has no word for it, only resets are seen this early
 
@@ -20,9 +23,14 @@ _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where a system has no word for it,
 class Listener(socket.socket):
     """A socket for asyncio, which accepts until nothing is there."""
 
+    #: Whether a connection is taken in, from its address.
+    takes: Callable[[socket.socket, Any], bool] = staticmethod(lambda *_: True)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._taken = 0
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and self.family in {socket.AF_INET, socket.AF_INET6}:
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
 
     def accept(self) -> tuple[socket.socket, Any]:
         """A connection whose other side is there.
@@ -33,7 +41,7 @@ class Listener(socket.socket):
         try:
             for _ in range(OVER_AT_ONCE if self._taken < AT_ONCE else 0):
                 connection, address = super().accept()
-                if not is_over(connection):
+                if not is_over(connection) and self.takes(connection, address):
                     self._taken += 1
                     return connection, address
                 connection.close()

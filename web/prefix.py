@@ -29,6 +29,11 @@ def prefix(request: Request) -> str:
     return found
 
 
+def within(prefix: str, path: str) -> str:
+    """`path` as it is below `prefix`; unchanged where it is not below it."""
+    return path.removeprefix(prefix) or "/" if f"{path}/".startswith(f"{prefix}/") else path
+
+
 class Prefixed:
     """`app`, also below `prefix`."""
 
@@ -38,9 +43,8 @@ class Prefixed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, whether its path has the prefix or not."""
         if scope["type"] == "http" and self._prefix:
-            path: str = scope["path"]
-            scope = {**scope, "recast.prefix": self._prefix}
-            if path == self._prefix or path.startswith(f"{self._prefix}/"):
-                scope["path"] = path.removeprefix(self._prefix) or "/"
-                scope["raw_path"] = scope.get("raw_path", b"").removeprefix(self._prefix.encode())
+            path = within(self._prefix, scope["path"])
+            if path != scope["path"]:
+                scope = {**scope, "raw_path": scope.get("raw_path", b"").removeprefix(self._prefix.encode())}
+            scope = {**scope, "path": path, "recast.prefix": self._prefix}
         await self._app(scope, receive, send)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from desk import people
 from desk.actors import ForbiddenError
-from desk.passwords import AT_A_TIME
 from desk.people import SIGN_IN_SECONDS, TOKEN_BYTES, check_form, form_token
 from models.transactions import Database
 from web.guesses import Lane
@@ -29,6 +28,7 @@ DOOR_SECONDS = 3600  # for which a form that was loaded can be sent
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 WRONG = "The name or the password is wrong, or the person is disabled."
 STALE = "This page was not the latest one for signing in. Type the password again."
+COMPARING = 2  # threads that compare passwords: each one keeps the 19 MiB that it needs, and all threads would keep 300
 ANY_SECONDS = 5.0  # for which is believed that there are no people: then the first one is noticed
 
 
@@ -44,7 +44,7 @@ class SignIns:
     def __init__(self, database: Database, pages: Pages, lane: Lane) -> None:
         self._database, self._pages, self._lane = database, pages, lane
         self._any = Shared(ANY_SECONDS, partial(pages.read, people.are_any))
-        self._comparing = asyncio.Semaphore(AT_A_TIME)
+        self._comparing = ThreadPoolExecutor(COMPARING, "passwords")
 
     async def are_any(self, *, known: bool) -> bool:
         """Whether there are people who could sign in.
@@ -86,8 +86,10 @@ class SignIns:
         except ForbiddenError:
             # Of several windows that show the form, the last one has the cookie.
             return self._form(request, where, name, STALE, HTTPStatus.FORBIDDEN)
-        async with self._lane.trial(request), self._comparing:
-            token = await run_in_threadpool(people.sign_in, self._database, name, password)
+        async with self._lane.trial(request):
+            token = await asyncio.get_running_loop().run_in_executor(
+                self._comparing, people.sign_in, self._database, name, password
+            )
         if token is None:
             self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)

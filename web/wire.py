@@ -13,11 +13,14 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from web.connections import WIRE, Connections, Phase, place_of
+from web.front import cut
 from web.listener import arrived, is_over
 
 LINGER_BYTES = 256 * 1024  # read and thrown away after the answer, so that it is not lost in a reset of the connection
 STEP_BYTES = 64 * 1024  # of an answer, as much as must be read in the time for which nobody may read at all
+MISTAKE_SECONDS = 1.0  # before who sends no HTTP is told so: who makes mistakes without end waits, and others do not
 LOOK_SECONDS = 1.0  # between two looks for connections that have waited too long
+END_SECONDS = 5.0  # in which answers are read, when the process ends; the other side asks again, elsewhere or later
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -34,6 +37,7 @@ class Wire(H11Protocol):
         self._paused_at: float | None = None
         self._unsent = 0  # bytes then
         self._dropped = 0
+        self._mistake: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, or refuse it."""
@@ -50,6 +54,8 @@ class Wire(H11Protocol):
         """Forget the connection, and let its request wait for nothing."""
         if self.turn is not None and not self.turn.done():
             self.turn.set_result(False)
+        if self._mistake is not None:
+            self._mistake.cancel()
         self._connections.leave(self)
         super().connection_lost(exc)
 
@@ -67,8 +73,8 @@ class Wire(H11Protocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request; what comes after the last answer is thrown away."""
-        if not self.transport.is_closing():
+        """Read a part of a request; what comes after the last answer, or after a mistake, is thrown away."""
+        if not self.transport.is_closing() and self._mistake is None:
             super().data_received(data)
             return
         self._dropped += len(data)
@@ -81,7 +87,17 @@ class Wire(H11Protocol):
         super().handle_events()
         if self.cycle is not before:
             self._since = self.loop.time()
-            cast("dict[str, Any]", self.scope)[WIRE] = self  # its task has not begun
+            scope = cast("dict[str, Any]", self.scope)  # its task has not begun
+            scope[WIRE] = self
+            cut(scope)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say after a while that this was no HTTP, of which nothing is kept meanwhile."""
+        self._since = self.loop.time()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.conn = h11.Connection(h11.SERVER)
+        self._mistake = self.loop.call_later(MISTAKE_SECONDS, self._tell, msg)
 
     def on_response_complete(self) -> None:
         """Note when an answer is complete; one that came before the end of its request is the last."""
@@ -107,11 +123,17 @@ class Wire(H11Protocol):
     @property
     def is_unread(self) -> bool:
         """Whether the other side may still send a request that is not wanted."""
-        return self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+        return self._mistake is not None or self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+
+    def _tell(self, mistake: str) -> None:
+        if not self.transport.is_closing() and self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(mistake)
 
     def _phase(self) -> Phase:
         if self.transport.is_closing():
             return Phase.READING if self.transport.get_write_buffer_size() else Phase.CLOSING
+        if self._mistake is not None:
+            return Phase.TURN
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             return self._unheard() or (Phase.SILENT if cycle is None else Phase.IDLE)
@@ -162,3 +184,10 @@ def _look_after(connections: Connections, loop: asyncio.AbstractEventLoop) -> No
     connections.watched = bool(connections)
     if connections:
         loop.call_later(LOOK_SECONDS, _look_after, connections, loop)
+
+
+def end(connections: Connections) -> None:
+    """Drop the connections that wait for the other side: a process that ends waits for its own answers alone."""
+    loop = asyncio.get_running_loop()
+    connections.end(Phase.BODY, loop.time())
+    loop.call_later(END_SECONDS, lambda: connections.end(Phase.READING, loop.time()))

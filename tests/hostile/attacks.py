@@ -19,8 +19,8 @@ from urllib.parse import urlencode
 from desk.people import form_token
 from tests.hostile.cases import Area, Case, survived
 
-MANY = 300  # connections of an attack that only holds them
-SOME = 24  # connections of one that keeps sending: enough to be never without a request
+MANY = 300  # connections of an attack, side by side
+MORE = 600  # connections of one that wants more than one address may have
 GIGABYTE = 1_000_000_000
 Parts = Callable[[str, int], Iterator[bytes]]
 
@@ -39,7 +39,7 @@ class Attack:
     """
 
     parts: Parts
-    connections: int = SOME
+    connections: int = MANY
     pause: float = 0.0
     reads: bool = True
     resets: bool = False
@@ -155,15 +155,15 @@ def attack(name: str, made: Attack, says: str) -> Case:
 
 
 CASES: Sequence[Case] = (
-    attack("300 connections that say nothing", Attack(silence, MANY), ""),
-    attack("a header's byte each second", Attack(forever(lambda _: b"GET / HTTP/1.1\r\nX: ", b"x"), MANY, 1.0), ""),
+    attack("300 connections that say nothing", Attack(silence), ""),
+    attack("a header's byte each second", Attack(forever(lambda _: b"GET / HTTP/1.1\r\nX: ", b"x"), pause=1.0), ""),
     attack("headers without an end",
            Attack(forever(lambda _: b"GET / HTTP/1.1\r\n", b"X: y\r\n" * 500), 8, 0.01), "400"),
     attack("a header of 1 MB", Attack(get("/healthz", "X: " + "x" * 1_000_000), 8), "400, 431"),
     attack("1,000 headers", Attack(get("/healthz", *["X: y"] * 1_000), 8), "400, 431"),
     attack("a query of 60,000 characters", Attack(get("/healthz?" + "x" * 60_000)), "400, 414"),
     attack("a body's byte each second, unknown token",
-           Attack(forever(post(NOBODY, LENGTH), b"x"), MANY, 1.0), "404"),
+           Attack(forever(post(NOBODY, LENGTH), b"x"), pause=1.0), "404"),
     attack("a body's byte each second, known token",
            Attack(forever(post(None, "Content-Length: 1000"), b"x"), 100, 1.0), "408"),
     attack("1 GB for an unknown token", Attack(forever(post(NOBODY, LENGTH), KIB64), 8), "404"),
@@ -171,33 +171,35 @@ CASES: Sequence[Case] = (
     attack("1 GB for a known token", Attack(forever(post(None, LENGTH), KIB64), 8), "413"),
     attack("chunks without an end for a known token", Attack(forever(post(None, CHUNKED), CHUNK), 8), "413"),
     attack("a body that waits to be wanted", Attack(once(
-        lambda *_: request(f"POST /callbacks/{NOBODY}", LENGTH, "Expect: 100-continue")), MANY), "404"),
+        lambda *_: request(f"POST /callbacks/{NOBODY}", LENGTH, "Expect: 100-continue"))), "404"),
     attack("a body of another page", Attack(forever(lambda _: request("GET /healthz", LENGTH), KIB64), 8), "200"),
     attack("guessed tokens",
            Attack(once(lambda _, n: request(f"POST /callbacks/{n:032}", "Content-Length: 0"))), "404"),
     attack("guessed tokens in the present form",
-           Attack(once(lambda _, n: request(f"POST /callbacks/{n:048}", "Content-Length: 0")), MANY), "404"),
+           Attack(once(lambda _, n: request(f"POST /callbacks/{n:048}", "Content-Length: 0"))), "404"),
     attack("tokens that are guessed by more connections than there may be",
-           Attack(once(lambda _, n: request(f"POST /callbacks/{n:032}", "Content-Length: 0")), 600),
-           "404, 429, 503"),
-    attack("guessed cookies of people", Attack(get("/batches", "Cookie: recast_session={n:043}"), MANY), "303"),
-    attack("guessed cookies of guests", Attack(get("/batches", "Cookie: recast_guest={n:043}"), MANY), "303"),
-    attack("guessed guest links", Attack(get("/guest/{n:043}"), MANY), "404"),
-    attack("passwords for the page that asks for them", Attack(once(lambda _, n: typed(n)), MANY), "422"),
+           Attack(once(lambda _, n: request(f"POST /callbacks/{n:032}", "Content-Length: 0")), MORE), "404, 503"),
+    attack("health, by more connections than there may be", Attack(get("/healthz"), MORE), "200, 503"),
+    attack("requests that come a moment after their connections", Attack(
+        lambda _, n: iter([b"", request(f"POST /callbacks/{n:032}", "Content-Length: 0")]), MORE, 0.05), "404, 503"),
+    attack("guessed cookies of people", Attack(get("/batches", "Cookie: recast_session={n:043}")), "303"),
+    attack("guessed cookies of guests", Attack(get("/batches", "Cookie: recast_guest={n:043}")), "303"),
+    attack("guessed guest links", Attack(get("/guest/{n:043}")), "404"),
+    attack("passwords for the page that asks for them", Attack(once(lambda _, n: typed(n))), "422"),
     attack("the page that asks for a password", Attack(get("/sign-in")), "200"),
     attack("pages for nobody", Attack(get("/batches")), "303"),
     attack("health, again and again", Attack(get("/healthz")), "200"),
     attack("guessed links", Attack(get(f"/media/999999999999/{'A' * 32}/aa/bb/{{n}}.png")), "403"),
-    attack("guessed passwords", Attack(once(lambda _, n: request("GET /batches", basic(n))), 100), "401"),
+    attack("guessed passwords", Attack(once(lambda _, n: request("GET /batches", basic(n)))), "401"),
     attack("guessed metrics tokens",
-           Attack(once(lambda _, n: request("GET /metrics", f"Authorization: Bearer {n:032}")), 100), "401"),
+           Attack(once(lambda _, n: request("GET /metrics", f"Authorization: Bearer {n:032}"))), "401"),
     attack("guessed tokens of programs",
-           Attack(once(lambda _, n: request("GET /api/v1/batches", f"Authorization: Bearer {n:032}")), 100), "401"),
+           Attack(once(lambda _, n: request("GET /api/v1/batches", f"Authorization: Bearer {n:032}"))), "401"),
     attack("1 GB for the API, without a token", Attack(forever(to_api(LENGTH), KIB64), 8), "401"),
     attack("1 GB for the API, with a guessed token",
            Attack(forever(to_api(LENGTH, f"Authorization: Bearer {NOBODY}"), KIB64), 8), "401"),
     attack("a body's byte each second for the API",
-           Attack(forever(to_api("Content-Length: 1000"), b"x"), MANY, 1.0), "401"),
+           Attack(forever(to_api("Content-Length: 1000"), b"x"), pause=1.0), "401"),
     attack("the API's document, again and again", Attack(get("/api/v1/openapi.json")), "200"),
     attack("the API's document, below another path each time",
            Attack(get("/api/v1/openapi.json", "X-Forwarded-Prefix: /path-{n}")), "200"),
@@ -212,9 +214,9 @@ CASES: Sequence[Case] = (
     attack("numbers of 5,000 digits", Attack(get("/batches/" + "9" * 5_000)), "404"),
     attack("a slash too many, and a foreign Host",
            Attack(once(lambda *_: b"GET /healthz/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")), "404"),
-    attack("connections that are reset at once", Attack(silence, SOME, reads=False, resets=True), ""),
+    attack("connections that are reset at once", Attack(silence, reads=False, resets=True), ""),
     attack("a false proxy's addresses", Attack(once(
-        lambda _, n: request("GET /batches", basic(n), f"X-Forwarded-For: 10.0.{n % 256}.1")), 100), "401"),
+        lambda _, n: request("GET /batches", basic(n), f"X-Forwarded-For: 10.0.{n % 256}.1"))), "401"),
 )  # fmt: skip
 
 AREAS = (

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.integration.database"]
 
 SECONDS = 1.2  # of each attack, after it has begun
+ENDS_SECONDS = 6.0  # for which a process ends under attack: what it sends itself may be read for five
+ATTACKED = 100  # descriptors of a process whose attack has begun
 LONGEST = 0.5  # seconds, of 99 in 100 requests of honest clients
 SETTINGS = {"secret_key": "key-of-32-characters-for-the-test", "web_auth": "recast:correct horse battery",
             "metrics_token": "a-token-for-metrics"}  # fmt: skip
@@ -83,6 +85,10 @@ class Web:
         return self.ask("GET", "/healthz")[0] == 200
 
     @property
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @property
     def megabytes(self) -> float:
         lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines())
         return int(lines["VmRSS"].split()[0]) / 1000
@@ -101,22 +107,23 @@ class Siege:
 
     def attacked(self, case: Case) -> tuple[list[float], list[int], dict[str, int]]:
         """The seconds that honest clients waited during an attack, their bad statuses, and the attacker's."""
-        attacker = subprocess.Popen(
-            [sys.executable, "-m", "tests.hostile.attacks", str(self.web.port), self.token, str(SECONDS + 1),
-             case.name], cwd=ROOT, stdout=subprocess.PIPE,
-        )  # fmt: skip
         waits, wrong = [], []
-        while attacker.poll() is None:
-            for asked in self.asked:
-                status, seconds = self.web.ask(*asked)
-                waits.append(seconds)
-                if status != 200:
-                    wrong.append(status)
-            time.sleep(0.02)
-        assert attacker.stdout is not None
-        told: dict[str, int] = json.loads(attacker.stdout.read())["statuses"]
-        attacker.stdout.close()
+        with self.attacker(case, SECONDS + 1) as attacker:
+            while attacker.poll() is None:
+                for asked in self.asked:
+                    status, seconds = self.web.ask(*asked)
+                    waits.append(seconds)
+                    if status != 200:
+                        wrong.append(status)
+                time.sleep(0.02)
+            assert attacker.stdout is not None
+            told: dict[str, int] = json.loads(attacker.stdout.read())["statuses"]
         return waits, wrong, told
+
+    def attacker(self, case: Case, seconds: float) -> subprocess.Popen[bytes]:
+        """A process that attacks for some seconds."""
+        command = ["-m", "tests.hostile.attacks", str(self.web.port), self.token, str(seconds), case.name]
+        return subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +168,7 @@ def test_honest_clients_go_on_under_attack(case: Case, siege: Siege, record_prop
     # Of fewer than a hundred requests it is the slowest one.
     slowest = sorted(waits)[math.ceil(len(waits) * 0.99) - 1]
     record_property("p99", slowest)
+    record_property("megabytes", siege.web.megabytes - siege.megabytes)
     assert (wrong, set(told) - set(case.facts)) == ([], set())
     assert slowest <= LONGEST * crowding()
     assert siege.web.is_up
@@ -168,3 +176,21 @@ def test_honest_clients_go_on_under_attack(case: Case, siege: Siege, record_prop
     assert siege.database.one("SELECT count(*) FROM callbacks") <= 16
     # What was no HTTP has filled no log.
     assert siege.web.log.stat().st_size < 20_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["guessed tokens in the present form", "a body's byte each second, known token"])
+def test_a_process_ends_soon_under_attack(name: str, siege: Siege, tmp_path: Path) -> None:
+    web = Web(tmp_path, siege.database)
+    wait_for(lambda: web.is_up, message="web answers")
+    case = next(case for case in CASES if case.name == name)
+    with replace(siege, web=web).attacker(case, 60.0) as attacker:
+        try:
+            wait_for(lambda: web.descriptors > ATTACKED, message="the attack has begun")
+            began = time.monotonic()
+            web.process.terminate()
+            web.process.wait(60)
+            assert time.monotonic() - began < ENDS_SECONDS * crowding()
+        finally:
+            web.process.terminate()
+            attacker.terminate()

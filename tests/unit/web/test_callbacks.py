@@ -168,6 +168,15 @@ def test_an_account_that_left_the_file_is_no_verdict(accounts_file: Path) -> Non
         Verifiers(accounts_file).of("gone")
 
 
+def test_the_accounts_are_read_before_the_first_callback_or_when_they_can_be(accounts_file: Path) -> None:
+    early, text = Verifiers(accounts_file), accounts_file.read_text()
+    accounts_file.unlink()
+    early.of("signed")
+    late = Verifiers(accounts_file)
+    accounts_file.write_text(text)
+    late.of("signed")
+
+
 def test_looking_at_a_signature_sends_nothing(accounts_file: Path) -> None:
     provider: Any = Verifiers(accounts_file).of("signed")
     with pytest.raises(NotSentError, match=names("127.0.0.1")):

@@ -65,6 +65,14 @@ def test_each_wait_ends(phase: Phase) -> None:
     assert (line.dropped, len(made)) == (True, 1)
 
 
+def test_at_the_end_all_that_wait_for_others_are_dropped() -> None:
+    lines = [Line(phase) for phase in Phase]
+    made = full(*lines)
+    made.end(Phase.BODY, 1.0)
+    assert {line.phase for line in lines if not line.dropped} == {Phase.READING, Phase.BUSY}
+    assert len(made) == 2
+
+
 def test_one_that_has_left_is_not_counted() -> None:
     lines = [Line(Phase.BUSY) for _ in range(3)]
     made = full(*lines, most=3)

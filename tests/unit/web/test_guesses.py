@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -37,8 +38,10 @@ class House:
         async def page(_: Any) -> PlainTextResponse:
             return PlainTextResponse("pictures")
 
-        self.app = Starlette(routes=[Route("/", Access(SecretStr(RIGHT), Lane()).guarded(page))])
+        self.lane = Lane()
+        self.app = Starlette(routes=[Route("/", Access(SecretStr(RIGHT), self.lane).guarded(page))])
         self.told: Counter[int] = Counter()
+        self.guesses = itertools.count()
         self.wrong = asyncio.Semaphore(0)
 
     async def ask(self, auth: str, host: str = "192.0.2.1", cookie: str = "") -> tuple[int, str]:
@@ -67,9 +70,7 @@ class House:
         return status, cookies[0].partition(";")[0] if cookies else ""
 
     async def guess_on(self, host: str) -> None:
-        number = 0
-        while True:
-            number += 1
+        for number in self.guesses:
             await self.ask(f"recast:a guess {number}", host)
 
 
@@ -184,11 +185,35 @@ def test_a_secret_that_was_right_before_waits_for_no_guess_until_it_is_withdrawn
         assert desk.looks - before <= 50 + 3
         desk.right.clear()
         assert await desk.ask("right") is None
-        late = asyncio.create_task(desk.ask("right"))
+        before = desk.looks
+        assert await desk.ask("right") is None
+        assert desk.looks == before
+        late = asyncio.create_task(desk.ask("another"))
         await asyncio.sleep(0)
         assert not late.done()
         for task in (*tasks, late):
             task.cancel()
+
+    asyncio.run(story())
+
+
+def test_an_old_cookie_of_a_page_with_many_pictures_is_one_guess() -> None:
+    async def story() -> None:
+        desk = Desk("right")
+        for _ in range(10):
+            assert await asyncio.gather(*(desk.ask("expired") for _ in range(6))) == [None] * 6
+        assert desk.lane.is_free
+        assert desk.looks <= FREE
+        assert await desk.ask("right") == "right"
+
+    asyncio.run(story())
+
+
+def test_a_password_that_was_changed_is_one_guess_of_a_browser_that_repeats_it() -> None:
+    async def story() -> None:
+        house = House()
+        assert {(await house.ask("recast:the one before"))[0] for _ in range(60)} == {401}
+        assert house.lane.is_free
 
     asyncio.run(story())
 

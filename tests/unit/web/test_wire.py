@@ -39,7 +39,7 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         HELD.set()
         GO_ON.wait(60)
     if scope["path"] == "/guess":
-        await LANE.find(Request(scope, receive), "a guess", nothing)
+        await LANE.find(Request(scope, receive), f"a guess from {scope['client']}", nothing)
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
@@ -70,6 +70,11 @@ def served(**limits: int) -> Iterator[tuple[int, Connections]]:
         server.should_exit = True
         thread.join()
         door.close()
+
+
+@pytest.fixture(autouse=True)
+def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -259,6 +264,21 @@ def test_a_malformed_request_is_told_so_and_ends_its_connection(request_: bytes,
         wait_for(lambda: len(made) == 0, message="the connection is ended")
 
 
+@pytest.mark.parametrize("start", [b"nonsense\r\n\r\n", HEAD.replace(b"/ ", b"/read ") + b"%s\r\n\r\nnonsense\r\n"])
+def test_who_makes_mistakes_waits_and_makes_room(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 60.0)
+    with served(most=4, per_place=4) as (port, made):
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        for line in lines:
+            line.sendall(start.replace(b"%s", b"Transfer-Encoding: chunked"))
+        wait_for(lambda: [each.waiting(0)[0] for each in made._open] == [Phase.TURN] * 3, message="they wait")
+        lines[0].sendall(b"more of it")
+        assert made.is_crowded("127.0.0.1", 0.0)
+        assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
+        for line in lines:
+            line.close()
+
+
 def test_one_address_cannot_have_everything_answered_at_a_time() -> None:
     async def story() -> list[int]:
         statuses: list[int] = []
@@ -321,6 +341,8 @@ def test_few_connections_come_in_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     door.listen(50)
     door.setblocking(False)
     lines = [socket.create_connection(door.getsockname()) for _ in range(7)]
+    for line in lines:
+        line.sendall(b"x")
     taken = []
     for _ in range(4):
         batch = 0
@@ -337,9 +359,9 @@ def test_few_connections_come_in_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_socket_that_was_handed_over_is_one_too() -> None:
     bound = socket.create_server(("127.0.0.1", 0))
     with Listener(fileno=bound.detach()) as door, socket.create_connection(door.getsockname()) as line:
+        line.sendall(b"x")
         accepted, _ = door.accept()
         with accepted:
-            line.sendall(b"x")
             assert accepted.recv(1) == b"x"
 
 
@@ -364,7 +386,7 @@ def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPa
         lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         for line in lines:
             line.sendall(guess)
-        wait_for(lambda: sum(map(len, LANE._waiting.values())) == 20, message="all others wait")
+        wait_for(lambda: sum(map(len, LANE._turns._waiting.values())) == 20, message="all others wait")
         assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
         wait_for(lambda: len(made) == 19, message="one of them is gone")
         for line in lines:
