@@ -143,3 +143,14 @@ def test_an_app_without_database_or_key_does_not_start(settings: Settings) -> No
         build(settings.model_copy(update={"database_url": None}))
     with pytest.raises(SettingsError, match=names("RECAST_SECRET_KEY")):
         build(settings.model_copy(update={"secret_key": None}))
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/callbacks/x/", "/"])
+def test_no_answer_leads_to_the_host_that_a_request_names(settings: Settings, path: str) -> None:
+    async def ask() -> Response:
+        transport = ASGITransport(build(settings), raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://recast") as client:
+            return await client.get(path, headers={"Host": "elsewhere.example"})
+
+    answer = asyncio.run(ask())
+    assert "elsewhere.example" not in answer.headers.get("location", "")
