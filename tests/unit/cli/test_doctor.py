@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from cli.doctor import examine
+from cli.doctor import _connections, examine
 from cli.exit_codes import ExitCode
 from cli.findings import CLOCK_SECONDS, Finding, State, clock
+from models.connection import Server
 from models.states import Closure
 from reports.documents import AccountStatus
 from reports.signs import LAG_SECONDS
@@ -75,6 +76,14 @@ def test_a_proxy_that_is_not_used_is_named_without_its_address(name: str, monkey
     assert found.state is State.WARN
     assert unsaid(found.message, name) == []
     assert "password" not in found.message + found.advice
+
+
+@pytest.mark.parametrize(("own", "used", "state"), [(24, 40, State.OK), (24, 90, State.WARN), (60, 40, State.WARN)])
+def test_connections_are_told_with_the_servers_limit(own: int, used: int, state: State) -> None:
+    found = _connections(Server("15.4", datetime.now(UTC), most=100, reserved=3, used=used), own)
+    assert found.state is state
+    assert unsaid(found.message, str(own), "100", str(used)) == []
+    assert (unsaid(found.advice, "RECAST_DATABASE_CONNECTIONS", "max_connections") == []) is (state is State.WARN)
 
 
 def test_what_is_late_unannounced_or_held_is_told() -> None:
