@@ -51,7 +51,10 @@ def by_name(found: Iterator[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in found}
 
 
-def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runtime, tmp_path: Path) -> None:
+def test_where_everything_is_down_each_thing_is_named_with_what_to_do(
+    down: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     (tmp_path / "health").mkdir()
     old = {"pid": 1, "at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(), "every": 5, "parts": {}}
     (tmp_path / "health" / "worker@here.json").write_text(json.dumps(old))
@@ -64,6 +67,7 @@ def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runt
     assert all(finding.message and finding.advice for finding in bad.values())
     assert {name for name, finding in bad.items() if finding.code is ExitCode.USAGE} == {"secret key", "accounts file"}
     assert found["versions"].state is State.OK
+    assert found["proxy"].state is State.WARN
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
