@@ -7,7 +7,6 @@ import base64
 import hmac
 import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Message
 
 from models.transactions import Database
 from providers.protocol import NotSentError
@@ -117,12 +117,12 @@ def test_a_token_that_nobody_has_is_told_nothing(accounts_file: Path, token: str
 
 
 def test_nothing_is_read_of_a_body_whose_token_nobody_has(accounts_file: Path) -> None:
-    answers: list[Mapping[str, Any]] = []
+    answers: list[Message] = []
 
-    async def unread() -> Mapping[str, Any]:
+    async def unread() -> Message:
         pytest.fail("a part of the body was asked for")
 
-    async def answer(message: Mapping[str, Any]) -> None:
+    async def answer(message: Message) -> None:
         answers.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/callbacks/nobody", "query_string": b"",

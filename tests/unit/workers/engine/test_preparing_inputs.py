@@ -52,7 +52,7 @@ def test_a_lying_picture_is_made_upright_unless_the_setting_says_otherwise(
     exif[ORIENTATION] = 6
     path = tmp_path / "lying.jpg"
     Image.new("RGB", (40, 30), "red").save(path, exif=exif)
-    chosen = {} if setting is None else {"plain_inputs": setting}
+    chosen: dict[str, Any] = {} if setting is None else {"plain_inputs": setting}
     settings = Settings(
         _env_file=None, secret_key="a-key-of-the-tests", public_url="https://shop.example",
         storage_url=str(tmp_path / "pictures"), **chosen,

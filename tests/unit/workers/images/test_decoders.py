@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,8 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def free(pool: ThreadPoolExecutor) -> Iterator[threading.Event]:
-    """What pictures that take long wait for: until the test ends at the latest, however it ends."""
-    assert pool
+    """What pictures that take long wait for: until the test ends at the latest, before the pool waits for them."""
+    del pool
     event = threading.Event()
     yield event
     event.set()
@@ -90,7 +91,8 @@ def test_a_decode_for_which_there_is_no_memory_waits_until_others_end(
     for _ in first:
         assert begun.acquire(timeout=30)
     later = [pool.submit(decode, amount) for amount in (6, 20, 4)]
-    wait_for(lambda: len(budget._changed._waiters) == len(later), message="all of them wait")
+    waiting: Any = budget._changed
+    wait_for(lambda: len(waiting._waiters) == len(later), message="all of them wait")
     free.set()
     for work in (*first, *later):
         work.result(30)
