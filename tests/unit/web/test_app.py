@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -132,7 +133,8 @@ def test_health_names_what_is_missing(client: Client) -> None:
 
 
 def test_health_is_ok_while_the_database_answers() -> None:
-    engine = create_engine("sqlite://")
+    # The look is taken in another thread, whose own connection nobody here would close.
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     answer = Client(Starlette(routes=[Route("/healthz", Health(engine).show)])).get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     engine.dispose()
