@@ -77,21 +77,22 @@ def manifest_elsewhere(packet: bytes) -> str | None:
 
 def _values(packet: bytes, word: str) -> list[str]:
     """The values of attributes and elements whose name is `word` with a prefix; none where it is not plain XML."""
-    found, inside, parser = list[str](), list[str](), expat.ParserCreate()
+    found, inside, parser = list[str](), list[list[str]](), expat.ParserCreate()
 
     def starts(name: str, attributes: dict[str, str]) -> None:
         found.extend(value for attribute, value in attributes.items() if _is_word(attribute, word))
         if _is_word(name, word):
-            inside.append("")
+            inside.append([])
             found.extend(value for attribute, value in attributes.items() if attribute.endswith(":resource"))
 
     def ends(name: str) -> None:
         if _is_word(name, word):
-            found.append(inside.pop().strip())
+            found.append("".join(inside.pop()).strip())
 
     def text(data: str) -> None:
+        # Each line comes by itself: to add them up one by one takes time that grows with the square of their number.
         if inside:
-            inside[-1] += data
+            inside[-1].append(data)
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = starts, ends, text
     parser.StartDoctypeDeclHandler = _refuse

@@ -368,6 +368,44 @@ def test_a_result_backend_that_does_not_answer_is_told(house: House, monkeypatch
     assert house.stored() == set()
 
 
+def test_results_of_a_persons_tasks_leave_the_result_backend(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = []
+
+    class Result:
+        def __init__(self, task: str) -> None:
+            self.task = task
+
+        def forget(self) -> None:
+            removed.append(self.task)
+
+    monkeypatch.setattr("workers.operations.forget.app.AsyncResult", Result)
+    for source in ("/ann.jpg", "/bob.jpg"):
+        house.database.sql(
+            "INSERT INTO announcements (task_id, job_id, canvas, announced_at) VALUES (:t, :job, '{}', now())",
+            t=f"task of {source}", job=house.job(source, source=source),
+        )  # fmt: skip
+
+    done = forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    assert (removed, done.results, done.results_left) == (["task of /ann.jpg"], 1, [])
+
+
+def test_what_webhooks_are_told_of_a_persons_jobs_is_emptied(house: House) -> None:
+    hers, other = house.job("hers", source="/ann.jpg"), house.job("other", source="/bob.jpg")
+    house.database.sql("INSERT INTO webhooks (url, events, secrets) VALUES ('https://shop.example', '{}', '')")
+    house.database.sql(
+        "INSERT INTO deliveries (webhook_id, event, data) SELECT w.id, 'job.succeeded', jsonb_build_object("
+        "'job', j.id, 'cost', '1', 'metadata', '{\"name\": \"Ann\"}'::jsonb, 'results', '[{\"key\": \"ab\"}]'::jsonb,"
+        " 'error', 'no face in ann.jpg') FROM webhooks w, jobs j"
+    )
+
+    forget(house.runtime, Person(uris=["/ann.jpg"]))
+
+    told = {row.data["job"]: row.data for row in house.database.sql("SELECT data FROM deliveries")}
+    assert told[hers] == {"job": hers, "cost": "1"}
+    assert set(told[other]) == {"job", "cost", "metadata", "results", "error"}
+
+
 def test_hard_links_and_copies_elsewhere_are_found(house: House, tmp_path: Path) -> None:
     job = house.job("hers", source="/ann.jpg")
     house.database.sql("UPDATE results SET size = 4, sha256 = :sha", sha=hashlib.sha256(b"hers").hexdigest())

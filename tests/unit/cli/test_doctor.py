@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from cli.doctor import examine
+from cli.doctor import _connections, examine
 from cli.exit_codes import ExitCode
 from cli.findings import CLOCK_SECONDS, Finding, State, clock
+from models.connection import Server
 from models.states import Closure
 from reports.documents import AccountStatus
 from reports.signs import LAG_SECONDS
@@ -50,7 +51,10 @@ def by_name(found: Iterator[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in found}
 
 
-def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runtime, tmp_path: Path) -> None:
+def test_where_everything_is_down_each_thing_is_named_with_what_to_do(
+    down: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     (tmp_path / "health").mkdir()
     old = {"pid": 1, "at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(), "every": 5, "parts": {}}
     (tmp_path / "health" / "worker@here.json").write_text(json.dumps(old))
@@ -63,6 +67,7 @@ def test_where_everything_is_down_each_thing_is_named_with_what_to_do(down: Runt
     assert all(finding.message and finding.advice for finding in bad.values())
     assert {name for name, finding in bad.items() if finding.code is ExitCode.USAGE} == {"secret key", "accounts file"}
     assert found["versions"].state is State.OK
+    assert found["proxy"].state is State.WARN
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
@@ -75,6 +80,14 @@ def test_a_proxy_that_is_not_used_is_named_without_its_address(name: str, monkey
     assert found.state is State.WARN
     assert unsaid(found.message, name) == []
     assert "password" not in found.message + found.advice
+
+
+@pytest.mark.parametrize(("own", "used", "state"), [(24, 40, State.OK), (24, 90, State.WARN), (60, 40, State.WARN)])
+def test_connections_are_told_with_the_servers_limit(own: int, used: int, state: State) -> None:
+    found = _connections(Server("15.4", datetime.now(UTC), most=100, reserved=3, used=used), own)
+    assert found.state is state
+    assert unsaid(found.message, str(own), "100", str(used)) == []
+    assert (unsaid(found.advice, "RECAST_DATABASE_CONNECTIONS", "max_connections") == []) is (state is State.WARN)
 
 
 def test_what_is_late_unannounced_or_held_is_told() -> None:

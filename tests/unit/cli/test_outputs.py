@@ -9,8 +9,11 @@ import pytest
 
 from catalog.errors import CatalogError
 from cli import summary
+from cli.exit_codes import ExitCode
 from cli.main import main
 from cli.outputs import require_file, require_folder
+from tests.stack import write_accounts
+from tests.unit.catalog.catalogs import swap, write_csv
 from tests.words import names, unsaid
 from workers.config.settings import Settings
 
@@ -59,3 +62,29 @@ def test_a_paid_check_looks_at_its_file_before_it_pays(capsys: pytest.CaptureFix
     code = main(["accounts", "check", "main", "--paid", "--image", "a.png", "--to", "missing/out.json", "--yes"])
     assert code == 2
     assert unsaid("".join(capsys.readouterr()), "--to", "missing/out.json") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (("run", "c.csv"), ("recast-pictures", "--no-wait")),
+        (("export", "shoes", "--to", "missing/out.csv"), ("--to", "missing")),
+        (("export", "shoes", "--pictures", "c.csv/pictures"), ("--pictures", "c.csv")),
+    ],
+    ids=" ".join,
+)
+def test_a_command_looks_at_its_places_before_it_looks_for_servers(
+    folder: Path, arguments: tuple[str, ...], facts: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    write_csv(folder / "c.csv", [swap("1")])
+    (folder / "recast-pictures").write_text("a file")
+    write_accounts(
+        folder / "accounts.toml", {"main": {"provider": "zhiqite", "base_url": "http://127.0.0.1:9",
+                                            "access_key_id": "k", "access_key_secret": "s"}}
+    )  # fmt: skip
+    monkeypatch.setenv("RECAST_DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    monkeypatch.setenv("RECAST_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("RECAST_PUBLIC_URL", "http://127.0.0.1:1")
+    assert main(arguments) == ExitCode.USAGE
+    assert unsaid(capsys.readouterr().err, *facts) == []

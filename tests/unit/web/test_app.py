@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -132,7 +133,8 @@ def test_health_names_what_is_missing(client: Client) -> None:
 
 
 def test_health_is_ok_while_the_database_answers() -> None:
-    engine = create_engine("sqlite://")
+    # The look is taken in another thread, whose own connection nobody here would close.
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     answer = Client(Starlette(routes=[Route("/healthz", Health(engine).show)])).get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     engine.dispose()
@@ -143,3 +145,14 @@ def test_an_app_without_database_or_key_does_not_start(settings: Settings) -> No
         build(settings.model_copy(update={"database_url": None}))
     with pytest.raises(SettingsError, match=names("RECAST_SECRET_KEY")):
         build(settings.model_copy(update={"secret_key": None}))
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/metrics/", "/callbacks/x/", "/"])
+def test_no_answer_leads_to_the_host_that_a_request_names(settings: Settings, path: str) -> None:
+    async def ask() -> Response:
+        transport = ASGITransport(build(settings), raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://recast") as client:
+            return await client.get(path, headers={"Host": "elsewhere.example"})
+
+    answer = asyncio.run(ask())
+    assert "elsewhere.example" not in answer.headers.get("location", "")

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Message
 
 from models.transactions import Database
 from providers.protocol import NotSentError
@@ -112,6 +114,25 @@ def test_a_provider_that_signs_nothing_is_heard(accounts_file: Path) -> None:
 @pytest.mark.parametrize("token", ["nobody", "x" * 65])
 def test_a_token_that_nobody_has_is_told_nothing(accounts_file: Path, token: str) -> None:
     assert posted(_Told(accounts_file), token, BODY, {}).status_code == 404
+
+
+def test_nothing_is_read_of_a_body_whose_token_nobody_has(accounts_file: Path) -> None:
+    answers: list[Message] = []
+
+    async def unread() -> Message:
+        pytest.fail("a part of the body was asked for")
+
+    async def answer(message: Message) -> None:
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/callbacks/nobody", "query_string": b"",
+             "headers": [(b"content-length", b"1000000000")], "path_params": {"token": "nobody"}}  # fmt: skip
+
+    async def story() -> None:
+        await (await _Told(accounts_file).take(Request(scope, unread)))(scope, unread, answer)
+
+    asyncio.run(story())
+    assert answers[0]["status"] == 404
 
 
 def test_guesses_cost_few_looks_and_nobody_with_a_token_of_ours_waits_for_them(accounts_file: Path) -> None:

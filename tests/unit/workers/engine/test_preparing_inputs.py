@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,12 +16,14 @@ from providers.spec import Fit, Need, Via
 from tests.stack import PORTRAITS
 from tests.words import names
 from workers.config.settings import Settings
+from workers.engine.prepare import _input
 from workers.images.face_check import FaceCheck
 from workers.images.inputs import BadInputError, ImageSpec, Inputs, NoFaceInputError, load_image
 from workers.images.storage import Storage
 
 PORTRAIT = operation("hidream.variation").needs["image"]
 FACE, NO_FACE = PORTRAITS / "grace_hopper.jpg", PORTRAITS.parent / "landscape.png"
+ORIENTATION = 0x0112  # the EXIF tag
 
 
 @pytest.fixture
@@ -37,6 +42,31 @@ def test_a_link_leads_to_the_picture_as_the_provider_takes_it(made: Inputs, tmp_
     assert made.link("image", str(path), ImageSpec(PORTRAIT, Fit.CROP)) is cropped
     with pytest.raises(BadInputError, match=names("image", "wide.png", "400 x 400")):
         made.link("image", str(path), ImageSpec(PORTRAIT, Fit.REJECT))
+
+
+@pytest.mark.parametrize(("setting", "size"), [(None, (30, 40)), (True, (30, 40)), (False, (40, 30))])
+def test_a_lying_picture_is_made_upright_unless_the_setting_says_otherwise(
+    tmp_path: Path, setting: bool | None, size: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "lying.jpg"
+    Image.new("RGB", (40, 30), "red").save(path, exif=exif)
+    chosen: dict[str, Any] = {} if setting is None else {"plain_inputs": setting}
+    settings = Settings(
+        _env_file=None, secret_key="a-key-of-the-tests", public_url="https://shop.example",
+        storage_url=str(tmp_path / "pictures"), **chosen,
+    )  # fmt: skip
+    runtime: Any = SimpleNamespace(
+        settings=settings, inputs=Inputs(settings, Storage(settings.storage)), in_decoder=asyncio.to_thread,
+        own_web=SimpleNamespace(require=lambda _: asyncio.sleep(0)),
+    )  # fmt: skip
+    account: Any = SimpleNamespace(check_face=False)
+    order: Any = SimpleNamespace(options=None)
+
+    made = asyncio.run(_input(runtime, account, runtime, order, "source", Need(Via.URL), str(path)))
+
+    assert (made.width, made.height) == size
 
 
 def test_a_picture_that_is_cut_off_is_found_before_it_is_paid_for() -> None:
