@@ -89,9 +89,9 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     with running(home, config, **settings) as stack:
         stack.only("sandbox-zhiqite", "sandbox-hidream", "sandbox-qolaba")
         limits: dict[str, dict[str, Any]] = {
-            "sandbox-zhiqite": {"poll_every": "0.5s", "deadline": "20s", "on_unknown": "hold"},
+            "sandbox-zhiqite": {"poll_every": "0.5s", "deadline": "20s", "submit_timeout": "3s"},
             "sandbox-hidream": {"poll_every": "0.5s", "deadline": "20s"},
-            "sandbox-qolaba": {"budget": {"day": "0.05 USD"}},
+            "sandbox-qolaba": {"budget": {"day": "0.05 USD"}, "on_unknown": "hold"},
         }
         stack.configure(**limits)
         made = Services(stack, web, flower)
@@ -127,11 +127,9 @@ def _live(services: Services, worker: subprocess.Popen[bytes]) -> None:
         [JobRequest("swap", source=str(broken), target=pair.target, account="sandbox-zhiqite")], batch="broken"
     )
     knight = JobRequest("generate", image=pair.source, prompt="a knight", operation="qolaba.consistency")
-    stack.insert([knight] * 3, batch="budget")
-    wait_for(lambda: _stopped(services, "budget"), timeout=60, message="the budget is spent")
-    # A submission whose answer is lost, and with it the worker: the job is held.
+    # A submission whose answer is lost, and with it the worker: where nothing can be searched, the job is held.
     stack.sandbox.add_fault("accept_then_hang", times=1)
-    stack.insert([swap], batch="lost")
+    stack.insert([knight], batch="lost")
     wait_for(lambda: any(job["operation"] for job in stack.sandbox.jobs()), message="a submission is accepted")
     wait_for(lambda: stack.sql("SELECT 1 FROM attempts WHERE state = 'sending'"), timeout=30)
     worker.send_signal(signal.SIGKILL)
@@ -139,6 +137,8 @@ def _live(services: Services, worker: subprocess.Popen[bytes]) -> None:
     stack.sandbox.clear_faults()
     services.start("worker")
     wait_for(lambda: stack.states()[JobState.HELD.value], timeout=120, message="a job is held")
+    stack.insert([knight] * 3, batch="budget")
+    wait_for(lambda: _stopped(services, "budget"), timeout=60, message="the budget is spent")
     stack.sandbox.add_fault("auth", where={"provider": "hidream"})
     stack.insert([variation] * 3, batch="auth")
     wait_for(lambda: _stopped(services, "auth"), timeout=60, message="the credentials are refused")
@@ -186,7 +186,7 @@ def test_each_trouble_is_a_warning_once(services: Services) -> None:
     assert stops["sandbox-hidream", "auth"] == 1
     held = services.told("worker", "job_held")
     assert len(held) == 1
-    assert (held[0]["level"], held[0]["account"]) == ("warning", "sandbox-zhiqite")
+    assert (held[0]["level"], held[0]["account"]) == ("warning", "sandbox-qolaba")
     for line in services.told("worker", "account_stopped"):
         assert line["level"] == "warning"
         assert (line["until"] is None) is (line["reason"] == "auth")

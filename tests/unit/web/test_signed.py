@@ -16,7 +16,8 @@ from workers.images.signed_urls import MediaSigner
 KEY = SecretStr("key-of-32-characters-for-the-test")
 MEDIA = MediaSigner(Settings(_env_file=None, secret_key=KEY))
 TOKENS = CallbackTokens(KEY)
-LINK, TOKEN = MEDIA.link("aa/bb/cc.png", 60), TOKENS.new()
+HOURS = 24 * 3600  # seconds: a whole run of the tests may lie between a link and its test
+LINK, TOKEN = MEDIA.link("aa/bb/cc.png", HOURS), TOKENS.new()
 
 
 @pytest.mark.parametrize("prefix", ["", "/recast", "/me"])
