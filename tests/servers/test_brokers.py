@@ -98,10 +98,11 @@ def take_all(app: Celery, number: int) -> Connection:
 
 
 def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
-    broker, cluster, watcher = free_port(), free_port(), free_port()
+    # Without a port of its own, the bus has one 10,000 above, which may be none.
+    broker, cluster, bus, watcher = (free_port() for _ in range(4))
     with (
         redis_server(tmp_path / "broker", port=broker),
-        redis_server(tmp_path / "cluster", "cluster-enabled yes", port=cluster),
+        redis_server(tmp_path / "cluster", "cluster-enabled yes", f"cluster-port {bus}", port=cluster),
         redis_server(tmp_path / "watcher", port=watcher, sentinel=True),
     ):
         for port in (broker, cluster, watcher):
