@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,37 @@ def test_only_so_much_is_fetched(server: Server, monkeypatch: pytest.MonkeyPatch
     for path in ("/plain.csv", "/packed.csv"):
         with pytest.raises(CatalogError, match=names(path[1:], "10,000")):
             list(open_rows(f"{server.address}{path}"))
+
+
+def test_a_catalog_that_does_not_come_to_an_end_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FETCH_SECONDS", 0.3)
+    stopped = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/csv")
+        handler.end_headers()
+        while not stopped.wait(0.05):  # often enough that nobody takes it for dead
+            handler.wfile.write(CSV)
+            handler.wfile.flush()
+
+    monkeypatch.setattr(_Handler, "do_GET", drip)
+    monkeypatch.setattr(_Handler, "handle_one_request", _quietly(BaseHTTPRequestHandler.handle_one_request))
+    try:
+        with pytest.raises(CatalogError, match=names("endless.csv")):
+            list(open_rows(f"{server.address}/endless.csv"))
+    finally:
+        stopped.set()
+
+
+def _quietly(handle: Callable[[BaseHTTPRequestHandler], None]) -> Callable[[BaseHTTPRequestHandler], None]:
+    """A reader that hangs up is what is tested, and nothing to print."""
+
+    def handled(handler: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):
+            handle(handler)
+
+    return handled
 
 
 def test_a_user_and_a_password_are_sent_to_the_host_they_are_for_and_told_to_nobody(server: Server) -> None:
