@@ -74,7 +74,8 @@ def build(chosen: Settings | None = None) -> Starlette:
     if configured.database_url is None:
         raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
     database = Database(configured.database_url, min(CONNECTIONS, configured.database_connections))
-    media = Media(MediaSigner(configured), Storage(configured.storage))
+    signer, below = MediaSigner(configured), prefix_of(configured.public_url)
+    media = Media(signer, Storage(configured.storage))
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
@@ -95,11 +96,10 @@ def build(chosen: Settings | None = None) -> Starlette:
         *_service_routes(configured, database, media, lane, runtime),
         *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
-    prefixed = Middleware(Prefixed, prefix=prefix_of(configured.public_url))
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=[prefixed])
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Prefixed, prefix=below)])
     #: Ends what never ends by itself, before the server waits for it.
     app.state.end = api.feed.close
-    app.state.is_signed = Signed(MediaSigner(configured), runtime.callback_tokens, prefix_of(configured.public_url))
+    app.state.is_signed = Signed(signer, runtime.callback_tokens, below)
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
     return app

@@ -76,8 +76,9 @@ class _Histogram:
         number = max(1.0, SURPRISE * self._total) if is_surprise else 1.0
         evenly, alike = (number * EVENLY, number * (1 - EVENLY)) if known > 0 else (number, 0.0)
         even = _shares(max(since, age / 2), age)
+        wide = sum(even.values())
         for place, share in even.items():
-            self._count(place, evenly * share / sum(even.values()))
+            self._count(place, evenly * share / wide)
         for place, jobs in seen.items():
             self._count(place, alike * jobs / (known or 1.0))
         self._new += number
@@ -164,7 +165,13 @@ class Latencies:
 
     def learn(self, operation: str, *, since: float, age: float) -> None:
         """Learn from a job that had a result at `age`, and none yet at `since` (0: it was not looked at before)."""
-        self._learned.setdefault(operation, _Histogram({})).add(since, age)
+        found = self._learned.get(operation)
+        if found is not None:
+            found.add(since, age)
+            return
+        found = _Histogram({})
+        found.add(since, age)
+        self._learned[operation] = found  # only now: other threads plan by what is here
 
     def as_document(self) -> dict[str, list[list[float]]]:
         """What to keep in the account's row."""
