@@ -5,6 +5,9 @@ histogram of how long its jobs took, and looks at the ages at which both togethe
 that hardly varies; every few seconds where a result may come at any time, and not before the first ones come. A look
 tells only between which two ages a result came, so its weight is spread between them as the histogram has it by then. A
 few jobs are looked at early, so that a provider that became faster is noticed.
+
+While nothing is known of an operation, its first jobs are scouts: they alone are looked at often, and what the first of
+them teach plans the looks at all others that were sent meanwhile.
 """
 
 from __future__ import annotations
@@ -12,21 +15,25 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
-from workers.accounts.intervals import bounded, next_look
+from workers.accounts.intervals import INTERVAL_CAP_SECONDS, bounded
 from workers.backoff import jittered
 
 LOOK_COST: Final = 0.0165  # of the usual time: so long may users wait to save one call
-PATIENCE: Final = 0.07  # of the usual time: a wait of twice as long is as bad as it is long, a shorter one less so
+PATIENCE: Final = 0.06  # of the usual time: a wait of twice as long is as bad as it is long, a shorter one less so
 USUAL: Final = 20.0  # seconds: for what is quicker than that, nobody minds these shares of it
 MARGIN: Final = 0.03  # of an age, by which the first look is later: a look a moment too soon is for all jobs too soon
 SPREAD: Final = 0.03  # of an age, by which looks of jobs that were sent together are spread
 EARLY_SHARE: Final = 0.03  # of jobs looked at before their time
-UNLEARNED_SHARE: Final = 0.1  # of the typical time, between two looks while nothing was learned
-TAIL_SHARE: Final = 0.1  # of its age, between two looks at a job that takes longer than any before
+SCOUTS: Final = 100  # jobs that are looked at often while nothing was learned
+LESSONS: Final = 20  # results of theirs, after which the first looks at the others are planned
+UNLEARNED_SHARE: Final = 0.1  # of the typical time, between two looks at a scout
+SCOUT_SHARE: Final = 0.2  # of its age, between two looks at a scout, where that is longer
+TAIL_SHARE: Final = 0.06  # of its age, between two looks at a job that takes longer than any before
 STEP: Final = 0.03  # by which each bin's upper end is longer than the one before
 SHORTEST: Final = 0.1  # seconds of the first bin
 BINS: Final = 365  # the last one ends after more than an hour
@@ -38,6 +45,7 @@ SURPRISE: Final = 0.1  # of the jobs remembered: what it counts for
 ANEW: Final = 0.2  # of the jobs remembered: so many new ones make a new plan
 FAINT: Final = 1e-3  # of the jobs remembered: a bin with less is forgotten
 EVENLY: Final = 0.2  # share of a result that is spread evenly between two looks; the rest as the others are
+EVENLY_FIRST: Final = 0.03  # the same of a result that was there at the first look, which says less
 
 #: The upper end of each bin, in seconds.
 _ENDS: Final = tuple(SHORTEST * (1 + STEP) ** number for number in range(BINS))
@@ -74,7 +82,8 @@ class _Histogram:
         # Where hardly any result was expected so early, the provider has become faster.
         is_surprise = since == 0 and known < RARE * self._total
         number = max(1.0, SURPRISE * self._total) if is_surprise else 1.0
-        evenly, alike = (number * EVENLY, number * (1 - EVENLY)) if known > 0 else (number, 0.0)
+        share = EVENLY if since > 0 else EVENLY_FIRST
+        evenly, alike = (number * share, number * (1 - share)) if known > 0 else (number, 0.0)
         even = _shares(max(since, age / 2), age)
         wide = sum(even.values())
         for place, share in even.items():
@@ -125,31 +134,39 @@ class Latencies:
     def __init__(self, learned: Mapping[str, Any] | None = None) -> None:
         read = {name: _read(document) for name, document in (learned or {}).items()}
         self._learned = {name: _Histogram(jobs) for name, jobs in read.items() if jobs}
+        self._scouts: Counter[str] = Counter()
+        self._lessons: Counter[str] = Counter()
 
     def first_look(self, operation: str, typical: float, poll_every: float) -> float:
         """Seconds from acceptance until the first look: as planned, slightly spread, and less for a few jobs.
 
-        Before anything was learned it is a share of the `typical` time, so that the first results can be learned from.
+        Before anything was learned it is a share of the `typical` time for scouts, and all of it for the others, whose
+        first looks are planned anew when `learn` says so.
         """
         found = self._learned.get(operation)
         if found is None:
-            return jittered(self._interval(typical, poll_every), SPREAD)
+            self._scouts[operation] += 1
+            if self._scouts[operation] > SCOUTS:
+                return jittered(max(poll_every, typical), SPREAD)
+            return self._interval(typical, poll_every) * random.uniform(1, 2)  # noqa: S311 - so each tells something else
         first = max(poll_every, found.plan(poll_every).ages[0])
         if random.random() < EARLY_SHARE:  # noqa: S311 - chooses a sample, guards nothing
             return max(poll_every, random.uniform(first / 2, first))  # noqa: S311
-        return first * (1 + random.uniform(MARGIN, MARGIN + SPREAD))  # noqa: S311
+        return first * (1 + MARGIN + random.uniform(0, SPREAD))  # noqa: S311
 
-    def next_look(
-        self, operation: str, typical: float, *, age: float, polls: int, poll_every: float, left: float
-    ) -> float:
-        """Seconds until the next look at a job that has no result at `age`, after `polls` earlier looks.
+    def planned_look(self, operation: str, poll_every: float) -> float:
+        """Seconds from acceptance until the first look at those that waited for the first results; to be spread."""
+        return max(poll_every, self._learned[operation].plan(poll_every).ages[0]) * (1 + MARGIN)
+
+    def next_look(self, operation: str, typical: float, *, age: float, poll_every: float, left: float) -> float:
+        """Seconds until the next look at a job that has no result at `age`.
 
         Never under `poll_every`, and never past the deadline, which is `left` seconds away.
         """
         found = self._learned.get(operation)
         if found is None:
-            interval = self._interval(typical, poll_every)
-            return next_look(polls, interval=interval, poll_every=poll_every, left=left)
+            wait = max(self._interval(typical, poll_every), SCOUT_SHARE * age)
+            return bounded(jittered(min(wait, INTERVAL_CAP_SECONDS)), poll_every=poll_every, left=left)
         ages = found.plan(poll_every).ages
         # What is planned for a moment hence was planned for this look, which came a little early.
         place = bisect_right(ages, age + poll_every / 2)
@@ -163,15 +180,18 @@ class Latencies:
             return max(poll_every, typical) + UNLEARNED_SHARE * self._interval(typical, poll_every)
         return max(poll_every, found.plan(poll_every).mean)
 
-    def learn(self, operation: str, *, since: float, age: float) -> None:
-        """Learn from a job that had a result at `age`, and none yet at `since` (0: it was not looked at before)."""
-        found = self._learned.get(operation)
-        if found is not None:
-            found.add(since, age)
-            return
-        found = _Histogram({})
+    def learn(self, operation: str, *, since: float, age: float) -> bool:
+        """Learn from a job that had a result at `age`, and none yet at `since` (0: it was not looked at before).
+
+        Returns whether enough is known now, and was not before, to plan the first looks at those that were no scouts.
+        """
+        found = self._learned.get(operation) or _Histogram({})
         found.add(since, age)
-        self._learned[operation] = found  # only now: other threads plan by what is here
+        if operation not in self._learned:
+            self._learned[operation] = found  # only now: other threads plan by what is here
+            self._lessons[operation] = LESSONS
+        self._lessons[operation] -= 1
+        return self._lessons[operation] == 0
 
     def as_document(self) -> dict[str, list[list[float]]]:
         """What to keep in the account's row."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Row
@@ -38,12 +39,23 @@ class Due:
     parts: tuple[str, ...] = ()
     #: How often the provider was asked again for a result that it had reported.
     refetches: int = 0
+    #: When this was read, by the monotonic clock.
+    read_at: float = field(default_factory=monotonic)
 
     @classmethod
     def read(cls, row: Row[Any]) -> Due:
         """What a row of `DUE` says."""
         values = row._asdict()
         return cls(**{**values, "state": AttemptState(values["state"]), "parts": tuple(values["parts"] or ())})
+
+    def as_of_now(self) -> Due:
+        """The same at this moment: it waits for a connection between it is read and it is asked for."""
+        now = monotonic()
+        waited = now - self.read_at
+        return replace(
+            self, age=self.age + waited, left=self.left - waited,
+            requested_at=self.requested_at + timedelta(seconds=waited), read_at=now,
+        )  # fmt: skip
 
     def for_provider(self) -> OpenAttempt:
         """What an adapter is told of it."""

@@ -75,14 +75,14 @@ class Sent:
     reused: tuple[str, ...] = ()
 
 
-def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, tries: Tries) -> Effects:
-    """What a submission's outcome changes."""
+def after_submit(sent: Sent, outcome: SubmitOutcome, first_look: float, tries: Tries, *, ago: float = 0.0) -> Effects:
+    """What a submission's outcome changes that came `ago` seconds ago; `first_look` is in seconds from then."""
     taken = Evidence(sent.job_id, sent.reference, sent.sent_at)
     if isinstance(outcome, Accepted):
         return Effects(
             AttemptMove(
                 sent.reference, AttemptState.RUNNING, _WAS_SENT, handle=outcome.handle, parts=outcome.parts,
-                accepted=True, poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
+                accepted=True, ago=ago, poll_in=first_look, raw=outcome.raw, requested_at=sent.sent_at,
             ),
             evidence=taken,
         )  # fmt: skip

@@ -20,12 +20,13 @@ from models.states import AttemptState
 from providers.outcomes import Done, Failed, LocateOutcome, Pending, PollOutcome
 from providers.protocol import NotSentError, Provider, UnclearError
 from workers.accounts import admission
-from workers.accounts.latency import Latencies
+from workers.accounts.latency import SPREAD, Latencies
 from workers.engine import look_ups, provider_calls
 from workers.engine.batch_writer import BatchWriter
 from workers.engine.blame import blames_input, judged, with_links
 from workers.engine.due import DUE, Due
 from workers.engine.effects import Effects
+from workers.engine.first_looks import plan_first_looks
 from workers.engine.floors import DueFloor
 from workers.engine.in_flight import InFlight
 from workers.engine.locate_outcomes import after_locate
@@ -97,6 +98,8 @@ class PollPump:
         self._latencies = Latencies()
         self._busy: set[uuid.UUID] = set()
         self._floor = DueFloor()
+        #: Operations of which the first results are in, and whose attempts under way wait for a plan.
+        self._taught: set[str] = set()
         self._receipts: list[str] = []
         # Submissions need connections too.
         self._places = max(1, runtime.settings.connections // 2)
@@ -127,6 +130,9 @@ class PollPump:
         while not turn.over:
             if self._receipts:
                 calls.start(self._acknowledge(provider))
+            if self._taught:
+                self._taught -= await turn.db(self._plan_first_looks)
+                self._floor.at_once()
             due = await turn.db(self._due if provider.POLL_MANY == 1 else self._inbox, self._room(provider))
             for chunk in self._chunks(due, provider.POLL_MANY):
                 calls.start(self._call(provider, chunk, writer))
@@ -153,6 +159,17 @@ class PollPump:
 
     def _end_slice(self, session: Session) -> None:
         admission.keep_latencies(session, self._account.name, self._latencies)
+
+    def _plan_first_looks(self, session: Session) -> set[str]:
+        """Plan some; returns the operations whose attempts all have their plan now."""
+        name, poll_every = self._account.name, self._account.poll_every
+        return {
+            operation
+            for operation in self._taught
+            if plan_first_looks(
+                session, name, operation, self._latencies.planned_look(operation, poll_every), spread=SPREAD
+            )
+        }
 
     def _due(self, session: Session, number: int) -> list[Due]:
         began = monotonic()
@@ -196,6 +213,7 @@ class PollPump:
             self._floor.at_once()
 
     async def _ask(self, provider: Provider, chunk: Sequence[Due], writer: BatchWriter[_Answered]) -> None:
+        chunk = [item.as_of_now() for item in chunk]
         if chunk[0].state is AttemptState.UNKNOWN:
             answer = await self._locate(provider, chunk[0])
             self._say("located", chunk[0], answer)
@@ -277,8 +295,9 @@ class PollPump:
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         # What was looked for again was there before.
-        if isinstance(outcome, Done | Failed) and item.state is AttemptState.RUNNING and not item.refetches:
-            self._latencies.learn(item.operation, since=item.pending_age, age=item.age)
+        is_news = isinstance(outcome, Done | Failed) and item.state is AttemptState.RUNNING and not item.refetches
+        if is_news and self._latencies.learn(item.operation, since=item.pending_age, age=item.age):
+            self._taught.add(item.operation)
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         return record(session, self._account.name, [self._effects(item) for item in answered])
@@ -292,9 +311,10 @@ class PollPump:
         assert isinstance(item.outcome, PollOutcome)
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
+        now = item.due.as_of_now()
         next_look = self._latencies.next_look(
-            operation.name, operation.typical_seconds, age=item.due.age, polls=item.due.polls,
-            poll_every=self._account.poll_every, left=item.due.left,
+            operation.name, operation.typical_seconds, age=now.age,
+            poll_every=self._account.poll_every, left=now.left,
         )  # fmt: skip
         effects = after_poll(item.due, operation, self._account, item.outcome, next_look=next_look, tries=tries)
         # A submission that was found again had no answer of its own to say how many pictures it makes.

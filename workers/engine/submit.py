@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from time import monotonic
 
 import structlog
 from sqlalchemy.orm import Session
@@ -51,6 +52,8 @@ log = structlog.get_logger()
 class _Answered:
     sent: Sent
     outcome: SubmitOutcome
+    #: When it came, by the monotonic clock.
+    answered_at: float = field(default_factory=monotonic)
 
 
 class SubmitPump:
@@ -218,7 +221,8 @@ class SubmitPump:
         operation = item.sent.operation
         latencies = self._runtime.latencies.get(self._account.name, self._latencies)
         first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
-        effects = after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries)
+        first_look, ago = min(first_look, self._account.deadline), monotonic() - item.answered_at
+        effects = after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries, ago=ago)
         made = len(item.outcome.parts) if isinstance(item.outcome, Accepted) else None
         return recosted(effects, self._account, operation, made)
 

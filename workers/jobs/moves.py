@@ -56,6 +56,8 @@ class AttemptMove:
     #: What it costs, where that turned out to be another sum than was booked.
     cost: Decimal | None = None
     accepted: bool = False
+    #: Seconds since the answer came that says so: before it is written it waits for others, and for a connection.
+    ago: float = 0.0
     #: Seconds until the next poll; None for no poll.
     poll_in: float | None = None
     polled: bool = False

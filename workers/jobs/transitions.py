@@ -108,6 +108,7 @@ _ATTEMPT_MOVES = Bulk[AttemptMove](
     parts=("text", lambda move: json.dumps(move.parts) if move.parts else None),
     cost=("numeric", lambda move: move.cost),
     accepted=("bool", lambda move: move.accepted),
+    ago=("float8", lambda move: move.ago),
     finished=("bool", lambda move: move.to in _FINISHED_ATTEMPTS),
     poll_in=("float8", lambda move: move.poll_in),
     polled=("int", lambda move: int(move.polled)),
@@ -127,14 +128,15 @@ _MOVE_ATTEMPTS = text(f"""
         state = w.state, reason = coalesce(w.reason, attempts.reason), error = coalesce(w.error, attempts.error),
         handle = coalesce(w.handle, attempts.handle), parts = coalesce(cast(w.parts AS jsonb), attempts.parts),
         cost = CASE WHEN w.free THEN 0 ELSE coalesce(w.cost, attempts.cost) END,
-        accepted_at = CASE WHEN w.accepted THEN coalesce(accepted_at, clock_timestamp()) ELSE accepted_at END,
+        accepted_at = CASE
+            WHEN w.accepted THEN coalesce(accepted_at, {fragments.seconds_ago("w.ago")}) ELSE accepted_at END,
         finished_at = CASE
             WHEN w.finished AND (refetches = 0 OR finished_at IS NULL) THEN clock_timestamp() ELSE finished_at END,
         pending_at = CASE WHEN w.pending THEN coalesce(w.requested_at, clock_timestamp()) ELSE pending_at END,
         next_poll_at = CASE
             WHEN w.poll_in IS NULL THEN NULL
             WHEN callback_at > w.requested_at THEN clock_timestamp()
-            ELSE {fragments.seconds_from_now("w.poll_in")} END,
+            ELSE {fragments.seconds_from_now("greatest(w.poll_in - w.ago, 0)")} END,
         polls = polls + w.polled, absences = absences + w.absent, refetches = refetches + w.refetch,
         outputs = coalesce(cast(w.outputs AS jsonb), attempts.outputs), raw = coalesce(w.raw, attempts.raw)
     FROM {_ATTEMPT_MOVES.table} JOIN locked USING (id)

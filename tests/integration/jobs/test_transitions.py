@@ -154,6 +154,22 @@ def test_an_attempt_keeps_what_a_later_word_does_not_tell(database: Database) ->
     assert moved.accepted_at == first
 
 
+def test_times_count_from_the_answer_and_not_from_its_record(database: Database) -> None:
+    """What waited long before it was written is not looked at later for that, nor does it seem to have been quick."""
+    reference = database.attempt(
+        database.jobs(1, state="running")[0], "sending", sent_at="clock_timestamp() - interval '9 s'"
+    )
+    move = AttemptMove(reference, AttemptState.RUNNING, handle="h", accepted=True, ago=3.0, poll_in=5.0)
+    database.run(move_attempts, [move])
+
+    (row,) = database.sql(
+        "SELECT extract(epoch FROM clock_timestamp() - accepted_at)::float8 AS age,"
+        " extract(epoch FROM next_poll_at - accepted_at)::float8 AS look FROM attempts"
+    )
+    assert row.age == pytest.approx(3.0, abs=1.5)
+    assert row.look == pytest.approx(5.0, abs=0.1)
+
+
 def test_attempts_are_fenced_too(database: Database) -> None:
     references = [
         database.attempt(database.jobs(1, state="running")[0], state)

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.accounts.latency import EARLY_SHARE, MARGIN, SPREAD, Latencies
+from workers.accounts.intervals import INTERVAL_CAP_SECONDS
+from workers.accounts.latency import EARLY_SHARE, LESSONS, MARGIN, SCOUTS, SPREAD, Latencies
 
 OPERATION = "zhiqite.swap"
 TYPICAL = 8.0
@@ -72,16 +73,27 @@ def work(
             continue
         age = at - began[number]
         if age >= needs[number]:
-            latencies.learn(OPERATION, since=since, age=age)
+            if latencies.learn(OPERATION, since=since, age=age):
+                due = [_planned(each, began, latencies, poll_every) for each in due]
+                heapq.heapify(due)
             if number >= after:
                 run.polls.append(polls + 1)
                 run.waits.append(age - needs[number])
             continue
-        wait = latencies.next_look(
-            OPERATION, TYPICAL, age=age, polls=polls, poll_every=poll_every, left=FOR_EVER
-        )  # fmt: skip
+        wait = latencies.next_look(OPERATION, TYPICAL, age=age, poll_every=poll_every, left=FOR_EVER)
         heapq.heappush(due, (at + wait + LATER, number, polls + 1, age))
     return run
+
+
+def _planned(
+    look: tuple[float, int, int, float], began: list[float], latencies: Latencies, poll_every: float
+) -> tuple[float, int, int, float]:
+    """A look, planned anew if it is a first one, as the pump does when the scouts' first results are in."""
+    at, number, polls, since = look
+    if polls != 0:
+        return look
+    first = latencies.planned_look(OPERATION, poll_every) * (1 + random.uniform(0, SPREAD))
+    return min(at, began[number] + first), number, polls, since
 
 
 def fixed(_: int) -> float:
@@ -174,15 +186,41 @@ def test_a_few_jobs_are_looked_at_early() -> None:
     assert max(planned) <= 10.0 * (1 + 2 * (MARGIN + SPREAD))
 
 
+@pytest.mark.parametrize(("takes", "polls"), [(fixed, 1.3), (normal, 2.5)])
+def test_a_first_batch_needs_few_looks_too(takes: Callable[[int], float], polls: float) -> None:
+    """Thousands are sent before the first result is there: all of them looking for it would be as many calls."""
+    run = work(Latencies(), takes, 10_000, a_second=500, poll_every=1.0)
+    assert run.polls_per_job <= polls
+    assert mean(run.waits) <= 1.0
+
+
+def test_once_the_scouts_are_in_the_others_are_planned() -> None:
+    latencies = Latencies()
+    sent = [latencies.first_look(OPERATION, TYPICAL, 0.2) for _ in range(SCOUTS + 50)]
+    assert max(sent[:SCOUTS]) <= 0.2 * TYPICAL, "scouts are looked at early"
+    assert min(sent[SCOUTS:]) >= TYPICAL * (1 - SPREAD), "the others wait for what the scouts teach"
+    told = [latencies.learn(OPERATION, since=2.9, age=3.0) for _ in range(2 * LESSONS)]
+    assert [number for number, now in enumerate(told, 1) if now] == [LESSONS]
+    assert latencies.planned_look(OPERATION, 0.2) == pytest.approx(3.0, rel=0.1)
+
+
+def test_what_was_kept_sends_no_scouts() -> None:
+    latencies = Latencies({OPERATION: [[3.0, 10.0]]})
+    looks = [latencies.first_look(OPERATION, TYPICAL, 0.2) for _ in range(SCOUTS)]
+    assert max(looks) <= 3.3
+    assert not any(latencies.learn(OPERATION, since=2.9, age=3.0) for _ in range(2 * LESSONS))
+
+
 def test_before_anything_is_learned_looks_grow_from_a_share_of_the_documented_time() -> None:
     latencies = Latencies()
-    assert latencies.first_look(OPERATION, TYPICAL, 0.2) == pytest.approx(0.1 * TYPICAL, rel=0.06)
+    assert 0.1 * TYPICAL <= latencies.first_look(OPERATION, TYPICAL, 0.2) <= 0.2 * TYPICAL
     waits = [
-        latencies.next_look(OPERATION, TYPICAL, age=float(polls), polls=polls, poll_every=0.2, left=FOR_EVER)
-        for polls in range(5)
+        latencies.next_look(OPERATION, TYPICAL, age=age, poll_every=0.2, left=FOR_EVER)
+        for age in (0.0, 10.0, 20.0, 40.0, 1_000.0)
     ]
     assert waits == sorted(waits)
-    assert waits[0] == pytest.approx(0.1 * TYPICAL, rel=0.5)
+    assert waits[0] == pytest.approx(0.1 * TYPICAL, rel=0.21)
+    assert waits[-1] <= 1.2 * INTERVAL_CAP_SECONDS
 
 
 @given(
@@ -199,7 +237,7 @@ def test_whatever_was_learned_no_look_is_too_soon_or_past_the_deadline(
         latencies.learn(OPERATION, since=since, age=since + took)
     assert latencies.first_look(OPERATION, TYPICAL, poll_every) >= poll_every * 0.95
     assert latencies.expected(OPERATION, TYPICAL, poll_every) >= poll_every
-    wait = latencies.next_look(OPERATION, TYPICAL, age=age, polls=3, poll_every=poll_every, left=left)
+    wait = latencies.next_look(OPERATION, TYPICAL, age=age, poll_every=poll_every, left=left)
     assert 0 <= wait <= max(left, 0.0)
     assert wait >= min(poll_every, max(left, 0.0))
 
@@ -211,8 +249,7 @@ def test_what_is_kept_leads_to_the_same_looks() -> None:
     again = Latencies(latencies.as_document())
     for age in (0.5, 10.0, 20.0, 40.0, 200.0):
         looks = [
-            each.next_look(OPERATION, TYPICAL, age=age, polls=1, poll_every=1.0, left=FOR_EVER)
-            for each in (latencies, again)
+            each.next_look(OPERATION, TYPICAL, age=age, poll_every=1.0, left=FOR_EVER) for each in (latencies, again)
         ]
         assert looks[0] == pytest.approx(looks[1], rel=0.2, abs=1.0)
     assert again.expected(OPERATION, TYPICAL, 1.0) == pytest.approx(
