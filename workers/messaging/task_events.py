@@ -2,7 +2,8 @@
 
 Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so of catalogs' jobs only a few are
 shown when they end: a sample of the successful ones, unless all are requested, and never more than `JOBS_PER_SECOND`.
-The truth is in PostgreSQL.
+Their events come together then, each with the time at which what it tells of happened: queued, sent to a provider,
+ended. The truth is in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ _hostnames: list[str] = []
 _DETAILS = text(f"""
     SELECT j.id, j.kind, j.key, b.name AS batch, {columns(ROLES, "j")}, j.state, j.reason, j.error,
         coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation, last.cost,
-        extract(epoch FROM j.finished_at - coalesce(j.started_at, j.created_at))::float8 AS seconds
+        extract(epoch FROM j.created_at)::float8 AS created, extract(epoch FROM j.started_at)::float8 AS started,
+        extract(epoch FROM coalesce(j.finished_at, clock_timestamp()))::float8 AS finished
     FROM jobs j JOIN batches b ON b.id = j.batch_id
     LEFT JOIN LATERAL {last_attempt("j.id", "account, operation, cost")} last ON true
     WHERE j.id = ANY(:ids) ORDER BY j.seq
@@ -146,10 +148,13 @@ def show(session: Session, job_ids: Sequence[str], currency: str) -> None:
         with dispatcher(_hostnames[0]) as events:
             for row in rows:
                 arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
-                events.send("task-received", uuid=row.id, name=row.kind, args="()", kwargs=_short(arguments))
-                events.send("task-started", uuid=row.id)
+                told = {"name": row.kind, "args": "()", "kwargs": _short(arguments)}
+                events.send("task-received", uuid=row.id, timestamp=row.created, **told)
+                if row.started is not None:
+                    events.send("task-started", uuid=row.id, timestamp=row.started)
                 kind, fields = _ending(row, currency)
-                events.send(kind, uuid=row.id, runtime=round(row.seconds or 0.0, 3), **fields)
+                runtime = round(row.finished - (row.started or row.created), 3)
+                events.send(kind, uuid=row.id, timestamp=row.finished, runtime=runtime, **fields)
     except OperationalError as error:
         log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
 

@@ -139,5 +139,12 @@ def test_jobs_of_a_catalog(deployment: Stack, flower: str) -> None:
     assert "'batch': 'flowers', 'key': '0'" in good["kwargs"]
     assert unsaid(good["result"], "zhiqite.swap", "sandbox-zhiqite") == []
     assert good["runtime"] > 0.2
+    times = [good["received"], good["started"], good["succeeded"]]
+    true = deployment.sql(
+        "SELECT extract(epoch FROM created_at)::float8, extract(epoch FROM started_at)::float8,"
+        " extract(epoch FROM finished_at)::float8 FROM jobs WHERE key = '0'"
+    )[0]
+    assert times == pytest.approx(list(true), abs=0.01), "as it happened, although all was told at the end"
     assert bad["state"] == "FAILURE"
+    assert bad["started"] is None, "nothing was sent"
     assert "missing.jpg" in bad["exception"]
