@@ -39,6 +39,8 @@ class Due:
     parts: tuple[str, ...] = ()
     #: How often the provider was asked again for a result that it had reported.
     refetches: int = 0
+    #: Its age when the provider last called back; None if it never did.
+    called_age: float | None = None
     #: When this was read, by the monotonic clock.
     read_at: float = field(default_factory=monotonic)
 
@@ -47,6 +49,11 @@ class Due:
         """What a row of `DUE` says."""
         values = row._asdict()
         return cls(**{**values, "state": AttemptState(values["state"]), "parts": tuple(values["parts"] or ())})
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the provider called back since it last said "not yet"."""
+        return self.called_age is not None and self.called_age >= self.pending_age
 
     def as_of_now(self) -> Due:
         """The same at this moment: it waits for a connection between it is read and it is asked for."""
@@ -68,5 +75,6 @@ class Due:
 DUE = f"""
     id, job_id, number, operation, state, handle, locator, polls, absences, callback_token, refetches,
     clock_timestamp() AS requested_at, {since("coalesce(accepted_at, sent_at)")} AS age, {until("deadline_at")} AS left,
-    parts, coalesce(extract(epoch FROM pending_at - coalesce(accepted_at, sent_at))::float8, 0) AS pending_age
+    parts, coalesce(extract(epoch FROM pending_at - coalesce(accepted_at, sent_at))::float8, 0) AS pending_age,
+    extract(epoch FROM callback_at - coalesce(accepted_at, sent_at))::float8 AS called_age
 """

@@ -162,14 +162,15 @@ class PollPump:
 
     def _plan_first_looks(self, session: Session) -> set[str]:
         """Plan some; returns the operations whose attempts all have their plan now."""
-        name, poll_every = self._account.name, self._account.poll_every
-        return {
-            operation
-            for operation in self._taught
-            if plan_first_looks(
-                session, name, operation, self._latencies.planned_look(operation, poll_every), spread=SPREAD
+        planned = set()
+        for operation in self._taught:
+            first, called = (
+                self._latencies.planned_look(operation, self._account.poll_every, called=called)
+                for called in (False, True)
             )
-        }
+            if plan_first_looks(session, self._account.name, operation, first=first, called=called, spread=SPREAD):
+                planned.add(operation)
+        return planned
 
     def _due(self, session: Session, number: int) -> list[Due]:
         began = monotonic()
@@ -296,7 +297,12 @@ class PollPump:
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         # What was looked for again was there before.
         is_news = isinstance(outcome, Done | Failed) and item.state is AttemptState.RUNNING and not item.refetches
-        if is_news and self._latencies.learn(item.operation, since=item.pending_age, age=item.age):
+        if not is_news:
+            return
+        # A callback may overtake the answer to the submission.
+        age = max(item.called_age or 0.0, 0.0) if item.is_told else 0.0
+        told = item.is_told if item.callback_token is not None else None
+        if self._latencies.learn(item.operation, since=item.pending_age, age=age or item.age, told=told):
             self._taught.add(item.operation)
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
@@ -311,10 +317,10 @@ class PollPump:
         assert isinstance(item.outcome, PollOutcome)
         # Not the account's own choice: it may have become smaller while the attempt was under way.
         operation = self._account.adapter.OPERATIONS[item.due.operation]
-        now = item.due.as_of_now()
+        now, expected = item.due.as_of_now(), item.due.callback_token is not None and not item.due.is_told
         next_look = self._latencies.next_look(
             operation.name, operation.typical_seconds, age=now.age,
-            poll_every=self._account.poll_every, left=now.left,
+            poll_every=self._account.poll_every, left=now.left, called=expected,
         )  # fmt: skip
         effects = after_poll(item.due, operation, self._account, item.outcome, next_look=next_look, tries=tries)
         # A submission that was found again had no answer of its own to say how many pictures it makes.

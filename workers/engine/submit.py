@@ -52,6 +52,8 @@ log = structlog.get_logger()
 class _Answered:
     sent: Sent
     outcome: SubmitOutcome
+    #: Whether the provider was given an address to call back.
+    called: bool
     #: When it came, by the monotonic clock.
     answered_at: float = field(default_factory=monotonic)
 
@@ -210,7 +212,7 @@ class SubmitPump:
         operation = self._account.operations[claim.operation]
         reused = tuple(picture.handle for picture in item.order.inputs.values() if picture.reused and picture.handle)
         sent = Sent(claim.reference, claim.job_id, claim.number, operation, sent_at, reused)
-        writer.put(_Answered(sent, outcome))
+        writer.put(_Answered(sent, outcome, called=item.ready.callback_token is not None))
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         effects = [self._effects(item) for item in answered]
@@ -220,7 +222,9 @@ class SubmitPump:
     def _effects(self, item: _Answered) -> Effects:
         operation = item.sent.operation
         latencies = self._runtime.latencies.get(self._account.name, self._latencies)
-        first_look = latencies.first_look(operation.name, operation.typical_seconds, self._account.poll_every)
+        first_look = latencies.first_look(
+            operation.name, operation.typical_seconds, self._account.poll_every, called=item.called
+        )
         first_look, ago = min(first_look, self._account.deadline), monotonic() - item.answered_at
         effects = after_submit(item.sent, item.outcome, first_look, self._runtime.settings.tries, ago=ago)
         made = len(item.outcome.parts) if isinstance(item.outcome, Accepted) else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from tests.http import Request, Response, mock_client
 from workers.accounts.latency import LESSONS
@@ -25,6 +26,10 @@ OPERATION = "zhiqite.swap"
 LATER = "clock_timestamp() + interval '60 s'"
 
 
+def plan(session: Session) -> bool:
+    return plan_first_looks(session, "main", OPERATION, first=5.0, called=9.0, spread=0.1)
+
+
 def waiting(database: Database, number: int = 1, **columns: str) -> list[str]:
     """Ids of running attempts that were accepted just now, and whose first look is a minute away."""
     row: dict[str, Any] = {"accepted_at": "clock_timestamp()", "next_poll_at": LATER} | columns
@@ -39,6 +44,7 @@ def looks(database: Database) -> dict[str, float]:
 
 def test_only_those_without_a_look_that_would_come_too_late_are_planned(database: Database) -> None:
     (late,) = waiting(database)
+    (called,) = waiting(database, callback_token="'token'")
     others = [
         *waiting(database, operation="'zhiqite.other'"),
         *waiting(database, polls="1"),
@@ -49,16 +55,17 @@ def test_only_those_without_a_look_that_would_come_too_late_are_planned(database
     lost = str(database.attempt(job, "unknown", next_poll_at=LATER))
     before = looks(database)
 
-    assert database.run(plan_first_looks, "main", OPERATION, 5.0, 0.1)
+    assert database.run(plan)
     after = looks(database)
-    assert 5.0 <= after.pop(late) <= 5.5
+    assert 5.0 <= after[late] <= 5.5
+    assert 9.0 <= after[called] <= 9.9
     assert {each: after[each] for each in (*others, lost)} == {each: before[each] for each in (*others, lost)}
 
 
 def test_a_large_crowd_is_planned_in_parts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_looks, "AT_ONCE", 2)
     waiting(database, 5)
-    assert [database.run(plan_first_looks, "main", OPERATION, 5.0, 0.1) for _ in range(3)] == [False, False, True]
+    assert [database.run(plan) for _ in range(3)] == [False, False, True]
     assert all(5.0 <= look <= 5.5 for look in looks(database).values())
 
 
@@ -66,7 +73,7 @@ def test_what_others_hold_is_left_to_them(database: Database) -> None:
     held, free = waiting(database, 2)
     with database.sessions.begin() as other:
         other.execute(text("SELECT 1 FROM attempts WHERE id = cast(:id AS uuid) FOR UPDATE"), {"id": held})
-        assert database.run(plan_first_looks, "main", OPERATION, 5.0, 0.1)
+        assert database.run(plan)
     after = looks(database)
     assert after[held] > 50
     assert after[free] <= 5.5
