@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
+from statistics import mean, quantiles
 from typing import Any
 
 import pytest
@@ -45,38 +46,48 @@ def variation(folder: Path) -> request.JobRequest:
     return request.JobRequest("generate", image=str(path), options={"template_id": 3})
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What 300 jobs came to: 95th percentiles of seconds since the provider was done, and polls a job."""
+
+    noticed: float
+    stored: float
+    polls: float
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_a_result_is_stored_within_a_second_of_its_callback(tmp_path: Path) -> None:
+def test_a_result_is_noticed_and_stored_at_once_and_with_hardly_more_than_one_poll(tmp_path: Path) -> None:
     # Other work on a shared machine can only add to a delay: the best of three rounds says what Recast does.
-    rounds: list[float] = []
+    rounds: list[Round] = []
     while len(rounds) < 3:
-        rounds.append(_p95_of_a_round(tmp_path / str(len(rounds))))
-        if rounds[-1] <= 1.0 * crowding():  # 0.35 s on two shared cores
+        rounds.append(_round(tmp_path / str(len(rounds))))
+        assert rounds[-1].polls <= 1.1
+        if rounds[-1].noticed <= 0.3 * crowding() and rounds[-1].stored <= 1.0 * crowding():
             return
-    pytest.fail(f"p95 of each round, in seconds: {rounds}")
+    pytest.fail(f"too late in each round: {rounds}")
 
 
-def _p95_of_a_round(home: Path) -> float:
+def _round(home: Path) -> Round:
     home.mkdir()
-    with deployment(home, poll_every="30s", rate="20/s") as stack:
+    with deployment(home, poll_every="1s", rate="20/s") as stack:
         stack.insert([variation(home)] * 300)
         stack.worker().wait_ready()
         states = stack.wait_settled(timeout=90)
 
         assert states == {"succeeded": 300}
         check_all(stack)
-        return quantiles(_delays(stack), n=20)[-1]
-
-
-def _delays(stack: Stack) -> list[float]:
-    """Seconds from the provider's having finished each job to its last picture being stored."""
-    ready = {job["handle"]: job["ready_at"] for job in stack.sandbox.jobs()}
-    rows = stack.sql(
-        "SELECT a.handle, extract(epoch FROM max(r.created_at))::float8 AS stored"
-        " FROM attempts a JOIN results r ON r.attempt_id = a.id GROUP BY a.handle"
-    )
-    return [row.stored - ready[row.handle] for row in rows]
+        ready = {job["handle"]: job["ready_at"] for job in stack.sandbox.jobs()}
+        rows = stack.sql(
+            "SELECT a.handle, a.polls, extract(epoch FROM a.finished_at)::float8 AS noticed,"
+            " extract(epoch FROM (SELECT max(r.created_at) FROM results r WHERE r.attempt_id = a.id))::float8 AS stored"
+            " FROM attempts a"
+        )
+        late = [
+            quantiles([getattr(row, what) - ready[row.handle] for row in rows], n=20)[-1]
+            for what in ("noticed", "stored")
+        ]
+        return Round(*late, polls=mean(row.polls for row in rows))
 
 
 @pytest.fixture(scope="module")
