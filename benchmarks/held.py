@@ -22,7 +22,6 @@ from workers.jobs.lanes import lane_of
 CLAIMS = 1_000  # that are measured: enough for a 99th percentile
 JOBS = 12  # of one claim: half of a worker's connections, as by default
 STEP = 10_000  # jobs that pass between two claims while the queue ages
-VACUUM_SECONDS = 60.0
 
 _WAITING = """
     INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)

@@ -11,6 +11,7 @@ from desk.audit import note
 from models.people import Role
 from models.states import Reason
 from recast.errors import InvalidJobError
+from recast.money import Money
 from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
@@ -70,5 +71,5 @@ def decide(runtime: Runtime, actor: Actor, found: Sequence[Held], verdict: Verdi
     apply(runtime, found, verdict, handle)
     batches = {job.batch for job in found}
     subject = f"job {found[0].job_id}" if len(found) == 1 else f"batch {batches.pop()}" if len(batches) == 1 else "jobs"
-    cost = sum((job.cost for job in found), Decimal(0))
+    cost = Money(sum((job.cost for job in found), Decimal(0)), runtime.settings.currency)
     runtime.db(note, actor, "resolve", subject, verdict=verdict.value, jobs=len(found), cost=str(cost))

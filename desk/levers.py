@@ -144,7 +144,7 @@ def raise_limit(runtime: Runtime, actor: Actor, report: BatchReport, given: str)
 
     def work(session: Session) -> None:
         bulk.raise_limit(session, report.name, limit.amount)
-        note(session, actor, "resume", f"batch {report.name}", max_cost=str(limit.amount))
+        note(session, actor, "resume", f"batch {report.name}", max_cost=str(limit))
 
     runtime.db(work)
 

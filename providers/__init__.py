@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 from providers.hidream import Hidream
 from providers.piktid import Piktid
@@ -34,8 +33,3 @@ def operation(name: str) -> Operation:
         return _OPERATIONS[name]
     except KeyError:
         raise KeyError(f"{name!r} is not a valid operation; allowed: {', '.join(_OPERATIONS)}") from None
-
-
-def operations_of(kind: Literal["swap", "generate"]) -> tuple[Operation, ...]:
-    """Every operation of one kind."""
-    return tuple(operation for operation in _OPERATIONS.values() if operation.kind == kind)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownJobError
 from models.fragments import checks_of
 from models.jobs import ROLES
-from models.states import AttemptState, JobState
+from models.states import UNPAID_ATTEMPT_STATES, JobState
 from reports import archives
 from reports.provenance import stated
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
@@ -161,7 +161,7 @@ class AttemptDetail:
     @property
     def paid(self) -> bool:
         """Whether its cost counts: the provider accepted it, or may have accepted it."""
-        return self.state not in {AttemptState.REFUSED, AttemptState.NOT_SENT}
+        return self.state not in UNPAID_ATTEMPT_STATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,8 @@
 
 `recast.client` has the settings that producers need as well.
 
-Queues: `jobs` (producers' swap and generate), `pumps` (submit, poll, deliver), `files` (store, fire), `beat` (sweep,
-tick, announce).
-Celery's own default queue is left alone and never consumed: it belongs to the callbacks of our users' canvases.
+Workers consume the queue `jobs` (producers' swap and generate) and those of `ROUTES`. Celery's own default queue is
+left alone and never consumed: it belongs to the callbacks of our users' canvases.
 """
 
 from __future__ import annotations

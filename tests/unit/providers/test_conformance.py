@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from models.states import Reason
-from providers import PROVIDERS, operation, operations_of
+from providers import PROVIDERS, operation
 from providers.outcomes import (
     LocateOutcome,
     NotYetKnown,
@@ -71,7 +71,6 @@ def test_the_operation_describes_itself(case: Case) -> None:
     found = operation(case.operation)
     assert found.name == case.operation
     assert found.name.startswith(f"{case.adapter.NAME}.")
-    assert found in operations_of(found.kind)
     of_columns = {role for role, need in found.needs.items() if need.option is None}
     assert of_columns == ({"source", "target"} if found.kind == "swap" else {"image"})
     assert {need.option for need in found.needs.values() if need.option} <= set(found.options.model_fields)
