@@ -4,8 +4,8 @@ Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` 
 and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
 provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
 is held open), `inflight` (a worker's memory and end while many jobs wait at the provider), `scale` (more workers, more
-accounts) and `gallery` (pages of a batch of a million pictures). Progress goes to standard
-error; standard output has a table, or one JSON object with ``--json``.
+accounts), `gallery` (pages of a batch of a million pictures) and `cli` (what commands and an idle worker take).
+Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import argparse
 import json
 import os
 import platform
+import shlex
+import shutil
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -25,10 +28,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gallery, inflight, latency, pictures, rows, scale
+from benchmarks import cli_costs, gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
+from benchmarks.processes import ROOT
 from benchmarks.runner import RunError, run
 from benchmarks.waited import WaitedCelery, WaitedDramatiq, WaitedRecast
 
@@ -169,12 +173,18 @@ def _gallery(options: argparse.Namespace) -> None:
     _say(options, found.document(), gallery.sentences(found))
 
 
+def _cli(options: argparse.Namespace) -> None:
+    found = list(cli_costs.measure(short=options.short))
+    _say(options, {"commands": [asdict(row) for row in found]}, cli_costs.sentences(found))
+
+
 #: The suites in which Recast is measured alone.
 MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "latency": _latency,
     "rows": _rows,
     "inflight": _inflight,
     "gallery": _gallery,
+    "cli": _cli,
 }
 
 
@@ -209,13 +219,24 @@ def _document(rounds: Rounds, contestants: Sequence[Contestant], seconds: float)
 
 
 def _machine() -> dict[str, object]:
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    """Where, of what and how this was measured, as results must say."""
+    git = shutil.which("git")
+    commit = (
+        git
+        and subprocess.run(  # noqa: S603 - git itself
+            [git, "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+    )
+    return {
+        "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform(),
+        "commit": commit or None, "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+    }  # fmt: skip
 
 
 def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Contestant]) -> None:
     table = Table(title=f"{title}; the provider takes {LATENCY_SECONDS:g} s. CPU in ms a job")
     table.add_column("contestant", no_wrap=True)
-    for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "steady", "jobs"):
+    for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "MB", "steady", "jobs"):
         table.add_column(heading, justify="right")
     for item in contestants:
         runs = [found[item.name] for found in rounds]
@@ -226,6 +247,7 @@ def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Conte
             f"{statistics.median(figures.servers_cpu_ms_per_job for figures in runs):.2f}",
             f"{statistics.median(figures.producer_cpu_ms_per_job for figures in runs):.2f}",
             f"{statistics.median(figures.polls_per_job for figures in runs):.2f}",
+            f"{max(figures.peak_mb for figures in runs):.0f}",
             f"{statistics.median(figures.steady_seconds for figures in runs):.0f}",
             f"{sum(figures.completed for figures in runs)}",
         )

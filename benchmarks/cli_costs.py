@@ -1,12 +1,11 @@
-"""``python -m benchmarks.cli_costs``: processor time and memory of commands, and memory of a worker that has no work.
+"""The suite `cli`: processor time and memory of commands, and memory of a worker that has no work.
 
 Everything runs on the embedded servers in a folder of its own. Each figure is the least of some rounds: what others
-take of the machine only adds. The output is one JSON object a line.
+take of the machine only adds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ROOT
@@ -70,7 +69,7 @@ def spent(command: Sequence[str], folder: Path, environment: dict[str, str]) -> 
     return cpu, peak / MIB
 
 
-def rows(*, short: bool = False) -> Iterator[Row]:
+def measure(*, short: bool) -> Iterator[Row]:
     """Measure everything."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECAST_")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -125,15 +124,12 @@ def resident(pid: int) -> float:
     return int(fields["VmRSS"].split()[0]) / MIB
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cli_costs")
-    parser.add_argument("--short", action="store_true", help="fewer rounds, and no wait for the worker's memory")
-    options = parser.parse_args(arguments)
-    for row in rows(short=options.short):
-        print(json.dumps(asdict(row)), flush=True)
-    return 0
+def sentences(found: Sequence[Row]) -> Iterator[str]:
+    """What was found, a line for each."""
+    for row in found:
+        cpu = "" if row.cpu_seconds is None else f"{row.cpu_seconds:.2f} s of CPU{_at_most(row.cpu_limit, 's')}, "
+        yield f"{row.what}: {cpu}{row.peak_mib:.0f} MiB{_at_most(row.mib_limit, 'MiB')}"
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _at_most(limit: float | None, unit: str) -> str:
+    return "" if limit is None else f" (at most {limit:g} {unit})"

@@ -11,6 +11,9 @@ from dataclasses import astuple, dataclass
 FIRST, LAST = 0.1, 0.9
 
 
+MEGABYTE = 1e6
+
+
 class TooFewError(Exception):
     """A contestant completed too little to be measured."""
 
@@ -29,6 +32,8 @@ class Sample:
     producer: float = 0.0
     #: By PostgreSQL, which is one of the servers.
     database: float = 0.0
+    #: Bytes of memory in which the contestant's processes lie; what they share is counted for each.
+    resident: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Figures:
     submitted: int
     producer_cpu_ms_per_job: float = 0.0
     database_cpu_ms_per_job: float = 0.0
+    #: The most that the contestant's processes had, over the whole run.
+    peak_mb: float = 0.0
 
 
 def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: float, submitted: int) -> Figures:
@@ -76,6 +83,7 @@ def measure(finished: Sequence[float], samples: Sequence[Sample], *, polls: floa
         submitted=submitted,
         producer_cpu_ms_per_job=1e3 * producer / jobs,
         database_cpu_ms_per_job=1e3 * (end.database - begin.database) / jobs,
+        peak_mb=max(sample.resident for sample in samples) / MEGABYTE,
     )
 
 

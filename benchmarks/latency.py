@@ -29,7 +29,7 @@ WARM_UP = 10  # jobs before, which find caches cold and connections closed
 PAUSE_SECONDS = 0.1  # between two jobs, so that each finds the deployment as idle as before it
 LOOK_SECONDS = 0.005  # between two questions whether a submission has come
 WAIT_SECONDS = 90.0
-BATCH, SHORT_BATCH = 100_000, 5_000
+BATCH, SHORT_BATCH = 100_000, 30_000
 OTHER = "other"  # the account whose batch is worked on
 
 
@@ -80,8 +80,12 @@ def _both(stage: Stage, stub: Stub, environment: Mapping[str, str], batch: int) 
     with engine.begin() as connection:
         add_backlog(connection, batch, account=OTHER)
     engine.dispose()
+    before = stub.bill().submits
     _wait_for_the_batch(stub)
-    return {"idle": of(idle), "beside_a_batch": of(_times(stub, JOBS))}
+    beside = _times(stub, JOBS)
+    if stub.bill().submits >= before + batch:
+        raise RunError(f"the batch of {batch:,} jobs was sent before the {JOBS} jobs beside it were")
+    return {"idle": of(idle), "beside_a_batch": of(beside)}
 
 
 def _wait_for_the_batch(stub: Stub) -> None:

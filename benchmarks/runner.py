@@ -16,7 +16,7 @@ from sqlalchemy import text
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.figures import Figures, Sample, measure
 from benchmarks.lineup import Contestant, Feed, Stage
-from benchmarks.processes import Stub, cpu_seconds, machine_cpu_seconds, running
+from benchmarks.processes import Stub, cpu_seconds, machine_cpu_seconds, resident_bytes, running
 from benchmarks.stub import Bill
 from devstack.servers import Pids, Servers
 from models.connection import make_engine
@@ -72,7 +72,10 @@ def work(contestant: Contestant, stage: Stage, feed: Feed, servers: Pids, stub: 
             feed()
             own, provider, *others = cpu_seconds(process.pid, stub.pid, *pids)
             sends = cpu_seconds(producer.pid)[0] if producer is not None else 0.0
-            return Sample(time.time(), own, sum(others), provider, machine_cpu_seconds(), sends, sum(others[:1]))
+            return Sample(
+                time.time(), own, sum(others), provider, machine_cpu_seconds(), sends, sum(others[:1]),
+                resident_bytes(process.pid),
+            )  # fmt: skip
 
         samples = _observe(look, stub, seconds)
         if samples is None:

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.cli_costs import COMMANDS, resident, spent
+from benchmarks.cli_costs import COMMANDS, Row, resident, sentences, spent
 from cli.tree import COMMANDS as TREE
 
 
@@ -18,6 +18,14 @@ def test_a_program_that_computes_and_keeps_more_costs_more(tmp_path: Path) -> No
 
 def test_the_memory_of_this_process_is_read() -> None:
     assert 5 < resident(os.getpid()) < 4_000
+
+
+def test_limits_are_told_where_there_are_any() -> None:
+    told = list(sentences([Row("recast x", 0.5, 0.6, 40.0, None), Row("an idle worker", None, None, 130.0, 180.0)]))
+    assert "0.50" in told[0]
+    assert "0.6 s" in told[0]
+    assert "180 MiB" in told[1]
+    assert "CPU" not in told[1]
 
 
 def test_what_is_measured_are_commands() -> None:

@@ -9,7 +9,14 @@ from benchmarks.figures import Figures, Sample, TooFewError, at, compare, compar
 #: Ten jobs a second for ten seconds; while they run the contestant uses half a core, the servers a quarter.
 FINISHED = [1000 + number / 10 for number in range(100)]
 SAMPLES = [
-    Sample(1000 + second, contestant=7 + second / 2, servers=3 + second / 4, stub=second / 20, machine=second)
+    Sample(
+        1000 + second,
+        contestant=7 + second / 2,
+        servers=3 + second / 4,
+        stub=second / 20,
+        machine=second,
+        resident=1e6 * second,
+    )
     for second in range(12)
 ]
 
@@ -34,6 +41,7 @@ def test_a_steady_run_is_measured_between_its_percentiles() -> None:
     assert found.servers_cpu_ms_per_job == pytest.approx(25.0)
     assert found.stub_load == pytest.approx(0.05)
     assert found.other_load == pytest.approx(1 - 0.5 - 0.25 - 0.05)
+    assert found.peak_mb == pytest.approx(11)
     assert (found.polls_per_job, found.completed, found.submitted) == (1.25, 100, 120)
 
 
@@ -49,7 +57,7 @@ def test_a_run_without_a_steady_stretch_is_refused(finished: list[float]) -> Non
 
 
 def test_clocks_are_read_between_two_samples_by_proportion() -> None:
-    assert astuple(at(SAMPLES, 1002.5)) == pytest.approx((1002.5, 8.25, 3.625, 0.125, 2.5, 0.0, 0.0))
+    assert astuple(at(SAMPLES, 1002.5)) == pytest.approx((1002.5, 8.25, 3.625, 0.125, 2.5, 0.0, 0.0, 2.5e6))
 
 
 def faster(factor: float) -> Figures:
