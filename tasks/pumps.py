@@ -7,12 +7,14 @@ from typing import Any
 import structlog
 
 from tasks.base import RecastTask
+from workers.engine import leases
 from workers.engine.check import CheckPump
 from workers.engine.poll import PollPump
 from workers.engine.runner import Pump, run
 from workers.engine.runtime import runtime
-from workers.engine.store import StorePump
+from workers.engine.store import StorePump, stores_enough
 from workers.engine.submit import SubmitPump
+from workers.engine.wake import store_pump
 from workers.messaging.app import PUMP_VERSION, app
 from workers.restore.search import SearchPump
 from workers.webhooks.deliver import DeliverPump
@@ -51,8 +53,12 @@ def search(self: Any, account: str, version: int, generation: int | None = None)
 
 @app.task(bind=True, base=RecastTask, name="store", max_retries=None)
 def store(self: Any, number: str, version: int, generation: int | None = None) -> None:
-    """Save finished pictures for one slice."""
-    if version == PUMP_VERSION:
+    """Save finished pictures for one slice, unless this process does enough of that: then others are called."""
+    if version != PUMP_VERSION:
+        return
+    if stores_enough(runtime()):
+        runtime().db(leases.forgo, store_pump(int(number)))
+    else:
         _activate(self, StorePump(runtime(), int(number)), generation)
 
 

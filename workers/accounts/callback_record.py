@@ -8,7 +8,7 @@ from typing import Any, Final, TypeGuard
 
 MEMORY: Final = 30.0  # results that are remembered; older ones fade
 ENOUGH: Final = 10.0  # results with a callback before these are relied on
-MISSING: Final = 0.08  # share of the results remembered without one, from which on callbacks are not relied on
+MISSING_SHARE: Final = 0.08  # share of the results remembered without one, from which on callbacks are not relied on
 
 
 class CallbackRecord:
@@ -36,7 +36,7 @@ class CallbackRecord:
     @property
     def reliable(self) -> bool:
         """Whether a job may be left alone until its callback comes."""
-        return self._came >= ENOUGH and self._missed < MISSING * (self._came + self._missed)
+        return self._came >= ENOUGH and self._missed < MISSING_SHARE * (self._came + self._missed)
 
     def as_document(self) -> dict[str, float]:
         """What to keep in the account's row."""

@@ -30,7 +30,7 @@ LESSONS: Final = 20  # results of theirs, after which the first looks at the oth
 UNLEARNED_SHARE: Final = 0.1  # of the typical time, between two looks at a scout
 SCOUT_SHARE: Final = 0.2  # of its age, between two looks at a scout, where that is longer
 TAIL_SHARE: Final = 0.05  # of its age, between two looks at a job that takes longer than any before
-NEARLY_ALL: Final = 0.99  # of jobs have a result at the age at which one is looked at that no callback told of
+ENDED_SHARE: Final = 0.99  # of jobs have a result at the age at which one is looked at that no callback told of
 NEAR: Final = 0.95  # of the age of a result that a callback told: it was not there yet
 _CALLBACKS: Final = " callbacks"  # behind an operation's name: the document of its callbacks
 
@@ -127,12 +127,12 @@ class Latencies:
 
     def _first(self, operation: str, poll_every: float, *, called: bool) -> float:
         found = self._learned[operation]
-        first = found.age_of(NEARLY_ALL) if self._relies(operation, called=called) else found.plan(poll_every).ages[0]
+        first = found.age_of(ENDED_SHARE) if self._relies(operation, called=called) else found.plan(poll_every).ages[0]
         return max(poll_every, first)
 
     def _early(self, operation: str, first: float, *, called: bool) -> float:
         if self._relies(operation, called=called):  # a result that is there already shows that its callback is missing
-            return self._learned[operation].age_of(random.uniform(1 - NEARLY_ALL, NEARLY_ALL))  # noqa: S311
+            return self._learned[operation].age_of(random.uniform(1 - ENDED_SHARE, ENDED_SHARE))  # noqa: S311
         return random.uniform(first / 2, first)  # noqa: S311
 
     def _relies(self, operation: str, *, called: bool) -> bool:

@@ -88,7 +88,7 @@ class Settings(Signing, Deciding, Entering):
     check_addresses: bool = True
     #: Concurrent task slots of one worker process.
     slots: int = Field(default=16, ge=4, le=256)
-    #: Pumps that download results side by side, over all workers.
+    #: Pumps that download results side by side, in one worker process.
     store_pumps: int = Field(default=2, ge=1, le=64)
     #: Seconds a pump claims work before it hands its slot back.
     slice_seconds: float = Field(default=10.0, gt=0, le=60)

@@ -71,8 +71,7 @@ _OVERDUE = text(f"""
       AND (wake_at < {seconds_ago(":grace")} OR until < clock_timestamp())
     RETURNING name
 """)
-
-
+_FORGO = text("UPDATE leases SET wake_at = NULL WHERE name = :name AND until IS NULL AND wake_at <= clock_timestamp()")
 _NOW = text("SELECT clock_timestamp()")
 
 
@@ -119,6 +118,11 @@ def want(session: Session, names: Collection[str], wake_in: float = 0.0) -> list
     locked in the order of their names.
     """
     return list(session.execute(_WANT, {"names": list(names), "wake_in": wake_in}).scalars())
+
+
+def forgo(session: Session, name: str) -> None:
+    """Note that a pump's message was dropped: it runs when it is woken again, and is not missed."""
+    session.execute(_FORGO, {"name": name})
 
 
 def overdue(session: Session, grace: float) -> list[str]:

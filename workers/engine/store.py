@@ -1,7 +1,9 @@
 """The store pump: fetches finished pictures at once, verifies them, marks them as synthetic, and stores them.
 
-Several store pumps may run side by side; each claims its own `saving` jobs. A job claimed by a worker that died is
-claimed again when the claim runs out: storing the same picture twice changes nothing, keys are content-addressed.
+Several store pumps run side by side; each claims its own `saving` jobs. One that has no place free calls for the next,
+and a worker that runs its share of them leaves the call to others: so the work spreads over all workers by itself. A
+job claimed by a worker that died is claimed again when the claim runs out: storing the same picture twice changes
+nothing, keys are content-addressed.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ from workers.engine.refetch import asked_anew, not_obtained
 from workers.engine.runtime import Runtime
 from workers.engine.saving import Postponed, Saving, Stored, claim, next_claim_in
 from workers.engine.slice import Slice
-from workers.engine.wake import CHECK_PUMP, awake, poll_pump, store_pump
+from workers.engine.wake import CHECK_PUMP, awake, is_store_pump, poll_pump, store_pump
 from workers.failpoints import hold_here
 from workers.http.client import TooLargeError
+from workers.http.exchange import clock
 from workers.http.ssrf import ForbiddenAddressError
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.results import File, Made, SigningError, made_of
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from workers.images.signing import Signer
 
 DOWNLOADS = 16  # jobs saved side by side by one pump; more only fills memory
+MOST_PUMPS = 64  # over all workers: beyond them, what limits is not the number of downloads
+HELP_SECONDS = 1.0  # between two calls for the next pump, while one has no place free
 TRIES = 3  # of one download within a claim
 TRY_AGAIN = Backoff(first=0.5, cap=5.0)  # between those tries
 POSTPONE_SECONDS = 20.0
@@ -59,6 +64,11 @@ class _Saved:
     effects: Effects
 
 
+def stores_enough(runtime: Runtime) -> bool:
+    """Whether this process runs its share of store pumps, so that another worker is to take the next one."""
+    return sum(map(is_store_pump, runtime.active)) >= runtime.settings.store_pumps
+
+
 class StorePump:
     """Saves results of any account."""
 
@@ -66,6 +76,7 @@ class StorePump:
         self.name = store_pump(number)
         self._runtime = runtime
         self._number = number
+        self._help_at = 0.0
         #: Of the jobs in hand, the one that a worker did not survive: it is the only one of its kind at a time.
         self._risky: set[str] = set()
 
@@ -85,7 +96,7 @@ class StorePump:
                 self._risky.update(saving.job_id for saving in claimed if saving.lapses)
                 for saving in claimed:
                     calls.start(self._save(saving, writer))
-                if len(claimed) == DOWNLOADS:
+                if not calls.free:
                     await self._call_for_help()
                 if not await turn.goes_on(len(claimed), calls):
                     break
@@ -103,7 +114,8 @@ class StorePump:
             await awake(self._runtime, CHECK_PUMP)
 
     async def _call_for_help(self) -> None:
-        if self._number + 1 < self._runtime.settings.store_pumps:
+        if self._number + 1 < MOST_PUMPS and clock() >= self._help_at:
+            self._help_at = clock() + HELP_SECONDS
             await awake(self._runtime, store_pump(self._number + 1))
 
     def _done(self, turn: Slice, item: _Saved) -> None:

@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 #: The pump that sends webhooks' messages; its lease keeps it one, and it serves each webhook beside the others.
 DELIVER_PUMP = "deliver:0"
+_STORE = "store:"
 #: The pump that makes quality checks; one is enough, for a check takes a fraction of what a provider takes.
 CHECK_PUMP = "check:0"
 
@@ -43,7 +44,12 @@ def search_pump(account: str) -> str:
 
 def store_pump(number: int = 0) -> str:
     """One of the pumps that save results."""
-    return f"store:{number}"
+    return f"{_STORE}{number}"
+
+
+def is_store_pump(name: str) -> bool:
+    """Whether a pump is one of those that save results."""
+    return name.startswith(_STORE)
 
 
 def wake(database: Database, *pumps: str, wake_in: float = 0.0) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from models.states import Reason
+from tasks import pumps
 from tests.words import unsaid
 from workers.engine import refetch, saving, store
 from workers.engine.store import StorePump
+from workers.engine.wake import store_pump, wake
 from workers.images.headers import Picture
 from workers.images.originals import Mark
+from workers.messaging.app import PUMP_VERSION
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, Messages, RuntimeFactory
@@ -96,3 +100,40 @@ def test_a_job_that_somebody_has_moved_meanwhile_stays_where_it_is(database: Dat
         store._write, [store._Saved(done, store._succeeded(done, ())), store._Saved(late, store._later(late, "later"))]
     )
     assert [tuple(row) for row in database.sql("SELECT state, error FROM jobs")] == [(state, "by somebody")] * 2
+
+
+# --- Several pumps -------------------------------------------------------------------------------------------------
+
+
+def test_a_pump_without_a_free_place_calls_for_the_next_one(
+    database: Database, make_runtime: RuntimeFactory, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "HELP_SECONDS", 60.0)
+    runtime = make_runtime()
+    pump = StorePump(runtime, 4)
+    for _ in range(2):
+        runtime.on_loop(pump._call_for_help())
+    assert messages.pumps == ["store:5"], "and not twice in a row"
+
+    runtime.on_loop(StorePump(runtime, store.MOST_PUMPS - 1)._call_for_help())
+    assert messages.pumps == ["store:5"]
+
+
+def test_a_worker_that_runs_its_share_leaves_the_next_one_to_others(
+    database: Database, make_runtime: RuntimeFactory, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message is gone then, so the pump counts as never woken: nothing is overdue, and it can be woken again."""
+    runtime = make_runtime({"store_pumps": 2}, main={"poll_every": "1s"})
+    monkeypatch.setattr(pumps, "runtime", lambda: runtime)
+    ran: list[str] = []
+    monkeypatch.setattr(pumps, "_activate", lambda _task, pump, _generation: ran.append(pump.name))
+
+    for running, runs in ((["poll:main", "store:0"], True), (["store:0", "store:7"], False)):
+        runtime.active = dict.fromkeys(running, asyncio.Event())
+        wake(runtime, store_pump(3))
+        ran.clear()
+        pumps.store.run("3", version=PUMP_VERSION)
+        assert ran == (["store:3"] if runs else [])
+        assert (database.one("SELECT wake_at FROM leases WHERE name = 'store:3'") is None) is not runs
+        database.sql("UPDATE leases SET wake_at = NULL")
+    assert messages.pumps == ["store:3"] * 2
