@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -18,6 +18,7 @@ from PIL import Image
 from devstack.ports import pick_port
 from models.states import JobState
 from sandbox import SandboxConfig
+from sandbox.faults import Kind
 from tests import http
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
 from workers.jobs.request import JobRequest
@@ -25,7 +26,7 @@ from workers.jobs.request import JobRequest
 pytestmark = pytest.mark.timeout(600)
 
 FLOWER_AUTH = ("people", "a password for Flower")
-#: A fault, and the batch that meets it; each gets a job or more. What stops an account for good comes last.
+#: A fault, and the batch that meets it; each gets a job or more.
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "throttle": {"where": {"call": "submit"}, "times": 1, "retry_after": 1},
     "latency": {"where": {"call": "poll"}, "times": 1, "seconds": 1.0},
@@ -34,10 +35,17 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "malformed": {"where": {"call": "file"}, "times": 1},
     "expired_url": {"times": 1},
     "fail": {"times": 1},
+    "lost": {"times": 1},
+    "late": {"times": 1, "seconds": 1.0},
+    "withhold": {"times": 1, "pictures": 1},
+    "damaged": {"times": 1, "damage": "html"},
     "callback_dropped": {"times": 1},
+    "callback_late": {"times": 1, "seconds": 0.5},
     "callback_forged": {"times": 1},
     "callback_duplicated": {"times": 1},
 }
+#: Those that end a process or stop an account for good, which come last.
+LASTING = {"accept_then_hang", "auth", "out_of_credit"}
 
 
 class Services:
@@ -89,7 +97,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     with running(home, config, **settings) as stack:
         stack.only("sandbox-zhiqite", "sandbox-hidream", "sandbox-qolaba")
         limits: dict[str, dict[str, Any]] = {
-            "sandbox-zhiqite": {"poll_every": "0.5s", "deadline": "20s", "submit_timeout": "3s"},
+            "sandbox-zhiqite": {"poll_every": "0.5s", "deadline": "10s", "submit_timeout": "3s"},
             "sandbox-hidream": {"poll_every": "0.5s", "deadline": "20s"},
             "sandbox-qolaba": {"budget": {"day": "0.05 USD"}, "on_unknown": "hold"},
         }
@@ -129,7 +137,7 @@ def _live(services: Services, worker: subprocess.Popen[bytes]) -> None:
     knight = JobRequest("generate", image=pair.source, prompt="a knight", operation="qolaba.consistency")
     # A submission whose answer is lost, and with it the worker: where nothing can be searched, the job is held.
     stack.sandbox.add_fault("accept_then_hang", times=1)
-    stack.insert([knight], batch="lost")
+    stack.insert([knight], batch="lost worker")
     wait_for(lambda: any(job["operation"] for job in stack.sandbox.jobs()), message="a submission is accepted")
     wait_for(lambda: stack.sql("SELECT 1 FROM attempts WHERE state = 'sending'"), timeout=30)
     worker.send_signal(signal.SIGKILL)
@@ -142,6 +150,9 @@ def _live(services: Services, worker: subprocess.Popen[bytes]) -> None:
     stack.sandbox.add_fault("auth", where={"provider": "hidream"})
     stack.insert([variation] * 3, batch="auth")
     wait_for(lambda: _stopped(services, "auth"), timeout=60, message="the credentials are refused")
+    stack.sandbox.add_fault("out_of_credit", where={"provider": "zhiqite"})
+    stack.insert([swap] * 2, batch="credit")
+    wait_for(lambda: _stopped(services, "credit"), timeout=60, message="the credit is spent")
     http.get(services.flower, auth=FLOWER_AUTH, timeout=10, follow_redirects=True)
     http.post(f"{stack.env['RECAST_PUBLIC_URL']}/callbacks/nobody", content=b"{}", timeout=10)
 
@@ -161,6 +172,10 @@ def _portrait(folder: Path) -> str:
     with Image.open(PORTRAITS / "grace_hopper.jpg") as image:
         image.crop((0, 0, 450, 600)).save(path)
     return str(path)
+
+
+def test_a_fault_of_each_kind_is_met() -> None:
+    assert {*FAULTS, *LASTING} == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("name", ["worker", "beat", "web", "flower"])
@@ -189,7 +204,7 @@ def test_each_trouble_is_a_warning_once(services: Services) -> None:
     assert (held[0]["level"], held[0]["account"]) == ("warning", "sandbox-qolaba")
     for line in services.told("worker", "account_stopped"):
         assert line["level"] == "warning"
-        assert (line["until"] is None) is (line["reason"] == "auth")
+        assert (line["until"] is None) is (line["reason"] in {"auth", "credit"})
 
 
 def test_nothing_went_wrong_that_nobody_knows_of(services: Services) -> None:
