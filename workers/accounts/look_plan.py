@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-LOOK_COST: Final = 0.0175  # of the usual time: so long may users wait to save one call
+LOOK_COST: Final = 0.0215  # of the usual time: so long may users wait to save one call
 PATIENCE: Final = 0.055  # of the usual time: a wait of twice as long is as bad as it is long, a shorter one less so
 USUAL: Final = 20.0  # seconds: for what is quicker than that, nobody minds these shares of it
 
