@@ -34,6 +34,7 @@ from web.pages import Pages
 from web.prefix import Prefixed, prefix_of
 from web.proxied import Proxied
 from web.redo import Redos
+from web.redo_page import RedoPage
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
@@ -132,6 +133,7 @@ def _gallery_routes(
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
     operators = Operators(pages, runtime)
     selections = Selections(pages, configured.review_reasons)
+    redos = Redos(configured, media.storage)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
@@ -140,7 +142,8 @@ def _gallery_routes(
         *DecidePage(operators).routes(access),
         *BulkPage(operators).routes(access),
         *Lists(operators).routes(access),
-        *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
+        *Desk(pages, configured.review_reasons, redos).routes(access),
+        *RedoPage(pages, redos).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),

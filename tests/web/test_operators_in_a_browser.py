@@ -92,7 +92,8 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 
 def pages_of(batch: int) -> tuple[str, ...]:
     """Every page of operators."""
-    return "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel"
+    lists = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit")
+    return *lists, f"batches/{batch}/bulk/cancel", f"batches/{batch}/redo"
 
 
 def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:

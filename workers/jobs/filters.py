@@ -73,6 +73,10 @@ class Filter:
         """Whether whole batches are meant, including jobs that are added later."""
         return bool(self.named) and self.named.keys() <= set(OF_BATCHES)
 
+    def only(self, states: Sequence[str]) -> Filter:
+        """The filter, of jobs in these states alone."""
+        return replace(self, states=[state for state in states if self.states is None or state in self.states])
+
     @property
     def jobs(self) -> str:
         """What to select from: `JOBS`, with `LAST` where a condition needs it."""
@@ -125,3 +129,12 @@ _IDS = ids_statement()
 def ids_of(session: Session, which: Filter, statement: Filtered = _IDS) -> list[str]:
     """The ids of the jobs that fit; `statement` is an `ids_statement`, for a further condition of ours."""
     return list(statement.execute(session, which).scalars())
+
+
+# Without an order, the index of a batch's jobs ends the look as soon as there are enough.
+_SOME = Filtered(lambda which: f"SELECT j.id FROM {which.jobs} WHERE {which.where} LIMIT :limit")
+
+
+def some_ids(session: Session, which: Filter, limit: int) -> list[str]:
+    """The ids of up to `limit` jobs that fit, sorted."""
+    return sorted(_SOME.execute(session, which, limit=limit).scalars())
