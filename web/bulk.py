@@ -111,7 +111,9 @@ class BulkPage:
             return self._shown(request, verb, found)
         limit = first(form, "max_cost").strip()
         done = await self._operators.call(self._change, actor_of(request), verb, found, limit)
-        where = link(prefix(request), "batches", found.meant.batch_id, "bulk", verb, **found.meant.query, done=done)
+        where = link(
+            prefix(request), "batches", found.meant.batch_id, "bulk", verb, **found.meant.grid.query, done=done
+        )
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
     def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
@@ -119,11 +121,13 @@ class BulkPage:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
         asked, name = found.meant, found.report.name
         needed = plain(found.need.needed) if found.need else None
-        said = {**asked.said, "state": found.which.states, "max_cost": needed}
+        grid, said = asked.grid, asked.said
+        if said is not None and (grid.verdict or grid.reason or grid.check):
+            said = None  # these commands choose by no verdict and no check
         return self._pages.render(
             request, "bulk.html", verb=verb, found=found, report=found.report, impact=found.impact, need=found.need,
             says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), meant=asked,
-            command=None if asked.which.ids is not None else typed(verb, batch=name, **said),
+            command=said and typed(verb, batch=name, **{**said, "state": found.which.states, "max_cost": needed}),
             needed=needed, free=typed("redownload", batch=name) if found.impact.free else None,
         )  # fmt: skip
 

@@ -9,20 +9,13 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from desk.verdicts import DeskError
-from models.checks import CheckName
 from models.states import JobState
-from models.verdicts import Verdict
 from reports.cards import batch_name
+from reports.grid_filter import ANY, GridFilter, GridFilterError
 from reports.selection import jobs_with
 from web.pages import is_text, member, number
 from web.visitors import Form
 from workers.jobs.filters import Filter
-
-ANY = "any"  # value of ?check=
-#: What names jobs one by one: by their ids, or by a picture and the verdict that was seen of it.
-TICKED = ("job", "picture")
-#: What the grid is filtered by.
-FILTERED = ("state", "verdict", "check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +24,16 @@ class Meant:
 
     batch_id: int
     batch: str
+    #: What the grid shows, to go back to it.
+    grid: GridFilter
     which: Filter
-    #: What says the same again, as fields of a form.
-    fields: Sequence[tuple[str, str]]
+    #: What was ticked, as fields of a form; empty where all of the filter is meant.
+    ticked: Sequence[tuple[str, str]] = ()
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """What says the same again, as fields of a form."""
+        return [*(self.ticked or [("all", "1")]), *self.grid.query.items()]
 
     @property
     def narrow(self) -> bool:
@@ -41,27 +41,25 @@ class Meant:
         return not self.which.whole_batches
 
     @property
-    def query(self) -> dict[str, str]:
-        """What the grid is filtered by, to go back to it."""
-        return {name: value for name, value in self.fields if name in FILTERED}
-
-    @property
     def state(self) -> JobState | None:
         """The one state of the jobs of the filter, where it names one."""
-        return member(JobState, self.query.get("state"))
+        return member(JobState, self.grid.state)
 
     @property
-    def said(self) -> dict[str, object]:
-        """The filter as options of the commands."""
-        which = self.which
-        every = which.check is not None and len(which.check) == len(CheckName)
-        return {"state": which.states, "verdict": which.verdict, "check": ANY if every else which.check}
+    def said(self) -> dict[str, object] | None:
+        """The filter as options of the commands; None where these cannot say it."""
+        which, grid = self.which, self.grid
+        if which.ids is not None or grid.noted or grid.key or grid.metadata:
+            return None
+        return {
+            "state": which.states, "verdict": which.verdict, "reason": which.fault, "account": which.account,
+            "operation": which.operation, "check": ANY if grid.check == ANY else which.check,
+        }  # fmt: skip
 
     @property
     def in_words(self) -> str:
-        """The filter for people; empty where it is the whole batch, or jobs that were ticked."""
-        words = (self.query.get(name, "").replace("_", " ") for name in FILTERED)
-        return ", ".join(word if word != ANY else "flagged" for word in words if word)
+        """The filter for people; empty where it is the whole batch."""
+        return ", ".join(f"{name} {value.replace('_', ' ')}" for name, value in self.grid.conditions.items())
 
     @property
     def job(self) -> str | None:
@@ -83,28 +81,23 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     """The jobs that a form means; None where there is no such batch.
 
     Raises:
-        DeskError: nothing is ticked, or a picture is not named as the page does.
+        DeskError: nothing is ticked, or something is not named as the page does.
     """
     name = batch_name(session, batch_id)
     if name is None:
         return None
-    kept = ("all", *FILTERED) if form.get("all") else (*TICKED, *FILTERED)
-    fields = [(field, value) for field in kept for value in form.get(field, ())]
-    ids = None if form.get("all") else _ticked(session, form)
-    return Meant(batch_id, name, _filtered(name, form, ids), fields)
+    try:
+        grid = GridFilter.of({field: values[0] for field, values in form.items()})
+    except GridFilterError as error:
+        raise DeskError(str(error)) from None
+    if form.get("all"):
+        return Meant(batch_id, name, grid, grid.which(name))
+    ticked = [(field, value) for field in ("job", "picture") for value in form.get(field, ())]
+    return Meant(batch_id, name, grid, Filter(batch=name, ids=_ids(session, form)), ticked)
 
 
-def _filtered(batch: str, form: Form, ids: Sequence[str] | None) -> Filter:
-    if ids is not None:
-        return Filter(batch=batch, ids=ids)
-    first = {name: (form.get(name) or [""])[0] for name in FILTERED}
-    state, verdict = member(JobState, first["state"]), member(Verdict, first["verdict"])
-    check = member(CheckName, first["check"])
-    checks = [each.value for each in CheckName] if first["check"] == ANY else [check.value] if check else None
-    return Filter(batch=batch, states=None if state is None else [state.value], verdict=verdict, check=checks)
-
-
-def _ticked(session: Session, form: Mapping[str, list[str]]) -> list[str]:
+def _ids(session: Session, form: Mapping[str, list[str]]) -> list[str]:
+    """The jobs that were ticked: by their ids, or by a picture and the verdict that was seen of it."""
     jobs = [job for job in form.get("job", ()) if is_text(job)]
     pictures = [number(picture.partition(":")[0]) for picture in form.get("picture", ())]
     if None in pictures:

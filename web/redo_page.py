@@ -101,7 +101,7 @@ class RedoPage:
             )
         except (DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
-        where = link(prefix(request), "batches", found.batch_id, "redo", **found.query, job=found.job, done=done)
+        where = link(prefix(request), "batches", found.batch_id, "redo", **found.grid.query, job=found.job, done=done)
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
     def _asked(self, session: Session, actor: Actor, found: Meant, form: Form) -> Asked:
@@ -179,12 +179,13 @@ def _named(form: Form) -> list[str]:
 
 
 def _command(asked: Asked) -> str | None:
-    """The command that does the same; None where pictures are ticked, which have no short name."""
-    change = asked.change
-    if asked.meant.which.ids is not None and asked.meant.job is None:
+    """The command that does the same, where there is one."""
+    meant, change = asked.meant, asked.change
+    said = {} if meant.job else meant.said
+    if said is None:
         return None
     options = [f"{name}={'' if value is None else value}" for name, value in change.options.items()]
     return typed(
-        "redo", asked.meant.job or asked.meant.batch, **asked.meant.said, seed=change.seed,
-        options=options or None, to=change.account, to_operation=change.operation,
+        "redo", meant.job or meant.batch, **said, seed=change.seed, options=options or None, to=change.account,
+        to_operation=change.operation,
     )  # fmt: skip
