@@ -23,7 +23,7 @@ from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
-from reports import cards, timeline
+from reports import cards, pilot, timeline
 from reports.batch import BatchReport, find, recent
 from reports.flags import COUNTED, Wanted, some_flags
 from reports.job import input_uri, job_detail
@@ -33,6 +33,7 @@ from web import charts
 from web.access import Access
 from web.bulk import offered
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
+from web.live import Live
 from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
 from web.result_thumbnails import ResultThumbnails
@@ -74,6 +75,7 @@ class Gallery:
         accounts_file: read for what keeps a batch from continuing.
         selections: what a batch's page offers to do with many pictures.
         scopes: of which batch each path is that guests may see.
+        live: keeps pages up to date.
     """
 
     def __init__(
@@ -85,16 +87,18 @@ class Gallery:
         accounts_file: Path,
         selections: Selections,
         scopes: Mapping[str, Scope],
+        live: Live,
     ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
         self._accounts_file, self._selections, self._scopes = accounts_file, selections, scopes
+        self._live = live
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
         handlers: Mapping[str, Handler] = {
-            "/batches": self.batches,
-            "/batches/{batch_id:row}": self.batch,
+            "/batches": self._live.again(self.batches),
+            "/batches/{batch_id:row}": self._live.again(self.batch),
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
             "/jobs/{job_id:path}": self.job,
@@ -134,6 +138,7 @@ class Gallery:
                 "report": report,
                 "page": cards.page(session, batch_id, states, verdict, flagged, after=after, before=before),
                 "stops": self._stops(session, report),
+                "pilot": pilot.is_open(session, batch_id),
                 "reviewed": verdicts_of(session, report),
                 "flags": some_flags(session, batch_id),
                 "picks": self._selections.offered(session, request),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -33,7 +34,7 @@ class Meant:
     @property
     def fields(self) -> list[tuple[str, str]]:
         """What says the same again, as fields of a form."""
-        return [*(self.ticked or [("all", "1")]), *self.grid.query.items()]
+        return [*(self.ticked or [("all", "1")]), ("grid", urlencode(self.grid.query))]
 
     @property
     def narrow(self) -> bool:
@@ -86,8 +87,10 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     name = batch_name(session, batch_id)
     if name is None:
         return None
+    # Fields of forms may have names of the filter and mean something else, so these have it in one field.
+    query = dict(parse_qsl(form["grid"][0])) if "grid" in form else {field: form[field][0] for field in form}
     try:
-        grid = GridFilter.of({field: values[0] for field, values in form.items()})
+        grid = GridFilter.of(query)
     except GridFilterError as error:
         raise DeskError(str(error)) from None
     if form.get("all"):
