@@ -11,13 +11,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from desk.handing import TAKEN_BY_ANOTHER
+from desk.walks import Walk, beside
 from models.fragments import checks_of, columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
-from models.verdicts import Verdict
-from reports.cards import UNDECIDED, places
 
 NEIGHBORS = 5  # on each side, which a browser loads ahead
+ALL = Walk()
 
 _JOB = text(f"""
     SELECT j.id, j.seq, j.key, j.kind, j.state, {columns((*ROLES, "prompt"), "j")}, w.chosen,
@@ -44,19 +43,6 @@ _HISTORY = text("""
     SELECT result_id, person, verdict, reasons, note, at, undoes FROM verdicts WHERE job_id = :job_id ORDER BY id DESC
     LIMIT 50
 """)
-
-
-def _beside(verdict: Verdict | None, *, forward: bool) -> str:
-    return f"""
-        SELECT j.id AS job_id, j.seq, {UNDECIDED} AS undecided, {TAKEN_BY_ANOTHER} AS taken
-        FROM ({places(verdict, forward=forward)}) j ORDER BY j.seq
-    """
-
-
-_BESIDE = {
-    forward: {verdict: text(_beside(verdict, forward=forward)) for verdict in (None, *Verdict)}
-    for forward in (True, False)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +120,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """The jobs on both sides of another one, in the order of the batch."""
+    """The jobs on both sides of another one, in the order of the walk."""
 
     before: Sequence[Neighbor]
     after: Sequence[Neighbor]
@@ -151,10 +137,11 @@ def loupe(session: Session, batch_id: int, job_id: str) -> Loupe | None:
 
 
 def neighbors(
-    session: Session, batch_id: int, seq: int, person: str, verdict: Verdict | None = None, number: int = NEIGHBORS
+    session: Session, batch_id: int, seq: int, person: str, walk: Walk = ALL, number: int = NEIGHBORS
 ) -> Neighbors:
-    """The jobs beside a place in a batch, those with a verdict only if one is named."""
-    given = {"batch_id": batch_id, "seq": seq, "person": person, "limit": number}
-    sides = (session.execute(_BESIDE[forward][verdict], given).all() for forward in (False, True))
-    before, after = ([Neighbor(**row._mapping) for row in side] for side in sides)
+    """The jobs beside a place of a walk through a batch."""
+    before, after = (
+        [Neighbor(**row._mapping) for row in beside(session, batch_id, seq, person, walk, number, forward=forward)]
+        for forward in (False, True)
+    )
     return Neighbors(before, after)

@@ -23,9 +23,8 @@ let view = { zoom: false, x: 0, y: 0, marking: false, area: null };
 function loupe() { return document.getElementById("loupe"); }
 function find(selector) { return loupe().querySelector(selector); }
 function address(query) { return `${place}?${new URLSearchParams(query)}`; }
-function filtered(query) {
-  return loupe().dataset.filter ? { ...query, verdict: loupe().dataset.filter } : query;
-}
+// Addresses name the walk, so that its next and its previous picture are the same for all who have them.
+function walked(query) { return { ...query, ...JSON.parse(loupe().dataset.walk) }; }
 
 // --- Pages -----------------------------------------------------------------------------------------------------------
 
@@ -43,7 +42,7 @@ async function load(query) {
 
 function ahead(job) {
   if (!pages.has(job)) {
-    const coming = load(filtered({ job, ahead: 1 }));
+    const coming = load(walked({ job, ahead: 1 }));
     pages.set(job, coming);
     if (pages.size > KEPT) pages.delete(pages.keys().next().value);
     coming.then(({ found }) => {
@@ -63,7 +62,7 @@ function put({ found, title }, { push = true } = {}) {
   loupe().replaceWith(document.adoptNode(found.cloneNode(true)));
   document.title = title;
   const { job } = loupe().dataset;
-  if (push) history.pushState({ job }, "", address(filtered(job ? { job } : {})));
+  if (push) history.pushState({ job }, "", address(walked(job ? { job } : {})));
   begin();
 }
 
@@ -83,7 +82,7 @@ async function show(job, options) {
 }
 
 async function next(seq) {
-  const page = await busily(() => load(filtered({ after: seq })));
+  const page = await busily(() => load(walked({ after: seq })));
   if (page) { count(page.counts); put(page); }
 }
 
@@ -190,7 +189,7 @@ function send() {
 async function renewed() {
   const before = form;
   const { job } = loupe().dataset;
-  await load(filtered(job ? { job, ahead: 1 } : { ahead: 1 }));
+  await load(walked(job ? { job, ahead: 1 } : { ahead: 1 }));
   return form !== before;
 }
 
@@ -199,7 +198,7 @@ async function written(said) {
   tell(said.counts);
   pages.delete(said.job);
   if (loupe().dataset.job !== said.job) return;
-  const page = await load(filtered({ job: said.job, ahead: 1 }));
+  const page = await load(walked({ job: said.job, ahead: 1 }));
   if (loupe().dataset.job !== said.job) return; // another one is shown by now
   if (find(".reasons.is-open")) {
     const based = find(`form.judge [name=result][value="${said.result}"] ~ [name=based_on]`);
@@ -421,7 +420,7 @@ function other(by) {
 
 async function picture(id) {
   const { job } = loupe().dataset;
-  const page = await busily(() => load(filtered({ job, picture: id, ahead: 1 })));
+  const page = await busily(() => load(walked({ job, picture: id, ahead: 1 })));
   if (page && loupe().dataset.job === job) put(page, { push: false });
 }
 
@@ -454,6 +453,13 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const order = event.target.closest("#orders a");
+  if (order && loupe().dataset.job) { // of the picture that is shown by now
+    const query = new URLSearchParams(order.search);
+    query.set("job", loupe().dataset.job);
+    order.search = query;
+    return;
+  }
   const link = event.target.closest("a.step, .strip a");
   if (!link) return;
   event.preventDefault();
