@@ -34,14 +34,18 @@ _PICTURES = text(f"""
         r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
         coalesce(v.id, 0) AS verdict_id, coalesce(v.verdict, 'unreviewed') AS verdict, v.person, v.at,
         coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note, v.area,
-        {checks_of("r.id")} AS checks
+        {checks_of("r.id")} AS checks,
+        (SELECT min(version) FROM versions WHERE versions.job_id = r.job_id AND last_attempt >= a.number) AS former
     FROM results r JOIN attempts a ON a.id = r.attempt_id
     LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, person, at, reasons, note, area")} v ON true
     WHERE r.job_id = :job_id ORDER BY a.number DESC, r.index
 """)
 _HISTORY = text("""
-    SELECT result_id, person, verdict, reasons, note, at, undoes FROM verdicts WHERE job_id = :job_id ORDER BY id DESC
-    LIMIT 50
+    SELECT result_id, person, verdict, reasons, note, area, at, undoes FROM verdicts WHERE job_id = :job_id
+    ORDER BY id DESC LIMIT 50
+""")
+_BY_KEY = text("""
+    SELECT id, key FROM jobs WHERE batch_id > 0 AND batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1
 """)
 
 
@@ -66,6 +70,8 @@ class Picture:
     area: dict[str, float] | None
     #: What was measured, the worst first: name, score, threshold, flagged.
     checks: Sequence[Mapping[str, Any]] = ()
+    #: The former version of the job that it was made for; None for the present one.
+    former: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,12 @@ def loupe(session: Session, batch_id: int, job_id: str) -> Loupe | None:
     pictures = [Picture(**each._mapping) for each in session.execute(_PICTURES, {"job_id": job_id})]
     history = session.execute(_HISTORY, {"job_id": job_id}).all()
     return Loupe(**row._mapping, pictures=pictures, history=history)
+
+
+def job_by_key(session: Session, batch_id: int, key: str) -> str | None:
+    """The first job of a batch whose key is, or begins with, `key`; None where there is none."""
+    row = session.execute(_BY_KEY, {"batch_id": batch_id, "key": key}).first()
+    return str(row.id) if row is not None and row.key.startswith(key) else None
 
 
 def neighbors(

@@ -5,7 +5,7 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from desk.actors import Actor, ForbiddenError
 from desk.handing import Taken, next_undecided, take, taken_by
-from desk.loupe import Loupe, Neighbors, loupe, neighbors
+from desk.loupe import Loupe, Neighbors, job_by_key, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
 from desk.walks import Order, Walk, usual_order
 from models.people import Role
@@ -34,6 +34,7 @@ from web.visitors import Form, actor_of, first, of_batch
 
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
+MAX_KEY_CHARS = 200  # of a key that is searched for, in the answer that it is not there
 MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
 #: Orders in words.
 ORDERS = {Order.WORST: "worst first", Order.CATALOG: "catalog order"}
@@ -91,15 +92,20 @@ class Desk:
     async def show(self, request: Request) -> Response:
         """A job's pictures: those of ``?job=``, or of the next job after ``?after=`` that nobody has decided.
 
-        ``?picture=`` selects one of several pictures; ``?sort=`` and ``?verdict=`` say what the person walks through.
-        With ``?ahead=1`` nothing is taken.
+        ``?key=`` selects a job by its key, ``?picture=`` one of several pictures; ``?sort=`` and ``?verdict=`` say what
+        the person walks through. With ``?ahead=1`` nothing is taken.
         """
-        query, actor = request.query_params, actor_of(request)
+        query, actor, batch_id = request.query_params, actor_of(request), request.path_params["batch_id"]
         asked = Asked(query.get("job"), number(query.get("after")), *_walk(request))
         if asked.job_id is not None and not is_text(asked.job_id):
             return self._pages.missing(request, "This job does not exist.")
+        if (key := query.get("key")) is not None:
+            found = await self._pages.read(job_by_key, batch_id, key) if is_text(key) else None
+            if found is None:
+                return self._pages.missing(request, f"No key of this batch begins with {key[:MAX_KEY_CHARS]!r}.")
+            asked = replace(asked, job_id=found)
         takes = actor.may(Role.REVIEWER) and "ahead" not in query
-        view = await self._pages.change(_view, actor, request.path_params["batch_id"], asked, takes=takes)
+        view = await self._pages.change(_view, actor, batch_id, asked, takes=takes)
         if view is not None and view.loupe is not None:
             view = replace(view, quote=await self._pages.read(self._redos.quote, actor, view.loupe.id))
         if view is None or (asked.job_id is not None and view.loupe is None):
@@ -121,14 +127,7 @@ class Desk:
             return self._pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         if _wants_json(request):
             return JSONResponse(done)
-        batch = request.path_params["batch_id"]
-        judged = first(form, "do") == "judge"
-        order, verdict = _walk(request)
-        where = link(
-            prefix(request), "batches", batch, "review", job=None if judged else done.get("job"),
-            after=(number(first(form, "seq")) or 0) if judged else None, sort=order, verdict=verdict,
-        )  # fmt: skip
-        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(_goes_on(request, form, done), HTTPStatus.SEE_OTHER)
 
     async def _done(self, request: Request, form: Form) -> dict[str, Any]:
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
@@ -195,6 +194,19 @@ def _walk(request: Request) -> tuple[Order | None, Verdict | None]:
     """What the address says of the walk; where it names no order, the usual one of the batch is meant."""
     query = request.query_params
     return member(Order, query.get("sort")), member(Verdict, query.get("verdict"))
+
+
+def _goes_on(request: Request, form: Form, done: Mapping[str, Any]) -> str:
+    """The page that a browser without a script sees next: of a job where it came from one, else of the walk."""
+    below, batch = prefix(request), request.path_params["batch_id"]
+    if first(form, "back") == "job":
+        return link(below, "jobs", done["job"])
+    judged = first(form, "do") == "judge"
+    order, verdict = _walk(request)
+    return link(
+        below, "batches", batch, "review", job=None if judged else done.get("job"),
+        after=(number(first(form, "seq")) or 0) if judged else None, sort=order, verdict=verdict,
+    )  # fmt: skip
 
 
 def _whole(session: Session, batch_id: int) -> tuple[BatchReport, Verdicts] | None:
