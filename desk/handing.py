@@ -9,19 +9,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
+from desk.walks import Order, candidates
 from models.fragments import seconds_from_now
 from models.people import Role
 from reports.cards import UNDECIDED
-from reports.undecided import undecided
 
 TAKEN_SECONDS = 120.0  # an open picture; a page that is still looked at says so again before
 CANDIDATES = 3  # looked at together: rarely more people look for their next picture at one moment
 ROUNDS = 10  # of candidates that all were taken meanwhile, before "nothing left" is believed
 
-#: SQL: whether another person than `:person` has the pictures of a job `j` open.
-TAKEN_BY_ANOTHER = """EXISTS (
-    SELECT FROM picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
-)"""
 # A claim that has run out belongs to nobody. One statement decides, so that two never both have it.
 _TAKE = text(f"""
     INSERT INTO picture_claims (job_id, person, until)
@@ -39,9 +35,6 @@ _LEAVE = text("""
         SELECT job_id FROM picture_claims WHERE person = :person AND job_id <> :job_id FOR UPDATE SKIP LOCKED
     )
 """)
-_CANDIDATES = text(
-    undecided(f"j.erased_at IS NULL AND NOT {TAKEN_BY_ANOTHER}", after=":after", limit="cast(:number AS int)")
-)
 _IS_UNDECIDED = text(f"SELECT {UNDECIDED} FROM jobs j WHERE j.id = :job_id")
 
 
@@ -85,7 +78,9 @@ def taken_by(session: Session, actor: Actor, job_id: str) -> Taken | None:
     return None if row is None else Taken(row.person, row.until, own=row.person == actor.name)
 
 
-def next_undecided(session: Session, actor: Actor, batch_id: int, after: int = -1) -> Handed | None:
+def next_undecided(
+    session: Session, actor: Actor, batch_id: int, after: int = -1, order: Order = Order.CATALOG
+) -> Handed | None:
     """Take the next job of a batch that nobody has decided or has open; None if there is none.
 
     Args:
@@ -93,16 +88,16 @@ def next_undecided(session: Session, actor: Actor, batch_id: int, after: int = -
         actor: who is handed it.
         batch_id: the batch.
         after: the place in the batch from which to look; the search begins anew at the end.
+        order: the order in which they come.
 
     Raises:
         ForbiddenError: the person may not judge.
     """
     actor.need(Role.REVIEWER, "review a batch", guests=True)
-    wanted = {"batch_id": batch_id, "person": actor.name, "number": CANDIDATES}
     for _ in range(ROUNDS):
         seen = False
         for start in dict.fromkeys((after, -1)):
-            for row in session.execute(_CANDIDATES, {**wanted, "after": start}).all():
+            for row in candidates(session, batch_id, start, actor.name, order, CANDIDATES):
                 seen = True
                 if _taken(session, actor, row.id) is None:
                     continue

@@ -99,7 +99,7 @@ _RESULT = text("""
 """)
 
 _TO_SHRINK = text("""
-    SELECT r.key, r.thumbnail_key,
+    SELECT r.key, r.thumbnail_key, r.width, r.height,
         r.provenance IS NOT NULL OR r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
     FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
 """)
@@ -213,7 +213,7 @@ def result_file(session: Session, result_id: int, size: str) -> File | None:
 
 
 def to_shrink(session: Session, result_id: int) -> Any:
-    """What a result's thumbnail is made of: its `key`, `kind`, whether it is `marked`; its `thumbnail_key`, if any."""
+    """What a result's copies are made of, whether it is `marked`, its size, and its `thumbnail_key`, if any."""
     return session.execute(_TO_SHRINK, {"id": result_id}).first()
 
 

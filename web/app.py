@@ -27,6 +27,7 @@ from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
+from web.job import JobPage
 from web.lists import Lists
 from web.live import Live
 from web.media import Media
@@ -149,9 +150,10 @@ def _gallery_routes(
         *BulkPage(operators).routes(access),
         *PilotPage(operators, live).routes(access),
         *Lists(operators).routes(access),
-        *Desk(pages, configured.review_reasons, redos).routes(access),
+        *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
         *Downloads(pages, database, media).routes(access),
+        *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *gallery.routes(access),

@@ -5,7 +5,7 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -18,14 +18,16 @@ from starlette.routing import Route
 
 from desk.actors import Actor, ForbiddenError
 from desk.handing import Taken, next_undecided, take, taken_by
-from desk.loupe import Loupe, Neighbors, loupe, neighbors
+from desk.loupe import Loupe, Neighbors, job_by_key, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
+from desk.walks import Order, Walk, usual_order
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
 from reports.batch import BatchReport, find
 from reports.reviews import Verdicts, verdicts_of
 from web.access import Access
+from web.live import Live
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.redo import Quote, Redos
@@ -33,8 +35,21 @@ from web.visitors import Form, actor_of, first, of_batch
 
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
+MAX_KEY_CHARS = 200  # of a key that is searched for, in the answer that it is not there
 MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
+#: Orders in words.
+ORDERS = {Order.WORST: "worst first", Order.CATALOG: "catalog order"}
 SIDES = ("x", "y", "width", "height")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks for: a job, or the next one after a place; and the walk, where it names one."""
+
+    job_id: str | None
+    after: int | None
+    order: Order | None
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,10 @@ class View:
 
     report: BatchReport
     reviewed: Verdicts
+    #: What the person walks through.
+    walk: Walk
+    #: Whether pictures are flagged, so that there is an order to choose.
+    flagged: bool
     #: None where nothing is left to decide.
     loupe: Loupe | None = None
     beside: Neighbors | None = None
@@ -58,10 +77,11 @@ class Desk:
         pages: makes the pages, reads and changes the database.
         reasons: what can be wrong with a picture, as the deployment says.
         redos: tells what a redo costs, and begins it.
+        live: keeps the counts of verdicts up to date.
     """
 
-    def __init__(self, pages: Pages, reasons: Sequence[str], redos: Redos) -> None:
-        self._pages, self._reasons, self._redos = pages, tuple(reasons), redos
+    def __init__(self, pages: Pages, reasons: Sequence[str], redos: Redos, live: Live) -> None:
+        self._pages, self._reasons, self._redos, self._live = pages, tuple(reasons), redos, live
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and where its forms go."""
@@ -69,27 +89,41 @@ class Desk:
         return [
             Route(path, access.guarded(self._pages.surely(self.show), guests=of_batch)),
             Route(path, access.guarded(self._pages.surely(self.answer), guests=of_batch), methods=["POST"]),
+            Route(
+                "/batches/{batch_id:row}/counts",
+                access.guarded(self._pages.surely(self._live.again(self.counts)), guests=of_batch),
+            ),
         ]
+
+    async def counts(self, request: Request) -> Response:
+        """How many pictures have which verdict, as a part of the page."""
+        found = await self._pages.read(_whole, request.path_params["batch_id"])
+        if found is None:
+            return self._pages.missing(request, "This batch does not exist.")
+        return self._pages.render(request, "counts.html", report=found[0], reviewed=found[1])
 
     async def show(self, request: Request) -> Response:
         """A job's pictures: those of ``?job=``, or of the next job after ``?after=`` that nobody has decided.
 
-        ``?picture=`` selects one of several pictures, ``?verdict=`` the neighbors. With ``?ahead=1`` nothing is taken.
+        ``?key=`` selects a job by its key, ``?picture=`` one of several pictures; ``?sort=`` and ``?verdict=`` say what
+        the person walks through. With ``?ahead=1`` nothing is taken.
         """
-        asked = request.query_params
-        job_id, actor = asked.get("job"), actor_of(request)
-        verdict = member(Verdict, asked.get("verdict"))
-        if job_id is not None and not is_text(job_id):
+        query, actor, batch_id = request.query_params, actor_of(request), request.path_params["batch_id"]
+        asked = Asked(query.get("job"), number(query.get("after")), *_walk(request))
+        if asked.job_id is not None and not is_text(asked.job_id):
             return self._pages.missing(request, "This job does not exist.")
-        takes = actor.may(Role.REVIEWER) and "ahead" not in asked
-        view = await self._pages.change(
-            _view, actor, request.path_params["batch_id"], job_id, number(asked.get("after")), verdict, takes=takes
-        )
+        if (key := query.get("key")) is not None:
+            found = await self._pages.read(job_by_key, batch_id, key) if is_text(key) else None
+            if found is None:
+                return self._pages.missing(request, f"No key of this batch begins with {key[:MAX_KEY_CHARS]!r}.")
+            asked = replace(asked, job_id=found)
+        takes = actor.may(Role.REVIEWER) and "ahead" not in query
+        view = await self._pages.change(_view, actor, batch_id, asked, takes=takes)
         if view is not None and view.loupe is not None:
             view = replace(view, quote=await self._pages.read(self._redos.quote, actor, view.loupe.id))
-        if view is None or (job_id is not None and view.loupe is None):
+        if view is None or (asked.job_id is not None and view.loupe is None):
             return self._pages.missing(request, "This job does not exist.")
-        return self._page(request, view, verdict, number(asked.get("picture")))
+        return self._page(request, view, number(query.get("picture")))
 
     async def answer(self, request: Request) -> Response:
         """Take a form: a verdict, its taking back, a choice, a redo, or (``do=take``) that a picture is looked at."""
@@ -106,12 +140,7 @@ class Desk:
             return self._pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         if _wants_json(request):
             return JSONResponse(done)
-        batch = request.path_params["batch_id"]
-        if first(form, "do") == "judge":
-            where = link(prefix(request), "batches", batch, "review", after=number(first(form, "seq")) or 0)
-        else:
-            where = link(prefix(request), "batches", batch, "review", job=done.get("job"))
-        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(_goes_on(request, form, done), HTTPStatus.SEE_OTHER)
 
     async def _done(self, request: Request, form: Form) -> dict[str, Any]:
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
@@ -144,8 +173,8 @@ class Desk:
         }  # fmt: skip
 
     async def _counts(self, batch_id: int) -> dict[str, int]:
-        view = await self._pages.read(_whole, batch_id)
-        return {} if view is None else {verdict.value: n for verdict, n in view.reviewed.counts.items()}
+        whole = await self._pages.read(_whole, batch_id)
+        return {} if whole is None else {verdict.value: n for verdict, n in whole[1].counts.items()}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
         standing = error.standing
@@ -163,58 +192,71 @@ class Desk:
             based_on=standing.verdict_id, batch_id=request.path_params["batch_id"], job=first(form, "job"),
         )  # fmt: skip
 
-    def _page(self, request: Request, view: View, verdict: Verdict | None, picture_id: int | None) -> Response:
+    def _page(self, request: Request, view: View, picture_id: int | None) -> Response:
         shown = view.loupe.shown(picture_id) if view.loupe else None
         return self._pages.render(
             request, "review.html", view=view, report=view.report, reviewed=view.reviewed, job=view.loupe,
-            picture=shown, beside=view.beside, taken=view.taken, filtered=verdict,
+            picture=shown, beside=view.beside, taken=view.taken,
+            walk=view.walk, orders=ORDERS,
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
             judges=actor_of(request).may(Role.REVIEWER), quote=view.quote,
         )  # fmt: skip
 
 
-def _whole(session: Session, batch_id: int) -> View | None:
+def _walk(request: Request) -> tuple[Order | None, Verdict | None]:
+    """What the address says of the walk; where it names no order, the usual one of the batch is meant."""
+    query = request.query_params
+    return member(Order, query.get("sort")), member(Verdict, query.get("verdict"))
+
+
+def _goes_on(request: Request, form: Form, done: Mapping[str, Any]) -> str:
+    """The page that a browser without a script sees next: of a job where it came from one, else of the walk."""
+    below, batch = prefix(request), request.path_params["batch_id"]
+    if first(form, "back") == "job":
+        return link(below, "jobs", done["job"])
+    judged = first(form, "do") == "judge"
+    order, verdict = _walk(request)
+    return link(
+        below, "batches", batch, "review", job=None if judged else done.get("job"),
+        after=(number(first(form, "seq")) or 0) if judged else None, sort=order, verdict=verdict,
+    )  # fmt: skip
+
+
+def _whole(session: Session, batch_id: int) -> tuple[BatchReport, Verdicts] | None:
     name = cards.batch_name(session, batch_id)
     if name is None:
         return None
     report = find(session, name)
-    return View(report, verdicts_of(session, report))
+    return report, verdicts_of(session, report)
 
 
-def _view(
-    session: Session,
-    actor: Actor,
-    batch_id: int,
-    job_id: str | None,
-    after: int | None,
-    verdict: Verdict | None,
-    *,
-    takes: bool,
-) -> View | None:
+def _view(session: Session, actor: Actor, batch_id: int, asked: Asked, *, takes: bool) -> View | None:
     """The page for a job, or for the next one that is undecided; the person then has it open."""
     whole = _whole(session, batch_id)
     if whole is None:
         return None
-    taken: Taken | None = None
+    usual = usual_order(session, batch_id)
+    walk = Walk(asked.order or usual, asked.verdict)
+    job_id, taken = asked.job_id, None
     if job_id is None:
-        job_id = _next(session, actor, batch_id, -1 if after is None else after)
+        job_id = _next(session, actor, batch_id, walk, -1 if asked.after is None else asked.after)
     elif takes:
         taken = take(session, actor, job_id)
     else:
         taken = taken_by(session, actor, job_id)
     found = None if job_id is None else loupe(session, batch_id, job_id)
     if found is None:
-        return whole
-    beside = neighbors(session, batch_id, found.seq, actor.name, verdict)
-    return View(whole.report, whole.reviewed, found, beside, taken)
+        return View(*whole, walk, usual is Order.WORST)
+    beside = neighbors(session, batch_id, found.seq, actor.name, walk)
+    return View(*whole, walk, usual is Order.WORST, found, beside, taken)
 
 
-def _next(session: Session, actor: Actor, batch_id: int, after: int) -> str | None:
+def _next(session: Session, actor: Actor, batch_id: int, walk: Walk, after: int) -> str | None:
     """The job to look at: the next undecided one, or for a person who only looks, the next one."""
-    if actor.may(Role.REVIEWER):
-        handed = next_undecided(session, actor, batch_id, after)
+    if actor.may(Role.REVIEWER) and not walk.decided:
+        handed = next_undecided(session, actor, batch_id, after, walk.order)
         return None if handed is None else handed.job_id
-    beside = neighbors(session, batch_id, after, actor.name, number=1).after
+    beside = neighbors(session, batch_id, after, actor.name, walk, number=1).after
     return beside[0].job_id if beside else None
 
 

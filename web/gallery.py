@@ -1,4 +1,4 @@
-"""The gallery: read-only pages of batches, of a batch's pictures before and after, and of a job's details.
+"""The gallery: pages of batches and of a batch's pictures before and after, and the pictures themselves.
 
 Keys, names, prompts and providers' answers are hostile text: the templates escape all of it, and pages run only the
 scripts and load only the styles of `web/static`.
@@ -26,7 +26,7 @@ from models.verdicts import Verdict
 from reports import cards, pilot, timeline
 from reports.batch import BatchReport, find, recent
 from reports.flags import COUNTED, Wanted, some_flags
-from reports.job import input_uri, job_detail
+from reports.job import input_uri
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import verdicts_of
 from web import charts
@@ -36,7 +36,7 @@ from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.live import Live
 from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
-from web.result_thumbnails import ResultThumbnails
+from web.result_thumbnails import Copy, ResultThumbnails
 from web.selections import Selections
 from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
@@ -60,6 +60,8 @@ register_url_convertor("row", _RowConvertor())
 
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
+    "news.js": "text/javascript",
+    "stage.css": "text/css", "stage.js": "text/javascript", "times.js": "text/javascript",
     "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
     "icon.svg": "image/svg+xml",
 }  # fmt: skip
@@ -101,7 +103,6 @@ class Gallery:
             "/batches/{batch_id:row}": self._live.again(self.batch),
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
-            "/jobs/{job_id:path}": self.job,
         }
         return [
             *(
@@ -158,29 +159,26 @@ class Gallery:
         accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
         return obstacles(session, report, accounts, self._pages.currency)
 
-    async def job(self, request: Request) -> Response:
-        """One job: its request, attempts, former versions and results."""
-        job_id = request.path_params["job_id"]
-        detail = await self._pages.read(job_detail, job_id, self._media.storage) if is_text(job_id) else None
-        if detail is None:
-            return self._pages.missing(request, "This job does not exist.")
-        return self._pages.render(request, "job.html", detail=detail, job=detail.job)
-
     async def result(self, request: Request) -> Response:
-        """A result (``full``), its thumbnail (``small``), or the provider's own file (``original``)."""
+        """A result (``full``), a copy (``large``, ``small``), or the provider's own file (``original``)."""
         result_id, size = request.path_params["result_id"], request.path_params["size"]
-        if size == "small":
-            try:
+        found: cards.File | Copy | None
+        try:
+            if size == "small":
                 key = await self._results.key(result_id)
-            except NoPictureError as error:
-                return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
-            found = None if key is None else cards.File(key)
-        else:
-            if size == "original":
-                actor_of(request).need(Role.REVIEWER, "see a provider's own file")
-            found = await self._pages.read(cards.result_file, result_id, size)
+                found = None if key is None else cards.File(key)
+            elif size == "large":
+                found = await self._results.large(result_id)
+            else:
+                if size == "original":
+                    actor_of(request).need(Role.REVIEWER, "see a provider's own file")
+                found = await self._pages.read(cards.result_file, result_id, size)
+        except NoPictureError as error:
+            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
         if found is None:
             return self._pages.missing(request, "This picture does not exist or was removed.")
+        if isinstance(found, Copy):
+            return Response(found.data, media_type=found.media_type, headers={"Cache-Control": PICTURE_CACHE})
         return await self._media.serve(found.key, PICTURE_CACHE, without=found.mark)
 
     async def input(self, request: Request) -> Response:

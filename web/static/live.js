@@ -19,6 +19,11 @@ function parts(element) {
   return [...element.children].filter((child) => child.dataset.part);
 }
 
+// Those that are in no other part.
+function tops() {
+  return [...document.querySelectorAll("#main [data-part]")].filter((part) => !part.parentElement.closest("[data-part]"));
+}
+
 function sync(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   const before = parts(old);
@@ -29,7 +34,9 @@ function sync(old, fresh) {
   else if (!old.contains(document.activeElement)) old.replaceWith(document.adoptNode(fresh));
 }
 
-function say(words, bad) {
+// Where there is little room, only what is wrong is said.
+function say(all, bad) {
+  const words = box.hidden && !bad ? "" : all;
   if (said.textContent !== words) said.textContent = words;
   said.classList.toggle("is-lost", bad);
 }
@@ -43,21 +50,22 @@ function state() {
 
 // What a stream named is fetched if a part of the page shows such things; a part that does not say shows all of them.
 function shows(topics) {
-  return parts(document.getElementById("main")).some(({ dataset }) => !dataset.on || topics.some((each) => dataset.on.split(" ").includes(each)));
+  return tops().some(({ dataset }) => !dataset.on || topics.some((each) => dataset.on.split(" ").includes(each)));
 }
 
 async function refresh() {
   waiting = null;
   if (!box.checked || document.hidden) return;
   try {
-    const answer = await fetch(location.href, { cache: "no-store", redirect: "manual", headers: { "X-Recast-Again": "1" } });
+    const answer = await fetch(box.dataset.again || location.href, { cache: "no-store", redirect: "manual", headers: { "X-Recast-Again": "1" } });
     if (answer.type === "opaqueredirect" || answer.status === 401) return void leave();
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     // The page was made for all in this role: its forms are this visitor's by what this page has.
     const form = document.querySelector("input[name=form]")?.getAttribute("value");
     for (const field of form ? fresh.querySelectorAll("input[name=form]") : []) field.setAttribute("value", form);
-    for (const part of parts(document.getElementById("main"))) {
+    showTimes(fresh);
+    for (const part of tops()) {
       const other = fresh.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
       if (other) sync(part, other);
     }

@@ -326,6 +326,36 @@ def test_the_grid_filters_by_verdict(browser: Browser, database: Database, batch
     assert page.count("judged-unreviewed") == 2
 
 
+def test_flagged_pictures_are_reviewed_first_unless_the_address_says_otherwise(
+    browser: Browser, database: Database, batch: int
+) -> None:
+    browser.sign_in("Anna")
+    page = f"/batches/{batch}/review"
+    assert "worst first" not in browser.get(page).text
+    database.sql(
+        "INSERT INTO checks (result_id, name, job_id, batch_id, seq, score, threshold, flagged, rank)"
+        " SELECT r.id, 'blurred', j.id, j.batch_id, j.seq, 0.9, 0.5, true, 1.0 / j.seq"
+        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE j.id IN ('job-00001', 'job-00002')"
+    )
+    for where, first in (
+        (page, "job-00002"),
+        (f"{page}?sort=worst", "job-00002"),
+        (f"{page}?sort=catalog", "job-00000"),
+    ):
+        assert shown(found := browser.get(where))["job"] == first
+        assert "worst first" in found.text
+    # Forms keep the order: without a script, a verdict leads to the next one in it
+    fields = shown(found := browser.get(page))
+    (action,) = re.findall(r'<form class="judge" method="post" action="([^"]+)"', found.text)
+    answer = browser.post(html.unescape(action), fields | {"verdict": "approved"})
+    assert answer.status_code == 303
+    following = browser.get(answer.headers["location"])
+    assert shown(following)["job"] == "job-00001"
+    (after,) = re.findall(r'rel="next" href="([^"]+)"', following.text)
+    assert "job=job-00000" in after
+    assert "sort=worst" in after
+
+
 def test_the_second_of_two_people_is_asked(chosen: Settings, database: Database, batch: int) -> None:
     where = f"/batches/{batch}/review"
     with Browser(build(chosen)) as anna, Browser(build(chosen)) as ben:

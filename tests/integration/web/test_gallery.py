@@ -30,6 +30,7 @@ from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
 from tests.words import names, unsaid
 from web import access
 from web.app import build
+from web.input_thumbnails import LARGE_SIDE
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import read as read_settings
 from workers.images.storage import Storage
@@ -297,7 +298,7 @@ def test_a_changed_job_shows_its_former_versions_with_their_pictures(
     assert inputs == {(200, "1"), (200, "2")}
     assert {client.get(link).status_code for link in pictures} == {200}
     assert [link for link in pictures if link.startswith("/results")] == [
-        f"/results/1/{size}" for size in ("full", "small", "original")
+        f"/results/1/{size}" for size in ("large", "full", "small", "original")
     ]
     assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
     assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
@@ -486,3 +487,23 @@ def flag(database: Database, job: str, name: str, rank: float, *, flagged: bool 
 def shown_jobs(page: Response, among: tuple[str, ...]) -> list[str]:
     found = [(page.text.find(f'data-part="job-{job}"'), job) for job in among]
     return [job for place, job in sorted(found) if place >= 0]
+
+
+def test_a_large_result_is_shown_as_a_copy_for_a_window_and_others_as_they_are(
+    database: Database, client: Client, batch: int, chosen: Settings
+) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((2 * LARGE_SIDE, LARGE_SIDE), 40).save(out, "PNG")
+    key = Storage(chosen.storage).put(out.getvalue(), sha256=hashlib.sha256(out.getvalue()).hexdigest(), suffix="png")
+    database.sql("UPDATE results SET key = :key, width = 3200, height = 1600 WHERE id = 1", key=key)
+    large = client.get("/results/1/large")
+    assert large.headers["content-type"] == "image/jpeg"
+    assert b"compositeWithTrainedAlgorithmicMedia" in large.content
+    with Image.open(io.BytesIO(large.content)) as image:
+        assert image.size == (LARGE_SIDE, LARGE_SIDE // 2)
+    assert client.get("/results/1/full").content == out.getvalue()
+    # One that is no larger is the file itself
+    assert client.get("/results/2/large").content == client.get("/results/2/full").content
+    # What was removed is not shown from memory
+    database.sql("DELETE FROM results WHERE id = 1")
+    assert client.get("/results/1/large").status_code == HTTPStatus.NOT_FOUND
