@@ -26,6 +26,7 @@ from reports import archives
 from reports.pictures import TEMPLATE
 from reports.zipped import MOST_ZIPPED, Size, Wanted, check_names, chosen_ids, is_chosen, size_of, zipped
 from web.access import Access
+from web.grid import require_seen
 from web.meant import Meant, given, meant
 from web.media import Media
 from web.pages import Pages
@@ -138,14 +139,14 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
 
     Raises:
         DeskError: nothing is meant, or more than one archive may have.
+        ForbiddenError: the filter asks by accounts for a person who may not see them.
         CatalogError: the batch is archived.
     """
     asked = meant(session, batch_id, form)
     if asked is None:
         return None
     archives.refuse(session, batch_id=batch_id)
-    if asked.grid.of_accounts and not actor.sees_money:
-        raise DeskError("accounts and operations are not for you; take them out of the filter")
+    require_seen(actor, asked.grid)
     ids = chosen_ids(session, asked.which)
     if len(ids) > MOST_ZIPPED:
         raise DeskError(

@@ -149,3 +149,21 @@ def test_bulk_operations_change_ticked_jobs_and_filters_only(otto: Browser, data
     assert otto.post(f"/batches/{batch}/bulk/resume", hidden(resumed)).status_code == 303
     assert database.one("SELECT count(*) FROM jobs WHERE starts_with(lane, '!@')") == queued - 1
     assert [action for _, _, action in audited(database)] == ["retry", "pause", "resume"]
+
+
+def test_the_grid_offers_what_each_role_may_do_with_ticked_jobs(otto: Browser, database: Database, batch: int) -> None:
+    for name, role in (("Vera", Role.VIEWER), ("Anna", Role.REVIEWER)):
+        database.run(people.add, ROOT, name, role, PASSWORD)
+    verbs = [f'formaction="/recast/batches/{batch}/bulk/{verb}"' for verb in ("retry", "cancel", "pause", "resume")]
+    pays = f'formaction="/recast/batches/{batch}/redo"'
+    boxes = 'name="job" value='
+    page = otto.get(f"/batches/{batch}").text
+    assert unsaid(page, *verbs, pays, boxes) == []
+    otto.forget_cookies()
+    otto.sign_in("Anna")
+    page = otto.get(f"/batches/{batch}").text
+    assert pays in page
+    assert len(unsaid(page, *verbs, boxes)) == 5
+    otto.forget_cookies()
+    otto.sign_in("Vera")
+    assert "formaction" not in otto.get(f"/batches/{batch}").text
