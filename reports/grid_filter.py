@@ -99,8 +99,11 @@ class GridFilter:
 
     def which(self, batch: str | None = None) -> Filter:
         """The same jobs for lists and bulk operations, of a batch by its name."""
+        states = [self.state] if self.state else None
+        if self.verdict == Verdict.UNREVIEWED:  # of pictures, which only jobs that succeeded have
+            states = [state for state in states or [JobState.SUCCEEDED] if state == JobState.SUCCEEDED]
         return Filter(
-            batch=batch, states=[self.state] if self.state else None, verdict=self.verdict, fault=self.reason,
+            batch=batch, states=states, verdict=self.verdict, fault=self.reason,
             check=[each.value for each in CheckName] if self.check == ANY else [self.check] if self.check else None,
             noted=True if self.noted else None, operation=self.operation, account=self.account, key=self.key,
             metadata=self.metadata,

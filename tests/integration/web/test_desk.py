@@ -318,7 +318,8 @@ def test_the_grid_filters_by_verdict(browser: Browser, database: Database, batch
     assert jobs("?verdict=needs_work") == ["job-00002"]
     assert jobs("?verdict=unreviewed") == ["job-00001", "job-00003"]
     assert jobs("?verdict=unreviewed&after=2") == ["job-00003"]
-    assert len(jobs("?verdict=nonsense")) == 11
+    assert jobs("?verdict=needs_work&reason=hair") == ["job-00002"]
+    assert jobs("?verdict=approved&reason=hair") == []
     page = browser.get(f"/batches/{batch}").text
     assert dict(re.findall(r"(approved|needs work|unreviewed) <b>(\d+)</b>", page)) == {
         "approved": "1", "needs work": "1", "unreviewed": "2"

@@ -48,6 +48,9 @@ def test_lists_and_bulk_operations_mean_the_same_jobs() -> None:
     )  # fmt: skip
     assert GridFilter(check=ANY).which().check == [each.value for each in CheckName]
     assert GridFilter(sort=Sort.WORST).which() == Filter()
+    # Only a picture can be unreviewed
+    assert GridFilter(verdict="unreviewed").which().states == ["succeeded"]
+    assert GridFilter(verdict="unreviewed", state="failed").which().states == []
 
 
 def test_what_only_some_may_know_is_said() -> None:
