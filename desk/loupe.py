@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from desk.walks import Walk, beside
+from desk.walks import beside
 from models.fragments import checks_of, columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
+from reports.grid import Place
+from reports.grid_filter import GridFilter
 
 NEIGHBORS = 5  # on each side, which a browser loads ahead
-ALL = Walk()
 
 _JOB = text(f"""
     SELECT j.id, j.seq, j.key, j.kind, j.state, {columns((*ROLES, "prompt"), "j")}, w.chosen,
@@ -118,7 +119,6 @@ class Neighbor:
     """A job near another one in its batch."""
 
     job_id: str
-    seq: int
     undecided: bool
     #: Whether another person has it open.
     taken: bool
@@ -149,11 +149,11 @@ def job_by_key(session: Session, batch_id: int, key: str) -> str | None:
 
 
 def neighbors(
-    session: Session, batch_id: int, seq: int, person: str, walk: Walk = ALL, number: int = NEIGHBORS
+    session: Session, batch_id: int, shown: GridFilter, place: Place | None, person: str, number: int = NEIGHBORS
 ) -> Neighbors:
     """The jobs beside a place of a walk through a batch."""
     before, after = (
-        [Neighbor(**row._mapping) for row in beside(session, batch_id, seq, person, walk, number, forward=forward)]
+        [Neighbor(**row._mapping) for row in beside(session, batch_id, shown, place, person, number, forward=forward)]
         for forward in (False, True)
     )
     return Neighbors(before, after)

@@ -12,10 +12,8 @@ from sqlalchemy.orm import Session
 
 from models.fragments import columns, flags_of, has_picture, last_attempt, newest_verdict, paid_for, used_attempt
 from models.jobs import ROLES
-from models.verdicts import Verdict
 from reports.grid import Place, find_jobs
 from reports.grid_filter import GridFilter
-from reports.undecided import undecided
 from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
@@ -23,32 +21,6 @@ PAGE = 24  # cards per page: fills rows of two, three, four and six
 
 #: Whether nobody has decided about a job `j`.
 UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')"
-
-
-def _made(beyond: str, order: str) -> str:
-    return f"""
-        SELECT j.id, j.seq FROM jobs j
-        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq {beyond} :seq
-        ORDER BY j.seq {order} LIMIT :limit
-    """
-
-
-def _judged(beyond: str, order: str, verdict: Verdict) -> str:
-    return f"""
-        SELECT job_id AS id, seq FROM reviews WHERE batch_id = :batch_id AND verdict = '{verdict}' AND seq {beyond} :seq
-        ORDER BY seq {order} LIMIT :limit
-    """
-
-
-def places(verdict: Verdict | None, *, forward: bool) -> str:
-    """SQL: id and seq of up to `:limit` jobs of `:batch_id` with pictures and this verdict, beyond `:seq`."""
-    beyond, order = (">", "ASC") if forward else ("<", "DESC")
-    if verdict is None:
-        return _made(beyond, order)
-    if verdict is Verdict.UNREVIEWED:
-        return undecided(forward=forward)
-    return _judged(beyond, order, verdict)
-
 
 _CARDS = text(f"""
     SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},

@@ -207,7 +207,7 @@ def test_facts_and_a_key_are_found_without_leaving(base: str, batch: int) -> Non
         await page.until("document.querySelector('.facts-drawer').innerText.includes('Attempts')")
         # They stay open, and are of the picture that is shown
         await page.press("/")
-        await page.until("document.activeElement.name === 'key'")
+        await page.until("document.activeElement.name === 'jump'")
         await page.write("row-17")
         await page.press("Enter")
         await shown(page, "job-00017")

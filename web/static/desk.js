@@ -82,8 +82,8 @@ async function show(job, options) {
   return take();
 }
 
-async function next(seq) {
-  const page = await busily(() => load(walked({ after: seq })));
+async function next(at) {
+  const page = await busily(() => load(walked({ after: at })));
   if (page) { count(page.counts); put(page); }
 }
 
@@ -110,7 +110,7 @@ async function goOn(after, from) {
   if (following && await show(following.job)) return;
   // Nothing near is left, or another person was faster: the server knows who has what.
   await sending;
-  await next(following ? loupe().dataset.seq : from);
+  await next(following ? loupe().dataset.at : from);
 }
 
 function step(side) {
@@ -235,10 +235,10 @@ function judge(verdict) {
   fields.set("verdict", verdict);
   if (verdict === "approved") { fields.delete("reason"); fields.delete("note"); fields.delete("area"); }
   fields.set("request", named());
-  const [after, { seq }] = [near("after"), loupe().dataset];
+  const [after, { at }] = [near("after"), loupe().dataset];
   offer(`${verdict === "approved" ? "✓ Approved" : "✕ Needs work"}: ${find("h1").textContent}`);
   answer(fields.toString());
-  goOn(after, seq);
+  goOn(after, at);
 }
 
 // Says what was decided, and offers to take it back for a while.
@@ -356,7 +356,7 @@ const ACTIONS = {
   s: TOOLS.beside,
   v: TOOLS.versions,
   i: () => { const facts = find(".facts-drawer"); if (facts) facts.open = !facts.open; },
-  "/": () => document.querySelector("#find [name=key]").focus(),
+  "/": () => document.querySelector("#find [name=jump]").focus(),
   f: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()),
   "?": () => keys.showModal(),
   " ": () => split(100),
@@ -421,8 +421,8 @@ document.addEventListener("click", (event) => {
 document.querySelector("#last button").addEventListener("click", undo);
 document.getElementById("find").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const field = event.target.elements.key;
-  const page = await busily(() => load(walked({ key: field.value })));
+  const field = event.target.elements.jump;
+  const page = await busily(() => load(walked({ jump: field.value })));
   if (!page) return;
   field.value = "";
   say("");
@@ -467,6 +467,6 @@ begin();
 // What was decided before this page was loaded is not decided again: it goes on to what is left.
 for (const each of waiting) decided.add(new URLSearchParams(each.fields).get("job"));
 send().then(() => {
-  const { job, seq } = loupe().dataset;
-  if (decided.has(job) && !new URLSearchParams(location.search).has("job")) next(seq);
+  const { job, at } = loupe().dataset;
+  if (decided.has(job) && !new URLSearchParams(location.search).has("job")) next(at);
 });

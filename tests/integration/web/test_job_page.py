@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,15 @@ def test_a_viewer_sees_verdicts_and_no_forms_or_money(browser: Browser, database
     assert all(each not in page for each in ('class="judge"', 'class="redo', 'class="choose"', "USD", "Attempts"))
 
 
+def test_a_picture_of_the_grid_leads_to_its_review_in_the_same_filter(browser: Browser, batch: int) -> None:
+    browser.sign_in("Anna")
+    tiles = re.findall(r'class="pair[^"]*" href="([^"]+)"', browser.get(f"/batches/{batch}?verdict=unreviewed").text)
+    (tile,) = [tile for tile in tiles if "job=job-00001" in tile]
+    page = browser.get(html.unescape(tile))
+    assert shown(page)["job"] == "job-00001"
+    assert not unsaid(page.text, "verdict=unreviewed", "sort=catalog")
+
+
 def test_a_single_job_has_its_page_without_a_review(browser: Browser, database: Database, batch: int) -> None:
     browser.sign_in("Otto")
     database.sql("UPDATE jobs SET batch_id = 0, key = NULL WHERE id = 'job-00001'")
@@ -83,7 +93,7 @@ def test_a_single_job_has_its_page_without_a_review(browser: Browser, database: 
 @pytest.mark.parametrize(("typed", "found"), [("row-3", "job-00003"), ("row", "job-00000"), ("rox", None), ("z", None)])
 def test_a_picture_is_found_by_its_key(browser: Browser, batch: int, typed: str, found: str | None) -> None:
     browser.sign_in("Anna")
-    page = browser.get(f"/batches/{batch}/review", params={"key": typed})
+    page = browser.get(f"/batches/{batch}/review", params={"jump": typed})
     if found is None:
         assert page.status_code == 404
         assert typed in page.text
