@@ -119,5 +119,4 @@ def test_undecided_jobs_are_found_in_pieces(database: Database, monkeypatch: pyt
         for after, limit in ((0, 5), (30, 100)):
             statement = undecided.undecided("j.seq % 5 <> 0")
             found = [row.seq for row in database.sql(statement, batch_id=batch, seq=after, limit=limit)]
-            fit = [seq for seq in left if seq > after and seq % 5]
-            assert found == sorted(fit)[:limit], (share, after, limit)
+            assert found == sorted(seq for seq in left if seq > after and seq % 5)[:limit], (share, after, limit)
