@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.checks import CheckName
-from models.fragments import is_flag, quoted
+from models.fragments import is_flag, paid_for, quoted
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.grid_filter import ANY, GridFilter, Sort
@@ -99,6 +99,7 @@ _WAYS = [
     *(Way("judged", verdicts, left_out) for verdicts in _VERDICTS for left_out in ("true", _UNFLAGGED)),
     *(Way(kind, (check,)) for kind in ("flagged", "ranked") for check in _CHECKS),
     Way("ended"),
+    Way("dear"),
 ]
 
 
@@ -137,8 +138,20 @@ def _ended(forward: bool) -> str:
     """
 
 
+def _dear(forward: bool) -> str:
+    # All of them are summed, and those beyond the place are kept: no index has the cost of a job.
+    beyond, order = (">", "ASC") if forward else ("<", "DESC")
+    cost = f"SELECT d.id, d.seq, -coalesce({paid_for('d.id')}, 0)::float8 AS rank"
+    return f"""
+        SELECT id, seq, rank FROM ({cost} FROM jobs d WHERE d.batch_id = :batch_id OFFSET 0) summed
+        WHERE (rank, seq) {beyond} (cast(:rank AS float8), :seq) ORDER BY rank {order}, seq {order}
+    """
+
+
 def _piece(way: Way, size: str, *, forward: bool) -> str:
     """Up to `size` jobs of a way beyond a place, in order."""
+    if way.kind == "dear":
+        return _dear(forward)
     if way.kind in {"ranked", "ended"}:
         piece = _ranked(way.of[0], forward) if way.kind == "ranked" else _ended(forward)
         return f"{piece} LIMIT {size}"
@@ -157,7 +170,7 @@ def _piece(way: Way, size: str, *, forward: bool) -> str:
 def _walk(way: Way, *, forward: bool) -> Filtered:
     """Those of the next portion that fit."""
     direction = "ASC" if forward is not (way.kind == "ended") else "DESC"
-    by = ("rank", "seq") if way.kind in {"ranked", "ended"} else ("seq",)
+    by = ("rank", "seq") if way.kind in {"ranked", "ended", "dear"} else ("seq",)
     order = ", ".join(f"piece.{name} {direction}" for name in by)
 
     # Jobs are looked up one by one (OFFSET 0): only as many as the page needs, whatever the statistics say.
@@ -186,7 +199,8 @@ def _rank(way: Way) -> str:
 _FITTING = {forward: {way: _walk(way, forward=forward) for way in _WAYS} for forward in (True, False)}
 _ENDS = {forward: {way: text(_end(way, forward=forward)) for way in _WAYS} for forward in (True, False)}
 _STANDING = text(f"""
-    SELECT j.id, j.seq, extract(epoch FROM j.finished_at)::float8 AS ended, (
+    SELECT j.id, j.seq, extract(epoch FROM j.finished_at)::float8 AS ended,
+        -coalesce({paid_for("j.id")}, 0)::float8 AS cost, (
         SELECT min(c.rank) FROM checks c WHERE c.job_id = j.id AND c.name = ANY(:checks) AND {is_flag("c")}
     ) AS rank
     FROM jobs j WHERE j.batch_id = :batch_id AND j.id = :job_id
@@ -215,7 +229,8 @@ def find_jobs(
             found += [Standing(row.id, Place(leg, float(row.rank), row.seq)) for row in rows]
             if len(found) >= limit:
                 return Found(found)
-            end = session.execute(_ENDS[forward][legs[leg]], asked).first()
+            whole = legs[leg].kind == "dear"  # which is walked to its end at once
+            end = None if whole else session.execute(_ENDS[forward][legs[leg]], asked).first()
             if end is None:
                 break
             at = Place(leg, float(end.rank), end.seq)
@@ -231,7 +246,7 @@ def place_of(session: Session, batch_id: int, shown: GridFilter, job_id: str) ->
     row = session.execute(_STANDING, asked).first()
     if row is None:
         return None
-    rank = {Sort.WORST: row.rank, Sort.NEWEST: row.ended}.get(Sort(shown.sort), 0.0)
+    rank = {Sort.WORST: row.rank, Sort.NEWEST: row.ended, Sort.COST: row.cost}.get(Sort(shown.sort), 0.0)
     return Place(1, 0.0, row.seq) if rank is None else Place(0, rank, row.seq)
 
 
@@ -261,6 +276,8 @@ def _legs(shown: GridFilter) -> Sequence[Way]:
     if shown.sort == Sort.WORST:
         worst = Way("ranked", (shown.check or ANY,))
         return [worst] if shown.check else [worst, _in_catalog(shown)._replace(left_out=_UNFLAGGED)]
+    if shown.sort == Sort.COST:
+        return [Way("dear")]
     if shown.sort == Sort.NEWEST:
         return [Way("ended"), Way("jobs", UNENDED)]
     return [_in_catalog(shown)]

@@ -16,6 +16,7 @@ from models.verdicts import Verdict
 from workers.jobs.filters import Filter
 
 MAX_CHARS = 200  # of a text that is searched for: longer than keys are
+DEAR_MOST = 50_000  # jobs whose costs are summed and sorted for a page: some 0.2 s
 ANY = "any"  # value of `check` for all checks
 YES = "yes"  # value of `noted`
 
@@ -28,6 +29,8 @@ class Sort(StrEnum):
     WORST = "worst"
     #: What ended last first; what has not ended comes last, in the order of the catalog.
     NEWEST = "newest"
+    #: What was paid most for first; only of batches with up to `DEAR_MOST` jobs.
+    COST = "cost"
 
 
 #: What each name may be in an address; other names hold any text.
@@ -93,9 +96,18 @@ class GridFilter:
         return {name: value for name, value in self.query.items() if name != "sort"}
 
     @property
-    def of_accounts(self) -> bool:
+    def of_money(self) -> bool:
         """Whether it asks for what only those may know who see money."""
-        return bool(self.operation or self.account)
+        return bool(self.operation or self.account or self.sort == Sort.COST)
+
+    def require_sortable(self, jobs: int) -> None:
+        """Refuse to sort a batch of so many jobs by cost, if that takes too long.
+
+        Raises:
+            GridFilterError: it does.
+        """
+        if self.sort == Sort.COST and jobs > DEAR_MOST:
+            raise GridFilterError(f"sort: 'cost' is for batches with up to {DEAR_MOST:,} jobs; this one has {jobs:,}")
 
     def which(self, batch: str | None = None) -> Filter:
         """The same jobs for lists and bulk operations, of a batch by its name."""

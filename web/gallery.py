@@ -6,7 +6,7 @@ scripts and load only the styles of `web/static`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from desk.actors import Actor
 from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
@@ -25,7 +26,7 @@ from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
 from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
-from reports.grid_filter import Sort
+from reports.grid_filter import DEAR_MOST, Sort
 from reports.job import input_uri
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import verdicts_of
@@ -128,6 +129,7 @@ class Gallery:
             if name is None:
                 return None
             report = find(session, name)
+            asked.shown.require_sortable(report.total)
             reviewed, page = verdicts_of(session, report), asked.page(session, actor.name)
             counted = said(session, batch_id, reviewed.needs_work, reviewed.approved + reviewed.needs_work)
             return {
@@ -146,8 +148,9 @@ class Gallery:
         points = await self._points(batch_id) if actor.sees_money else []
         shown = asked.shown
         answer = self._pages.render(
-            request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED, sorts=Sort,
-            sizes=Density, bulk=offered(member(JobState, shown.state), filtered=shown.conditions.keys() > {"state"}),
+            request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED,
+            sorts=_sorts(found["report"], actor), sizes=Density,
+            bulk=offered(member(JobState, shown.state), filtered=bool(shown.conditions.keys() - {"state"})),
         )  # fmt: skip
         if "density" in request.query_params:
             keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)
@@ -215,6 +218,12 @@ def _lines(points: list[timeline.Point] | None) -> dict[str, Any]:
         "median": _line(points, lambda point: point.median, lambda point: point.slow),
         "slow": _line(points, lambda point: point.slow),
     }
+
+
+def _sorts(report: BatchReport, actor: Actor) -> Sequence[Sort]:
+    """The orders that a batch's grid can have for a person."""
+    costs = actor.sees_money and report.total <= DEAR_MOST
+    return [sort for sort in Sort if costs or sort is not Sort.COST]
 
 
 def _line(

@@ -49,7 +49,7 @@ class Asked:
 
         Raises:
             GridFilterError: a value is not allowed.
-            ForbiddenError: it asks by accounts for a person who may not see them.
+            ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
         query = request.query_params
         shown = GridFilter.of(query)
@@ -105,10 +105,12 @@ def choices(shown: GridFilter, page: cards.Page, said: Said, reasons: Sequence[s
 
 
 def require_seen(actor: Actor, shown: GridFilter) -> None:
-    """Refuse a filter by accounts or operations to a person who may not see them.
+    """Refuse a grid by accounts, operations or costs to a person who may not see them.
 
     Raises:
         ForbiddenError: they may not.
     """
-    if shown.of_accounts and not actor.sees_money:
-        raise ForbiddenError(f"{actor.name} sees no accounts and operations, and cannot filter by them")
+    if shown.of_money and not actor.sees_money:
+        raise ForbiddenError(
+            f"{actor.name} sees no accounts and operations, and cannot filter by them, nor sort by cost"
+        )

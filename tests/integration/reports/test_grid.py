@@ -48,7 +48,11 @@ def batch(database: Database) -> int:
 
 
 def _judge(database: Database, batch: int, job: str, chance: random.Random) -> None:
-    attempt = database.attempt(job, "done", account=f"'{chance.choice(('main', 'spare'))}'")
+    attempt = database.attempt(
+        job, "done", account=f"'{chance.choice(('main', 'spare'))}'", cost=chance.choice((0.02, 0.05))
+    )
+    if chance.random() < 0.5:
+        database.attempt(job, "refused", number=2, cost=1)  # which was not paid
     result = database.one(
         "INSERT INTO results (job_id, attempt_id, index, key, sha256, size, media_type, width, height)"
         " VALUES (:job, :attempt, 0, :job, :job, 1, 'image/png', 8, 8) RETURNING id", job=job, attempt=attempt,
@@ -97,8 +101,12 @@ def ordered(database: Database, batch: int, shown: GridFilter) -> Sequence[str]:
             return (min(flags.get(row.id, [2.0])), row.seq)
         if shown.sort == Sort.NEWEST:
             return (0, -row.finished_at.timestamp(), -row.seq) if row.finished_at else (1, row.seq)
+        if shown.sort == Sort.COST:
+            return (-float(paid.get(row.id, 0)), row.seq)
         return (row.seq,)
 
+    attempts = database.sql("SELECT job_id, sum(cost) AS cost FROM attempts WHERE state = 'done' GROUP BY job_id")
+    paid = {row.job_id: row.cost for row in attempts}
     rows = database.sql("SELECT id, seq, finished_at FROM jobs WHERE batch_id = :batch", batch=batch)
     return [row.id for row in sorted((row for row in rows if row.id in fits), key=place)]
 

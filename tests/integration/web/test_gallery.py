@@ -183,7 +183,8 @@ def test_below_a_path_every_link_of_every_page_leads_somewhere(
             page = browser.get(place)
             seen[place] = page.status_code
             if page.headers["content-type"].startswith("text/html"):
-                found = [link for link in links(page) if not link.startswith("#")]
+                # Choices combine: one at a time is enough here.
+                found = [link for link in links(page) if not link.startswith("#") and link.count("=") < 2]
                 assert found
                 left += [link for link in found if link not in seen and link not in left]
     assert all(place.startswith(f"{path}/") for place in seen)

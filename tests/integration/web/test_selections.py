@@ -136,7 +136,7 @@ def test_a_viewer_is_offered_nothing_and_may_nothing(browser: Browser, database:
     assert browser.post(f"/batches/{batch}/verdicts", form | {"form": token}).status_code == 403
     assert counted(database) == {}
     # What they may not see, they cannot look for
-    for query in ("account=main", "operation=zhiqite.swap", "verdict=unreviewed&account=none"):
+    for query in ("account=main", "operation=zhiqite.swap", "verdict=unreviewed&account=none", "sort=cost"):
         assert browser.get(f"/batches/{batch}?{query}").status_code == 403
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.checks import CheckName
-from reports.grid_filter import ALLOWED, ANY, MAX_CHARS, GridFilter, GridFilterError, Sort
+from reports.grid_filter import ALLOWED, ANY, DEAR_MOST, MAX_CHARS, GridFilter, GridFilterError, Sort
 from tests.words import names
 from workers.jobs.filters import Filter
 
@@ -54,6 +54,14 @@ def test_lists_and_bulk_operations_mean_the_same_jobs() -> None:
 
 
 def test_what_only_some_may_know_is_said() -> None:
-    assert GridFilter(account="main").of_accounts
-    assert GridFilter(operation="zhiqite.swap").of_accounts
-    assert not GridFilter(key="main").of_accounts
+    assert GridFilter(account="main").of_money
+    assert GridFilter(operation="zhiqite.swap").of_money
+    assert GridFilter(sort=Sort.COST).of_money
+    assert not GridFilter(key="main").of_money
+
+
+def test_only_batches_that_are_small_enough_are_sorted_by_cost() -> None:
+    for shown, jobs in ((GridFilter(sort=Sort.COST), DEAR_MOST), (GridFilter(sort=Sort.WORST), DEAR_MOST + 1)):
+        shown.require_sortable(jobs)
+    with pytest.raises(GridFilterError, match=names("sort", "cost", f"{DEAR_MOST:,}", f"{DEAR_MOST + 1:,}")):
+        GridFilter(sort=Sort.COST).require_sortable(DEAR_MOST + 1)
