@@ -95,7 +95,7 @@ def beside(
 
 def free(session: Session, batch_id: int, shown: GridFilter, after: Place | None, person: str, number: int) -> Free:
     """Up to `number` undecided jobs of a walk beyond a place, or from its beginning."""
-    if shown.conditions.keys() - {"verdict"} or shown.sort == Sort.NEWEST:
+    if shown.conditions.keys() - {"verdict"} or shown.sort not in {Sort.CATALOG, Sort.WORST}:
         return _searched(session, batch_id, shown.but(verdict=Verdict.UNREVIEWED), after, person)
     at, rows = after or _START, list[Any]()
     given = {"batch_id": batch_id, "person": person, "limit": number, "rank": at.rank, "seq": at.seq}

@@ -64,7 +64,7 @@ class Asked:
 
         Raises:
             GridFilterError: a value is not allowed.
-            ForbiddenError: it asks by accounts for a person who may not see them.
+            ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
         query = request.query_params
         shown = GridFilter.of(query)
@@ -267,6 +267,7 @@ def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View 
         return None
     usual = usual_sort(session, batch_id)
     shown = asked.shown if asked.ordered else asked.shown.but(sort=usual)
+    shown.require_sortable(whole[0].total)
     view = View(*whole, shown, usual is Sort.WORST)
     job_id, taken = asked.job_id, None
     if job_id is None:

@@ -108,6 +108,7 @@ def test_what_is_handed_out_is_the_filter_in_its_order(
 ) -> None:
     batch = made(database, 8)
     database.sql("UPDATE jobs SET key = 'row-' || right(id, 1), finished_at = now() + seq * interval '1 second'")
+    database.sql("UPDATE attempts SET cost = 1 - 0.1 * cast(right(job_id, 1) AS numeric)")
     database.sql("UPDATE attempts SET account = 'other' WHERE job_id IN ('job-00002', 'job-00005')")
     flag(database, "job-00005", 0.1)
     flag(database, "job-00003", 0.4)
