@@ -55,6 +55,17 @@ async def mouse(page: Page, kind: str, at: tuple[float, float], *, held: bool = 
     )  # fmt: skip
 
 
+async def _without_the_server(page: Page) -> None:
+    """What does not reach the server says so, and stays selected."""
+    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    await page.call("Network.emulateNetworkConditions", offline=True, **away)
+    await page.press("a")
+    await page.until("document.querySelector('[data-picked]').innerText.includes('Not written')")
+    assert await page.evaluate(PICKED) == jobs(1)
+    await page.call("Network.emulateNetworkConditions", offline=False, **away)
+    page.complaints[:] = [each for each in page.complaints if "INTERNET_DISCONNECTED" not in each]
+
+
 def test_the_grid_is_reviewed_by_keyboard_only(base: str, database: Database, batch: int) -> None:
     flag(database, 1, 2)
 
@@ -75,9 +86,12 @@ def test_the_grid_is_reviewed_by_keyboard_only(base: str, database: Database, ba
             "pair.getAttribute('aria-describedby')); return says.checkVisibility() && says.innerText; })()"
         )
         assert "softer" in says or "blur" in says.lower()
-        # One picture: decided where it is; the focus goes on
+        await _without_the_server(page)
+        # One picture: decided where it is; the focus goes on, and what is open stays open
+        await page.evaluate("document.querySelector('.further').open = true")
         await page.press("a")
         await page.until(f"{AT} === 'job-00002'")
+        assert await page.evaluate("document.querySelector('.further').open")
         assert database.one("SELECT verdict FROM reviews WHERE job_id = 'job-00001'") == "approved"
         await page.press("w")
         await page.until("document.querySelector('.reasoned').open")

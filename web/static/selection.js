@@ -195,6 +195,8 @@ function put(page) {
   chosen.clear();
   for (const part of document.querySelectorAll("#main > [data-part], #main > .at-hand")) {
     const fresh = page.querySelector(part.dataset.part ? `#main > [data-part="${part.dataset.part}"]` : "#main > .at-hand");
+    const [was, is] = [part, fresh].map((each) => each?.querySelector(".further"));
+    if (was && is) is.open = was.open;
     if (fresh) part.replaceWith(document.adoptNode(fresh));
   }
   count();
