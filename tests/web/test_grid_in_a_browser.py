@@ -75,6 +75,14 @@ def test_the_grid_is_reviewed_by_keyboard_only(base: str, database: Database, ba
             "pair.getAttribute('aria-describedby')); return says.checkVisibility() && says.innerText; })()"
         )
         assert "softer" in says or "blur" in says.lower()
+        # What does not reach the server says so, and stays selected
+        away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        await page.call("Network.emulateNetworkConditions", offline=True, **away)
+        await page.press("a")
+        await page.until("document.querySelector('[data-picked]').innerText.includes('Not written')")
+        assert await page.evaluate(PICKED) == jobs(1)
+        await page.call("Network.emulateNetworkConditions", offline=False, **away)
+        page.complaints[:] = [each for each in page.complaints if "INTERNET_DISCONNECTED" not in each]
         # One picture: decided where it is; the focus goes on
         await page.press("a")
         await page.until(f"{AT} === 'job-00002'")
