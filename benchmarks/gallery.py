@@ -170,6 +170,11 @@ def pages_of(places: tuple[int, int, int, str]) -> dict[str, str]:
         "flagged": f"{page}?check=any",
         "flagged, worst first": f"{page}?check=any&sort=worst",
         "one check": f"{page}?check={CheckName.BLURRED.value}",
+        "all, worst first": f"{page}?sort=worst",
+        "newest": f"{page}?sort=newest",
+        "filters combined": f"{page}?state=succeeded&verdict=needs_work&check=any&account=bench&operation=bench.make",
+        "a part of a key": f"{page}?key=look+77",
+        "a rare key": f"{page}?key=look+{last - first}",
         "job": f"/jobs/{job}",
     }
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +20,7 @@ from desk.pilot import stop as end
 from recast.hints import hint
 from recast.money import Money
 from reports.batch import BatchReport, find
-from reports.pilot import PilotReport, pilot_of
+from reports.pilot import PilotReport, document, pilot_of
 from workers.counted import counted
 
 
@@ -58,7 +57,7 @@ def pilot(
             _confirm(found, currency, go_on=go_on, yes=yes)
             done = send(runtime, from_command(), report, limit) if go_on else end(runtime, from_command(), report)
     if as_json:
-        emit({**_document(report, found, currency), "done": done})
+        emit({**document(report.name, found, currency), "done": done})
     elif go_on:
         say(f"{counted(done, 'job', 'are')} sent", style=Style.GOOD)
         if done and not is_external(sandbox=sandbox):
@@ -103,14 +102,6 @@ def _accepted(found: PilotReport) -> str:
         f"about {said.likely:,} of them would be accepted; {said.low:,} to {said.high:,} with 95 % confidence, of "
         f"{said.decided:,} decided"
     )
-
-
-def _document(report: BatchReport, found: PilotReport, currency: str) -> dict[str, Any]:
-    rest = {name: Money(getattr(found.rest, name), currency) for name in ("low", "likely", "at_most")}
-    return {
-        **asdict(found), "batch": report.name, "unreviewed": found.unreviewed, "spent": Money(found.spent, currency),
-        "rest": {**rest, "priced": found.rest.priced},
-    }  # fmt: skip
 
 
 def _confirm(found: PilotReport, currency: str, *, go_on: bool, yes: bool) -> None:

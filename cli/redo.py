@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -20,8 +19,7 @@ from cli.reach import reach_of
 from desk.actors import from_command
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
-from desk.redo_plan import REDOABLE, Change, Plan, Terms, plan
-from models.states import JobState
+from desk.redo_plan import REDOABLE, Change, Plan, Terms, option_value, plan, redoable
 from recast.hints import hint
 from recast.money import Money
 from workers.counted import counted
@@ -99,8 +97,7 @@ def _chosen(runtime: Runtime, selection: JobSelection) -> Sequence[str]:
     if len(words) > 1 and which.batch is None and runtime.db(is_batch, words[0]):
         words, which = tuple(f"{words[0]}/{key}" for key in words[1:]), replace(which, batch=words[0])
     which = JobSelection(words, which).resolve(runtime)
-    named = which.states or which.ids is not None
-    return runtime.db(ids_of, which if named else replace(which, states=[JobState.SUCCEEDED]))
+    return runtime.db(ids_of, redoable(which))
 
 
 def _options(given: Sequence[str]) -> dict[str, Any]:
@@ -109,16 +106,8 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = each.partition("=")
         if not name or not equals:
             raise typer.BadParameter(f"{each!r} is not NAME=VALUE, for example seed=7", param_hint="--options")
-        found[name.strip()] = _value(value) if value else None
+        found[name.strip()] = option_value(value) if value else None
     return found
-
-
-def _value(text: str) -> Any:
-    """A value as JSON has it; what is not JSON is text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _show(found: Plan, currency: str) -> None:

@@ -67,8 +67,8 @@ def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = Fal
         ids = runtime.db(bulk.paused, which)
         return Impact(ids, at_most_of(runtime, ids))
     states = bulk.CANCELABLE if lever is Lever.CANCEL else bulk.PAUSABLE
-    ids = runtime.db(ids_of, replace(which, states=states))
-    others = runtime.db(ids_of, replace(which, states=bulk.ABANDONABLE)) if abandon else []
+    ids = runtime.db(ids_of, which.only(states))
+    others = runtime.db(ids_of, which.only(bulk.ABANDONABLE)) if abandon else []
     paid = runtime.db(promised, Filter(ids=others)) if others else []
     return Impact(sorted([*ids, *others]), at_most_of(runtime, ids), paid)
 

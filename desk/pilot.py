@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import StrEnum
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -34,6 +35,13 @@ _LET_GO = text(f"""
     UPDATE jobs SET lane = replace(lane, '{WAITING}', '')
     WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {IS_WAITING}
 """)
+
+
+class PilotChoice(StrEnum):
+    """What can be decided about a pilot."""
+
+    GO_ON = "go_on"
+    STOP = "stop"
 
 
 class NoPilotError(DeskError):

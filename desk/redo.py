@@ -122,6 +122,14 @@ def redo(
     return Redone(begun)
 
 
+def redo_all(
+    session: Session, actor: Actor, plan: Plan, change: Change, terms: Terms, *, max_cost: Decimal | None = None
+) -> int:
+    """Queue all jobs of a plan in this transaction, or none of them; how many. The rest is as with `redo`."""
+    check_limits(plan, terms, max_cost)
+    return sum(len(redo(session, actor, part, change, terms).ids) for part in portions(plan))
+
+
 def lock(session: Session, ids: Sequence[str]) -> None:
     """Lock these jobs, in the one order, until the transaction ends."""
     session.execute(_LOCK, {"ids": list(ids)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from workers.accounts import overrides
 from workers.accounts.budget import periods
 from workers.config.accounts import Account
 from workers.config.settings import Settings
+from workers.jobs.filters import Filter
 from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT, JobRequest
 from workers.jobs.routing import Reach, in_one_form, route
@@ -30,6 +32,7 @@ from workers.operations.estimate import Line, lines
 
 #: States of a job that can be asked for anew.
 REDOABLE = (JobState.SUCCEEDED, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
+MOST_REDONE = 10_000  # jobs that are begun in one transaction: a second
 _OPEN = f"EXISTS (SELECT FROM attempts o WHERE o.job_id = j.id AND {is_open('o')})"
 #: How often a job was redone.
 REDONE = "(SELECT count(*) FROM redos WHERE redos.job_id = j.id)"
@@ -154,6 +157,36 @@ class Plan:
             "cost": Money(self.cost, currency), "at_most": Money(self.at_most, currency),
             "lines": priced(lines, currency), "caps": priced(caps, currency), "left_out": dict(self.left_out),
         }  # fmt: skip
+
+
+def redoable(which: Filter) -> Filter:
+    """The filter as a redo means it: without a state and without named jobs, it means jobs with a picture.
+
+    Raises:
+        InvalidJobError: a state cannot be redone.
+    """
+    if wrong := [state for state in which.states or () if state not in REDOABLE]:
+        raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be redone; allowed: {', '.join(REDOABLE)}")
+    named = which.states is not None or which.ids is not None
+    return which if named else replace(which, states=[JobState.SUCCEEDED])
+
+
+def require_few(number: int) -> None:
+    """Refuse what is more than one transaction begins.
+
+    Raises:
+        InvalidJobError: it is.
+    """
+    if number > MOST_REDONE:
+        raise InvalidJobError("filter", f"more than {MOST_REDONE:,} jobs fit; narrow it, or use {hint('redo')}")
+
+
+def option_value(text: str) -> Any:
+    """The value of an option as JSON has it; what is not JSON is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> Plan:

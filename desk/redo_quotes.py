@@ -13,16 +13,12 @@ from desk import quotes
 from desk.actors import Actor
 from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
-from desk.redo import portions, redo
-from desk.redo_plan import REDOABLE, Change, Plan, Terms, plan
+from desk.redo import redo_all
+from desk.redo_plan import MOST_REDONE, Change, Plan, Terms, plan, redoable, require_few
 from models.people import Role
-from models.states import JobState
-from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.filters import Filter, ids_of
-
-MOST_REDONE = 10_000  # jobs of one quote, which are begun in one transaction: a second
+from workers.jobs.filters import Filter, some_ids
 
 _MOVED = "no job of the quote is as it was: each was sent again or changed since; ask for a new one"
 
@@ -37,12 +33,8 @@ def offer(
         InvalidJobError: a state cannot be redone, there are too many jobs, or an operation has no price.
     """
     actor.need(Role.REVIEWER, "ask for a quote")
-    if wrong := [state for state in which.states or () if state not in REDOABLE]:
-        raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be redone; allowed: {', '.join(REDOABLE)}")
-    named = which.states is not None or which.ids is not None
-    ids = runtime.db(ids_of, which if named else replace(which, states=[JobState.SUCCEEDED]))
-    if len(ids) > MOST_REDONE:
-        raise InvalidJobError("filter", f"{len(ids):,} jobs fit; allowed: up to {MOST_REDONE:,}; narrow it")
+    ids = runtime.db(some_ids, redoable(which), MOST_REDONE + 1)
+    require_few(len(ids))
     found = runtime.db(plan, ids, change, _terms(runtime))
     require_prices(runtime, {job.lane for job in found.jobs})
     if not found.jobs:
@@ -73,7 +65,7 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[
 
     def begin(session: Session) -> int:
         quotes.take(session, token_id, quote, terms.currency)
-        done = sum(len(redo(session, actor, part, change, terms).ids) for part in portions(found))
+        done = redo_all(session, actor, found, change, terms)
         if not done:
             raise StaleQuoteError(_MOVED)
         return done

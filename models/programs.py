@@ -42,7 +42,7 @@ class Quote(Base):
 
     __tablename__ = "quotes"
     __table_args__ = (
-        one_of("kind", ("run", "retry", "redo", "job", "resolve")),
+        one_of("kind", ("run", "retry", "redo", "job", "resolve", "pilot")),
         Index("ix_quotes_expires_at", "expires_at"),
     )
 

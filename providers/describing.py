@@ -27,6 +27,8 @@ class OptionInWords:
     #: As JSON has it; None also where nothing holds without it.
     default: Any
     required: bool
+    #: All that may be given, as text, where that is a short list.
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ def describe(operation: Operation) -> OperationInWords:
     required = schema.get("required", ())
     shared: Mapping[str, Any] = schema.get("$defs", {})
     options = tuple(
-        OptionInWords(name, _allowed(value, shared), value.get("default"), name in required)
+        OptionInWords(name, _allowed(full), value.get("default"), name in required, _choices(full))
         for name, value in schema.get("properties", {}).items()
+        for full in (_full(value, shared),)
     )
     pictures = {role: _picture(need) for role, need in operation.needs.items()}
     return OperationInWords(
@@ -68,13 +71,24 @@ def _picture(need: Need) -> str:
     return ", ".join(words)
 
 
-def _allowed(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
-    """What a JSON schema of pydantic's allows, in a few words."""
+def _full(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A JSON schema of pydantic's with what it refers to, and of alternatives the one that is not null."""
     if "$ref" in schema:
         schema = shared[schema["$ref"].rpartition("/")[2]]
     for one in schema.get("anyOf", ()):
         if one.get("type") != "null":  # an option that may be left out
             schema = {**schema, **one}
+    return schema
+
+
+def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    if schema.get("type") == "boolean":
+        return ("true", "false")
+    return tuple(map(str, schema.get("enum", ())))
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """What such a schema allows, in a few words."""
     if "enum" in schema:
         *most, last = map(str, schema["enum"])
         return f"{', '.join(most)} or {last}" if most else last

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 from catalog.errors import CatalogError
 from reports.export import Exported
@@ -82,15 +83,12 @@ def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Pi
     Raises:
         CatalogError: the template is not valid, or gives two pictures the same name.
     """
-    parts = _parts(template)
+    names = Names(template, batch)
     taken: set[int] = set()
     for job in jobs:
         for result in job.results:
-            values = {
-                **job.extra, "key": job.key, "index": result["index"], "batch": batch, "account": job.account,
-                "ext": Path(result["key"]).suffix.lstrip("."), "operation": job.operation, "sha256": result["sha256"],
-            }  # fmt: skip
-            name = "".join(literal + _value(values, field, job.key) for literal, field in parts)
+            columns = {**job.extra, "account": job.account, "operation": job.operation}
+            name = names.of(job.key, columns, result)
             hashed = hash(name)
             if hashed in taken:
                 raise CatalogError(
@@ -99,6 +97,29 @@ def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Pi
                 )
             taken.add(hashed)
             yield Picture(name, result["key"], result["sha256"], result["size"])
+
+
+class Names:
+    """A template of names, as `names_of` says.
+
+    Raises:
+        CatalogError: the template is not valid.
+    """
+
+    def __init__(self, template: str, batch: str) -> None:
+        self._parts, self._batch = _parts(template), batch
+
+    def of(self, key: str, columns: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+        """The name of one picture of the job `key`, which has these further columns.
+
+        Raises:
+            CatalogError: the template names a column that the job does not have.
+        """
+        values = {
+            **columns, "key": key, "index": result["index"], "batch": self._batch,
+            "ext": Path(result["key"]).suffix.lstrip("."), "sha256": result["sha256"],
+        }  # fmt: skip
+        return "".join(literal + _value(values, field, key) for literal, field in self._parts)
 
 
 def safe_name(value: str) -> str:

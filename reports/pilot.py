@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from models.fragments import has_picture, paid_for
 from models.pilots import PilotDecision
 from models.states import FINAL_JOB_STATES, JobState
-from recast.money import DECIMALS
+from recast.money import DECIMALS, Money
 from reports.wilson import interval
 from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
@@ -21,6 +22,7 @@ from workers.jobs.lanes import IS_WAITING, bare, lane_operation
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
 _PILOT = text("SELECT size, decision, decided_at, decided_by FROM pilots WHERE batch_id = :batch_id")
+_OPEN = text("SELECT 1 FROM pilots WHERE batch_id = :batch_id AND decision IS NULL")
 _SAMPLE = text(f"""
     SELECT j.lane, j.state, {has_picture("j")} AS made, coalesce(w.verdict, 'unreviewed') AS verdict,
         count(*) AS number, coalesce(sum(paid.cost), 0) AS cost
@@ -115,6 +117,25 @@ def pilot_of(
         ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
+
+
+def is_open(session: Session, batch_id: int) -> bool:
+    """Whether a batch has a pilot about which nobody has decided."""
+    return session.execute(_OPEN, {"batch_id": batch_id}).first() is not None
+
+
+def lanes_waiting(session: Session, batch_id: int) -> set[str]:
+    """The lanes of the jobs that wait, without what holds them back."""
+    return {bare(row.lane) for row in session.execute(_WAITING, {"batch_id": batch_id})}
+
+
+def document(batch: str, found: PilotReport, currency: str) -> dict[str, Any]:
+    """A pilot in JSON."""
+    rest = {name: Money(getattr(found.rest, name), currency) for name in ("low", "likely", "at_most")}
+    return {
+        **asdict(found), "batch": batch, "unreviewed": found.unreviewed, "spent": Money(found.spent, currency),
+        "rest": {**rest, "priced": found.rest.priced},
+    }  # fmt: skip
 
 
 def mean_costs(ended: list[tuple[str, int, Decimal]]) -> dict[str, Decimal]:

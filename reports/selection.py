@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from reports.batch import find
 from reports.job import job_id_of
 from workers.jobs.filters import Filter
+
+_JOBS_WITH = text("SELECT DISTINCT job_id FROM results WHERE id = ANY(:ids)")
+
+
+def jobs_with(session: Session, result_ids: Sequence[int]) -> list[str]:
+    """The ids of the jobs that made these pictures; those that were removed have none."""
+    return list(session.execute(_JOBS_WITH, {"ids": list(result_ids)}).scalars())
 
 
 def resolved(session: Session, which: Filter, words: Sequence[str] = ()) -> Filter:

@@ -21,19 +21,25 @@ from web.bulk import BulkPage
 from web.callbacks import Callbacks
 from web.decide import DecidePage
 from web.desk import Desk
+from web.downloads import Downloads
 from web.gallery import Gallery
 from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
+from web.job import JobPage
 from web.lists import Lists
+from web.live import Live
 from web.media import Media
 from web.metrics import Metrics
+from web.news import News
 from web.operators import Operators
 from web.pages import Pages
+from web.pilot import PilotPage
 from web.prefix import Prefixed, prefix_of
 from web.proxied import Proxied
 from web.redo import Redos
+from web.redo_page import RedoPage
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
@@ -83,22 +89,22 @@ def build(chosen: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        api.feed.close()
+        news.close()
         await client.aclose()
-        api.feed.shut()
+        news.shut()
         runtime.close()
         database.close()
 
-    lane = Lane()
-    api = Api(Service(runtime, configured.quote_seconds), lane)
+    lane, news = Lane(), News(runtime)
+    api = Api(Service(runtime, configured.quote_seconds), lane, news)
     routes = [
         *(Route(path, api) for path in (BASE, f"{BASE}/{{path:anything}}")),
         *_service_routes(configured, database, media, lane, runtime),
-        *_gallery_routes(configured, database, media, client, lane, runtime),
+        *_gallery_routes(configured, database, media, client, lane, runtime, news),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Prefixed, prefix=below)])
     #: Ends what never ends by itself, before the server waits for it.
-    app.state.end = api.feed.close
+    app.state.end = news.close
     app.state.is_signed = Signed(signer, runtime.callback_tokens, below)
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
@@ -120,7 +126,7 @@ def _service_routes(
 
 
 def _gallery_routes(
-    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane, runtime: Runtime
+    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane, runtime: Runtime, news: News
 ) -> list[Route]:
     """The pages for people: there are none as long as neither a password nor a person protects them."""
     decoders = Decoders()
@@ -130,18 +136,25 @@ def _gallery_routes(
     sign_ins = SignIns(database, pages, lane)
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
-    operators = Operators(pages, runtime)
+    operators, live = Operators(pages, runtime), Live(pages, news)
     selections = Selections(pages, configured.review_reasons)
+    redos = Redos(configured, media.storage)
+    gallery = Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes, live)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
-        *TodayPage(operators).routes(access),
+        *live.routes(access),
+        *TodayPage(operators, live).routes(access),
         *DecidePage(operators).routes(access),
         *BulkPage(operators).routes(access),
+        *PilotPage(operators, live).routes(access),
         *Lists(operators).routes(access),
-        *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
+        *Desk(pages, configured.review_reasons, redos, live).routes(access),
+        *RedoPage(pages, redos).routes(access),
+        *Downloads(pages, database, media).routes(access),
+        *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
-        *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),
+        *gallery.routes(access),
     ]

@@ -1,10 +1,11 @@
-"""Bulk operations on a batch's page: what each would change and cost is shown first, and agreed to."""
+"""Bulk operations on a batch, a filter of it, or ticked jobs: what each would change and cost is shown first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,15 +17,16 @@ from desk.levers import Impact, Lever
 from models.states import JobState
 from recast.hints import typed
 from recast.money import plain
-from reports import cards
 from reports.batch import BatchReport, find
 from reports.obstacles import SpentLimit, spent_limit
 from web.access import Access
+from web.meant import Meant, given, meant
 from web.operators import Operators
 from web.pages import link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
+from workers.operations.bulk import RETRYABLE
 
 
 class Verb(StrEnum):
@@ -39,7 +41,7 @@ class Verb(StrEnum):
 #: What may be done to the jobs that the page shows, by their state; None for all of them.
 OFFERED: Mapping[JobState | None, Sequence[Verb]] = {
     None: (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY),
-    JobState.QUEUED: (Verb.CANCEL,),
+    JobState.QUEUED: (Verb.PAUSE, Verb.RESUME, Verb.CANCEL),
     JobState.FAILED: (Verb.RETRY,),
     JobState.REJECTED: (Verb.RETRY,),
     JobState.CANCELED: (Verb.RETRY,),
@@ -49,6 +51,11 @@ OFFERED: Mapping[JobState | None, Sequence[Verb]] = {
 SAYS: Mapping[Verb, str] = {
     Verb.RETRY: "Jobs that did not succeed are queued again, which pays again. Each keeps its former attempts.",
     Verb.CANCEL: "Queued jobs are canceled. Jobs at providers are paid for, and finish.",
+    Verb.PAUSE: "These jobs are not sent until they are resumed. Jobs at providers finish.",
+    Verb.RESUME: "Paused jobs are sent again.",
+}
+#: What it does to a whole batch, where that is more.
+SAYS_OF_ALL: Mapping[Verb, str] = {
     Verb.PAUSE: "The batch sends no more jobs, also none that are added later. Jobs at providers finish.",
     Verb.RESUME: "Paused jobs of the batch are sent again.",
 }
@@ -58,6 +65,7 @@ SAYS: Mapping[Verb, str] = {
 class DryRun:
     """What would be changed, and cost, if it were agreed to now."""
 
+    meant: Meant
     report: BatchReport
     which: Filter
     impact: Impact
@@ -76,7 +84,7 @@ def offered(state: JobState | None, *, filtered: bool) -> Sequence[Verb]:
 
 
 class BulkPage:
-    """One bulk operation on one batch."""
+    """One bulk operation on jobs of one batch."""
 
     def __init__(self, operators: Operators) -> None:
         self._operators, self._pages, self._runtime = operators, operators.pages, operators.runtime
@@ -87,50 +95,59 @@ class BulkPage:
         return [self._operators.shows(access, path, self.show), self._operators.takes(access, path, self.take)]
 
     async def show(self, request: Request) -> Response:
-        """What would be changed, of the jobs in ``?state=`` or of all."""
-        return await self._shown(request, member(JobState, request.query_params.get("state")))
+        """What would be changed: of the jobs of the filter in the query, or of all."""
+        verb, done = member(Verb, request.path_params["verb"]), number(request.query_params.get("done"))
+        if verb is not None and done is not None:
+            asked = await self._operators.call(self._runtime.db, meant, request.path_params["batch_id"], given(request))
+            if asked is not None:
+                return self._pages.render(request, "changed.html", meant=asked, title=verb.capitalize(), done=done)
+        return self._shown(request, verb, await self._found(request, verb, given(request)))
 
     async def take(self, request: Request, form: Form) -> Response | None:
-        """Make the change that was agreed to; if it would be another one by now, show that."""
-        verb, state = member(Verb, request.path_params["verb"]), member(JobState, first(form, "state"))
-        found = await self._found(request, verb, state)
+        """Make the change that was agreed to; if nothing was, or it would be another one by now, show that."""
+        verb = member(Verb, request.path_params["verb"])
+        found = await self._found(request, verb, form)
         if found is None or verb is None or first(form, "agreed") != found.agreed:
-            return await self._shown(request, state)
+            return self._shown(request, verb, found)
         limit = first(form, "max_cost").strip()
         done = await self._operators.call(self._change, actor_of(request), verb, found, limit)
-        below, batch_id = prefix(request), request.path_params["batch_id"]
-        return RedirectResponse(link(below, "batches", batch_id, "bulk", verb, state=state, done=done), 303)
+        where = link(
+            prefix(request), "batches", found.meant.batch_id, "bulk", verb, **found.meant.grid.query, done=done
+        )
+        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
-    async def _shown(self, request: Request, state: JobState | None) -> Response:
-        verb = member(Verb, request.path_params["verb"])
-        found = await self._found(request, verb, state)
+    def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
         if found is None or verb is None:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
+        asked, name = found.meant, found.report.name
         needed = plain(found.need.needed) if found.need else None
-        command = typed(verb, batch=found.report.name, state=found.which.states, max_cost=needed)
+        grid, said = asked.grid, asked.said
+        if said is not None and (grid.verdict or grid.reason or grid.check):
+            said = None  # these commands choose by no verdict and no check
         return self._pages.render(
-            request, "bulk.html", verb=verb, state=state, says=SAYS[verb], found=found, report=found.report,
-            impact=found.impact, need=found.need, command=command, done=number(request.query_params.get("done")),
-            needed=needed,
-            free=typed("redownload", batch=found.report.name) if found.impact.free else None,
+            request, "bulk.html", verb=verb, found=found, report=found.report, impact=found.impact, need=found.need,
+            says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), meant=asked,
+            command=said and typed(verb, batch=name, **{**said, "state": found.which.states, "max_cost": needed}),
+            needed=needed, free=typed("redownload", batch=name) if found.impact.free else None,
         )  # fmt: skip
 
-    async def _found(self, request: Request, verb: Verb | None, state: JobState | None) -> DryRun | None:
-        if verb is None or verb not in OFFERED.get(state, ()):
+    async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
+        if verb is None:
             return None
-        return await self._operators.call(self._dry_run, request.path_params["batch_id"], verb, state)
+        return await self._operators.call(self._dry_run, request.path_params["batch_id"], verb, form)
 
-    def _dry_run(self, batch_id: int, verb: Verb, state: JobState | None) -> DryRun | None:
-        name = self._runtime.db(cards.batch_name, batch_id)
-        if name is None:
+    def _dry_run(self, batch_id: int, verb: Verb, form: Form) -> DryRun | None:
+        asked = self._runtime.db(meant, batch_id, form)
+        if asked is None or (asked.which.ids is None and verb not in OFFERED.get(asked.state, ())):
             return None
-        report = self._runtime.db(find, name)
+        report, which = self._runtime.db(find, asked.batch), asked.which
         if verb is Verb.RETRY:
-            which = Filter(batch=name, states=[state or JobState.FAILED])
-            return DryRun(report, which, levers.retryable(self._runtime, which), None)
-        which = Filter(batch=name)
-        need = self._runtime.db(spent_limit, report, self._runtime.accounts) if verb is Verb.RESUME else None
-        return DryRun(report, which, levers.impact(self._runtime, Lever(verb), which), need)
+            which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
+            return DryRun(asked, report, which, levers.retryable(self._runtime, which), None)
+        need = None
+        if verb is Verb.RESUME and not asked.narrow:
+            need = self._runtime.db(spent_limit, report, self._runtime.accounts)
+        return DryRun(asked, report, which, levers.impact(self._runtime, Lever(verb), which), need)
 
     def _change(self, actor: Actor, verb: Verb, found: DryRun, limit: str) -> int:
         if verb is Verb.RETRY:

@@ -53,7 +53,7 @@ class Redos:
 
     def quote(self, session: Session, actor: Actor, job_id: str) -> Quote | None:
         """What the same again would cost; None for a person who may not, or where the accounts cannot be read."""
-        terms = self._known() if actor.sees_money else None
+        terms = self.terms() if actor.sees_money else None
         return None if terms is None else _quote(plan(session, [job_id], SAME_AGAIN, terms))
 
     def begin(self, session: Session, actor: Actor, job_id: str, version: int, at_most: Decimal) -> None:
@@ -64,7 +64,7 @@ class Redos:
             DeskError: it is not possible now, was asked for already, or has become dearer.
         """
         actor.need(Role.REVIEWER, "redo pictures")
-        terms = self._known()
+        terms = self.terms()
         if terms is None:
             raise DeskError("the accounts file cannot be read here, so that nobody knows what a redo costs")
         found = plan(session, [job_id], SAME_AGAIN, terms)
@@ -74,7 +74,8 @@ class Redos:
         if quote.version != version or not redo(session, actor, found, SAME_AGAIN, terms, max_cost=at_most).ids:
             raise DeskError("not redone: it was asked for again already")
 
-    def _known(self) -> Terms | None:
+    def terms(self) -> Terms | None:
+        """What the deployment says about redos; None where the accounts cannot be read."""
         return self._terms.get_or_make("", self._read)
 
     def _read(self) -> Terms | None:

@@ -21,6 +21,7 @@ from reports.obstacles import obstacles
 from reports.planned import Planned, planned
 from reports.reviews import Progress, progress
 from web.access import Access
+from web.live import Live
 from web.operators import Operators
 from web.pages import link
 from web.prefix import prefix
@@ -73,8 +74,8 @@ class Today:
 class TodayPage:
     """The first page of operators."""
 
-    def __init__(self, operators: Operators) -> None:
-        self._operators = operators
+    def __init__(self, operators: Operators, live: Live) -> None:
+        self._operators, self._live = operators, live
         self._pages, self._runtime = operators.pages, operators.runtime
         self._fresh = Shared(FRESH_SECONDS, self._found)
         self._past: Cache[datetime, Decimal] = Cache(2 * today.HOURS, PAST_SECONDS)
@@ -85,7 +86,7 @@ class TodayPage:
         """The page, and the way to it."""
         return [
             Route("/", access.guarded(self._pages.surely(self.home))),
-            self._operators.shows(access, "/today", self.show),
+            self._operators.shows(access, "/today", self._live.again(self.show)),
         ]
 
     async def home(self, request: Request) -> Response:

@@ -11,12 +11,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tests.stack import wait_for
+from web.__main__ import _Server
 
 
 @contextmanager
 def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     """Serve `app` for as long as the block runs; the listener is closed afterwards."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    # As in the web process, what never ends by itself is ended first.
+    end = getattr(getattr(app, "state", None), "end", lambda: None)
+    server = _Server(uvicorn.Config(app, log_level="warning"), end)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -24,6 +24,7 @@ from tests.web.test_desk_in_a_browser import PASSWORD, SMALL, sign_in
 from tests.web.test_gallery_in_a_browser import CONTRAST, UNNAMED, look
 from web.app import build
 from workers.images.storage import Storage
+from workers.jobs.lanes import WAITING
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -72,6 +73,18 @@ def batch(database: Database, tmp_path: Path) -> int:
         "INSERT INTO webhooks (url, events, secrets)"
         " VALUES ('https://shop.example/hooks', '{job.failed,batch.done}', '')"
     )
+    database.sql("INSERT INTO pilots (batch_id, size) VALUES (:id, '4')", id=made)
+    database.sql(
+        "INSERT INTO pilot_jobs (batch_id, job_id) SELECT batch_id, id FROM jobs WHERE batch_id = :id"
+        " ORDER BY seq LIMIT 4",
+        id=made,
+    )
+    rest = database.jobs(20, batch=made)
+    database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = ANY(:ids)", waiting=WAITING, ids=rest)
+    database.sql(
+        "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT j.id, j.batch_id, seq, 'approved'"
+        " FROM pilot_jobs p JOIN jobs j ON j.id = p.job_id ORDER BY seq LIMIT 3"
+    )
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -92,7 +105,14 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 
 def pages_of(batch: int) -> tuple[str, ...]:
     """Every page of operators."""
-    return "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel"
+    lists = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit")
+    return (
+        *lists,
+        f"batches/{batch}/bulk/cancel",
+        f"batches/{batch}/redo",
+        f"batches/{batch}/download",
+        f"batches/{batch}/pilot",
+    )
 
 
 def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:

@@ -96,3 +96,28 @@ def test_a_range_and_a_filter_are_decided_and_undone(base: str, database: Databa
         assert database.one("SELECT count(*) FROM reviews WHERE verdict = 'approved'") == 0
 
     look(work)
+
+
+def test_what_is_ticked_goes_to_the_page_that_says_what_it_costs(base: str, batch: int, tmp_path: Path) -> None:
+    shots = Path(SHOTS or tmp_path)
+
+    async def work(page: Page) -> None:
+        for width, dark in ((1280, False), (390, True)):
+            await page.look(width=width, height=844, dark=dark)
+            if not dark:
+                await sign_in(page, base, f"/batches/{batch}")
+            else:
+                await page.open(f"{base}/batches/{batch}")
+            await page.until("document.documentElement.dataset.selects === 'yes'")
+            await click(page, ".pick input", 0)
+            await click(page, ".pick input", 1)
+            await click(page, ".verbs summary")
+            await page.until("document.querySelector('.verbs').open")
+            await page.screenshot(shots / f"more-{width}.png", whole=False)
+            assert await page.evaluate(SMALL) == []
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            await click(page, ".verbs [formaction$=redo]")
+            await page.until("document.querySelector('h1')?.innerText.includes('Redo pictures')")
+            assert "2 ticked" in await page.evaluate("document.querySelector('main').innerText")
+
+    look(work)

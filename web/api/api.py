@@ -16,7 +16,7 @@ import structlog
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from desk import replays, tokens
@@ -24,14 +24,15 @@ from desk.replays import MAX_KEY_CHARS, Answer
 from desk.tokens import Program
 from recast.hints import hint
 from reports.written import written
-from web.api import feed
+from web import streams
 from web.api.bodies import Body, digest_of, read_body
 from web.api.endpoints import Call, Endpoint, Service, seen_by
 from web.api.feed import Feed
-from web.api.openapi import EVENTS, text
+from web.api.openapi import text
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
 from web.guesses import Lane
+from web.news import News
 from web.pages import is_text, number
 from web.prefix import prefix
 
@@ -48,13 +49,13 @@ class Api:
     Args:
         service: what endpoints work with.
         lane: where wrong tokens make others wait.
+        news: what programs can listen to.
     """
 
-    def __init__(self, service: Service, lane: Lane) -> None:
+    def __init__(self, service: Service, lane: Lane, news: News) -> None:
         self._service, self._lane = service, lane
         self._heavy = asyncio.Semaphore(HEAVY)
-        #: What programs listen to.
-        self.feed = Feed(service)
+        self._feed = Feed(news, service.currency)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -95,9 +96,8 @@ class Api:
         after = None if last is None else number(last)
         if last is not None and after is None:
             raise unprocessable("Last-Event-ID: it is not an id of an event", "Last-Event-ID", last, "1 to 18 digits")
-        told = await self.feed.listen(call.actor, call.query.batch, after, feed.LONGEST_SECONDS)
-        # Proxies would wait for more of it before they pass it on.
-        return StreamingResponse(told, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+        told = await self._feed.listen(call.actor, call.query.batch, after, streams.LONGEST_SECONDS)
+        return streams.EventStream(told, partial(self._feed.leave, told))
 
     async def _once(
         self, program: Program, key: str, digest: str, endpoint: Endpoint, make: Callable[[], Call]

@@ -17,6 +17,7 @@ from web.api.endpoints import Endpoint
 from web.api.problems import MEDIA_TYPE
 from web.api.shapes import ProblemShape
 from web.api.table import BASE, ENDPOINTS
+from web.streams import EVENTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KEY = {
@@ -30,7 +31,6 @@ LAST_EVENT = {
     "description": "The id of the last event that was told; what has happened since comes first.",
     "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }  # fmt: skip
-EVENTS = "text/event-stream"
 
 
 def document(below: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from desk.pilot import PilotChoice
 from models.verdicts import Verdict
 from recast.names import ARGUMENTS, GENERATE, SWAP
 from web.api.asks import LAST_RESULT, MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, is_text
@@ -103,5 +104,13 @@ class ResolveAsk(Ask):
     filter: HeldFilter | None = None
     verdict: HeldVerdict | None = None
     handle: Text | None = Field(None, description="With `accepted`: the provider's id of the one job.")
+    dry_run: bool = False
+    quote: Text | None = None
+
+
+class PilotAsk(Ask):
+    """What is decided about the rest of a pilot: `go_on` with `dry_run` gives a quote, which is then taken alone."""
+
+    decision: PilotChoice | None = None
     dry_run: bool = False
     quote: Text | None = None

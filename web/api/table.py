@@ -7,7 +7,7 @@ from http import HTTPStatus
 from desk.levers import Lever
 from desk.operators import ScheduleAction
 from models.people import Role
-from web.api import asks, changes, orders, paying, reading, shapes, upkeep, writing
+from web.api import asks, changes, orders, paying, pilots, reading, shapes, upkeep, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
 from web.api.endpoints import Endpoint, no_work
 
@@ -25,6 +25,10 @@ READING = (
     Endpoint(
         method="GET", path="/batches/{name}/results", summary="List a batch's results in its order",
         work=reading.results_of, query=asks.ResultsQuery, answer=shapes.Results,
+    ),
+    Endpoint(
+        method="GET", path="/batches/{name}/pilot", summary="Show a batch's pilot, and what its rest would cost",
+        work=pilots.read, role=Role.REVIEWER, answer=pilots.PilotShape,
     ),
     Endpoint(
         method="GET", path="/batches/{name}", summary="Show a batch, and why it does not continue",
@@ -118,6 +122,11 @@ PAYING = (
         method="POST", path="/redo", summary="Get a quote for asking for pictures again, or take it", work=paying.redo,
         role=Role.REVIEWER, body=orders.RedoAsk, most=MAX_BYTES, answer=changes.RedoShape, heavy=True,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    Endpoint(
+        method="POST", path="/batches/{name}/pilot", work=pilots.decide, role=Role.OPERATOR, body=orders.PilotAsk,
+        summary="Stop a pilot, or get a quote for sending its rest, or take it", most=MAX_BYTES,
+        answer=pilots.PilotDecidedShape,
     ),
     Endpoint(
         method="POST", path="/jobs", summary="Send one job, or get a quote for it, or take that quote",

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -155,7 +155,7 @@ def pause(runtime: Runtime, which: Filter) -> Paused:
     """Let no job that fits be sent any more; returns at once, while what is being sent goes out (see `sending`)."""
     if which.whole_batches:
         return Paused(runtime.db(_write_batches, _PAUSE_BATCHES, which), 0)
-    ids = runtime.db(ids_of, replace(which, states=PAUSABLE))
+    ids = runtime.db(ids_of, which.only(PAUSABLE))
     return Paused((), sum(in_chunks(runtime, ids, partial(_update, statement=_PARK))))
 
 
@@ -182,7 +182,7 @@ def raise_limit(session: Session, batch: str, max_cost: Decimal) -> None:
 
 def paused(session: Session, which: Filter) -> list[str]:
     """Jobs that fit and are paused, by themselves or with their batch."""
-    return ids_of(session, replace(which, states=PAUSABLE), _PAUSED)
+    return ids_of(session, which.only(PAUSABLE), _PAUSED)
 
 
 def sending(session: Session, batches: Sequence[int]) -> Counter[str]:

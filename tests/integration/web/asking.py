@@ -18,7 +18,8 @@ from tests.stack import write_accounts
 from tests.web.client import Client
 from tests.web.shop import settings
 from tests.words import unsaid
-from web.api.openapi import EVENTS, document
+from web.api.openapi import document
+from web.streams import EVENTS
 from workers.config.settings import Settings
 
 if TYPE_CHECKING:

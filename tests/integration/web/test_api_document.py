@@ -11,8 +11,8 @@ import pytest
 from models.people import Role
 from tests.integration.desk.pictures import made
 from tests.integration.web.asking import ROWS, Program, chosen, token
-from web import guesses
-from web.api import api, feed
+from web import guesses, streams
+from web.api import api
 from web.api.endpoints import HIDDEN
 from web.app import build
 
@@ -39,7 +39,7 @@ TABLES = ("jobs", "attempts", "batches", "accounts", "spend", "tokens", "quotes"
 @pytest.fixture
 def served(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(api, "WRONG_SECONDS", 0.0)
-    monkeypatch.setattr(feed, "LONGEST_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "LONGEST_SECONDS", 0.02)
     monkeypatch.setattr(guesses, "FREE", 1_000_000)  # turns are given by one event loop, and schemathesis has several
     database.jobs(3, batch=made(database, 3, pictures=2), state="failed", reason="timed_out")
     app = build(chosen(database, tmp_path))

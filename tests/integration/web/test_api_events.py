@@ -22,12 +22,14 @@ from reports.events import settled
 from tests.integration.desk.pictures import made, results
 from tests.integration.web.asking import ROOT, Program, chosen, problem, token
 from tests.stack import wait_for
+from web import news, streams
 from web.__main__ import _Server
 from web.api import feed as feeds
 from web.api.endpoints import HIDDEN, Service
 from web.api.feed import Feed
 from web.app import build
 from web.front import Front
+from web.news import News
 from workers.engine.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ END = "UPDATE jobs SET state = 'failed', reason = 'timed_out', finished_at = clo
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(news, "LOOK_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -57,12 +59,12 @@ def in_feed(service: Service, work: Callable[[Feed], Coroutine[Any, Any, None]])
     """Do `work` with a feed, which ends well."""
 
     async def run() -> None:
-        feed = Feed(service)
+        told = News(service.runtime)
         try:
-            await work(feed)
+            await work(Feed(told, service.currency))
         finally:
-            feed.close()
-            feed.shut()
+            told.close()
+            told.shut()
 
     asyncio.run(run())
 
@@ -113,6 +115,7 @@ def test_ends_verdicts_and_numbers_are_told_to_whom_they_concern(database: Datab
 
 
 def test_what_was_missed_is_told_first(database: Database, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news, "AT_ONCE", 3)
     monkeypatch.setattr(feeds, "AT_ONCE", 3)
     ids = database.jobs(12, batch=database.batch("spring"))
 
@@ -145,7 +148,7 @@ def test_a_transaction_that_commits_late_is_told_in_its_place(
         looks += 1
         return settled(session)
 
-    monkeypatch.setattr(feeds, "settled", look)
+    monkeypatch.setattr(news, "settled", look)
 
     async def work(feed: Feed) -> None:
         told = await listen(feed)
@@ -177,7 +180,7 @@ def test_any_number_of_listeners_needs_one_connection(
         database.sql(END, id=job)
         for each in told:
             await until(each, of("job", job))
-        feed.close()
+        feed._news.close()
         for each in told:
             assert [frame async for frame in each if not frame.startswith(b":")] == [], "each has ended"
 
@@ -209,7 +212,7 @@ def test_a_server_that_stops_does_not_wait_for_who_listens(database: Database, t
 
 
 def test_who_asks_wrongly_is_told_why(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "LONGEST_SECONDS", 0.05)
     with Program(build(chosen(database, tmp_path)), token(database, "shop", Role.VIEWER)) as shop:
         problem(shop.ask("GET", "/events", headers={"Last-Event-ID": "x"}), 422, "Last-Event-ID", "x")
         problem(shop.ask("GET", "/events?batch=autumn"), 404, "autumn")

@@ -282,6 +282,8 @@ def _forged_and_viewing(
     come(browser, viewer)
     own = browser.form(f"/batches/{spring}")
     for path in forms:
+        if path.endswith("/download"):
+            continue  # it changes nothing, and gives pictures that a viewer sees
         change = fields | ({"do": "approve", "picture": f"{result}:0"} if "verdicts" in path else {})
         answer = browser.post(path, change | {"form": own})
         assert answer.status_code in {403, 404}, path

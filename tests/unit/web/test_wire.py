@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -23,21 +23,25 @@ from web.connections import Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
 from web.guesses import Lane
 from web.listener import Listener, listening
+from web.streams import EventStream
 from web.wire import LINGER_BYTES, Wire
 
-HELD, GO_ON = threading.Event(), threading.Event()
+HELD, GO_ON, ENDED = threading.Event(), threading.Event(), threading.Event()
 LANE = Lane()
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer at once, without the body; `/read` reads it first, `/much` answers at length.
 
-    `/hold` lets nothing else happen meanwhile, and `/guess` waits for its turn.
+    `/hold` lets nothing else happen meanwhile, `/guess` waits for its turn, and `/stream` tells without end.
     """
     assert scope["type"] == "http"
     if scope["path"] == "/hold":
         HELD.set()
         GO_ON.wait(60)
+    if scope["path"] == "/stream":
+        await EventStream(telling(), ENDED.set)(scope, receive, send)
+        return
     if scope["path"] == "/guess":
         await LANE.find(Request(scope, receive), f"a guess from {scope['client']}", nothing)
     if scope["path"] == "/read":
@@ -51,6 +55,12 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def nothing() -> None:
     return None
+
+
+async def telling() -> AsyncGenerator[bytes, None]:
+    while True:
+        yield b"event: alive\n\n"
+        await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -405,3 +415,27 @@ def test_connections_are_looked_after_once_a_second_however_many_came(monkeypatc
             began, before = time.monotonic(), len(looks)
             wait_for(lambda: len(looks) - before >= 3, message="three looks")
             assert time.monotonic() - began > 2 * 0.2
+
+
+@pytest.mark.usefixtures("quick")
+def test_streams_outlast_a_crowd_of_connections_and_leave_room_for_others() -> None:
+    with served(most=20, per_place=20) as (port, made), ExitStack() as stack:
+        streams = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(10)]
+        for stream in streams:
+            stream.settimeout(20)
+            stream.sendall(HEAD.replace(b"/ ", b"/stream ") + b"\r\n")
+            assert stream.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        for _ in range(100):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with suppress(OSError):
+                silent.sendall(b"GET / HT")
+        # One whose first bytes were not read yet is not taken for silent, so a client may have to ask again.
+        wait_for(lambda: b"said" in ask(port, HEAD + b"Connection: close\r\n\r\n"), message="an answer")
+        time.sleep(0.5)  # longer than anything else may wait
+        for stream in streams:
+            assert b"event: alive" in stream.recv(1 << 16)
+        ENDED.clear()
+        streams[0].close()
+        assert ENDED.wait(20), "who leaves gives the place back"
+        assert len(made) <= 20
+    wait_for(lambda: not made, message="no connection is left")

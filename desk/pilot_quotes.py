@@ -1,0 +1,71 @@
+"""Quotes for the rest of a pilot: what sending it may cost, and sending it as it was quoted, or not at all."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from desk import pilot, quotes
+from desk.actors import Actor
+from desk.pilot import NoPilotError
+from desk.prices import require_prices
+from desk.quotes import Quote, StaleQuoteError, UnknownQuoteError
+from models.people import Role
+from models.pilots import PilotDecision
+from reports.batch import BatchReport
+from reports.pilot import PilotReport, lanes_waiting, pilot_of
+from workers.engine.runtime import Runtime
+
+
+def read(runtime: Runtime, batch: BatchReport) -> PilotReport:
+    """The pilot of a batch.
+
+    Raises:
+        NoPilotError: it has none.
+    """
+    found = runtime.db(pilot_of, batch.id, runtime.accounts, runtime.settings.tries.paid)
+    if found is None:
+        raise NoPilotError(batch.name)
+    return found
+
+
+def offer(
+    runtime: Runtime, actor: Actor, token_id: int, batch: BatchReport, seconds: float
+) -> tuple[PilotReport, Quote | None]:
+    """The pilot, with a quote for sending its rest; None where nothing waits, or it was stopped.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        NoPilotError: the batch has no pilot.
+        InvalidJobError: an operation has no price.
+    """
+    actor.need(Role.OPERATOR, "ask for a quote")
+    found = read(runtime, batch)
+    require_prices(runtime, runtime.db(lanes_waiting, batch.id), "decision")
+    if not found.waiting or found.decision is PilotDecision.STOPPED:
+        return found, None
+    terms = {"waiting": found.waiting}
+    return found, runtime.db(
+        quotes.offer, token_id, "pilot", batch.name, terms, b"", found.rest.at_most, seconds
+    )  # fmt: skip
+
+
+def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str, batch: BatchReport) -> int:
+    """Take a quote: send the rest of this batch; how many jobs.
+
+    Raises:
+        ForbiddenError, QuoteError, SpendLimitError, DeskError: nothing was sent.
+    """
+    actor.need(Role.OPERATOR, "decide about a pilot")
+    quote = runtime.db(quotes.find, token_id, "pilot", quote_id)
+    if quote.batch != batch.name:
+        raise UnknownQuoteError(f"the quote is for batch {quote.batch!r}, and not for {batch.name!r}")
+    found = read(runtime, batch)
+    if not found.waiting or found.rest.at_most > quote.ceiling:
+        raise StaleQuoteError("prices or the waiting jobs have changed since the quote was made; ask for a new one")
+
+    def begin(session: Session) -> None:
+        quotes.take(session, token_id, quote, runtime.settings.currency)
+
+    # Taken first: if this process dies here, nothing was sent, and another quote sends it.
+    runtime.db(begin)
+    return pilot.go_on(runtime, actor, batch)

@@ -1,0 +1,165 @@
+"""Downloads of many pictures as a ZIP: ticked ones, or all of a filter; how much it is comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from functools import partial
+from http import HTTPStatus
+from urllib.parse import quote
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from catalog.errors import CatalogError
+from desk.actors import Actor
+from desk.audit import note
+from desk.verdicts import DeskError
+from models.people import Role
+from models.transactions import Database
+from recast.hints import hint
+from reports import archives
+from reports.pictures import TEMPLATE
+from reports.zipped import MOST_ZIPPED, Size, Wanted, check_names, chosen_ids, is_chosen, size_of, zipped
+from web.access import Access
+from web.grid import require_seen
+from web.meant import Meant, given, meant
+from web.media import Media
+from web.pages import Pages
+from web.streams import Lasting
+from web.visitors import Form, actor_of, first, of_batch
+
+AT_ONCE = 8  # archives that are sent side by side: a quarter of the threads that read files, at most
+OF_ONE = 2  # of one visitor, or of all guests of a batch, so that nobody has all of these places
+MAX_TEMPLATE_CHARS = 500  # of a template of names: a path with a dozen columns
+
+
+class Downloads:
+    """Where pictures are downloaded together.
+
+    Args:
+        pages: makes the pages, and reads the database.
+        database: read while an archive is sent.
+        media: has the storage, and the threads that read it.
+    """
+
+    def __init__(self, pages: Pages, database: Database, media: Media) -> None:
+        self._pages, self._database, self._media = pages, database, media
+        self._sending: Counter[str] = Counter()
+
+    def routes(self, access: Access) -> list[Route]:
+        """The page, which guests see of their batch, and where its form goes."""
+        guarded = access.guarded(self._pages.surely(self.answer), guests=of_batch)
+        return [Route("/batches/{batch_id:row}/download", guarded, methods=["GET", "POST"])]
+
+    async def answer(self, request: Request) -> Response:
+        """How much it is; or, with ``do=zip``, the archive."""
+        actor, form = actor_of(request), given(request)
+        sends = request.method == "POST" and first(form, "do") == "zip"
+        if sends and first(form, "original"):
+            actor.need(Role.REVIEWER, "see a provider's own file")
+        try:
+            found = await self._pages.read(_found, actor, request.path_params["batch_id"], form)
+            if found is None:
+                return self._pages.missing(request, "This batch does not exist.")
+            asked, wanted, size = found
+            if not sends:
+                return self._pages.render(
+                    request, "download.html", meant=asked, size=size, jobs=len(wanted.ids), pattern=wanted.template,
+                    may_have_originals=actor.may(Role.REVIEWER) and actor.guest_of is None,
+                )  # fmt: skip
+            await self._pages.read(check_names, wanted)
+            return await self._archive(actor, wanted, size)
+        except (CatalogError, DeskError) as error:
+            return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
+
+    async def _archive(self, actor: Actor, wanted: Wanted, size: Size) -> Response:
+        visitor = actor.name if actor.guest_of is None else f"guests of {actor.guest_of}"
+        if self._sending[visitor] >= OF_ONE or self._sending.total() >= AT_ONCE:
+            raise DeskError(
+                f"{self._sending[visitor]} downloads of yours, {self._sending.total()} in all, are under way; allowed: "
+                f"{OF_ONE} of one person, or of all guests of a batch, {AT_ONCE} in all; try again when one has ended"
+            )
+        self._sending[visitor] += 1
+        ended = partial(self._ended, visitor)
+        try:
+            await self._pages.change(
+                note,
+                actor,
+                "download",
+                f"batch {wanted.batch}",
+                pictures=size.pictures,
+                original=wanted.original or None,
+            )
+        except BaseException:
+            ended()
+            raise
+        name = quote(f"{wanted.batch}.zip", safe="")
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", "Cache-Control": "no-store"}
+        return Lasting(self._pieces(wanted), "application/zip", headers, ended)
+
+    async def _pieces(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+        steps = _Steps(zipped(self._database, self._media.storage, wanted))
+        try:
+            while (piece := await self._media.aside(steps.next)) is not None:
+                if piece:
+                    yield piece
+        finally:
+            # A client that is gone leaves the picture open that was being read.
+            asyncio.get_running_loop().run_in_executor(None, steps.close)
+
+    def _ended(self, visitor: str) -> None:
+        self._sending[visitor] -= 1
+        if not self._sending[visitor]:
+            del self._sending[visitor]
+
+
+class _Steps:
+    """Pieces that are made in one thread at a time, until they are wanted no more."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._lock, self._closed = pieces, threading.Lock(), False
+
+    def next(self) -> bytes | None:
+        with self._lock:
+            return None if self._closed else next(self._pieces, None)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._pieces.close()  # type: ignore[attr-defined]
+
+
+def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[Meant, Wanted, Size] | None:
+    """What is meant, and how much it is.
+
+    Raises:
+        DeskError: nothing is meant, or more than one archive may have.
+        ForbiddenError: the filter asks by accounts for a person who may not see them.
+        CatalogError: the batch is archived.
+    """
+    asked = meant(session, batch_id, form)
+    if asked is None:
+        return None
+    archives.refuse(session, batch_id=batch_id)
+    require_seen(actor, asked.grid)
+    ids = chosen_ids(session, asked.which)
+    if len(ids) > MOST_ZIPPED:
+        raise DeskError(
+            f"more than {MOST_ZIPPED:,} jobs with pictures are meant, which is the limit of one download; narrow the "
+            f"filter, or use {hint('export', asked.batch, pictures='FOLDER')}"
+        )
+    if not ids:
+        raise DeskError("there is no picture among them")
+    template = first(form, "template").strip() or TEMPLATE
+    if len(template) > MAX_TEMPLATE_CHARS:
+        raise DeskError(f"the template has more than {MAX_TEMPLATE_CHARS} characters")
+    chosen = is_chosen(asked.which)
+    wanted = Wanted(
+        asked.batch, ids, template, original=bool(first(form, "original")), chosen=chosen, accounts=actor.sees_money
+    )
+    return asked, wanted, size_of(session, ids, chosen=chosen)

@@ -1,0 +1,111 @@
+"""Which jobs of a batch a form or a link of the grid means: some that were ticked, or all of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+
+from desk.verdicts import DeskError
+from models.states import JobState
+from reports.cards import batch_name
+from reports.grid_filter import ANY, GridFilter, GridFilterError
+from reports.selection import jobs_with
+from web.pages import is_text, member, number
+from web.visitors import Form
+from workers.jobs.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The jobs that are meant, of one batch."""
+
+    batch_id: int
+    batch: str
+    #: What the grid shows, to go back to it.
+    grid: GridFilter
+    which: Filter
+    #: What was ticked, as fields of a form; empty where all of the filter is meant.
+    ticked: Sequence[tuple[str, str]] = ()
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """What says the same again, as fields of a form."""
+        return [*(self.ticked or [("all", "1")]), ("grid", urlencode(self.grid.query))]
+
+    @property
+    def narrow(self) -> bool:
+        """Whether less than the whole batch is meant."""
+        return not self.which.whole_batches
+
+    @property
+    def state(self) -> JobState | None:
+        """The one state of the jobs of the filter, where it names one."""
+        return member(JobState, self.grid.state)
+
+    @property
+    def said(self) -> dict[str, object] | None:
+        """The filter as options of the commands; None where these cannot say it."""
+        which, grid = self.which, self.grid
+        if which.ids is not None or grid.noted or grid.key or grid.metadata:
+            return None
+        return {
+            "state": which.states, "verdict": which.verdict, "reason": which.fault, "account": which.account,
+            "operation": which.operation, "check": ANY if grid.check == ANY else which.check,
+        }  # fmt: skip
+
+    @property
+    def in_words(self) -> str:
+        """The filter for people; empty where it is the whole batch."""
+        return ", ".join(f"{name} {value.replace('_', ' ')}" for name, value in self.grid.conditions.items())
+
+    @property
+    def job(self) -> str | None:
+        """The one job that is meant by its id, where it is one."""
+        named = self.which.ids
+        return named[0] if named is not None and len(named) == 1 else None
+
+
+def given(request: Request) -> Form:
+    """What a request says: the fields of its form; or of a link, which means all of its filter unless it names jobs."""
+    if request.method == "POST":
+        form: Form = request.state.form
+        return form
+    said = {name: request.query_params.getlist(name) for name in request.query_params}
+    return said if "job" in said else {**said, "all": ["1"]}
+
+
+def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
+    """The jobs that a form means; None where there is no such batch.
+
+    Raises:
+        DeskError: nothing is ticked, or something is not named as the page does.
+    """
+    name = batch_name(session, batch_id)
+    if name is None:
+        return None
+    # Fields of forms may have names of the filter and mean something else, so these have it in one field.
+    query = dict(parse_qsl(form["grid"][0])) if "grid" in form else {field: form[field][0] for field in form}
+    try:
+        grid = GridFilter.of(query)
+    except GridFilterError as error:
+        raise DeskError(str(error)) from None
+    if form.get("all"):
+        return Meant(batch_id, name, grid, grid.which(name))
+    ticked = [(field, value) for field in ("job", "picture") for value in form.get(field, ())]
+    return Meant(batch_id, name, grid, Filter(batch=name, ids=_ids(session, form)), ticked)
+
+
+def _ids(session: Session, form: Mapping[str, list[str]]) -> list[str]:
+    """The jobs that were ticked: by their ids, or by a picture and the verdict that was seen of it."""
+    jobs = [job for job in form.get("job", ()) if is_text(job)]
+    pictures = [number(picture.partition(":")[0]) for picture in form.get("picture", ())]
+    if None in pictures:
+        raise DeskError("picture: not PICTURE:VERDICT, two numbers; load the page again")
+    ids = {*jobs, *jobs_with(session, [picture for picture in pictures if picture is not None])}
+    if not ids:
+        raise DeskError("nothing is selected; tick pictures, or all of the filter")
+    return sorted(ids)

@@ -1,0 +1,98 @@
+"""The page of a batch's pilot: its sample as it is made and reviewed, what the rest would cost, and the decision."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from desk import pilot, pilot_quotes
+from desk.actors import Actor
+from desk.pilot import NoPilotError, PilotChoice
+from models.people import Role
+from recast.errors import InvalidJobError
+from recast.hints import typed
+from recast.money import Money
+from reports.batch import BatchReport, find
+from reports.cards import batch_name
+from reports.pilot import PilotReport
+from web.access import Access
+from web.live import Live
+from web.operators import Operators
+from web.pages import member
+from web.visitors import Form, actor_of, first
+
+GONE = "This batch does not exist, or has no pilot."
+
+
+class PilotPage:
+    """What the sample of a batch says of the rest; people who see money see it, and operators decide."""
+
+    def __init__(self, operators: Operators, live: Live) -> None:
+        self._operators, self._live = operators, live
+        self._pages, self._runtime = operators.pages, operators.runtime
+
+    def routes(self, access: Access) -> list[Route]:
+        """The page, and where its forms go."""
+        path = "/batches/{batch_id:row}/pilot"
+        return [
+            Route(path, access.guarded(self._pages.surely(self._live.again(self.show)))),
+            self._operators.takes(access, path, self.take),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """The pilot as it stands."""
+        actor_of(request).need(Role.REVIEWER, "see what a pilot costs")
+        return self._shown(request, await self._operators.call(self._found, request.path_params["batch_id"]))
+
+    async def take(self, request: Request, form: Form) -> Response | None:
+        """Send the rest or cancel it, as it was agreed to; if it would be something else by now, show that."""
+        found = await self._operators.call(self._found, request.path_params["batch_id"])
+        choice = member(PilotChoice, first(form, "do"))
+        if found is None or choice is None or first(form, "agreed") != agreed(found[1]):
+            return self._shown(request, found, moved=found is not None)
+        limit = first(form, "max_cost").strip()
+        await self._operators.call(self._decide, actor_of(request), choice, found[0], limit)
+        return None
+
+    def _shown(
+        self, request: Request, found: tuple[BatchReport, PilotReport] | None, *, moved: bool = False
+    ) -> Response:
+        if found is None:
+            return self._pages.missing(request, GONE, HTTPStatus.NOT_FOUND)
+        report, sample = found
+        return self._pages.render(
+            request, "pilot.html", report=report, pilot=sample, agreed=agreed(sample), moved=moved,
+            go_on=typed("pilot", report.name, go_on=True), stop=typed("pilot", report.name, stop=True),
+        )  # fmt: skip
+
+    def _found(self, batch_id: int) -> tuple[BatchReport, PilotReport] | None:
+        name = self._runtime.db(batch_name, batch_id)
+        if name is None:
+            return None
+        report = self._runtime.db(find, name)
+        try:
+            return report, pilot_quotes.read(self._runtime, report)
+        except NoPilotError:
+            return None
+
+    def _decide(self, actor: Actor, choice: PilotChoice, report: BatchReport, limit: str) -> None:
+        if choice is PilotChoice.STOP:
+            pilot.stop(self._runtime, actor, report)
+            return
+        most = None
+        if limit:
+            try:
+                most = Money.parse(limit, self._pages.currency).amount
+            except ValueError as error:
+                raise InvalidJobError("max_cost", str(error)) from None
+            if most <= report.spent:
+                raise InvalidJobError("max_cost", f"{limit} is spent already; allowed: more than {report.spent}")
+        pilot.go_on(self._runtime, actor, report, most)
+
+
+def agreed(found: PilotReport) -> str:
+    """What a person agrees to: how many jobs wait, and the most that they may cost."""
+    return f"{found.waiting}:{found.rest.at_most}"
