@@ -25,6 +25,7 @@ from web.gallery import Gallery
 from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
+from web.here import Here
 from web.input_thumbnails import InputThumbnails
 from web.lists import Lists
 from web.media import Media
@@ -127,7 +128,7 @@ def _gallery_routes(
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
     results = ResultThumbnails(database.sessions, media, decoders)
     pages = Pages(database, configured.currency)
-    sign_ins = SignIns(database, pages, lane)
+    sign_ins = SignIns(database, pages, lane, Here(configured))
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
     operators = Operators(pages, runtime)

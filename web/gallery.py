@@ -60,7 +60,7 @@ register_url_convertor("row", _RowConvertor())
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
     "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
-    "icon.svg": "image/svg+xml",
+    "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
 }  # fmt: skip
 
 
