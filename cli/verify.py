@@ -169,7 +169,7 @@ def _told(traced: Traced | None) -> Iterator[str]:
         yield "Whether a result looks like it needs the extra: recast-server[faces]."
         return
     for each in traced.lookalikes:
-        target = "; so does the picture that it was made of" if each.target_as_near else ""
+        target = "; so does its target" if each.target_as_near else ""
         yield (
             f"Picture {each.index} of {_name(each)} looks like it ({each.bits} of {HASH_BITS} bits differ){target}:"
             f" {hint('show', each.job)}"
