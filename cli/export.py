@@ -67,10 +67,7 @@ def export(
 
     Run it again to continue an interrupted export: existing pictures are skipped.
     """
-    if approved:
-        if verdict not in (None, Verdict.APPROVED):
-            raise typer.BadParameter(f"{verdict} and --approved exclude each other; use one", param_hint="--verdict")
-        verdict = Verdict.APPROVED
+    verdict = _wanted(verdict, approved=approved)
     _require_places(to, pictures, excel=excel)
     with open_deployment(sandbox=sandbox) as runtime:
         report, currency = runtime.db(_present, batch), runtime.settings.currency
@@ -101,3 +98,10 @@ def _require_places(to: str | None, pictures: str | None, *, excel: bool) -> Non
             require_file(Path(to), "--to")
     if pictures is not None and "://" not in pictures:
         require_folder(Path(pictures), "--pictures")
+
+
+def _wanted(verdict: Verdict | None, *, approved: bool) -> Verdict | None:
+    """The verdict of the pictures that are exported."""
+    if approved and verdict not in (None, Verdict.APPROVED):
+        raise typer.BadParameter(f"{verdict} and --approved exclude each other; use one", param_hint="--verdict")
+    return Verdict.APPROVED if approved else verdict
