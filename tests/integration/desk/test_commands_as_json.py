@@ -69,3 +69,15 @@ def test_an_export_says_what_it_wrote(command: Any, database: Database, tmp_path
 
 def test_the_schema(command: Any) -> None:
     assert command("db", "upgrade", "--json") == command("db", "check", "--json") == {"ok": True, "differences": []}
+
+
+def test_books_say_what_was_approved(command: Any, database: Database) -> None:
+    database.account()
+    made(database, 4, cost="0.03")
+    command("verdict", "spring/job-00000", "approve")
+    (row,) = command("books", "--by", "operation", "--approved", "--json")["rows"]
+    assert (row["approved"], row["spent"]["amount"], row["per_approved"]["amount"]) == (1, "0.12", "0.12")
+    assert "per approved" in command("books", "--by", "operation", "--approved")
+    assert "approved" not in command("books")
+    command("books", "--by", "month", "--approved", code=2)
+    command("books", "--month", "2026-01", "--approved", code=2)
