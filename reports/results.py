@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.checks import CheckName
 from models.fragments import finished_attempt, flags_of, has_picture, is_flag, newest_verdict
+from models.states import JobState
 from models.verdicts import Verdict
 from reports.undecided import undecided
 
@@ -23,10 +24,15 @@ _SEEN = text("SELECT j.seq FROM jobs j JOIN results r ON r.job_id = j.id WHERE r
 _FROM = "cast(:seq AS bigint) - 1"
 _LIMIT = "cast(:limit AS bigint) + 1"
 _HAS_RESULTS = "EXISTS (SELECT FROM results x WHERE x.job_id = j.id)"
+# One short index scan for each state: there is no index of jobs with a picture, of which some are being redone.
 _ALL = f"""
-    SELECT j.id, j.seq FROM jobs j
-    WHERE j.batch_id = :batch_id AND {has_picture("j")} AND j.seq > {_FROM} AND {_HAS_RESULTS}
-    ORDER BY j.seq LIMIT {_LIMIT}
+    SELECT found.id, found.seq FROM unnest(ARRAY[{", ".join(f"'{state}'" for state in JobState)}]) AS one(state)
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.seq FROM jobs j
+        WHERE j.batch_id = :batch_id AND j.state = one.state AND {has_picture("j")} AND j.seq > {_FROM}
+            AND {_HAS_RESULTS}
+        ORDER BY j.seq LIMIT {_LIMIT}
+    ) found ORDER BY found.seq LIMIT {_LIMIT}
 """
 _SAYS = """(cast(:reason AS text) IS NULL OR EXISTS (
     SELECT FROM verdicts said WHERE said.id = w.verdict_id AND said.reasons @> to_jsonb(cast(:reason AS text))))"""
