@@ -140,7 +140,7 @@ def up(
         load("workers.config.accounts:load")(chosen.accounts_file)  # what is wrong is said here, not in a worker's log
     if with_flower and chosen.flower_auth is None:
         os.environ["RECAST_FLOWER_AUTH"] = _generated_auth("FLOWER", "Flower")
-    if chosen.web_auth is None and not is_local(urlsplit(url_of(chosen.web_host, chosen.web_port)).netloc):
+    if chosen.web_auth is None and not _is_here_alone(chosen.web_host):
         os.environ["RECAST_WEB_AUTH"] = _generated_auth("WEB", "the desk")
     parts = Parts(worker=True, web=True, beat=True, flower=with_flower, sandbox=sandbox)
     with Stack(chosen, parts, external=is_external(sandbox=sandbox)) as stack:
@@ -153,6 +153,11 @@ def up(
                 time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             complain("stopping; nothing is lost")
+
+
+def _is_here_alone(host: str) -> bool:
+    """Whether only this machine reaches what listens at `host`: elsewhere, the link that signs in is worth nothing."""
+    return is_local(f"[{host}]" if ":" in host else host)
 
 
 def _has_no_accounts(chosen: Settings) -> bool:
