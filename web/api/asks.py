@@ -213,6 +213,12 @@ class CancelAsk(LeverAsk):
     abandon: bool = Field(False, description="Also jobs at providers and held jobs; they stay paid.")
 
 
+class RerouteAsk(LeverAsk):
+    """Which queued jobs are sent to another account."""
+
+    to: Text = Field(description="The account; it may not be dearer than where they can go now.")
+
+
 class PriorityAsk(LeverAsk):
     """Which queued jobs go first within their batch."""
 

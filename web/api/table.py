@@ -101,6 +101,11 @@ WRITING = (
         for lever in Lever
     ),
     Endpoint(
+        method="POST", path="/levers/reroute", summary="Send queued jobs to an account that is not dearer",
+        work=writing.reroute, role=Role.OPERATOR, body=asks.RerouteAsk, most=MAX_BYTES, answer=changes.ImpactShape,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    Endpoint(
         method="POST", path="/levers/set-priority", summary="Set the priority of queued jobs within their batch",
         work=writing.priority, role=Role.OPERATOR, body=asks.PriorityAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),

@@ -64,6 +64,22 @@ def priority(service: Service, call: Call) -> dict[str, Any]:
     return found.document("set-priority", service.currency, dry_run=asked.dry_run, done=done)
 
 
+def reroute(service: Service, call: Call) -> dict[str, Any]:
+    """Send queued jobs to another account, where that makes none of them dearer."""
+    asked, runtime = call.body, service.runtime
+    if asked.to not in runtime.accounts:
+        allowed = ", ".join(runtime.accounts)
+        raise unprocessable(f"to: {asked.to[:80]!r} is not there; allowed: {allowed}", "to", asked.to, allowed)
+    chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
+    moved, found = levers.reroute(
+        runtime, call.actor, chosen, runtime.accounts[asked.to], dry_run=asked.dry_run
+    )  # fmt: skip
+    done = 0 if asked.dry_run else len(moved.ids)
+    return found.document(
+        "reroute", service.currency, dry_run=asked.dry_run, done=done, problems=dict(moved.problems)
+    )  # fmt: skip
+
+
 def account(service: Service, call: Call) -> dict[str, Any]:
     """Stop or start an account, or change its limits."""
     asked, runtime, name = call.body, service.runtime, call.path["name"]

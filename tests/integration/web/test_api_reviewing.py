@@ -206,3 +206,22 @@ def test_priorities_are_set_and_a_schedule_is_run_within_a_limit(
         assert bound.ask("POST", "/schedules/nightly/run", {}).json()["name"] == "nightly"
         problem(bound.ask("POST", "/schedules/nightly/run", {}), 403, "1.50")
     assert len(started) == 1
+
+
+def test_jobs_are_rerouted_where_they_are_not_dearer(database: Database, tmp_path: Path) -> None:
+    there = chosen(database, tmp_path, free={"prices": {"swap": "0.05 USD"}})
+    database.account()
+    database.jobs(2, batch=database.batch("spring"), operation="zhiqite.swap")
+    with Program(build(there), token(database, "shop", Role.OPERATOR)) as shop:
+        body = {"filter": {"batch": "spring"}, "to": "main"}
+        seen = shop.ask("POST", "/levers/reroute", body | {"dry_run": True}).json()
+        assert (seen["jobs"], seen["done"], seen["cost"]["amount"]) == (2, 0, "0.08")
+        assert {row.lane for row in database.sql("SELECT lane FROM jobs")} == {"zhiqite.swap"}
+        assert shop.ask("POST", "/levers/reroute", body).json()["done"] == 2
+        assert {row.account for row in database.sql("SELECT account FROM jobs")} == {"main"}
+        # From where they are pinned now, the other account is dearer.
+        problem(shop.ask("POST", "/levers/reroute", body | {"to": "free"}), 422, "to", "0.20", "0.08")
+        assert {row.account for row in database.sql("SELECT account FROM jobs")} == {"main"}
+        problem(shop.ask("POST", "/levers/reroute", body | {"to": "none"}), 422, "to", "main")
+    (entry,) = database.run(audit.latest, 1)
+    assert (entry.action, entry.detail) == ("reroute", {"to": "main", "jobs": 2})
