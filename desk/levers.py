@@ -19,9 +19,11 @@ from recast.money import Money
 from reports.batch import BatchReport, find
 from reports.obstacles import spent_limit
 from reports.written import priced
+from workers.config.accounts import Account
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.operations import bulk
+from workers.operations.bulk import Rerouted
 from workers.operations.estimate import Line, at_most, promised
 from workers.operations.redownload import downloadable
 
@@ -96,6 +98,39 @@ def apply(
     said = {name: value for name, value in which.named.items() if name != "ids"}
     runtime.db(note, actor, lever.value, jobs_of(which.batch), **said, jobs=done, abandon=abandon or None)
     return done, more
+
+
+def set_priority(runtime: Runtime, actor: Actor, which: Filter, found: Impact, priority: int) -> int:
+    """Give queued jobs another priority within their batch; how many have it now.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+    """
+    actor.need(Role.OPERATOR, "set priorities")
+    done = bulk.set_priority(runtime, found.ids, priority)
+    runtime.db(note, actor, "set-priority", jobs_of(which.batch), priority=priority, jobs=done)
+    return done
+
+
+def reroute(runtime: Runtime, actor: Actor, which: Filter, to: Account, *, dry_run: bool) -> tuple[Rerouted, Impact]:
+    """Send queued jobs to account `to`, where that makes none of them dearer than it may be where it can go now.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        InvalidJobError: they may cost more there, or what they may cost is not known.
+    """
+    actor.need(Role.OPERATOR, "reroute jobs")
+    possible = bulk.reroute(
+        runtime, runtime.db(ids_of, replace(which, states=[JobState.QUEUED])), to, dry_run=True
+    )  # fmt: skip
+    found, before = Impact(possible.ids, possible.lines), Impact(possible.ids, at_most_of(runtime, possible.ids))
+    if not all(line.priced for line in possible.lines) or found.cost > before.cost:
+        there, here = (Money(each.cost, runtime.settings.currency) for each in (found, before))
+        raise InvalidJobError("to", f"the jobs may cost {there} there, and {here} where they can go now; not allowed")
+    if not dry_run:
+        possible = bulk.reroute(runtime, possible.ids, to)
+        runtime.db(note, actor, "reroute", jobs_of(which.batch), to=to.name, jobs=len(possible.ids))
+    return possible, found
 
 
 def retryable(runtime: Runtime, which: Filter) -> Impact:

@@ -118,9 +118,9 @@ def basic(number: int) -> str:
     return "Authorization: Basic " + b64encode(f"recast:a long guess {number}".encode()).decode()
 
 
-def typed(number: int) -> bytes:
-    """A form with a wrong password; what else it carries anybody can compute."""
-    form = urlencode({"form": form_token("door"), "name": "somebody", "password": f"a long guess {number}"})
+def typed(**guess: str) -> bytes:
+    """A form with a wrong guess; what else it carries anybody can compute."""
+    form = urlencode({"form": form_token("door"), "name": "somebody", **guess})
     kind, length = "Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}"
     return request("POST /sign-in", "Cookie: recast_door=door", kind, length, body=form.encode())
 
@@ -185,7 +185,10 @@ CASES: Sequence[Case] = (
     attack("guessed cookies of people", Attack(get("/batches", "Cookie: recast_session={n:043}")), "303"),
     attack("guessed cookies of guests", Attack(get("/batches", "Cookie: recast_guest={n:043}")), "303"),
     attack("guessed guest links", Attack(get("/guest/{n:043}")), "404"),
-    attack("passwords for the page that asks for them", Attack(once(lambda _, n: typed(n))), "422"),
+    attack("passwords for the page that asks for them",
+           Attack(once(lambda _, n: typed(password=f"a long guess {n}"))), "422"),
+    attack("keys of links that sign in, guessed",
+           Attack(once(lambda _, n: typed(key=f"{9 * 10**12 + n}.{n:032}.b3Bz.{'A' * 43}"))), "422"),
     attack("the page that asks for a password", Attack(get("/sign-in")), "200"),
     attack("pages for nobody", Attack(get("/batches")), "303"),
     attack("health, again and again", Attack(get("/healthz")), "200"),
@@ -198,6 +201,9 @@ CASES: Sequence[Case] = (
     attack("1 GB for the API, without a token", Attack(forever(to_api(LENGTH), KIB64), 8), "401"),
     attack("1 GB for the API, with a guessed token",
            Attack(forever(to_api(LENGTH, f"Authorization: Bearer {NOBODY}"), KIB64), 8), "401"),
+    attack("1 GB for the tools of assistants, with a guessed token",
+           Attack(forever(lambda _: request("POST /mcp", JSON, LENGTH, f"Authorization: Bearer {NOBODY}"), KIB64), 8),
+           "401"),
     attack("a body's byte each second for the API",
            Attack(forever(to_api("Content-Length: 1000"), b"x"), pause=1.0), "401"),
     attack("the API's document, again and again", Attack(get("/api/v1/openapi.json")), "200"),

@@ -113,6 +113,7 @@ class ImpactShape(Shape):
     need_a_limit: list[dict[str, Any]] | None = None
     saving: int | None = None
     polled: int | None = None
+    problems: dict[str, int] | None = None
     quote: QuoteShape | None = None
 
 

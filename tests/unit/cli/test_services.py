@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import pytest
 import structlog
@@ -74,3 +75,45 @@ def test_a_worker_with_too_few_slots_is_bad_input(home: Path) -> None:
     assert unsaid(result.stderr, "RECAST_SLOTS=8", "2") == []
     assert unsaid(result.stderr, "10") == []
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at", "links", "password"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8765", True, False), ("::1", "http://[::1]:8765", True, False),
+        ("0.0.0.0", "http://127.0.0.1:8765", True, True), ("192.0.2.1", "http://192.0.2.1:8765", False, True),  # noqa: S104
+    ],
+)  # fmt: skip
+def test_up_prints_a_link_that_signs_in_and_a_password_where_others_reach_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, reached_at: str,
+    links: bool, password: bool,
+) -> None:  # fmt: skip
+    class Stack:
+        """One that is told to stop as soon as it runs."""
+
+        owned, sandbox_url, web_url = True, None, reached_at
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def check(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.services.Stack", Stack)
+    (home / "accounts.toml").write_text(
+        '[accounts.one]\nprovider = "qolaba"\nbase_url = "http://127.0.0.1:9"\ntoken = "t"\n'
+    )
+    for name, value in {"WEB_HOST": host, "WEB_AUTH": "", "SECRET_KEY": "a-key-of-the-tests"}.items():
+        monkeypatch.setenv(f"RECAST_{name}", value)
+    assert main(["up"]) == ExitCode.OK
+    told = capsys.readouterr()
+    assert (f"{reached_at}/sign-in#key=" in told.out) is links
+    assert reached_at in told.out
+    assert ("RECAST_WEB_AUTH" in told.err) is password
+    assert bool(os.environ["RECAST_WEB_AUTH"]) is password
