@@ -9,19 +9,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
+from desk.walks import free
 from models.fragments import seconds_from_now
 from models.people import Role
 from reports.cards import UNDECIDED
-from reports.undecided import undecided
+from reports.grid import Place
+from reports.grid_filter import GridFilter
 
 TAKEN_SECONDS = 120.0  # an open picture; a page that is still looked at says so again before
 CANDIDATES = 3  # looked at together: rarely more people look for their next picture at one moment
+EVERY = GridFilter()
 ROUNDS = 10  # of candidates that all were taken meanwhile, before "nothing left" is believed
 
-#: SQL: whether another person than `:person` has the pictures of a job `j` open.
-TAKEN_BY_ANOTHER = """EXISTS (
-    SELECT FROM picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
-)"""
 # A claim that has run out belongs to nobody. One statement decides, so that two never both have it.
 _TAKE = text(f"""
     INSERT INTO picture_claims (job_id, person, until)
@@ -39,9 +38,6 @@ _LEAVE = text("""
         SELECT job_id FROM picture_claims WHERE person = :person AND job_id <> :job_id FOR UPDATE SKIP LOCKED
     )
 """)
-_CANDIDATES = text(
-    undecided(f"j.erased_at IS NULL AND NOT {TAKEN_BY_ANOTHER}", after=":after", limit="cast(:number AS int)")
-)
 _IS_UNDECIDED = text(f"SELECT {UNDECIDED} FROM jobs j WHERE j.id = :job_id")
 
 
@@ -60,7 +56,14 @@ class Handed:
     """The job that a person looks at next."""
 
     job_id: str
-    seq: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing was handed out; where the search stopped, if there is more to search."""
+
+    stopped: Place | None = None
 
 
 def take(session: Session, actor: Actor, job_id: str) -> Taken | None:
@@ -85,34 +88,39 @@ def taken_by(session: Session, actor: Actor, job_id: str) -> Taken | None:
     return None if row is None else Taken(row.person, row.until, own=row.person == actor.name)
 
 
-def next_undecided(session: Session, actor: Actor, batch_id: int, after: int = -1) -> Handed | None:
-    """Take the next job of a batch that nobody has decided or has open; None if there is none.
+def next_undecided(
+    session: Session, actor: Actor, batch_id: int, after: Place | None = None, shown: GridFilter = EVERY
+) -> Handed | Nothing:
+    """Take the next job of a walk through a batch that nobody has decided or has open.
 
     Args:
         session: a transaction.
         actor: who is handed it.
         batch_id: the batch.
-        after: the place in the batch from which to look; the search begins anew at the end.
+        after: the place in the walk from which to look; the search begins anew at the end.
+        shown: what is walked through.
 
     Raises:
         ForbiddenError: the person may not judge.
     """
     actor.need(Role.REVIEWER, "review a batch", guests=True)
-    wanted = {"batch_id": batch_id, "person": actor.name, "number": CANDIDATES}
     for _ in range(ROUNDS):
         seen = False
-        for start in dict.fromkeys((after, -1)):
-            for row in session.execute(_CANDIDATES, {**wanted, "after": start}).all():
+        for start in dict.fromkeys((after, None)):
+            found = free(session, batch_id, shown, start, actor.name, CANDIDATES)
+            if found.stopped is not None:
+                return Nothing(found.stopped)
+            for job_id, place in found.jobs:
                 seen = True
-                if _taken(session, actor, row.id) is None:
+                if _taken(session, actor, job_id) is None:
                     continue
                 # It may have been decided between the look and the claim.
-                if session.execute(_IS_UNDECIDED, {"job_id": row.id}).scalar_one():
-                    session.execute(_LEAVE, {"person": actor.name, "job_id": row.id})
-                    return Handed(row.id, row.seq)
+                if session.execute(_IS_UNDECIDED, {"job_id": job_id}).scalar_one():
+                    session.execute(_LEAVE, {"person": actor.name, "job_id": job_id})
+                    return Handed(job_id, place)
         if not seen:
-            return None
-    return None
+            return Nothing()
+    return Nothing()
 
 
 def _taken(session: Session, actor: Actor, job_id: str) -> datetime | None:

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from desk.handing import TAKEN_BY_ANOTHER
+from desk.walks import beside
 from models.fragments import checks_of, columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
-from models.verdicts import Verdict
-from reports.cards import UNDECIDED, places
+from reports.grid import Place
+from reports.grid_filter import GridFilter
 
 NEIGHBORS = 5  # on each side, which a browser loads ahead
 
@@ -35,28 +35,19 @@ _PICTURES = text(f"""
         r.attempt_id IS NOT DISTINCT FROM {finished_attempt("r.job_id")} AS present,
         coalesce(v.id, 0) AS verdict_id, coalesce(v.verdict, 'unreviewed') AS verdict, v.person, v.at,
         coalesce(v.reasons, '[]'::jsonb) AS reasons, v.note, v.area,
-        {checks_of("r.id")} AS checks
+        {checks_of("r.id")} AS checks,
+        (SELECT min(version) FROM versions WHERE versions.job_id = r.job_id AND last_attempt >= a.number) AS former
     FROM results r JOIN attempts a ON a.id = r.attempt_id
     LEFT JOIN LATERAL {newest_verdict("r.id", "id, verdict, person, at, reasons, note, area")} v ON true
     WHERE r.job_id = :job_id ORDER BY a.number DESC, r.index
 """)
 _HISTORY = text("""
-    SELECT result_id, person, verdict, reasons, note, at, undoes FROM verdicts WHERE job_id = :job_id ORDER BY id DESC
-    LIMIT 50
+    SELECT result_id, person, verdict, reasons, note, area, at, undoes FROM verdicts WHERE job_id = :job_id
+    ORDER BY id DESC LIMIT 50
 """)
-
-
-def _beside(verdict: Verdict | None, *, forward: bool) -> str:
-    return f"""
-        SELECT j.id AS job_id, j.seq, {UNDECIDED} AS undecided, {TAKEN_BY_ANOTHER} AS taken
-        FROM ({places(verdict, forward=forward)}) j ORDER BY j.seq
-    """
-
-
-_BESIDE = {
-    forward: {verdict: text(_beside(verdict, forward=forward)) for verdict in (None, *Verdict)}
-    for forward in (True, False)
-}
+_BY_KEY = text("""
+    SELECT id, key FROM jobs WHERE batch_id > 0 AND batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +71,8 @@ class Picture:
     area: dict[str, float] | None
     #: What was measured, the worst first: name, score, threshold, flagged.
     checks: Sequence[Mapping[str, Any]] = ()
+    #: The former version of the job that it was made for; None for the present one.
+    former: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,6 @@ class Neighbor:
     """A job near another one in its batch."""
 
     job_id: str
-    seq: int
     undecided: bool
     #: Whether another person has it open.
     taken: bool
@@ -134,7 +126,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """The jobs on both sides of another one, in the order of the batch."""
+    """The jobs on both sides of another one, in the order of the walk."""
 
     before: Sequence[Neighbor]
     after: Sequence[Neighbor]
@@ -150,11 +142,18 @@ def loupe(session: Session, batch_id: int, job_id: str) -> Loupe | None:
     return Loupe(**row._mapping, pictures=pictures, history=history)
 
 
+def job_by_key(session: Session, batch_id: int, key: str) -> str | None:
+    """The first job of a batch whose key is, or begins with, `key`; None where there is none."""
+    row = session.execute(_BY_KEY, {"batch_id": batch_id, "key": key}).first()
+    return str(row.id) if row is not None and row.key.startswith(key) else None
+
+
 def neighbors(
-    session: Session, batch_id: int, seq: int, person: str, verdict: Verdict | None = None, number: int = NEIGHBORS
+    session: Session, batch_id: int, shown: GridFilter, place: Place | None, person: str, number: int = NEIGHBORS
 ) -> Neighbors:
-    """The jobs beside a place in a batch, those with a verdict only if one is named."""
-    given = {"batch_id": batch_id, "seq": seq, "person": person, "limit": number}
-    sides = (session.execute(_BESIDE[forward][verdict], given).all() for forward in (False, True))
-    before, after = ([Neighbor(**row._mapping) for row in side] for side in sides)
+    """The jobs beside a place of a walk through a batch."""
+    before, after = (
+        [Neighbor(**row._mapping) for row in beside(session, batch_id, shown, place, person, number, forward=forward)]
+        for forward in (False, True)
+    )
     return Neighbors(before, after)

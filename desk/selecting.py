@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
@@ -86,7 +86,9 @@ _SELECT = Filtered(
 )
 # Those that fitted when the page was shown, and no longer do because of a verdict.
 _FITTED = text("""
-    SELECT result_id FROM (SELECT DISTINCT result_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown) changed
+    SELECT result_id, job_id FROM (
+        SELECT DISTINCT result_id, job_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown
+    ) changed
     WHERE coalesce((
         SELECT verdict FROM verdicts v WHERE v.result_id = changed.result_id AND v.id <= :shown
         ORDER BY v.id DESC LIMIT 1
@@ -125,8 +127,10 @@ def select_seen(session: Session, batch_id: int, which: Filter, then: Seen) -> t
     if which.verdict is not None:
         asked = {"batch_id": batch_id, "shown": then.verdict_id, "verdict": which.verdict}
         now = {picture.result_id for picture in kept}
-        fitted = [result for result in session.execute(_FITTED, asked).scalars() if result not in now]
-        left.left_out[LeftOut.CHANGED] = len(fitted)
+        fitted = {row.result_id: row.job_id for row in session.execute(_FITTED, asked) if row.result_id not in now}
+        # What else the filter asks for, a verdict changes only where it names what verdicts say.
+        others = replace(which, verdict=None, fault=None, noted=None, ids=list(fitted.values()))
+        left.left_out[LeftOut.CHANGED] = len(fitted.keys() & {each.result_id for each in select(session, others)})
     return kept, left
 
 

@@ -50,6 +50,14 @@ class Job(Base):
         Index("ix_jobs_batch_state", "batch_id", "state", "seq"),
         # What has ended since: the API's events.
         Index("ix_jobs_finished_at", "finished_at", "id", postgresql_where=text("finished_at IS NOT NULL")),
+        # The grid's newest pictures.
+        Index(
+            "ix_jobs_batch_finished_at",
+            "batch_id",
+            "finished_at",
+            "seq",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

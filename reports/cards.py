@@ -12,10 +12,8 @@ from sqlalchemy.orm import Session
 
 from models.fragments import columns, flags_of, has_picture, last_attempt, newest_verdict, paid_for, used_attempt
 from models.jobs import ROLES
-from models.states import JobState
-from models.verdicts import Verdict
-from reports.flags import EVERY, Wanted, flag_places
-from reports.undecided import undecided
+from reports.grid import Place, find_jobs
+from reports.grid_filter import GridFilter
 from workers.images.originals import Mark
 
 PAGE = 24  # cards per page: fills rows of two, three, four and six
@@ -24,82 +22,34 @@ PAGE = 24  # cards per page: fills rows of two, three, four and six
 #: Whether nobody has decided about a job `j`.
 UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')"
 
-
-def _in_states(beyond: str, order: str) -> str:
-    # One short index scan for each state, so that a page of a million jobs costs the same as a page of ten.
-    return f"""
-        SELECT found.id, found.seq FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
-            SELECT id, seq FROM jobs WHERE batch_id = :batch_id AND state = wanted.state AND seq {beyond} :seq
-            ORDER BY seq {order} LIMIT :limit
-        ) found
-        ORDER BY found.seq {order} LIMIT :limit
-    """
-
-
-def _made(beyond: str, order: str) -> str:
-    return f"""
-        SELECT j.id, j.seq FROM jobs j
-        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq {beyond} :seq
-        ORDER BY j.seq {order} LIMIT :limit
-    """
-
-
-def _judged(beyond: str, order: str, verdict: Verdict) -> str:
-    return f"""
-        SELECT job_id AS id, seq FROM reviews WHERE batch_id = :batch_id AND verdict = '{verdict}' AND seq {beyond} :seq
-        ORDER BY seq {order} LIMIT :limit
-    """
-
-
-def places(verdict: Verdict | None, *, forward: bool) -> str:
-    """SQL: id and seq of up to `:limit` jobs of `:batch_id` with pictures and this verdict, beyond `:seq`."""
-    beyond, order = (">", "ASC") if forward else ("<", "DESC")
-    if verdict is None:
-        return _made(beyond, order)
-    if verdict is Verdict.UNREVIEWED:
-        return undecided(forward=forward)
-    return _judged(beyond, order, verdict)
-
-
-def _page(found: str, order: str = "j.seq") -> str:
-    return f"""
-        SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
-            coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
-            coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
-            result.number AS pictures,
-            CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict,
-            {flags_of("result.id")} AS flags,
-            coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id
-        FROM ({found}) page JOIN jobs j ON j.id = page.id
-        LEFT JOIN reviews w ON w.job_id = j.id
-        LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
-        LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
-        LEFT JOIN LATERAL (
-            SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
-            WHERE {has_picture("j")} AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
-            ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
-        ) result ON true
-        ORDER BY {order}
-    """
-
-
-_FORWARD = text(_page(_in_states(">", "ASC")))
-_BACKWARD = text(_page(_in_states("<", "DESC")))
-_JUDGED = {
-    forward: {verdict: text(_page(places(verdict, forward=forward))) for verdict in Verdict}
-    for forward in (True, False)
-}
-_FLAGGED = {
-    forward: {wanted: text(_page(flag_places(wanted, forward=forward), "page.place, j.seq")) for wanted in EVERY}
-    for forward in (True, False)
-}
+_CARDS = text(f"""
+    SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
+        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
+        coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
+        result.number AS pictures,
+        CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict,
+        {flags_of("result.id")} AS flags,
+        coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id,
+        (SELECT c.person FROM picture_claims c
+            WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()) AS taken
+    FROM unnest(cast(:ids AS text[])) WITH ORDINALITY AS page(id, place) JOIN jobs j ON j.id = page.id
+    LEFT JOIN reviews w ON w.job_id = j.id
+    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
+    LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
+    LEFT JOIN LATERAL (
+        SELECT r.id, r.width, r.height, count(*) OVER () AS number FROM results r
+        WHERE {has_picture("j")} AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
+        ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
+    ) result ON true
+    ORDER BY page.place
+""")
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
 _RESULT = text("""
     SELECT key, sha256, original_key, original_sha256, mark_start, mark_length FROM results WHERE id = :id
 """)
 
 _TO_SHRINK = text("""
-    SELECT r.key, r.thumbnail_key,
+    SELECT r.key, r.thumbnail_key, r.width, r.height,
         r.provenance IS NOT NULL OR r.original_sha256 IS DISTINCT FROM r.sha256 AS marked, j.kind
     FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id
 """)
@@ -135,6 +85,8 @@ class Card:
     flags: Sequence[str] = ()
     #: The number of the picture's newest verdict; 0 for none.
     verdict_id: int = 0
+    #: The other person who has it open.
+    taken: str | None = None
 
     @property
     def before(self) -> str | None:
@@ -151,11 +103,13 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some cards in the order of the catalog; `after` and `before` select the next and the previous page."""
+    """Some cards in the order of the grid; `after` and `before` select the next and the previous page."""
 
     cards: Sequence[Card]
-    after: int | None
-    before: int | None
+    after: Place | None = None
+    before: Place | None = None
+    #: Whether the search stopped before it had looked at every job.
+    stopped: bool = False
 
 
 def batch_name(session: Session, batch_id: int) -> str | None:
@@ -167,37 +121,22 @@ def batch_name(session: Session, batch_id: int) -> str | None:
 def page(
     session: Session,
     batch_id: int,
-    states: Sequence[JobState],
-    verdict: Verdict | None = None,
-    flagged: Wanted | None = None,
+    shown: GridFilter,
     *,
-    after: int | None = None,
-    before: int | None = None,
+    after: Place | None = None,
+    before: Place | None = None,
+    person: str = "",
 ) -> Page:
-    """A page of a batch's jobs: the first, the one after `after` or before `before`.
-
-    Of jobs in `states`; or, where one of these is named, of those with a verdict, or of those that checks flagged.
-    """
-    backward = before is not None
-    given: dict[str, object] = {"batch_id": batch_id, "seq": before if backward else after or 0, "limit": PAGE + 1}
-    if flagged is not None:
-        statement = _FLAGGED[not backward][flagged]
-    elif verdict is None:
-        statement, given = _BACKWARD if backward else _FORWARD, given | {"states": [state.value for state in states]}
-    else:
-        statement = _JUDGED[not backward][verdict]
-    rows = session.execute(statement, given)
-    cards = [Card(**row._mapping) for row in rows]
-    more = len(cards) > PAGE
-    if more:
-        cards = cards[1:] if backward else cards[:PAGE]
-    if not cards:
-        return Page((), None, None)
-    return Page(
-        cards,
-        after=cards[-1].seq if more or backward else None,
-        before=cards[0].seq if (more if backward else after is not None) else None,
-    )
+    """A page of a batch's grid, as `person` sees it: the first, the one after `after` or before `before`."""
+    backward, start = before is not None, before or after
+    found = find_jobs(session, batch_id, shown, start, limit=PAGE + 1, forward=not backward)
+    more, jobs = len(found.jobs) > PAGE, found.jobs[:PAGE]
+    far = jobs[-1].place if more else found.stopped
+    near = None if start is None else jobs[0].place if jobs else start
+    ids = [job.id for job in (reversed(jobs) if backward else jobs)]
+    cards = [Card(**row._mapping) for row in session.execute(_CARDS, {"ids": ids, "person": person})]
+    after, before = (near, far) if backward else (far, near)
+    return Page(cards, after, before, stopped=found.stopped is not None)
 
 
 def result_file(session: Session, result_id: int, size: str) -> File | None:
@@ -213,7 +152,7 @@ def result_file(session: Session, result_id: int, size: str) -> File | None:
 
 
 def to_shrink(session: Session, result_id: int) -> Any:
-    """What a result's thumbnail is made of: its `key`, `kind`, whether it is `marked`; its `thumbnail_key`, if any."""
+    """What a result's copies are made of, whether it is `marked`, its size, and its `thumbnail_key`, if any."""
     return session.execute(_TO_SHRINK, {"id": result_id}).first()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -25,18 +25,10 @@ _WAITING = text("""
 _SOME = text(f"""
     SELECT n.name, (
         SELECT count(*) FROM (
-            SELECT FROM checks WHERE {_OF_BATCH} AND checks.name = n.name LIMIT {COUNTED}
+            SELECT FROM checks WHERE {_OF_BATCH} AND checks.name = n.name ORDER BY checks.seq LIMIT {COUNTED}
         ) few
     ) AS number FROM unnest(cast(:names AS text[])) AS n(name)
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which flagged pictures are asked for: of one check or all; in the order of the catalog, or the worst first."""
-
-    check: CheckName | None = None
-    worst: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +64,3 @@ def words(name: str) -> str:
 def sentence(name: str) -> str:
     """What a check says of a picture that it flags."""
     return SENTENCES[CheckName(name)]
-
-
-def flag_places(wanted: Wanted, *, forward: bool) -> str:
-    """SQL: id and seq, and place, of up to `:limit` jobs of `:batch_id` with such a flag, beyond the job at `:seq`."""
-    beyond, order = (">", "ASC") if forward else ("<", "DESC")
-    named = "true" if wanted.check is None else f"name = '{wanted.check}'"
-    flags = f"checks WHERE {_OF_BATCH} AND {named}"
-    if not wanted.worst:
-        return f"""
-            SELECT DISTINCT ON (seq) job_id AS id, seq, 0.0 AS place FROM {flags} AND seq {beyond} :seq
-            ORDER BY seq {order} LIMIT :limit
-        """
-    # Each job once, where its worst flag stands.
-    worse = "(other.rank, other.result_id, other.name) < (c.rank, c.result_id, c.name)"
-    return f"""
-        SELECT c.job_id AS id, c.seq, c.rank AS place FROM (SELECT * FROM {flags}) c
-        WHERE (c.rank, c.seq) {beyond} (coalesce((SELECT min(rank) FROM {flags} AND seq = :seq), -1), :seq)
-            AND NOT EXISTS (
-                SELECT FROM checks other WHERE other.job_id = c.job_id AND {is_flag("other")} AND {named} AND {worse}
-            )
-        ORDER BY c.rank {order}, c.seq {order} LIMIT :limit
-    """
-
-
-#: Everything that can be asked for.
-EVERY: Sequence[Wanted] = [Wanted(check, worst) for check in (None, *CheckName) for worst in (False, True)]

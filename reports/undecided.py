@@ -11,42 +11,36 @@ FIRST, NEXT = 100, 2_000  # places of a piece: comparing as many takes 0.3 and 5
 LAST = 2**63 - 1  # as the database numbers jobs
 
 
-def _piece(last: str, size: int, condition: str, *, forward: bool) -> str:
+def _piece(last: str, size: int, condition: str) -> str:
     """SQL: the end of the next piece beyond `last`, and the undecided places in it; NULL where none is left."""
-    beyond, order, end, within = (">", "ASC", "max", "<=") if forward else ("<", "DESC", "min", ">=")
-    edge = LAST if forward else -LAST
-    jobs = f"jobs WHERE batch_id = :batch_id AND state = 'succeeded' AND seq {beyond} {last} ORDER BY seq {order}"
-    fits = "true"
-    if condition != "true":
-        fits = f"""EXISTS (
-            SELECT FROM jobs j
-            WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq = piece.seq AND {condition}
-        )"""
+    jobs = f"jobs WHERE batch_id = :batch_id AND state = 'succeeded' AND seq > {last} ORDER BY seq"
+    fits = f"""EXISTS (
+        SELECT FROM jobs j
+        WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq = piece.seq AND {condition}
+    )"""
     return f"""
-        SELECT {end}(piece.seq) AS last,
+        SELECT max(piece.seq) AS last,
             coalesce(array_agg(piece.seq) FILTER (WHERE decided.seq IS NULL AND {fits}), '{{}}') AS found
         FROM (SELECT seq FROM {jobs} LIMIT {size}) piece LEFT JOIN (
             SELECT seq FROM reviews WHERE batch_id = :batch_id AND verdict IN ('approved', 'needs_work')
-                AND seq {beyond} {last}
-                AND seq {within} coalesce((SELECT seq FROM {jobs} OFFSET {size - 1} LIMIT 1), {edge})
+                AND seq > {last} AND seq <= coalesce((SELECT seq FROM {jobs} OFFSET {size - 1} LIMIT 1), {LAST})
         ) decided ON decided.seq = piece.seq
     """
 
 
-def undecided(condition: str = "true", *, forward: bool = True, after: str = ":seq", limit: str = ":limit") -> str:
-    """SQL: id and seq of up to `limit` undecided jobs `j` of `:batch_id` beyond `after`, which meet `condition`."""
-    order = "ASC" if forward else "DESC"
+def undecided(condition: str) -> str:
+    """SQL: id and seq of up to `:limit` undecided jobs `j` of `:batch_id` beyond `:seq`, which meet `condition`."""
     return f"""
         WITH RECURSIVE walk AS (
-            SELECT * FROM ({_piece(f"cast({after} AS bigint)", FIRST, condition, forward=forward)}) first
+            SELECT * FROM ({_piece("cast(:seq AS bigint)", FIRST, condition)}) first
             UNION ALL
             SELECT piece.last, walk.found || piece.found
-            FROM walk CROSS JOIN LATERAL ({_piece("walk.last", NEXT, condition, forward=forward)}) piece
-            WHERE piece.last IS NOT NULL AND walk.last IS NOT NULL AND cardinality(walk.found) < {limit}
+            FROM walk CROSS JOIN LATERAL ({_piece("walk.last", NEXT, condition)}) piece
+            WHERE piece.last IS NOT NULL AND walk.last IS NOT NULL AND cardinality(walk.found) < :limit
         )
         SELECT j.id, j.seq FROM jobs j
         WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq = ANY((
-            SELECT found FROM walk ORDER BY last {"DESC" if forward else "ASC"} NULLS LAST LIMIT 1
+            SELECT found FROM walk ORDER BY last DESC NULLS LAST LIMIT 1
         )::bigint[])
-        ORDER BY j.seq {order} LIMIT {limit}
+        ORDER BY j.seq LIMIT :limit
     """

@@ -26,6 +26,7 @@ from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
 from web.input_thumbnails import InputThumbnails
+from web.job import JobPage
 from web.lists import Lists
 from web.media import Media
 from web.metrics import Metrics
@@ -132,6 +133,7 @@ def _gallery_routes(
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
     operators = Operators(pages, runtime)
     selections = Selections(pages, configured.review_reasons)
+    redos = Redos(configured, media.storage)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
@@ -140,7 +142,8 @@ def _gallery_routes(
         *DecidePage(operators).routes(access),
         *BulkPage(operators).routes(access),
         *Lists(operators).routes(access),
-        *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
+        *Desk(pages, configured.review_reasons, redos).routes(access),
+        *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),

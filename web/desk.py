@@ -5,7 +5,7 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -17,15 +17,19 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from desk.actors import Actor, ForbiddenError
-from desk.handing import Taken, next_undecided, take, taken_by
-from desk.loupe import Loupe, Neighbors, loupe, neighbors
+from desk.handing import Handed, Taken, next_undecided, take, taken_by
+from desk.loupe import Loupe, Neighbors, job_by_key, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
+from desk.walks import beside, only_decided, place_in, usual_sort
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
 from reports.batch import BatchReport, find
+from reports.grid import Place
+from reports.grid_filter import GridFilter, Sort
 from reports.reviews import Verdicts, verdicts_of
 from web.access import Access
+from web.grid import require_seen
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.redo import Quote, Redos
@@ -33,8 +37,42 @@ from web.visitors import Form, actor_of, first, of_batch
 
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
+MAX_KEY_CHARS = 200  # of a key that is searched for, in the answer that it is not there
 MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
+#: Orders in words.
+ORDERS = {Sort.WORST: "worst first", Sort.CATALOG: "catalog order"}
 SIDES = ("x", "y", "width", "height")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks for: a job, or the next one after a place, and what the person walks through."""
+
+    batch_id: int
+    job_id: str | None
+    #: The beginning of a key to go to.
+    jump: str | None
+    after: Place | None
+    shown: GridFilter
+    #: Whether it says in which order.
+    ordered: bool
+
+    @classmethod
+    def of(cls, request: Request) -> Asked:
+        """What a request asks for.
+
+        Raises:
+            GridFilterError: a value is not allowed.
+            ForbiddenError: it asks by accounts for a person who may not see them.
+        """
+        query = request.query_params
+        shown = GridFilter.of(query)
+        require_seen(actor_of(request), shown)
+        # A picture without an order was clicked where pictures stood in that of the catalog.
+        return cls(
+            request.path_params["batch_id"], query.get("job"), query.get("jump"), Place.of(query.get("after")), shown,
+            ordered="sort" in query or "job" in query,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +81,28 @@ class View:
 
     report: BatchReport
     reviewed: Verdicts
-    #: None where nothing is left to decide.
+    #: What the person walks through.
+    shown: GridFilter
+    #: Whether pictures are flagged, so that there is an order to choose.
+    flagged: bool
+    #: None where nothing is left to decide; then, where the search for it stopped, if it did not come to the end.
     loupe: Loupe | None = None
+    stopped: Place | None = None
+    place: Place | None = None
     beside: Neighbors | None = None
     taken: Taken | None = None
     #: What the same again would cost; None where nobody here may ask for it.
     quote: Quote | None = None
+
+    @property
+    def walk(self) -> dict[str, str]:
+        """What an address says of the walk: the filter, and always the order."""
+        return {**self.shown.conditions, "sort": str(self.shown.sort)}
+
+    @property
+    def decided(self) -> bool:
+        """Whether the walk has only pictures that were decided about."""
+        return only_decided(self.shown)
 
 
 class Desk:
@@ -74,22 +128,24 @@ class Desk:
     async def show(self, request: Request) -> Response:
         """A job's pictures: those of ``?job=``, or of the next job after ``?after=`` that nobody has decided.
 
-        ``?picture=`` selects one of several pictures, ``?verdict=`` the neighbors. With ``?ahead=1`` nothing is taken.
+        ``?jump=`` selects a job by its key, ``?picture=`` one of several pictures. The grid's filter and ``?sort=`` say
+        what the person walks through. With ``?ahead=1`` nothing is taken.
         """
-        asked = request.query_params
-        job_id, actor = asked.get("job"), actor_of(request)
-        verdict = member(Verdict, asked.get("verdict"))
-        if job_id is not None and not is_text(job_id):
+        asked, actor = Asked.of(request), actor_of(request)
+        if not is_text(f"{asked.job_id}{asked.jump}"):
             return self._pages.missing(request, "This job does not exist.")
-        takes = actor.may(Role.REVIEWER) and "ahead" not in asked
-        view = await self._pages.change(
-            _view, actor, request.path_params["batch_id"], job_id, number(asked.get("after")), verdict, takes=takes
-        )
+        if asked.jump is not None:
+            found = await self._pages.read(job_by_key, asked.batch_id, asked.jump)
+            if found is None:
+                return self._pages.missing(request, f"No key of this batch begins with {asked.jump[:MAX_KEY_CHARS]!r}.")
+            asked = replace(asked, job_id=found)
+        takes = actor.may(Role.REVIEWER) and "ahead" not in request.query_params
+        view = await self._pages.change(_view, actor, asked, takes=takes)
         if view is not None and view.loupe is not None:
             view = replace(view, quote=await self._pages.read(self._redos.quote, actor, view.loupe.id))
-        if view is None or (job_id is not None and view.loupe is None):
+        if view is None or (asked.job_id is not None and view.loupe is None):
             return self._pages.missing(request, "This job does not exist.")
-        return self._page(request, view, verdict, number(asked.get("picture")))
+        return self._page(request, view, number(request.query_params.get("picture")))
 
     async def answer(self, request: Request) -> Response:
         """Take a form: a verdict, its taking back, a choice, a redo, or (``do=take``) that a picture is looked at."""
@@ -106,12 +162,7 @@ class Desk:
             return self._pages.missing(request, str(error), HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         if _wants_json(request):
             return JSONResponse(done)
-        batch = request.path_params["batch_id"]
-        if first(form, "do") == "judge":
-            where = link(prefix(request), "batches", batch, "review", after=number(first(form, "seq")) or 0)
-        else:
-            where = link(prefix(request), "batches", batch, "review", job=done.get("job"))
-        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(_goes_on(request, form, done), HTTPStatus.SEE_OTHER)
 
     async def _done(self, request: Request, form: Form) -> dict[str, Any]:
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
@@ -144,8 +195,8 @@ class Desk:
         }  # fmt: skip
 
     async def _counts(self, batch_id: int) -> dict[str, int]:
-        view = await self._pages.read(_whole, batch_id)
-        return {} if view is None else {verdict.value: n for verdict, n in view.reviewed.counts.items()}
+        whole = await self._pages.read(_whole, batch_id)
+        return {} if whole is None else {verdict.value: n for verdict, n in whole[1].counts.items()}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
         standing = error.standing
@@ -163,59 +214,70 @@ class Desk:
             based_on=standing.verdict_id, batch_id=request.path_params["batch_id"], job=first(form, "job"),
         )  # fmt: skip
 
-    def _page(self, request: Request, view: View, verdict: Verdict | None, picture_id: int | None) -> Response:
+    def _page(self, request: Request, view: View, picture_id: int | None) -> Response:
         shown = view.loupe.shown(picture_id) if view.loupe else None
         return self._pages.render(
             request, "review.html", view=view, report=view.report, reviewed=view.reviewed, job=view.loupe,
-            picture=shown, beside=view.beside, taken=view.taken, filtered=verdict,
+            picture=shown, beside=view.beside, taken=view.taken,
+            walk=view.walk, orders=ORDERS,
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
             judges=actor_of(request).may(Role.REVIEWER), quote=view.quote,
         )  # fmt: skip
 
 
-def _whole(session: Session, batch_id: int) -> View | None:
+def _goes_on(request: Request, form: Form, done: Mapping[str, Any]) -> str:
+    """The page that a browser without a script sees next: of a job where it came from one, else of the walk."""
+    below, batch = prefix(request), request.path_params["batch_id"]
+    if first(form, "back") == "job":
+        return link(below, "jobs", done["job"])
+    judged, shown = first(form, "do") == "judge", Asked.of(request).shown
+    walk = {**shown.conditions, "sort": shown.sort if "sort" in request.query_params else None}
+    return link(
+        below, "batches", batch, "review", job=None if judged else done.get("job"),
+        after=(Place.of(first(form, "place")) or 0) if judged else None, **walk,
+    )  # fmt: skip
+
+
+def _whole(session: Session, batch_id: int) -> tuple[BatchReport, Verdicts] | None:
     name = cards.batch_name(session, batch_id)
     if name is None:
         return None
     report = find(session, name)
-    return View(report, verdicts_of(session, report))
+    return report, verdicts_of(session, report)
 
 
-def _view(
-    session: Session,
-    actor: Actor,
-    batch_id: int,
-    job_id: str | None,
-    after: int | None,
-    verdict: Verdict | None,
-    *,
-    takes: bool,
-) -> View | None:
+def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View | None:
     """The page for a job, or for the next one that is undecided; the person then has it open."""
+    batch_id = asked.batch_id
     whole = _whole(session, batch_id)
     if whole is None:
         return None
-    taken: Taken | None = None
+    usual = usual_sort(session, batch_id)
+    shown = asked.shown if asked.ordered else asked.shown.but(sort=usual)
+    view = View(*whole, shown, usual is Sort.WORST)
+    job_id, taken = asked.job_id, None
     if job_id is None:
-        job_id = _next(session, actor, batch_id, -1 if after is None else after)
+        job_id, stopped = _next(session, actor, asked, shown)
+        view = replace(view, stopped=stopped)
     elif takes:
         taken = take(session, actor, job_id)
     else:
         taken = taken_by(session, actor, job_id)
     found = None if job_id is None else loupe(session, batch_id, job_id)
     if found is None:
-        return whole
-    beside = neighbors(session, batch_id, found.seq, actor.name, verdict)
-    return View(whole.report, whole.reviewed, found, beside, taken)
+        return view
+    place = place_in(session, batch_id, shown, found.id)
+    near = neighbors(session, batch_id, shown, place, actor.name)
+    return replace(view, loupe=found, place=place, beside=near, taken=taken)
 
 
-def _next(session: Session, actor: Actor, batch_id: int, after: int) -> str | None:
-    """The job to look at: the next undecided one, or for a person who only looks, the next one."""
-    if actor.may(Role.REVIEWER):
-        handed = next_undecided(session, actor, batch_id, after)
-        return None if handed is None else handed.job_id
-    beside = neighbors(session, batch_id, after, actor.name, number=1).after
-    return beside[0].job_id if beside else None
+def _next(session: Session, actor: Actor, asked: Asked, shown: GridFilter) -> tuple[str | None, Place | None]:
+    """The job to look at: the next undecided one, or the next one for a person who only looks, or of decided ones."""
+    if actor.may(Role.REVIEWER) and not only_decided(shown):
+        handed = next_undecided(session, actor, asked.batch_id, asked.after, shown)
+        return (handed.job_id, None) if isinstance(handed, Handed) else (None, handed.stopped)
+    following = beside(session, asked.batch_id, shown, asked.after, actor.name, 1, forward=True)
+    return (following[0].job_id if following else None), None
 
 
 def _take(session: Session, actor: Actor, batch_id: int, job_id: str) -> Taken | None:

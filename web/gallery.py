@@ -1,4 +1,4 @@
-"""The gallery: read-only pages of batches, of a batch's pictures before and after, and of a job's details.
+"""The gallery: pages of batches and of a batch's pictures before and after, and the pictures themselves.
 
 Keys, names, prompts and providers' answers are hostile text: the templates escape all of it, and pages run only the
 scripts and load only the styles of `web/static`.
@@ -18,25 +18,29 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from models.checks import CheckName
 from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
-from models.verdicts import Verdict
 from reports import cards, timeline
 from reports.batch import BatchReport, find, recent
-from reports.flags import COUNTED, Wanted, some_flags
-from reports.job import input_uri, job_detail
+from reports.flags import COUNTED, some_flags
+from reports.grid_counts import said
+from reports.grid_filter import Sort
+from reports.job import input_uri
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import verdicts_of
 from web import charts
 from web.access import Access
 from web.bulk import offered
+from web.grid import COOKIE as DENSITY
+from web.grid import COOKIE_SECONDS as DENSITY_SECONDS
+from web.grid import Asked, Density, choices
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
 from web.pages import ID_DIGITS, Pages, is_text, member, number
-from web.result_thumbnails import ResultThumbnails
+from web.result_thumbnails import Copy, ResultThumbnails
 from web.selections import Selections
+from web.sign_ins import keep
 from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
@@ -46,7 +50,6 @@ PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
-ANY, WORST = "any", "worst"  # values of ?check= and ?sort=
 
 
 class _RowConvertor(IntegerConvertor):
@@ -59,8 +62,9 @@ register_url_convertor("row", _RowConvertor())
 
 STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
-    "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
-    "icon.svg": "image/svg+xml",
+    "stage.css": "text/css", "stage.js": "text/javascript", "times.js": "text/javascript", "grid.css": "text/css",
+    "grid.js": "text/javascript", "selection.css": "text/css", "selection.js": "text/javascript",
+    "operator.css": "text/css", "icon.svg": "image/svg+xml",
 }  # fmt: skip
 
 
@@ -97,7 +101,6 @@ class Gallery:
             "/batches/{batch_id:row}": self.batch,
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
-            "/jobs/{job_id:path}": self.job,
         }
         return [
             *(
@@ -115,67 +118,66 @@ class Gallery:
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures.
 
-        ``?state=failed``, ``?verdict=approved``, or ``?check=any`` and ``?check=blurred`` filter these; of flagged ones
-        ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
+        `reports.grid_filter` names the parameters that filter and sort them; ``?after=`` selects the page, and
+        ``?jump=KEY`` the one that begins with a key.
         """
-        batch_id = request.path_params["batch_id"]
-        chosen = member(JobState, request.query_params.get("state"))
-        verdict = member(Verdict, request.query_params.get("verdict"))
-        flagged = _wanted(request.query_params.get("check"), request.query_params.get("sort"))
-        after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
+        batch_id, asked, actor = request.path_params["batch_id"], Asked.of(request), actor_of(request)
 
         def read(session: Session) -> dict[str, Any] | None:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
-            states = [chosen] if chosen is not None else list(JobState)
             report = find(session, name)
+            reviewed, page = verdicts_of(session, report), asked.page(session, actor.name)
+            counted = said(session, batch_id, reviewed.needs_work, reviewed.approved + reviewed.needs_work)
             return {
                 "report": report,
-                "page": cards.page(session, batch_id, states, verdict, flagged, after=after, before=before),
+                "page": page,
                 "stops": self._stops(session, report),
-                "reviewed": verdicts_of(session, report),
+                "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
+                "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
                 "picks": self._selections.offered(session, request),
             }
 
         found = await self._pages.read(read)
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
-        points = await self._points(batch_id) if actor_of(request).sees_money else []
-        return self._pages.render(
-            request, "batch.html", **found, **_lines(points), chosen=chosen, verdict=verdict, flagged=flagged,
-            counted=COUNTED, bulk=offered(chosen, filtered=verdict is not None or flagged is not None),
+        points = await self._points(batch_id) if actor.sees_money else []
+        shown = asked.shown
+        answer = self._pages.render(
+            request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED, sorts=Sort,
+            sizes=Density, bulk=offered(member(JobState, shown.state), filtered=shown.conditions.keys() > {"state"}),
         )  # fmt: skip
+        if "density" in request.query_params:
+            keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)
+        return answer
 
     def _stops(self, session: Session, report: BatchReport) -> list[str]:
         """What keeps the batch from continuing, in sentences."""
         accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
         return obstacles(session, report, accounts, self._pages.currency)
 
-    async def job(self, request: Request) -> Response:
-        """One job: its request, attempts, former versions and results."""
-        job_id = request.path_params["job_id"]
-        detail = await self._pages.read(job_detail, job_id, self._media.storage) if is_text(job_id) else None
-        if detail is None:
-            return self._pages.missing(request, "This job does not exist.")
-        return self._pages.render(request, "job.html", detail=detail, job=detail.job)
-
     async def result(self, request: Request) -> Response:
-        """A result (``full``), its thumbnail (``small``), or the provider's own file (``original``)."""
+        """A result (``full``), a copy (``large``, ``small``), or the provider's own file (``original``)."""
         result_id, size = request.path_params["result_id"], request.path_params["size"]
-        if size == "small":
-            try:
+        found: cards.File | Copy | None
+        try:
+            if size == "small":
                 key = await self._results.key(result_id)
-            except NoPictureError as error:
-                return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
-            found = None if key is None else cards.File(key)
-        else:
-            if size == "original":
-                actor_of(request).need(Role.REVIEWER, "see a provider's own file")
-            found = await self._pages.read(cards.result_file, result_id, size)
+                found = None if key is None else cards.File(key)
+            elif size == "large":
+                found = await self._results.large(result_id)
+            else:
+                if size == "original":
+                    actor_of(request).need(Role.REVIEWER, "see a provider's own file")
+                found = await self._pages.read(cards.result_file, result_id, size)
+        except NoPictureError as error:
+            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
         if found is None:
             return self._pages.missing(request, "This picture does not exist or was removed.")
+        if isinstance(found, Copy):
+            return Response(found.data, media_type=found.media_type, headers={"Cache-Control": PICTURE_CACHE})
         return await self._media.serve(found.key, PICTURE_CACHE, without=found.mark)
 
     async def input(self, request: Request) -> Response:
@@ -213,12 +215,6 @@ def _lines(points: list[timeline.Point] | None) -> dict[str, Any]:
         "median": _line(points, lambda point: point.median, lambda point: point.slow),
         "slow": _line(points, lambda point: point.slow),
     }
-
-
-def _wanted(check: str | None, sort: str | None) -> Wanted | None:
-    """The flagged pictures that a page is asked for, if it is asked for such."""
-    name = member(CheckName, check)
-    return Wanted(name, sort == WORST) if name is not None or check == ANY else None
 
 
 def _line(

@@ -46,8 +46,7 @@ class Guests:
         return {
             "/batches/{batch_id:row}": of_batch,
             "/results/{result_id:row}/{size:str}": self._of_result,
-            "/inputs/{role:str}/{job_id:path}": self._of_job,
-            "/jobs/{job_id:path}": self._of_job,
+            "/inputs/{role:str}/{job_id:path}": self.of_job,
         }
 
     async def are_any(self) -> bool:
@@ -143,6 +142,7 @@ class Guests:
     async def _of_result(self, request: Request) -> int | None:
         return await self._pages.read(guests.batch_of_result, request.path_params["result_id"])
 
-    async def _of_job(self, request: Request) -> int | None:
+    async def of_job(self, request: Request) -> int | None:
+        """The batch of the job that a path names."""
         job_id = request.path_params["job_id"]
         return await self._pages.read(guests.batch_of_job, job_id) if is_text(job_id) else None

@@ -28,6 +28,7 @@ from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
 from reports.flags import sentence, words
+from reports.grid_filter import GridFilterError
 from reports.text import REASONS, ago, ahead, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
@@ -123,6 +124,8 @@ class Pages:
                 return await handler(request)
             except ForbiddenError as error:
                 return self.missing(request, str(error), HTTPStatus.FORBIDDEN, "Not allowed")
+            except GridFilterError as error:
+                return self.missing(request, f"{error}.", HTTPStatus.BAD_REQUEST, "Not possible")
             except (SQLAlchemyError, UnknownBatchError):
                 return self.missing(request, AWAY, HTTPStatus.SERVICE_UNAVAILABLE, "Not now")
 

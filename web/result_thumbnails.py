@@ -1,6 +1,6 @@
-"""Thumbnails of results: made from the stored picture when a page first shows it, then stored beside it.
+"""Copies of results for pages: thumbnails, stored beside the picture, and copies for a whole window, kept in memory.
 
-Most pictures of a large batch are never looked at one by one, so the pumps make none.
+They are made when a page first shows them: most pictures of a large batch are never looked at one by one.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
 from reports import cards
-from web.input_thumbnails import NoPictureError
+from web.input_thumbnails import LARGE_CACHED, LARGE_SIDE, NoPictureError
 from web.media import Media
+from workers.cache import Cache
 from workers.images.decoders import Decoders
 from workers.images.headers import inspect
 from workers.images.provenance import SOURCE_TYPES, marked
 from workers.images.segments import BadPictureError
 from workers.images.storage import SUFFIXES, StorageError
-from workers.images.thumbnails import thumbnail
+from workers.images.thumbnails import THUMBNAIL_SIDE, thumbnail
 from workers.operations.erase import unclaimed
 
 
-class _Thumbnail(NamedTuple):
+class Copy(NamedTuple):
+    """A smaller copy of a picture."""
+
     data: bytes
     media_type: str
 
@@ -40,6 +43,7 @@ class ResultThumbnails:
 
     def __init__(self, sessions: sessionmaker[Session], media: Media, decoders: Decoders) -> None:
         self._sessions, self._media, self._decoders = sessions, media, decoders
+        self._large: Cache[int, Copy] = Cache(LARGE_CACHED)
 
     async def key(self, result_id: int) -> str | None:
         """The storage key of a result's thumbnail; None where there is no such result.
@@ -51,17 +55,36 @@ class ResultThumbnails:
         if row is None or row.thumbnail_key:
             return row and str(row.thumbnail_key)
         # Two who look at the same time make the same file.
+        made = await self._made(row, THUMBNAIL_SIDE)
         try:
-            data = await self._media.aside(partial(self._media.storage.get, row.key))
-            made = await self._decoders.run(partial(_shrunk, data, row.kind if row.marked else None))
             key = await self._media.aside(partial(self._put, made))
-        except (BadPictureError, StorageError) as error:
+        except StorageError as error:
             raise NoPictureError(str(error)) from error
         if not await run_in_threadpool(self._keep, result_id, key):
             await self._media.aside(partial(self._media.storage.remove, key))
         return key
 
-    def _put(self, made: _Thumbnail) -> str:
+    async def large(self, result_id: int) -> Copy | cards.File | None:
+        """A result for a whole window: a copy, or its file where that is small; None where it does not exist.
+
+        Raises:
+            NoPictureError: the stored picture cannot be read or decoded.
+        """
+        row = await run_in_threadpool(self._row, result_id)
+        if row is None:
+            return None
+        if max(row.width, row.height) <= LARGE_SIDE:
+            return cards.File(row.key)
+        return await self._large.get_or_await(result_id, lambda: self._made(row, LARGE_SIDE))
+
+    async def _made(self, row: Any, side: int) -> Copy:
+        try:
+            data = await self._media.aside(partial(self._media.storage.get, row.key))
+            return await self._decoders.run(partial(_shrunk, data, row.kind if row.marked else None, side))
+        except (BadPictureError, StorageError) as error:
+            raise NoPictureError(str(error)) from error
+
+    def _put(self, made: Copy) -> str:
         digest = sha256(made.data).hexdigest()
         return self._media.storage.put(made.data, sha256=digest, suffix=SUFFIXES[made.media_type])
 
@@ -75,8 +98,8 @@ class ResultThumbnails:
             return cards.keep_thumbnail(session, result_id, key) or not unclaimed(session, [key])
 
 
-def _shrunk(data: bytes, kind: str | None) -> _Thumbnail:
+def _shrunk(data: bytes, kind: str | None, side: int) -> Copy:
     """A small copy, which says what made it where the picture does."""
-    small = thumbnail(data)
+    small = thumbnail(data, side)
     media_type = inspect(small).media_type
-    return _Thumbnail(marked(small, media_type, SOURCE_TYPES[kind]) if kind else small, media_type)
+    return Copy(marked(small, media_type, SOURCE_TYPES[kind]) if kind else small, media_type)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -20,20 +21,20 @@ from desk.actors import Actor
 from desk.selecting import WHY, Done, LeftOut, Seen, Selected, made_by, portions, require_few, seen, select_seen
 from desk.selections import judge_many, undo_many
 from desk.verdicts import Decision, DeskError
-from models.checks import CheckName
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
+from reports.grid_filter import GridFilter
 from web.access import Access
+from web.desk import REASON_KEYS
+from web.grid import require_seen
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
-from web.visitors import Form, actor_of, first, of_batch
-from workers.jobs.filters import Filter
+from web.visitors import MAX_FIELDS, Form, actor_of, first, of_batch
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
-KEPT = ("state", "verdict", "check", "sort", "after", "before")  # what the grid shows, and shows again afterwards
-ANY = "any"  # value of ?check=
+TURNED = ("after", "before")  # which page of the grid is shown, and shown again afterwards
 VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
 UNDO = "undo"
 
@@ -45,7 +46,7 @@ class Asked:
     do: str
     #: Ticked one by one; None where all of the filter is meant.
     pictures: Sequence[Selected] | None
-    which: Filter
+    shown: GridFilter
     then: Seen
     #: The name of the selection.
     name: str
@@ -63,7 +64,7 @@ class Selections:
     """
 
     def __init__(self, pages: Pages, reasons: Sequence[str]) -> None:
-        self._pages, self._reasons = pages, tuple(reasons)
+        self._pages, self.reasons = pages, tuple(reasons)
 
     def routes(self, access: Access) -> list[Route]:
         """Where the grid's form goes."""
@@ -78,8 +79,9 @@ class Selections:
         then, name = seen(session), query.get("selection", "")
         standing = made_by(session, actor, request.path_params["batch_id"], name) if _is_name(name) else []
         return {
-            "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()), "reasons": self._reasons,
-            "kept": {each: query[each] for each in KEPT if each in query}, "said": _said(query), "name": name,
+            "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
+            "reasons": list(zip(self.reasons, REASON_KEYS, strict=False)), "grid": urlencode(_kept(query)),
+            "said": _said(query), "name": name,
             "standing": len(standing), "seconds": UNDO_SECONDS,
         }  # fmt: skip
 
@@ -92,18 +94,20 @@ class Selections:
         if name is None:
             return self._pages.missing(request, "This batch does not exist.")
         try:
-            asked = _asked(form, name)
-            selected, done = await self._pages.read(_selected, actor, batch_id, asked)
+            asked = _asked(form)
+            require_seen(actor, asked.shown)
+            selected, done = await self._pages.read(_selected, actor, batch_id, name, asked)
             if len(selected) > cards.PAGE and asked.former is None and not first(form, "sure"):
                 return self._count_first(request, form, asked, len(selected), done)
             for portion in portions(selected):
-                done.add(await self._pages.change(_decide, actor, batch_id, portion, asked, self._reasons))
+                done.add(await self._pages.change(_decide, actor, batch_id, portion, asked, self.reasons))
         except DeskError as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         left = ",".join(f"{why}:{count}" for why, count in done.left_out.items() if count)
-        back: dict[str, object] = {each: first(form, each) or None for each in KEPT}
-        back |= {"did": asked.do, "number": done.number, "left": left or None}
-        back["selection"] = None if asked.do == UNDO else asked.name
+        back: dict[str, object] = {
+            **_kept(_grid(form)), "did": asked.do, "number": done.number, "left": left or None,
+            "selection": None if asked.do == UNDO else asked.name,
+        }  # fmt: skip
         return RedirectResponse(link(prefix(request), "batches", batch_id, **back), HTTPStatus.SEE_OTHER)
 
     def _count_first(self, request: Request, form: Form, asked: Asked, meant: int, done: Done) -> Response:
@@ -111,15 +115,26 @@ class Selections:
         return self._pages.render(
             request, "sure.html", meant=meant, again=again, do=asked.do, batch_id=request.path_params["batch_id"],
             reasons=asked.decision.reasons, left=_in_words(done.left_out),
-            kept={each: first(form, each) or None for each in KEPT},
+            kept=_kept(_grid(form)),
         )  # fmt: skip
 
 
-def _asked(form: Form, batch: str) -> Asked:
+def _grid(form: Form) -> Mapping[str, str]:
+    """What the grid showed, as its address says it: fields of the same names ask for something else."""
+    return dict(parse_qsl(first(form, "grid"), max_num_fields=MAX_FIELDS))
+
+
+def _kept(query: Mapping[str, str]) -> Mapping[str, str]:
+    """What of an address says which page of the grid is shown."""
+    return {**GridFilter.of(query).query, **{each: query[each] for each in TURNED if query.get(each)}}
+
+
+def _asked(form: Form) -> Asked:
     """The form as it is meant.
 
     Raises:
         DeskError: something of it is not as the page makes it.
+        GridFilterError: the filter is not.
     """
     do, name, former = first(form, "do"), first(form, "request"), first(form, "selection")
     if do not in {*VERDICTS, UNDO}:
@@ -127,14 +142,11 @@ def _asked(form: Form, batch: str) -> Asked:
     if not _is_name(name) or (former and not _is_name(former)):
         raise DeskError("request: a name for the selection is missing; load the page again")
     then, _, newest = first(form, "seen").partition("-")
-    verdict, check = member(Verdict, first(form, "verdict")), first(form, "check")
-    checks = [each.value for each in CheckName] if check == ANY else [check] if member(CheckName, check) else None
     pictures = None
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
     return Asked(
-        do, pictures, Filter(batch=batch, verdict=None if checks else verdict, check=checks),
-        Seen(number(then) or 0, number(newest) or 0), name, former or None,
+        do, pictures, GridFilter.of(_grid(form)), Seen(number(then) or 0, number(newest) or 0), name, former or None,
         Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
 
@@ -151,7 +163,9 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= MAX_NAME_CHARS and is_text(text)
 
 
-def _selected(session: Session, actor: Actor, batch_id: int, asked: Asked) -> tuple[Sequence[Selected], Done]:
+def _selected(
+    session: Session, actor: Actor, batch_id: int, batch: str, asked: Asked
+) -> tuple[Sequence[Selected], Done]:
     """The pictures that are meant, and those that cannot be any more.
 
     Raises:
@@ -162,7 +176,7 @@ def _selected(session: Session, actor: Actor, batch_id: int, asked: Asked) -> tu
         return [Selected(each, 0) for each in made], Done()
     selected, done = asked.pictures, Done()
     if selected is None:
-        selected, done = select_seen(session, batch_id, asked.which, asked.then)
+        selected, done = select_seen(session, batch_id, asked.shown.which(batch), asked.then)
     require_few(selected)
     if not selected and not done.left_out:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")

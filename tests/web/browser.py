@@ -26,6 +26,7 @@ CODES = {
     "Enter": 13,
     "Escape": 27,
     " ": 32,
+    "End": 35,
     "ArrowLeft": 37,
     "ArrowUp": 38,
     "ArrowRight": 39,

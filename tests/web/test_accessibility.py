@@ -45,14 +45,20 @@ def test_no_page_has_a_serious_fault(base: str, database: Database, batch: int) 
         assert all(each in planted for each in ("image-alt", "label")), planted
         await sign_in(page, base, "/batches")
         for where in (
-            "/batches", f"/batches/{batch}", f"/batches/{batch}?did=approve&number=2", f"/jobs/{jobs['succeeded']}",
+            "/batches", f"/batches/{batch}", f"/batches/{batch}?did=approve&number=2",
+            f"/batches/{batch}?density=medium&verdict=unreviewed&key=row", f"/batches/{batch}?density=small&sort=worst",
+            f"/batches/{batch}?density=large&state=nonsense", f"/jobs/{jobs['succeeded']}",
             f"/jobs/{jobs['failed']}", f"/jobs/{jobs['held']}", "/jobs/none",
         ):  # fmt: skip
             await page.call("Page.navigate", url=base + where)
             await page.until(f"location.href === {json.dumps(base + where)} && document.readyState === 'complete'"
                              " || !location.search && document.readyState === 'complete'")  # fmt: skip
             found.extend(await examine(page, where))
+        page.complaints[:] = [each for each in page.complaints if "400" not in each]
         await page.open(f"{base}/batches/{batch}?verdict=unreviewed")
+        await page.evaluate("document.querySelector('.help-button').click()")
+        found.extend(await examine(page, "keys of the grid"))
+        await page.evaluate("document.querySelector('#grid-keys').close()")
         await page.evaluate("document.querySelector('[name=all]').click()")
         await page.evaluate("document.querySelector('.reasoned summary').click()")
         found.extend(await examine(page, "a selection with its reasons"))
@@ -62,6 +68,10 @@ def test_no_page_has_a_serious_fault(base: str, database: Database, batch: int) 
         await page.call("Page.navigate", url=f"{base}/batches/{batch}/review")
         await shown(page, "job-00000")
         found.extend(await examine(page, "review"))
+        await page.press("s")
+        await page.press("i")
+        await page.until("document.querySelector('.facts-drawer').innerText.includes('Attempts')")
+        found.extend(await examine(page, "side by side, with facts"))
         await page.press("w")
         await page.until("document.querySelector('.reasons.is-open')")
         found.extend(await examine(page, "review with its reasons"))

@@ -118,10 +118,10 @@ def test_the_keyboard_reaches_everything_and_the_page_stays_up_to_date(
         await page.press("Tab")
         assert await page.evaluate("document.activeElement.className") == "skip"
         reached = set()
-        for _ in range(60):
+        for _ in range(90):
             await page.press("Tab")
             reached.add(await page.evaluate("document.activeElement.getAttribute('href')"))
-        assert {f"/jobs/job-{number:05}" for number in range(13)} <= reached
+        assert all(any(f"job-{number:05}" in (href or "") for href in reached) for number in range(13))
         # A job that ends meanwhile is seen, without a person's doing and without a new page
         await page.evaluate("window.mark = 1")
         assert await page.evaluate("document.querySelector('#live').checked")

@@ -3,7 +3,7 @@
 
 const AGAIN = [1000, 2000, 4000, 8000, 15000]; // milliseconds before an answer that did not arrive is sent again
 const STILL = 60000; // milliseconds between two words that the picture is still looked at: half of what a claim lasts
-const FLICK = { ms: 300, px: 60 }; // a quick move of a finger turns the page
+const UNDO = 10000; // milliseconds for which taking a verdict back is offered
 const KEPT = 40; // pages kept in memory
 
 const root = document.documentElement;
@@ -18,14 +18,14 @@ const decided = new Set(); // jobs that were decided here, whatever a page that 
 let waiting = kept(); // answers that the server has not confirmed
 let form = loupe().dataset.form; // what the server knows this visitor's forms by
 let sending = null;
-let view = { zoom: false, x: 0, y: 0, marking: false, area: null };
+let offered = null;
+let wantsFacts = false; // stays from one picture to the next
 
 function loupe() { return document.getElementById("loupe"); }
 function find(selector) { return loupe().querySelector(selector); }
 function address(query) { return `${place}?${new URLSearchParams(query)}`; }
-function filtered(query) {
-  return loupe().dataset.filter ? { ...query, verdict: loupe().dataset.filter } : query;
-}
+// Addresses name the walk, so that its next and its previous picture are the same for all who have them.
+function walked(query) { return { ...query, ...JSON.parse(loupe().dataset.walk) }; }
 
 // --- Pages -----------------------------------------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ async function load(query) {
 
 function ahead(job) {
   if (!pages.has(job)) {
-    const coming = load(filtered({ job, ahead: 1 }));
+    const coming = load(walked({ job, ahead: 1 }));
     pages.set(job, coming);
     if (pages.size > KEPT) pages.delete(pages.keys().next().value);
     coming.then(({ found }) => {
@@ -63,7 +63,7 @@ function put({ found, title }, { push = true } = {}) {
   loupe().replaceWith(document.adoptNode(found.cloneNode(true)));
   document.title = title;
   const { job } = loupe().dataset;
-  if (push) history.pushState({ job }, "", address(filtered(job ? { job } : {})));
+  if (push) history.pushState({ job }, "", address(walked(job ? { job } : {})));
   begin();
 }
 
@@ -82,8 +82,8 @@ async function show(job, options) {
   return take();
 }
 
-async function next(seq) {
-  const page = await busily(() => load(filtered({ after: seq })));
+async function next(at) {
+  const page = await busily(() => load(walked({ after: at })));
   if (page) { count(page.counts); put(page); }
 }
 
@@ -110,7 +110,7 @@ async function goOn(after, from) {
   if (following && await show(following.job)) return;
   // Nothing near is left, or another person was faster: the server knows who has what.
   await sending;
-  await next(following ? loupe().dataset.seq : from);
+  await next(following ? loupe().dataset.at : from);
 }
 
 function step(side) {
@@ -190,7 +190,7 @@ function send() {
 async function renewed() {
   const before = form;
   const { job } = loupe().dataset;
-  await load(filtered(job ? { job, ahead: 1 } : { ahead: 1 }));
+  await load(walked(job ? { job, ahead: 1 } : { ahead: 1 }));
   return form !== before;
 }
 
@@ -199,7 +199,7 @@ async function written(said) {
   tell(said.counts);
   pages.delete(said.job);
   if (loupe().dataset.job !== said.job) return;
-  const page = await load(filtered({ job: said.job, ahead: 1 }));
+  const page = await load(walked({ job: said.job, ahead: 1 }));
   if (loupe().dataset.job !== said.job) return; // another one is shown by now
   if (find(".reasons.is-open")) {
     const based = find(`form.judge [name=result][value="${said.result}"] ~ [name=based_on]`);
@@ -233,16 +233,27 @@ function judge(verdict) {
   if (!form) return;
   const fields = new URLSearchParams(new FormData(form));
   fields.set("verdict", verdict);
-  if (view.area) fields.set("area", view.area.join(","));
   if (verdict === "approved") { fields.delete("reason"); fields.delete("note"); fields.delete("area"); }
   fields.set("request", named());
-  const [after, { seq }] = [near("after"), loupe().dataset];
+  const [after, { at }] = [near("after"), loupe().dataset];
+  offer(`${verdict === "approved" ? "✓ Approved" : "✕ Needs work"}: ${find("h1").textContent}`);
   answer(fields.toString());
-  goOn(after, seq);
+  goOn(after, at);
+}
+
+// Says what was decided, and offers to take it back for a while.
+function offer(words) {
+  const last = document.getElementById("last");
+  clearTimeout(offered);
+  last.hidden = !words;
+  if (!words) return;
+  last.querySelector("span").textContent = words;
+  offered = setTimeout(() => offer(null), UNDO);
 }
 
 async function undo() {
-  if (!find("form.undo")) return;
+  if (!loupe().dataset.judges) return;
+  offer(null);
   const last = waiting.length > 1 ? waiting.at(-1) : null; // not sent yet: it is enough to forget it
   if (last) { drop(last); const job = new URLSearchParams(last.fields).get("job"); decided.delete(job); await show(job); return; }
   await sending;
@@ -282,94 +293,29 @@ async function act(fields) {
   });
 }
 
-// --- The picture -----------------------------------------------------------------------------------------------------
+// --- Fingers ---------------------------------------------------------------------------------------------------------
 
-function split(percent) {
-  find(".stage")?.style.setProperty("--split", `${percent}%`);
-  const slider = find(".slider");
-  if (slider) slider.value = percent;
-}
-
-// Where the picture lies on the canvas, in pixels of the canvas.
-function box() {
-  const stage = find(".stage");
-  const after = find(".after");
-  const [width, height] = [after.naturalWidth || after.width, after.naturalHeight || after.height];
-  const scale = Math.min(stage.clientWidth / width, stage.clientHeight / height);
-  return { scale, width: width * scale, height: height * scale,
-    left: (stage.clientWidth - width * scale) / 2, top: (stage.clientHeight - height * scale) / 2 };
-}
-
-function place_canvas() {
-  const canvas = find(".canvas");
-  const pixels = 1 / (box().scale * devicePixelRatio);
-  const factor = view.zoom ? (pixels > 1.01 ? pixels : 2) : 1;
-  find(".stage").classList.toggle("is-zoomed", view.zoom);
-  canvas.style.transform = view.zoom ? `translate(${view.x}px, ${view.y}px) scale(${factor})` : "";
-  return factor;
-}
-
-function zoom() {
-  const stage = find(".stage");
-  if (!find(".after")) return;
-  view.zoom = !view.zoom;
-  const factor = place_canvas();
-  view.x = stage.clientWidth / 2 * (1 - factor);
-  view.y = stage.clientHeight / 2 * (1 - factor);
-  place_canvas();
-}
-
-function draw(area) {
-  const mark = find(".mark");
-  if (!mark) return;
-  mark.hidden = !area;
-  if (!area) return;
-  const at = box();
-  const [x, y, width, height] = area;
-  Object.assign(mark.style, { left: `${at.left + x * at.width}px`, top: `${at.top + y * at.height}px`,
-    width: `${width * at.width}px`, height: `${height * at.height}px` });
-}
-
-function fraction(event) {
-  const canvas = find(".canvas").getBoundingClientRect();
-  const factor = canvas.width / find(".stage").clientWidth;
-  const at = box();
-  const clamp = (value) => Math.min(1, Math.max(0, value));
-  return [clamp(((event.clientX - canvas.left) / factor - at.left) / at.width),
-    clamp(((event.clientY - canvas.top) / factor - at.top) / at.height)];
-}
-
-function drag(event) {
-  if (event.button !== 0 || event.target.closest(".slider")) return;
-  const stage = find(".stage");
-  const began = { x: event.clientX, y: event.clientY, at: Date.now(), from: fraction(event), view: { ...view } };
-  const marking = view.marking || event.shiftKey;
-  stage.setPointerCapture(event.pointerId);
-  const move = (now) => {
-    if (marking) {
-      const [to, from] = [fraction(now), began.from];
-      view.area = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])]
-        .map((side) => Math.round(side * 10000) / 10000);
-      draw(view.area);
-    } else if (view.zoom) {
-      view.x = began.view.x + now.clientX - began.x;
-      view.y = began.view.y + now.clientY - began.y;
-      place_canvas();
-    } else if (find(".before")) {
-      const { left, width } = stage.getBoundingClientRect();
-      split(Math.round(Math.min(100, Math.max(0, (now.clientX - left) / width * 100))));
+const WAYS = {
+  right: { words: "✓ Approve", can: () => find("form.judge"), go: () => judge("approved") },
+  left: { words: "✕ Needs work", can: () => find("form.judge"), go: () => reasons(true) },
+  up: { words: "Next", can: () => near("after").length, go: () => step("after") },
+  down: { words: "Previous", can: () => near("before").length, go: () => step("before") },
+};
+gestures = {
+  can: (way) => !find(".reasons.is-open") && WAYS[way].can(),
+  go: (way) => WAYS[way].go(),
+  tell(found) {
+    let shown = find(".swiping");
+    if (!found) { shown?.remove(); return; }
+    if (!shown) {
+      shown = document.createElement("p");
+      shown.append(document.createElement("span"));
+      stage().append(shown);
     }
-  };
-  const end = (now) => {
-    stage.removeEventListener("pointermove", move);
-    const quick = now.pointerType === "touch" && Date.now() - began.at < FLICK.ms && Math.abs(now.clientX - began.x) > FLICK.px;
-    if (marking) { view.marking = false; stage.classList.remove("is-marking"); }
-    else if (quick && !view.zoom) step(now.clientX < began.x ? "after" : "before");
-  };
-  stage.addEventListener("pointermove", move);
-  stage.addEventListener("pointerup", end, { once: true });
-  stage.addEventListener("pointercancel", () => stage.removeEventListener("pointermove", move), { once: true });
-}
+    shown.className = `swiping is-${found.name}${found.sure ? " is-sure" : ""}`;
+    shown.firstChild.textContent = WAYS[found.name].words;
+  },
+};
 
 // --- Keys and buttons ------------------------------------------------------------------------------------------------
 
@@ -405,8 +351,12 @@ const ACTIONS = {
   ArrowRight: () => step("after"),
   ArrowUp: () => other(-1),
   ArrowDown: () => other(1),
-  z: zoom,
-  m: () => { view.marking = true; find(".stage")?.classList.add("is-marking"); },
+  z: TOOLS.zoom,
+  m: TOOLS.mark,
+  s: TOOLS.beside,
+  v: TOOLS.versions,
+  i: () => { const facts = find(".facts-drawer"); if (facts) facts.open = !facts.open; },
+  "/": () => document.querySelector("#find [name=jump]").focus(),
   f: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()),
   "?": () => keys.showModal(),
   " ": () => split(100),
@@ -421,7 +371,7 @@ function other(by) {
 
 async function picture(id) {
   const { job } = loupe().dataset;
-  const page = await busily(() => load(filtered({ job, picture: id, ahead: 1 })));
+  const page = await busily(() => load(walked({ job, picture: id, ahead: 1 })));
   if (page && loupe().dataset.job === job) put(page, { push: false });
 }
 
@@ -430,6 +380,7 @@ document.addEventListener("keydown", (event) => {
   if (find(".reasons.is-open")) { if (inReasons(event)) event.preventDefault(); return; }
   if (event.key === "Escape" && find(".redoing-asked[open]")) { askRedo(false); return; }
   const typing = event.target.closest("input, textarea, select");
+  if (event.key === "Escape" && typing?.form?.id === "find") { find(".stage")?.focus(); return; }
   if (typing && !(typing.type === "range" && event.key.length === 1)) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return; // which it presses
   const action = ACTIONS[event.key];
@@ -454,29 +405,53 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.shiftKey) return;
-  const link = event.target.closest("a.step, .strip a");
+  const order = event.target.closest("#orders a");
+  if (order && loupe().dataset.job) { // of the picture that is shown by now
+    const query = new URLSearchParams(order.search);
+    query.set("job", loupe().dataset.job);
+    order.search = query;
+    return;
+  }
+  const link = event.target.closest("a.step, .strip a, .pane a");
   if (!link) return;
   event.preventDefault();
   if (link.dataset.picture) picture(link.dataset.picture);
   else step(link.rel === "next" ? "after" : "before");
 });
+document.querySelector("#last button").addEventListener("click", undo);
+document.getElementById("find").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const field = event.target.elements.jump;
+  const page = await busily(() => load(walked({ jump: field.value })));
+  if (!page) return;
+  field.value = "";
+  say("");
+  put(page);
+});
 keys.addEventListener("click", (event) => { if (event.target.value === "close") keys.close(); });
 
+// What the job's own page says, shown beside the picture.
+async function facts() {
+  const drawer = find(".facts-drawer");
+  wantsFacts = drawer.open;
+  const { job, page } = loupe().dataset;
+  if (!drawer.open || drawer.dataset.of === job) return;
+  drawer.dataset.of = job;
+  try {
+    const answer = await fetch(page, { headers: { Accept: "text/html" }, redirect: "manual" });
+    if (!answer.ok) return; // what the drawer has and its link stay
+    const all = new DOMParser().parseFromString(await answer.text(), "text/html").querySelectorAll("[data-facts]");
+    drawer.querySelector(".drawer").replaceChildren(...[...all].map((part) => document.adoptNode(part)), drawer.querySelector(".all-of-it"));
+  } catch { delete drawer.dataset.of; }
+}
+
 function begin() {
-  view = { zoom: false, x: 0, y: 0, marking: false, area: null };
-  const slider = find(".slider");
-  if (slider) { slider.hidden = false; slider.oninput = () => split(slider.value); }
-  const stage = find("figure.stage");
-  if (stage) {
-    stage.onpointerdown = drag;
-    for (const image of stage.querySelectorAll("img")) image.draggable = false;
-    const area = JSON.parse(loupe().dataset.area || "null");
-    if (area) {
-      const show = () => draw([area.x, area.y, area.width, area.height]);
-      if (find(".after").complete) show(); else find(".after").onload = show;
-    }
-    stage.focus({ preventScroll: true });
-  }
+  beginStage();
+  find("figure.stage")?.focus({ preventScroll: true });
+  const drawer = find(".facts-drawer");
+  if (drawer) { drawer.addEventListener("toggle", facts); drawer.open = wantsFacts; }
+  const swipes = find(".swipes");
+  if (swipes) swipes.hidden = !matchMedia("(pointer: coarse)").matches;
   preload();
   root.dataset.shown = loupe().dataset.job || "nothing";
 }
@@ -484,7 +459,6 @@ function begin() {
 addEventListener("popstate", (event) => { if (event.state?.job) show(event.state.job, { push: false }); });
 addEventListener("online", send);
 addEventListener("focus", send); // as after signing in again in another window
-addEventListener("resize", () => { if (find(".after")) { place_canvas(); draw(view.area); } });
 setInterval(() => { if (!document.hidden) take(); }, STILL);
 
 root.classList.add("live-desk");
@@ -493,6 +467,6 @@ begin();
 // What was decided before this page was loaded is not decided again: it goes on to what is left.
 for (const each of waiting) decided.add(new URLSearchParams(each.fields).get("job"));
 send().then(() => {
-  const { job, seq } = loupe().dataset;
-  if (decided.has(job) && !new URLSearchParams(location.search).has("job")) next(seq);
+  const { job, at } = loupe().dataset;
+  if (decided.has(job) && !new URLSearchParams(location.search).has("job")) next(at);
 });

@@ -24,6 +24,7 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-store" });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    showTimes(fresh);
     for (const part of parts(document.getElementById("main"))) {
       const other = fresh.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
       if (other) sync(part, other);

@@ -1,91 +1,231 @@
-// Selecting many pictures of the grid: a range by shift, a count, and Ctrl+Z for what was just decided.
+// Selecting tiles of the grid by pointer and by keys, and deciding about them where they are; Ctrl+Z takes it back.
 "use strict";
 
-const picks = document.getElementById("selection");
-const picked = picks.querySelector("[data-picked]");
-const whole = picks.elements.all;
-const outcome = document.querySelector(".outcome");
-const chosen = new Map(); // picture -> the box's value, which also says what its person saw
-let last = null;
+import { here, link, means, stand, tiles } from "./grid.js";
 
+const PAGE = 24; // more pictures than a page are counted by the server first
+const DRAG = 6; // pixels after which a pressed button drags, and does not click
+const chosen = new Map(); // picture -> the box's value, which also says what its person saw
+let last = null; // the picture from which a range begins
+
+function form() { return document.getElementById("selection"); }
+function whole() { return form().elements.all; }
+function details() { return form().querySelector("details"); }
 function boxes() { return [...document.querySelectorAll(".pick input")]; }
-function id(box) { return box.value.split(":")[0]; }
+function box(tile) { return tile?.querySelector(".pick input") ?? null; }
+function id(each) { return each.value.split(":")[0]; }
+function say(words) { form().querySelector("[data-picked]").textContent = words; }
 
 function count() {
-  const number = whole.checked ? "All of this filter" : chosen.size;
-  picked.textContent = number === 0 ? "Tick pictures" : whole.checked ? `${number}, on all pages` : `${number} selected`;
-  picks.classList.toggle("is-used", whole.checked || chosen.size > 0);
+  const number = whole().checked ? "All of this filter" : chosen.size;
+  say(number === 0 ? "Tick pictures" : whole().checked ? `${number}, on all pages` : `${number} selected`);
+  form().classList.toggle("is-used", whole().checked || chosen.size > 0);
 }
 
-function set(box, on) {
-  box.checked = on;
-  box.closest(".card").classList.toggle("is-picked", on);
-  if (on) chosen.set(id(box), box.value); else chosen.delete(id(box));
+function set(each, on) {
+  each.checked = on;
+  each.closest(".card").classList.toggle("is-picked", on);
+  if (on) chosen.set(id(each), each.value); else chosen.delete(id(each));
 }
 
-function range(box) {
+function range(to) {
   const all = boxes();
-  const [from, to] = [all.findIndex((each) => last !== null && id(each) === last), all.indexOf(box)].sort((a, b) => a - b);
-  for (const each of all.slice(Math.max(from, 0), to + 1)) set(each, box.checked);
+  const ends = [all.findIndex((each) => last !== null && id(each) === last), all.indexOf(to)].sort((a, b) => a - b);
+  for (const each of all.slice(Math.max(ends[0], 0), ends[1] + 1)) set(each, to.checked);
 }
+
+function choose(each, { on = !each.checked, ranged = false } = {}) {
+  set(each, ranged && last !== null ? true : on);
+  if (ranged) range(each);
+  last = id(each);
+  count();
+}
+
+function clear() {
+  boxes().forEach((each) => set(each, false));
+  whole().checked = false;
+  details().open = false;
+  last = null;
+  count();
+}
+
+// --- Pointer ---------------------------------------------------------------------------------------------------------
 
 document.addEventListener("click", (event) => {
-  const box = event.target.closest(".pick input");
+  const ticked = event.target.closest(".pick input");
   const picture = event.target.closest(".pair");
-  if (box) {
-    set(box, box.checked);
-    if (event.shiftKey) range(box);
-  } else if (picture && event.shiftKey) {
-    // A picture itself is a link: with shift it is selected instead, up to where one was selected before.
-    const own = picture.closest(".card").querySelector(".pick input");
-    if (!own) return;
-    event.preventDefault();
-    set(own, last === null ? !own.checked : true);
-    range(own);
-  } else return;
-  last = id(box || picture.closest(".card").querySelector(".pick input"));
-  count();
-});
-
-whole.addEventListener("change", count);
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
-  if (typing || document.querySelector("dialog[open]")) return;
-  const undo = outcome?.querySelector(".undo-all button");
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && undo) {
-    event.preventDefault();
-    undo.click();
-  } else if (event.key === "Escape") {
-    boxes().forEach((box) => set(box, false));
-    whole.checked = false;
-    picks.querySelector("details").open = false;
+  if (ticked) {
+    set(ticked, ticked.checked);
+    if (event.shiftKey) range(ticked);
+    last = id(ticked);
     count();
+  } else if (picture && event.shiftKey && box(picture.closest(".card"))) {
+    // A picture itself is a link: with shift it is selected instead, up to where one was selected before.
+    event.preventDefault();
+    choose(box(picture.closest(".card")), { ranged: true });
   }
 });
+document.addEventListener("change", (event) => { if (event.target.name === "all") count(); });
+document.addEventListener("dragstart", (event) => { if (event.target.closest(".cards")) event.preventDefault(); });
 
-// A card that is fetched again while the page is open stays selected, unless its picture got another verdict meanwhile.
+function crosses(tile, area) {
+  const { left, top, right, bottom } = tile.getBoundingClientRect();
+  const [x, y] = [area.left - scrollX, area.top - scrollY];
+  return left < x + area.width && right > x && top < y + area.height && bottom > y;
+}
+
+document.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0 || event.pointerType !== "mouse" || event.shiftKey) return;
+  if (!event.target.closest(".cards") || event.target.closest(".pick, .touch")) return;
+  const from = [event.pageX, event.pageY];
+  const before = new Set(chosen.keys());
+  let lasso = null;
+  const move = (now) => {
+    const area = { left: Math.min(from[0], now.pageX), top: Math.min(from[1], now.pageY),
+      width: Math.abs(now.pageX - from[0]), height: Math.abs(now.pageY - from[1]) };
+    if (!lasso && Math.hypot(area.width, area.height) < DRAG) return;
+    if (!lasso) {
+      lasso = document.body.appendChild(document.createElement("div"));
+      lasso.className = "lasso";
+      document.documentElement.classList.add("is-dragging");
+    }
+    for (const [name, value] of Object.entries(area)) lasso.style[name] = `${value}px`;
+    for (const tile of tiles()) if (box(tile)) set(box(tile), before.has(id(box(tile))) || crosses(tile, area));
+    count();
+  };
+  const end = () => {
+    document.removeEventListener("pointermove", move);
+    document.documentElement.classList.remove("is-dragging");
+    if (!lasso) return;
+    lasso.remove();
+    // The click that ends a drag opens no picture.
+    const stop = (click) => { click.preventDefault(); click.stopPropagation(); };
+    document.addEventListener("click", stop, { capture: true, once: true });
+    setTimeout(() => document.removeEventListener("click", stop, { capture: true }));
+  };
+  document.addEventListener("pointermove", move);
+  for (const over of ["pointerup", "pointercancel"]) document.addEventListener(over, end, { once: true });
+});
+
+// --- Keys ------------------------------------------------------------------------------------------------------------
+
+// What is selected, or else the tile with the focus.
+function meant() {
+  if (whole().checked || chosen.size) return true;
+  const own = box(here());
+  if (own) choose(own, { on: true });
+  return Boolean(own);
+}
+function press(verdict) {
+  if (meant()) form().requestSubmit(form().querySelector(`[name=do][value=${verdict}]`));
+}
+function reasons() {
+  if (!meant()) return;
+  details().open = true;
+  details().querySelector("[name=reason]")?.focus();
+}
+
+const ACTIONS = {
+  a: () => press("approve"),
+  u: () => press("undo"),
+  w: reasons,
+  r: () => { if (here()) link(here()).click(); }, // the whole window says what a redo costs
+  " ": (event) => { if (box(here())) choose(box(here()), { ranged: event.shiftKey }); },
+};
+
+function inReasons(event) {
+  const noting = event.target.closest("[name=note]");
+  if (event.key === "Escape") { clear(); stand(tiles().find((tile) => tile.dataset.job === from)); return true; }
+  if (event.key === "Enter") { press("needs_work"); return true; }
+  const reason = noting ? null : details().querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (!reason) return false;
+  reason.checked = true;
+  press("needs_work");
+  return true;
+}
+
+let from = null; // the job whose tile had the focus last
+document.addEventListener("focusin", () => { if (here()) from = here().dataset.job; });
+document.addEventListener("keydown", (event) => {
+  const held = event.ctrlKey || event.metaKey;
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
+  if (document.querySelector("dialog[open]") || (typing && !details().contains(typing))) return;
+  if (details().open && !held) { if (inReasons(event)) event.preventDefault(); return; }
+  if (typing) return;
+  const undo = document.querySelector(".undo-all button");
+  if (held && event.key === "z" && undo) undo.click();
+  else if (held && event.key === "a" && means(event) && boxes().length) { boxes().forEach((each) => set(each, true)); count(); }
+  else if (event.key === "Escape") clear();
+  else if (!held && means(event) && ACTIONS[event.key] && !event.repeat) ACTIONS[event.key](event);
+  else return;
+  event.preventDefault();
+});
+
+// --- Deciding --------------------------------------------------------------------------------------------------------
+
+let sending = false;
+document.addEventListener("submit", (event) => {
+  const own = event.target;
+  if (own.id !== "selection" && !own.matches(".undo-all")) return;
+  if (own.id === "selection" && (whole().checked || chosen.size > PAGE)) return; // counted first, on a page of its own
+  event.preventDefault();
+  if (!sending) send(own, event.submitter);
+});
+
+async function send(own, button) {
+  sending = true;
+  const fields = new URLSearchParams(new FormData(own, button));
+  try {
+    const answer = await fetch(own.action, { method: "POST", body: fields, headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.ok && page.getElementById("selection")) put(page);
+    else say(`Not written: ${answer.redirected ? "sign in again" : page.querySelector("main p")?.textContent ?? answer.status}`);
+  } catch {
+    say("Not written: the server does not answer. Try again.");
+  } finally { sending = false; }
+}
+
+// Shows the page that answered in the place of this one: the focus goes to the next tile of those that were decided.
+function put(page) {
+  const all = tiles();
+  const at = Math.max(0, all.findIndex((tile) => tile.dataset.job === from));
+  const rest = all.slice(at).find((tile) => !tile.classList.contains("is-picked"))?.dataset.job;
+  const inGrid = Boolean(here()) || details().open;
+  chosen.clear();
+  for (const part of document.querySelectorAll("#main > [data-part], #main > .at-hand")) {
+    const fresh = page.querySelector(part.dataset.part ? `#main > [data-part="${part.dataset.part}"]` : "#main > .at-hand");
+    if (fresh) part.replaceWith(document.adoptNode(fresh));
+  }
+  count();
+  fade();
+  if (inGrid) stand(tiles().find((tile) => tile.dataset.job === rest) ?? tiles()[Math.min(at, tiles().length - 1)]);
+}
+
+// A tile that is fetched again while the page is open stays selected, unless its picture got another verdict meanwhile.
 function again() {
-  const there = new Map(boxes().map((box) => [id(box), box]));
+  const there = new Map(boxes().map((each) => [id(each), each]));
   for (const [picture, value] of chosen) {
-    const box = there.get(picture);
-    if (box && !box.checked) set(box, box.value === value);
+    const each = there.get(picture);
+    if (!each) chosen.delete(picture);
+    else if (!each.checked) set(each, each.value === value);
   }
   count();
 }
-// What a browser ticked by itself, after going back, was not selected by a person.
-for (const box of boxes()) set(box, false);
-whole.checked = false;
-count();
-new MutationObserver((changes) => {
-  if (changes.some(({ target }) => !picks.contains(target))) again();
-}).observe(document.getElementById("main"), { childList: true, subtree: true });
 
-if (outcome) {
-  // What was decided is said once: a page that is loaded again shows the filter alone.
-  const here = new URL(location.href);
-  for (const name of ["did", "number", "left", "selection"]) here.searchParams.delete(name);
-  history.replaceState(null, "", here);
+// What was decided is said once, and can be taken back for a while: a page that is loaded again shows the filter alone.
+function fade() {
+  const outcome = document.querySelector(".outcome");
+  if (!outcome) return;
+  const address = new URL(location.href);
+  for (const name of ["did", "number", "left", "selection"]) address.searchParams.delete(name);
+  history.replaceState(null, "", address);
   setTimeout(() => outcome.querySelector(".undo-all")?.remove(), Number(outcome.dataset.seconds) * 1000);
 }
+
+// What a browser ticked by itself, after going back, was not selected by a person.
+clear();
+fade();
+new MutationObserver((changes) => {
+  if (changes.some(({ target }) => !form().contains(target))) again();
+}).observe(document.getElementById("main"), { childList: true, subtree: true });
 document.documentElement.dataset.selects = "yes";

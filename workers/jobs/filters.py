@@ -28,6 +28,11 @@ _CONDITIONS = {
     "fault": "EXISTS (SELECT FROM reviews w JOIN verdicts said ON said.id = w.verdict_id"
     " WHERE w.job_id = j.id AND w.verdict = 'needs_work' AND said.reasons @> to_jsonb(cast(:fault AS text)))",
     "check": f"EXISTS (SELECT FROM checks c WHERE c.job_id = j.id AND c.name = ANY(:check) AND {is_flag('c')})",
+    "noted": "EXISTS (SELECT FROM reviews w JOIN verdicts said ON said.id = w.verdict_id"
+    " WHERE w.job_id = j.id AND said.note IS NOT NULL) = :noted",
+    "key": "strpos(lower(j.key), lower(:key)) > 0",
+    "metadata": "EXISTS (SELECT FROM jsonb_each_text(j.extra) AS each(name, value)"
+    " WHERE strpos(lower(each.name || '=' || each.value), lower(:metadata)) > 0)",
     "older": f"j.created_at < {seconds_ago(':older')}",
     "newer": f"j.created_at > {seconds_ago(':newer')}",
 }
@@ -55,6 +60,11 @@ class Filter:
     fault: str | None = None
     #: Flagged by any of these quality checks.
     check: Sequence[str] | None = None
+    #: Whether the verdict that counts has a note.
+    noted: bool | None = None
+    #: A part of the key, and of a further column of the catalog, as ``name=value``; in upper or lower case.
+    key: str | None = None
+    metadata: str | None = None
     older: float | None = None
     newer: float | None = None
 
@@ -74,9 +84,14 @@ class Filter:
         return bool(self.named) and self.named.keys() <= set(OF_BATCHES)
 
     @property
+    def last(self) -> str:
+        """`LAST` where a condition needs it."""
+        return LAST if self.account is not None or self.operation is not None else ""
+
+    @property
     def jobs(self) -> str:
         """What to select from: `JOBS`, with `LAST` where a condition needs it."""
-        return f"{JOBS} {LAST}" if self.account is not None or self.operation is not None else JOBS
+        return f"{JOBS} {self.last}"
 
     @property
     def where(self) -> str:
@@ -88,7 +103,7 @@ class Filter:
 EVERY = Filter()
 _EACH = Filter(
     ids=(), batch="", label="", states=(), account="", operation="", reason="", verdict="", fault="", check=(),
-    older=0.0, newer=0.0,
+    noted=True, key="", metadata="", older=0.0, newer=0.0,
 )  # fmt: skip
 
 

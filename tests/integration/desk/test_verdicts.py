@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from desk import handing
 from desk.actors import Actor, ForbiddenError
-from desk.handing import Handed, next_undecided, take, taken_by
+from desk.handing import Handed, Nothing, next_undecided, take, taken_by
 from desk.verdicts import (
     Area,
     ConflictError,
@@ -29,6 +29,7 @@ from desk.verdicts import (
 from models.people import Role
 from models.transactions import Database as Transactions
 from models.verdicts import Verdict
+from reports.grid import Place
 from tests.integration.desk.pictures import give, made, results
 from tests.stack import crowding
 from tests.words import names
@@ -274,7 +275,7 @@ def test_an_open_picture_is_taken_until_it_is_left_or_forgotten(
     batch = made(database, 3)
     first = database.run(next_undecided, ANNA, batch)
     second = database.run(next_undecided, BEN, batch)
-    assert (first, second) == (Handed("job-00000", first.seq), Handed("job-00001", second.seq))  # type: ignore[union-attr]
+    assert (first, second) == (Handed("job-00000", first.place), Handed("job-00001", second.place))  # type: ignore[union-attr]
     # Ben looks at hers: it stays hers, and he is told
     taken = database.run(take, BEN, "job-00000")
     assert taken is not None
@@ -295,11 +296,12 @@ def test_there_is_an_end_and_the_search_begins_anew(database: Database) -> None:
     batch = made(database, 2)
     one, two = results(database, batch)
     last = database.one("SELECT max(seq) FROM jobs")
-    assert database.run(next_undecided, ANNA, batch, last) == Handed("job-00000", last - 1)
+    end = Place(0, 0.0, last)
+    assert database.run(next_undecided, ANNA, batch, end) == Handed("job-00000", Place(0, 0.0, last - 1))
     database.run(say, ANNA, one)
-    assert database.run(next_undecided, ANNA, batch, last) == Handed("job-00001", last)
+    assert database.run(next_undecided, ANNA, batch, end) == Handed("job-00001", end)
     database.run(say, ANNA, two)
-    assert database.run(next_undecided, ANNA, batch, last) is None
+    assert database.run(next_undecided, ANNA, batch, end) == Nothing()
 
 
 def test_two_at_once_lose_nothing_and_judge_nothing_twice(database: Database) -> None:
@@ -309,13 +311,13 @@ def test_two_at_once_lose_nothing_and_judge_nothing_twice(database: Database) ->
     times: list[float] = []
 
     def review(actor: Actor) -> int:
-        done = after = 0
-        while (handed := transactions.db(next_undecided, actor, batch, after)) is not None:
+        done, after = 0, None
+        while isinstance(handed := transactions.db(next_undecided, actor, batch, after), Handed):
             (result,) = database.sql("SELECT id FROM results WHERE job_id = :id", id=handed.job_id)
             began = time.perf_counter()
             transactions.db(say, actor, result.id, APPROVED if done % 3 else NEEDS_WORK, based_on=0)
             times.append(time.perf_counter() - began)
-            done, after = done + 1, handed.seq
+            done, after = done + 1, handed.place
         return done
 
     try:

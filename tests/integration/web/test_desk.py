@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from desk import people
+from desk import people, walks
 from desk.actors import Actor
 from models.people import Role
 from tests.http import Response
@@ -318,12 +318,90 @@ def test_the_grid_filters_by_verdict(browser: Browser, database: Database, batch
     assert jobs("?verdict=needs_work") == ["job-00002"]
     assert jobs("?verdict=unreviewed") == ["job-00001", "job-00003"]
     assert jobs("?verdict=unreviewed&after=2") == ["job-00003"]
-    assert len(jobs("?verdict=nonsense")) == 11
+    assert jobs("?verdict=needs_work&reason=hair") == ["job-00002"]
+    assert jobs("?verdict=approved&reason=hair") == []
     page = browser.get(f"/batches/{batch}").text
     assert dict(re.findall(r"(approved|needs work|unreviewed) <b>(\d+)</b>", page)) == {
         "approved": "1", "needs work": "1", "unreviewed": "2"
     }  # fmt: skip
     assert page.count("judged-unreviewed") == 2
+
+
+def test_flagged_pictures_are_reviewed_first_unless_the_address_says_otherwise(
+    browser: Browser, database: Database, batch: int
+) -> None:
+    browser.sign_in("Anna")
+    page = f"/batches/{batch}/review"
+    assert "worst first" not in browser.get(page).text
+    database.sql(
+        "INSERT INTO checks (result_id, name, job_id, batch_id, seq, score, threshold, flagged, rank)"
+        " SELECT r.id, 'blurred', j.id, j.batch_id, j.seq, 0.9, 0.5, true, 1.0 / j.seq"
+        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE j.id IN ('job-00001', 'job-00002')"
+    )
+    for where, first in (
+        (page, "job-00002"),
+        (f"{page}?sort=worst", "job-00002"),
+        (f"{page}?sort=catalog", "job-00000"),
+    ):
+        assert shown(found := browser.get(where))["job"] == first
+        assert "worst first" in found.text
+    # Forms keep the order: without a script, a verdict leads to the next one in it
+    fields = shown(found := browser.get(page))
+    (action,) = re.findall(r'<form class="judge" method="post" action="([^"]+)"', found.text)
+    answer = browser.post(html.unescape(action), fields | {"verdict": "approved"})
+    assert answer.status_code == 303
+    following = browser.get(answer.headers["location"])
+    assert shown(following)["job"] == "job-00001"
+    (after,) = re.findall(r'rel="next" href="([^"]+)"', following.text)
+    assert "job=job-00000" in after
+    assert "sort=worst" in after
+
+
+def test_next_and_previous_stay_inside_the_filter_of_the_grid(browser: Browser, database: Database, batch: int) -> None:
+    browser.sign_in("Anna")
+    database.sql("UPDATE attempts SET account = 'other' WHERE job_id IN ('job-00001', 'job-00003')")
+    page = f"/batches/{batch}/review"
+    found = browser.get(f"{page}?account=other")
+    assert shown(found)["job"] == "job-00001"
+    steps = dict(re.findall(r'step" rel="(\w+)" href="([^"]+)"', found.text))
+    assert steps.keys() == {"next"}
+    assert not unsaid(steps["next"], "job=job-00003", "account=other", "sort=catalog")
+    # A verdict leads to the next one in it, and then to nothing, which says what it was of
+    (action,) = re.findall(r'<form class="judge" method="post" action="([^"]+)"', found.text)
+    for job in ("job-00001", "job-00003"):
+        assert shown(found)["job"] == job
+        answer = browser.post(html.unescape(action), shown(found) | {"verdict": "approved"})
+        found = browser.get(answer.headers["location"])
+    assert not unsaid(found.text, "account other", "2 unreviewed")
+    # Of decided pictures the next one is the next of them
+    found = browser.get(f"{page}?verdict=approved&job=job-00001")
+    assert "job=job-00003" in dict(re.findall(r'rel="(\w+)" href="([^"]+)"', found.text))["next"]
+    answer = browser.post(f"{page}?verdict=approved", shown(found) | {"verdict": "needs_work", "reason": "hair"})
+    assert shown(browser.get(answer.headers["location"]))["job"] == "job-00003"
+
+
+def test_a_search_that_takes_long_says_so_and_goes_on(
+    browser: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walks, "PATIENCE", -1.0)
+    monkeypatch.setattr(walks, "SEARCHED", 2)
+    database.sql(
+        "INSERT INTO picture_claims (job_id, person, until)"
+        " SELECT id, 'Ben', now() + interval '1 hour' FROM jobs WHERE id < 'job-00003'"
+    )
+    browser.sign_in("Anna")
+    found = browser.get(f"/batches/{batch}/review?account=main&sort=worst")
+    assert 'class="judge"' not in found.text
+    (further,) = re.findall(r'href="([^"]+)">Look further', found.text)
+    assert shown(browser.get(html.unescape(further)))["job"] == "job-00003"
+
+
+def test_a_filter_that_is_none_is_named_and_accounts_are_for_those_who_see_money(browser: Browser, batch: int) -> None:
+    browser.sign_in("Vera")
+    answer = browser.get(f"/batches/{batch}/review?sort=nonsense")
+    assert answer.status_code == 400
+    assert not unsaid(answer.text, "sort", "nonsense", "worst", "catalog")
+    assert browser.get(f"/batches/{batch}/review?account=main").status_code == 403
 
 
 def test_the_second_of_two_people_is_asked(chosen: Settings, database: Database, batch: int) -> None:
@@ -394,7 +472,7 @@ def test_two_reviewers_over_http_lose_nothing(chosen: Settings, database: Databa
                     times.append(time.perf_counter() - began)
                 assert answer.status_code == 200, answer.text
                 done += 1
-                page = person.get(f"{where}?after={fields['seq']}")
+                page = person.get(f"{where}?after={fields['place']}")
         return done
 
     with ThreadPoolExecutor(2) as pool:

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse
 from models.states import Reason
 from reports import cards, timeline
 from reports.batch import find
+from reports.grid_filter import ALLOWED
 from reports.obstacles import obstacles
 from reports.text import REASONS, waiting_for_decision
 from tests.http import Response
@@ -30,6 +31,7 @@ from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
 from tests.words import names, unsaid
 from web import access
 from web.app import build
+from web.input_thumbnails import LARGE_SIDE
 from workers.config.settings import Settings, SettingsError
 from workers.config.settings import read as read_settings
 from workers.images.storage import Storage
@@ -72,6 +74,11 @@ def links(page: Response) -> list[str]:
 def plain(page: Response) -> str:
     """What a person reads on the page."""
     return unescape(re.sub(r"<[^>]*>", " ", page.text))
+
+
+def turns(page: Response, where: str) -> list[str]:
+    """The address of the next page or the previous one, if there is one."""
+    return [unescape(address) for address in re.findall(rf'rel="{where}" href="([^"]*)"', page.text)]
 
 
 ACCOUNT = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "x"}
@@ -239,13 +246,13 @@ def test_pages_go_forward_and_back(client: Client, database: Database, batch: in
     while forward:
         page = client.get(forward[0])
         seen.append(keys(page))
-        forward = [link for link in links(page) if "after=" in link]
-    back = [link for link in links(page) if "before=" in link]
+        forward = turns(page, "next")
+    back = turns(page, "prev")
     again = [seen[-1]]
     while back:
         page = client.get(back[0])
         again.append(keys(page))
-        back = [link for link in links(page) if "before=" in link]
+        back = turns(page, "prev")
 
     assert [key for part in seen for key in part] == every
     assert [len(part) for part in seen] == [cards.PAGE, cards.PAGE, cards.PAGE, 10]
@@ -253,7 +260,7 @@ def test_pages_go_forward_and_back(client: Client, database: Database, batch: in
 
 
 def test_a_query_that_is_none_is_passed_over(client: Client, batch: int) -> None:
-    for query in ("after=x", "after=-1", "before=99999999999999999999", "state=nonsense", "after=%00"):
+    for query in ("after=x", "after=-1", "before=99999999999999999999", "after=%00", "after=1~nan~2"):
         assert len(keys(client.get(f"/batches/{batch}?{query}"))) == 10
 
 
@@ -297,7 +304,7 @@ def test_a_changed_job_shows_its_former_versions_with_their_pictures(
     assert inputs == {(200, "1"), (200, "2")}
     assert {client.get(link).status_code for link in pictures} == {200}
     assert [link for link in pictures if link.startswith("/results")] == [
-        f"/results/1/{size}" for size in ("full", "small", "original")
+        f"/results/1/{size}" for size in ("large", "full", "small", "original")
     ]
     assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
     assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
@@ -469,9 +476,30 @@ def test_flagged_pictures_are_marked_filtered_and_sorted(client: Client, databas
     assert shown_jobs(client.get(f"/batches/{batch}?check=any"), (first, second, third)) == [first, third]
     assert shown_jobs(client.get(f"/batches/{batch}?check=any&sort=worst"), (first, second, third)) == [third, first]
     assert shown_jobs(client.get(f"/batches/{batch}?check=no_face"), (first, second, third)) == [third]
-    assert shown_jobs(client.get(f"/batches/{batch}?check=nonsense"), (first, second, third)) == [first, second, third]
+    assert shown_jobs(client.get(f"/batches/{batch}?sort=worst"), (first, second, third)) == [third, first, second]
+    both = client.get(f"/batches/{batch}?check=blurred&sort=worst&key=ROW-0")
+    assert shown_jobs(both, (first, second, third)) == [first]
+    # Each choice keeps the others
+    assert f"/batches/{batch}?state=succeeded&check=blurred&key=ROW-0&sort=worst" in map(unescape, links(both))
     for page in (f"/jobs/{third}", f"/batches/{batch}/review?job={third}"):
         assert unsaid(unescape(client.get(page).text), "no face", "blurred", "0.77", "0.50") == [], page
+
+
+def test_a_filter_that_is_none_is_refused_with_what_is_allowed(client: Client, batch: int) -> None:
+    for name, allowed in ALLOWED.items():
+        answer = client.get(f"/batches/{batch}?{name}=nonsense")
+        assert answer.status_code == 400
+        assert unsaid(plain(answer), name, "nonsense", *allowed) == []
+
+
+def test_a_grid_begins_with_a_key_and_keeps_the_size_of_its_tiles(client: Client, batch: int) -> None:
+    assert keys(client.get(f"/batches/{batch}?jump=row-1"))[0] == "row-1"
+    assert keys(client.get(f"/batches/{batch}?jump=row-1&verdict=unreviewed")) == ["row-1", "row-2"]
+    small = client.get(f"/batches/{batch}?density=small")
+    assert "size-small" in small.text
+    assert "recast_density=small" in small.headers["set-cookie"]
+    assert "size-medium" in client.get(f"/batches/{batch}", headers={"Cookie": "recast_density=medium"}).text
+    assert "size-large" in client.get(f"/batches/{batch}", headers={"Cookie": "recast_density=x"}).text
 
 
 def flag(database: Database, job: str, name: str, rank: float, *, flagged: bool = True) -> None:
@@ -486,3 +514,23 @@ def flag(database: Database, job: str, name: str, rank: float, *, flagged: bool 
 def shown_jobs(page: Response, among: tuple[str, ...]) -> list[str]:
     found = [(page.text.find(f'data-part="job-{job}"'), job) for job in among]
     return [job for place, job in sorted(found) if place >= 0]
+
+
+def test_a_large_result_is_shown_as_a_copy_for_a_window_and_others_as_they_are(
+    database: Database, client: Client, batch: int, chosen: Settings
+) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((2 * LARGE_SIDE, LARGE_SIDE), 40).save(out, "PNG")
+    key = Storage(chosen.storage).put(out.getvalue(), sha256=hashlib.sha256(out.getvalue()).hexdigest(), suffix="png")
+    database.sql("UPDATE results SET key = :key, width = 3200, height = 1600 WHERE id = 1", key=key)
+    large = client.get("/results/1/large")
+    assert large.headers["content-type"] == "image/jpeg"
+    assert b"compositeWithTrainedAlgorithmicMedia" in large.content
+    with Image.open(io.BytesIO(large.content)) as image:
+        assert image.size == (LARGE_SIDE, LARGE_SIDE // 2)
+    assert client.get("/results/1/full").content == out.getvalue()
+    # One that is no larger is the file itself
+    assert client.get("/results/2/large").content == client.get("/results/2/full").content
+    # What was removed is not shown from memory
+    database.sql("DELETE FROM results WHERE id = 1")
+    assert client.get("/results/1/large").status_code == HTTPStatus.NOT_FOUND

@@ -135,3 +135,26 @@ def test_a_viewer_is_offered_nothing_and_may_nothing(browser: Browser, database:
     token = browser.form(f"/batches/{batch}")
     assert browser.post(f"/batches/{batch}/verdicts", form | {"form": token}).status_code == 403
     assert counted(database) == {}
+    # What they may not see, they cannot look for
+    for query in ("account=main", "operation=zhiqite.swap", "verdict=unreviewed&account=none"):
+        assert browser.get(f"/batches/{batch}?{query}").status_code == 403
+
+
+def test_all_of_a_combined_filter_is_what_the_grid_shows(browser: Browser, database: Database, batch: int) -> None:
+    database.sql("""UPDATE jobs SET extra = '{"color": "red"}' WHERE key IN ('row-0', 'row-1', 'row-2')""")
+    page = browser.get(f"/batches/{batch}?metadata=color%3Dred&verdict=unreviewed&sort=newest&account=main")
+    form = fields(page) | {"all": "1", "do": "needs_work", "reason": ["hair"]}
+    # Another person decides about one of these, and about one that never was
+    for key in ("row-1", "row-5"):
+        database.sql(
+            "WITH said AS (INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict)"
+            " SELECT r.id, j.id, j.batch_id, 'Ben', 'approved' FROM results r JOIN jobs j ON j.id = r.job_id"
+            " WHERE j.key = :key RETURNING id, job_id, batch_id)"
+            " INSERT INTO reviews (job_id, batch_id, seq, verdict, verdict_id) SELECT j.id, j.batch_id, j.seq,"
+            " 'approved', said.id FROM said JOIN jobs j ON j.id = said.job_id", key=key,
+        )  # fmt: skip
+    answer = browser.post(f"/batches/{batch}/verdicts", form)
+    assert counted(database) == {"approved": 2, "needs_work": 2}
+    where = answer.headers["location"]
+    assert [each for each in ("left=changed%3A1", "metadata=color%3Dred", "sort=newest") if each not in where] == []
+    assert browser.post(f"/batches/{batch}/verdicts", form | {"grid": "state=nonsense"}).status_code == 400

@@ -1,0 +1,113 @@
+"""The filter of a batch's grid: what it shows, in which order, and how an address says so.
+
+All that it names has to be true of a job. Pages, links, forms and selections have it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from models.checks import CheckName
+from models.states import JobState
+from models.verdicts import Verdict
+from workers.jobs.filters import Filter
+
+MAX_CHARS = 200  # of a text that is searched for: longer than keys are
+ANY = "any"  # value of `check` for all checks
+YES = "yes"  # value of `noted`
+
+
+class Sort(StrEnum):
+    """The order of a grid."""
+
+    CATALOG = "catalog"
+    #: The worst flag first; what no check flags comes last, in the order of the catalog.
+    WORST = "worst"
+    #: What ended last first; what has not ended comes last, in the order of the catalog.
+    NEWEST = "newest"
+
+
+#: What each name may be in an address; other names hold any text.
+ALLOWED: Mapping[str, Iterable[str]] = {
+    "state": JobState, "verdict": Verdict, "check": (ANY, *CheckName), "noted": (YES,), "sort": Sort,
+}  # fmt: skip
+
+
+class GridFilterError(ValueError):
+    """An address names what no grid can show; the text names the field, the value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridFilter:
+    """Which jobs a grid shows, and in which order; None means no condition."""
+
+    state: str | None = None
+    verdict: str | None = None
+    #: Flagged by this check, or by `ANY`.
+    check: str | None = None
+    #: That the verdict gives.
+    reason: str | None = None
+    #: `YES`: only jobs whose verdict has a note.
+    noted: str | None = None
+    operation: str | None = None
+    account: str | None = None
+    #: Parts of the key, and of ``name=value`` of the catalog's further columns.
+    key: str | None = None
+    metadata: str | None = None
+    sort: str = Sort.CATALOG
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> GridFilter:
+        """The filter that an address or a form means; what is empty is not said.
+
+        Raises:
+            GridFilterError: a value is not allowed.
+        """
+        given = {name: query[name] for name in _NAMES if query.get(name)}
+        for name, value in given.items():
+            allowed = ALLOWED.get(name)
+            if allowed is not None and value not in list(allowed):
+                raise GridFilterError(f"{name}: {value[:40]!r} is not known; allowed: {', '.join(allowed)}")
+            if len(value) > MAX_CHARS or "\0" in value:
+                raise GridFilterError(
+                    f"{name}: {value[:40]!r} is not allowed; up to {MAX_CHARS} characters are, no NUL"
+                )
+        return cls(**given)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The filter as an address says it."""
+        given = ((name, getattr(self, name)) for name in _NAMES)
+        return {name: str(value) for name, value in given if value and (name, value) != ("sort", Sort.CATALOG)}
+
+    def but(self, **changes: Any) -> GridFilter:
+        """The same with something else; None takes a condition away."""
+        return replace(self, **changes)
+
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """What has to be true, without the order."""
+        return {name: value for name, value in self.query.items() if name != "sort"}
+
+    @property
+    def of_accounts(self) -> bool:
+        """Whether it asks for what only those may know who see money."""
+        return bool(self.operation or self.account)
+
+    def which(self, batch: str | None = None) -> Filter:
+        """The same jobs for lists and bulk operations, of a batch by its name."""
+        states = [self.state] if self.state else None
+        if self.verdict == Verdict.UNREVIEWED:  # of pictures, which only jobs that succeeded have
+            states = [state for state in states or [JobState.SUCCEEDED] if state == JobState.SUCCEEDED]
+        return Filter(
+            batch=batch, states=states, verdict=self.verdict, fault=self.reason,
+            check=[each.value for each in CheckName] if self.check == ANY else [self.check] if self.check else None,
+            noted=True if self.noted else None, operation=self.operation, account=self.account, key=self.key,
+            metadata=self.metadata,
+        )  # fmt: skip
+
+
+_NAMES = tuple(field.name for field in fields(GridFilter))

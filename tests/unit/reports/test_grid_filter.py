@@ -1,0 +1,59 @@
+"""What a grid shows, as addresses say it."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.checks import CheckName
+from reports.grid_filter import ALLOWED, ANY, MAX_CHARS, GridFilter, GridFilterError, Sort
+from tests.words import names
+from workers.jobs.filters import Filter
+
+EVERYTHING = {
+    "state": "succeeded", "verdict": "needs_work", "check": "blurred", "reason": "hair", "noted": "yes",
+    "operation": "zhiqite.swap", "account": "main", "key": "shoe", "metadata": "color=red", "sort": "worst",
+}  # fmt: skip
+
+
+def test_an_address_is_read_as_it_is_written() -> None:
+    assert GridFilter.of(EVERYTHING).query == EVERYTHING
+    assert GridFilter.of({}) == GridFilter() == GridFilter.of({"state": "", "sort": "catalog", "after": "7"})
+    assert GridFilter().query == {}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_value_that_is_not_known_is_named_with_what_is_allowed(name: str) -> None:
+    with pytest.raises(GridFilterError, match=names(name, "nonsense", *ALLOWED[name])):
+        GridFilter.of({name: "nonsense"})
+
+
+@pytest.mark.parametrize("value", ["x" * (MAX_CHARS + 1), "a\0b"])
+def test_a_text_that_no_database_could_look_for_is_refused(value: str) -> None:
+    with pytest.raises(GridFilterError, match=names("key", MAX_CHARS)):
+        GridFilter.of({"key": value})
+
+
+def test_a_choice_keeps_the_others() -> None:
+    shown = GridFilter.of(EVERYTHING)
+    assert shown.but(state="failed").query == {**EVERYTHING, "state": "failed"}
+    without = {name: value for name, value in EVERYTHING.items() if name != "check"}
+    assert shown.but(check=None).query == without
+    assert shown.conditions.keys() == EVERYTHING.keys() - {"sort"}
+
+
+def test_lists_and_bulk_operations_mean_the_same_jobs() -> None:
+    assert GridFilter.of(EVERYTHING).which("spring") == Filter(
+        batch="spring", states=["succeeded"], verdict="needs_work", check=["blurred"], fault="hair", noted=True,
+        operation="zhiqite.swap", account="main", key="shoe", metadata="color=red",
+    )  # fmt: skip
+    assert GridFilter(check=ANY).which().check == [each.value for each in CheckName]
+    assert GridFilter(sort=Sort.WORST).which() == Filter()
+    # Only a picture can be unreviewed
+    assert GridFilter(verdict="unreviewed").which().states == ["succeeded"]
+    assert GridFilter(verdict="unreviewed", state="failed").which().states == []
+
+
+def test_what_only_some_may_know_is_said() -> None:
+    assert GridFilter(account="main").of_accounts
+    assert GridFilter(operation="zhiqite.swap").of_accounts
+    assert not GridFilter(key="main").of_accounts

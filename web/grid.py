@@ -1,0 +1,114 @@
+"""What a grid offers beside its pictures: choices that keep each other, its order, and the size of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+
+from desk.actors import Actor, ForbiddenError
+from reports import cards
+from reports.grid import Place, before_key
+from reports.grid_counts import Said
+from reports.grid_filter import GridFilter
+from web.pages import link, member
+from web.prefix import prefix
+from web.visitors import actor_of
+
+COOKIE = "recast_density"  # which size a browser chose
+COOKIE_SECONDS = 365 * 24 * 3600  # as long as browsers keep it
+
+
+class Density(StrEnum):
+    """The size of tiles: the picture before and after, or after alone."""
+
+    LARGE = "large"
+    MEDIUM = "medium"
+    SMALL = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks of a grid."""
+
+    batch_id: int
+    shown: GridFilter
+    after: Place | None
+    before: Place | None
+    #: A key to begin with.
+    jump: str
+    density: Density
+    below: str
+
+    @classmethod
+    def of(cls, request: Request) -> Asked:
+        """What a request asks for.
+
+        Raises:
+            GridFilterError: a value is not allowed.
+            ForbiddenError: it asks by accounts for a person who may not see them.
+        """
+        query = request.query_params
+        shown = GridFilter.of(query)
+        require_seen(actor_of(request), shown)
+        density = member(Density, query.get("density")) or member(Density, request.cookies.get(COOKIE))
+        return cls(
+            request.path_params["batch_id"], shown, Place.of(query.get("after")), Place.of(query.get("before")),
+            query.get("jump", "").replace("\0", ""), density or Density.LARGE, prefix(request),
+        )  # fmt: skip
+
+    def here(self, **changes: str | None) -> str:
+        """The address of the first page of this grid with other choices."""
+        return link(self.below, "batches", self.batch_id, **self.shown.but(**changes).query)
+
+    def page(self, session: Session, person: str) -> cards.Page:
+        """The page that is asked for."""
+        after = before_key(session, self.batch_id, self.shown, self.jump) if self.jump else self.after
+        return cards.page(session, self.batch_id, self.shown, after=after, before=self.before, person=person)
+
+    def turned(self, **where: object) -> str:
+        """The address of another page of this grid."""
+        return link(self.below, "batches", self.batch_id, **self.shown.query, **where)
+
+    def sized(self, density: Density) -> str:
+        """The address of this page with tiles of another size."""
+        return self.turned(after=self.after, before=self.before, density=density)
+
+    def review(self, **more: object) -> str:
+        """The address of a picture in the whole window, among those of this grid."""
+        return link(self.below, "batches", self.batch_id, "review", **more, **self.shown.query)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be chosen besides states, verdicts and checks, each with its number where that is known."""
+
+    reasons: Sequence[tuple[str, int | None]]
+    noted: int | None
+    accounts: Sequence[str]
+    operations: Sequence[str]
+
+
+def choices(shown: GridFilter, page: cards.Page, said: Said, reasons: Sequence[str], actor: Actor) -> Choices:
+    """Reasons that verdicts give, and the accounts and operations of the pictures on a page."""
+    known = [*reasons, *(each for each in said.reasons or () if each not in reasons)]
+    given = [(each, None if said.reasons is None else said.reasons.get(each, 0)) for each in known]
+    seen = page.cards if actor.sees_money else ()
+    return Choices(
+        [(each, number) for each, number in given if number != 0 or each == shown.reason], said.noted,
+        sorted({card.account for card in seen if card.account} | ({shown.account} if shown.account else set())),
+        sorted({card.operation for card in seen if card.operation} | ({shown.operation} if shown.operation else set())),
+    )  # fmt: skip
+
+
+def require_seen(actor: Actor, shown: GridFilter) -> None:
+    """Refuse a filter by accounts or operations to a person who may not see them.
+
+    Raises:
+        ForbiddenError: they may not.
+    """
+    if shown.of_accounts and not actor.sees_money:
+        raise ForbiddenError(f"{actor.name} sees no accounts and operations, and cannot filter by them")

@@ -1,0 +1,105 @@
+// Moving over the grid by keys, and the picture before while a pointer is on a tile, or a key or a finger is held.
+"use strict";
+
+const HELD = 300; // milliseconds after which a finger is held, and not tapped
+const COMES = "recast-grid-comes"; // where the next page begins: its first tile or its last
+
+export function tiles() { return [...document.querySelectorAll(".cards .card")]; }
+export function here() { return document.activeElement?.closest(".cards .card") ?? null; }
+export function link(tile) { return tile.querySelector(".pair"); }
+
+export function stand(tile) {
+  if (!tile) return;
+  link(tile).focus({ preventScroll: true });
+  tile.scrollIntoView({ block: "nearest" });
+}
+
+// Whether a key is meant for the grid: nothing is typed, nothing is open, and no other control has the focus.
+export function means(event) {
+  if (event.altKey || document.querySelector("dialog[open]")) return false;
+  const { target } = event;
+  return target === document.body || target.id === "main" || Boolean(target.closest(".cards"));
+}
+
+function columns(all) { return all.filter((tile) => tile.offsetTop === all[0].offsetTop).length; }
+
+function move(by) {
+  const all = tiles();
+  const at = all.indexOf(here());
+  if (at < 0) { stand(all[0]); return; }
+  const row = columns(all);
+  const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row };
+  const to = all[at + steps[by]];
+  const lower = by === "ArrowDown" && Math.floor(at / row) < Math.floor((all.length - 1) / row); // a shorter row
+  if (to || lower) stand(to ?? all.at(-1));
+  else turn(steps[by] > 0);
+}
+
+function turn(forward) {
+  const page = document.querySelector(`.pages a[rel=${forward ? "next" : "prev"}]`);
+  if (!page) return;
+  sessionStorage.setItem(COMES, forward ? "first" : "last");
+  page.click();
+}
+
+function find(name) {
+  document.querySelector(".further").open = true;
+  document.querySelector(`.find [name=${name}]`).select();
+}
+
+const keys = document.getElementById("grid-keys");
+const ACTIONS = {
+  ArrowRight: move, ArrowLeft: move, ArrowDown: move, ArrowUp: move,
+  Home: () => stand(tiles()[0]),
+  End: () => stand(tiles().at(-1)),
+  b: () => before(here()),
+  "/": () => find("key"),
+  g: () => find("jump"),
+  "?": () => keys.showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (!means(event) || event.ctrlKey || event.metaKey || !ACTIONS[event.key]) return;
+  event.preventDefault();
+  if (!event.repeat || event.key.startsWith("Arrow")) ACTIONS[event.key](event.key);
+});
+document.addEventListener("keyup", (event) => { if (event.key === "b") before(null); });
+addEventListener("blur", () => before(null));
+keys.addEventListener("click", (event) => { if (event.target.value === "close") keys.close(); });
+document.addEventListener("click", (event) => { if (event.target.closest(".help-button")) keys.showModal(); });
+
+// --- Before ----------------------------------------------------------------------------------------------------------
+
+function before(tile) {
+  for (const pair of document.querySelectorAll(".is-before")) pair.classList.remove("is-before");
+  if (tile) link(tile).classList.add("is-before");
+}
+
+document.addEventListener("pointerover", (event) => {
+  if (event.pointerType !== "mouse" || event.buttons) return;
+  before(event.target.closest(".cards:not(.size-large) .pair")?.closest(".card"));
+});
+
+let holding = null;
+let held = false;
+document.addEventListener("pointerdown", (event) => {
+  const pair = event.target.closest(".cards .pair");
+  held = false;
+  if (!pair || event.pointerType === "mouse") return;
+  holding = setTimeout(() => { held = true; before(pair.closest(".card")); }, HELD);
+});
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => { clearTimeout(holding); before(null); });
+}
+document.addEventListener("contextmenu", (event) => { if (held) event.preventDefault(); });
+document.addEventListener("click", (event) => {
+  if (held && event.target.closest(".cards .pair")) { event.preventDefault(); held = false; }
+}, true);
+
+// --- Where a page begins ---------------------------------------------------------------------------------------------
+
+const comes = sessionStorage.getItem(COMES);
+sessionStorage.removeItem(COMES);
+if (comes) stand(comes === "first" ? tiles()[0] : tiles().at(-1));
+else if (new URLSearchParams(location.search).get("jump")) stand(tiles()[0]);
+document.documentElement.dataset.moves = "yes";
