@@ -14,7 +14,7 @@ from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
-from cli.output import Style, complain, emit, say, table
+from cli.output import Style, answer, complain, emit, say, table
 from cli.paid_check import check_with_payment, options_of
 from cli.recorded import recorded
 from models.states import Closure
@@ -139,6 +139,7 @@ def pause(
     ] = None,
     note: Annotated[str | None, typer.Option(help="Reason, shown with the account's state.")] = None,
     sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Pause an account: it is sent no more jobs. Jobs that it has accepted are finished."""
     try:
@@ -152,20 +153,21 @@ def pause(
         else:
             runtime.db(admission.stop_for, account.name, Closure.PAUSED, seconds, note)
         (status,) = statuses_of(runtime, (account,))
-    say(f"{name}: {status.state}")
+    answer(f"{name}: {status.state}", of_account(status), as_json=as_json)
 
 
 @accounts.command()
 @accounts.command("start", hidden=True)
 @accounts.command("open", hidden=True)
 @recorded("accounts resume")
-def resume(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Send jobs to a stopped account again, whatever stopped it."""
     with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         runtime.db(admission.resume, account.name)
         wake(runtime, submit_pump(account.name))
-    say(f"{name}: {ACCEPTS}")
+        (status,) = statuses_of(runtime, (account,))
+    answer(f"{name}: {ACCEPTS}", of_account(status), as_json=as_json)
 
 
 @accounts.command("set")
@@ -196,21 +198,20 @@ def set_limits(
         )
         _wake(runtime, account)
         (status,) = statuses_of(runtime, (account,))
-    if as_json:
-        emit(of_account(status))
-    else:
-        say(f"{name}: {overrides.described(status.gate.overrides)}")
+    answer(f"{name}: {overrides.described(status.gate.overrides)}", of_account(status), as_json=as_json)
 
 
 @accounts.command()
 @recorded("accounts reset")
-def reset(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def reset(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Undo `accounts set`. The limits, prices and budgets of the accounts file apply again."""
     with open_deployment(sandbox=sandbox) as runtime:
         account = _account(runtime, name)
         dropped = runtime.db(overrides.drop, account.name)
         _wake(runtime, account)
-    say(f"{name}: {', '.join(dropped)} reset to the accounts file" if dropped else f"{name}: nothing was overridden")
+        (status,) = statuses_of(runtime, (account,))
+    said = f"{', '.join(dropped)} reset to the accounts file" if dropped else "nothing was overridden"
+    answer(f"{name}: {said}", of_account(status), as_json=as_json)
 
 
 @accounts.command()

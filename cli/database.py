@@ -13,7 +13,7 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.failures import database_away
-from cli.output import Style, complain, emit, say, table
+from cli.output import Style, answer, complain, emit, say, table
 from models.availability import is_unavailable
 from models.transactions import Database
 from recast.hints import hint
@@ -26,7 +26,7 @@ db = typer.Typer(help="Upgrade or check the schema; continue after a restore.", 
 
 
 @db.command()
-def upgrade(*, sandbox: SandboxOption = False) -> None:
+def upgrade(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Upgrade the schema to this version. Does nothing if it is up to date."""
     with (
         open_deployment(sandbox=sandbox) as runtime,
@@ -40,7 +40,8 @@ def upgrade(*, sandbox: SandboxOption = False) -> None:
             raise migrations.MigrationServerError(
                 database_away(error, addresses.migrations(), "RECAST_MIGRATION_DATABASE_URL")
             ) from error
-    say("the schema is up to date")
+        found = migrations.differences(database.engine)
+    answer("the schema is up to date", {"ok": not found, "differences": found}, as_json=as_json)
 
 
 @db.command()
@@ -61,14 +62,14 @@ def check(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> Non
 
 
 @db.command("take-broker")
-def take_broker(*, sandbox: SandboxOption = False) -> None:
+def take_broker(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Take the broker of a deployment that is gone for good.
 
     The messages in the broker stay. Those of jobs that this database does not know do nothing.
     """
     with open_deployment(sandbox=sandbox) as runtime:
         claim(runtime, take=True)
-    say("the broker belongs to this deployment now")
+    answer("the broker belongs to this deployment now", {"taken": True}, as_json=as_json)
 
 
 @db.command()

@@ -10,7 +10,7 @@ import typer
 from cli import completion
 from cli.browser import address_of
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import complain, emit, moment, say, table
+from cli.output import answer, complain, emit, moment, say, table
 from desk import guests as desk
 from desk.actors import from_command
 from models.people import Role
@@ -87,6 +87,7 @@ def revoke(
     number: Annotated[int, typer.Argument(metavar="LINK", help="Number of the link, as in `recast guests list`.")],
     *,
     sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Revoke a guest link: it opens nothing any more.
 
@@ -94,4 +95,6 @@ def revoke(
     """
     with open_database(sandbox=sandbox) as deployment:
         batch = deployment.db(desk.revoke, from_command(), number)
-    say(f"guest link {number} to {batch} is revoked")
+        found = deployment.db(desk.everything, batch)
+    document = next(asdict(link) for link in found if link.number == number)
+    answer(f"guest link {number} to {batch} is revoked", document, as_json=as_json)

@@ -15,8 +15,8 @@ from reports.text import REASONS, ago, duration, moment, paused, probing, stoppe
 from reports.written import priced, written
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Style", "ago", "complain", "console", "duration", "emit", "moment", "paused", "priced",
-    "probing", "say", "stopped", "table", "waiting_for_decision", "why",
+    "REASONS", "STATE_STYLES", "Style", "ago", "answer", "complain", "console", "duration", "emit", "moment", "paused",
+    "priced", "probing", "say", "stopped", "table", "waiting_for_decision", "why",
 ]  # fmt: skip
 
 PIPE_WIDTH = 240  # characters in a table's line where standard output is not a terminal
@@ -63,6 +63,14 @@ def complain(*words: object, style: str | None = None) -> None:
 def emit(value: Any) -> None:
     """Print a JSON document; amounts in it must be `Money`."""
     sys.stdout.write(written(value, indent=2) + "\n")
+
+
+def answer(sentence: str, document: Any, *, as_json: bool) -> None:
+    """Say what was changed: to people a sentence, to programs the document of what it is now."""
+    if as_json:
+        emit(document)
+    else:
+        say(sentence)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import emit, moment, say, table
+from cli.output import answer, emit, moment, say, table
 from desk import people as desk
 from desk.actors import MAY, from_command
 from desk.passwords import MAX_CHARS
 from models.people import Role
 from recast.hints import hint
+from workers.config.deployment import Deployment
 
 people = typer.Typer(help="Add, list and change people who sign in to the pages.", no_args_is_help=True)
 
@@ -25,12 +26,19 @@ RoleOption = Annotated[
 
 
 @people.command()
-def add(name: NameArgument, *, role: RoleOption = Role.REVIEWER, sandbox: SandboxOption = False) -> None:
+def add(
+    name: NameArgument,
+    *,
+    role: RoleOption = Role.REVIEWER,
+    sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Add a person. The password is asked for, or read from standard input."""
     password = _password()
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.add, from_command(), name, role, password)
-    say(f"{name} may sign in as {role}")
+        person = _person(deployment, name)
+    answer(f"{name} may sign in as {role}", person, as_json=as_json)
 
 
 @people.command("list")
@@ -58,19 +66,22 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
 
 
 @people.command()
-def disable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def disable(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Keep a person out, at once and in every browser."""
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.disable, from_command(), name)
-    say(f"{name} is signed out everywhere and may not sign in; {hint('people enable', name)} changes that")
+        person = _person(deployment, name)
+    said = f"{name} is signed out everywhere and may not sign in; {hint('people enable', name)} changes that"
+    answer(said, person, as_json=as_json)
 
 
 @people.command()
-def enable(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def enable(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Let a disabled person sign in again."""
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.disable, from_command(), name, disabled=False)
-    say(f"{name} may sign in again")
+        person = _person(deployment, name)
+    answer(f"{name} may sign in again", person, as_json=as_json)
 
 
 @people.command("role")
@@ -79,15 +90,17 @@ def set_role(
     role: Annotated[Role, typer.Argument(help="What the person may do.")],
     *,
     sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Give a person another role."""
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.set_role, from_command(), name, role)
-    say(f"{name} is a {role}: {MAY[role]}")
+        person = _person(deployment, name)
+    answer(f"{name} is a {role}: {MAY[role]}", person, as_json=as_json)
 
 
 @people.command()
-def password(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def password(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Give a person another password.
 
     It is asked for, or read from standard input.
@@ -95,7 +108,14 @@ def password(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
     given = _password()
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.set_password, from_command(), name, given)
-    say(f"{name} has a new password and is signed out everywhere")
+        person = _person(deployment, name)
+    answer(f"{name} has a new password and is signed out everywhere", person, as_json=as_json)
+
+
+def _person(deployment: Deployment, name: str) -> dict[str, Any]:
+    """A person as `list` shows them."""
+    wanted = " ".join(name.split()).lower()
+    return next(asdict(each) for each in deployment.db(desk.everybody) if each.name.lower() == wanted)
 
 
 def _password() -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import emit, moment, say, table
+from cli.output import answer, emit, moment, say, table
 from desk import releases as desk
 from desk.actors import from_command
 from recast.hints import hint
@@ -36,6 +36,7 @@ def put(
         list[str] | None, typer.Option(metavar="LABEL", help="A label of batches that it allows. Default: all jobs.")
     ] = None,
     sandbox: SandboxOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write down what a release allows, in place of what was written before."""
     ends_at = _end_of(until)
@@ -45,15 +46,18 @@ def put(
                 session, from_command(), reference, ends_at=ends_at, kinds=kind or (), labels=label or ()
             )
         )
-    say(f"{reference}: {_scope(desk.Listed(reference, ends_at, kind, label))}")
+    written = desk.Listed(reference, ends_at, kind, label)
+    answer(f"{reference}: {_scope(written)}", asdict(written), as_json=as_json)
 
 
 @releases.command()
-def end(reference: ReferenceArgument, *, sandbox: SandboxOption = False) -> None:
+def end(reference: ReferenceArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """End a release now: workers send no job under it any more."""
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.end, from_command(), reference)
-    say(f"{reference} has ended; {hint('releases show', reference)} lists what was made under it")
+        release, _ = deployment.db(desk.made, reference)
+    said = f"{reference} has ended; {hint('releases show', reference)} lists what was made under it"
+    answer(said, release and asdict(release), as_json=as_json)
 
 
 @releases.command("list")

@@ -11,8 +11,8 @@ from cli.answers import agree
 from cli.impact import CONFIRM_ABOVE_JOBS
 from cli.output import Style, complain, emit, say
 from desk.actors import from_command
-from desk.selecting import WHY, Done, Selected, portions, require_few, select
-from desk.selections import judge_many, undo_many
+from desk.selecting import WHY, Done, Selected, require_few, select
+from desk.selections import decide_all
 from desk.verdicts import Decision
 from models.verdicts import Verdict
 from reports.batch import find
@@ -51,7 +51,9 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
     much = f"{asked.answer}: {counted(len(found), 'picture')} of {batch}"
     if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
         agree(much, ", or --dry-run to only count")
-    done = Done() if asked.dry_run else _decide(runtime, batch_id, found, asked.decision)
+    done = Done()
+    if not asked.dry_run:
+        done = decide_all(runtime, from_command(), batch_id, found, asked.decision, str(uuid.uuid4()))
     if asked.as_json:
         emit(_document(found, done, asked))
         return
@@ -64,20 +66,6 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
     for why, number in done.left_out.items():
         if number:
             complain(f"{number:,} left out: {WHY[why]}", style=Style.WAITING)
-
-
-def _decide(runtime: Runtime, batch_id: int, found: Sequence[Selected], decision: Decision | None) -> Done:
-    actor, name, done = from_command(), str(uuid.uuid4()), Done()
-    for portion in portions(found):
-        if decision is None:
-            done.add(runtime.db(undo_many, actor, batch_id, [picture.result_id for picture in portion]))
-        else:
-            reasons = runtime.settings.review_reasons
-            said = runtime.db(
-                judge_many, actor, batch_id, portion, decision, known_reasons=reasons, selection=name
-            )  # fmt: skip
-            done.add(said)
-    return done
 
 
 def _document(found: Sequence[Selected], done: Done, asked: Asked) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cli.browser import FOR, signing_in
 from cli.environment import SandboxOption, choose, is_external, require_sandbox
 from cli.exit_codes import ExitCode
 from cli.health import DEFAULT_NAMES, Kind
@@ -21,12 +22,13 @@ from cli.late import load
 from cli.listeners import bound, url_of
 from cli.output import Style, complain, say
 from cli.stack import FLOWER, SANDBOX_FOLDER, WEB, Parts, Stack, publish, sandbox_command, web_command
+from desk.local_links import is_local
 from models.transactions import Database
 from recast.hints import hint
 from sandbox.door import token_of
 from workers import private
 from workers.config.passed_over import remove_links
-from workers.config.settings import Settings, SettingsError, settings
+from workers.config.settings import Settings, SettingsError, read, settings
 from workers.messaging.app import QUEUES
 from workers.messaging.claim import claim_if_possible
 from workers.observability.logs import LogLevel, configure_logs
@@ -123,8 +125,8 @@ def up(
 ) -> None:
     """Run a whole deployment in this terminal until Ctrl-C.
 
-    It consists of PostgreSQL, Valkey, a worker, a beat and web. In a folder without accounts.toml, the
-    sandbox stands in for the providers.
+    It consists of PostgreSQL, Valkey, a worker, a beat and web. It prints a link that signs you in at the
+    desk, once. In a folder without accounts.toml, the sandbox stands in for the providers.
     """
     chosen = choose(sandbox=sandbox)
     if not sandbox and _has_no_accounts(chosen):
@@ -136,19 +138,15 @@ def up(
         sandbox, chosen = True, choose(sandbox=True)
     if not sandbox:
         load("workers.config.accounts:load")(chosen.accounts_file)  # what is wrong is said here, not in a worker's log
-    generated = None
     if with_flower and chosen.flower_auth is None:
         os.environ["RECAST_FLOWER_AUTH"] = _generated_auth("FLOWER", "Flower")
-    if chosen.web_auth is None:
-        generated = os.environ["RECAST_WEB_AUTH"] = _generated()
+    if chosen.web_auth is None and not is_local(urlsplit(url_of(chosen.web_host, chosen.web_port)).netloc):
+        os.environ["RECAST_WEB_AUTH"] = _generated_auth("WEB", "the desk")
     parts = Parts(worker=True, web=True, beat=True, flower=with_flower, sandbox=sandbox)
     with Stack(chosen, parts, external=is_external(sandbox=sandbox)) as stack:
         if not stack.owned:
             raise SettingsError(f"a stack is already running in {chosen.home}; stop it, or set another RECAST_HOME")
         _print_addresses(chosen, stack, with_flower=with_flower)
-        if generated is not None:
-            user, _, password = generated.partition(":")
-            complain(f"  sign in as {user} with {password}; RECAST_WEB_AUTH would set another", style=Style.WAITING)
         try:
             while True:
                 stack.check()
@@ -163,12 +161,8 @@ def _has_no_accounts(chosen: Settings) -> bool:
     return not is_external(sandbox=False) and not named and not chosen.accounts_file.exists()
 
 
-def _generated() -> str:
-    return f"recast:{secrets.token_urlsafe(PASSWORD_BYTES)}"
-
-
 def _generated_auth(name: str, what: str) -> str:
-    generated = _generated()
+    generated = f"recast:{secrets.token_urlsafe(PASSWORD_BYTES)}"
     complain(f"RECAST_{name}_AUTH is not set; until this command ends, {what} uses {generated}", style=Style.WAITING)
     return generated
 
@@ -177,7 +171,11 @@ def _print_addresses(chosen: Settings, stack: Stack, *, with_flower: bool) -> No
     say("running; Ctrl-C stops it", style="bold")
     say(f"  home     {chosen.home}{os.sep} (logs in {chosen.home / 'logs'})")
     # At this machine, where it works whether or not the public address leads here already.
-    say(f"  web      {stack.web_url}{urlsplit(chosen.public_url or '').path.rstrip('/')}/batches")
+    base = f"{stack.web_url}{urlsplit(chosen.public_url or '').path.rstrip('/')}"
+    link = signing_in(read(), base)
+    say(f"  web      {link or f'{base}/batches'}")
+    if link is not None:
+        say(f"           {FOR}; {hint('open')} prints another one")
     if with_flower:
         say(f"  flower   {url_of(chosen.flower_address, chosen.flower_port)}")
     if stack.sandbox_url is not None:

@@ -18,7 +18,7 @@ from cli.output import Style, complain, emit, priced, say, table
 from recast.money import Money
 from reports.archives import archived
 from reports.invoices import Columns, Comparison, compare, period_of, read_invoice
-from reports.spend import By, checked_month, spent
+from reports.spend import By, Spent, checked_month, spent, with_approved
 from workers.counted import counted
 
 SHOWN = 50  # differences in the terminal; --json has them all
@@ -32,22 +32,37 @@ def books(
     *,
     by: Annotated[By, typer.Option(help="Sum spending by this.")] = By.ACCOUNT,
     month: MonthOption = None,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Also what was approved, and its cost. This reads every job.")
+    ] = False,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show spending by account, batch, label, month or operation."""
+    if approved and month is not None:
+        raise typer.BadParameter("verdicts are not summed by month; leave one of both out", param_hint="--approved")
     with open_deployment(sandbox=sandbox) as runtime:
         found = runtime.db(spent, by, month)
+        if approved:
+            found = runtime.db(with_approved, by, found)
         currency = runtime.settings.currency
     total = Money(sum((item.amount for item in found), Decimal(0)), currency)
     if as_json:
-        rows = [{by.value: item.name, "spent": Money(item.amount, currency)} for item in found]
+        rows = [item.document(by, currency) for item in found]
         emit({"by": by.value, "month": month, "rows": rows, "total": total})
         return
     nameless = NO_LABEL if by is By.LABEL else SINGLE_JOBS
-    sums = [(item.name or nameless, Money(item.amount, currency)) for item in found]
-    table((by.value, "spent"), sums, right=("spent",))
+    sums = [(item.name or nameless, Money(item.amount, currency), *_approved(item, currency)) for item in found]
+    headings = ("spent", "approved", "per approved")
+    # Without `--approved`, the last two are not there.
+    shown = headings if approved else headings[:1]
+    table((by.value, *shown), [row[: len(shown) + 1] for row in sums], right=shown)
     complain(f"total: {total}")
+
+
+def _approved(item: Spent, currency: str) -> tuple[object, object]:
+    each = "" if item.per_approved is None else Money(item.per_approved, currency)
+    return item.approved or "", each
 
 
 def reconcile(

@@ -9,7 +9,7 @@ import typer
 
 from cli.answers import amount
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import complain, emit, moment, priced, say, table
+from cli.output import answer, complain, emit, moment, priced, say, table
 from cli.people import RoleOption
 from desk import tokens as desk
 from desk.actors import from_command
@@ -78,8 +78,11 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
 
 
 @tokens.command()
-def revoke(name: NameArgument, *, sandbox: SandboxOption = False) -> None:
+def revoke(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Revoke a token: it opens nothing any more, at once."""
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.revoke, from_command(), name)
-    say(f"{name} is revoked")
+        currency, found = deployment.settings.currency, deployment.db(desk.everything)
+    known = " ".join(name.split())
+    document = next(priced(asdict(token), currency) for token in found if token.name == known)
+    answer(f"{name} is revoked", document, as_json=as_json)

@@ -32,7 +32,7 @@ COMMANDS = (
     Entry("run", "cli.run:run", "Make the pictures of a catalog.", recorded=True),
     Entry("status", "cli.batches:status", "Show batch progress."),
     Entry("watch", "cli.following:watch", "Show a batch's progress until it ends."),
-    Entry("open", "cli.browser:open_page", "Print the gallery's address, and open it in a browser."),
+    Entry("open", "cli.browser:open_page", "Print a link to the desk, and open it in a browser."),
     Entry("logs", "cli.service_logs:logs", "Print the logs of this machine's services."),
     Entry("jobs", "cli.jobs:jobs", "List jobs, newest first."),
     Entry("show", "cli.show:show", "Show one job: request, attempts, pictures, former versions."),

@@ -13,11 +13,14 @@ import typer
 
 from cli.environment import READS, JsonOption, SandboxOption, choose, has_run, serving
 from cli.exit_codes import ExitCode
+from cli.late import load
 from cli.output import Style, emit, say
 from recast.hints import hint
-from reports.origins import Origin, origins_of
+from reports.origins import Lookalike, Origin, lookalikes_of, origins_of
 from reports.provenance import word_of
 from workers.config.deployment import Deployment
+from workers.config.extras import FACE_ENGINE, missing
+from workers.images.check_rules import HASH_BITS
 from workers.images.credentials import credentials_of
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.provenance import credentials_elsewhere, stated_in
@@ -49,6 +52,15 @@ class Seen:
         return self.credentials and (not self.readable or (self.verifier is not None and not self.verifier.valid))
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a deployment knows of a file: results of the same bytes, or else those that look like it."""
+
+    jobs: list[Origin]
+    #: None where looks could not be compared, because the face engine is not installed.
+    lookalikes: list[Lookalike] | None
+
+
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A JPEG, PNG or WebP.")],
     *,
@@ -58,33 +70,34 @@ def verify(
     """Say what made a picture, and find its job.
 
     Reads the picture's Content Credentials and metadata, and finds the result of this deployment that has the same
-    bytes. Whether the credentials are valid needs the extra c2pa.
+    bytes. If there is none, it lists results that look like it, as copies of other sizes do; a look proves nothing.
+    Whether the credentials are valid needs the extra c2pa, and looks need the extra faces.
 
     Exit codes: 0 something says what made it; 1 nothing does, or its credentials are invalid; 2 it cannot be used.
     """
-    seen = _seen(file)
+    seen, data = _seen(file)
     settings = choose(sandbox=sandbox)
-    asked = has_run(settings, sandbox=sandbox)
-    origins: list[Origin] = []
+    traced: Traced | None = None
     if not as_json:
         for line in _sentences(seen):
             say(line)
-    if asked:
+    if has_run(settings, sandbox=sandbox):
         with serving(settings, READS, sandbox=sandbox) as (found, _), closing(Deployment(found)) as deployment:
-            origins = deployment.db(origins_of, seen.sha256)
+            traced = _traced(deployment, seen.sha256, data)
     if as_json:
-        emit({**asdict(seen), "broken": seen.broken, "jobs": [asdict(each) for each in origins] if asked else None})
+        known = {"jobs": None, "lookalikes": None} if traced is None else asdict(traced)
+        emit({**asdict(seen), "broken": seen.broken, **known})
     else:
-        for line in _traced(origins, asked=asked):
+        for line in _told(traced):
             say(line)
         if seen.broken:
             say("Its Content Credentials are invalid: it was changed after it was signed.", style=Style.BAD)
-    known = bool(origins or seen.metadata_state or (seen.credentials and not seen.broken))
-    if seen.broken or not known:
+    stated = bool(seen.metadata_state or (seen.credentials and not seen.broken))
+    if seen.broken or not (stated or (traced and traced.jobs)):
         raise typer.Exit(ExitCode.JOBS_FAILED)
 
 
-def _seen(file: Path) -> Seen:
+def _seen(file: Path) -> tuple[Seen, bytes]:
     try:
         if (size := file.stat().st_size) > MAX_INPUT_BYTES:
             message = f"{file} has {size >> 20} MiB, more than {MAX_INPUT_BYTES >> 20}"
@@ -97,7 +110,7 @@ def _seen(file: Path) -> Seen:
         raise typer.BadParameter(f"{file}: {error}", param_hint="FILE") from error
     found = credentials_of(data, media_type)
     readable = found is not None and not found.damaged
-    return Seen(
+    seen = Seen(
         file=str(file),
         media_type=media_type,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -108,6 +121,17 @@ def _seen(file: Path) -> Seen:
         metadata_state=stated_in(data, media_type),
         elsewhere=credentials_elsewhere(data, media_type) if found is None else None,
     )
+    return seen, data
+
+
+def _traced(deployment: Deployment, sha256: str, data: bytes) -> Traced:
+    origins = deployment.db(origins_of, sha256)
+    if origins:
+        return Traced(origins, [])
+    if missing(FACE_ENGINE):
+        return Traced([], None)
+    look: int | None = load("workers.images.checks:look_of")(data)
+    return Traced([], [] if look is None else deployment.db(lookalikes_of, look))
 
 
 def _sentences(seen: Seen) -> Iterator[str]:
@@ -132,12 +156,27 @@ def _sentences(seen: Seen) -> Iterator[str]:
         yield "Its metadata do not say what made it."
 
 
-def _traced(origins: list[Origin], *, asked: bool) -> Iterator[str]:
-    if not asked:
+def _told(traced: Traced | None) -> Iterator[str]:
+    if traced is None:
         yield "No deployment was asked: none is configured, and none has run here."
-    elif not origins:
+        return
+    if not traced.jobs:
         yield "No result of this deployment has the same bytes."
-    for origin in origins:
-        job = f"{origin.batch} / {origin.key}" if origin.batch else origin.job
+    for origin in traced.jobs:
         what = "is" if origin.delivered else "is what the provider made for"
-        yield f"It {what} picture {origin.index} of {job}: {hint('show', origin.job)}"
+        yield f"It {what} picture {origin.index} of {_name(origin)}: {hint('show', origin.job)}"
+    if traced.lookalikes is None:
+        yield "Whether a result looks like it needs the extra: recast-server[faces]."
+        return
+    for each in traced.lookalikes:
+        target = "; so does its target" if each.target_as_near else ""
+        yield (
+            f"Picture {each.index} of {_name(each)} looks like it ({each.bits} of {HASH_BITS} bits differ){target}:"
+            f" {hint('show', each.job)}"
+        )
+    if traced.lookalikes:
+        yield "A look proves nothing: copies in other sizes look alike, and so do pictures of one scene."
+
+
+def _name(of: Origin | Lookalike) -> str:
+    return f"{of.batch} / {of.key}" if of.batch else of.job

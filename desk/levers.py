@@ -98,6 +98,18 @@ def apply(
     return done, more
 
 
+def set_priority(runtime: Runtime, actor: Actor, which: Filter, found: Impact, priority: int) -> int:
+    """Give queued jobs another priority within their batch; how many have it now.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+    """
+    actor.need(Role.OPERATOR, "set priorities")
+    done = bulk.set_priority(runtime, found.ids, priority)
+    runtime.db(note, actor, "set-priority", jobs_of(which.batch), priority=priority, jobs=done)
+    return done
+
+
 def retryable(runtime: Runtime, which: Filter) -> Impact:
     """The jobs that can be queued again, which pays again.
 

@@ -156,6 +156,11 @@ def sign_in(database: Database, name: str, password: str) -> str | None:
     return token if database.db(_begin, row, token) else None
 
 
+def entered(session: Session, actor: Actor, by: str | None = None) -> None:
+    """Record that a person has signed in; `by` what, if not by a password."""
+    note(session, actor, "sign in", f"person {actor.name}", by=by)
+
+
 def sign_out(session: Session, token: str) -> None:
     """End a sign-in: its cookie opens nothing any more."""
     session.execute(_SIGN_OUT, {"digest": digest_of(token)})
@@ -213,7 +218,7 @@ def _begin(session: Session, row: Row[Any], token: str) -> bool:
     begun = {"digest": digest_of(token), "id": row.id, "seconds": SIGN_IN_SECONDS, "password": row.password}
     if session.execute(_SIGN_IN, begun).first() is None:
         return False
-    note(session, Actor(row.name, Role(row.role)), "sign in", f"person {row.name}")
+    entered(session, Actor(row.name, Role(row.role)))
     return True
 
 

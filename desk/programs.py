@@ -1,24 +1,39 @@
-"""Redos for programs: the server's side of `recast.redo`, with the deployment that the settings name."""
+"""Review, redos and pilots for programs: the server's side of `recast.review`, `redo` and `pilot`."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from catalog.runs import deployment
-from desk.actors import from_command
+from desk.actors import Actor, from_command
+from desk.pilot import NoPilotError, go_on
+from desk.pilot import stop as end
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
 from desk.redo_plan import Change, Terms, plan
-from desk.verdicts import DeskError
+from desk.selecting import Done, require_few, select
+from desk.selections import decide_all
+from desk.verdicts import Decision, DeskError, checked
+from models.checks import CheckName
 from models.states import JobState
+from models.verdicts import Verdict
 from recast.errors import InvalidJobError
 from recast.money import Money
+from recast.reviews import Pilot, Reviewed
 from recast.runs import Redone
+from reports.batch import BatchReport, find
+from reports.pilot import pilot_of
 from reports.selection import resolved
+from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import Filter, ids_of
+
+E = TypeVar("E", bound=StrEnum)
 
 
 def redo(
@@ -36,19 +51,94 @@ def redo(
     change = Change(seed, options or {}, to, to_operation)
     with deployment() as runtime:
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
-        try:
-            limit = None if max_cost is None else Money.parse(max_cost, terms.currency).amount
-        except ValueError as error:
-            raise InvalidJobError("max_cost", str(error)) from None
+        limit = _amount(max_cost, terms.currency)
         which = runtime.db(resolved, which, [*jobs, *(f"{batch}/{key}" for key in keys)])
         found = runtime.db(plan, runtime.db(ids_of, which), change, terms)
         try:
             check_limits(found, terms, limit)
         except DeskError as error:
             raise InvalidJobError("max_cost", str(error)) from None
-        actor = replace(from_command(), via="program")
+        actor = _actor()
         parts = () if dry_run else portions(found)
         done = sum(len(runtime.db(begin, actor, part, change, terms).ids) for part in parts)
         wake(runtime, *map(submit_pump, runtime.accounts if done else ()))
         cost, most = Money(found.cost, terms.currency), Money(found.at_most, terms.currency)
         return Redone(len(found.jobs), done, cost, most, found.left_out)
+
+
+def review(
+    batch: str, keys: tuple[str, ...], *, say: str, reasons: Collection[str], note: str | None, verdict: str | None,
+    reason: str | None, check: Collection[str], account: str | None, operation: str | None, dry_run: bool,
+) -> Reviewed:  # fmt: skip
+    """Decide about pictures; the arguments and errors are those of `recast.review`."""
+    decision = None if say == _UNDO else Decision(_member(Verdict, "say", say, _UNDO), tuple(reasons), note)
+    if decision is not None and verdict is None and not keys:
+        verdict = Verdict.UNREVIEWED
+    which = Filter(
+        batch=batch, account=account, operation=operation, fault=reason,
+        verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
+        check=[_member(CheckName, "check", each) for each in check] or None,
+    )  # fmt: skip
+    with deployment() as runtime:
+        batch_id = runtime.db(find, batch).id
+        found = runtime.db(select, runtime.db(resolved, which, [f"{batch}/{key}" for key in keys]))
+        try:
+            require_few(found)
+            if decision is not None:
+                decision = checked(decision, runtime.settings.review_reasons)
+        except DeskError as error:
+            raise InvalidJobError("say", str(error)) from None
+        done = Done() if dry_run else decide_all(runtime, _actor(), batch_id, found, decision, str(uuid.uuid4()))
+        left = {why.value: number for why, number in done.left_out.items() if number}
+        return Reviewed(len(found), done.number, left)
+
+
+def pilot(batch: str, *, decide: str | None, max_cost: object) -> Pilot:
+    """Say how a pilot stands, and decide about it; the arguments and errors are those of `recast.pilot`."""
+    if decide not in (None, _GO_ON, _STOP):
+        raise InvalidJobError("decide", f"{decide!r} is not possible; allowed: {_GO_ON}, {_STOP}")
+    if max_cost is not None and decide != _GO_ON:
+        raise InvalidJobError("max_cost", f"it is a limit for the rest; allowed with: {_GO_ON}")
+    with deployment() as runtime:
+        report, currency = runtime.db(find, batch), runtime.settings.currency
+        limit = _amount(max_cost, currency)
+        if limit is not None and limit <= report.spent:
+            spent = Money(report.spent, currency)
+            raise InvalidJobError("max_cost", f"{max_cost} is spent already; allowed: more than {spent}")
+        found = runtime.db(pilot_of, report.id, runtime.accounts, runtime.settings.tries.paid)
+        if found is None:
+            raise InvalidJobError("batch", str(NoPilotError(batch)))
+        try:
+            done = 0 if decide is None else _decided(runtime, report, limit, stop=decide == _STOP)
+        except DeskError as error:
+            raise InvalidJobError("decide", str(error)) from None
+        said, rest = found.accepted, found.rest
+        return Pilot(
+            found.sample, found.made, found.approved, found.needs_work, found.waiting, Money(rest.likely, currency),
+            Money(rest.at_most, currency), said.likely, said.low, said.high, found.decision, done,
+        )  # fmt: skip
+
+
+_UNDO, _GO_ON, _STOP = "undo", "go_on", "stop"
+
+
+def _decided(runtime: Runtime, report: BatchReport, limit: Decimal | None, *, stop: bool) -> int:
+    return end(runtime, _actor(), report) if stop else go_on(runtime, _actor(), report, limit)
+
+
+def _actor() -> Actor:
+    return replace(from_command(), via="program")
+
+
+def _amount(given: object, currency: str) -> Decimal | None:
+    try:
+        return None if given is None else Money.parse(given, currency).amount
+    except ValueError as error:
+        raise InvalidJobError("max_cost", str(error)) from None
+
+
+def _member(kind: type[E], argument: str, given: str, *more: str) -> E:
+    try:
+        return kind(given)
+    except ValueError:
+        raise InvalidJobError(argument, f"{given!r} is not possible; allowed: {', '.join([*kind, *more])}") from None

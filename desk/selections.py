@@ -18,13 +18,14 @@ from desk.actors import Actor
 from desk.audit import note
 from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
-from desk.selecting import Done, LeftOut, Selected
+from desk.selecting import Done, LeftOut, Selected, portions
 from desk.verdicts import Decision, before, checked
 from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.cards import batch_name
+from workers.engine.runtime import Runtime
 
 _PICTURES = text("""
     SELECT r.id, r.job_id, j.seq, j.state FROM results r JOIN jobs j ON j.id = r.job_id
@@ -150,6 +151,32 @@ def undo_many(
             words[result_id] = _Word(before(row if row.verdict is not None else None), row.id)
     work.write(words, selection)
     _note(session, actor, "undo", batch_id, len(words), selection)
+    return done
+
+
+def decide_all(
+    runtime: Runtime,
+    actor: Actor,
+    batch_id: int,
+    selected: Sequence[Selected],
+    decision: Decision | None,
+    selection: str,
+) -> Done:
+    """Decide about any number of pictures of a batch, in portions; with None, take the last verdicts of `actor` back.
+
+    Raises:
+        ForbiddenError: the person may not judge.
+        DeskError: a reason is not in the list, or the note is too long.
+    """
+    done, known = Done(), runtime.settings.review_reasons
+    for portion in portions(selected):
+        if decision is None:
+            done.add(runtime.db(undo_many, actor, batch_id, [picture.result_id for picture in portion]))
+        else:
+            said = runtime.db(
+                judge_many, actor, batch_id, portion, decision, known_reasons=known, selection=selection
+            )  # fmt: skip
+            done.add(said)
     return done
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recast.jobs import JobAsyncResult, generate, swap
     from recast.money import Money
     from recast.results import GenerateResult, JobResult, Picture, SwapResult
+    from recast.reviews import Pilot, Reviewed, pilot, review
     from recast.runs import (
         Batch,
         BatchError,
@@ -66,16 +67,20 @@ __all__ = [
     "NotConfiguredError",
     "Outcome",
     "Picture",
+    "Pilot",
     "RecastError",
     "Redone",
     "Result",
+    "Reviewed",
     "ServerPackagesError",
     "SwapResult",
     "UnreachableError",
     "app",
     "batch",
     "generate",
+    "pilot",
     "redo",
+    "review",
     "run",
     "swap",
 ]
@@ -95,6 +100,7 @@ _MODULES = {
     "recast.jobs": ("JobAsyncResult", "generate", "swap"),
     "recast.money": ("Money",),
     "recast.results": ("GenerateResult", "JobResult", "Picture", "SwapResult"),
+    "recast.reviews": ("Pilot", "Reviewed", "pilot", "review"),
     "recast.runs": (
         "Batch",
         "BatchError",

@@ -114,7 +114,7 @@ class Batch:
 
     def counts(self) -> dict[str, int]:
         """The number of the batch's jobs in each state, from this call and earlier ones."""
-        counts: dict[str, int] = _server("reports.progress").counts(self.name)
+        counts: dict[str, int] = server("reports.progress").counts(self.name)
         return counts
 
     def wait(self, timeout: float | None = None) -> dict[str, int]:
@@ -127,12 +127,12 @@ class Batch:
             BatchWaitError: the timeout is over; the jobs continue.
             BatchStuckError: the batch cannot continue without a person; the message says what to do.
         """
-        counts: dict[str, int] = _server("reports.progress").wait(self.name, timeout)
+        counts: dict[str, int] = server("reports.progress").wait(self.name, timeout)
         return counts
 
     def results(self) -> Iterator[Outcome]:
         """The jobs in the order of the table, with their pictures and metadata; read in portions."""
-        outcomes: Iterator[Outcome] = _server("reports.progress").outcomes(self.name)
+        outcomes: Iterator[Outcome] = server("reports.progress").outcomes(self.name)
         return outcomes
 
 
@@ -175,7 +175,7 @@ def run(
         InvalidJobError: another argument is not valid.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
-    return cast("Batch", _server("catalog.runs").run(**locals()))
+    return cast("Batch", server("catalog.runs").run(**locals()))
 
 
 def batch(name: str) -> Batch:
@@ -186,7 +186,7 @@ def batch(name: str) -> Batch:
         ServerPackagesError: this program has only the producers' package, or hides one of the others.
         RecastError: no deployment is configured.
     """
-    found: Batch = _server("reports.progress").find_batch(name)
+    found: Batch = server("reports.progress").find_batch(name)
     return found
 
 
@@ -235,12 +235,16 @@ def redo(
         InvalidJobError: an argument is not valid, it may cost more than `max_cost`, or nothing is named.
         RecastError: no deployment is configured, its accounts file cannot be used, or packages are missing.
     """
-    redone: Redone = _server("desk.programs").redo(**locals())
+    redone: Redone = server("desk.programs").redo(**locals())
     return redone
 
 
-def _server(module: str) -> Any:
-    """A module of the server's distribution."""
+def server(module: str) -> Any:
+    """A module of the server's distribution.
+
+    Raises:
+        ServerPackagesError: it is not there, or a module of the program's own hides it.
+    """
     advice = f"recast.run needs the {SERVER_DISTRIBUTION} distribution: pip install {SERVER_DISTRIBUTION}"
     home = _home()
     if home is None:

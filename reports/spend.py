@@ -7,9 +7,11 @@ their spend is the remainder.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,6 +19,8 @@ from sqlalchemy.orm import Session
 from catalog.errors import CatalogError
 from models.fragments import is_paid
 from models.spend import ACCOUNT_NAME, OF_AN_ACCOUNT, of_batch
+from recast.money import Money
+from reports import reviews
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
@@ -37,6 +41,17 @@ class Spent:
 
     name: str | None
     amount: Decimal
+    #: Jobs whose picture was approved, and what each of them cost, where that was asked for.
+    approved: int | None = None
+    per_approved: Decimal | None = None
+
+    def document(self, by: By, currency: str) -> dict[str, Any]:
+        """As the command and the API print it."""
+        found = {by.value: self.name, "spent": Money(self.amount, currency)}
+        if self.approved is None:
+            return found
+        each = None if self.per_approved is None else Money(self.per_approved, currency)
+        return {**found, "approved": self.approved, "per_approved": each}
 
 
 def _by_period(name: str) -> str:
@@ -87,6 +102,22 @@ def spent(session: Session, by: By, month: str | None = None) -> list[Spent]:
     if by in (By.ACCOUNT, By.MONTH):
         parameters = {"period": f"month:{'%' if month is None else checked_month(month)}"}
     return [Spent(row.name, row.amount) for row in session.execute(_BY[by], parameters)]
+
+
+def with_approved(session: Session, by: By, found: Sequence[Spent]) -> list[Spent]:
+    """These sums with what was approved of each, which reads every job; jobs that were archived count no more.
+
+    Raises:
+        CatalogError: verdicts are not summed by this.
+    """
+    if by.value not in [each.value for each in reviews.By]:
+        allowed = ", ".join(reviews.By)
+        raise CatalogError(f"--approved: not allowed with --by {by}; allowed: {allowed}")
+    said = {each.name: each for each in reviews.summed(session, reviews.By(by.value))}
+    return [
+        Spent(each.name, each.amount, of.approved, of.per_approved) if (of := said.get(each.name)) else each
+        for each in found
+    ]
 
 
 def checked_month(month: str) -> str:

@@ -90,7 +90,7 @@ class Access:
     async def _response(self, request: Request, handler: Handler, guests: Scope | None, *, everybody: bool) -> Response:
         try:
             visitor = await self._visitor(request)
-            if visitor is None and not (everybody and await self._is_open()):
+            if visitor is None and not (everybody and await self._is_open(request)):
                 return await self._refusal(request)
             if visitor is not None and not everybody and not await _is_for(visitor.actor, request, guests):
                 return PlainTextResponse("Not Found", HTTPStatus.NOT_FOUND)
@@ -128,7 +128,8 @@ class Access:
         return None
 
     async def _refusal(self, request: Request) -> Response:
-        if await self._has_people() and "authorization" not in request.headers:
+        enters = await self._has_people() or (self._expected is None and self._is_here(request))
+        if enters and "authorization" not in request.headers:
             if request.method != "GET" or "text/html" not in request.headers.get("accept", "text/html"):
                 return PlainTextResponse("sign in first\n", HTTPStatus.UNAUTHORIZED)
             asked = request.url.path.removeprefix(prefix(request))
@@ -143,9 +144,14 @@ class Access:
             {"WWW-Authenticate": 'Basic realm="Recast", charset="UTF-8"'},
         )
 
-    async def _is_open(self) -> bool:
+    async def _is_open(self, request: Request) -> bool:
         """Whether there is anybody for whom a page without a visitor is."""
-        return await self._has_people() or (self._guests is not None and await self._guests.are_any())
+        if self._is_here(request) or await self._has_people():
+            return True
+        return self._guests is not None and await self._guests.are_any()
+
+    def _is_here(self, request: Request) -> bool:
+        return self._sign_ins is not None and self._sign_ins.are_open(request)
 
     async def _has_people(self) -> bool:
         return self._sign_ins is not None and await self._sign_ins.are_any(known=self._expected is not None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from starlette.applications import Starlette
@@ -25,9 +25,12 @@ from web.gallery import Gallery
 from web.guesses import Lane
 from web.guests import Guests
 from web.health import Health
+from web.here import Here
 from web.input_thumbnails import InputThumbnails
 from web.job import JobPage
 from web.lists import Lists
+from web.mcp_endpoint import PATH as MCP
+from web.mcp_endpoint import McpEndpoint
 from web.media import Media
 from web.metrics import Metrics
 from web.operators import Operators
@@ -81,29 +84,48 @@ def build(chosen: Settings | None = None) -> Starlette:
     client = build_client(Guard(), max_connections=FETCHES)
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        api.feed.close()
-        await client.aclose()
-        api.feed.shut()
-        runtime.close()
-        database.close()
-
     lane = Lane()
     api = Api(Service(runtime, configured.quote_seconds), lane)
+    mcp = McpEndpoint(api)
     routes = [
-        *(Route(path, api) for path in (BASE, f"{BASE}/{{path:anything}}")),
+        *_program_routes(api, mcp),
         *_service_routes(configured, database, media, lane, runtime),
         *_gallery_routes(configured, database, media, client, lane, runtime),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Prefixed, prefix=below)])
+    app = Starlette(
+        routes=routes,
+        lifespan=_life(api, mcp, client, runtime, database),
+        middleware=[Middleware(Prefixed, prefix=below)],
+    )
     #: Ends what never ends by itself, before the server waits for it.
     app.state.end = api.feed.close
     app.state.is_signed = Signed(signer, runtime.callback_tokens, below)
     # They are made from the Host header, which is anybody's.
     app.router.redirect_slashes = False
     return app
+
+
+def _life(
+    api: Api, mcp: McpEndpoint, client: HttpClient, runtime: Runtime, database: Database
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What is closed when the application ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        api.feed.close()
+        await mcp.close()
+        await client.aclose()
+        api.feed.shut()
+        runtime.close()
+        database.close()
+
+    return lifespan
+
+
+def _program_routes(api: Api, mcp: McpEndpoint) -> list[Route]:
+    """What programs and assistants ask."""
+    return [Route(MCP, mcp), *(Route(path, api) for path in (BASE, f"{BASE}/{{path:anything}}"))]
 
 
 def _service_routes(
@@ -128,7 +150,7 @@ def _gallery_routes(
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
     results = ResultThumbnails(database.sessions, media, decoders)
     pages = Pages(database, configured.currency)
-    sign_ins = SignIns(database, pages, lane)
+    sign_ins = SignIns(database, pages, lane, Here(configured))
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
     operators = Operators(pages, runtime)

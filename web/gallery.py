@@ -64,7 +64,7 @@ STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
     "stage.css": "text/css", "stage.js": "text/javascript", "times.js": "text/javascript", "grid.css": "text/css",
     "grid.js": "text/javascript", "selection.css": "text/css", "selection.js": "text/javascript",
-    "operator.css": "text/css", "icon.svg": "image/svg+xml",
+    "operator.css": "text/css", "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
 }  # fmt: skip
 
 

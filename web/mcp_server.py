@@ -1,4 +1,4 @@
-"""A server of the Model Context Protocol over standard input and output, with the API's tools.
+"""A server of the Model Context Protocol with the API's tools, over standard input and output or HTTP.
 
 The protocol is the official SDK's; it comes with the extra `mcp`.
 """
@@ -6,6 +6,7 @@ The protocol is the official SDK's; it comes with the extra `mcp`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
@@ -41,15 +42,15 @@ DEFECT = "this is a defect of Recast; its log has it"
 log = structlog.get_logger()
 
 
-def made(service: Service, token: str) -> Server:
-    """The server for the program that shows `token`."""
+def made(service: Service, shown: Callable[[ServerRequestContext], str]) -> Server:
+    """The server for programs whose token `shown` gives, of the request that a call came by."""
     room = anyio.CapacityLimiter(SIDE_BY_SIDE)
 
     async def listed(_: ServerRequestContext, __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[_described(tool) for tool in TOOLS.values()])
 
-    async def called(_: ServerRequestContext, asked: CallToolRequestParams) -> CallToolResult:
-        work = partial(tools.call, service, token, asked.name, asked.arguments or {})
+    async def called(context: ServerRequestContext, asked: CallToolRequestParams) -> CallToolResult:
+        work = partial(tools.call, service, shown(context), asked.name, asked.arguments or {})
         try:
             return _answer(await anyio.to_thread.run_sync(work, limiter=room))
         except ProblemError as problem:
@@ -64,10 +65,10 @@ def made(service: Service, token: str) -> Server:
 
 
 def serve(service: Service, token: str) -> None:
-    """Serve until standard input ends."""
+    """Serve the program that shows `token` until standard input ends."""
 
     async def run() -> None:
-        server = made(service, token)
+        server = made(service, lambda _: token)
         async with stdio_server() as (reads, writes):
             await server.run(reads, writes, server.create_initialization_options())
 

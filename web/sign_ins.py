@@ -1,4 +1,7 @@
-"""Signing in and out: a page for name and password, and a cookie that is worth nothing without its row."""
+"""Signing in and out: a page for name and password, and a cookie that is worth nothing without its row.
+
+At this machine, a link signs in without a password (`web.here`).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from desk.actors import ForbiddenError
 from desk.people import SIGN_IN_SECONDS, TOKEN_BYTES, check_form, form_token
 from models.transactions import Database
 from web.guesses import Lane
+from web.here import Here
 from web.pages import Pages, link
 from web.prefix import prefix
 from web.shared import Shared
@@ -27,6 +31,7 @@ DOOR = "recast_door"  # of a browser that has seen the form, and is not signed i
 DOOR_SECONDS = 3600  # for which a form that was loaded can be sent
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 WRONG = "The name or the password is wrong, or the person is disabled."
+USED = "The link was used before, has expired, or was made for another address."
 STALE = "This page was not the latest one for signing in. Type the password again."
 COMPARING = 2  # threads that compare passwords: each one keeps the 19 MiB that it needs, and all threads would keep 300
 ANY_SECONDS = 5.0  # for which is believed that there are no people: then the first one is noticed
@@ -39,10 +44,11 @@ class SignIns:
         database: has the people.
         pages: makes the page.
         lane: where wrong passwords make others wait.
+        here: knows who was signed in by a link at this machine.
     """
 
-    def __init__(self, database: Database, pages: Pages, lane: Lane) -> None:
-        self._database, self._pages, self._lane = database, pages, lane
+    def __init__(self, database: Database, pages: Pages, lane: Lane, here: Here) -> None:
+        self._database, self._pages, self._lane, self._here = database, pages, lane, here
         self._any = Shared(ANY_SECONDS, partial(pages.read, people.are_any))
         self._comparing = ThreadPoolExecutor(COMPARING, "passwords")
 
@@ -58,34 +64,56 @@ class SignIns:
                 return False
             raise
 
+    def are_open(self, request: Request) -> bool:
+        """Whether a link could sign in who asks, whatever people there are."""
+        return self._here.is_here(request)
+
     async def visitor(self, request: Request) -> Visitor | None:
         """Who is signed in with the cookie of this request."""
         token = request.cookies.get(COOKIE, "")
         if not token:
             return None
+        if (here := self._here.who(token)) is not None:
+            return Visitor(here, token, token)
         actor = await self._lane.find(request, token, partial(self._pages.read, people.who, token))
         return None if actor is None else Visitor(actor, token, token)
 
     async def page(self, request: Request) -> Response:
-        """The form for name and password."""
+        """The form for name and password, which also sends on what a link has behind its `#`."""
+        where = _within(request.query_params.get("next", ""))
         if _is_in(request):
-            return RedirectResponse(f"{prefix(request)}{_within(request.query_params.get('next', ''))}", 303)
-        return self._form(request, _within(request.query_params.get("next", "")))
+            # Otherwise browsers would put what the link has behind its `#` there, too.
+            return RedirectResponse(f"{prefix(request)}{where}#", 303)
+        return await self._form(request, where)
 
     async def enter(self, request: Request) -> Response:
-        """Sign a person in, at this address's turn if passwords were guessed."""
+        """Sign a person in, by a link's key, or by a password at this address's turn if some were guessed."""
         if _is_in(request):
             return RedirectResponse(f"{prefix(request)}/", 303)
         try:
             form = await form_of(request)
         except ForbiddenError as error:
             return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
-        name, password, where = first(form, "name"), first(form, "password"), _within(first(form, "next"))
+        name, where = first(form, "name"), _within(first(form, "next"))
         try:
             check_form(request.cookies.get(DOOR, ""), first(form, "form") if DOOR in request.cookies else "")
         except ForbiddenError:
             # Of several windows that show the form, the last one has the cookie.
-            return self._form(request, where, name, STALE, HTTPStatus.FORBIDDEN)
+            return await self._form(request, where, name, STALE, HTTPStatus.FORBIDDEN)
+        if key := first(form, "key"):
+            token = await self._entered_here(request, key)
+            said = USED
+        else:
+            token = await self._entered(request, name, first(form, "password"))
+            said = WRONG
+        if token is None:
+            return await self._form(request, where, name, said, HTTPStatus.UNPROCESSABLE_ENTITY)
+        response = RedirectResponse(f"{prefix(request)}{where}", 303)
+        keep(request, response, COOKIE, token, round(SIGN_IN_SECONDS))
+        drop(request, response, DOOR)
+        return response
+
+    async def _entered(self, request: Request, name: str, password: str) -> str | None:
         async with self._lane.trial(request):
             token = await asyncio.get_running_loop().run_in_executor(
                 self._comparing, people.sign_in, self._database, name, password
@@ -93,28 +121,33 @@ class SignIns:
         if token is None:
             self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
-            return self._form(request, where, name, WRONG, HTTPStatus.UNPROCESSABLE_ENTITY)
-        response = RedirectResponse(f"{prefix(request)}{where}", 303)
-        keep(request, response, COOKIE, token, round(SIGN_IN_SECONDS))
-        drop(request, response, DOOR)
-        return response
+        return token
+
+    async def _entered_here(self, request: Request, key: str) -> str | None:
+        actor = self._here.take(request, key)
+        if actor is None:
+            return None
+        await self._pages.change(people.entered, actor, by="link")
+        return self._here.sign_in(actor)
 
     async def leave(self, request: Request) -> Response:
         """Sign a person out: the cookie that they had is worth nothing from now on."""
         visitor = visitor_of(request)
         if visitor is not None and visitor.token is not None:
+            self._here.sign_out(visitor.token)
             await self._pages.change(people.sign_out, visitor.token)
         response = RedirectResponse(link(prefix(request), "sign-in"), 303)
         drop(request, response, COOKIE)
         return response
 
-    def _form(
+    async def _form(
         self, request: Request, where: str, name: str = "", said: str = "", status: int = HTTPStatus.OK
     ) -> Response:
         door = request.cookies.get(DOOR) or secrets.token_urlsafe(TOKEN_BYTES)
         response = self._pages.render(
-            request, "sign_in.html", status, form=form_token(door), where=where, name=name, said=said
-        )
+            request, "sign_in.html", status, form=form_token(door), where=where, name=name, said=said,
+            here=self._here.is_here(request), people=await self.are_any(known=True),
+        )  # fmt: skip
         keep(request, response, DOOR, door, DOOR_SECONDS)
         return response
 

@@ -249,10 +249,10 @@ def test_compose_has_no_secret_in_a_command_line() -> None:
 
 def test_compose_and_the_example_of_its_settings_agree() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    used = set(re.findall(r"\$\{([A-Z_]+)[:?-]", text))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)[:?-]", text))
     offered = set(example_variables(".env.example"))
     assert used <= offered
-    only_compose = {"RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_PHOTOS"}
+    only_compose = {"RECAST_POSTGRES_PASSWORD", "RECAST_REDIS_PASSWORD", "RECAST_PHOTOS", "RECAST_C2PA_FOLDER"}
     fields = {f"RECAST_{name.upper()}" for name in settings.Settings.model_fields}
     in_compose = {name for service in OWN_SERVICES for name in SERVICES[service]["environment"]}
     assert in_compose <= fields
@@ -275,7 +275,7 @@ def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:
     assert chosen["appendonly"] == "yes"
     assert chosen["appendfsync"] == "everysec"
     assert chosen["maxmemory-policy"] == "noeviction"
-    named = {volume.partition(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
+    named = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert {name for name in named if name.isalpha()} == set(COMPOSE["volumes"])
 
 
@@ -283,7 +283,7 @@ def test_compose_keeps_messages_and_refuses_rather_than_drops() -> None:
 
 
 def example_variables(name: str) -> list[str]:
-    return re.findall(r"^#?([A-Z_]+)=", (ROOT / name).read_text(), re.MULTILINE)
+    return re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / name).read_text(), re.MULTILINE)
 
 
 def test_the_example_accounts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:

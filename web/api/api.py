@@ -51,7 +51,7 @@ class Api:
     """
 
     def __init__(self, service: Service, lane: Lane) -> None:
-        self._service, self._lane = service, lane
+        self.service, self._lane = service, lane
         self._heavy = asyncio.Semaphore(HEAVY)
         #: What programs listen to.
         self.feed = Feed(service)
@@ -64,7 +64,7 @@ class Api:
         except ClientDisconnect:
             response = Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as error:  # noqa: BLE001 - what is not expected is a problem too, and logged
-            response = _refusal(error).response()
+            response = refusal(error).response()
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
         await response(scope, receive, send)
@@ -73,7 +73,7 @@ class Api:
         path = request.url.path.removeprefix(prefix(request)).removeprefix(BASE)
         if path == "/openapi.json" and request.method in {"GET", "HEAD"}:
             return Response(text(prefix(request)), media_type="application/json")
-        program = await self._program(request)
+        program = await self.program(request)
         endpoint, parameters = _endpoint(request.method, path)
         program.actor.need(endpoint.role, endpoint.summary[0].lower() + endpoint.summary[1:])
         query = _query(request, endpoint)
@@ -103,14 +103,14 @@ class Api:
         self, program: Program, key: str, digest: str, endpoint: Endpoint, make: Callable[[], Call]
     ) -> Response:
         """The answer to a request with an Idempotency-Key: made once, and given again."""
-        db = self._service.runtime.db
+        db = self.service.runtime.db
         kept = await run_in_threadpool(db, replays.begin, program.token_id, key, digest)
         if kept is not None:
             return _replayed(kept)
         try:
             response = await self._done(endpoint, replace(make(), once=f"{key} {digest}"))
         except Exception as error:  # noqa: BLE001 - kept if it is the request's fault
-            response = _refusal(error).response()
+            response = refusal(error).response()
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             await run_in_threadpool(db, replays.drop, program.token_id, key)
         else:
@@ -121,12 +121,12 @@ class Api:
     async def _done(self, endpoint: Endpoint, call: Call) -> Response:
         if endpoint.heavy:
             async with self._heavy:
-                made = await run_in_threadpool(endpoint.work, self._service, call)
+                made = await run_in_threadpool(endpoint.work, self.service, call)
         else:
-            made = await run_in_threadpool(endpoint.work, self._service, call)
+            made = await run_in_threadpool(endpoint.work, self.service, call)
         return _json(seen_by(call.actor, made), endpoint.status)
 
-    async def _program(self, request: Request) -> Program:
+    async def program(self, request: Request) -> Program:
         """Who asks.
 
         Raises:
@@ -135,7 +135,7 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else ""
         if given:
-            look = partial(run_in_threadpool, self._service.runtime.db, tokens.who, given)
+            look = partial(run_in_threadpool, self.service.runtime.db, tokens.who, given)
             found = await self._lane.find(request, given, look)
             if found is not None:
                 return found
@@ -212,7 +212,8 @@ def _replayed(kept: Answer) -> Response:
     return Response(str(kept.body["text"]), kept.status, headers, str(kept.body["type"]))
 
 
-def _refusal(error: Exception) -> ProblemError:
+def refusal(error: Exception) -> ProblemError:
+    """The problem that an error is; what is not expected is logged, and said to be a defect."""
     found = problem_of(error)
     if found is None:
         log.error("api_failed", exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from reports.batch import LAST_ID
 from reports.spend import By
 from workers.config.units import duration
 from workers.jobs.filters import Filter
+from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 from workers.jobs.run_options import Format, Only
 
 MOST_ITEMS = 500  # of a page
@@ -92,8 +94,11 @@ class JobsQuery(Selection):
 
 
 class ResultsQuery(Ask):
-    """Which page of a batch's results to list."""
+    """Which of a batch's results to list: those of jobs with this verdict, reason and flag."""
 
+    verdict: Verdict | None = Field(None, description="What counts for the job.")
+    reason: Text | None = Field(None, description="A reason that this verdict gives, such as hair.")
+    check: CheckName | None = Field(None, description="A quality check that flagged a picture of the job.")
     limit: Limit = USUAL_ITEMS
     after: int = Field(0, ge=0, le=LAST_RESULT, description="The `next` of the page before.")
 
@@ -109,6 +114,7 @@ class SpendQuery(Ask):
 
     by: By = By.ACCOUNT
     month: str | None = Field(None, max_length=7, description="Such as 2026-01, in UTC; only by account.")
+    approved: bool = Field(False, description="Also what was approved, and its cost; this reads every job.")
 
 
 class HeldQuery(Ask):
@@ -151,6 +157,30 @@ class VerdictAsk(Ask):
     based_on: int = Field(ge=0, le=LAST_RESULT, description="The `verdict_id` that was seen; 0 for none.")
 
 
+class PicturesAsk(Selection):
+    """Which pictures of a batch are decided about; where no verdict is named, those without one."""
+
+    verdict: Verdict | None = None
+    fault: Text | None = Field(None, description="A reason that the verdict gives, such as hair.")
+    check: list[CheckName] | None = Field(None, min_length=1, max_length=len(CheckName))
+
+    def filter(self, batch: str | None) -> Filter:
+        """As the database is asked."""
+        verdict = self.verdict and self.verdict.value
+        return replace(super().filter(batch), verdict=verdict, fault=self.fault, check=self.check)
+
+
+class VerdictsAsk(Ask):
+    """What is decided about many pictures: a verdict, or that the last ones of this program are taken back."""
+
+    filter: PicturesAsk = Field(default_factory=PicturesAsk)
+    verdict: Verdict | None = None
+    undo: bool = False
+    reasons: list[Text] = Field(default_factory=list, max_length=32)
+    note: str | None = Field(None, max_length=MAX_NOTE_CHARS)
+    dry_run: bool = Field(False, description="Only count the pictures.")
+
+
 class FilterAsk(Selection):
     """Which jobs are changed."""
 
@@ -181,6 +211,12 @@ class CancelAsk(LeverAsk):
     """Which jobs to cancel."""
 
     abandon: bool = Field(False, description="Also jobs at providers and held jobs; they stay paid.")
+
+
+class PriorityAsk(LeverAsk):
+    """Which queued jobs go first within their batch."""
+
+    priority: int = Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Jobs with a higher one go first.")
 
 
 class RetryAsk(Ask):

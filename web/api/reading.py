@@ -10,16 +10,19 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from models.states import JobState
+from models.verdicts import Verdict
 from recast.money import Money
 from reports import documents, results
 from reports.batch import BAD_STATES, BatchReport, endings, find, searched
 from reports.batch import document as batch_document
+from reports.flags import flags_of_batch
 from reports.job import find_detail, page
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import progress, verdicts_of
-from reports.spend import spent
+from reports.spend import spent, with_approved
 from reports.written import priced
 from web.api.endpoints import Call, Service
+from web.api.problems import unprocessable
 from workers.config.accounts import Account
 from workers.schedules.service import everything
 
@@ -66,10 +69,19 @@ def jobs(service: Service, call: Call) -> dict[str, Any]:
 def results_of(service: Service, call: Call) -> dict[str, Any]:
     """A page of a batch's results, in its order."""
     asked = call.query
+    if asked.reason is not None and asked.verdict not in (None, Verdict.NEEDS_WORK):
+        raise unprocessable("reason: only pictures that need work have any", "reason", asked.reason, "with needs_work")
+    wanted = results.Wanted(asked.verdict, asked.reason, asked.check)
     report = service.runtime.db(find, call.path["name"])
-    found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after)
+    found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after, wanted)
     shown = found[: asked.limit]
     return {"items": [asdict(each) for each in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+
+
+def checks(service: Service, call: Call) -> dict[str, Any]:
+    """How many pictures of a batch each check flagged."""
+    report = service.runtime.db(find, call.path["name"])
+    return asdict(service.runtime.db(flags_of_batch, report.id))
 
 
 def job(service: Service, call: Call) -> dict[str, Any]:
@@ -89,9 +101,13 @@ def spend(service: Service, call: Call) -> dict[str, Any]:
     """Spending by account, batch, label, month or operation."""
     asked, currency = call.query, service.currency
     found = service.runtime.db(spent, asked.by, asked.month)
+    if asked.approved:
+        if asked.month is not None:
+            raise unprocessable("approved: verdicts are not summed by month", "approved", True, "without month")
+        found = service.runtime.db(with_approved, asked.by, found)
     return {
         "by": asked.by.value, "month": asked.month,
-        "rows": [{asked.by.value: item.name, "spent": Money(item.amount, currency)} for item in found],
+        "rows": [item.document(asked.by, currency) for item in found],
         "total": Money(sum((item.amount for item in found), Decimal(0)), currency),
     }  # fmt: skip
 

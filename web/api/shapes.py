@@ -152,12 +152,30 @@ class ResultShape(Shape):
     created_at: datetime
     present: bool
     chosen: bool
+    flags: list[str]
     verdict_id: int
     verdict: str
     reasons: list[str]
     note: str | None
     reviewer: str | None
     reviewed_at: datetime | None
+
+
+class ManyDecidedShape(Shape):
+    """Pictures that were chosen, and decided about; `left_out` says why others were not, and how many."""
+
+    dry_run: bool
+    pictures: int
+    done: int
+    left_out: dict[str, int]
+
+
+class ChecksShape(Shape):
+    """How many pictures each check flagged, and how many any of them did; `waiting` are still to be checked."""
+
+    counts: dict[str, int]
+    pictures: int
+    waiting: int
 
 
 class Results(Shape):

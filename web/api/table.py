@@ -7,7 +7,7 @@ from http import HTTPStatus
 from desk.levers import Lever
 from desk.operators import ScheduleAction
 from models.people import Role
-from web.api import asks, changes, orders, paying, reading, shapes, upkeep, writing
+from web.api import asks, changes, orders, paying, reading, reviewing, shapes, upkeep, writing
 from web.api.bodies import MAX_BYTES, MAX_CATALOG_BYTES
 from web.api.endpoints import Endpoint, no_work
 
@@ -25,6 +25,10 @@ READING = (
     Endpoint(
         method="GET", path="/batches/{name}/results", summary="List a batch's results in its order",
         work=reading.results_of, query=asks.ResultsQuery, answer=shapes.Results,
+    ),
+    Endpoint(
+        method="GET", path="/batches/{name}/checks", summary="Count a batch's pictures by the checks that flag them",
+        work=reading.checks, answer=shapes.ChecksShape,
     ),
     Endpoint(
         method="GET", path="/batches/{name}", summary="Show a batch, and why it does not continue",
@@ -75,11 +79,31 @@ WRITING = (
     ),
     *(
         Endpoint(
+            method="POST", path=f"/results/{{id}}/{name}", summary=summary, work=work, role=Role.REVIEWER,
+            body=asks.Nothing, most=MAX_BYTES, answer=changes.DecidedShape,
+        )
+        for name, summary, work in (
+            ("undo", "Take your last verdict about a picture back", reviewing.undo),
+            ("choose", "Use this one of a job's pictures", reviewing.choose),
+        )
+    ),
+    Endpoint(
+        method="POST", path="/batches/{name}/verdicts", summary="Give a verdict about many pictures of a batch",
+        work=reviewing.many, role=Role.REVIEWER, body=asks.VerdictsAsk, most=MAX_BYTES,
+        answer=shapes.ManyDecidedShape, heavy=True,
+    ),
+    *(
+        Endpoint(
             method="POST", path=f"/levers/{lever}", summary=f"{lever.capitalize()} jobs", work=writing.lever(lever),
             role=Role.OPERATOR, body=asks.CancelAsk if lever is Lever.CANCEL else asks.LeverAsk, most=MAX_BYTES,
             answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
         )
         for lever in Lever
+    ),
+    Endpoint(
+        method="POST", path="/levers/set-priority", summary="Set the priority of queued jobs within their batch",
+        work=writing.priority, role=Role.OPERATOR, body=asks.PriorityAsk, most=MAX_BYTES, answer=changes.ImpactShape,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     Endpoint(
         method="POST", path="/levers/redownload", summary="Download again what was paid for and lost",
@@ -122,6 +146,10 @@ PAYING = (
     Endpoint(
         method="POST", path="/jobs", summary="Send one job, or get a quote for it, or take that quote",
         work=paying.single, role=Role.OPERATOR, body=orders.JobAsk, most=MAX_BYTES, answer=changes.SingleShape,
+    ),
+    Endpoint(
+        method="POST", path="/schedules/{name}/run", summary="Run a schedule now", work=upkeep.run_schedule,
+        role=Role.OPERATOR, body=asks.Nothing, most=MAX_BYTES, answer=changes.ScheduleShape,
     ),
     Endpoint(
         method="POST", path="/resolve", summary="Decide about held jobs, or get a quote for that, or take it",

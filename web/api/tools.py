@@ -30,8 +30,11 @@ from workers.operations.resolve import Verdict
 _NAMED = {
     "batches": ("GET", "/batches"), "batch": ("GET", "/batches/{name}"), "jobs": ("GET", "/batches/{name}/jobs"),
     "results": ("GET", "/batches/{name}/results"), "job": ("GET", "/jobs/{id}"), "held": ("GET", "/held"),
-    "accounts": ("GET", "/accounts"), "spend": ("GET", "/spend"), "schedules": ("GET", "/schedules"),
-    "verdict": ("PUT", "/results/{id}/verdict"), "cancel": ("POST", "/levers/cancel"),
+    "checks": ("GET", "/batches/{name}/checks"), "accounts": ("GET", "/accounts"), "spend": ("GET", "/spend"),
+    "schedules": ("GET", "/schedules"), "schedule": ("GET", "/schedules/{name}"), "webhooks": ("GET", "/webhooks"),
+    "deliveries": ("GET", "/deliveries"), "verdict": ("PUT", "/results/{id}/verdict"),
+    "verdicts": ("POST", "/batches/{name}/verdicts"), "undo": ("POST", "/results/{id}/undo"),
+    "choose": ("POST", "/results/{id}/choose"), "cancel": ("POST", "/levers/cancel"),
     "pause": ("POST", "/levers/pause"), "resume": ("POST", "/levers/resume"),
     "redownload": ("POST", "/levers/redownload"),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +12,7 @@ from desk import levers
 from desk.audit import note
 from desk.levers import Lever
 from desk.verdicts import Area, Decision, UnknownPictureError, judge
-from models.states import Closure
+from models.states import Closure, JobState
 from reports import documents
 from reports.selection import resolved
 from web.api.endpoints import Call, Service, Work
@@ -22,6 +22,7 @@ from workers.accounts import admission, overrides
 from workers.config.account_values import AccountsError
 from workers.config.units import duration
 from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.jobs.filters import ids_of
 
 
 def verdict(service: Service, call: Call) -> dict[str, Any]:
@@ -51,6 +52,16 @@ def lever(which: Lever) -> Work:
         return found.document(which.value, service.currency, dry_run=asked.dry_run, done=done, **more)
 
     return work
+
+
+def priority(service: Service, call: Call) -> dict[str, Any]:
+    """Set the priority of queued jobs."""
+    asked, runtime = call.body, service.runtime
+    chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
+    ids = runtime.db(ids_of, replace(chosen, states=[JobState.QUEUED]))
+    found = levers.Impact(ids, levers.at_most_of(runtime, ids))
+    done = 0 if asked.dry_run else levers.set_priority(runtime, call.actor, chosen, found, asked.priority)
+    return found.document("set-priority", service.currency, dry_run=asked.dry_run, done=done)
 
 
 def account(service: Service, call: Call) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def write(session: Session, found: Sequence[Found]) -> None:
     there = set(session.execute(_THERE, {"ids": [each.due.result_id for each in found]}).scalars())
     later = {each.due.result_id for each in found if each.again and each.due.tries < MAX_TRIES}
     kept = [each for each in found if each.due.result_id in there - later]
-    copies = _copies(session, [each for each in kept if each.hash is not None and each.due.batch_id != SINGLES])
+    copies = _copies(session, [each for each in kept if each.hash is not None])
     scores = [(each.due, score) for each in kept for score in (*each.scores, *copies.get(each.due.result_id, ()))]
     if scores:
         session.execute(_KEEP, _SCORES.of(scores))
@@ -176,13 +176,18 @@ def write(session: Session, found: Sequence[Found]) -> None:
 
 
 def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, list[Score]]:
-    """How near each result is to another job's of its batch; of two, the one that is looked at later is flagged."""
-    for batch_id in sorted({each.due.batch_id for each in hashed}):
+    """Keep the hashes, by which a file finds its job; and how near each result is to another job's of its batch.
+
+    Of two, the one that is looked at later is flagged. Jobs that came one by one have nothing to be compared with.
+    """
+    for batch_id in sorted({each.due.batch_id for each in hashed} - {SINGLES}):
         session.execute(_TURN, {"space": _SPACE, "batch_id": batch_id})
     nearest: dict[int, list[Score]] = {}
     for each in hashed:
         rows = _BANDS.of([(each, *band) for band in enumerate(bands(each.hash or 0))])
         session.execute(_KEEP_BANDS, rows)
+        if each.due.batch_id == SINGLES:
+            continue
         near = session.execute(_NEAREST, rows).first()
         distance = HASH_BITS if near is None else near.distance
         nearest[each.due.result_id] = near_duplicate(distance, each.due.operation)

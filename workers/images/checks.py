@@ -68,6 +68,23 @@ def opened(data: bytes) -> Opened:
     return Opened(upright(small.convert("RGB"), turned), size[::-1] if turned in _LYING else size)
 
 
+def look_of(data: bytes) -> int | None:
+    """The perceptual hash of a picture, as results have it; None for a blank one, which looks like every other.
+
+    Raises:
+        BadPictureError: it is damaged, or it would take too much time or memory.
+    """
+    picture = opened(data)
+    if picture.blank:
+        return None
+    # Only here, as below.
+    import numpy as np  # noqa: PLC0415
+
+    from faces import comparing  # noqa: PLC0415
+
+    return comparing.hash_of(np.asarray(picture.image))
+
+
 def check(
     result: Opened, target: Opened | None, operation: str, options: Mapping[str, Any], *, person: Opened | None = None
 ) -> Checked:

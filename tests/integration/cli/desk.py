@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from desk.local_links import FRAGMENT
 from tests import http
 from tests.stack import PORTRAITS, ROOT, wait_for
 from tests.unit.catalog.catalogs import write_csv
@@ -103,6 +105,15 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
         if re.search(pattern, line):
             return said
     raise AssertionError(f"it ended without saying {pattern!r}: {said}")
+
+
+def entered(link: str) -> http.Response:
+    """The page to which a link that signs in leads, as a browser's script would go there."""
+    with http.Client(timeout=60, follow_redirects=True) as browser:
+        page = browser.get(link)
+        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+        key = urlsplit(link).fragment.removeprefix(FRAGMENT)
+        return browser.post(f"{link.partition('/sign-in')[0]}/sign-in", data={**hidden, "key": key})
 
 
 def bill(desk: Desk) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 from cli.exit_codes import ExitCode
 from devstack.ports import pick_port
 from tests import http
-from tests.integration.cli.desk import SECONDS, Desk, read_until
+from tests.integration.cli.desk import SECONDS, Desk, entered, read_until
+from tests.words import unsaid
 
 ACCOUNTS = """
 [accounts.nobody-there]
@@ -62,6 +64,30 @@ def test_another_address_is_served_and_looked_at_with_the_key_of_the_stack(desk:
 
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=SECONDS)
+
+
+@pytest.mark.long
+def test_in_an_empty_folder_the_sandbox_stands_in_and_one_link_signs_in(tmp_path: Path) -> None:
+    folder = tmp_path / "fresh"
+    folder.mkdir()
+    desk = Desk(folder)
+    try:
+        up = start(desk, "up")
+        said = read_until(up, "commands with --sandbox")
+        (link,) = re.findall(r"^  web +(\S+)$", said, re.MULTILINE)
+        assert unsaid(said, "accounts.toml", "sandbox") == []
+        page = entered(link)
+        assert (page.status_code, page.url.path) == (200, "/today")
+        out, _ = start(desk, "open", "--sandbox", "--json").communicate(timeout=SECONDS)
+        assert entered(json.loads(out)["url"]).status_code == 200
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=SECONDS)
+        assert up.returncode == ExitCode.OK
+        # The link that was not used ends with the process that it was for.
+        out, _ = start(desk, "open", "--sandbox").communicate(timeout=SECONDS)
+        assert unsaid(out, "recast up --sandbox") == []
+    finally:
+        desk.close()
 
 
 def test_a_port_in_use_is_told_instead_of_an_address(desk: Desk) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.main import main
 from desk.actors import Actor
 from desk.verdicts import Decision, choose, judge
 from models.people import Role
@@ -26,9 +23,9 @@ from workers.config.reasons import REVIEW_REASONS
 from workers.images.storage import Storage
 
 if TYPE_CHECKING:
-    from tests.integration.database import Database, RuntimeFactory
+    from tests.integration.database import Database
 
-pytest_plugins = ["tests.integration.database"]
+pytest_plugins = ["tests.integration.database", "tests.integration.commands"]
 
 ANNA = Actor("Anna", Role.REVIEWER)
 
@@ -129,29 +126,6 @@ def test_costs_for_each_approved_picture_are_those_of_the_rows(database: Databas
 
 
 # --- By command ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def command(database: Database, make_runtime: RuntimeFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    make_runtime()
-    for name, value in {
-        "DATABASE_URL": database.url, "BROKER_URL": "redis://127.0.0.1:1/0", "HOME": tmp_path,
-        "ACCOUNTS_FILE": tmp_path / "accounts.toml", "STORAGE_URL": tmp_path / "pictures",
-        "SECRET_KEY": "test-secret-key-of-32-characters",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(f"RECAST_{name}", str(value))
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("getpass.getuser", lambda: "ops")
-
-    def run(*words: str, typed: str | None = None, code: int = 0) -> Any:
-        out = io.StringIO()
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed or ""))
-        assert main(words) == code, words
-        said = out.getvalue()
-        return json.loads(said) if "--json" in words else said
-
-    return run
 
 
 def test_commands_review_and_sum_up(database: Database, spring: int, command: Any) -> None:

@@ -122,7 +122,7 @@ def test_an_assistant_speaks_the_protocol(database: Database, service: Service) 
     shown = token(database, "assistant", Role.OPERATOR)
 
     async def talk() -> None:
-        async with Client(server(service, shown)) as client:
+        async with Client(server(service, lambda _: shown)) as client:
             listed = (await client.list_tools()).tools
             assert {each.name for each in listed} == set(TOOLS)
             assert [each.name for each in listed if each.annotations and each.annotations.destructive_hint] == [

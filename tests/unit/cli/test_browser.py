@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.browser import address_of
+from cli.browser import address_of, signing_in
 from cli.exit_codes import ExitCode
 from cli.main import main
+from desk.local_links import FRAGMENT
 from tests.words import unsaid
 from workers.config.settings import Settings
 
@@ -59,6 +60,37 @@ def test_the_gallery_is_opened_where_it_is_served(
         assert (folder / "opened").exists() is (code == ExitCode.OK)
         assert bool(told.err) is (code != ExitCode.OK)
         assert main(["open", "--no-browser"]) == code
+
+
+@pytest.mark.parametrize("words", [["open"], ["open", "--json"]])
+def test_at_this_machine_the_link_signs_in_and_no_other_user_can_read_it(
+    running: Path, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with web(200) as url:
+        running.write_text(json.dumps({"web_url": url, "secret_key": "a-key-of-the-tests"}))
+        assert main(words) == ExitCode.OK
+        out = capsys.readouterr().out
+    link = json.loads(out)["url"] if "--json" in words else out.strip()
+    assert link.startswith(f"{url}/sign-in#{FRAGMENT}")
+    if "--json" in words:
+        assert not (folder / "opened").exists(), "it is for programs"
+        return
+    # What a browser is started with can be read by every user of the machine.
+    given = (folder / "opened").read_text()
+    assert given.startswith("file://")
+    page = Path(given.removeprefix("file://"))
+    assert link in page.read_text()
+    assert page.stat().st_mode & 0o077 == 0
+
+
+def test_elsewhere_the_link_signs_nobody_in(tmp_path: Path) -> None:
+    chosen = Settings(_env_file=None, home=tmp_path, secret_key="a-key-of-the-tests")
+    for base in ("https://shop.example/recast", "http://10.0.0.1:8765"):
+        assert signing_in(chosen, base) is None
+    assert signing_in(chosen.model_copy(update={"secret_key": None}), "http://127.0.0.1:1") is None
+    assert (signing_in(chosen, "http://[::1]:1/below", "batches/3") or "").startswith(
+        f"http://[::1]:1/below/sign-in?next=%2Fbatches%2F3#{FRAGMENT}"
+    )
 
 
 def test_nothing_is_opened_where_nothing_answers(

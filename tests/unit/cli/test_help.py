@@ -64,3 +64,17 @@ def test_examples_stand_in_the_help_and_can_be_typed(path: tuple[str, ...]) -> N
 
 def test_the_version_is_that_of_the_package() -> None:
     assert said("--version") == f"recast {version('recast-server')}\n"
+
+
+#: Commands that have nothing to say to programs, each with its reason.
+WITHOUT_JSON = {
+    **dict.fromkeys(("beat", "flower", "sandbox", "up", "web", "worker"), "they serve until they are stopped"),
+    "logs": "it prints lines as services have written them",
+    "mcp": "what it reads and writes is JSON",
+}
+
+
+def test_every_command_has_an_answer_for_programs() -> None:
+    commands = {" ".join(path): command for path, command in every() if not hasattr(command, "commands")}
+    without = {name for name, command in commands.items() if not any("--json" in each.opts for each in command.params)}
+    assert without == set(WITHOUT_JSON)

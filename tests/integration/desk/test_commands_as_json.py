@@ -1,0 +1,83 @@
+"""What commands that change something say to programs: the document of what was changed, as their lists have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from models.people import Role
+from tests.integration.desk.pictures import made
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database", "tests.integration.commands"]
+
+PASSWORD = "correct horse battery"
+
+
+def test_people(command: Any) -> None:
+    added = command("people", "add", "Anna", "--role", "viewer", "--json", typed=PASSWORD)
+    assert (added["name"], added["role"], added["disabled_at"]) == ("Anna", "viewer", None)
+    assert "password" not in added
+    assert command("people", "role", "anna", "reviewer", "--json")["role"] == Role.REVIEWER
+    assert command("people", "disable", "anna", "--json")["disabled_at"] is not None
+    assert command("people", "enable", "anna", "--json")["disabled_at"] is None
+    assert command("people", "password", "anna", "--json", typed=PASSWORD)["signed_in"] == 0
+    (listed,) = command("people", "list", "--json")
+    assert listed["name"] == "Anna"
+
+
+def test_tokens_guests_and_releases(command: Any, database: Database) -> None:
+    database.batch("spring")
+    command("tokens", "add", "shop", "--spend-per-day", "20", "--json")
+    revoked = command("tokens", "revoke", "shop", "--json")
+    assert (revoked["name"], revoked["revoked_at"] is not None) == ("shop", True)
+    assert revoked["spend_per_day"]["amount"] == "20"
+
+    link = command("guests", "add", "spring", "--json")
+    revoked = command("guests", "revoke", str(link["number"]), "--json")
+    assert (revoked["batch"], revoked["revoked_at"] is not None) == ("spring", True)
+
+    release = command("releases", "set", "R-7", "--until", "2099-06-30", "--kind", "swap", "--json")
+    assert (release["reference"], release["kinds"]) == ("R-7", ["swap"])
+    ended = command("releases", "end", "R-7", "--json")
+    assert (ended["reference"], ended["ends_at"] < release["ends_at"]) == ("R-7", True)
+
+
+def test_accounts(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.accounts.wake", lambda *_: None)
+    (account,) = command("accounts", "list", "--json")
+    name = account["account"]
+    paused = command("accounts", "pause", name, "--note", "tea", "--json")
+    assert (paused["account"], paused["open"], paused["closed_note"]) == (name, False, "tea")
+    assert command("accounts", "resume", name, "--json")["open"] is True
+    changed = command("accounts", "set", name, "max_in_flight=3", "--json")
+    assert command("accounts", "reset", name, "--json") != changed
+
+
+def test_an_export_says_what_it_wrote(command: Any, database: Database, tmp_path: Path) -> None:
+    database.account()
+    made(database, 3)
+    table = str(tmp_path / "out.csv")
+    written = command("export", "spring", "--to", table, "--json")
+    assert written == {"batch": "spring", "table": {"file": table, "jobs": 3}}
+    assert len(Path(table).read_text().splitlines()) == 4
+
+
+def test_the_schema(command: Any) -> None:
+    assert command("db", "upgrade", "--json") == command("db", "check", "--json") == {"ok": True, "differences": []}
+
+
+def test_books_say_what_was_approved(command: Any, database: Database) -> None:
+    database.account()
+    made(database, 4, cost="0.03")
+    command("verdict", "spring/job-00000", "approve")
+    (row,) = command("books", "--by", "operation", "--approved", "--json")["rows"]
+    assert (row["approved"], row["spent"]["amount"], row["per_approved"]["amount"]) == (1, "0.12", "0.12")
+    assert "per approved" in command("books", "--by", "operation", "--approved")
+    assert "approved" not in command("books")
+    command("books", "--by", "month", "--approved", code=2)
+    command("books", "--month", "2026-01", "--approved", code=2)

@@ -1,0 +1,120 @@
+"""Review and pilots from Python: what `recast.review` and `recast.pilot` do, and how they refuse."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import recast
+from catalog.enqueue import enqueue
+from catalog.errors import CatalogError
+from catalog.intake import take_in
+from desk import audit
+from recast.errors import InvalidJobError
+from tests.integration.desk.pictures import give, made, results
+from tests.unit.catalog import catalogs
+from tests.words import unsaid
+from workers.engine.runtime import Runtime
+from workers.jobs.routing import Reach
+from workers.jobs.run_options import RunOptions
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database, RuntimeFactory
+
+pytest_plugins = ["tests.integration.database"]
+
+
+@pytest.fixture
+def runtime(make_runtime: RuntimeFactory, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    found = make_runtime(main={"prices": {"swap": "0.02 USD"}})
+    monkeypatch.setattr("desk.programs.deployment", lambda: nullcontext(found))
+    monkeypatch.setattr("getpass.getuser", lambda: "ops")
+    return found
+
+
+def verdicts(database: Database) -> dict[str, str]:
+    rows = database.sql("SELECT j.key, w.verdict FROM reviews w JOIN jobs j ON j.id = w.job_id")
+    return {row.key: row.verdict for row in rows if row.verdict != "unreviewed"}
+
+
+@pytest.mark.usefixtures("runtime")
+def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> None:
+    batch = made(database, 5)
+    first = results(database, batch)[0]
+    database.sql(
+        "INSERT INTO checks (result_id, name, job_id, batch_id, seq, score, threshold, flagged, rank)"
+        " SELECT r.id, 'blurred', j.id, j.batch_id, j.seq, 0.9, 0.5, true, 0.2"
+        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id", id=first,
+    )  # fmt: skip
+    keys = [row.key for row in database.sql("SELECT key FROM jobs ORDER BY seq")]
+    assert recast.review("spring", say="approved", dry_run=True) == recast.Reviewed(5, 0, {})
+    assert verdicts(database) == {}
+    assert recast.review("spring", say="needs_work", reasons=["blurred"], check=["blurred"]).done == 1
+    assert recast.review("spring", keys[1], keys[2], say="needs_work", reasons=["hair"], note="dark").done == 2
+    assert recast.review("spring", say="approved").done == 2, "those without a verdict"
+    assert verdicts(database) == dict(zip(keys, ["needs_work"] * 3 + ["approved"] * 2, strict=True))
+    (entry,) = database.run(audit.latest, 1)
+    assert (entry.person, entry.via, entry.action) == ("ops", "program", "judge")
+
+    assert recast.review("spring", say="approved", reason="hair", verdict="needs_work").done == 2
+    assert recast.review("spring", keys[1], say="undo") == recast.Reviewed(1, 1, {})
+    assert verdicts(database)[keys[1]] == "needs_work"
+    assert recast.review("spring", keys[4], say="approved").left_out == {"same": 1}
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize(
+    ("asked", "facts"),
+    [
+        ({"say": "good"}, ("say", "good", "approved", "undo")),
+        ({"say": "approved", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
+        ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"say": "needs_work", "reasons": ["ugly"]}, ("ugly", "hair")),
+    ],
+)
+def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any], facts: tuple[str, ...]) -> None:
+    made(database, 1)
+    with pytest.raises(InvalidJobError) as caught:
+        recast.review("spring", **asked)
+    assert unsaid(str(caught.value), *facts) == []
+    with pytest.raises(CatalogError):
+        recast.review("none", say="approved")
+    with pytest.raises(CatalogError):
+        recast.review("spring", "none", say="approved")
+
+
+def test_a_pilot_says_what_the_rest_would_cost_and_goes_on(
+    database: Database, runtime: Runtime, tmp_path: Path
+) -> None:
+    catalogs.picture(tmp_path / "a.png")
+    catalogs.picture(tmp_path / "b.png", side=20)
+    rows = [catalogs.swap(f"row-{number}", target="b.png", operation="zhiqite.swap") for number in range(10)]
+    path = catalogs.write_csv(tmp_path / "spring.csv", rows)
+    with take_in(path, runtime.accounts, Reach(public_url=True, presigned=False)) as intake:
+        enqueue(runtime, intake, RunOptions(pilot="2"))
+    (job, _) = [row.id for row in database.sql("SELECT id FROM jobs WHERE lane NOT LIKE '!%' ORDER BY id")]
+    give(database, job, cost="0.03")
+    database.sql("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id", id=job)
+    assert recast.review("spring", say="approved").done == 1
+    found = recast.pilot("spring")
+    assert (found.sample, found.made, found.approved, found.waiting, found.decision) == (2, 1, 1, 8, None)
+    assert found.likely.amount >= Decimal("0.16")
+    assert found.accepted == 8
+    assert found.accepted_low <= 8 <= found.accepted_high
+    for wrong in ({"decide": "maybe"}, {"max_cost": "5"}, {"decide": "go_on", "max_cost": "much"}):
+        with pytest.raises(InvalidJobError):
+            recast.pilot("spring", **wrong)  # type: ignore[arg-type]
+    assert recast.pilot("spring", decide="go_on", max_cost="9.00").done == 8
+    assert database.one("SELECT max_cost FROM batches WHERE name = 'spring'") == Decimal("9.00")
+    assert recast.pilot("spring").decision == "went_on"
+    with pytest.raises(InvalidJobError) as caught:
+        recast.pilot("spring", decide="stop")
+    assert unsaid(str(caught.value), "ops") == []
+    database.batch("plain")
+    with pytest.raises(InvalidJobError) as caught:
+        recast.pilot("plain")
+    assert unsaid(str(caught.value), "plain", "--pilot") == []

@@ -1,0 +1,68 @@
+"""Review by programs: verdicts about many pictures, those taken back, and pictures chosen, as the commands do it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from desk import guests, selecting, verdicts
+from desk.actors import Actor
+from desk.selecting import Done
+from desk.selections import decide_all
+from desk.verdicts import Decided, Decision, UnknownPictureError
+from models.people import Role
+from models.verdicts import Verdict
+from reports.batch import find
+from web.api.endpoints import Call, Service
+from web.api.problems import unprocessable
+from web.pages import number
+
+
+def undo(service: Service, call: Call) -> dict[str, Any]:
+    """Take the last verdict of this program about a picture back."""
+
+    def work(session: Session, actor: Actor, result_id: int) -> Decided:
+        batch_id = guests.batch_of_result(session, result_id)
+        if batch_id is None:
+            raise UnknownPictureError("this picture does not exist or was removed")
+        return verdicts.undo(session, actor, batch_id, result_id)
+
+    return _about(service, call, work)
+
+
+def choose(service: Service, call: Call) -> dict[str, Any]:
+    """Use this one of a job's pictures."""
+    return _about(service, call, verdicts.choose)
+
+
+def many(service: Service, call: Call) -> dict[str, Any]:
+    """Decide about all pictures of a batch that a filter chooses; what others say meanwhile stays."""
+    asked, runtime, name = call.body, service.runtime, call.path["name"]
+    call.actor.need(Role.REVIEWER, "give verdicts")
+    if (asked.verdict is None) is not asked.undo:
+        raise unprocessable("verdict: say a verdict, or undo", "verdict", asked.verdict, "verdict or undo")
+    decision = None
+    if asked.verdict is not None:
+        given = Decision(asked.verdict, asked.reasons, asked.note)
+        decision = verdicts.checked(given, runtime.settings.review_reasons)
+    batch_id, which = runtime.db(find, name).id, asked.filter.filter(name)
+    if decision is not None and which.verdict is None:
+        # What was decided about is named, or left alone.
+        which = replace(which, verdict=Verdict.UNREVIEWED.value)
+    found = runtime.db(selecting.select, which)
+    selecting.require_few(found)
+    selection = str(uuid.uuid4())
+    done = Done() if asked.dry_run else decide_all(runtime, call.actor, batch_id, found, decision, selection)
+    left = {why.value: count for why, count in done.left_out.items() if count}
+    return {"dry_run": asked.dry_run, "pictures": len(found), "done": done.number, "left_out": left}
+
+
+def _about(service: Service, call: Call, work: Callable[[Session, Actor, int], Decided]) -> dict[str, Any]:
+    result_id = number(call.path["id"])
+    if result_id is None:
+        raise UnknownPictureError("this picture does not exist or was removed")
+    return asdict(service.runtime.db(work, call.actor, result_id))
