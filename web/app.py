@@ -17,6 +17,7 @@ from web.access import Access
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
+from web.batches import BatchesPage
 from web.bulk import BulkPage
 from web.callbacks import Callbacks
 from web.decide import DecidePage
@@ -141,6 +142,7 @@ def _gallery_routes(
         *BulkPage(operators).routes(access),
         *Lists(operators).routes(access),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
+        *BatchesPage(pages).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),

@@ -1,4 +1,4 @@
-"""The gallery: read-only pages of batches, of a batch's pictures before and after, and of a job's details.
+"""The gallery: read-only pages of a batch's pictures before and after, and of a job's details.
 
 Keys, names, prompts and providers' answers are hostile text: the templates escape all of it, and pages run only the
 scripts and load only the styles of `web/static`.
@@ -24,11 +24,11 @@ from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
 from reports import cards, timeline
-from reports.batch import BatchReport, find, recent
+from reports.batch import BatchReport, find
 from reports.flags import COUNTED, Wanted, some_flags
 from reports.job import input_uri, job_detail
 from reports.obstacles import accounts_for_obstacles, obstacles
-from reports.reviews import verdicts_of
+from reports.reviews import PARTS, Part, verdicts_of
 from web import charts
 from web.access import Access
 from web.bulk import offered
@@ -41,7 +41,6 @@ from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
 
-LISTED = 50  # batches on the first page
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
@@ -93,7 +92,6 @@ class Gallery:
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
         handlers: Mapping[str, Handler] = {
-            "/batches": self.batches,
             "/batches/{batch_id:row}": self.batch,
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
@@ -108,18 +106,15 @@ class Gallery:
             Route("/static/{name:str}", access.guarded(self.static, everybody=True)),
         ]
 
-    async def batches(self, request: Request) -> Response:
-        """The latest batches, newest first."""
-        return self._pages.render(request, "batches.html", batches=await self._pages.read(recent, LISTED))
-
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures.
 
-        ``?state=failed``, ``?verdict=approved``, or ``?check=any`` and ``?check=blurred`` filter these; of flagged ones
-        ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
+        ``?part=needs_you``, ``?state=failed``, ``?verdict=approved``, or ``?check=any`` and ``?check=blurred`` filter
+        these; of flagged ones ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
         """
         batch_id = request.path_params["batch_id"]
         chosen = member(JobState, request.query_params.get("state"))
+        part = None if chosen else member(Part, request.query_params.get("part"))
         verdict = member(Verdict, request.query_params.get("verdict"))
         flagged = _wanted(request.query_params.get("check"), request.query_params.get("sort"))
         after, before = (number(request.query_params.get(name)) for name in ("after", "before"))
@@ -128,7 +123,7 @@ class Gallery:
             name = cards.batch_name(session, batch_id)
             if name is None:
                 return None
-            states = [chosen] if chosen is not None else list(JobState)
+            states = [chosen] if chosen is not None else PARTS[part] if part is not None else list(JobState)
             report = find(session, name)
             return {
                 "report": report,
@@ -144,8 +139,9 @@ class Gallery:
             return self._pages.missing(request, "This batch does not exist.")
         points = await self._points(batch_id) if actor_of(request).sees_money else []
         return self._pages.render(
-            request, "batch.html", **found, **_lines(points), chosen=chosen, verdict=verdict, flagged=flagged,
-            counted=COUNTED, bulk=offered(chosen, filtered=verdict is not None or flagged is not None),
+            request, "batch.html", **found, **_lines(points), chosen=chosen, part=part, verdict=verdict,
+            flagged=flagged, counted=COUNTED,
+            bulk=offered(chosen, filtered=any(each is not None for each in (part, verdict, flagged))),
         )  # fmt: skip
 
     def _stops(self, session: Session, report: BatchReport) -> list[str]:

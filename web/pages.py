@@ -28,6 +28,7 @@ from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
 from reports.flags import sentence, words
+from reports.reviews import Part, progress
 from reports.text import REASONS, ago, ahead, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
@@ -45,6 +46,9 @@ VERDICTS = {
     Verdict.APPROVED: ("✓", "approved"),
     Verdict.NEEDS_WORK: ("✕", "needs work"),
 }
+
+#: The four numbers of a batch in words, after the number itself.
+PART_WORDS = {Part.MADE: "made", Part.NEEDS_YOU: "need you", Part.REJECTED: "rejected", Part.WAITING: "waiting"}
 
 
 class Pages:
@@ -68,6 +72,9 @@ class Pages:
         self._templates.globals.update(
             reasons=REASONS,
             states=list(JobState),
+            parts=list(Part),
+            part_words=PART_WORDS,
+            progress=progress,
             typed=typed,
             verdicts=VERDICTS,
             may_judge=Role.REVIEWER,

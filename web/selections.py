@@ -32,7 +32,15 @@ from workers.jobs.filters import Filter
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
-KEPT = ("state", "verdict", "check", "sort", "after", "before")  # what the grid shows, and shows again afterwards
+KEPT = (
+    "part",
+    "state",
+    "verdict",
+    "check",
+    "sort",
+    "after",
+    "before",
+)  # what the grid shows, and shows again afterwards
 ANY = "any"  # value of ?check=
 VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
 UNDO = "undo"

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from models.states import JobState
 from recast.money import Money
 from reports import documents, results
-from reports.batch import BAD_STATES, BatchReport, endings, find, searched
+from reports.batch import BAD_STATES, BatchReport, endings, find
 from reports.batch import document as batch_document
+from reports.batches import Asked, listed
 from reports.job import find_detail, page
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import progress, verdicts_of
@@ -31,7 +32,8 @@ def batches(service: Service, call: Call) -> dict[str, Any]:
     asked = call.query
 
     def read(session: Session) -> tuple[list[dict[str, Any]], int | None]:
-        found = searched(session, asked.limit + 1, search=asked.search, label=asked.label, before=asked.after)
+        wanted = Asked(search=asked.search, label=asked.label, after=asked.after)
+        found = listed(session, wanted, asked.limit + 1)
         shown = found[: asked.limit]
         accounts = _accounts(service, shown)
         page = [_batch(session, service, report, accounts) for report in shown]

@@ -193,10 +193,10 @@ def test_today_counts_what_the_rows_say(otto: Browser, database: Database, batch
     assert unsaid(plain(page), "0.28 USD in 24 h", "1.25 USD of 4.00 USD", "4 of 8") == []
     four = re.search(r'<dl class="four">(.*?)</dl>', page.text, re.DOTALL)
     assert four is not None
-    assert re.findall(r"<dd[^>]*>(\d+)</dd>", four[1]) == ["4", "2", "2", "3"]
+    assert re.findall(r"<dd><a[^>]*>(\d+)</a></dd>", four[1]) == ["4", "2", "2", "3"]
     # 2 approved for 0.04, and what came to nothing for good: failed, rejected and canceled
     assert unsaid(plain(page), "0.095 USD") == []
-    assert f"/recast/batches/{batch}?state=held" in page.text
+    assert f"/recast/batches/{batch}?part=needs_you" in page.text
 
 
 # --- Decide --------------------------------------------------------------------------------------------------------
