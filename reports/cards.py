@@ -25,7 +25,8 @@ PAGE = 24  # cards per page: fills rows of two, three, four and six
 UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')"
 
 
-def _in_states(beyond: str, order: str) -> str:
+def in_states(beyond: str, order: str) -> str:
+    """SQL: id and seq of up to `:limit` jobs of `:batch_id` in `:states`, beyond `:seq`."""
     # One short index scan for each state, so that a page of a million jobs costs the same as a page of ten.
     return f"""
         SELECT found.id, found.seq FROM unnest(cast(:states AS text[])) AS wanted(state) CROSS JOIN LATERAL (
@@ -83,8 +84,8 @@ def _page(found: str, order: str = "j.seq") -> str:
     """
 
 
-_FORWARD = text(_page(_in_states(">", "ASC")))
-_BACKWARD = text(_page(_in_states("<", "DESC")))
+_FORWARD = text(_page(in_states(">", "ASC")))
+_BACKWARD = text(_page(in_states("<", "DESC")))
 _JUDGED = {
     forward: {verdict: text(_page(places(verdict, forward=forward))) for verdict in Verdict}
     for forward in (True, False)

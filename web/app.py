@@ -39,6 +39,7 @@ from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
 from web.signed import Signed
+from web.singles import SinglesList
 from web.today import TodayPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -143,6 +144,7 @@ def _gallery_routes(
         *Lists(operators).routes(access),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
         *BatchesPage(pages).routes(access),
+        *SinglesList(pages).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes).routes(access),

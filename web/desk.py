@@ -5,7 +5,7 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -20,11 +20,13 @@ from desk.actors import Actor, ForbiddenError
 from desk.handing import Taken, next_undecided, take, taken_by
 from desk.loupe import Loupe, Neighbors, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
+from models.batches import SINGLES
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
 from reports.batch import BatchReport, find
 from reports.reviews import Verdicts, verdicts_of
+from reports.singles import AS_A_BATCH
 from web.access import Access
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
@@ -43,6 +45,8 @@ class View:
 
     report: BatchReport
     reviewed: Verdicts
+    #: The verdicts of which is known how many there are: nothing counts single jobs.
+    known: Collection[Verdict] = tuple(Verdict)
     #: None where nothing is left to decide.
     loupe: Loupe | None = None
     beside: Neighbors | None = None
@@ -145,7 +149,10 @@ class Desk:
 
     async def _counts(self, batch_id: int) -> dict[str, int]:
         view = await self._pages.read(_whole, batch_id)
-        return {} if view is None else {verdict.value: n for verdict, n in view.reviewed.counts.items()}
+        if view is None:
+            return {}
+        counts = view.reviewed.counts.items()
+        return {verdict.value: number for verdict, number in counts if verdict in view.known}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
         standing = error.standing
@@ -174,6 +181,8 @@ class Desk:
 
 
 def _whole(session: Session, batch_id: int) -> View | None:
+    if batch_id == SINGLES:
+        return View(AS_A_BATCH, verdicts_of(session, AS_A_BATCH), (Verdict.APPROVED, Verdict.NEEDS_WORK))
     name = cards.batch_name(session, batch_id)
     if name is None:
         return None
@@ -206,7 +215,7 @@ def _view(
     if found is None:
         return whole
     beside = neighbors(session, batch_id, found.seq, actor.name, verdict)
-    return View(whole.report, whole.reviewed, found, beside, taken)
+    return replace(whole, loupe=found, beside=beside, taken=taken)
 
 
 def _next(session: Session, actor: Actor, batch_id: int, after: int) -> str | None:

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from models.batches import SINGLES
 from models.checks import CheckName
 from models.jobs import ROLES
 from models.people import Role
@@ -34,7 +35,8 @@ from web.access import Access
 from web.bulk import offered
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
-from web.pages import ID_DIGITS, Pages, is_text, member, number
+from web.pages import ID_DIGITS, Pages, is_text, link, member, number
+from web.prefix import prefix
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.visitors import Handler, Scope, actor_of
@@ -113,6 +115,9 @@ class Gallery:
         these; of flagged ones ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
         """
         batch_id = request.path_params["batch_id"]
+        if batch_id == SINGLES:
+            asked = {name: request.query_params.get(name) for name in ("state", "verdict")}
+            return RedirectResponse(link(prefix(request), "singles", **asked))
         chosen = member(JobState, request.query_params.get("state"))
         part = None if chosen else member(Part, request.query_params.get("part"))
         verdict = member(Verdict, request.query_params.get("verdict"))

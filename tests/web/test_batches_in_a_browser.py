@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from desk.actors import Actor
 from devstack.ports import bind
 from models.people import Role
 from models.states import JobState
-from tests.stack import write_accounts
+from tests.stack import PORTRAITS, write_accounts
 from tests.web import axe, browser
 from tests.web.browser import Page
 from tests.web.serving import serving
@@ -70,7 +70,34 @@ def batch(database: Database, tmp_path: Path) -> int:
             id=number, some=counts[JobState.SUCCEEDED] // 3,
         )  # fmt: skip
     database.sql("UPDATE batches SET paused_at = now(), paused_reason = 'budget' WHERE name = 'faces-of-1911'")
+    _give_singles(database, made)
     return made
+
+
+def _give_singles(database: Database, batch: int) -> None:
+    """Single jobs of three days: some have the picture of a job of the batch, and some have none."""
+    pair: dict[str, Any] = {"source": str(PORTRAITS / "grace_hopper.jpg"), "target": str(PORTRAITS / "astronaut.png")}
+    states = {"succeeded": 7, "failed": 2, "running": 1}
+    jobs = [job for state, number in states.items() for job in database.jobs(number, state=state, **pair)]
+    for age, job in enumerate(reversed(jobs)):
+        attempt = database.attempt(job, "done" if age > 2 else "running", cost="0.02")
+        database.sql(
+            "UPDATE jobs SET created_at = now() - :age * interval '7 hours', reason = CASE WHEN state = 'failed' THEN"
+            " 'timed_out' END WHERE id = :id",
+            age=age, id=job,
+        )  # fmt: skip
+        if age > 2:
+            database.sql(
+                "INSERT INTO results (job_id, attempt_id, index, key, sha256, size, media_type, width, height)"
+                " SELECT :job, :attempt, 0, results.key, sha256, size, media_type, width, height"
+                " FROM results JOIN jobs ON jobs.id = job_id WHERE batch_id = :batch LIMIT 1",
+                job=job, attempt=attempt, batch=batch,
+            )  # fmt: skip
+    database.sql(
+        "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq, 'approved' FROM jobs"
+        " WHERE id = ANY(:ids)",
+        ids=jobs[2:4],
+    )
 
 
 @pytest.fixture
@@ -86,7 +113,12 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 
 def pages_of(batch: int) -> dict[str, str]:
     """The pages, by what their pictures are called."""
-    return {"batches": "batches", "batches-found": "batches?q=acme&sort=name", "batch": f"batches/{batch}"}
+    return {
+        "batches": "batches",
+        "batches-found": "batches?q=acme&sort=name",
+        "batch": f"batches/{batch}",
+        "singles": "singles",
+    }
 
 
 def test_the_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from models.batches import SINGLES
 from models.states import JobState
 from recast.money import Money
 from reports import documents, results
@@ -57,12 +58,13 @@ def batch(service: Service, call: Call) -> dict[str, Any]:
 
 def jobs(service: Service, call: Call) -> dict[str, Any]:
     """A page of a batch's jobs, newest first."""
-    asked, name = call.query, call.path["name"]
-    report = service.runtime.db(find, name)
     # The batch is known by its number.
-    found = service.runtime.db(page, report.id, asked.filter(None), asked.limit + 1, asked.after)
-    shown = found[: asked.limit]
-    return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+    return _jobs(service, call, service.runtime.db(find, call.path["name"]).id)
+
+
+def singles(service: Service, call: Call) -> dict[str, Any]:
+    """A page of the jobs that came one by one, newest first."""
+    return _jobs(service, call, SINGLES)
 
 
 def results_of(service: Service, call: Call) -> dict[str, Any]:
@@ -101,6 +103,13 @@ def spend(service: Service, call: Call) -> dict[str, Any]:
 def schedules(service: Service, _: Call) -> dict[str, Any]:
     """All schedules, with their next and latest runs."""
     return {"items": [documents.of_schedule(each, service.currency) for each in service.runtime.db(everything)]}
+
+
+def _jobs(service: Service, call: Call, batch_id: int) -> dict[str, Any]:
+    asked = call.query
+    found = service.runtime.db(page, batch_id, asked.filter(None), asked.limit + 1, asked.after)
+    shown = found[: asked.limit]
+    return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
 
 
 def _accounts(service: Service, reports: Sequence[BatchReport]) -> Mapping[str, Account] | None:

@@ -135,8 +135,13 @@ def test_pages_by_key_have_every_batch_once(client: Client, database: Database, 
     assert names(back) == pages[0]
 
 
-@pytest.mark.parametrize("query", ["sort=spend&after=3&past=x", "sort=spend&after=3&past=NaN", "sort=spend&after=3&past=1E%2B999999", "sort=name&after=3",
-    "after=99999999999", "after=x", "sort=name&past=%00&after=2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=spend&after=3&past=x", "sort=spend&after=3&past=NaN", "sort=spend&after=3&past=1E%2B999999",
+        "sort=name&after=3", "sort=name&past=%00&after=2", "after=99999999999", "after=x",
+    ],
+)  # fmt: skip
 @pytest.mark.usefixtures("four")
 def test_a_place_that_cannot_be_is_the_first_page(client: Client, query: str) -> None:
     assert len(names(client.get(f"/batches?{query}"))) == 4

@@ -76,7 +76,7 @@ def plain(page: Response) -> str:
 
 ACCOUNT = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "x"}
 #: What the paths of our pages begin with.
-KNOWN = {"batches", "static", "today", "decide", "accounts", "schedules", "webhooks", "people", "audit"}
+KNOWN = {"batches", "singles", "static", "today", "decide", "accounts", "schedules", "webhooks", "people", "audit"}
 
 
 def keys(page: Response) -> list[str]:
@@ -264,7 +264,7 @@ def test_a_job_is_shown_with_its_attempts(client: Client, batch: int) -> None:
     assert unsaid(plain(page), REASONS[Reason.TIMED_OUT]) == []
     assert client.get("/jobs/no-such-job").status_code == 404
     assert client.get("/batches/99").status_code == 404
-    assert client.get("/batches/0").status_code == 404
+    assert client.get("/batches/0").url.path == "/singles"
 
 
 def test_a_changed_job_shows_its_former_versions_with_their_pictures(
