@@ -17,6 +17,7 @@ from web.access import Access
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
+from web.attempts import AttemptsPages
 from web.batches import BatchesPage
 from web.bulk import BulkPage
 from web.callbacks import Callbacks
@@ -142,6 +143,7 @@ def _gallery_routes(
         *DecidePage(operators).routes(access),
         *BulkPage(operators).routes(access),
         *Lists(operators).routes(access),
+        *AttemptsPages(operators).routes(access),
         *Desk(pages, configured.review_reasons, Redos(configured, media.storage)).routes(access),
         *BatchesPage(pages).routes(access),
         *SinglesList(pages).routes(access),

@@ -75,6 +75,7 @@ class Pages:
             parts=list(Part),
             part_words=PART_WORDS,
             progress=progress,
+            utc_day=lambda: f"{datetime.now(UTC):%Y-%m-%d}",
             typed=typed,
             verdicts=VERDICTS,
             may_judge=Role.REVIEWER,

@@ -76,7 +76,8 @@ def plain(page: Response) -> str:
 
 ACCOUNT = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "x"}
 #: What the paths of our pages begin with.
-KNOWN = {"batches", "singles", "static", "today", "decide", "accounts", "schedules", "webhooks", "people", "audit"}
+KNOWN = {"batches", "singles", "static", "today", "decide", "accounts", "schedules", "webhooks", "people", "audit",
+    "attempts", "pumps"}  # fmt: skip
 
 
 def keys(page: Response) -> list[str]:
