@@ -64,6 +64,7 @@ _PLACES: Mapping[Verdict | None, str] = {
 }
 _PAGES = {verdict: text(_page(found)) for verdict, found in _PLACES.items()}
 _EDGES = {verdict: text(_edge(found)) for verdict, found in _PLACES.items()}
+_NEWEST = text(f"SELECT coalesce(max(seq), -1) AS seq FROM ({in_states('<', 'DESC')}) found")
 # The next one after a place, in any state.
 _NEXT = text(f"""
     SELECT j.seq, j.created_at FROM ({in_states(">", "ASC")}) found JOIN jobs j ON j.id = found.id
@@ -120,8 +121,8 @@ def page(session: Session, asked: Asked, before: int | None = None) -> SinglesPa
 
 def place_before(session: Session, moment: datetime) -> int:
     """The place after the last single job from before `moment`: found by halves, because jobs come in order."""
-    low, high = -1, LAST
     given: dict[str, object] = {"batch_id": SINGLES, "states": [state.value for state in JobState], "limit": 1}
+    low, high = -1, session.execute(_NEWEST, {**given, "seq": LAST}).scalar_one()
     while low < high:  # what is up to `low` came before, and what is beyond `high` did not
         middle = (low + high) // 2
         row = session.execute(_NEXT, {**given, "seq": middle}).first()

@@ -15,10 +15,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from models.batches import SINGLES
 from models.checks import CheckName
 from models.jobs import ROLES
 from models.people import Role
@@ -26,6 +25,7 @@ from models.states import JobState
 from models.verdicts import Verdict
 from reports import cards, timeline
 from reports.batch import BatchReport, find
+from reports.batches import described
 from reports.flags import COUNTED, Wanted, some_flags
 from reports.job import input_uri, job_detail
 from reports.obstacles import accounts_for_obstacles, obstacles
@@ -35,8 +35,7 @@ from web.access import Access
 from web.bulk import offered
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.media import Media
-from web.pages import ID_DIGITS, Pages, is_text, link, member, number
-from web.prefix import prefix
+from web.pages import ID_DIGITS, Pages, is_text, member, number
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.visitors import Handler, Scope, actor_of
@@ -115,9 +114,6 @@ class Gallery:
         these; of flagged ones ``?sort=worst`` shows the worst first. ``?after=SEQ`` selects the page.
         """
         batch_id = request.path_params["batch_id"]
-        if batch_id == SINGLES:
-            asked = {name: request.query_params.get(name) for name in ("state", "verdict")}
-            return RedirectResponse(link(prefix(request), "singles", **asked))
         chosen = member(JobState, request.query_params.get("state"))
         part = None if chosen else member(Part, request.query_params.get("part"))
         verdict = member(Verdict, request.query_params.get("verdict"))
@@ -134,6 +130,7 @@ class Gallery:
                 "report": report,
                 "page": cards.page(session, batch_id, states, verdict, flagged, after=after, before=before),
                 "stops": self._stops(session, report),
+                "ends_at": described(session, [report])[0].ends_at if report.open else None,
                 "reviewed": verdicts_of(session, report),
                 "flags": some_flags(session, batch_id),
                 "picks": self._selections.offered(session, request),

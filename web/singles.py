@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from models.batches import SINGLES
@@ -17,7 +17,8 @@ from models.verdicts import Verdict
 from reports import singles
 from reports.singles import Asked
 from web.access import Access
-from web.pages import Pages, is_text, member, number
+from web.pages import Pages, is_text, link, member, number
+from web.prefix import prefix
 from web.visitors import actor_of
 
 
@@ -36,8 +37,16 @@ class SinglesList:
         self._pages = pages
 
     def routes(self, access: Access) -> list[Route]:
-        """The page."""
-        return [Route("/singles", access.guarded(self._pages.surely(self.show)))]
+        """The page, and the way to it from where a batch's page would be."""
+        return [
+            Route("/singles", access.guarded(self._pages.surely(self.show))),
+            Route(f"/batches/{SINGLES}", access.guarded(self.lead)),
+        ]
+
+    async def lead(self, request: Request) -> Response:
+        """Redirect to the page: links of the review page are those of a batch."""
+        asked = {name: request.query_params.get(name) for name in ("state", "verdict")}
+        return RedirectResponse(link(prefix(request), "singles", **asked))
 
     async def show(self, request: Request) -> Response:
         """Some single jobs.

@@ -205,6 +205,8 @@ def test_a_batch_says_its_label_spend_verdicts_flags_and_its_end(client: Client,
         "3 unreviewed", "started", "ends about in 3 min",
     ) == []  # fmt: skip
     assert "done" not in said
+    own = " ".join(unescape(re.sub("<[^>]*>", " ", client.get(f"/batches/{shown}").text)).split())
+    assert unsaid(own, "6 made", "20 waiting", "acme & co", "1.25 USD of 9.00 USD", "ends about in 3 min") == []
     assert names(client.get(re.findall(r'class="label" href="([^"]*)"', page.text)[0])) == ["spring"]
 
 
