@@ -56,11 +56,13 @@ def batch(database: Database) -> int:
         database.attempt(
             next(jobs), state, cost=cost, account=f"'{account}'", created_at=f"'{at.isoformat()}'", reason="'outage'"
         )
-    database.sql(
-        "INSERT INTO spend (scope, period, amount) SELECT 'account:main', 'day:' ||"
-        " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'), sum(cost) FROM attempts WHERE account = 'main'"
-        " AND state IN ('done', 'running') AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC')"
-    )
+    for period, form in (("day", "YYYY-MM-DD"), ("month", "YYYY-MM")):
+        database.sql(
+            "INSERT INTO spend (scope, period, amount) SELECT 'account:main', :period || ':' || to_char(now() AT TIME"
+            " ZONE 'UTC', :form), sum(cost) FROM attempts WHERE account = 'main' AND state NOT IN ('refused',"
+            " 'not_sent') AND created_at >= date_trunc(:period, now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'",
+            period=period, form=form,
+        )  # fmt: skip
     return shown
 
 
@@ -96,14 +98,18 @@ def test_the_money_of_today_leads_to_what_was_paid(client: Client, batch: int) -
 
 def test_the_figures_of_accounts_lead_to_their_attempts(client: Client, database: Database, batch: int) -> None:
     database.sql("UPDATE attempts SET created_at = now() - interval '1 minute' WHERE state IN ('refused', 'expired')")
-    today = str(database.one("SELECT amount FROM spend WHERE scope = 'account:main'").normalize())
-    for place in ("/today", "/accounts"):
-        links = set(re.findall(r'href="(/attempts[^"]*account=main[^"]*)">([^<]*)</a>', client.get(place).text))
-        found = {unescape(href).partition("?")[2].partition("&")[0]: (unescape(href), said) for href, said in links}
-        flying, paid, failed = (found[f"which={which}"] for which in ("in_flight", "paid", "failed"))
-        assert (len(rows(client.get(flying[0]))), flying[1]) == (2, "2"), place
-        assert len(rows(client.get(failed[0]))) == int(failed[1]) == 1, place
-        assert costs(client.get(paid[0])) == Decimal(today), place
+    spent = {row.period.partition(":")[0]: row.amount for row in database.sql("SELECT period, amount FROM spend")}
+    for place, figures in (("/today", 3), ("/accounts", 4)):
+        links = re.findall(r'<a href="(/attempts[^"]*account=main[^"]*)">([^<]*)</a>', client.get(place).text)
+        found = {unescape(href): said for href, said in links if "which=" in href}
+        assert len(found) == figures, place
+        for href, said in found.items():
+            page = client.get(href)
+            if "which=paid" in href:
+                period = "day" if "day=" in href else "month"
+                assert Decimal(said.removesuffix(" USD")) == costs(page) == spent[period], href
+            else:
+                assert len(rows(page)) == int(said) == (2 if "in_flight" in href else 1), href
 
 
 def test_a_batchs_spend_leads_to_what_was_paid_in_its_order(client: Client, database: Database, batch: int) -> None:

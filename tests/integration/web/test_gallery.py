@@ -198,7 +198,13 @@ def test_a_path_that_is_none_is_not_put_into_links(client: Client, batch: int, s
 
 
 def test_hostile_text_stays_text(client: Client, batch: int) -> None:
-    paths = ["/batches", f"/batches/{batch}", *(f"/jobs/job-{number:05}" for number in range(3 + len(ENDS)))]
+    paths = [
+        "/batches",
+        f"/batches/{batch}",
+        "/attempts",
+        f"/attempts?batch={batch}",
+        *(f"/jobs/job-{number:05}" for number in range(3 + len(ENDS))),
+    ]
     for path in paths:
         page = client.get(path)
         assert page.status_code == 200

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.integration.desk.pictures import give, made
 from tests.integration.web.test_desk import JSON, PASSWORD, Browser
 from tests.integration.web.test_desk import shown as form_of
 from tests.web.client import Client
-from tests.web.shop import AUTH, settings
+from tests.web.shop import AUTH, HOSTILE, settings
 from tests.words import unsaid
 from web.app import build
 from workers.config.settings import Settings
@@ -193,6 +194,25 @@ def test_the_loupe_says_when_nothing_is_left(client: Client, database: Database,
     assert unsaid(unescape(page), "Nothing is left", "4 approved") == []
     assert client.get("/batches/0").url.path == "/singles"
     assert listed(client.get("/batches/0?verdict=approved")) == [jobs[number] for number in (3, 2, 1, 0)]
+
+
+def test_hostile_text_stays_text_below_a_path(database: Database, tmp_path: Path, jobs: list[str]) -> None:
+    database.sql(
+        "UPDATE jobs SET target = NULL, prompt = :hostile, account = :hostile, operation = :hostile, error = :hostile"
+        " WHERE id IN (:queued, :failed)",
+        hostile=HOSTILE, queued=jobs[7], failed=jobs[5],
+    )  # fmt: skip
+    below = settings(database, tmp_path, public_url="http://127.0.0.1:9/recast")
+    with Client(build(below), AUTH) as client:
+        for query in ("", "?account=" + quote(HOSTILE), "?operation=" + quote(HOSTILE) + "&state=failed"):
+            page = client.get(f"/recast/singles{query}")
+            assert escape(HOSTILE, quote=False)[:20] in page.text
+            assert HOSTILE not in page.text
+            found = re.findall(r'(?:href|src|action)="([^"#][^"]*)"', page.text)
+            assert found
+            assert [address for address in found if not address.startswith("/recast/")] == []
+        assert listed(client.get("/recast/singles?account=" + quote(HOSTILE))) == [jobs[7]]
+        assert client.get("/recast/batches/0?state=failed").url.path == "/recast/singles"
 
 
 # --- For whom ------------------------------------------------------------------------------------------------------
