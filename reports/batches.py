@@ -150,11 +150,11 @@ class Listed:
 
 def listed(session: Session, asked: Asked, limit: int) -> list[BatchReport]:
     """Up to `limit` batches."""
-    given = {
-        "search": asked.search, "label": asked.label, "after": asked.after, "past": asked.past, "limit": limit
+    given: dict[str, object] = {
+        "search": asked.search, "label": asked.label, "after": asked.after, "limit": limit
     }  # fmt: skip
-    if asked.sort is Sort.NEWEST:
-        del given["past"]
+    if asked.sort is not Sort.NEWEST:
+        given["past"] = asked.past
     return [report_of(row) for row in session.execute(_LISTS[asked.sort][asked.only], given)]
 
 

@@ -19,6 +19,7 @@ from web.pages import is_text, member, number
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MOST_HOURS = 9_000  # of one period: a year
+LAST_YEAR = 9_998  # of a period's begin: its end is a time, too
 #: What a page shows, and its links show again.
 KEPT = ("which", "account", "hour", "hours", "day", "last", "batch")
 
@@ -45,19 +46,19 @@ class AttemptsPages:
         which, account = member(Which, query.get("which")), query.get("account")
         batch_id, after = number(query.get("batch")), query.get("after")
         kept = {name: query.get(name) for name in KEPT}
+        start, end = _period(kept)
+        batch = None
         if batch_id is not None:
-            name = await self._pages.read(cards.batch_name, batch_id) if batch_id <= LAST_ID else None
-            if name is None:
+            batch = await self._pages.read(cards.batch_name, batch_id) if batch_id <= LAST_ID else None
+            if batch is None:
                 return self._pages.missing(request, "This batch does not exist.")
             place = number(after)
             found = await self._pages.read(attempts.of_batch, batch_id, which, -1 if place is None else place)
-            said = f"of the batch {name}"
         else:
-            start, end, said = _period(kept)
             asked = Asked(which, account if account and is_text(account) else None, start, end)
             found = await self._pages.read(attempts.sent, asked, _reference(after))
         return self._pages.render(
-            request, "attempts.html", page=found, kept=kept, which=which, every=Which, said=said, batch_id=batch_id
+            request, "attempts.html", page=found, kept=kept, which=which, every=Which, batch=batch, start=start, end=end
         )
 
     async def pumps(self, request: Request) -> Response:
@@ -65,25 +66,23 @@ class AttemptsPages:
         return self._pages.render(request, "pumps.html", pumps=await self._pages.read(signs.every_pump))
 
 
-def _period(kept: Mapping[str, str | None]) -> tuple[datetime | None, datetime | None, str]:
-    """When the attempts were sent, and that in words; without a period, ever."""
-    for given, form, length in (
-        (kept["hour"], "%Y-%m-%dT%H", _hours(kept["hours"]) or HOUR),
-        (kept["day"], "%Y-%m-%d", DAY),
-    ):
-        try:
-            start = datetime.strptime(given or "", form).replace(tzinfo=UTC)
-            return start, start + length, f"sent from {start:%Y-%m-%d %H:%M} to {start + length:%Y-%m-%d %H:%M} UTC"
-        except (ValueError, OverflowError):
-            continue
+def _period(kept: Mapping[str, str | None]) -> tuple[datetime | None, datetime | None]:
+    """From when to when the attempts were sent; None where that has no end."""
+    hour, day = _moment(kept["hour"], "%Y-%m-%dT%H"), _moment(kept["day"], "%Y-%m-%d")
+    if hour is not None:
+        return hour, hour + (_hours(kept["hours"]) or HOUR)
+    if day is not None:
+        return day, day + DAY
     last = _hours(kept["last"])
-    if last is None:
-        return None, None, ""
-    return (
-        datetime.now(UTC) - last,
-        None,
-        "sent in the last hour" if last == HOUR else f"sent in the last {last // HOUR} h",
-    )
+    return None if last is None else datetime.now(UTC) - last, None
+
+
+def _moment(given: str | None, form: str) -> datetime | None:
+    try:
+        found = datetime.strptime(given or "", form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return found if found.year < LAST_YEAR else None
 
 
 def _hours(given: str | None) -> timedelta | None:
