@@ -22,7 +22,9 @@ from reports.singles import PAGE, Asked, place_before
 from tests.http import Response
 from tests.integration.desk.pictures import give, made
 from tests.integration.web.test_desk import JSON, PASSWORD, Browser
+from tests.integration.web.test_desk import asked as redo_form
 from tests.integration.web.test_desk import shown as form_of
+from tests.stack import write_accounts
 from tests.web.client import Client
 from tests.web.shop import AUTH, HOSTILE, settings
 from tests.words import unsaid
@@ -183,6 +185,25 @@ def test_single_jobs_are_reviewed_one_after_the_other(
         assert listed(browser.get("/singles?verdict=approved")) == [jobs[3]]
     rows = database.sql("SELECT DISTINCT batch_id, person FROM verdicts")
     assert [tuple(row) for row in rows] == [(SINGLES, "Anna")]
+
+
+def test_a_single_job_is_redone_once(database: Database, chosen: Settings, jobs: list[str], tmp_path: Path) -> None:
+    account = {
+        "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
+        "prices": {"swap": "0.02 USD"},
+    }  # fmt: skip
+    write_accounts(chosen.accounts_file, {"main": account})
+    database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Anna", Role.REVIEWER, PASSWORD)
+    with Browser(build(settings(database, tmp_path, web_auth=None))) as browser:
+        browser.sign_in("Anna")
+        fields = redo_form(browser.get(f"/batches/0/review?job={jobs[2]}"))
+        assert fields is not None
+        assert browser.post("/batches/0/review", fields, headers=JSON).status_code == 200
+        assert browser.post("/batches/0/review", fields, headers=JSON).status_code == 422, "the same form again"
+        page = browser.get("/singles")
+        assert listed(page) == jobs[::-1], "it stays where it was"
+        assert listed(browser.get("/singles?state=queued")) == [jobs[7], jobs[6], jobs[2]]
+    assert [tuple(row) for row in database.sql("SELECT job_id, person FROM redos")] == [(jobs[2], "Anna")]
 
 
 def test_the_loupe_says_when_nothing_is_left(client: Client, database: Database, jobs: list[str]) -> None:
