@@ -28,19 +28,19 @@ def _piece(last: str, size: int, condition: str) -> str:
     """
 
 
-def undecided(condition: str) -> str:
-    """SQL: id and seq of up to `:limit` undecided jobs `j` of `:batch_id` beyond `:seq`, which meet `condition`."""
+def undecided(condition: str, *, after: str = ":seq", limit: str = ":limit") -> str:
+    """SQL: id and seq of up to `limit` undecided jobs `j` of `:batch_id` beyond `after`, which meet `condition`."""
     return f"""
         WITH RECURSIVE walk AS (
-            SELECT * FROM ({_piece("cast(:seq AS bigint)", FIRST, condition)}) first
+            SELECT * FROM ({_piece(f"cast({after} AS bigint)", FIRST, condition)}) first
             UNION ALL
             SELECT piece.last, walk.found || piece.found
             FROM walk CROSS JOIN LATERAL ({_piece("walk.last", NEXT, condition)}) piece
-            WHERE piece.last IS NOT NULL AND walk.last IS NOT NULL AND cardinality(walk.found) < :limit
+            WHERE piece.last IS NOT NULL AND walk.last IS NOT NULL AND cardinality(walk.found) < {limit}
         )
         SELECT j.id, j.seq FROM jobs j
         WHERE j.batch_id = :batch_id AND j.state = 'succeeded' AND j.seq = ANY((
             SELECT found FROM walk ORDER BY last DESC NULLS LAST LIMIT 1
         )::bigint[])
-        ORDER BY j.seq LIMIT :limit
+        ORDER BY j.seq LIMIT {limit}
     """

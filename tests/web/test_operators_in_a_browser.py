@@ -72,6 +72,11 @@ def batch(database: Database, tmp_path: Path) -> int:
         "INSERT INTO webhooks (url, events, secrets)"
         " VALUES ('https://shop.example/hooks', '{job.failed,batch.done}', '')"
     )
+    database.sql(
+        "INSERT INTO leases (name, owner, until, wake_at) VALUES"
+        " ('submit:main', 'worker@studio', now() + interval '9 minutes', NULL), ('poll:main', NULL, NULL, now()),"
+        " ('store', NULL, NULL, NULL), ('deliver', NULL, NULL, now() + interval '9 minutes')"
+    )
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -92,7 +97,10 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 
 def pages_of(batch: int) -> tuple[str, ...]:
     """Every page of operators."""
-    return "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", f"batches/{batch}/bulk/cancel"
+    return (
+        "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", "attempts", "pumps",
+        f"batches/{batch}/bulk/cancel",
+    )  # fmt: skip
 
 
 def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:
