@@ -38,6 +38,7 @@ from models.verdicts import Verdict
 PICTURES, SHORT_PICTURES = 1_000_000, 50_000
 FLAGGED = 50  # one picture in so many has a flag
 REVIEWED = 10  # one in so many has a verdict, of which half are approvals
+BATCHES, SHORT_BATCHES = 5_000, 500  # beside it, of pictures that are not there: their numbers are
 CHUNK = 50_000  # rows of one statement
 LOADS = 60  # of each page: enough for a 95th percentile
 WARM_UP = 5  # loads before, which read what is not in memory yet
@@ -81,6 +82,17 @@ _VERDICTS = """
     INSERT INTO reviews (job_id, batch_id, seq, verdict, verdict_id)
     SELECT judged.job_id, judged.batch_id, jobs.seq, judged.verdict, judged.id
     FROM judged JOIN jobs ON jobs.id = judged.job_id
+"""
+_BESIDE = """
+    WITH made AS (
+        INSERT INTO batches (name, label, succeeded, failed, held, created_at)
+        SELECT 'run ' || number, 'label ' || number %% 40, 190, number %% 7, number %% 3,
+            now() - number * interval '1 hour'
+        FROM generate_series(1, %(batches)s::int) AS number RETURNING id
+    ), booked AS (
+        INSERT INTO spend (scope, period, amount) SELECT 'batch:' || id, 'all', id %% 97 FROM made
+    )
+    INSERT INTO verdict_counts (batch_id, verdict, number) SELECT id, %(approved)s, id %% 190 FROM made
 """
 _PLACES = """
     SELECT (SELECT id FROM batches WHERE name = 'gallery'), min(seq), max(seq),
@@ -126,15 +138,15 @@ def measure(*, short: bool) -> Gallery:
             engine = make_engine(stage.urls.database)
             migrations.upgrade(engine)
             engine.dispose()
-            pages = pages_of(fill(stage.urls.database, number))
+            pages = pages_of(fill(stage.urls.database, number, SHORT_BATCHES if short else BATCHES))
             with _serving(stage) as (web, pid):
                 return Gallery(number, {name: _load(web, pid, path, _log(stage)) for name, path in pages.items()})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fill(url: str, pictures: int) -> tuple[int, int, int, str]:
-    """Make a batch of so many pictures; returns its number, its first and its last place, and one of its jobs."""
+def fill(url: str, pictures: int, batches: int = 0) -> tuple[int, int, int, str]:
+    """Make a batch of so many pictures, and others beside it; returns its number, first and last place, and a job."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
         row = connection.execute(_BATCH, {"pictures": pictures}).fetchone()
         for first in range(1, pictures + 1, CHUNK):
@@ -146,6 +158,7 @@ def fill(url: str, pictures: int) -> tuple[int, int, int, str]:
         connection.execute(_FLAGS, {"names": [name.value for name in CheckName], "every": FLAGGED})
         verdicts = {"every": REVIEWED, "approved": Verdict.APPROVED.value, "needs_work": Verdict.NEEDS_WORK.value}
         connection.execute(_VERDICTS, verdicts)
+        connection.execute(_BESIDE, {"batches": batches, "approved": Verdict.APPROVED.value})
         connection.execute("VACUUM (ANALYZE)")
         found = connection.execute(_PLACES).fetchone()
     if found is None:
@@ -160,6 +173,11 @@ def pages_of(places: tuple[int, int, int, str]) -> dict[str, str]:
     page = f"/batches/{batch}"
     return {
         "batches": "/batches",
+        "batches, searched": "/batches?q=run+49",
+        "batches by name": "/batches?sort=name",
+        "batches by spend": "/batches?sort=spend",
+        "batches by what needs you": "/batches?sort=needs_you&only=needs_you",
+        "batches by what is unreviewed": "/batches?sort=unreviewed",
         "first page": page,
         "far page": f"{page}?after={far}",
         "failed": f"{page}?state=failed",

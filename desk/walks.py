@@ -123,5 +123,5 @@ def _searched(session: Session, batch_id: int, shown: GridFilter, after: Place |
 
 
 def _with_picture(shown: GridFilter) -> GridFilter:
-    """The same without the jobs that have no picture to look at."""
-    return shown.but(state=shown.state or JobState.SUCCEEDED.value)
+    """The same without the jobs that have no picture to look at, unless it names states."""
+    return shown if shown.state or shown.part else shown.but(state=JobState.SUCCEEDED.value)

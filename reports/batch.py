@@ -24,27 +24,25 @@ BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCEL
 LAST_ID = 2**31 - 1  # as the database counts batches
 PACE_SECONDS = 30.0  # the period of the rate: long enough to be steady, short enough to notice a stop
 
+#: SQL: whether a batch `b` has jobs that need a worker or a decision.
+IS_OPEN = "b.archived_at IS NULL AND b.queued + b.running + b.saving + b.held > 0"
 
-def _batches(condition: str = "true") -> str:
+
+def batches_sql(condition: str = "true", order: str = "b.id DESC") -> str:
+    """SQL: up to `:limit` batches `b` that meet `condition`, each a row that `report_of` reads."""
     return f"""
         SELECT b.id, b.name, b.label, b.max_cost, b.max_in_flight, b.paused_at, b.paused_reason, b.created_at,
             b.archived_at, {columns(JobState, "b")}, {spent_by("b.id")} AS spent
-        FROM batches b WHERE b.id > 0 AND {condition} ORDER BY b.id DESC LIMIT :limit
+        FROM batches b WHERE b.id > 0 AND {condition} ORDER BY {order} LIMIT :limit
     """
 
 
-_FIND = text(_batches("b.name = :name"))
-_RECENT = text(_batches())
-_RECENT_LABELLED = text(_batches("b.label = :label"))
-_SEARCHED = text(
-    _batches("""
-        b.id < :before AND (cast(:label AS text) IS NULL OR b.label = :label)
-        AND (cast(:search AS text) IS NULL OR strpos(lower(b.name), lower(:search)) > 0)
-    """)
-)
-_UNFINISHED = text(_batches("b.archived_at IS NULL AND b.queued + b.running + b.saving + b.held > 0"))
+_FIND = text(batches_sql("b.name = :name"))
+_RECENT = text(batches_sql())
+_RECENT_LABELLED = text(batches_sql("b.label = :label"))
+_UNFINISHED = text(batches_sql(IS_OPEN))
 # Their numbers have changed since the sweep counted them, or it has just done so.
-_CHANGED = text(_batches(f"(b.counted_at IS NULL OR b.counted_at > {seconds_ago(':seconds')})"))
+_CHANGED = text(batches_sql(f"(b.counted_at IS NULL OR b.counted_at > {seconds_ago(':seconds')})"))
 _NAMES = text("SELECT name FROM batches WHERE id > 0 ORDER BY id DESC LIMIT 1000")
 
 
@@ -118,7 +116,7 @@ def find(session: Session, name: str) -> BatchReport:
     if found is None:
         names = session.execute(_NAMES).scalars()
         raise UnknownBatchError(name, difflib.get_close_matches(name, list(names)))
-    return _report(found)
+    return report_of(found)
 
 
 def recent(session: Session, limit: int, label: str | None = None) -> list[BatchReport]:
@@ -127,25 +125,17 @@ def recent(session: Session, limit: int, label: str | None = None) -> list[Batch
         rows = session.execute(_RECENT, {"limit": limit})
     else:
         rows = session.execute(_RECENT_LABELLED, {"limit": limit, "label": label})
-    return [_report(row) for row in rows]
+    return [report_of(row) for row in rows]
 
 
 def unfinished(session: Session, limit: int) -> list[BatchReport]:
     """The latest batches with jobs that need a worker or a decision, newest first."""
-    return [_report(row) for row in session.execute(_UNFINISHED, {"limit": limit})]
-
-
-def searched(
-    session: Session, limit: int, *, search: str | None = None, label: str | None = None, before: int | None = None
-) -> list[BatchReport]:
-    """Batches with `search` in their names, newest first, older than the one with the number `before`."""
-    given = {"search": search, "label": label, "before": LAST_ID if before is None else before, "limit": limit}
-    return [_report(row) for row in session.execute(_SEARCHED, given)]
+    return [report_of(row) for row in session.execute(_UNFINISHED, {"limit": limit})]
 
 
 def changed(session: Session, seconds: float, limit: int) -> list[BatchReport]:
     """Batches whose numbers have changed within the last `seconds`, or since they were last counted, newest first."""
-    return [_report(row) for row in session.execute(_CHANGED, {"seconds": seconds, "limit": limit})]
+    return [report_of(row) for row in session.execute(_CHANGED, {"seconds": seconds, "limit": limit})]
 
 
 def named(session: Session, start: str, limit: int) -> list[str]:
@@ -163,7 +153,8 @@ def endings(
     return [Ending(**row._mapping) for row in rows]
 
 
-def _report(row: Row[Any]) -> BatchReport:
+def report_of(row: Row[Any]) -> BatchReport:
+    """A row of `batches_sql`."""
     return BatchReport(
         id=row.id,
         name=row.name,

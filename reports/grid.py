@@ -20,6 +20,7 @@ from models.fragments import is_flag, paid_for, quoted
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.grid_filter import ANY, GridFilter, Sort
+from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter, Filtered
 
 PORTION = 5_000  # jobs that one statement tries conditions on: some 50 ms
@@ -86,7 +87,7 @@ class Way(NamedTuple):
 _IN_JOBS = "id, seq, 0.0 AS rank FROM jobs WHERE"
 # One look for each job, as a join would look at the flags of all.
 _UNFLAGGED = f"(SELECT true FROM checks c WHERE c.job_id = j.id AND {is_flag('c')} LIMIT 1) IS NULL"
-_STATES = [tuple(JobState), UNENDED, *((state,) for state in JobState)]
+_STATES = dict.fromkeys([tuple(JobState), UNENDED, *map(tuple, PARTS.values()), *((state,) for state in JobState)])
 _VERDICTS = [(Verdict.APPROVED, Verdict.NEEDS_WORK), (Verdict.APPROVED,), (Verdict.NEEDS_WORK,)]
 _CHECKS = [ANY, *CheckName]
 _WAYS = [
@@ -261,7 +262,7 @@ def before_key(session: Session, batch_id: int, shown: GridFilter, key: str) -> 
 
 def _search(session: Session, batch_id: int, shown: GridFilter) -> tuple[Sequence[Way], Filter]:
     """The ways of a grid and what is tried on them; jobs with a rare key are all that is left to walk."""
-    legs, which = _legs(shown), shown.which()
+    legs, which = _legs(shown) if shown.states else (), shown.which()
     if shown.key is None:
         return legs, which
     ids = list(session.execute(_KEYED, {"batch_id": batch_id, "key": shown.key}).scalars())
@@ -293,7 +294,8 @@ def _in_catalog(shown: GridFilter) -> Way:
         reasoned = Verdict.NEEDS_WORK if shown.reason else None
         one = shown.verdict or reasoned
         return Way("judged", (Verdict(one),) if one else _VERDICTS[0])
-    return Way("jobs", (JobState(shown.state),) if shown.state else tuple(JobState))
+    part = tuple(PARTS[Part(shown.part)]) if shown.part else tuple(JobState)
+    return Way("jobs", (JobState(shown.state),) if shown.state else part)
 
 
 def _left(number: int, place: Place | None, *, forward: bool) -> Iterator[int]:

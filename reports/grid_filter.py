@@ -13,6 +13,7 @@ from typing import Any
 from models.checks import CheckName
 from models.states import JobState
 from models.verdicts import Verdict
+from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter
 
 MAX_CHARS = 200  # of a text that is searched for: longer than keys are
@@ -35,7 +36,7 @@ class Sort(StrEnum):
 
 #: What each name may be in an address; other names hold any text.
 ALLOWED: Mapping[str, Iterable[str]] = {
-    "state": JobState, "verdict": Verdict, "check": (ANY, *CheckName), "noted": (YES,), "sort": Sort,
+    "part": Part, "state": JobState, "verdict": Verdict, "check": (ANY, *CheckName), "noted": (YES,), "sort": Sort,
 }  # fmt: skip
 
 
@@ -47,6 +48,8 @@ class GridFilterError(ValueError):
 class GridFilter:
     """Which jobs a grid shows, and in which order; None means no condition."""
 
+    #: Which of the four numbers counts them.
+    part: str | None = None
     state: str | None = None
     verdict: str | None = None
     #: Flagged by this check, or by `ANY`.
@@ -109,13 +112,19 @@ class GridFilter:
         if self.sort == Sort.COST and jobs > DEAR_MOST:
             raise GridFilterError(f"sort: 'cost' is for batches with up to {DEAR_MOST:,} jobs; this one has {jobs:,}")
 
+    @property
+    def states(self) -> set[str]:
+        """The states that its jobs can be in."""
+        part = PARTS[Part(self.part)] if self.part else JobState
+        # Only a picture is unreviewed, and only jobs that succeeded have pictures.
+        wanted = {self.state, JobState.SUCCEEDED if self.verdict == Verdict.UNREVIEWED else None} - {None}
+        return {state.value for state in part if wanted <= {state}}
+
     def which(self, batch: str | None = None) -> Filter:
         """The same jobs for lists and bulk operations, of a batch by its name."""
-        states = [self.state] if self.state else None
-        if self.verdict == Verdict.UNREVIEWED:  # of pictures, which only jobs that succeeded have
-            states = [state for state in states or [JobState.SUCCEEDED] if state == JobState.SUCCEEDED]
         return Filter(
-            batch=batch, states=states, verdict=self.verdict, fault=self.reason,
+            batch=batch, states=None if self.states == set(JobState) else sorted(self.states),
+            verdict=self.verdict, fault=self.reason,
             check=[each.value for each in CheckName] if self.check == ANY else [self.check] if self.check else None,
             noted=True if self.noted else None, operation=self.operation, account=self.account, key=self.key,
             metadata=self.metadata,

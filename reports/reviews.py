@@ -94,9 +94,27 @@ class Verdicts:
         }  # fmt: skip
 
 
+class Part(StrEnum):
+    """A part of a batch: each of its jobs is in one of the four."""
+
+    MADE = "made"
+    NEEDS_YOU = "needs_you"
+    REJECTED = "rejected"
+    WAITING = "waiting"
+
+
+#: The states of the jobs in each part.
+PARTS: Mapping[Part, Sequence[JobState]] = {
+    Part.MADE: (JobState.SUCCEEDED,),
+    Part.NEEDS_YOU: (JobState.HELD, JobState.FAILED),
+    Part.REJECTED: (JobState.REJECTED, JobState.CANCELED),
+    Part.WAITING: OPEN_JOB_STATES,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The four numbers of a batch: each of its jobs is in one of them."""
+    """The four numbers of a batch: how many of its jobs are in each part."""
 
     made: int
     needs_you: int
@@ -106,12 +124,7 @@ class Progress:
 
 def progress(counts: Mapping[str, int]) -> Progress:
     """The four numbers, of a batch's number of jobs in each state."""
-    return Progress(
-        made=counts[JobState.SUCCEEDED],
-        needs_you=counts[JobState.HELD] + counts[JobState.FAILED],
-        rejected=counts[JobState.REJECTED] + counts[JobState.CANCELED],
-        waiting=sum(counts[state] for state in OPEN_JOB_STATES),
-    )
+    return Progress(**{part.value: sum(counts[state] for state in states) for part, states in PARTS.items()})
 
 
 def verdicts_of(session: Session, batch: BatchReport) -> Verdicts:

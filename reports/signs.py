@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.fragments import since
@@ -22,6 +24,11 @@ _LATE = text(f"""
     ORDER BY name
 """)
 _RUNNING = text("SELECT count(*) FROM leases WHERE until >= clock_timestamp()")
+_ALL = text(f"""
+    SELECT name, owner, wake_at, coalesce(until >= clock_timestamp(), false) AS running,
+        {since("least(wake_at, until)")} AS seconds
+    FROM leases ORDER BY name
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,16 @@ class Pumps:
     late: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Pump:
+    """One pump: the worker that runs it now, or when it is due, and by how many seconds it is late, if it is."""
+
+    name: str
+    owner: str | None
+    wake_at: datetime | None
+    late: float | None
+
+
 def heartbeats(home: Path) -> list[Sign]:
     """What each process of this machine says; processes of other machines keep their files there."""
     found = []
@@ -62,6 +79,18 @@ def pumps(session: Session) -> Pumps:
     """The pumps, from the database: those of all machines."""
     late = {row.name: row.seconds for row in session.execute(_LATE, {"seconds": LAG_SECONDS})}
     return Pumps(session.execute(_RUNNING).scalar_one(), late)
+
+
+def every_pump(session: Session) -> Sequence[Pump]:
+    """All pumps, by name."""
+    return [
+        Pump(row.name, row.owner if row.running else None, row.wake_at, _late(row)) for row in session.execute(_ALL)
+    ]
+
+
+def _late(row: Row[Any]) -> float | None:
+    is_late = not row.running and row.seconds is not None and row.seconds > LAG_SECONDS
+    return row.seconds if is_late else None
 
 
 def start() -> str:

@@ -75,14 +75,6 @@ def ago(value: datetime | None, now: datetime) -> str:
     return f"{number} {unit} ago"
 
 
-def ahead(value: datetime | None, now: datetime) -> str:
-    """In how long a point in time comes, in its two largest units: ``in 3 h 20 min``."""
-    if value is None:
-        return ""
-    seconds = (value - now).total_seconds()
-    return f"in {duration(seconds)}" if seconds > 0 else "now"
-
-
 def why(reason: str | None, error: str | None) -> str:
     """A reason in plain words, with the provider's answer."""
     if reason is None:

@@ -29,8 +29,14 @@ FAILURES_SECONDS = 3600.0  # within which failures are counted
 OPEN_BATCHES = 200  # that the four numbers sum; a deployment works on a few at a time
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
-_FAILED = quoted([AttemptState.REFUSED, AttemptState.NOT_SENT, AttemptState.EXPIRED])
 _SETTLED_BADLY = quoted([JobState.FAILED, JobState.REJECTED, JobState.CANCELED])
+
+
+def is_failure(attempt: str) -> str:
+    """SQL: whether an attempt ended without a result."""
+    return f"{attempt}.state IN ({quoted([AttemptState.REFUSED, AttemptState.NOT_SENT, AttemptState.EXPIRED])})"
+
+
 _NOW = text("SELECT clock_timestamp()")
 
 # By account, because the index is.
@@ -47,7 +53,7 @@ _SPENT = text(f"""
 _FIGURES = text(f"""
     SELECT n.name,
         count(*) FILTER (WHERE a.created_at > {seconds_ago(":seconds")}) AS sent,
-        count(*) FILTER (WHERE a.created_at > {seconds_ago(":seconds")} AND a.state IN ({_FAILED})) AS failed,
+        count(*) FILTER (WHERE a.created_at > {seconds_ago(":seconds")} AND {is_failure("a")}) AS failed,
         count(*) AS latest,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
             ORDER BY extract(epoch FROM a.finished_at - coalesce(a.accepted_at, a.sent_at))

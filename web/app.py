@@ -17,6 +17,8 @@ from web.access import Access
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
+from web.attempts import AttemptsPages
+from web.batches import BatchesPage
 from web.bulk import BulkPage
 from web.callbacks import Callbacks
 from web.decide import DecidePage
@@ -47,6 +49,7 @@ from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
 from web.signed import Signed
+from web.singles import SinglesList
 from web.today import TodayPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -172,10 +175,13 @@ def _gallery_routes(
         *BulkPage(operators).routes(access),
         *PilotPage(operators, live).routes(access),
         *Lists(operators).routes(access),
+        *AttemptsPages(operators).routes(access),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
         *Downloads(pages, database, media).routes(access),
         *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
+        *BatchesPage(pages, live).routes(access),
+        *SinglesList(pages).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *gallery.routes(access),

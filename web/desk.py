@@ -5,7 +5,7 @@ Everything works by forms and links. A script, if it runs, sends the same forms 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
@@ -21,6 +21,7 @@ from desk.handing import Handed, Taken, next_undecided, take, taken_by
 from desk.loupe import Loupe, Neighbors, job_by_key, loupe, neighbors
 from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
 from desk.walks import beside, only_decided, place_in, usual_sort
+from models.batches import SINGLES
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
@@ -28,6 +29,7 @@ from reports.batch import BatchReport, find
 from reports.grid import Place
 from reports.grid_filter import GridFilter, Sort
 from reports.reviews import Verdicts, verdicts_of
+from reports.singles import AS_A_BATCH
 from web.access import Access
 from web.grid import require_seen
 from web.live import Live
@@ -96,6 +98,11 @@ class View:
     quote: Quote | None = None
 
     @property
+    def known(self) -> Collection[Verdict]:
+        """The verdicts of which is known how many there are."""
+        return _known(self.report.id)
+
+    @property
     def walk(self) -> dict[str, str]:
         """What an address says of the walk: the filter, and always the order."""
         return {**self.shown.conditions, "sort": str(self.shown.sort)}
@@ -136,7 +143,7 @@ class Desk:
         found = await self._pages.read(_whole, request.path_params["batch_id"])
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
-        return self._pages.render(request, "counts.html", report=found[0], reviewed=found[1])
+        return self._pages.render(request, "counts.html", report=found[0], reviewed=found[1], known=_known(found[0].id))
 
     async def show(self, request: Request) -> Response:
         """A job's pictures: those of ``?job=``, or of the next job after ``?after=`` that nobody has decided.
@@ -209,7 +216,10 @@ class Desk:
 
     async def _counts(self, batch_id: int) -> dict[str, int]:
         whole = await self._pages.read(_whole, batch_id)
-        return {} if whole is None else {verdict.value: n for verdict, n in whole[1].counts.items()}
+        if whole is None:
+            return {}
+        counts, known = whole[1].counts, _known(batch_id)
+        return {verdict.value: number for verdict, number in counts.items() if verdict in known}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
         standing = error.standing
@@ -252,11 +262,18 @@ def _goes_on(request: Request, form: Form, done: Mapping[str, Any]) -> str:
 
 
 def _whole(session: Session, batch_id: int) -> tuple[BatchReport, Verdicts] | None:
+    if batch_id == SINGLES:
+        return AS_A_BATCH, verdicts_of(session, AS_A_BATCH)
     name = cards.batch_name(session, batch_id)
     if name is None:
         return None
     report = find(session, name)
     return report, verdicts_of(session, report)
+
+
+def _known(batch_id: int) -> Collection[Verdict]:
+    """The verdicts of which is known how many there are: nothing counts single jobs that nobody has decided about."""
+    return (Verdict.APPROVED, Verdict.NEEDS_WORK) if batch_id == SINGLES else tuple(Verdict)
 
 
 def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View | None:

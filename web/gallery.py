@@ -1,4 +1,4 @@
-"""The gallery: pages of batches and of a batch's pictures before and after, and the pictures themselves.
+"""The gallery: pages of a batch's pictures before and after, and the pictures themselves.
 
 Keys, names, prompts and providers' answers are hostile text: the templates escape all of it, and pages run only the
 scripts and load only the styles of `web/static`.
@@ -23,7 +23,8 @@ from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
 from reports import cards, pilot, timeline
-from reports.batch import BatchReport, find, recent
+from reports.batch import BatchReport, find
+from reports.batches import described
 from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
 from reports.grid_filter import DEAR_MOST, Sort
@@ -47,7 +48,6 @@ from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
 
-LISTED = 50  # batches on the first page
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
@@ -103,7 +103,6 @@ class Gallery:
     def routes(self, access: Access) -> list[Route]:
         """Every page, guarded by `access`."""
         handlers: Mapping[str, Handler] = {
-            "/batches": self._live.again(self.batches),
             "/batches/{batch_id:row}": self._live.again(self.batch),
             "/results/{result_id:row}/{size:str}": self.result,
             "/inputs/{role:str}/{job_id:path}": self.input,
@@ -116,10 +115,6 @@ class Gallery:
             # The page for signing in has a stylesheet too.
             Route("/static/{name:str}", access.guarded(self.static, everybody=True)),
         ]
-
-    async def batches(self, request: Request) -> Response:
-        """The latest batches, newest first."""
-        return self._pages.render(request, "batches.html", batches=await self._pages.read(recent, LISTED))
 
     async def batch(self, request: Request) -> Response:
         """A batch's progress, spend and pictures.
@@ -142,6 +137,7 @@ class Gallery:
                 "page": page,
                 "stops": self._stops(session, report),
                 "pilot": pilot.is_open(session, batch_id),
+                "ends_at": described(session, [report])[0].ends_at if report.open else None,
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
@@ -153,10 +149,10 @@ class Gallery:
             return self._pages.missing(request, "This batch does not exist.")
         points = await self._points(batch_id) if actor.sees_money else []
         shown = asked.shown
+        bulk = offered(member(JobState, shown.state), filtered=bool(shown.conditions.keys() - {"state"}))
         answer = self._pages.render(
             request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED,
-            sorts=_sorts(found["report"], actor), sizes=Density,
-            bulk=offered(member(JobState, shown.state), filtered=bool(shown.conditions.keys() - {"state"})),
+            sorts=_sorts(found["report"], actor), sizes=Density, bulk=bulk,
         )  # fmt: skip
         if "density" in request.query_params:
             keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)

@@ -26,9 +26,9 @@ from workers.images.storage import Storage
 @dataclass(frozen=True, slots=True)
 class _Found:
     detail: JobDetail
-    #: The same job as people review it; None for a single one, which belongs to no batch.
-    looked: Loupe | None = None
-    quote: Quote | None = None
+    #: The same job as people review it.
+    looked: Loupe
+    quote: Quote | None
 
 
 class JobPage:
@@ -54,19 +54,18 @@ class JobPage:
         found = await self._pages.read(self._found, actor, job_id) if is_text(job_id) else None
         if found is None:
             return self._pages.missing(request, "This job does not exist.")
-        pictures = found.looked.pictures if found.looked else ()
         job = found.detail.job
         return self._pages.render(
             request, "job.html", detail=found.detail, job=job, looked=found.looked, quote=found.quote,
-            picture=found.looked.shown(number(request.query_params.get("picture"))) if found.looked else None,
-            said_of={picture.id: picture for picture in pictures}, judges=actor.may(Role.REVIEWER),
+            picture=found.looked.shown(number(request.query_params.get("picture"))),
+            said_of={picture.id: picture for picture in found.looked.pictures}, judges=actor.may(Role.REVIEWER),
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
             action=link(prefix(request), "batches", job.batch_id, "review"),
         )  # fmt: skip
 
     def _found(self, session: Session, actor: Actor, job_id: str) -> _Found | None:
         detail = job_detail(session, job_id, self._storage)
-        if detail is None:
+        looked = None if detail is None else loupe(session, detail.job.batch_id, job_id)
+        if detail is None or looked is None:
             return None
-        looked = loupe(session, detail.job.batch_id, job_id) if detail.job.batch_id > 0 else None
-        return _Found(detail, looked, self._redos.quote(session, actor, job_id) if looked else None)
+        return _Found(detail, looked, self._redos.quote(session, actor, job_id))

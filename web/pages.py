@@ -29,7 +29,8 @@ from recast.hints import typed
 from recast.money import Money
 from reports.flags import sentence, words
 from reports.grid_filter import GridFilterError
-from reports.text import REASONS, ago, ahead, duration, moment, paused, waiting_for_decision
+from reports.reviews import Part, progress
+from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
 
@@ -46,6 +47,9 @@ VERDICTS = {
     Verdict.APPROVED: ("✓", "approved"),
     Verdict.NEEDS_WORK: ("✕", "needs work"),
 }
+
+#: The four numbers of a batch in words, after the number itself.
+PART_WORDS = {Part.MADE: "made", Part.NEEDS_YOU: "need you", Part.REJECTED: "rejected", Part.WAITING: "waiting"}
 
 
 class Pages:
@@ -69,6 +73,10 @@ class Pages:
         self._templates.globals.update(
             reasons=REASONS,
             states=list(JobState),
+            parts=list(Part),
+            part_words=PART_WORDS,
+            progress=progress,
+            utc_day=lambda: f"{datetime.now(UTC):%Y-%m-%d}",
             typed=typed,
             verdicts=VERDICTS,
             may_judge=Role.REVIEWER,
@@ -80,8 +88,6 @@ class Pages:
             money=lambda value: str(Money(Decimal(str(value)), currency)),
             duration=duration,
             moment=moment,
-            ago=lambda value: ago(value, datetime.now(UTC)),
-            ahead=lambda value: ahead(value, datetime.now(UTC)),
             commands=commands,
             paused=paused,
             waiting=waiting_for_decision,

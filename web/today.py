@@ -61,9 +61,14 @@ class Today:
         return sum((hour.cost for hour in self.hours if hour.cost), Decimal(0))
 
     @property
+    def dearest(self) -> today.Hour | None:
+        """The hour in which the most was spent; None where nothing was."""
+        return max((hour for hour in self.hours if hour.cost), key=lambda hour: hour.cost or 0, default=None)
+
+    @property
     def most(self) -> Decimal:
-        """The dearest of these hours."""
-        return max((hour.cost for hour in self.hours if hour.cost), default=Decimal(0))
+        """What was spent in it."""
+        return self.dearest.cost or Decimal(0) if self.dearest else Decimal(0)
 
     @property
     def counted(self) -> bool:

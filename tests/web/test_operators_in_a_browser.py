@@ -85,6 +85,11 @@ def batch(database: Database, tmp_path: Path) -> int:
         "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT j.id, j.batch_id, seq, 'approved'"
         " FROM pilot_jobs p JOIN jobs j ON j.id = p.job_id ORDER BY seq LIMIT 3"
     )
+    database.sql(
+        "INSERT INTO leases (name, owner, until, wake_at) VALUES"
+        " ('submit:main', 'worker@studio', now() + interval '9 minutes', NULL), ('poll:main', NULL, NULL, now()),"
+        " ('store', NULL, NULL, NULL), ('deliver', NULL, NULL, now() + interval '9 minutes')"
+    )
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -105,14 +110,11 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 
 def pages_of(batch: int) -> tuple[str, ...]:
     """Every page of operators."""
-    lists = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit")
     return (
-        *lists,
-        f"batches/{batch}/bulk/cancel",
-        f"batches/{batch}/redo",
-        f"batches/{batch}/download",
+        "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", "attempts", "pumps",
+        f"batches/{batch}/bulk/cancel", f"batches/{batch}/redo", f"batches/{batch}/download",
         f"batches/{batch}/pilot",
-    )
+    )  # fmt: skip
 
 
 def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Nothing(Ask):
 class BatchesQuery(Ask):
     """Which batches to list."""
 
-    search: Text | None = Field(None, description="A part of their names.")
+    search: Text | None = Field(None, description="A part of their names or labels.")
     label: Text | None = None
     limit: Limit = USUAL_ITEMS
     after: int | None = Field(None, ge=1, le=LAST_ID, description="The `next` of the page before.")

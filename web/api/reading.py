@@ -9,12 +9,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from models.batches import SINGLES
 from models.states import JobState
 from models.verdicts import Verdict
 from recast.money import Money
 from reports import documents, results
-from reports.batch import BAD_STATES, BatchReport, endings, find, searched
+from reports.batch import BAD_STATES, BatchReport, endings, find
 from reports.batch import document as batch_document
+from reports.batches import Asked, listed
 from reports.flags import flags_of_batch
 from reports.job import find_detail, page
 from reports.obstacles import accounts_for_obstacles, obstacles
@@ -34,7 +36,8 @@ def batches(service: Service, call: Call) -> dict[str, Any]:
     asked = call.query
 
     def read(session: Session) -> tuple[list[dict[str, Any]], int | None]:
-        found = searched(session, asked.limit + 1, search=asked.search, label=asked.label, before=asked.after)
+        wanted = Asked(search=asked.search, label=asked.label, after=asked.after)
+        found = listed(session, wanted, asked.limit + 1)
         shown = found[: asked.limit]
         accounts = _accounts(service, shown)
         page = [_batch(session, service, report, accounts) for report in shown]
@@ -58,12 +61,13 @@ def batch(service: Service, call: Call) -> dict[str, Any]:
 
 def jobs(service: Service, call: Call) -> dict[str, Any]:
     """A page of a batch's jobs, newest first."""
-    asked, name = call.query, call.path["name"]
-    report = service.runtime.db(find, name)
     # The batch is known by its number.
-    found = service.runtime.db(page, report.id, asked.filter(None), asked.limit + 1, asked.after)
-    shown = found[: asked.limit]
-    return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+    return _jobs(service, call, service.runtime.db(find, call.path["name"]).id)
+
+
+def singles(service: Service, call: Call) -> dict[str, Any]:
+    """A page of the jobs that came one by one, newest first."""
+    return _jobs(service, call, SINGLES)
 
 
 def results_of(service: Service, call: Call) -> dict[str, Any]:
@@ -115,6 +119,13 @@ def spend(service: Service, call: Call) -> dict[str, Any]:
 def schedules(service: Service, _: Call) -> dict[str, Any]:
     """All schedules, with their next and latest runs."""
     return {"items": [documents.of_schedule(each, service.currency) for each in service.runtime.db(everything)]}
+
+
+def _jobs(service: Service, call: Call, batch_id: int) -> dict[str, Any]:
+    asked = call.query
+    found = service.runtime.db(page, batch_id, asked.filter(None), asked.limit + 1, asked.after)
+    shown = found[: asked.limit]
+    return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
 
 
 def _accounts(service: Service, reports: Sequence[BatchReport]) -> Mapping[str, Account] | None:

@@ -39,6 +39,10 @@ READING = (
         work=reading.batch, answer=shapes.BatchDetail,
     ),
     Endpoint(
+        method="GET", path="/jobs", summary="List the jobs that came one by one, newest first", work=reading.singles,
+        query=asks.JobsQuery, answer=shapes.Jobs,
+    ),
+    Endpoint(
         method="GET", path="/jobs/{id}", summary="Show one job, by its id, its key or BATCH/KEY", work=reading.job,
         answer=shapes.JobDetailShape,
     ),

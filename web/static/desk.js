@@ -356,7 +356,7 @@ const ACTIONS = {
   s: TOOLS.beside,
   v: TOOLS.versions,
   i: () => { const facts = find(".facts-drawer"); if (facts) facts.open = !facts.open; },
-  "/": () => document.querySelector("#find [name=jump]").focus(),
+  "/": () => document.querySelector("#find [name=jump]")?.focus(),
   f: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()),
   "?": () => keys.showModal(),
   " ": () => split(100),
@@ -419,7 +419,7 @@ document.addEventListener("click", (event) => {
   else step(link.rel === "next" ? "after" : "before");
 });
 document.querySelector("#last button").addEventListener("click", undo);
-document.getElementById("find").addEventListener("submit", async (event) => {
+document.getElementById("find")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = event.target.elements.jump;
   const page = await busily(() => load(walked({ jump: field.value })));

@@ -15,6 +15,7 @@ from models.verdicts import Verdict
 from reports import grid
 from reports.grid import PORTION, Place, before_key, find_jobs, place_of
 from reports.grid_filter import ANY, YES, GridFilter, Sort
+from reports.reviews import Part
 from workers.jobs.filters import ids_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def test_each_filter_in_each_order_shows_what_fits(database: Database, batch: in
     chance = random.Random(11)
     values: dict[str, Sequence[str | None]] = {
         "state": (None, None, "succeeded", "failed", "queued"), "verdict": (None, *Verdict),
+        "part": (None, None, *Part),
         "check": (None, ANY, *CHECKS), "reason": (None, None, "hair"), "noted": (None, None, YES),
         "account": (None, None, "main"), "operation": (None, "zhiqite.swap"),
         "key": (None, None, "JOB-0001", "3", "none"), "metadata": (None, "color=RED", "3"),

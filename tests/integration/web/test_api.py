@@ -115,6 +115,7 @@ def test_each_role_may_what_it_may_on_the_pages(database: Database, there: Setti
             "/batches/spring",
             "/batches/spring/jobs",
             "/batches/spring/results",
+            "/jobs",
             "/jobs/job-00000",
         ):
             text = viewer.ask("GET", path).text
@@ -154,6 +155,16 @@ def test_a_batch_says_its_numbers_and_why_it_does_not_go_on(database: Database, 
     assert found["review"]["unreviewed"] == 2
     assert unsaid(found["obstacles"][0], "paused", "recast resume --batch spring") == []
     problem(operator.ask("GET", "/batches/sprin"), 404, "sprin", "spring")
+
+
+def test_jobs_that_came_one_by_one_have_a_list(database: Database, operator: Program) -> None:
+    made(database, 2)
+    queued, failed = database.jobs(3), database.jobs(1, state="failed")
+    first = operator.get("/jobs?limit=3")
+    assert [each["id"] for each in first["items"]] == [*failed, queued[2], queued[1]]
+    last = operator.get(f"/jobs?limit=3&after={first['next']}")
+    assert ([each["id"] for each in last["items"]], last["next"]) == ([queued[0]], None)
+    assert [each["id"] for each in operator.get("/jobs?state=failed")["items"]] == failed
 
 
 def test_jobs_and_results_are_paged_without_gaps(database: Database, operator: Program) -> None:

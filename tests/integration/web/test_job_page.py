@@ -82,12 +82,17 @@ def test_a_picture_of_the_grid_leads_to_its_review_in_the_same_filter(browser: B
     assert not unsaid(page.text, "verdict=unreviewed", "sort=catalog")
 
 
-def test_a_single_job_has_its_page_without_a_review(browser: Browser, database: Database, batch: int) -> None:
+def test_a_single_job_is_judged_on_its_page(browser: Browser, database: Database, batch: int) -> None:
     browser.sign_in("Otto")
     database.sql("UPDATE jobs SET batch_id = 0, key = NULL WHERE id = 'job-00001'")
     page = browser.get("/jobs/job-00001")
-    assert page.status_code == 200
-    assert 'class="judge"' not in page.text
+    assert not unsaid(page.text, 'class="judge"', "/batches/0/review?job=job-00001", "/singles?before=")
+    judged = browser.post("/batches/0/review", shown(page) | {"back": "job", "verdict": "approved"})
+    assert judged.headers["location"] == "/jobs/job-00001"
+    (in_list,) = re.findall(r'href="(/singles\?before=[^"]*)"', page.text)
+    assert 'data-part="job-job-00001"' in browser.get(in_list).text
+    rows = database.sql("SELECT batch_id, verdict FROM reviews WHERE job_id = 'job-00001'")
+    assert [tuple(row) for row in rows] == [(0, "approved")]
 
 
 @pytest.mark.parametrize(("typed", "found"), [("row-3", "job-00003"), ("row", "job-00000"), ("rox", None), ("z", None)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from models.checks import CheckName
+from models.states import JobState
 from reports.grid_filter import ALLOWED, ANY, DEAR_MOST, MAX_CHARS, GridFilter, GridFilterError, Sort
+from reports.reviews import PARTS, Part
 from tests.words import names
 from workers.jobs.filters import Filter
 
 EVERYTHING = {
-    "state": "succeeded", "verdict": "needs_work", "check": "blurred", "reason": "hair", "noted": "yes",
+    "part": "made", "state": "succeeded", "verdict": "needs_work", "check": "blurred", "reason": "hair", "noted": "yes",
     "operation": "zhiqite.swap", "account": "main", "key": "shoe", "metadata": "color=red", "sort": "worst",
 }  # fmt: skip
 
@@ -51,6 +53,15 @@ def test_lists_and_bulk_operations_mean_the_same_jobs() -> None:
     # Only a picture can be unreviewed
     assert GridFilter(verdict="unreviewed").which().states == ["succeeded"]
     assert GridFilter(verdict="unreviewed", state="failed").which().states == []
+
+
+@pytest.mark.parametrize("part", Part)
+def test_a_part_is_the_jobs_that_its_number_counts(part: Part) -> None:
+    assert GridFilter(part=part).which() == Filter(states=sorted(PARTS[part]))
+    for state in JobState:
+        assert GridFilter(part=part, state=state).which().states == ([state] if state in PARTS[part] else [])
+    pictures = ["succeeded"] if part is Part.MADE else []
+    assert GridFilter(part=part, verdict="unreviewed").which().states == pictures
 
 
 def test_what_only_some_may_know_is_said() -> None:

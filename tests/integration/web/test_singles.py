@@ -1,0 +1,270 @@
+"""Single jobs on the desk: listed by day, filtered, reviewed, and for whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html import escape, unescape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import event, text
+
+from desk import people
+from desk.actors import Actor
+from models.batches import SINGLES
+from models.people import Role
+from models.verdicts import Verdict
+from reports import grid, singles
+from reports.grid import PORTION
+from reports.grid_filter import GridFilter
+from reports.singles import PAGE, place_before
+from tests.http import Response
+from tests.integration.desk.pictures import give, made
+from tests.integration.web.test_desk import JSON, PASSWORD, Browser
+from tests.integration.web.test_desk import asked as redo_form
+from tests.integration.web.test_desk import shown as form_of
+from tests.stack import write_accounts
+from tests.web.client import Client
+from tests.web.shop import AUTH, HOSTILE, settings
+from tests.words import unsaid
+from web.app import build
+from workers.config.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.integration.database import Database
+
+pytest_plugins = ["tests.integration.database"]
+
+
+@pytest.fixture
+def chosen(database: Database, tmp_path: Path) -> Settings:
+    return settings(database, tmp_path)
+
+
+@pytest.fixture
+def client(chosen: Settings) -> Iterator[Client]:
+    with Client(build(chosen), AUTH) as made:
+        yield made
+
+
+@pytest.fixture
+def jobs(database: Database) -> list[str]:
+    """Eight single jobs of three days, beside a batch; the first four have pictures."""
+    database.account()
+    made(database, 2)
+    found = [*database.jobs(4, state="succeeded"), *database.jobs(2, state="failed"), *database.jobs(2)]
+    for job in found[:4]:
+        give(database, job, cost="0.02")
+    for job in found[4:6]:
+        database.attempt(job, "refused", account="'other'", operation="'qolaba.avatar'")
+    for age, job in enumerate(reversed(found)):
+        database.sql(
+            "UPDATE jobs SET created_at = cast(:day AS timestamptz) - :age * interval '10 hours' WHERE id = :id",
+            day=datetime(2026, 3, 14, 23, 30, tzinfo=UTC), age=age, id=job,
+        )  # fmt: skip
+    return found
+
+
+def listed(page: Response) -> list[str]:
+    """The jobs that a page lists."""
+    return re.findall(r'data-part="job-([^"]*)"', page.text)
+
+
+# --- Which, and in which order -------------------------------------------------------------------------------------
+
+
+def test_single_jobs_are_listed_by_day_newest_first(client: Client, jobs: list[str]) -> None:
+    page = client.get("/singles")
+    assert listed(page) == jobs[::-1]
+    assert re.findall(r'data-part="day-([^"]*)"', page.text) == ["2026-03-14", "2026-03-13", "2026-03-12"]
+    said = unescape(page.text)
+    assert unsaid(said, "Saturday", "zhiqite.swap", "other", "unreviewed", "failed", "0.02 USD", "13:30") == []
+    assert 'href="/singles"' in client.get("/batches").text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("state=failed", [5, 4]),
+        ("state=nonsense", [7, 6, 5, 4, 3, 2, 1, 0]),
+        ("verdict=approved", [1]),
+        ("verdict=needs_work", [0]),
+        ("verdict=unreviewed", [3, 2]),
+        ("account=main", [3, 2, 1, 0]),
+        ("account=other", [5, 4]),
+        ("account=%00", [7, 6, 5, 4, 3, 2, 1, 0]),
+        ("operation=qolaba.avatar&state=failed", [5, 4]),
+        ("operation=qolaba.avatar&state=succeeded", []),
+        ("verdict=unreviewed&account=main", [3, 2]),
+        ("day=2026-03-13", [4, 3, 2, 1, 0]),
+        ("day=2026-03-13&state=failed", [4]),
+        ("day=2026-03-10", []),
+        ("day=2031-01-01&state=failed", [5, 4]),
+        ("day=nonsense", [7, 6, 5, 4, 3, 2, 1, 0]),
+        ("day=9999-12-31", [7, 6, 5, 4, 3, 2, 1, 0]),
+        ("before=x", [7, 6, 5, 4, 3, 2, 1, 0]),
+    ],
+)
+def test_single_jobs_are_filtered(
+    client: Client, database: Database, jobs: list[str], query: str, found: list[int]
+) -> None:
+    database.sql(
+        "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq,"
+        " CASE WHEN id = :wrong THEN 'needs_work' ELSE 'approved' END FROM jobs WHERE id IN (:right, :wrong)",
+        wrong=jobs[0], right=jobs[1],
+    )  # fmt: skip
+    assert listed(client.get(f"/singles?{query}")) == [jobs[number] for number in found]
+
+
+def test_pages_by_key_have_every_job_once(client: Client, database: Database) -> None:
+    every = database.jobs(2 * PAGE + 3, state="canceled")
+    found, page = [], client.get("/singles")
+    while True:
+        found.append(listed(page))
+        after = re.search(r'rel="next" href="([^"]*)"', page.text)
+        if after is None:
+            break
+        page = client.get(unescape(after[1]))
+    assert [len(each) for each in found] == [PAGE, PAGE, 3]
+    assert [job for each in found for job in each] == every[::-1]
+
+
+def test_a_rare_account_is_found_further_on(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PATIENCE", -1.0)
+    database.account()
+    (rare,) = database.jobs(1, state="failed")
+    database.attempt(rare, "refused", account="'rare'")
+    database.sql(
+        "INSERT INTO jobs (id, lane, kind, batch_id, state) SELECT 'many-' || n, 'x', 'swap', :batch, 'queued'"
+        " FROM generate_series(1, :number) AS n", batch=SINGLES, number=PORTION,
+    )  # fmt: skip
+    first = client.get("/singles?account=rare")
+    assert listed(first) == []
+    (after,) = re.findall(r'rel="next" href="([^"]*)"', first.text)
+    second = client.get(unescape(after))
+    assert listed(second) == [rare]
+    assert 'rel="next"' not in second.text
+
+
+def test_the_place_of_a_moment_is_found_by_halves(database: Database, jobs: list[str]) -> None:
+    places = {row.id: (row.seq, row.created_at) for row in database.sql("SELECT id, seq, created_at FROM jobs")}
+    for job in jobs:
+        seq, at = places[job]
+        before = database.run(place_before, at)
+        assert (
+            database.run(singles.page, GridFilter(), before).jobs[:1]
+            == [each for each in database.run(singles.page, GridFilter()).jobs if each.created_at < at][:1]
+        )
+        assert before <= seq < database.run(place_before, at + timedelta(microseconds=1))
+
+
+# --- Reviewed, as pictures of batches are ---------------------------------------------------------------------------
+
+
+def test_single_jobs_are_reviewed_one_after_the_other(
+    database: Database, chosen: Settings, jobs: list[str], tmp_path: Path
+) -> None:
+    database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Anna", Role.REVIEWER, PASSWORD)
+    with Browser(build(settings(database, tmp_path, web_auth=None))) as browser:
+        browser.sign_in("Anna")
+        (first, *_) = re.findall(r'href="(/batches/0/review[^"]*)"', browser.get("/singles?verdict=unreviewed").text)
+        page = browser.get(unescape(first))
+        assert f'data-job="{jobs[3]}"' in page.text
+        assert "unreviewed" in page.text
+        assert 'data-count="unreviewed"' not in page.text
+        answer: Any = browser.post("/batches/0/review", form_of(page) | {"verdict": "approved"}, headers=JSON)
+        assert answer.status_code == 200
+        assert answer.json()["counts"] == {"approved": 1, "needs_work": 0}
+        after = browser.post("/batches/0/review", form_of(browser.get(f"/batches/0/review?job={jobs[0]}")) | {
+            "verdict": "needs_work", "reason": "hair"
+        })  # fmt: skip
+        nearest = browser.get(after.headers["location"])
+        assert f'data-job="{jobs[1]}"' in nearest.text
+        undone = browser.post("/batches/0/review", form_of(nearest) | {"do": "undo"}, headers=JSON)
+        assert undone.json()["counts"] == {"approved": 1, "needs_work": 0}
+        assert listed(browser.get("/singles?verdict=approved")) == [jobs[3]]
+    rows = database.sql("SELECT DISTINCT batch_id, person FROM verdicts")
+    assert [tuple(row) for row in rows] == [(SINGLES, "Anna")]
+
+
+def test_a_single_job_is_redone_once(database: Database, chosen: Settings, jobs: list[str], tmp_path: Path) -> None:
+    account = {
+        "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
+        "prices": {"swap": "0.02 USD"},
+    }  # fmt: skip
+    write_accounts(chosen.accounts_file, {"main": account})
+    database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Anna", Role.REVIEWER, PASSWORD)
+    with Browser(build(settings(database, tmp_path, web_auth=None))) as browser:
+        browser.sign_in("Anna")
+        fields = redo_form(browser.get(f"/batches/0/review?job={jobs[2]}"))
+        assert fields is not None
+        assert browser.post("/batches/0/review", fields, headers=JSON).status_code == 200
+        assert browser.post("/batches/0/review", fields, headers=JSON).status_code == 422, "the same form again"
+        page = browser.get("/singles")
+        assert listed(page) == jobs[::-1], "it stays where it was"
+        assert listed(browser.get("/singles?state=queued")) == [jobs[7], jobs[6], jobs[2]]
+    assert [tuple(row) for row in database.sql("SELECT job_id, person FROM redos")] == [(jobs[2], "Anna")]
+
+
+def test_the_loupe_says_when_nothing_is_left(client: Client, database: Database, jobs: list[str]) -> None:
+    database.sql(
+        "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq, 'approved' FROM jobs"
+        " WHERE state = 'succeeded' AND batch_id = 0"
+    )
+    page = client.get("/batches/0/review").text
+    assert unsaid(unescape(page), "Nothing is left", "4 approved") == []
+    assert client.get("/batches/0").url.path == "/singles"
+    assert listed(client.get("/batches/0?verdict=approved")) == [jobs[number] for number in (3, 2, 1, 0)]
+
+
+def test_hostile_text_stays_text_below_a_path(database: Database, tmp_path: Path, jobs: list[str]) -> None:
+    database.sql(
+        "UPDATE jobs SET target = NULL, prompt = :hostile, account = :hostile, operation = :hostile, error = :hostile"
+        " WHERE id IN (:queued, :failed)",
+        hostile=HOSTILE, queued=jobs[7], failed=jobs[5],
+    )  # fmt: skip
+    below = settings(database, tmp_path, public_url="http://127.0.0.1:9/recast")
+    with Client(build(below), AUTH) as client:
+        for query in ("", "?account=" + quote(HOSTILE), "?operation=" + quote(HOSTILE) + "&state=failed"):
+            page = client.get(f"/recast/singles{query}")
+            assert escape(HOSTILE, quote=False)[:20] in page.text
+            assert HOSTILE not in page.text
+            found = re.findall(r'(?:href|src|action)="([^"#][^"]*)"', page.text)
+            assert found
+            assert [address for address in found if not address.startswith("/recast/")] == []
+        assert listed(client.get("/recast/singles?account=" + quote(HOSTILE))) == [jobs[7]]
+        assert client.get("/recast/batches/0?state=failed").url.path == "/recast/singles"
+
+
+# --- For whom ------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_sees_single_jobs_without_money_and_accounts(
+    database: Database, tmp_path: Path, jobs: list[str]
+) -> None:
+    database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Vera", Role.VIEWER, PASSWORD)
+    with Browser(build(settings(database, tmp_path, web_auth=None))) as browser:
+        browser.sign_in("Vera")
+        page = browser.get("/singles?account=other")
+        assert listed(page) == jobs[::-1]
+        for secret in ("USD", "zhiqite.swap", "other</a>", "qolaba"):
+            assert secret not in page.text, secret
+
+
+@pytest.mark.parametrize("verdict", [None, *Verdict])
+def test_no_page_reads_the_whole_table(database: Database, jobs: list[str], verdict: Verdict | None) -> None:
+    run: list[tuple[str, Any]] = []
+    with database.sessions() as session:
+        event.listen(session, "do_orm_execute", lambda state: run.append((state.statement.text, state.parameters)))
+        before = place_before(session, datetime.now(UTC))
+        singles.page(session, GridFilter(verdict=verdict, account="main"), before)
+        session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")  # where an index serves, it is used
+        plans = ["\n".join(session.execute(text(f"EXPLAIN {said}"), given).scalars()) for said, given in tuple(run)]
+    assert len(plans) >= len(("the newest", "the next", "a portion", "the jobs"))
+    assert [plan for plan in plans if "Seq Scan" in plan] == []
