@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from faces import likeness
 from models.checks import CheckName
 from reports import cards
-from reports.flags import Wanted, flags_of_batch, some_flags
+from reports.flags import flags_of_batch, some_flags
+from reports.grid_filter import ANY, GridFilter, Sort
 from tests.integration.desk.pictures import give
 from tests.stack import PORTRAITS
 from workers.engine import check as engine_check
@@ -237,14 +238,15 @@ def test_pages_of_flagged_jobs_have_each_once_in_both_directions(
     order = [item.job_id for item in everything]
     expected = sorted(bad, key=lambda job: (bad[job] if worst else 0.0, order.index(job)))
 
+    shown = GridFilter(check=check or ANY, sort=Sort.WORST if worst else Sort.CATALOG)
     pages, after = [], None
     while True:
-        page = database.run(cards.page, batch, [], None, Wanted(check, worst), after=after)
+        page = database.run(cards.page, batch, shown, after=after)
         pages.append([card.id for card in page.cards])
         if page.after is None:
             break
         after = page.after
     assert [job for page in pages for job in page] == expected
-    back = database.run(cards.page, batch, [], None, Wanted(check, worst), before=page.before)
+    back = database.run(cards.page, batch, shown, before=page.before)
     assert [card.id for card in back.cards] == pages[-2]
     assert all(card.flags for card in back.cards)

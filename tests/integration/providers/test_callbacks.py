@@ -83,11 +83,11 @@ def _round(home: Path) -> Round:
             " extract(epoch FROM (SELECT max(r.created_at) FROM results r WHERE r.attempt_id = a.id))::float8 AS stored"
             " FROM attempts a"
         )
-        late = [
+        noticed, stored = (
             quantiles([getattr(row, what) - ready[row.handle] for row in rows], n=20)[-1]
             for what in ("noticed", "stored")
-        ]
-        return Round(*late, polls=mean(row.polls for row in rows))
+        )
+        return Round(noticed, stored, polls=mean(row.polls for row in rows))
 
 
 @pytest.fixture(scope="module")
