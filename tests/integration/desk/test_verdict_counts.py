@@ -117,6 +117,9 @@ def test_undecided_jobs_are_found_in_pieces(database: Database, monkeypatch: pyt
         left = [row.seq for row in database.sql(f"SELECT seq FROM jobs j WHERE state = 'succeeded' AND {UNDECIDED}")]  # noqa: S608
         assert share < 1.0 or left == []
         for after, limit in ((0, 5), (30, 100)):
-            statement = undecided.undecided("j.seq % 5 <> 0")
-            found = [row.seq for row in database.sql(statement, batch_id=batch, seq=after, limit=limit)]
-            assert found == sorted(seq for seq in left if seq > after and seq % 5)[:limit], (share, after, limit)
+            for statement in (
+                undecided.undecided("j.seq % 5 <> 0"),
+                undecided.undecided("j.seq % 5 <> 0", after=f"{after}", limit=f"{limit}"),
+            ):
+                found = [row.seq for row in database.sql(statement, batch_id=batch, seq=after, limit=limit)]
+                assert found == [seq for seq in sorted(left) if seq > after and seq % 5][:limit], (share, after, limit)

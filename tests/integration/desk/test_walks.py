@@ -101,6 +101,7 @@ def test_a_flagged_picture_is_found_behind_many_that_are_decided(database: Datab
     [
         ({}, range(8)), ({"account": "other"}, (2, 5)), ({"key": "ROW-1"}, (1,)), ({"verdict": "unreviewed"}, range(8)),
         ({"check": "any"}, (3, 5)), ({"check": "blank", "account": "other"}, (5,)), ({"state": "failed"}, ()),
+        ({"part": "made"}, range(8)), ({"part": "needs_you"}, ()), ({"part": "made", "account": "other"}, (2, 5)),
     ],
 )  # fmt: skip
 def test_what_is_handed_out_is_the_filter_in_its_order(

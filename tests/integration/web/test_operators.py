@@ -274,7 +274,9 @@ def test_a_bulk_operation_shows_number_and_money_before_it_is_agreed_to(
     otto: Browser, database: Database, batch: int
 ) -> None:
     assert f"/recast/batches/{batch}/bulk/retry?state=failed" in otto.get(f"/batches/{batch}?state=failed").text
-    assert f'href="/recast/batches/{batch}/bulk/' not in otto.get(f"/batches/{batch}?state=succeeded").text
+    for filtered in ("state=succeeded", "verdict=unreviewed", "part=needs_you", "state=failed&key=x"):
+        page = otto.get(f"/batches/{batch}?{filtered}").text
+        assert f'href="/recast/batches/{batch}/bulk/' not in page, filtered
     asked = otto.get(f"/batches/{batch}/bulk/retry?state=rejected")
     # One job, and two attempts of it that may be paid
     assert unsaid(plain(asked), "1 job", "0.04 USD at most", "recast retry", "--state rejected") == []

@@ -212,6 +212,18 @@ def test_a_single_job_is_redone_once(database: Database, chosen: Settings, jobs:
     assert [tuple(row) for row in database.sql("SELECT job_id, person FROM redos")] == [(jobs[2], "Anna")]
 
 
+def test_the_worst_single_job_is_reviewed_first(client: Client, database: Database, jobs: list[str]) -> None:
+    for job, rank in ((jobs[2], 0.1), (jobs[1], 0.5)):
+        database.sql(
+            "INSERT INTO checks (result_id, job_id, batch_id, seq, name, score, threshold, flagged, rank)"
+            " SELECT r.id, j.id, j.batch_id, j.seq, 'blurred', 0.7, 0.5, true, :rank"
+            " FROM jobs j JOIN results r ON r.job_id = j.id WHERE j.id = :job", job=job, rank=rank,
+        )  # fmt: skip
+    page = client.get("/batches/0/review").text
+    assert unsaid(page, f'data-job="{jobs[2]}"', "worst first", f"job={jobs[1]}") == []
+    assert 'name="jump"' not in page, "single jobs have no keys to find them by"
+
+
 def test_the_loupe_says_when_nothing_is_left(client: Client, database: Database, jobs: list[str]) -> None:
     database.sql(
         "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT id, batch_id, seq, 'approved' FROM jobs"
