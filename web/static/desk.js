@@ -162,9 +162,10 @@ function send() {
     for (let tries = 0; waiting.length;) {
       const [first] = waiting;
       try {
+        const known = form;
         const got = await post(new URLSearchParams(first.fields));
         if (got.redirected || got.status === 401) { say(signIn()); return; }
-        if (got.status === 403 && await renewed()) continue;
+        if (got.status === 403 && await renewed(known)) continue;
         if (got.status >= 500 || got.status === 429) throw new Error(String(got.status));
         const said = got.headers.get("content-type")?.includes("json") ? await got.json() : { error: await got.text() };
         if (got.status === 409) await ask(first, said);
@@ -186,9 +187,10 @@ function send() {
   return sending;
 }
 
-// Whether forms are known by something else now: whoever signs in anew is given another one.
-async function renewed() {
-  const before = form;
+// Whether forms are known by something else now: whoever signs in anew is given another one. A page that was loaded
+// meanwhile may have said it already.
+async function renewed(before) {
+  if (form !== before) return true;
   const { job } = loupe().dataset;
   await load(walked(job ? { job, ahead: 1 } : { ahead: 1 }));
   return form !== before;
