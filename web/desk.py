@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from desk.actors import Actor, ForbiddenError
 from desk.handing import Handed, Taken, next_undecided, take, taken_by
 from desk.loupe import Loupe, Neighbors, job_by_key, loupe, neighbors
-from desk.verdicts import Area, ConflictError, Decided, Decision, DeskError, choose, judge, undo
+from desk.verdicts import ConflictError, Decided, DeskError, choose, judge, undo
 from desk.walks import beside, only_decided, place_in, usual_sort
 from models.batches import SINGLES
 from models.people import Role
@@ -31,9 +31,10 @@ from reports.grid_filter import GridFilter, Sort
 from reports.reviews import Verdicts, verdicts_of
 from reports.singles import AS_A_BATCH
 from web.access import Access
+from web.desk_forms import amount, decision, sender
 from web.grid import require_seen
 from web.live import Live
-from web.pages import Pages, is_text, link, member, number
+from web.pages import Pages, is_text, link, number
 from web.prefix import prefix
 from web.redo import Quote, Redos
 from web.visitors import Form, actor_of, first, of_batch
@@ -41,10 +42,8 @@ from web.visitors import Form, actor_of, first, of_batch
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
 MAX_KEY_CHARS = 200  # of a key that is searched for, in the answer that it is not there
-MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
 #: Orders in words.
 ORDERS = {Sort.WORST: "worst first", Sort.CATALOG: "catalog order"}
-SIDES = ("x", "y", "width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,7 @@ class Desk:
             return {"taken": None if taken is None or taken.own else taken.person}
         if kind == "redo":
             job_id, version = first(form, "job"), number(first(form, "version")) or 0
-            at_most = _amount(first(form, "at_most"))
+            at_most = amount(first(form, "at_most"))
             await self._pages.change(_redo, actor, self._redos, batch_id, job_id, version, at_most)
             return {"job": job_id, "redone": True, "counts": await self._counts(batch_id)}
         if kind == "undo":
@@ -201,8 +200,8 @@ class Desk:
             decided = await self._pages.change(choose, actor, result_id)
         elif kind == "judge":
             decided = await self._pages.change(
-                judge, actor, result_id, _decision(form), based_on=number(first(form, "based_on")) or 0,
-                known_reasons=self._reasons, request=_request(form),
+                judge, actor, result_id, decision(form), based_on=number(first(form, "based_on")) or 0,
+                known_reasons=self._reasons, request=sender(form),
             )  # fmt: skip
         else:
             raise DeskError(f"do: {kind[:20]!r} is not known; allowed: judge, undo, choose, redo, take")
@@ -323,39 +322,6 @@ def _redo(
     if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
         raise DeskError("job: the batch has no such job")
     redos.begin(session, actor, job_id, version, at_most)
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise DeskError("at_most: an amount, as the page shows it")
-    return amount
-
-
-def _request(form: Form) -> str | None:
-    """The sender's name of this decision, if it has one that can be kept."""
-    name = first(form, "request")[:MAX_REQUEST_CHARS]
-    return name if name and is_text(name) else None
-
-
-def _decision(form: Form) -> Decision:
-    verdict = member(Verdict, first(form, "verdict"))
-    if verdict is None:
-        raise DeskError(f"verdict: allowed: {', '.join(Verdict)}")
-    return Decision(verdict, form.get("reason", []), first(form, "note"), _area(first(form, "area")))
-
-
-def _area(text: str) -> Area | None:
-    if not text:
-        return None
-    try:
-        x, y, width, height = map(float, text.split(","))
-    except ValueError:
-        raise DeskError(f"area: four fractions with commas between: {', '.join(SIDES)}") from None
-    return Area(x, y, width, height)
 
 
 def _wants_json(request: Request) -> bool:

@@ -27,13 +27,13 @@ from reports.batch import BatchReport, find
 from reports.batches import described
 from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
-from reports.grid_filter import DEAR_MOST, Sort
+from reports.grid_filter import DEAR_MOST, GridFilter, Sort
 from reports.job import input_uri
 from reports.obstacles import accounts_for_obstacles, obstacles
 from reports.reviews import verdicts_of
 from web import charts
 from web.access import Access
-from web.bulk import offered
+from web.bulk import Verb, offered
 from web.grid import COOKIE as DENSITY
 from web.grid import COOKIE_SECONDS as DENSITY_SECONDS
 from web.grid import Asked, Density, choices
@@ -149,10 +149,9 @@ class Gallery:
             return self._pages.missing(request, "This batch does not exist.")
         points = await self._points(batch_id) if actor.sees_money else []
         shown = asked.shown
-        bulk = offered(member(JobState, shown.state), filtered=bool(shown.conditions.keys() - {"state"}))
         answer = self._pages.render(
             request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED,
-            sorts=_sorts(found["report"], actor), sizes=Density, bulk=bulk,
+            sorts=_sorts(found["report"], actor), sizes=Density, bulk=_bulk(shown),
         )  # fmt: skip
         if "density" in request.query_params:
             keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)
@@ -210,6 +209,11 @@ class Gallery:
 
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._pages.read(timeline.series, batch_id))
+
+
+def _bulk(shown: GridFilter) -> Sequence[Verb]:
+    """The bulk operations on what is shown."""
+    return offered(member(JobState, shown.state), filtered=bool(shown.conditions.keys() - {"state"}))
 
 
 def _lines(points: list[timeline.Point] | None) -> dict[str, Any]:
