@@ -34,6 +34,16 @@ MIDDLE = """((job) => { const pair = document.querySelector(`[data-job="${job}"]
   const { x, y, width, height } = pair.getBoundingClientRect(); return [x + width / 2, y + height / 2]; })"""
 
 
+async def resting(page: Page, job: str) -> list[float]:
+    """A tile's middle once nothing moves any more: a page of another size is laid out again, in its own time."""
+    before: list[float] = []
+    while True:
+        now: list[float] = await page.evaluate(f"new Promise((done) => setTimeout(() => done({MIDDLE}('{job}')), 100))")
+        if now == before:
+            return now
+        before = now
+
+
 def jobs(*numbers: int) -> list[str]:
     return [f"job-{number:05}" for number in numbers]
 
@@ -168,7 +178,8 @@ def test_tiles_are_selected_by_dragging_and_show_before_while_held(base: str, ba
         assert not await visible(page, second)
         # A finger that is held does, too, and opens nothing
         await page.look(width=390, height=844)
-        touched = await page.evaluate(f"{MIDDLE}('{first}')")
+        await page.until("innerWidth === 390")
+        touched = await resting(page, first)
         point = [{"x": touched[0], "y": touched[1]}]
         await page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=point)
         await page.until(f"document.querySelector('[data-job=\"{first}\"] .is-before')")
