@@ -176,7 +176,19 @@ def test_tiles_are_selected_by_dragging_and_show_before_while_held(base: str, ba
         assert await visible(page, second)
         await page.release("b")
         assert not await visible(page, second)
-        # A finger that is held does, too, and opens nothing
+
+    look(work)
+
+
+@pytest.mark.long
+def test_a_finger_that_is_held_shows_before_and_opens_nothing(base: str, batch: int) -> None:
+    """On a machine with all cores busy, Chromium does not show it, for a reason that is not known."""
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}?density=medium")
+        await page.until(READY)
+        (first,) = jobs(0)
         await page.look(width=390, height=844)
         await page.until("innerWidth === 390")
         touched = await resting(page, first)

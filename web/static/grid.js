@@ -75,13 +75,14 @@ function before(tile) {
   if (tile) link(tile).classList.add("is-before");
 }
 
+let holding = null;
+let held = false;
 document.addEventListener("pointerover", (event) => {
-  if (event.pointerType !== "mouse" || event.buttons) return;
+  // A page that moves under a pointer at rest says so, also while a finger is held.
+  if (event.pointerType !== "mouse" || event.buttons || holding !== null) return;
   before(event.target.closest(".cards:not(.size-large) .pair")?.closest(".card"));
 });
 
-let holding = null;
-let held = false;
 document.addEventListener("pointerdown", (event) => {
   const pair = event.target.closest(".cards .pair");
   held = false;
@@ -89,9 +90,12 @@ document.addEventListener("pointerdown", (event) => {
   holding = setTimeout(() => { held = true; before(pair.closest(".card")); }, HELD);
 });
 for (const end of ["pointerup", "pointercancel"]) {
-  document.addEventListener(end, () => { clearTimeout(holding); before(null); });
+  document.addEventListener(end, () => { clearTimeout(holding); holding = null; before(null); });
 }
-document.addEventListener("contextmenu", (event) => { if (held) event.preventDefault(); });
+// A busy browser may have its own menu, or drag the picture, before our time is up: a finger that rests means ours.
+for (const own of ["contextmenu", "dragstart"]) {
+  document.addEventListener(own, (event) => { if (held || holding !== null) event.preventDefault(); });
+}
 document.addEventListener("click", (event) => {
   if (held && event.target.closest(".cards .pair")) { event.preventDefault(); held = false; }
 }, true);
