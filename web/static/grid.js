@@ -70,10 +70,19 @@ document.addEventListener("click", (event) => { if (event.target.closest(".help-
 
 // --- Before ----------------------------------------------------------------------------------------------------------
 
+let shown = null; // the job whose picture before is shown
+
 function before(tile) {
-  for (const pair of document.querySelectorAll(".is-before")) pair.classList.remove("is-before");
-  if (tile) link(tile).classList.add("is-before");
+  shown = tile?.dataset.job ?? null;
+  mark();
 }
+
+function mark() {
+  for (const tile of tiles()) link(tile).classList.toggle("is-before", tile.dataset.job === shown);
+}
+
+// A tile that is fetched again while the page is open shows it still.
+new MutationObserver(mark).observe(document.getElementById("main"), { childList: true, subtree: true });
 
 let holding = null;
 let held = false;
@@ -92,10 +101,8 @@ document.addEventListener("pointerdown", (event) => {
 for (const end of ["pointerup", "pointercancel"]) {
   document.addEventListener(end, () => { clearTimeout(holding); holding = null; before(null); });
 }
-// A busy browser may have its own menu, or drag the picture, before our time is up: a finger that rests means ours.
-for (const own of ["contextmenu", "dragstart"]) {
-  document.addEventListener(own, (event) => { if (held || holding !== null) event.preventDefault(); });
-}
+// A busy browser may have its own menu before our time is up: a finger that rests means ours.
+document.addEventListener("contextmenu", (event) => { if (held || holding !== null) event.preventDefault(); });
 document.addEventListener("click", (event) => {
   if (held && event.target.closest(".cards .pair")) { event.preventDefault(); held = false; }
 }, true);
