@@ -220,17 +220,20 @@ def _document(rounds: Rounds, contestants: Sequence[Contestant], seconds: float)
 
 def _machine() -> dict[str, object]:
     """Where, of what and how this was measured, as results must say."""
-    git = shutil.which("git")
-    commit = (
-        git
-        and subprocess.run(  # noqa: S603 - git itself
-            [git, "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip()
-    )
     return {
         "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform(),
-        "commit": commit or None, "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "commit": _commit(), "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     }  # fmt: skip
+
+
+def _commit() -> str | None:
+    """The commit of this checkout; None where it is none, or there is no git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    asked = [git, "describe", "--always", "--dirty"]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - git itself
+    return said.stdout.strip() or None
 
 
 def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Contestant]) -> None:

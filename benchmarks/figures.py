@@ -9,9 +9,7 @@ from dataclasses import astuple, dataclass
 
 #: Between these shares of the completions a run counts as steady: before, the pipeline fills.
 FIRST, LAST = 0.1, 0.9
-
-
-MEGABYTE = 1e6
+MEGABYTE = 1e6  # bytes
 
 
 class TooFewError(Exception):

@@ -24,6 +24,7 @@ import psycopg
 import migrations
 from benchmarks.aged import plain
 from benchmarks.contestants import SOURCE, TARGET
+from benchmarks.figures import MEGABYTE
 from benchmarks.lineup import Recast, Stage, add_backlog, write_accounts
 from benchmarks.processes import Stub, resident_bytes, running
 from benchmarks.provider import OPERATION
@@ -131,9 +132,8 @@ class _Run:
             most = max(most, self._until(lambda: self._succeeded() >= self._due, worker))
         states = self._states()
         kept = states.get("running", 0) + states.get("succeeded", 0)
-        megabyte = 1e6
         return InFlight(
-            self._waiting, idle / megabyte, (waits - idle) / megabyte, (most - idle) / megabyte, stopped,
+            self._waiting, idle / MEGABYTE, (waits - idle) / MEGABYTE, (most - idle) / MEGABYTE, stopped,
             self._waiting - kept, self._stub.bill().repeats,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -22,39 +22,37 @@ STATS_SECONDS = 10.0
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# Of /proc/PID/stat, counted after the name in parentheses: ppid; utime, stime, cutime, cstime (proc_pid_stat(5)).
-_PPID, _TIMES = 1, slice(11, 15)
+# Of /proc/PID/stat, counted after the name in parentheses: ppid; utime, stime, cutime, cstime; rss in pages
+# (proc_pid_stat(5)).
+_PPID, _TIMES, _RESIDENT = 1, slice(11, 15), 21
 # Of the first line of /proc/stat, after its name: user, nice, system; irq, softirq, steal (proc_stat(5)).
 _BUSY = (0, 1, 2, 5, 6, 7)
 
 
 def cpu_seconds(*roots: int) -> list[float]:
     """User and system time so far of each of these processes, with all its descendants, also those that ended."""
-    parents: dict[int, int] = {}
-    times: dict[int, float] = {}
-    for folder in _PROC.iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile, and its parent has its time now
-            parents[int(folder.name)] = int(fields[_PPID])
-            times[int(folder.name)] = sum(map(int, fields[_TIMES])) / _TICKS
-    return [sum(seconds for pid, seconds in times.items() if _descends(pid, root, parents)) for root in roots]
+    every = _processes()  # of a child that ended, its parent has the time
+    return [sum(sum(map(int, fields[_TIMES])) for fields in _tree(root, every)) / _TICKS for root in roots]
 
 
 def resident_bytes(root: int) -> int:
     """Resident memory of this process and all its descendants."""
-    parents: dict[int, int] = {}
-    pages: dict[int, int] = {}
+    return sum(int(fields[_RESIDENT]) for fields in _tree(root, _processes())) * _PAGE_BYTES
+
+
+def _processes() -> dict[int, list[str]]:
+    """What the kernel says of each process, counted after its name."""
+    found = {}
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
-            try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[_PPID])
-                pages[int(folder.name)] = int((folder / "statm").read_text().split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
-    return sum(each for pid, each in pages.items() if _descends(pid, root, parents)) * _PAGE_BYTES
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                found[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()
+    return found
+
+
+def _tree(root: int, every: Mapping[int, list[str]]) -> Iterator[list[str]]:
+    parents = {pid: int(fields[_PPID]) for pid, fields in every.items()}
+    return (fields for pid, fields in every.items() if _descends(pid, root, parents))
 
 
 def machine_cpu_seconds() -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
+
+from workers.accounts.kept import is_amount
 
 MEMORY: Final = 30.0  # results that are remembered; older ones fade
 ENOUGH: Final = 10.0  # results with a callback before these are relied on
@@ -21,7 +22,7 @@ class CallbackRecord:
     def read(cls, document: Any) -> CallbackRecord:
         """What was kept; nothing where that makes no sense."""
         values = (document.get("came"), document.get("missed")) if isinstance(document, Mapping) else (None, None)
-        return cls(*(float(value) if _is_sensible(value) else 0.0 for value in values))
+        return cls(*(float(value) if is_amount(value) else 0.0 for value in values))
 
     def add(self, *, came: bool) -> None:
         """Count a result."""
@@ -41,7 +42,3 @@ class CallbackRecord:
     def as_document(self) -> dict[str, float]:
         """What to keep in the account's row."""
         return {"came": round(self._came, 3), "missed": round(self._missed, 3)}
-
-
-def _is_sensible(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -6,12 +6,12 @@ then.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from workers.accounts.kept import is_amount
 from workers.accounts.look_plan import Plan, planned
 
 STEP: Final = 0.03  # by which each bin's upper end is longer than the one before
@@ -52,7 +52,7 @@ class Histogram:
             document = [[document, 1.0]]
         jobs: dict[int, float] = {}
         for pair in document if isinstance(document, list) else ():
-            if isinstance(pair, list) and len(pair) == 2 and all(map(_is_sensible, pair)):  # noqa: PLR2004
+            if isinstance(pair, list) and len(pair) == 2 and all(map(is_amount, pair)) and all(pair):  # noqa: PLR2004
                 jobs[_bin(pair[0] * (1 - FAINT))] = float(pair[1])
         return cls(jobs) if jobs else None
 
@@ -153,7 +153,3 @@ def _smoothed(counts: Sequence[float]) -> Sequence[float]:
         for beside, share in enumerate(_KERNEL, start=place - len(_KERNEL) // 2):
             smoothed[min(max(beside, 0), last)] += number * share
     return smoothed
-
-
-def _is_sensible(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

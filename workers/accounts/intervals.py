@@ -1,4 +1,4 @@
-"""Intervals between looks at a provider of which nothing is learned, and past a deadline. Pure."""
+"""Intervals between looks that nothing learned plans: for lost submissions, and past a deadline. Pure."""
 
 from __future__ import annotations
 

@@ -55,6 +55,12 @@ class Due:
         """Whether the provider called back since it last said "not yet"."""
         return self.called_age is not None and self.called_age >= self.pending_age
 
+    @property
+    def result_age(self) -> float:
+        """Its age when its result was there, if that is so now: when a callback told of it, or else now."""
+        told = self.called_age or 0.0
+        return told if self.is_told and told > 0 else self.age  # a callback may overtake the answer to the submission
+
     def as_of_now(self) -> Due:
         """The same at this moment: it waits for a connection between it is read and it is asked for."""
         now = monotonic()

@@ -296,13 +296,10 @@ class PollPump:
 
     def _learn(self, item: Due, outcome: PollOutcome) -> None:
         # What was looked for again was there before.
-        is_news = isinstance(outcome, Done | Failed) and item.state is AttemptState.RUNNING and not item.refetches
-        if not is_news:
+        if not isinstance(outcome, Done | Failed) or item.state is not AttemptState.RUNNING or item.refetches:
             return
-        # A callback may overtake the answer to the submission.
-        age = max(item.called_age or 0.0, 0.0) if item.is_told else 0.0
         told = item.is_told if item.callback_token is not None else None
-        if self._latencies.learn(item.operation, since=item.pending_age, age=age or item.age, told=told):
+        if self._latencies.learn(item.operation, since=item.pending_age, age=item.result_age, told=told):
             self._taught.add(item.operation)
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
