@@ -13,14 +13,14 @@ from cli.bulk import higher_limit
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.output import Style, complain, emit, say
+from desk import pilot_quotes
 from desk.actors import from_command
-from desk.pilot import NoPilotError
 from desk.pilot import go_on as send
 from desk.pilot import stop as end
 from recast.hints import hint
 from recast.money import Money
 from reports.batch import BatchReport, find
-from reports.pilot import PilotReport, document, pilot_of
+from reports.pilot import PilotReport, document
 from workers.counted import counted
 
 
@@ -46,9 +46,7 @@ def pilot(
         raise typer.BadParameter("it is a limit for the rest; use it with --go-on", param_hint="--max-cost")
     with open_deployment(sandbox=sandbox) as runtime:
         report = runtime.db(find, batch)
-        found = runtime.db(pilot_of, report.id, runtime.accounts, runtime.settings.tries.paid)
-        if found is None:
-            raise NoPilotError(batch)
+        found = pilot_quotes.read(runtime, report)
         currency, done = runtime.settings.currency, 0
         limit = higher_limit(runtime, batch, max_cost)
         if not as_json:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.audit import jobs_of, note
+from desk.limits import higher_limit
 from models.people import Role
 from models.states import JobState
 from recast.errors import InvalidJobError
@@ -168,14 +169,7 @@ def raise_limit(runtime: Runtime, actor: Actor, report: BatchReport, given: str)
         InvalidJobError: it is not an amount, or is spent already.
     """
     actor.need(Role.OPERATOR, "raise limits")
-    currency = runtime.settings.currency
-    try:
-        limit = Money.parse(given, currency)
-    except ValueError as error:
-        raise InvalidJobError("max_cost", str(error)) from None
-    if limit.amount <= report.spent:
-        spent = Money(report.spent, currency)
-        raise InvalidJobError("max_cost", f"{limit} is spent already; allowed: more than {spent}")
+    limit = higher_limit(given, report, runtime.settings.currency)
 
     def work(session: Session) -> None:
         bulk.raise_limit(session, report.name, limit.amount)

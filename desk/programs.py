@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from catalog.runs import deployment
+from desk import pilot_quotes
 from desk.actors import Actor, from_command
+from desk.limits import higher_limit, limit_of
 from desk.pilot import NoPilotError, go_on
 from desk.pilot import stop as end
 from desk.redo import check_limits, portions
@@ -27,7 +29,6 @@ from recast.money import Money
 from recast.reviews import Pilot, Reviewed
 from recast.runs import Redone
 from reports.batch import BatchReport, find
-from reports.pilot import pilot_of
 from reports.selection import resolved
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
@@ -51,7 +52,7 @@ def redo(
     change = Change(seed, options or {}, to, to_operation)
     with deployment() as runtime:
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
-        limit = _amount(max_cost, terms.currency)
+        limit = None if max_cost is None else limit_of(max_cost, terms.currency).amount
         which = runtime.db(resolved, which, [*jobs, *(f"{batch}/{key}" for key in keys)])
         found = runtime.db(plan, runtime.db(ids_of, which), change, terms)
         try:
@@ -101,13 +102,11 @@ def pilot(batch: str, *, decide: str | None, max_cost: object) -> Pilot:
         raise InvalidJobError("max_cost", f"it is a limit for the rest; allowed with: {_GO_ON}")
     with deployment() as runtime:
         report, currency = runtime.db(find, batch), runtime.settings.currency
-        limit = _amount(max_cost, currency)
-        if limit is not None and limit <= report.spent:
-            spent = Money(report.spent, currency)
-            raise InvalidJobError("max_cost", f"{max_cost} is spent already; allowed: more than {spent}")
-        found = runtime.db(pilot_of, report.id, runtime.accounts, runtime.settings.tries.paid)
-        if found is None:
-            raise InvalidJobError("batch", str(NoPilotError(batch)))
+        limit = None if max_cost is None else higher_limit(max_cost, report, currency).amount
+        try:
+            found = pilot_quotes.read(runtime, report)
+        except NoPilotError as error:
+            raise InvalidJobError("batch", str(error)) from None
         try:
             done = 0 if decide is None else _decided(runtime, report, limit, stop=decide == _STOP)
         except DeskError as error:
@@ -128,13 +127,6 @@ def _decided(runtime: Runtime, report: BatchReport, limit: Decimal | None, *, st
 
 def _actor() -> Actor:
     return replace(from_command(), via="program")
-
-
-def _amount(given: object, currency: str) -> Decimal | None:
-    try:
-        return None if given is None else Money.parse(given, currency).amount
-    except ValueError as error:
-        raise InvalidJobError("max_cost", str(error)) from None
 
 
 def _member(kind: type[E], argument: str, given: str, *more: str) -> E:

@@ -10,11 +10,10 @@ from starlette.routing import Route
 
 from desk import pilot, pilot_quotes
 from desk.actors import Actor
+from desk.limits import higher_limit
 from desk.pilot import NoPilotError, PilotChoice
 from models.people import Role
-from recast.errors import InvalidJobError
 from recast.hints import typed
-from recast.money import Money
 from reports.batch import BatchReport, find
 from reports.cards import batch_name
 from reports.pilot import PilotReport
@@ -81,16 +80,9 @@ class PilotPage:
     def _decide(self, actor: Actor, choice: PilotChoice, report: BatchReport, limit: str) -> None:
         if choice is PilotChoice.STOP:
             pilot.stop(self._runtime, actor, report)
-            return
-        most = None
-        if limit:
-            try:
-                most = Money.parse(limit, self._pages.currency).amount
-            except ValueError as error:
-                raise InvalidJobError("max_cost", str(error)) from None
-            if most <= report.spent:
-                raise InvalidJobError("max_cost", f"{limit} is spent already; allowed: more than {report.spent}")
-        pilot.go_on(self._runtime, actor, report, most)
+        else:
+            most = higher_limit(limit, report, self._pages.currency).amount if limit else None
+            pilot.go_on(self._runtime, actor, report, most)
 
 
 def agreed(found: PilotReport) -> str:
