@@ -32,6 +32,11 @@ class Actor:
         """Whether costs, accounts, operations and answers of providers are for this person."""
         return self.may(Role.REVIEWER) and self.guest_of is None
 
+    @property
+    def seat(self) -> str:
+        """Whose streams and downloads are counted together: those of a person, and those of all guests of one batch."""
+        return self.name if self.guest_of is None else f"guests of {self.guest_of}"
+
     def may(self, role: Role) -> bool:
         """Whether the person may do what needs `role`."""
         return _ORDER.index(self.role) >= _ORDER.index(role)

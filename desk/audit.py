@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
+from models.base import LAST_INTEGER
 
 _NOTE = text("""
     INSERT INTO audit (person, via, action, subject, detail)
@@ -22,7 +23,6 @@ _LATEST = text("SELECT at, person, via, action, subject, detail FROM audit ORDER
 _PAGE = text("""
     SELECT id, at, person, via, action, subject, detail FROM audit WHERE id < :before ORDER BY id DESC LIMIT :limit
 """)
-LAST_ID = 2**31 - 1  # as the database counts entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def latest(session: Session, limit: int) -> Sequence[Entry]:
 
 def page(session: Session, limit: int, before: int | None = None) -> tuple[Sequence[Entry], int | None]:
     """Some entries, newest first, older than the one with the number `before`; and what selects the next ones."""
-    given = {"before": LAST_ID if before is None else min(before, LAST_ID), "limit": limit + 1}
+    given = {"before": LAST_INTEGER if before is None else min(before, LAST_INTEGER), "limit": limit + 1}
     rows = session.execute(_PAGE, given).all()
     entries = [Entry(row.at, row.person, row.via, row.action, row.subject, row.detail) for row in rows[:limit]]
     return entries, rows[limit - 1].id if len(rows) > limit else None

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from desk.walks import beside
 from models.fragments import checks_of, columns, finished_attempt, last_attempt, newest_verdict, paid_for
 from models.jobs import ROLES
-from reports.grid import Place
+from reports.grid import Place, from_key
 from reports.grid_filter import GridFilter
 
 NEIGHBORS = 5  # on each side, which a browser loads ahead
@@ -44,9 +44,6 @@ _PICTURES = text(f"""
 _HISTORY = text("""
     SELECT result_id, person, verdict, reasons, note, area, at, undoes FROM verdicts WHERE job_id = :job_id
     ORDER BY id DESC LIMIT 50
-""")
-_BY_KEY = text("""
-    SELECT id, key FROM jobs WHERE batch_id > 0 AND batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1
 """)
 
 
@@ -144,7 +141,7 @@ def loupe(session: Session, batch_id: int, job_id: str) -> Loupe | None:
 
 def job_by_key(session: Session, batch_id: int, key: str) -> str | None:
     """The first job of a batch whose key is, or begins with, `key`; None where there is none."""
-    row = session.execute(_BY_KEY, {"batch_id": batch_id, "key": key}).first()
+    row = from_key(session, batch_id, key)
     return str(row.id) if row is not None and row.key.startswith(key) else None
 
 

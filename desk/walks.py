@@ -13,15 +13,13 @@ from sqlalchemy.orm import Session
 from models.fragments import is_flag
 from models.states import JobState
 from models.verdicts import Verdict
-from reports.cards import UNDECIDED
+from reports.cards import CLAIM, UNDECIDED
 from reports.grid import Place, find_jobs, place_of
 from reports.grid_filter import GridFilter, Sort
 from reports.undecided import undecided
 
 #: SQL: whether another person than `:person` has the pictures of a job `j` open.
-TAKEN_BY_ANOTHER = """EXISTS (
-    SELECT FROM picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()
-)"""
+TAKEN_BY_ANOTHER = f"EXISTS (SELECT FROM {CLAIM})"
 NEAR = 100  # flags that are looked at first: most often one of them is undecided
 SEARCHED = 24  # pictures of a filter that are looked at together
 PATIENCE = 2.0  # seconds of searching a filter for an undecided picture, before the page offers to search further

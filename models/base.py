@@ -19,6 +19,9 @@ Serial = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Money = Annotated[Decimal, mapped_column(Numeric(14, 4))]
 Document = Annotated[dict[str, Any], mapped_column(JSONB)]
 
+LAST_INTEGER = 2**31 - 1  # of batches, webhooks and entries of the record, as the database numbers them
+LAST_BIGINT = 2**63 - 1  # of jobs, results and verdicts
+
 
 class Base(DeclarativeBase):
     """Base of every table; constraint names are fixed so that migrations can name them."""

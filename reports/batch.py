@@ -21,7 +21,6 @@ from recast.money import Money
 
 #: States in which a job should not end, in the order in which reports list them.
 BAD_STATES = (JobState.HELD, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
-LAST_ID = 2**31 - 1  # as the database counts batches
 PACE_SECONDS = 30.0  # the period of the rate: long enough to be steady, short enough to notice a stop
 
 #: SQL: whether a batch `b` has jobs that need a worker or a decision.

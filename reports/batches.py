@@ -160,21 +160,26 @@ def listed(session: Session, asked: Asked, limit: int) -> list[BatchReport]:
 
 def described(session: Session, reports: Sequence[BatchReport]) -> list[Listed]:
     """What a list says of these batches."""
-    ids = {"ids": [report.id for report in reports]}
-    marks = {row.id: row for row in session.execute(_MARKS, ids)}
-    paces = {row.batch_id: row for row in session.execute(_PACES, {**ids, "seconds": RECENT_SECONDS})}
-    found = []
+    marks = {row.id: row for row in session.execute(_MARKS, {"ids": [report.id for report in reports]})}
+    ends, found = ends_of(session, reports), []
     for report in reports:
-        numbers, mark, pace = progress(report.counts), marks[report.id], paces.get(report.id)
-        ends_at = None
-        if pace is not None and numbers.waiting and report.paused_reason is None:
-            ends_at = datetime.now(UTC) + timedelta(seconds=numbers.waiting * pace.seconds / pace.jobs)
+        numbers, mark = progress(report.counts), marks[report.id]
         verdicts = {
             Verdict.UNREVIEWED: max(0, numbers.made - mark.approved - mark.needs_work),
             Verdict.APPROVED: mark.approved, Verdict.NEEDS_WORK: mark.needs_work,
         }  # fmt: skip
-        found.append(Listed(report, numbers, verdicts, mark.pictures, mark.number == FLAGS_COUNTED, ends_at))
+        more = mark.number == FLAGS_COUNTED
+        found.append(Listed(report, numbers, verdicts, mark.pictures, more, ends.get(report.id)))
     return found
+
+
+def ends_of(session: Session, reports: Sequence[BatchReport]) -> Mapping[int, datetime]:
+    """When the last jobs of these batches would end, as jobs end now, where that can be told."""
+    waiting = {each.id: progress(each.counts).waiting for each in reports if each.paused_reason is None}
+    going = {batch_id: number for batch_id, number in waiting.items() if number}
+    paces = session.execute(_PACES, {"ids": list(going), "seconds": RECENT_SECONDS})
+    now = datetime.now(UTC)
+    return {row.batch_id: now + timedelta(seconds=going[row.batch_id] * row.seconds / row.jobs) for row in paces}
 
 
 def labels(session: Session) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -22,18 +22,16 @@ PAGE = 24  # cards per page: fills rows of two, three, four and six
 #: Whether nobody has decided about a job `j`.
 UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND reviews.verdict <> 'unreviewed')"
 
-_CARDS = text(f"""
-    SELECT j.id, j.seq, j.key, j.kind, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
-        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
-        coalesce(paid.cost, 0) AS cost, result.id AS result_id, result.width, result.height,
-        result.number AS pictures,
-        CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict,
-        {flags_of("result.id")} AS flags,
-        coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id,
-        (SELECT c.person FROM picture_claims c
-            WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()) AS taken
-    FROM unnest(cast(:ids AS text[])) WITH ORDINALITY AS page(id, place) JOIN jobs j ON j.id = page.id
-    LEFT JOIN reviews w ON w.job_id = j.id
+#: What a list shows of a job `j`, from `LISTED`.
+LISTED_COLUMNS = f"""
+    j.id, j.seq, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
+    coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
+    coalesce(paid.cost, 0) AS cost, result.id AS result_id, {flags_of("result.id")} AS flags,
+    CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict
+"""
+#: A job `j` with its last attempt, what it cost, what people said, and the picture that is used.
+LISTED = f"""
+    jobs j LEFT JOIN reviews w ON w.job_id = j.id
     LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
     LEFT JOIN LATERAL (
@@ -41,6 +39,13 @@ _CARDS = text(f"""
         WHERE {has_picture("j")} AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
         ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
     ) result ON true
+"""
+#: The claim of another person than `:person` on a job `j`.
+CLAIM = "picture_claims c WHERE c.job_id = j.id AND c.person <> :person AND c.until >= clock_timestamp()"
+_CARDS = text(f"""
+    SELECT {LISTED_COLUMNS}, j.key, j.kind, result.width, result.height, result.number AS pictures,
+        coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id, (SELECT c.person FROM {CLAIM}) AS taken
+    FROM {LISTED} JOIN unnest(cast(:ids AS text[])) WITH ORDINALITY AS page(id, place) ON page.id = j.id
     ORDER BY page.place
 """)
 _BATCH = text("SELECT name FROM batches WHERE id = :id AND id > 0")
@@ -144,11 +149,23 @@ def result_file(session: Session, result_id: int, size: str) -> File | None:
     row = session.execute(_RESULT, {"id": result_id}).first()
     if row is None or size not in {"full", "original"}:
         return None
-    if size == "full" or row.original_sha256 == row.sha256:
-        return File(row.key)
-    if row.original_key is not None:
-        return File(row.original_key)
-    return None if row.mark_start is None else File(row.key, Mark(row.mark_start, row.mark_length))
+    return file_of(row._asdict(), original=size == "original")
+
+
+def file_of(result: Mapping[str, Any], *, original: bool) -> File | None:
+    """Where a result is, or the file as its provider made it, which is None where it was not kept.
+
+    Args:
+        result: the columns of `results`.
+        original: which of both.
+    """
+    if not original or result["original_sha256"] == result["sha256"]:
+        return File(result["key"])
+    if result["original_key"] is not None:
+        return File(result["original_key"])
+    if result["mark_start"] is None:
+        return None
+    return File(result["key"], Mark(result["mark_start"], result["mark_length"]))
 
 
 def to_shrink(session: Session, result_id: int) -> Any:

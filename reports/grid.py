@@ -10,11 +10,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from models.base import LAST_BIGINT
 from models.checks import CheckName
 from models.fragments import is_flag, paid_for, quoted
 from models.states import JobState
@@ -26,7 +27,6 @@ from workers.jobs.filters import Filter, Filtered
 PORTION = 5_000  # jobs that one statement tries conditions on: some 50 ms
 FEW = 1_000  # jobs with a key that is looked for; more are found by the way
 PATIENCE = 0.15  # seconds of trying, after which a page shows what it has found
-LAST = 2**63 - 1  # as the database numbers jobs
 CONDITIONS = (
     "ids", "states", "verdict", "fault", "check", "noted", "operation", "account", "key", "metadata"
 )  # fmt: skip
@@ -52,7 +52,7 @@ class Place(NamedTuple):
             found = cls(int(leg), float(rank), int(seq))
         except ValueError:
             return None
-        fits = found.leg in (0, 1) and math.isfinite(found.rank) and 0 <= found.seq <= LAST
+        fits = found.leg in (0, 1) and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
         return found if fits else None
 
 
@@ -213,7 +213,9 @@ _KEYED = text(f"""
         LIMIT {FEW + 1} OFFSET 0
     ) found JOIN jobs j ON j.batch_id = :batch_id AND j.batch_id > 0 AND j.key = found.key
 """)
-_KEY = text("SELECT id FROM jobs WHERE batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1")
+_KEY = text("""
+    SELECT id, key FROM jobs WHERE batch_id > 0 AND batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1
+""")
 
 
 def find_jobs(
@@ -251,10 +253,15 @@ def place_of(session: Session, batch_id: int, shown: GridFilter, job_id: str) ->
     return Place(1, 0.0, row.seq) if rank is None else Place(0, rank, row.seq)
 
 
+def from_key(session: Session, batch_id: int, key: str) -> Any:
+    """The `id` and `key` of the job with this key, or with the first key behind it; None where none is."""
+    return session.execute(_KEY, {"batch_id": batch_id, "key": key}).first()
+
+
 def before_key(session: Session, batch_id: int, shown: GridFilter, key: str) -> Place | None:
     """The place after which the job with this key comes, or with the first key behind it; None where none is."""
-    job_id = session.execute(_KEY, {"batch_id": batch_id, "key": key}).scalar()
-    place = None if job_id is None else place_of(session, batch_id, shown, job_id)
+    found = from_key(session, batch_id, key)
+    place = None if found is None else place_of(session, batch_id, shown, found.id)
     if place is None:
         return None
     return place._replace(seq=place.seq + 1 if _legs(shown)[place.leg].kind == "ended" else place.seq - 1)
@@ -307,4 +314,4 @@ def _left(number: int, place: Place | None, *, forward: bool) -> Iterator[int]:
 def _start(leg: int, way: Way, *, forward: bool) -> Place:
     """The end of a leg from which it is walked."""
     sign = 1 if forward is (way.kind == "ended") else -1
-    return Place(leg, sign * math.inf, sign * LAST)
+    return Place(leg, sign * math.inf, sign * LAST_BIGINT)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
+from models.base import LAST_BIGINT
 from models.fragments import checks_of
 from models.jobs import ROLES
 from models.states import UNPAID_ATTEMPT_STATES, JobState
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # lists of jobs need none
     from workers.images.storage import Storage
 
 MIN_PREFIX = 6  # characters of an id: with fewer, too many ids match
-LAST_SEQ = 2**63 - 1  # as the database counts jobs
 ANSWER_BYTES = 4_000  # of a provider's answer, which can contain a whole picture
 
 _FIND = text("""
@@ -322,7 +322,7 @@ def page(session: Session, batch_id: int, which: Filter, limit: int, before: str
     """The latest jobs of a batch that match, newest first, from those before the job with the id `before`."""
     states = list(which.states or JobState)
     rows = _PAGE.execute(
-        session, which, batch_id=batch_id, any_of=states, before=before or "", last=LAST_SEQ, limit=limit
+        session, which, batch_id=batch_id, any_of=states, before=before or "", last=LAST_BIGINT, limit=limit
     )
     return [Listed(**row._mapping) for row in rows]
 

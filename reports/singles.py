@@ -14,31 +14,18 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from models.base import LAST_BIGINT
 from models.batches import SINGLES
-from models.fragments import columns, flags_of, has_picture, last_attempt, paid_for, used_attempt
-from models.jobs import ROLES
 from models.states import JobState
 from reports.batch import BatchReport
+from reports.cards import LISTED, LISTED_COLUMNS
 from reports.grid import Place, find_jobs
 from reports.grid_filter import GridFilter
 
 PAGE = 40  # jobs of one page
-LAST = 2**63 - 1  # as the database numbers jobs
 
 _JOBS = text(f"""
-    SELECT j.id, j.seq, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")}, j.created_at,
-        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
-        coalesce(paid.cost, 0) AS cost, result.id AS result_id, {flags_of("result.id")} AS flags,
-        CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict
-    FROM jobs j LEFT JOIN reviews w ON w.job_id = j.id
-    LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
-    LEFT JOIN LATERAL {paid_for("j.id")} paid ON true
-    LEFT JOIN LATERAL (
-        SELECT r.id FROM results r
-        WHERE {has_picture("j")} AND r.attempt_id = {used_attempt("w.chosen", "j.id")}
-        ORDER BY r.id <> coalesce(w.chosen, 0), r.index LIMIT 1
-    ) result ON true
-    WHERE j.id = ANY(:ids) ORDER BY j.seq DESC
+    SELECT {LISTED_COLUMNS}, j.created_at FROM {LISTED} WHERE j.id = ANY(:ids) ORDER BY j.seq DESC
 """)
 
 
@@ -88,7 +75,7 @@ def page(session: Session, shown: GridFilter, before: int | None = None) -> Sing
 def place_before(session: Session, moment: datetime) -> int:
     """The place after the last single job from before `moment`: found by halves, because jobs come in order."""
     states = [state.value for state in JobState]
-    newest = session.execute(_LAST, {"states": states, "seq": LAST}).first()
+    newest = session.execute(_LAST, {"states": states, "seq": LAST_BIGINT}).first()
     low, high = -1, -1 if newest is None else newest.seq
     while low < high:  # what is up to `low` came before, and what is beyond `high` did not
         middle = (low + high) // 2

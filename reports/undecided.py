@@ -6,9 +6,9 @@ first piece is short, because in most batches the next job is undecided.
 
 from __future__ import annotations
 
-FIRST, NEXT = 100, 2_000  # places of a piece: comparing as many takes 0.3 and 5 ms
+from models.base import LAST_BIGINT
 
-LAST = 2**63 - 1  # as the database numbers jobs
+FIRST, NEXT = 100, 2_000  # places of a piece: comparing as many takes 0.3 and 5 ms
 
 
 def _piece(last: str, size: int, condition: str) -> str:
@@ -23,7 +23,7 @@ def _piece(last: str, size: int, condition: str) -> str:
             coalesce(array_agg(piece.seq) FILTER (WHERE decided.seq IS NULL AND {fits}), '{{}}') AS found
         FROM (SELECT seq FROM {jobs} LIMIT {size}) piece LEFT JOIN (
             SELECT seq FROM reviews WHERE batch_id = :batch_id AND verdict IN ('approved', 'needs_work')
-                AND seq > {last} AND seq <= coalesce((SELECT seq FROM {jobs} OFFSET {size - 1} LIMIT 1), {LAST})
+                AND seq > {last} AND seq <= coalesce((SELECT seq FROM {jobs} OFFSET {size - 1} LIMIT 1), {LAST_BIGINT})
         ) decided ON decided.seq = piece.seq
     """
 

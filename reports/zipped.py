@@ -22,9 +22,9 @@ from catalog.errors import CatalogError
 from models.fragments import has_picture, last_attempt, used_attempt
 from models.transactions import Database
 from models.verdicts import Verdict
-from reports.cards import File
+from reports.cards import file_of
 from reports.pictures import TEMPLATE, Names
-from workers.images.originals import Mark
+from workers.images.originals import pieces
 from workers.images.storage import Storage, StorageError
 from workers.jobs.filters import Filter, Filtered
 from workers.jobs.releases import refusal, says
@@ -32,7 +32,6 @@ from workers.jobs.request import CONSENT
 
 MOST_ZIPPED = 20_000  # jobs of one archive: the names of all of them are kept until its end, some 30 MB
 PORTION = 200  # jobs whose pictures are looked up at a time
-CHUNK_BYTES = 1 << 18  # read and sent at once
 NOTES = "about-these-pictures.txt"
 
 _CHOSEN = Filtered(
@@ -189,7 +188,7 @@ class _Writing:
         yield self.sink.take()
 
     def _picture(self, row: Any, result: Mapping[str, Any]) -> Iterator[bytes]:
-        place = _place(result, original=self.wanted.original)
+        place = file_of(result, original=self.wanted.original)
         if place is None:
             self.notes.append(f"{row.key}: not here, the provider's own file was not kept")
             return
@@ -202,9 +201,12 @@ class _Writing:
             info = zipfile.ZipInfo(self._distinct(self._name(row, result)), _moment(result["created_at"]))
             info.file_size = result["size"]
             with self.archive.open(info, "w") as entry:
-                for piece in _pieces(file, place.mark):
-                    entry.write(piece)
-                    yield self.sink.take()
+                try:
+                    for piece in pieces(file, place.mark):
+                        entry.write(piece)
+                        yield self.sink.take()
+                except OSError as error:
+                    raise StorageError(f"a picture broke off: {error}") from error
 
     def _name(self, row: Any, result: Mapping[str, Any]) -> str:
         try:
@@ -220,31 +222,6 @@ class _Writing:
             found = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
         self.taken.add(hash(found.casefold()))
         return found
-
-
-def _place(result: Mapping[str, Any], *, original: bool) -> File | None:
-    """Where the file is, and what to leave out of it; None where the provider's own file was not kept."""
-    if not original or result["original_sha256"] in (None, result["sha256"]):
-        return File(result["key"])
-    if result["original_key"] is not None:
-        return File(result["original_key"])
-    if result["mark_start"] is None:
-        return None
-    return File(result["key"], Mark(result["mark_start"], result["mark_length"]))
-
-
-def _pieces(file: IO[bytes], mark: Mark | None) -> Iterator[bytes]:
-    try:
-        left = mark.start if mark else 0
-        while left and (piece := file.read(min(left, CHUNK_BYTES))):
-            left -= len(piece)
-            yield piece
-        if mark:
-            file.seek(mark.start + mark.length)
-        while piece := file.read(CHUNK_BYTES):
-            yield piece
-    except OSError as error:
-        raise StorageError(f"a picture broke off: {error}") from error
 
 
 def _moment(created_at: str | None) -> tuple[int, int, int, int, int, int]:

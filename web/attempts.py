@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from models.base import LAST_INTEGER
 from reports import attempts, cards, signs
 from reports.attempts import Asked, Which
-from reports.batch import LAST_ID
 from web.access import Access
 from web.operators import Operators
 from web.pages import is_text, member, number
@@ -49,7 +49,7 @@ class AttemptsPages:
         start, end = _period(kept)
         batch = None
         if batch_id is not None:
-            batch = await self._pages.read(cards.batch_name, batch_id) if batch_id <= LAST_ID else None
+            batch = await self._pages.read(cards.batch_name, batch_id) if batch_id <= LAST_INTEGER else None
             if batch is None:
                 return self._pages.missing(request, "This batch does not exist.")
             place = number(after)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from desk.actors import Actor
-from reports.batch import LAST_ID
+from models.base import LAST_INTEGER
 from reports.batches import Asked, Only, Sort, described, labels, listed
 from web.access import Access
 from web.live import Live
@@ -67,7 +67,7 @@ def _asked(request: Request, actor: Actor) -> Asked:
         sort = Sort.NEWEST
     search, label = (_text(query.get(name)) for name in ("q", "label"))
     after, past = number(query.get("after")), _past(sort, query.get("past"))
-    if after is not None and (after > LAST_ID or (past is None and sort is not Sort.NEWEST)):
+    if after is not None and (after > LAST_INTEGER or (past is None and sort is not Sort.NEWEST)):
         after = None
     return Asked(search, label, member(Only, query.get("only")), sort, after, past)
 

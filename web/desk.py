@@ -32,7 +32,7 @@ from reports.reviews import Verdicts, verdicts_of
 from reports.singles import AS_A_BATCH
 from web.access import Access
 from web.desk_forms import amount, decision, sender
-from web.grid import require_seen
+from web.grid import shown_by
 from web.live import Live
 from web.pages import Pages, is_text, link, number
 from web.prefix import prefix
@@ -68,12 +68,10 @@ class Asked:
             ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
         query = request.query_params
-        shown = GridFilter.of(query)
-        require_seen(actor_of(request), shown)
         # A picture without an order was clicked where pictures stood in that of the catalog.
         return cls(
-            request.path_params["batch_id"], query.get("job"), query.get("jump"), Place.of(query.get("after")), shown,
-            ordered="sort" in query or "job" in query,
+            request.path_params["batch_id"], query.get("job"), query.get("jump"), Place.of(query.get("after")),
+            shown_by(request), ordered="sort" in query or "job" in query,
         )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ class Downloads:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
 
     async def _archive(self, actor: Actor, wanted: Wanted, size: Size) -> Response:
-        visitor = actor.name if actor.guest_of is None else f"guests of {actor.guest_of}"
+        visitor = actor.seat
         if self._sending[visitor] >= OF_ONE or self._sending.total() >= AT_ONCE:
             raise DeskError(
                 f"{self._sending[visitor]} downloads of yours, {self._sending.total()} in all, are under way; allowed: "
@@ -87,14 +87,8 @@ class Downloads:
         self._sending[visitor] += 1
         ended = partial(self._ended, visitor)
         try:
-            await self._pages.change(
-                note,
-                actor,
-                "download",
-                f"batch {wanted.batch}",
-                pictures=size.pictures,
-                original=wanted.original or None,
-            )
+            of, original = f"batch {wanted.batch}", wanted.original or None
+            await self._pages.change(note, actor, "download", of, pictures=size.pictures, original=original)
         except BaseException:
             ended()
             raise

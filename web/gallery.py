@@ -24,7 +24,7 @@ from models.people import Role
 from models.states import JobState
 from reports import cards, pilot, timeline
 from reports.batch import BatchReport, find
-from reports.batches import described
+from reports.batches import ends_of
 from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
 from reports.grid_filter import DEAR_MOST, GridFilter, Sort
@@ -137,7 +137,7 @@ class Gallery:
                 "page": page,
                 "stops": self._stops(session, report),
                 "pilot": pilot.is_open(session, batch_id),
-                "ends_at": described(session, [report])[0].ends_at if report.open else None,
+                "ends_at": ends_of(session, [report]).get(batch_id),
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),

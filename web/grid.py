@@ -51,9 +51,7 @@ class Asked:
             GridFilterError: a value is not allowed.
             ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
-        query = request.query_params
-        shown = GridFilter.of(query)
-        require_seen(actor_of(request), shown)
+        query, shown = request.query_params, shown_by(request)
         density = member(Density, query.get("density")) or member(Density, request.cookies.get(COOKIE))
         return cls(
             request.path_params["batch_id"], shown, Place.of(query.get("after")), Place.of(query.get("before")),
@@ -102,6 +100,18 @@ def choices(shown: GridFilter, page: cards.Page, said: Said, reasons: Sequence[s
         sorted({card.account for card in seen if card.account} | ({shown.account} if shown.account else set())),
         sorted({card.operation for card in seen if card.operation} | ({shown.operation} if shown.operation else set())),
     )  # fmt: skip
+
+
+def shown_by(request: Request) -> GridFilter:
+    """The filter of an address.
+
+    Raises:
+        GridFilterError: a value is not allowed.
+        ForbiddenError: it asks by accounts or costs for a person who may not see them.
+    """
+    shown = GridFilter.of(request.query_params)
+    require_seen(actor_of(request), shown)
+    return shown
 
 
 def require_seen(actor: Actor, shown: GridFilter) -> None:

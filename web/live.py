@@ -107,7 +107,7 @@ class Live:
                 return self._pages.missing(request, "This batch does not exist.")
         visitor = visitor_of(request)
         assert visitor is not None
-        watch = _Watch(_name(visitor), name)
+        watch = _Watch(visitor.actor.seat, name)
         if self._news.closed or not self._has_room(watch.visitor):
             said = f"{MOST_STREAMS} pages are kept up to date already; this one asks by itself\n"
             return PlainTextResponse(said, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "60"})
@@ -156,12 +156,6 @@ class Live:
         self._watches[oldest].end()
         self._leave(oldest)
         return True
-
-
-def _name(visitor: Visitor) -> str:
-    """Whose streams are counted together: those of a person, and those of all guests of one batch."""
-    actor = visitor.actor
-    return actor.name if actor.guest_of is None else f"guests of {actor.guest_of}"
 
 
 async def _told(watch: _Watch) -> AsyncGenerator[bytes, None]:

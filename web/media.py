@@ -8,20 +8,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from workers.images.originals import Mark
+from workers.images.originals import Mark, pieces
 from workers.images.signed_urls import BadLinkError, MediaSigner
 from workers.images.storage import Storage, StorageError
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 1 << 18  # read and sent at once
 THREADS = 16  # that read files: a storage that hangs holds these, and none of those that use the database
 
 #: By the extensions that our storage gives its files after it checked their bytes.
@@ -85,13 +83,8 @@ class Media:
     async def _chunks(self, key: str, without: Mark | None) -> AsyncIterator[bytes]:
         with ExitStack() as stack:
             file: IO[bytes] = await self.aside(lambda: stack.enter_context(self.storage.open(key)))
-            left = without.start if without else 0
-            while left and (chunk := await self.aside(partial(file.read, min(left, CHUNK_BYTES)))):
-                left -= len(chunk)
-                yield chunk
-            if without:
-                await self.aside(lambda: file.seek(without.length, io.SEEK_CUR))
-            while chunk := await self.aside(lambda: file.read(CHUNK_BYTES)):
+            chunks = pieces(file, without)
+            while (chunk := await self.aside(lambda: next(chunks, None))) is not None:
                 yield chunk
 
     async def aside(self, work: Callable[[], T]) -> T:

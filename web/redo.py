@@ -64,9 +64,7 @@ class Redos:
             DeskError: it is not possible now, was asked for already, or has become dearer.
         """
         actor.need(Role.REVIEWER, "redo pictures")
-        terms = self.terms()
-        if terms is None:
-            raise DeskError("the accounts file cannot be read here, so that nobody knows what a redo costs")
+        terms = self.require_terms()
         found = plan(session, [job_id], SAME_AGAIN, terms)
         quote = _quote(found)
         if quote.why_not is not None:
@@ -77,6 +75,17 @@ class Redos:
     def terms(self) -> Terms | None:
         """What the deployment says about redos; None where the accounts cannot be read."""
         return self._terms.get_or_make("", self._read)
+
+    def require_terms(self) -> Terms:
+        """What the deployment says about redos.
+
+        Raises:
+            DeskError: the accounts cannot be read.
+        """
+        terms = self.terms()
+        if terms is None:
+            raise DeskError("the accounts file cannot be read here, so that nobody knows what a redo costs")
+        return terms
 
     def _read(self) -> Terms | None:
         accounts = accounts_for_obstacles(self._settings.accounts_file)

@@ -111,9 +111,7 @@ class RedoPage:
             DeskError: the accounts cannot be read, or a value is not usable.
             InvalidJobError: too many jobs fit, or their state cannot be redone.
         """
-        terms = self._redos.terms()
-        if terms is None:
-            raise DeskError("the accounts file cannot be read here, so that nobody knows what a redo costs")
+        terms = self._redos.require_terms()
         ids = some_ids(session, redoable(found.which), MOST_REDONE + 1)
         require_few(len(ids))
         change = change_of(form)

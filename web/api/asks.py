@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from desk.verdicts import MAX_NOTE_CHARS
+from models.base import LAST_BIGINT, LAST_INTEGER
 from models.checks import CheckName
 from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
-from reports.batch import LAST_ID
 from reports.spend import By
 from workers.config.units import duration
 from workers.jobs.filters import Filter
@@ -24,7 +24,6 @@ MOST_ITEMS = 500  # of a page
 USUAL_ITEMS = 50  # as the commands list
 MOST_CHARS = 500  # of a name or a key; ours have up to 200
 MOST_WORDS = 1_000  # jobs that are named one by one
-LAST_RESULT = 2**63 - 1  # as the database counts results
 
 
 def is_text(value: str) -> str:
@@ -62,7 +61,7 @@ class BatchesQuery(Ask):
     search: Text | None = Field(None, description="A part of their names or labels.")
     label: Text | None = None
     limit: Limit = USUAL_ITEMS
-    after: int | None = Field(None, ge=1, le=LAST_ID, description="The `next` of the page before.")
+    after: int | None = Field(None, ge=1, le=LAST_INTEGER, description="The `next` of the page before.")
 
 
 class Selection(Ask):
@@ -100,7 +99,7 @@ class ResultsQuery(Ask):
     reason: Text | None = Field(None, description="A reason that this verdict gives, such as hair.")
     check: CheckName | None = Field(None, description="A quality check that flagged a picture of the job.")
     limit: Limit = USUAL_ITEMS
-    after: int = Field(0, ge=0, le=LAST_RESULT, description="The `next` of the page before.")
+    after: int = Field(0, ge=0, le=LAST_BIGINT, description="The `next` of the page before.")
 
 
 class EventsQuery(Ask):
@@ -133,7 +132,7 @@ class HeldQuery(Ask):
 class DeliveriesQuery(Ask):
     """Which deliveries to list."""
 
-    webhook: int | None = Field(None, ge=1, le=LAST_ID)
+    webhook: int | None = Field(None, ge=1, le=LAST_INTEGER)
     dead: bool = Field(False, description="Only those that were given up.")
     limit: Limit = USUAL_ITEMS
 
@@ -154,7 +153,7 @@ class VerdictAsk(Ask):
     reasons: list[Text] = Field(default_factory=list, max_length=32)
     note: str | None = Field(None, max_length=MAX_NOTE_CHARS)
     area: AreaAsk | None = None
-    based_on: int = Field(ge=0, le=LAST_RESULT, description="The `verdict_id` that was seen; 0 for none.")
+    based_on: int = Field(ge=0, le=LAST_BIGINT, description="The `verdict_id` that was seen; 0 for none.")
 
 
 class PicturesAsk(Selection):

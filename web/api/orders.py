@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from desk.pilot import PilotChoice
+from models.base import LAST_BIGINT
 from models.verdicts import Verdict
 from recast.names import ARGUMENTS, GENERATE, SWAP
-from web.api.asks import LAST_RESULT, MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, is_text
+from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, is_text
 from workers.jobs.filters import Filter
 from workers.jobs.request import MAX_CONSENT, MAX_KEY, MAX_PRIORITY, MAX_PROMPT, MAX_URI, MIN_PRIORITY
 from workers.operations.resolve import Verdict as HeldVerdict
@@ -68,7 +69,7 @@ class PictureFilter(FilterAsk):
 class ChangeAsk(Ask):
     """What is asked for otherwise than before; nothing: the same again."""
 
-    seed: int | None = Field(None, ge=0, le=LAST_RESULT)
+    seed: int | None = Field(None, ge=0, le=LAST_BIGINT)
     options: Named = Field(
         default_factory=dict, max_length=MOST_OPTIONS, description="Other values of options; null takes one away."
     )

@@ -6,7 +6,11 @@ provider's file is stored beside ours.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import io
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+CHUNK_BYTES = 256 * 1024  # read and sent at once
 
 
 class Mark(NamedTuple):
@@ -25,6 +29,18 @@ def mark_of(original: bytes, marked: bytes) -> Mark | None:
 def without(mark: Mark, marked: bytes) -> bytes:
     """The original of a marked file."""
     return marked[: mark.start] + marked[mark.start + mark.length :]
+
+
+def pieces(file: IO[bytes], mark: Mark | None = None) -> Iterator[bytes]:
+    """A file from its beginning, in pieces of up to `CHUNK_BYTES`, without the mark in it, if one is named."""
+    left = mark.start if mark else 0
+    while left and (piece := file.read(min(left, CHUNK_BYTES))):
+        left -= len(piece)
+        yield piece
+    if mark:
+        file.seek(mark.length, io.SEEK_CUR)
+    while piece := file.read(CHUNK_BYTES):
+        yield piece
 
 
 def _common(one: bytes, other: bytes) -> int:
