@@ -123,7 +123,8 @@ class Live:
     def again(self, handler: Handler) -> Handler:
         """`handler` of a page, which is made once for all in the same role who ask for it again.
 
-        It is made for nobody by name: a script takes those parts of it that show the batch, and no form.
+        It is made for nobody by name: a script takes those parts of it that show the batch, and no form, and leaves out
+        what only others than its visitor should read (`data-person`).
         """
 
         async def answer(request: Request) -> Response:

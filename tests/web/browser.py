@@ -48,6 +48,7 @@ class Page:
         self._number = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self.complaints: list[str] = []
+        self._expected: list[str] = []
 
     async def listen(self) -> None:
         """Take what the browser says until it ends."""
@@ -56,9 +57,15 @@ class Page:
             if "id" in said:
                 self._answers.pop(said["id"]).set_result(said)
             elif said["method"] == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
-                self.complaints.append(said["params"]["entry"]["text"])
+                text = said["params"]["entry"]["text"]
+                if not any(each in text for each in self._expected):
+                    self.complaints.append(text)
             elif said["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(said["params"]["exceptionDetails"]))
+
+    def expect(self, *words: str) -> None:
+        """Take errors with one of these words as meant from now on, whenever the browser tells of them."""
+        self._expected.extend(words)
 
     async def call(self, method: str, **parameters: Any) -> Any:
         """Call one of the protocol's methods."""
@@ -97,8 +104,9 @@ class Page:
             await self.call("Network.setExtraHTTPHeaders", headers={"Authorization": header})
         await self.call("Page.navigate", url=url)
         await self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
-        await self.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
-        await self.until("[...document.images].every((image) => image.complete)")
+        # Each time anew: a part of the page that is fetched again has pictures that wait to be scrolled to.
+        loaded = "[...document.images].map((each) => { each.loading = 'eager'; return each.complete; })"
+        await self.until(f"{loaded}.every(Boolean)")
 
     async def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
         """See pages as on a screen of this size, in the light or in the dark."""

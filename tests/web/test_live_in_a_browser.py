@@ -51,6 +51,8 @@ def test_a_page_says_when_it_is_stale_and_when_it_is_not(
 
     async def work(page: Page) -> None:
         await page.look(width=1280, height=700)
+        # What is not there is an error of the network, which the page says itself
+        page.expect("Failed to load resource")
         with serving(build(chosen), bind(port)):
             await page.open(f"http://127.0.0.1:{port}/batches/{spring}", AUTH)
             await page.until(f"{SAID} === 'Up to date'")
@@ -68,7 +70,6 @@ def test_a_page_says_when_it_is_stale_and_when_it_is_not(
         with serving(build(chosen), bind(port)):
             await page.until(f"{SAID}.includes('every 10 seconds')")
             assert await page.evaluate("!document.getElementById('live-said').classList.contains('is-lost')")
-        page.complaints.clear()  # what was not there is an error of the network, which the page says itself
 
     look(work)
 

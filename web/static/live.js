@@ -61,9 +61,11 @@ async function refresh() {
     if (answer.type === "opaqueredirect" || answer.status === 401) return void leave();
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // The page was made for all in this role: its forms are this visitor's by what this page has.
+    // The page was made for all in this role: its forms are this visitor's by what this page has, and what this visitor
+    // has open is said to others only.
     const form = document.querySelector("input[name=form]")?.getAttribute("value");
     for (const field of form ? fresh.querySelectorAll("input[name=form]") : []) field.setAttribute("value", form);
+    for (const theirs of fresh.querySelectorAll("[data-person]")) if (theirs.dataset.person === document.body.dataset.visitor) theirs.remove();
     showTimes(fresh);
     for (const part of tops()) {
       const other = fresh.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);

@@ -205,14 +205,16 @@ function put(page) {
 }
 
 // A tile that is fetched again while the page is open stays selected, unless its picture got another verdict meanwhile.
+// What is said of those that are selected, such as that they were not written, stays as long as they do.
 function again() {
+  const before = chosen.size;
   const there = new Map(boxes().map((each) => [id(each), each]));
   for (const [picture, value] of chosen) {
     const each = there.get(picture);
     if (!each) chosen.delete(picture);
     else if (!each.checked) set(each, each.value === value);
   }
-  count();
+  if (chosen.size !== before) count();
 }
 
 // What was decided is said once, and can be taken back for a while: a page that is loaded again shows the filter alone.
