@@ -30,6 +30,7 @@ from rich.table import Table
 
 from benchmarks import cli_costs, gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
+from benchmarks.deployed import Deployed
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
 from benchmarks.processes import ROOT
@@ -57,7 +58,9 @@ class Suite:
 
 
 def lineup(*, short: bool) -> list[Contestant]:
-    """The contestants of the suite `engine`. A short run leaves out the slower of Celery's pools.
+    """The contestants of the suite `engine`.
+
+    A short run leaves out the slower of Celery's pools, and Recast with its default settings.
 
     The pools have the size that was best on two cores: prefork of 4 did 230 to 250 jobs/s, of 2 and of 8 fewer; threads
     about 185, whether 8 or 16, because they share one interpreter lock.
@@ -65,7 +68,8 @@ def lineup(*, short: bool) -> list[Contestant]:
     celery: list[Contestant] = [IdiomaticCelery("prefork", 4)]
     if not short:
         celery.append(IdiomaticCelery("threads", 8))
-    return [*celery, Dramatiq(2, 8), Recast(), BareLoop()]
+    recast: list[Contestant] = [Recast()] if short else [Recast(), Deployed()]
+    return [*celery, Dramatiq(2, 8), *recast, BareLoop()]
 
 
 def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Verdict, str]:
@@ -214,6 +218,8 @@ def _document(rounds: Rounds, contestants: Sequence[Contestant], seconds: float)
         "seconds": seconds,
         "machine": _machine(),
         "contestants": {item.name: item.title for item in contestants},
+        "without": {item.name: item.without for item in contestants if item.without},
+        "polls": {item.name: _median(rounds, item, "polls_per_job") for item in contestants},
         "rounds": [{name: asdict(figures) for name, figures in found.items()} for found in rounds],
     }
 
@@ -242,21 +248,28 @@ def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Conte
     for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "MB", "steady", "jobs"):
         table.add_column(heading, justify="right")
     for item in contestants:
-        runs = [found[item.name] for found in rounds]
         table.add_row(
             item.title,
-            f"{statistics.median(figures.jobs_per_s for figures in runs):.0f}",
-            f"{statistics.median(figures.cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.servers_cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.producer_cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.polls_per_job for figures in runs):.2f}",
-            f"{max(figures.peak_mb for figures in runs):.0f}",
-            f"{statistics.median(figures.steady_seconds for figures in runs):.0f}",
-            f"{sum(figures.completed for figures in runs)}",
+            f"{_median(rounds, item, 'jobs_per_s'):.0f}",
+            f"{_median(rounds, item, 'cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'servers_cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'producer_cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'polls_per_job'):.2f}",
+            f"{max(found[item.name].peak_mb for found in rounds):.0f}",
+            f"{_median(rounds, item, 'steady_seconds'):.0f}",
+            f"{sum(found[item.name].completed for found in rounds)}",
         )
     console = Console()
     console.print(table)
     console.print(sentence)
+    for item in contestants:
+        if item.without:
+            console.print(f"{item.title}: without {', '.join(item.without)}, which are on by default.")
+
+
+def _median(rounds: Rounds, contestant: Contestant, figure: str) -> float:
+    """The median of a contestant's figure over the rounds."""
+    return float(statistics.median(getattr(found[contestant.name], figure) for found in rounds))
 
 
 if __name__ == "__main__":
