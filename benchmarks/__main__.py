@@ -31,6 +31,7 @@ from rich.table import Table
 from benchmarks import cli_costs, gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.deployed import Deployed
+from benchmarks.durable import Dbos
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
 from benchmarks.processes import ROOT
@@ -60,7 +61,7 @@ class Suite:
 def lineup(*, short: bool) -> list[Contestant]:
     """The contestants of the suite `engine`.
 
-    A short run leaves out the slower of Celery's pools, and Recast with its default settings.
+    A short run leaves out the slower of Celery's pools, DBOS, and Recast with its default settings.
 
     The pools have the size that was best on two cores: prefork of 4 did 230 to 250 jobs/s, of 2 and of 8 fewer; threads
     about 185, whether 8 or 16, because they share one interpreter lock.
@@ -68,8 +69,9 @@ def lineup(*, short: bool) -> list[Contestant]:
     celery: list[Contestant] = [IdiomaticCelery("prefork", 4)]
     if not short:
         celery.append(IdiomaticCelery("threads", 8))
+    dbos: list[Contestant] = [] if short else [Dbos(2)]
     recast: list[Contestant] = [Recast()] if short else [Recast(), Deployed()]
-    return [*celery, Dramatiq(2, 8), *recast, BareLoop()]
+    return [*celery, Dramatiq(2, 8), *dbos, *recast, BareLoop()]
 
 
 def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Verdict, str]:

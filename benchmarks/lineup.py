@@ -159,13 +159,13 @@ def no_need() -> None:
     """The whole backlog is there from the start."""
 
 
-_FINISHED_ROWS = "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE finished_at IS NOT NULL ORDER BY 1"
+FINISHED_ROWS = "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE finished_at IS NOT NULL ORDER BY 1"
 
 
 class IdiomaticCelery:
     """`benchmarks.contestants.celery_idiomatic` in one of Celery's pools."""
 
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
     without: Sequence[str] = ()
@@ -211,7 +211,7 @@ class Dramatiq:
     """`benchmarks.contestants.dramatiq_idiomatic`, with as many processes as there are cores."""
 
     name = "dramatiq"
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
     without: Sequence[str] = ()
@@ -255,7 +255,7 @@ class BareLoop:
 
     name = "bare_loop"
     title = "bare asyncio loop"
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
     without: Sequence[str] = ()

@@ -92,7 +92,7 @@ def test_a_short_run_ends_within_three_minutes_and_a_full_one_is_steady_for_thir
     assert sum(seconds + 20 for _, seconds in ran) <= 180
     ran.clear()
     command.main([])
-    everybody = {"celery_prefork", "celery_threads", "dramatiq", "recast", "recast_deployed", "bare_loop"}
+    everybody = {"celery_prefork", "celery_threads", "dramatiq", "dbos", "recast", "recast_deployed", "bare_loop"}
     assert everybody == {name for name, _ in ran}
     assert all(seconds * 0.8 > 30 for _, seconds in ran)
 
