@@ -3,8 +3,9 @@
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
 and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
 provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
-is held open), `inflight` (a worker's memory and end while many jobs wait at the provider), `scale` (more workers, more
-accounts), `gallery` (pages of a batch of a million pictures) and `cli` (what commands and an idle worker take).
+is held open), `archive` (a month of finished jobs that moves to files, beside claims), `inflight` (a worker's memory
+and end while many jobs wait at the provider), `scale` (more workers, more accounts), `gallery` (pages of a batch of a
+million pictures) and `cli` (what commands and an idle worker take).
 Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
@@ -28,7 +29,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cli_costs, gallery, inflight, latency, pictures, rows, scale
+from benchmarks import archiving, cli_costs, gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
 from benchmarks.deployed import Deployed
 from benchmarks.durable import Dbos
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("suite", nargs="?", choices=[*SUITES, *MEASURES], default="engine", help="what is measured")
     parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
     parser.add_argument("--rounds", type=int, help="number of rounds (1; of rows 5); ratios are within a round")
-    parser.add_argument("--finished", type=int, help="of rows: finished jobs in the aged database (3,000,000)")
+    parser.add_argument("--finished", type=int, help="of rows and archive: finished jobs (3,000,000; 300,000)")
     parser.add_argument("--waiting", type=int, help="of inflight: jobs in flight (1,000,000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -169,6 +170,11 @@ def _rows(options: argparse.Namespace) -> None:
     _say(options, found.document(), rows.sentences(found))
 
 
+def _archive(options: argparse.Namespace) -> None:
+    found = archiving.measure(short=options.short, finished=options.finished)
+    _say(options, archiving.document(found), archiving.sentences(found))
+
+
 def _inflight(options: argparse.Namespace) -> None:
     found = inflight.measure(short=options.short, waiting=options.waiting)
     _say(options, asdict(found), inflight.sentences(found))
@@ -188,6 +194,7 @@ def _cli(options: argparse.Namespace) -> None:
 MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "latency": _latency,
     "rows": _rows,
+    "archive": _archive,
     "inflight": _inflight,
     "gallery": _gallery,
     "cli": _cli,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import deployed, gallery, held, inflight, latency, lineup, pictures, rows, runner
+from benchmarks import archiving, deployed, gallery, held, inflight, latency, lineup, pictures, rows, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
@@ -181,6 +181,33 @@ def test_the_suite_rows_compares_within_each_round(
     assert said["claims"]["held"]["p99_ms"] == 4.0
     assert command.main(["rows"]) == 0
     assert unsaid(capsys.readouterr().out, "0.60", "4.0") == []
+
+
+def test_the_suite_archive_says_what_a_month_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = held.Claims.of(0, [0.002] * 99 + [0.009])
+    assert claims.claims == 100
+    assert [claims.p50_ms, claims.longest_ms] == pytest.approx([2.0, 9.0])
+    found = archiving.Trial(
+        finished=30, moved=10, seconds=0.02, jobs_per_s=500.0, cpu_ms_per_job=0.5, database_cpu_ms_per_job=0.25,
+        peak_mib=335.0, file_bytes_per_job=268.0, row_bytes_per_job=1755.0, lock_waits=3, longest_write_s=1.25,
+        claims=claims, claims_beside=claims,
+    )  # fmt: skip
+    asked: dict[str, object] = {}
+
+    def measure(**options: object) -> archiving.Trial:
+        asked.update(options)
+        return found
+
+    monkeypatch.setattr(archiving, "measure", measure)
+    assert command.main(["archive", "--finished", "30", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert asked == {"short": False, "finished": 30}
+    assert said["hours_of_a_planned_month"] == pytest.approx(25e6 / 500 / 3600)
+    assert said["claims_beside"]["longest_ms"] == pytest.approx(9.0)
+    assert command.main(["archive"]) == 0
+    assert unsaid(capsys.readouterr().out, "335", "268", "1755", "1.25", "3 others", "13.9 hours") == []
 
 
 def test_the_suite_inflight_says_what_was_lost(
