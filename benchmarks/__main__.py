@@ -37,7 +37,7 @@ from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, com
 from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
 from benchmarks.processes import ROOT
 from benchmarks.runner import RunError, run
-from benchmarks.waited import WaitedCelery, WaitedDramatiq, WaitedRecast
+from benchmarks.waited import WaitedCelery, WaitedDeployed, WaitedDramatiq, WaitedRecast
 
 FULL_SECONDS = 42.0  # of which 80 per cent of the completions, and so more than 30 s, are measured
 SHORT_SECONDS = 25.0
@@ -89,7 +89,7 @@ def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Ve
 
 def _waited(_short: bool) -> list[Contestant]:
     """The contestants of the suite `producers`: Dramatiq with a process for each core, as its command starts them."""
-    return [WaitedCelery("prefork", 4), WaitedDramatiq(2, 8), WaitedRecast()]
+    return [WaitedCelery("prefork", 4), WaitedDramatiq(2, 8), WaitedRecast(), WaitedDeployed()]
 
 
 def _judge_producers(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[WaitedVerdict, str]:
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("suite", nargs="?", choices=[*SUITES, *MEASURES], default="engine", help="what is measured")
-    parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
+    parser.add_argument("--short", action="store_true", help="finish within a few minutes: shorter runs, less work")
     parser.add_argument("--rounds", type=int, help="number of rounds (1; of rows 5); ratios are within a round")
     parser.add_argument("--finished", type=int, help="of rows and archive: finished jobs (3,000,000; 300,000)")
     parser.add_argument("--waiting", type=int, help="of inflight: jobs in flight (1,000,000)")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from sqlalchemy import text
 
+from benchmarks.contestants import INPUTS
 from benchmarks.lineup import Feed, Recast, Stage, write_accounts
 from benchmarks.provider import OPERATION
 from models.connection import make_engine
@@ -31,7 +32,15 @@ class Deployed(Recast):
 
     def inputs(self, stage: Stage) -> tuple[str, str]:
         """One person, and a target for each job."""
-        return f"{stage.provider_url}/inputs/0", f"{stage.provider_url}/inputs/{{}}"
+        return f"{_inputs(stage)}0", f"{_inputs(stage)}{{}}"
+
+    def environment(self, stage: Stage) -> Mapping[str, str]:
+        """A deployment's settings, and for its producer where inputs are."""
+        return {**super().environment(stage), INPUTS: _inputs(stage)}
+
+
+def _inputs(stage: Stage) -> str:
+    return f"{stage.provider_url}/inputs/"
 
 
 #: Adds as many jobs as are checked.
@@ -69,6 +78,6 @@ class DeployedPictures(Deployed):
 
         def feed() -> None:
             with engine.begin() as connection:
-                connection.execute(_FEED, {"inputs": f"{stage.provider_url}/inputs/", "most": self.BACKLOG})
+                connection.execute(_FEED, {"inputs": _inputs(stage), "most": self.BACKLOG})
 
         return feed

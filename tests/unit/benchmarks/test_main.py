@@ -141,7 +141,7 @@ def test_the_suite_producers_compares_those_that_are_waited_for(
 ) -> None:
     assert command.main(["producers", "--short", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast"]
+    assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast", "recast_deployed"]
     assert (found["ratio_to_celery"], found["ratio_to_dramatiq"], found["cpu_ms_per_job"]) == (1.0, 1.0, 2.0)
 
 
