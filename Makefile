@@ -152,6 +152,10 @@ format: $(INSTALLED) ## Format the code and apply the linter's safe fixes.
 bench: $(INSTALLED) ## Compare Recast with idiomatic Celery and a bare event loop.
 	$(BIN)/python -m benchmarks
 
+.PHONY: archive-trial
+archive-trial: $(INSTALLED) ## Archive one of three months of finished jobs, and say what that takes.
+	$(BIN)/python -m benchmarks archive
+
 # Universal: one lock for every platform and Python. No index address goes into it, so that any mirror serves it; and not
 # our own producers' package, which is installed from here.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

@@ -3,8 +3,9 @@
 Suites: `engine` (a catalog's jobs, without pictures; the default), `producers` (jobs that a producer sends one by one
 and waits for), `pictures` (results that are fetched, checked and stored), `latency` (from `swap.delay` to the
 provider), `rows` (a database with millions of finished jobs against an empty one, and claims beside a transaction that
-is held open), `inflight` (a worker's memory and end while many jobs wait at the provider), `scale` (more workers, more
-accounts), `gallery` (pages of a batch of a million pictures) and `cli` (what commands and an idle worker take).
+is held open), `archive` (a month of finished jobs that moves to files, beside claims), `inflight` (a worker's memory
+and end while many jobs wait at the provider), `scale` (more workers, more accounts), `gallery` (pages of a batch of a
+million pictures) and `cli` (what commands and an idle worker take).
 Progress goes to standard error; standard output has a table, or one JSON object with ``--json``.
 """
 
@@ -28,13 +29,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cli_costs, gallery, inflight, latency, pictures, rows, scale
+from benchmarks import archiving, cli_costs, gallery, inflight, latency, pictures, rows, scale
 from benchmarks.contestants import LATENCY_SECONDS
+from benchmarks.deployed import Deployed
+from benchmarks.durable import Dbos
 from benchmarks.figures import Figures, TooFewError, Verdict, WaitedVerdict, compare, compare_waited
 from benchmarks.lineup import BareLoop, Contestant, Dramatiq, IdiomaticCelery, Recast
 from benchmarks.processes import ROOT
 from benchmarks.runner import RunError, run
-from benchmarks.waited import WaitedCelery, WaitedDramatiq, WaitedRecast
+from benchmarks.waited import WaitedCelery, WaitedDeployed, WaitedDramatiq, WaitedRecast
 
 FULL_SECONDS = 42.0  # of which 80 per cent of the completions, and so more than 30 s, are measured
 SHORT_SECONDS = 25.0
@@ -57,7 +60,9 @@ class Suite:
 
 
 def lineup(*, short: bool) -> list[Contestant]:
-    """The contestants of the suite `engine`. A short run leaves out the slower of Celery's pools.
+    """The contestants of the suite `engine`.
+
+    A short run leaves out the slower of Celery's pools, DBOS, and Recast with its default settings.
 
     The pools have the size that was best on two cores: prefork of 4 did 230 to 250 jobs/s, of 2 and of 8 fewer; threads
     about 185, whether 8 or 16, because they share one interpreter lock.
@@ -65,7 +70,9 @@ def lineup(*, short: bool) -> list[Contestant]:
     celery: list[Contestant] = [IdiomaticCelery("prefork", 4)]
     if not short:
         celery.append(IdiomaticCelery("threads", 8))
-    return [*celery, Dramatiq(2, 8), Recast(), BareLoop()]
+    dbos: list[Contestant] = [] if short else [Dbos(2)]
+    recast: list[Contestant] = [Recast()] if short else [Recast(), Deployed()]
+    return [*celery, Dramatiq(2, 8), *dbos, *recast, BareLoop()]
 
 
 def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Verdict, str]:
@@ -82,7 +89,7 @@ def _judge_engine(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[Ve
 
 def _waited(_short: bool) -> list[Contestant]:
     """The contestants of the suite `producers`: Dramatiq with a process for each core, as its command starts them."""
-    return [WaitedCelery("prefork", 4), WaitedDramatiq(2, 8), WaitedRecast()]
+    return [WaitedCelery("prefork", 4), WaitedDramatiq(2, 8), WaitedRecast(), WaitedDeployed()]
 
 
 def _judge_producers(rounds: Rounds, contestants: Sequence[Contestant]) -> tuple[WaitedVerdict, str]:
@@ -114,9 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("suite", nargs="?", choices=[*SUITES, *MEASURES], default="engine", help="what is measured")
-    parser.add_argument("--short", action="store_true", help="finish in under three minutes: shorter runs, less work")
+    parser.add_argument("--short", action="store_true", help="finish within a few minutes: shorter runs, less work")
     parser.add_argument("--rounds", type=int, help="number of rounds (1; of rows 5); ratios are within a round")
-    parser.add_argument("--finished", type=int, help="of rows: finished jobs in the aged database (3,000,000)")
+    parser.add_argument("--finished", type=int, help="of rows and archive: finished jobs (3,000,000; 300,000)")
     parser.add_argument("--waiting", type=int, help="of inflight: jobs in flight (1,000,000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -163,6 +170,11 @@ def _rows(options: argparse.Namespace) -> None:
     _say(options, found.document(), rows.sentences(found))
 
 
+def _archive(options: argparse.Namespace) -> None:
+    found = archiving.measure(short=options.short, finished=options.finished)
+    _say(options, archiving.document(found), archiving.sentences(found))
+
+
 def _inflight(options: argparse.Namespace) -> None:
     found = inflight.measure(short=options.short, waiting=options.waiting)
     _say(options, asdict(found), inflight.sentences(found))
@@ -182,6 +194,7 @@ def _cli(options: argparse.Namespace) -> None:
 MEASURES: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "latency": _latency,
     "rows": _rows,
+    "archive": _archive,
     "inflight": _inflight,
     "gallery": _gallery,
     "cli": _cli,
@@ -214,6 +227,8 @@ def _document(rounds: Rounds, contestants: Sequence[Contestant], seconds: float)
         "seconds": seconds,
         "machine": _machine(),
         "contestants": {item.name: item.title for item in contestants},
+        "without": {item.name: item.without for item in contestants if item.without},
+        "polls": {item.name: _median(rounds, item, "polls_per_job") for item in contestants},
         "rounds": [{name: asdict(figures) for name, figures in found.items()} for found in rounds],
     }
 
@@ -242,21 +257,28 @@ def _show(title: str, sentence: str, rounds: Rounds, contestants: Sequence[Conte
     for heading in ("jobs/s", "CPU", "servers'", "producer's", "polls", "MB", "steady", "jobs"):
         table.add_column(heading, justify="right")
     for item in contestants:
-        runs = [found[item.name] for found in rounds]
         table.add_row(
             item.title,
-            f"{statistics.median(figures.jobs_per_s for figures in runs):.0f}",
-            f"{statistics.median(figures.cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.servers_cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.producer_cpu_ms_per_job for figures in runs):.2f}",
-            f"{statistics.median(figures.polls_per_job for figures in runs):.2f}",
-            f"{max(figures.peak_mb for figures in runs):.0f}",
-            f"{statistics.median(figures.steady_seconds for figures in runs):.0f}",
-            f"{sum(figures.completed for figures in runs)}",
+            f"{_median(rounds, item, 'jobs_per_s'):.0f}",
+            f"{_median(rounds, item, 'cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'servers_cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'producer_cpu_ms_per_job'):.2f}",
+            f"{_median(rounds, item, 'polls_per_job'):.2f}",
+            f"{max(found[item.name].peak_mb for found in rounds):.0f}",
+            f"{_median(rounds, item, 'steady_seconds'):.0f}",
+            f"{sum(found[item.name].completed for found in rounds)}",
         )
     console = Console()
     console.print(table)
     console.print(sentence)
+    for item in contestants:
+        if item.without:
+            console.print(f"{item.title}: without {', '.join(item.without)}, which are on by default.")
+
+
+def _median(rounds: Rounds, contestant: Contestant, figure: str) -> float:
+    """The median of a contestant's figure over the rounds."""
+    return float(statistics.median(getattr(found[contestant.name], figure) for found in rounds))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -48,6 +49,12 @@ class Claims:
     p99_ms: float
     longest_ms: float
 
+    @classmethod
+    def of(cls, passed: int, times: Sequence[float]) -> Claims:
+        """Of the seconds that each took."""
+        cuts = statistics.quantiles(times, n=100, method="inclusive")
+        return cls(passed, len(times), 1e3 * cuts[49], 1e3 * cuts[98], 1e3 * max(times))
+
 
 def measure(url: str, passed: int, *, hold: bool) -> Claims:
     """Let jobs pass through the queue, beside a transaction that is held open or not, and measure the claims then."""
@@ -58,18 +65,17 @@ def measure(url: str, passed: int, *, hold: bool) -> Claims:
         engine = make_engine(url)
         try:
             with psycopg.connect(plain(url), autocommit=True) as connection, Session(engine) as session:
-                claimer = _Claimer(session)
+                claimer = Claimer(session)
                 _age(connection, passed, claimer)
                 if not hold:
                     connection.execute("VACUUM (ANALYZE) jobs")  # as autovacuum would have by then
                 times = [claimer.once(connection) for _ in range(CLAIMS)]
         finally:
             engine.dispose()
-    cuts = statistics.quantiles(times, n=100, method="inclusive")
-    return Claims(passed, CLAIMS, 1e3 * cuts[49], 1e3 * cuts[98], 1e3 * max(times))
+    return Claims.of(passed, times)
 
 
-class _Claimer:
+class Claimer:
     """The claims of one account's pump."""
 
     def __init__(self, session: Session) -> None:
@@ -92,7 +98,7 @@ class _Claimer:
         return seconds
 
 
-def _age(connection: psycopg.Connection, passed: int, claimer: _Claimer) -> None:
+def _age(connection: psycopg.Connection, passed: int, claimer: Claimer) -> None:
     values = {"source": SOURCE, "target": TARGET, "lane": lane_of(None, [OPERATION]), "jobs": passed}
     connection.execute(_WAITING, values)
     connection.execute("ANALYZE jobs")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from celery import Celery
@@ -71,6 +72,8 @@ class Contestant(Protocol):
     #: Jobs that this producer waits for at a time: enough to keep the contestant busy, by Little's law. More of them
     #: would only lie in its queue, where Celery's and Dramatiq's repeated messages wait behind the new ones.
     outstanding: int
+    #: What every deployment of Recast does by default and this contestant does not, where it is one.
+    without: Sequence[str]
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its tables and its backlog; returns what keeps the backlog from running dry."""
@@ -90,19 +93,29 @@ def accounts_file(stage: Stage) -> Path:
     return stage.folder / "accounts.toml"
 
 
-def write_accounts(stage: Stage, *names: str) -> None:
-    """Write Recast's accounts file: accounts at the stub, each with room for everything."""
+def write_accounts(stage: Stage, *names: str, more: str = "") -> None:
+    """Write Recast's accounts file: accounts at the stub, each with room for everything, and `more` lines."""
     accounts_file(stage).write_text(
         "".join(
             f'[accounts.{name}]\nprovider = "{Bench.NAME}"\nbase_url = "{stage.provider_url}"\n'
-            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\nallow_hosts = ["{HOST}"]\n'
+            f'max_in_flight = {IN_FLIGHT}\npoll_every = "{POLL_SECONDS:g}s"\nallow_hosts = ["{HOST}"]\n{more}'
             for name in names
         )
     )
 
 
-def add_backlog(connection: Connection, number: int, account: str | None = None) -> None:
-    """Put jobs into Recast's queue, in one batch as after `recast run`."""
+def add_backlog(
+    connection: Connection, number: int, account: str | None = None, inputs: tuple[str, str] = (SOURCE, TARGET)
+) -> None:
+    """Put jobs into Recast's queue, in one batch as after `recast run`.
+
+    Args:
+        connection: to its database.
+        number: of the jobs.
+        account: that they are for; any, unless it is named.
+        inputs: the source, and the target, in which {} stands for a job's number.
+    """
+    source, target = inputs
     batch_id = connection.execute(
         text("INSERT INTO batches (name, queued) VALUES (:name, :number) RETURNING id"),
         {"name": BATCH if account is None else f"{BATCH} {account}", "number": number},
@@ -110,12 +123,13 @@ def add_backlog(connection: Connection, number: int, account: str | None = None)
     connection.execute(
         text(
             "INSERT INTO jobs (id, kind, source, target, account, lane, batch_id, key)"
-            " SELECT gen_random_uuid()::text, 'swap', :source, :target, :account, :lane, :batch_id, number::text"
+            " SELECT gen_random_uuid()::text, 'swap', :source, replace(:target, '{}', number::text), :account, :lane,"
+            " :batch_id, number::text"
             " FROM generate_series(1, :number) AS number"
         ),
         {
-            "source": SOURCE,
-            "target": TARGET,
+            "source": source,
+            "target": target,
             "account": account,
             "lane": lane_of(account, [OPERATION]),
             "batch_id": batch_id,
@@ -145,15 +159,16 @@ def no_need() -> None:
     """The whole backlog is there from the start."""
 
 
-_FINISHED_ROWS = "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE finished_at IS NOT NULL ORDER BY 1"
+FINISHED_ROWS = "SELECT extract(epoch FROM finished_at)::float8 FROM jobs WHERE finished_at IS NOT NULL ORDER BY 1"
 
 
 class IdiomaticCelery:
     """`benchmarks.contestants.celery_idiomatic` in one of Celery's pools."""
 
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
+    without: Sequence[str] = ()
 
     #: Messages of new jobs that wait: more than are taken between two feeds, and so few that a retry, which goes to
     #: the end of the queue, waits for a second or two behind them.
@@ -196,9 +211,10 @@ class Dramatiq:
     """`benchmarks.contestants.dramatiq_idiomatic`, with as many processes as there are cores."""
 
     name = "dramatiq"
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
+    without: Sequence[str] = ()
 
     BACKLOG = 300  # as of Celery
     QUEUE = "default"
@@ -239,9 +255,10 @@ class BareLoop:
 
     name = "bare_loop"
     title = "bare asyncio loop"
-    finished = _FINISHED_ROWS
+    finished = FINISHED_ROWS
     producer = ""
     outstanding = 0
+    without: Sequence[str] = ()
 
     def prepare(self, stage: Stage) -> Feed:
         """Make its table; the jobs it makes up itself."""
@@ -258,7 +275,7 @@ class BareLoop:
 
 
 class Recast:
-    """Recast with one worker process and default settings."""
+    """Recast with one worker process, and without what no other contestant does; everything else has its default."""
 
     name = "recast"
     title = "Recast, one worker"
@@ -268,6 +285,9 @@ class Recast:
     )
     producer = ""
     outstanding = 0
+    without: Sequence[str] = ("looks at the addresses of inputs before they are paid for", "quality checks")
+    #: Switches these off.
+    OFF: Mapping[str, str] = MappingProxyType({"RECAST_CHECK_ADDRESSES": "false", "RECAST_CHECKS": "off"})
 
     ACCOUNT = "bench"
     SLOTS = 16
@@ -276,16 +296,24 @@ class Recast:
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file, and put a catalog's jobs into the queue."""
-        write_accounts(stage, self.ACCOUNT)
+        self.write_accounts(stage)
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         with engine.begin() as connection:
             self.add_account(connection)
-            add_backlog(connection, self.BACKLOG)
+            add_backlog(connection, self.BACKLOG, inputs=self.inputs(stage))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("ANALYZE"))
         engine.dispose()
         return no_need
+
+    def write_accounts(self, stage: Stage) -> None:
+        """Write the accounts file."""
+        write_accounts(stage, self.ACCOUNT)
+
+    def inputs(self, _stage: Stage) -> tuple[str, str]:
+        """The jobs' inputs, as `add_backlog` takes them."""
+        return SOURCE, TARGET
 
     def add_account(self, connection: Connection, name: str = ACCOUNT) -> None:
         """Write an account's row."""
@@ -303,7 +331,7 @@ class Recast:
         ]  # fmt: skip
 
     def environment(self, stage: Stage) -> Mapping[str, str]:
-        """A deployment's settings; everything else has its default."""
+        """A deployment's settings."""
         return {
             "RECAST_DATABASE_URL": stage.urls.database,
             "RECAST_BROKER_URL": stage.urls.broker,
@@ -313,6 +341,5 @@ class Recast:
             **({PICTURES: str(stage.kept), "RECAST_STORAGE_URL": str(stage.kept)} if stage.pictures else {}),
             "RECAST_SLOTS": str(self.SLOTS),
             "RECAST_SECRET_KEY": uuid.uuid4().hex,
-            "RECAST_CHECK_ADDRESSES": "false",  # the pictures are made up, and the other contestants look at none
-            "RECAST_CHECKS": "off",  # no other contestant has any
+            **self.OFF,
         }

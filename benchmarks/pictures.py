@@ -2,7 +2,8 @@
 
 Idiomatic Celery takes part twice: as it only writes the file, and as it decodes it and makes a thumbnail as well.
 Recast decodes each file, marks it as synthetic, and keeps what leads back to the provider's own; it makes a thumbnail
-when a page first shows the picture.
+when a page first shows the picture. It takes part twice as well: with its default settings, it looks at each input's
+address before, and compares each picture with its input afterwards.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.deployed import DeployedPictures
 from benchmarks.lineup import BareLoop, Contestant, IdiomaticCelery, Recast
 
 #: A portrait with grain, as cameras and models make them: a smooth one would be too easy to decode.
@@ -27,7 +29,8 @@ FORMATS: Mapping[str, str] = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 def contestants() -> Sequence[Contestant]:
     """Those that are compared."""
-    return IdiomaticCelery("prefork", 4), IdiomaticCelery("prefork", 4, thumbnails=True), Recast(), BareLoop()
+    celery = IdiomaticCelery("prefork", 4), IdiomaticCelery("prefork", 4, thumbnails=True)
+    return *celery, Recast(), DeployedPictures(), BareLoop()
 
 
 def cases(*, short: bool) -> list[str]:

@@ -8,14 +8,16 @@ The notes are Unix times, one a line. Each contestant is sent to as its users do
 from __future__ import annotations
 
 import argparse
+import os
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import SOURCE, TARGET
+from benchmarks.contestants import INPUTS, SOURCE, TARGET
 
 FIRST = 1_000  # jobs that are sent before the first one is waited for
 GROWTH = 2  # jobs that are sent for each result, until as many are outstanding as shall be
@@ -29,8 +31,11 @@ def recast() -> Send:
     """Of Recast's producers."""
     from recast import swap  # noqa: PLC0415 - of the contestants, only the one that works is imported
 
+    inputs, numbers = os.environ.get(INPUTS), count()
+
     def send() -> Callable[[], Any]:
-        sent = swap.delay(source=SOURCE, target=TARGET)
+        source, target = (f"{inputs}0", f"{inputs}{next(numbers)}") if inputs else (SOURCE, TARGET)
+        sent = swap.delay(source=source, target=target)
         return lambda: sent.get(timeout=GET_SECONDS)
 
     return send

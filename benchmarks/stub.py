@@ -2,8 +2,9 @@
 
 ``POST /jobs`` answers ``{"id": ...}`` at once. ``GET /jobs/ID`` answers ``{"status": "pending"}`` until the latency has
 passed since the submission, then ``{"status": "done", "url": ...}``; where it was given a picture, a copy is there.
-``GET /stats`` answers the bill, and ``GET /arrivals/REFERENCE`` when a submission came. It is a raw `asyncio.Protocol`,
-because a web framework would cost as much as the contestants do.
+``GET /inputs/NUMBER`` is what a job may be made of: a copy as well, or a few bytes. ``GET /stats`` answers the bill,
+and ``GET /arrivals/REFERENCE`` when a submission came. It is a raw `asyncio.Protocol`: a web framework would cost
+as much as the contestants do.
 
     python -m benchmarks.stub --latency 5        prints {"port": ...} and serves until its standard input ends
 """
@@ -33,6 +34,7 @@ Picture = Callable[[int], bytes]
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length:"
+_FIRST_BYTE = b"\r\nrange: bytes=0-0"  # all that a look at an address asks for
 _NOT_FOUND = b'{"error":"not found"}'
 _PENDING = b'{"status":"pending"}'
 
@@ -97,6 +99,12 @@ class Desk:
             return None
         return self._picture(int(name))
 
+    def input(self, name: bytes) -> bytes | None:
+        """What a job is made of; None if there is no such input."""
+        if not name.isdigit():
+            return None
+        return self._picture(int(name)) if self._picture is not None else b"an input"
+
     def bill(self) -> Bill:
         """The requests so far."""
         return Bill(
@@ -151,6 +159,11 @@ class Connection(asyncio.Protocol):
         if method == b"GET" and path.startswith(b"/pictures/"):
             picture = self._desk.fetch(path[len(b"/pictures/") :])
             return _response(picture) if picture is not None else _response(_NOT_FOUND, b"404 Not Found")
+        if method == b"GET" and path.startswith(b"/inputs/"):
+            found = self._desk.input(path[len(b"/inputs/") :])
+            if found is not None and _FIRST_BYTE in head.lower():
+                return _response(found[:1], b"206 Partial Content")
+            return _response(found) if found is not None else _response(_NOT_FOUND, b"404 Not Found")
         if method == b"GET" and path == b"/stats":
             return _response(json.dumps(asdict(self._desk.bill())).encode())
         return _response(_NOT_FOUND, b"404 Not Found")

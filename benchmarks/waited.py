@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import migrations
 from benchmarks.contestants import RESULTS_URL
+from benchmarks.deployed import Deployed
 from benchmarks.lineup import (
     Dramatiq,
     Feed,
@@ -15,7 +16,6 @@ from benchmarks.lineup import (
     environment_of,
     make_table,
     no_need,
-    write_accounts,
 )
 from models.connection import make_engine
 
@@ -64,8 +64,12 @@ class WaitedRecast(Recast):
 
     def prepare(self, stage: Stage) -> Feed:
         """Make the schema and the accounts file."""
-        write_accounts(stage, self.ACCOUNT)
+        self.write_accounts(stage)
         engine = make_engine(stage.urls.database)
         migrations.upgrade(engine)
         engine.dispose()
         return no_need
+
+
+class WaitedDeployed(Deployed, WaitedRecast):
+    """The same with its default settings."""

@@ -18,10 +18,6 @@ _ADAPTERS: tuple[type[Provider], ...] = (Hidream, Piktid, Qolaba, Replicate, Zhi
 #: Every adapter by its provider's name.
 PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType({adapter.NAME: adapter for adapter in _ADAPTERS})
 
-_OPERATIONS: Mapping[str, Operation] = MappingProxyType(
-    {name: operation for adapter in PROVIDERS.values() for name, operation in adapter.OPERATIONS.items()}
-)
-
 
 def operation(name: str) -> Operation:
     """The operation called ``provider.operation``.
@@ -29,7 +25,8 @@ def operation(name: str) -> Operation:
     Raises:
         KeyError: no provider has it; the message lists those there are.
     """
-    try:
-        return _OPERATIONS[name]
-    except KeyError:
-        raise KeyError(f"{name!r} is not a valid operation; allowed: {', '.join(_OPERATIONS)}") from None
+    adapter = PROVIDERS.get(name.partition(".")[0])
+    if adapter is None or name not in adapter.OPERATIONS:
+        allowed = (each for adapter in PROVIDERS.values() for each in adapter.OPERATIONS)
+        raise KeyError(f"{name!r} is not a valid operation; allowed: {', '.join(allowed)}")
+    return adapter.OPERATIONS[name]

@@ -22,3 +22,4 @@ PROVIDER_URL = "BENCH_PROVIDER_URL"
 RESULTS_URL = "BENCH_RESULTS_URL"  # a result store: there is one where a producer waits
 PICTURES = "BENCH_PICTURES"  # where finished pictures go; without it, a result is an address in a row
 THUMBNAILS = "BENCH_THUMBNAILS"  # set: each picture is decoded, and gets a thumbnail
+INPUTS = "BENCH_INPUTS"  # what a producer puts a number behind for each job's target; without it, all have `TARGET`

@@ -17,7 +17,18 @@ import zlib
 from collections.abc import Mapping
 from typing import Final
 
-from workers.images.segments import APP0, APP1, END, SCAN, jpeg_segments, png_chunks, spliced, webp_chunks, webp_end
+from workers.images.segments import (
+    APP0,
+    APP1,
+    END,
+    SCAN,
+    WEBP_HAS_XMP,
+    jpeg_segments,
+    png_chunks,
+    spliced,
+    webp_chunks,
+    webp_end,
+)
 from workers.images.xmp import ELSEWHERE, manifest_elsewhere, stated, with_source_type
 
 _VOCABULARY: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -33,7 +44,7 @@ _JPEG_LONGEST: Final = 0xFFFF - 2 - len(_JPEG_XMP)  # a segment's length is writ
 _PNG_XMP: Final = b"XML:com.adobe.xmp\0"
 _PNG_PLAIN: Final = b"\0\0"  # not compressed, by method 0
 _WEBP_XMP: Final = b"XMP "
-_WEBP_HAS_XMP, _WEBP_HAS_ALPHA = 0x04, 0x10
+_WEBP_HAS_ALPHA = 0x10
 
 
 def marked(data: bytes, media_type: str, source_type: str) -> bytes:
@@ -134,7 +145,7 @@ def _webp(data: bytes, source_type: str) -> bytes:
     if chunks[0][0] != b"VP8X":
         chunks.insert(0, (b"VP8X", _webp_header(*chunks[0])))
     flags = chunks[0][1]
-    chunks[0] = (b"VP8X", bytes([flags[0] | _WEBP_HAS_XMP]) + flags[1:])
+    chunks[0] = (b"VP8X", bytes([flags[0] | WEBP_HAS_XMP]) + flags[1:])
     chunks.append((_WEBP_XMP, with_source_type(old, source_type)))
     written = b"".join(kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) for kind, body in chunks)
     return b"RIFF" + struct.pack("<I", len(written) + 4) + b"WEBP" + written + data[webp_end(data) :]

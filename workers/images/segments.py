@@ -17,6 +17,8 @@ MAX_PARTS: Final = 20_000  # a 64 MiB PNG in the usual chunks of 8 KiB has 8,192
 APP0, APP1, SCAN, END = 0xE0, 0xE1, 0xDA, 0xD9
 #: Frames whose entropy coding is arithmetic: several times slower to decode, and made by no camera or provider.
 ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+#: The bit of a WebP's features that says that there is an XMP packet.
+WEBP_HAS_XMP: Final = 0x04
 PROGRESSIVE: Final = 0xC2  # the frame of a JPEG that comes in scans, each finer than the last
 
 # A JPEG marker that is neither an escaped 0xFF, a restart marker nor a fill byte: the end of entropy-coded data.

@@ -22,7 +22,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.connection import OWN_LIMITS, let_go_of_snapshot
+from models.connection import OWN_LIMITS, be_patient, let_go_of_snapshot
 from models.fragments import is_open, is_paid, paid_for, quoted, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from workers.engine.runtime import Runtime
@@ -30,6 +30,7 @@ from workers.operations import archive_files
 from workers.operations.archive_files import ArchiveError
 
 PORTION = 2_000  # jobs of one file and one transaction, which takes a few seconds at most
+PATIENCE_SECONDS = 600  # for the look at all jobs of a batch, of which there may be millions
 LOCK_KEY = 0x0A2C417E  # advisory lock: one archives at a time
 LEAST_DAYS = 7.0  # as long as a restore keeps looking for what was sent, and the result backend keeps results
 
@@ -47,15 +48,20 @@ _IN_REVIEW = f"""
         SELECT 1 FROM jobs j WHERE j.batch_id = b.id AND j.state = 'succeeded'
             AND NOT EXISTS ({_REVIEWED} AND r.job_id = j.id))
 """
-_BATCHES = text(f"""
+#: Batches that may be over; whether one is, is a look at all of its jobs, and a question of its own.
+_CANDIDATES = text(f"""
     SELECT b.id, b.name FROM batches b
     WHERE b.id > {SINGLES} AND (b.archived_at IS NOT NULL OR queued + running + saving + held = 0)
         AND EXISTS (SELECT 1 FROM jobs WHERE batch_id = b.id)
-        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.batch_id = b.id AND NOT ({_DONE_WITH}))
-        AND (b.archived_at IS NOT NULL OR NOT ({_IN_REVIEW}))
         AND (cast(:id AS int) IS NULL OR b.id = :id)
     ORDER BY b.id
 """)
+_IS_OVER = text(f"""
+    SELECT (b.archived_at IS NOT NULL OR (queued + running + saving + held = 0 AND NOT ({_IN_REVIEW})))
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.batch_id = b.id AND NOT ({_DONE_WITH}))
+    FROM batches b WHERE b.id = :id
+""")
+_PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")
 #: As `catalog.enqueue` takes it: no run of the catalog is between its look at the batch and its rows.
 _NO_RUN = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _CLOSE = text("UPDATE batches SET archived_at = coalesce(archived_at, clock_timestamp()) WHERE id = :id")
@@ -185,19 +191,26 @@ def _archive(runtime: Runtime, seconds: float, batch_id: int | None, *, dry_run:
 def _portions(runtime: Runtime, seconds: float, batch_id: int | None, *, dry_run: bool) -> Iterator[_Portion]:
     if batch_id is None:
         yield from _of_batch(runtime, SINGLES, seconds)
-    for each, name in runtime.db(_batches, seconds, batch_id):
-        if dry_run or runtime.db(_close, each, name, seconds):
+    for each, name in runtime.db(_candidates, batch_id):
+        if runtime.db(_is_over, each, seconds) and (dry_run or runtime.db(_close, each, name, seconds)):
             yield from _of_batch(runtime, each, seconds)
 
 
-def _batches(session: Session, seconds: float, batch_id: int | None) -> list[tuple[int, str]]:
-    return [(row.id, row.name) for row in session.execute(_BATCHES, {"seconds": seconds, "id": batch_id})]
+def _candidates(session: Session, batch_id: int | None) -> list[tuple[int, str]]:
+    return [(row.id, row.name) for row in session.execute(_CANDIDATES, {"id": batch_id})]
+
+
+def _is_over(session: Session, batch_id: int, seconds: float) -> bool:
+    """Whether all jobs of a batch ended that long ago, and nobody waits for any."""
+    be_patient(session.connection(), PATIENCE_SECONDS)
+    session.execute(_PATIENCE)
+    return bool(session.execute(_IS_OVER, {"seconds": seconds, "id": batch_id}).scalar())
 
 
 def _close(session: Session, batch_id: int, name: str, seconds: float) -> bool:
     """Let the batch take no more jobs, unless it was given some since it was found."""
     session.execute(_NO_RUN, {"name": name})
-    if not _batches(session, seconds, batch_id):
+    if not _is_over(session, batch_id, seconds):
         return False
     session.execute(_CLOSE, {"id": batch_id})
     return True

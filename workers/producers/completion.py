@@ -26,6 +26,7 @@ from workers.engine.runtime import Runtime
 from workers.failpoints import hold
 from workers.failures import describe
 from workers.messaging.app import app
+from workers.messaging.chords import count
 from workers.messaging.result_store import Note, write
 from workers.messaging.task_events import EVENT_CHARS, dispatcher
 from workers.producers.canvas import rebuild
@@ -120,6 +121,7 @@ def _announce_group(
     ended = _those_that_can(rows, lambda row: _ended(row, values))
     ended = _those_that_can(ended, _send_links)
     _write(ended)
+    _count(ended)
     ended = _those_that_can(ended, _pass_on)
     with dispatcher(hostname) as events:
         for each in ended:
@@ -146,6 +148,14 @@ def _those_that_can(items: Sequence[Any], step: Callable[[Any], Any]) -> list[An
 def _write(ended: Sequence[_Ended]) -> None:
     """Write the results of these tasks; Celery's own patience is for a store that is away."""
     app.backend.ensure(write, (app.backend, [each.note for each in ended if each.is_stored]))
+
+
+def _count(ended: Sequence[_Ended]) -> None:
+    """Count these ends in their chords; those left to Celery, one by one, are the ends that complete a chord."""
+    counted = app.backend.ensure(count, (app.backend, [each.note for each in ended]))
+    for each in ended:
+        if each.task_id in counted:
+            each.request.chord = None
 
 
 def _ended(row: Any, values: dict[str, dict[str, Any]]) -> _Ended:

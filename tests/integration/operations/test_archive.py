@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
 from catalog.origin import refuse_archived
@@ -245,6 +247,18 @@ def test_a_job_that_changes_after_it_was_written_stays(
     assert {row["id"]: row["error"] for row in (r["job"] for r in archived_rows(database, runtime))}[
         "spring7"
     ] == "seen"
+
+
+def test_a_batch_of_millions_may_be_looked_at_for_longer_than_other_statements_take(
+    database: Database, runtime: Runtime
+) -> None:
+    batch = month(database, jobs=20)
+
+    def look(session: Session) -> tuple[bool, str]:
+        is_over = archive._is_over(session, batch, 365 * DAY)
+        return is_over, session.execute(text("SHOW statement_timeout")).scalar_one()
+
+    assert runtime.db(look) == (True, "10min")
 
 
 def test_a_damaged_file_removes_nothing(database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import TaskRevokedError
+from redis import Redis
 
 from recast.errors import InvalidJobError
 from sandbox import SandboxConfig
@@ -161,11 +162,17 @@ _ANNOUNCE = """
 """
 
 
-def test_a_chord_whose_members_end_in_one_group_fires_once(stack: Stack, producers: Producers, worker: Worker) -> None:
+def test_chords_whose_members_end_in_one_group_fire_once(stack: Stack, worker: Worker) -> None:
     pause(stack)
-    produce(stack, f"chord([swap.s(**PAIR) for _ in range({MANY})])(tasks.total.s()); answer(0)")
+    bodies = produce(
+        stack,
+        f"""
+        made = [chord([swap.s(**PAIR) for _ in range({MANY})])(tasks.total.s()) for _ in range(3)]
+        answer([each.id for each in made])
+        """,
+    )
     worker.start()
-    wait_for(lambda: len(jobs(stack)) == MANY, message="the members are jobs")
+    wait_for(lambda: len(jobs(stack)) == 3 * MANY, message="the members are jobs")
     wait_for(lambda: nothing_unacknowledged(stack), message="every message is acknowledged")
     worker.kill()  # so that nobody announces in between
     with stack.engine.begin() as connection:
@@ -175,12 +182,20 @@ def test_a_chord_whose_members_end_in_one_group_fires_once(stack: Stack, produce
             " FROM jobs"
         )
         connection.exec_driver_sql("UPDATE jobs SET state = 'succeeded', finished_at = now()")
+        connection.exec_driver_sql(
+            "UPDATE jobs SET state = 'failed', reason = 'lost' WHERE id = (SELECT task_id FROM announcements"
+            " WHERE (canvas::jsonb -> 'chord' -> 'options' ->> 'task_id') = %s LIMIT 1)",
+            (bodies[1],),
+        )
 
     told = run(stack, _ANNOUNCE, *jobs(stack))
 
-    assert int(told) == MANY
-    bodies = [json.loads(item) for item in stack.redis.lrange("celery", 0, -1)]
-    assert [body["headers"]["task"] for body in bodies] == ["tasks.total"]
+    assert int(told) == 3 * MANY
+    called = [json.loads(item)["headers"] for item in stack.redis.lrange("celery", 0, -1)]
+    assert [each["task"] for each in called] == ["tasks.total"] * 2
+    assert {each["id"] for each in called} == {bodies[0], bodies[2]}
+    with Redis.from_url(stack.env["RECAST_RESULT_URL"]) as results:
+        assert json.loads(results.get(f"celery-task-meta-{bodies[1]}"))["status"] == "FAILURE"
     assert {len(stack.sql("SELECT 1 FROM announcements WHERE announced_at IS NULL"))} == {0}
 
 

@@ -88,6 +88,7 @@ def test_registering_adds_the_stub_and_keeps_the_rest(monkeypatch: pytest.Monkey
     monkeypatch.setattr(providers, "PROVIDERS", before)
     register()
     assert {**before, "bench": Bench} == dict(providers.PROVIDERS)
+    assert providers.operation("bench.make") is Bench.OPERATIONS["bench.make"]
     assert "bench" not in before
 
 

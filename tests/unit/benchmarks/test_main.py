@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import gallery, held, inflight, latency, lineup, pictures, rows, runner
+from benchmarks import archiving, deployed, gallery, held, inflight, latency, lineup, pictures, rows, runner
 from benchmarks.figures import Figures, TooFewError
 from benchmarks.stub import Bill
 from devstack.servers import Urls
@@ -61,6 +61,28 @@ def test_json_is_one_object_with_the_comparison(
     assert list(found["rounds"][0]) == [name for name, _ in ran]
 
 
+@pytest.mark.parametrize("suite", ["engine", "producers"])
+def test_every_contestants_polls_and_what_is_switched_off_are_said(
+    suite: str, ran: list[tuple[str, float]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command.main([suite, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["polls"] == {name: 1.1 for name, _ in ran}
+    assert list(found["without"]) == ["recast"]
+    monkeypatch.setenv("COLUMNS", "200")
+    assert command.main([suite]) == 0
+    assert unsaid(capsys.readouterr().out, *found["without"]["recast"]) == []
+
+
+def test_recast_with_its_default_settings_switches_nothing_off() -> None:
+    stage = lineup.Stage(Path("/nowhere"), Urls("postgresql://nowhere", "", ""), "http://127.0.0.1:1")
+    bare, whole = lineup.Recast(), deployed.Deployed()
+    switches = bare.environment(stage).keys() - whole.environment(stage).keys()
+    assert switches == bare.OFF.keys()
+    assert len(switches) == len(bare.without)
+    assert not whole.without
+
+
 def test_a_short_run_ends_within_three_minutes_and_a_full_one_is_steady_for_thirty_seconds(
     ran: list[tuple[str, float]],
 ) -> None:
@@ -70,7 +92,8 @@ def test_a_short_run_ends_within_three_minutes_and_a_full_one_is_steady_for_thir
     assert sum(seconds + 20 for _, seconds in ran) <= 180
     ran.clear()
     command.main([])
-    assert {"celery_prefork", "celery_threads", "dramatiq", "recast", "bare_loop"} == {name for name, _ in ran}
+    everybody = {"celery_prefork", "celery_threads", "dramatiq", "dbos", "recast", "recast_deployed", "bare_loop"}
+    assert everybody == {name for name, _ in ran}
     assert all(seconds * 0.8 > 30 for _, seconds in ran)
 
 
@@ -118,7 +141,7 @@ def test_the_suite_producers_compares_those_that_are_waited_for(
 ) -> None:
     assert command.main(["producers", "--short", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast"]
+    assert [name for name, _ in ran] == ["celery_prefork", "dramatiq", "recast", "recast_deployed"]
     assert (found["ratio_to_celery"], found["ratio_to_dramatiq"], found["cpu_ms_per_job"]) == (1.0, 1.0, 2.0)
 
 
@@ -132,7 +155,7 @@ def test_the_suite_pictures_compares_for_each_kind_of_picture(
     assert {(each["picture"], each["ratio_to_celery"]) for each in found} == {
         (f"{side}.{ending}", 1.0) for side in (64, 128) for ending in ("jpg", "png", "webp")
     }
-    assert len(ran) == len(found) * 4
+    assert len(ran) == len(found) * 5
 
 
 def test_the_suite_latency_says_both_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +181,33 @@ def test_the_suite_rows_compares_within_each_round(
     assert said["claims"]["held"]["p99_ms"] == 4.0
     assert command.main(["rows"]) == 0
     assert unsaid(capsys.readouterr().out, "0.60", "4.0") == []
+
+
+def test_the_suite_archive_says_what_a_month_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = held.Claims.of(0, [0.002] * 99 + [0.009])
+    assert claims.claims == 100
+    assert [claims.p50_ms, claims.longest_ms] == pytest.approx([2.0, 9.0])
+    found = archiving.Trial(
+        finished=30, moved=10, seconds=0.02, jobs_per_s=500.0, cpu_ms_per_job=0.5, database_cpu_ms_per_job=0.25,
+        peak_mib=335.0, file_bytes_per_job=268.0, row_bytes_per_job=1755.0, lock_waits=3, longest_write_s=1.25,
+        claims=claims, claims_beside=claims,
+    )  # fmt: skip
+    asked: dict[str, object] = {}
+
+    def measure(**options: object) -> archiving.Trial:
+        asked.update(options)
+        return found
+
+    monkeypatch.setattr(archiving, "measure", measure)
+    assert command.main(["archive", "--finished", "30", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert asked == {"short": False, "finished": 30}
+    assert said["hours_of_a_planned_month"] == pytest.approx(25e6 / 500 / 3600)
+    assert said["claims_beside"]["longest_ms"] == pytest.approx(9.0)
+    assert command.main(["archive"]) == 0
+    assert unsaid(capsys.readouterr().out, "335", "268", "1755", "1.25", "3 others", "13.9 hours") == []
 
 
 def test_the_suite_inflight_says_what_was_lost(

@@ -154,3 +154,15 @@ def test_each_finished_job_has_a_picture_of_its_own(tmp_path: Path) -> None:
         assert http.get(f"{stub.url}/pictures/0").status_code == HTTPStatus.NOT_FOUND
         urls = [http.get(f"{stub.url}/jobs/{handle}").json()["url"] for handle in handles]
         assert len({http.get(url).content for url in urls}) == len(urls)
+
+
+def test_each_input_is_there_and_a_look_gets_its_first_byte(tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(picture)
+    with Stub(latency=0.0, picture=picture) as stub:
+        assert len({http.get(f"{stub.url}/inputs/{number}").content for number in range(2)}) == 2
+        look = http.get(f"{stub.url}/inputs/7", headers={"Range": "bytes=0-0"})
+        assert (look.status_code, len(look.content)) == (HTTPStatus.PARTIAL_CONTENT, 1)
+        assert http.get(f"{stub.url}/inputs/x").status_code == HTTPStatus.NOT_FOUND
+    with Stub(latency=0.0) as stub:
+        assert http.get(f"{stub.url}/inputs/7").content
