@@ -67,7 +67,7 @@ def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]]
 
 
 def _parameters(batch: str) -> Parameters:
-    return {**_where_and_how_much(batch), **_redos(batch), **_which_and_when(batch)}
+    return {**_where_and_how_much(batch), **_redos(batch), **_which_rows(), **_which_batch(batch)}
 
 
 def _where_and_how_much(batch: str) -> Parameters:
@@ -128,7 +128,7 @@ def _redos(batch: str) -> Parameters:
     }
 
 
-def _which_and_when(batch: str) -> Parameters:
+def _which_rows() -> Parameters:
     return {
         "only": (
             Annotated[list[Only] | None, typer.Option(help="Queue only these rows; can be given more than once.")],
@@ -147,6 +147,11 @@ def _which_and_when(batch: str) -> Parameters:
             Annotated[bool, typer.Option(help="Also queue rows again that a provider rejected.")],
             False,
         ),
+    }
+
+
+def _which_batch(batch: str) -> Parameters:
+    return {
         "label": (Annotated[str | None, typer.Option(help="Label for the batch.")], None),
         "priority": (
             Annotated[
