@@ -13,11 +13,10 @@ from cli import completion
 from cli.parameters import Parameters, shared
 from models.checks import CheckName
 from recast.errors import InvalidJobError
-from recast.money import Money
 from workers.config.settings import Settings
 from workers.config.units import TooLongError, duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import AMOUNTS, Format, Only, RunOptions
+from workers.jobs.run_options import Format, Only, RunOptions
 
 DAY_SECONDS = 86_400
 
@@ -40,12 +39,12 @@ class GivenOptions:
         for name, read in _READERS.items():
             if values.get(name) is not None:
                 try:
-                    values[name] = read(values[name], settings)
+                    values[name] = read(values[name])
                 except ValueError as error:
                     raise typer.BadParameter(str(error), param_hint=option_of(name)) from None
         values |= {name: values.get(name) or () for name in ("only", "redo_flagged")}
         try:
-            return RunOptions(**values)
+            return RunOptions.parse(values, settings.currency)
         except InvalidJobError as error:
             raise typer.BadParameter(error.message, param_hint=option_of(error.field)) from None
 
@@ -215,8 +214,4 @@ def _when(text: str) -> datetime | timedelta:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-_READERS: Mapping[str, Callable[[str, Settings], object]] = {
-    **dict.fromkeys(AMOUNTS, lambda text, settings: Money.parse(text, settings.currency).amount),
-    "deadline": lambda text, _: _when(text),
-    "keep_days": lambda text, _: _days(text),
-}
+_READERS: Mapping[str, Callable[[str], object]] = {"deadline": _when, "keep_days": _days}

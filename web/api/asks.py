@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,10 +15,11 @@ from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
 from reports.spend import By
+from web.api.problems import invalid
 from workers.config.units import duration
 from workers.jobs.filters import Filter
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import Format, Only
+from workers.jobs.run_options import Format, Only, RunOptions
 
 MOST_ITEMS = 500  # of a page
 USUAL_ITEMS = 50  # as the commands list
@@ -266,6 +267,20 @@ class OptionsAsk(Ask):
     only: list[Only] = Field(default_factory=list, max_length=len(Only))
     retry_rejected: bool = False
     same_picture: bool = Field(False, description="Also do a source's own picture if it is among the targets.")
+
+    def resolve(self, currency: str) -> RunOptions:
+        """As `RunOptions` of a deployment that counts in `currency`.
+
+        Raises:
+            ProblemError: a value is not allowed.
+        """
+        said = self.model_dump(exclude={"same_picture"})
+        if isinstance(self.deadline, str):
+            said["deadline"] = timedelta(seconds=duration(self.deadline))
+        try:
+            return RunOptions.parse(said, currency)
+        except InvalidJobError as error:
+            raise invalid(error, getattr(self, error.field)) from None
 
 
 class PlanAsk(Ask):
