@@ -25,7 +25,7 @@ from workers.engine.runtime import Runtime
 from workers.jobs.moves import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.maintenance.sweep import sweep
-from workers.webhooks import deliver
+from workers.webhooks import deliver, service
 from workers.webhooks.deliver import PAUSES, DeliverPump
 from workers.webhooks.messages import make_secret, seal
 
@@ -471,6 +471,32 @@ def test_what_was_given_up_is_seen_and_sent_again(
     assert {receiver.received[1].id, receiver.received[2].id} == {dead["id"]}
     assert recast("deliveries", "--dead") == []
     assert recast("retry", dead["id"]) == {"queued": 0}  # what has arrived is not sent again
+
+
+def test_what_a_page_counts_is_what_a_command_counts_up_to_a_number(
+    database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = webhook(database, runtime.settings, "https://example.com/")
+    idle = webhook(database, runtime.settings, "https://example.com/idle")
+    for ago, ended, error in ((9, True, None), (8, True, "404"), (7, False, "500"), (6, False, None)):
+        database.sql(
+            "INSERT INTO deliveries (webhook_id, event, data, created_at, next_at, delivered_at, error) VALUES (:id, "
+            "'job.failed', '{}', now() - :ago * interval '1 hour', CASE WHEN NOT :ended THEN now() END, "
+            "CASE WHEN :arrived THEN now() END, :error)",
+            id=busy, ago=ago, ended=ended, arrived=ended and error is None, error=error,
+        )  # fmt: skip
+
+    exact, roughly = database.run(service.listed), database.run(service.listed, exact=False)
+    assert roughly == exact
+    assert [(each.id, each.waiting, each.delivered, each.dead, each.error) for each in exact] == [
+        (busy, 2, 1, 1, "500"), (idle, 0, 0, 0, None),
+    ]  # fmt: skip
+
+    monkeypatch.setattr(service, "COUNTED", 1)
+    monkeypatch.setattr(service, "LOOKED_AT", 1)
+    few, _ = database.run(service.listed, exact=False)
+    assert (few.waiting, few.delivered, few.dead) == (1, 0, 1), "the latest one that ended was given up"
+    assert database.run(service.listed) == exact
 
 
 def test_a_rotated_secret_signs_beside_the_old_one_for_a_while(receiver: Receiver, recast: Callable[..., Any]) -> None:
