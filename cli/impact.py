@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.answers import agree
 from cli.output import Style, emit, say, table
-from desk.levers import Impact
+from desk.bulk_operations import Impact
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.counted import counted

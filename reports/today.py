@@ -169,7 +169,7 @@ def account_rows(session: Session, accounts: Mapping[str, Account] | None) -> li
     spent, numbers = spent_by_accounts(session), figures(session, list(known))
     return [
         AccountRow(
-            status, status.account.with_overrides(status.gate.overrides), spent.get(status.account.name, Spent()),
+            status, status.account.with_overrides(status.admission.overrides), spent.get(status.account.name, Spent()),
             numbers.get(status.account.name),
         )
         for status in statuses_of(session, list(known.values()))

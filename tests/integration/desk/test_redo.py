@@ -169,8 +169,8 @@ def test_of_a_redo_that_fails_nothing_is_left_but_a_version_and_its_cost(
     assert job.version == was.version + 2, "a version's number is never used twice"
     assert exported(database, runtime, batch) == before
     assert database.counts(batch) == {"succeeded": 1}
-    standing = database.run(newest_of, job.id)
-    assert (standing.verdict, standing.chosen) == (Verdict.APPROVED, old)
+    review = database.run(newest_of, job.id)
+    assert (review.verdict, review.chosen) == (Verdict.APPROVED, old)
     versions = database.sql("SELECT version, state, account FROM versions ORDER BY version")
     assert [(row.state, row.account) for row in versions] == [("succeeded", None), (job_state(state, sent), "other")]
     detail = database.run(job_detail, job.id, runtime.storage)
