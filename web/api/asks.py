@@ -27,7 +27,7 @@ MOST_CHARS = 500  # of a name or a key; ours have up to 200
 MOST_WORDS = 1_000  # jobs that are named one by one
 
 
-def is_text(value: str) -> str:
+def require_text(value: str) -> str:
     """Text that the database can compare."""
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
         raise ValueError("a NUL or half of a surrogate pair is not allowed")
@@ -39,7 +39,7 @@ def _is_duration(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(is_text)]
+Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(require_text)]
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
@@ -238,7 +238,7 @@ class AccountAsk(Ask):
 
     stopped: bool | None = Field(None, description="Whether it is sent no jobs.")
     lasting: Age | None = Field(None, description="With `stopped`: for how long. Default: until it is started.")
-    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(is_text)] | None = None
+    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(require_text)] | None = None
     limits: dict[str, str | int | float | None] | None = Field(
         None, max_length=50, description='Such as {"rate": "30/min", "budget.day": "20 USD"}; null removes one.'
     )

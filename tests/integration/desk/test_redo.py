@@ -24,7 +24,7 @@ from models.verdicts import Verdict
 from reports.batch import find
 from reports.export import jobs_of
 from reports.job import job_detail
-from reports.reviews import By, summed
+from reports.reviews import VerdictsBy, summed
 from tests.integration.desk.pictures import key_of, made, results
 from tests.words import unsaid
 from workers.accounts import admission
@@ -403,5 +403,5 @@ def test_an_approved_picture_costs_what_its_redos_cost_as_well(
         again(database, terms, ids=["job-00000"])
         finish(database, runtime, state)
     say(database, results(database, batch)[-1])
-    (found,) = database.run(summed, By.BATCH, batch)
+    (found,) = database.run(summed, VerdictsBy.BATCH, batch)
     assert (found.spent, found.made, found.approved, found.per_approved) == (2 * PRICE, 2, 1, 2 * PRICE)
