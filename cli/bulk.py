@@ -11,18 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from cli import completion
-from cli.answers import amount
+from cli.answers import named_options
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.impact import execute
 from cli.output import Style, complain, emit
-from desk import bulk_operations
+from desk import bulk_operations, limits
 from desk.bulk_operations import BulkOperation
 from models.states import JobState
 from recast.hints import hint
-from recast.money import Money, plain
+from recast.money import plain
 from reports.batch import BatchReport, find
 from reports.obstacles import spent_limit
 from workers.config.account_values import AccountsError
@@ -82,13 +82,10 @@ def retry(
     paid for and not obtained can be downloaded again at no cost with `recast redownload`.
     """
     selection.named()
-    states = selection.which.states or [JobState.FAILED]
-    if wrong := [state for state in states if state not in bulk.RETRYABLE]:
-        raise typer.BadParameter(
-            f"{wrong[0]} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}", param_hint="--state"
-        )
+    with named_options():
+        bulk_operations.retryable_states(selection.which)
     with open_deployment(sandbox=sandbox) as runtime:
-        impact = bulk_operations.retryable(runtime, replace(selection.resolve(runtime), states=states))
+        impact = bulk_operations.retryable(runtime, selection.resolve(runtime))
         instead = hint("redownload", *selection.words, **selection.options)
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json, instead=instead,
@@ -250,17 +247,10 @@ def higher_limit(runtime: Runtime, batch: str, given: str | None) -> Decimal | N
     Raises:
         typer.BadParameter: it is not an amount, or the batch has spent as much already.
     """
-    currency = runtime.settings.currency
-    limit = amount(given, currency, "--max-cost")
-    if limit is None:
+    if given is None:
         return None
-    report = runtime.db(find, batch)
-    if limit <= report.spent:
-        raise typer.BadParameter(
-            f"batch {batch!r} has spent {Money(report.spent, currency)} already; use a higher limit",
-            param_hint="--max-cost",
-        )
-    return limit
+    with named_options():
+        return limits.higher_limit(given, runtime.db(find, batch), runtime.settings.currency).amount
 
 
 def _require_limits(runtime: Runtime, reports: Sequence[BatchReport]) -> None:

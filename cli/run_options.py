@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from cli import completion
+from cli.answers import named_options, option_of
 from cli.parameters import Parameters, shared
 from models.checks import CheckName
-from recast.errors import InvalidJobError
 from workers.config.settings import Settings
 from workers.config.units import TooLongError, duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
@@ -43,15 +43,8 @@ class GivenOptions:
                 except ValueError as error:
                     raise typer.BadParameter(str(error), param_hint=option_of(name)) from None
         values |= {name: values.get(name) or () for name in ("only", "redo_flagged")}
-        try:
+        with named_options():
             return RunOptions.parse(values, settings.currency)
-        except InvalidJobError as error:
-            raise typer.BadParameter(error.message, param_hint=option_of(error.field)) from None
-
-
-def option_of(field: str) -> str:
-    """The command-line option for a field of `RunOptions`."""
-    return "--keep" if field == "keep_days" else f"--{field.replace('_', '-')}"
 
 
 def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -134,8 +134,8 @@ def reroute(runtime: Runtime, actor: Actor, which: Filter, to: Account, *, dry_r
     return possible, found
 
 
-def retryable(runtime: Runtime, which: Filter) -> Impact:
-    """The jobs that can be queued again, which pays again.
+def retryable_states(which: Filter) -> Sequence[str]:
+    """The states whose jobs are queued again: failed ones, unless the filter names others.
 
     Raises:
         InvalidJobError: the filter names a state that cannot be retried.
@@ -143,7 +143,16 @@ def retryable(runtime: Runtime, which: Filter) -> Impact:
     states: Sequence[str] = which.states or [JobState.FAILED]
     if wrong := [state for state in states if state not in bulk.RETRYABLE]:
         raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}")
-    ids = runtime.db(bulk.retryable, replace(which, states=states))
+    return states
+
+
+def retryable(runtime: Runtime, which: Filter) -> Impact:
+    """The jobs that can be queued again, which pays again.
+
+    Raises:
+        InvalidJobError: the filter names a state that cannot be retried.
+    """
+    ids = runtime.db(bulk.retryable, replace(which, states=retryable_states(which)))
     free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
     return Impact(ids, at_most_of(runtime, ids), free=free)
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from cli.run_options import GivenOptions, option_of
+from cli.answers import option_of
+from cli.run_options import GivenOptions
 from recast.runs import run
 from tests.unit.cli.commands import whole
 from web.api.asks import OptionsAsk
