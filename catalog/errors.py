@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from recast.hints import hint
+from recast.hints import hint, meant
 from workers.counted import counted
 
 SHOWN_KEYS = 5  # rows that an error names
@@ -95,11 +95,7 @@ class UnknownBatchError(CatalogError):
         self.close = tuple(close)
 
     def __str__(self) -> str:
-        advice = (
-            f"did you mean {' or '.join(map(repr, self.close))}?"
-            if self.close
-            else f"list batches with {hint('status')}"
-        )
+        advice = meant(self.close) or f"list batches with {hint('status')}"
         return f"there is no batch {self.name!r}; {advice}"
 
 

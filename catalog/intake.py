@@ -52,6 +52,20 @@ class Share:
     cheapest: Decimal = Decimal(0)
     dearest: Decimal = Decimal(0)
 
+    @classmethod
+    def whole(cls, shares: Iterable[Self]) -> Self:
+        """All of `shares` as one."""
+        made = cls()
+        for share in shares:
+            made.add(share.rows, share.cheapest, share.dearest)
+        return made
+
+    def add(self, rows: int, cheapest: Decimal, dearest: Decimal) -> None:
+        """Count further rows, and what they cost."""
+        self.rows += rows
+        self.cheapest += cheapest
+        self.dearest += dearest
+
 
 @dataclass(slots=True)
 class Costs:
@@ -64,21 +78,19 @@ class Costs:
     @property
     def cheapest(self) -> Decimal:
         """At the cheapest accounts."""
-        return sum((share.cheapest for share in self.lanes.values()), Decimal(0))
+        return Share.whole(self.lanes.values()).cheapest
 
     @property
     def dearest(self) -> Decimal:
         """At the most expensive accounts."""
-        return sum((share.dearest for share in self.lanes.values()), Decimal(0))
+        return Share.whole(self.lanes.values()).dearest
 
     def add(self, route: Route) -> None:
         """Count one row."""
         share = self.lanes.get(route.lane)
         if share is None:
             share = self.lanes[route.lane] = Share()
-        share.rows += 1
-        share.cheapest += route.cheapest
-        share.dearest += route.dearest
+        share.add(1, route.cheapest, route.dearest)
         if route.unpriced:
             self.unpriced.update(route.unpriced)
 

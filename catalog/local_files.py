@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.http.addresses import advice_for
-from workers.images.foreign import look
+from workers.images.foreign import local_header
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.roots import OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
@@ -62,7 +62,7 @@ def _outside(roots: Roots, uri: str) -> str | None:
 
 def _checked(place: str, uri: str, roots: Roots) -> LocalFile:
     try:
-        picture = look(Path(place), roots)
+        picture = local_header(Path(place), roots)
         stat = Path(place).stat()
     except BadPictureError as error:
         return LocalFile(place, problem=f"{error}{'' if os.path.lexists(place) else advice_for(uri)}")

@@ -85,17 +85,17 @@ class Plan:
     @property
     def queued(self) -> int:
         """Rows that would be queued."""
-        return sum(share.rows for share in self.lanes.values())
+        return Share.whole(self.lanes.values()).rows
 
     @property
     def cheapest(self) -> Decimal:
         """Their cost at the cheapest accounts that may take them."""
-        return sum((share.cheapest for share in self.lanes.values()), Decimal(0))
+        return Share.whole(self.lanes.values()).cheapest
 
     @property
     def dearest(self) -> Decimal:
         """Their cost at the most expensive accounts; equal to `cheapest` if each row has only one price."""
-        return sum((share.dearest for share in self.lanes.values()), Decimal(0))
+        return Share.whole(self.lanes.values()).dearest
 
     @property
     def at_most(self) -> Decimal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError
 from workers.engine import runtime as engine
 from workers.engine.runtime import Runtime
-from workers.jobs.run_options import AMOUNTS, RunOptions
+from workers.jobs.run_options import RunOptions
 
 
 def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **options: Any) -> Batch:
@@ -33,7 +32,7 @@ def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **o
     """
     with deployment() as runtime:
         currency = runtime.settings.currency
-        chosen = RunOptions(**options | {name: _amount(name, options[name], currency) for name in AMOUNTS})
+        chosen = RunOptions.parse(options, currency)
         _check_places(name, folder)
         if isinstance(table, str | PathLike):
             rows = open_rows(table if isinstance(table, str) else Path(table), runtime.reach.roots, chosen)
@@ -47,13 +46,6 @@ def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **o
             done = enqueue(runtime, intake, chosen)
         costs = Money(done.cost, currency), Money(done.at_most, currency)
         return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, *costs)
-
-
-def _amount(name: str, value: object, currency: str) -> Decimal | None:
-    try:
-        return None if value is None else Money.parse(value, currency).amount
-    except ValueError as error:
-        raise InvalidJobError(name, str(error)) from None
 
 
 def _check_places(name: object, folder: object) -> None:

@@ -62,12 +62,12 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
         return
     rows = []
     for status in found:
-        limits = status.account.with_overrides(status.gate.overrides)
+        limits = status.account.with_overrides(status.admission.overrides)
         rate = f"{limits.rate * 60:g}/min" if limits.rate is not None else ""
-        in_flight = f"{status.gate.count.open} of {limits.max_in_flight}"
+        in_flight = f"{status.admission.count.open} of {limits.max_in_flight}"
         rows.append((status.account.name, status.account.provider, in_flight, rate, status.state, status.changed))
     table(("account", "provider", "in flight", "rate", "state", "overridden"), rows)
-    if stopped_ones := [status.account.name for status in found if status.gate.closed_for is not None]:
+    if stopped_ones := [status.account.name for status in found if status.admission.closed_for is not None]:
         complain(f"next, if the cause is settled: {', '.join(hint('accounts resume', name) for name in stopped_ones)}")
 
 
@@ -198,7 +198,7 @@ def set_limits(
         )
         _wake(runtime, account)
         (status,) = statuses_of(runtime, (account,))
-    answer(f"{name}: {overrides.described(status.gate.overrides)}", of_account(status), as_json=as_json)
+    answer(f"{name}: {overrides.described(status.admission.overrides)}", of_account(status), as_json=as_json)
 
 
 @accounts.command()

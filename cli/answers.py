@@ -1,13 +1,34 @@
-"""What a person says on the command line: an amount of money, and yes to what a command is about to do."""
+"""What a person says on the command line: options by their names, amounts of money, and yes to what is to be done."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 import typer
 
+from recast.errors import InvalidJobError
 from recast.money import Money
+
+
+def option_of(field: str) -> str:
+    """The option that says what `field` is elsewhere."""
+    return "--keep" if field == "keep_days" else f"--{field.replace('_', '-')}"
+
+
+@contextmanager
+def named_options() -> Iterator[None]:
+    """Where a value is not allowed, name the option that has it.
+
+    Raises:
+        typer.BadParameter: a value is not allowed.
+    """
+    try:
+        yield
+    except InvalidJobError as error:
+        raise typer.BadParameter(error.message, param_hint=option_of(error.field)) from None
 
 
 def amount(given: str | None, currency: str, option: str) -> Decimal | None:

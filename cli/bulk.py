@@ -11,18 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from cli import completion
-from cli.answers import amount
+from cli.answers import named_options
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption, is_external
 from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.impact import execute
 from cli.output import Style, complain, emit
-from desk import levers
-from desk.levers import Lever
+from desk import bulk_operations, limits
+from desk.bulk_operations import BulkOperation
 from models.states import JobState
 from recast.hints import hint
-from recast.money import Money, plain
+from recast.money import plain
 from reports.batch import BatchReport, find
 from reports.obstacles import spent_limit
 from workers.config.account_values import AccountsError
@@ -60,7 +60,7 @@ def cancel(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        impact = levers.impact(runtime, Lever.CANCEL, which, abandon=abandon)
+        impact = bulk_operations.impact(runtime, BulkOperation.CANCEL, which, abandon=abandon)
         execute(
             runtime, "cancel", impact, dry_run=dry_run, yes=yes, as_json=as_json,
             apply=lambda: (bulk.cancel(runtime, impact.ids, abandon=abandon), {}),
@@ -82,13 +82,10 @@ def retry(
     paid for and not obtained can be downloaded again at no cost with `recast redownload`.
     """
     selection.named()
-    states = selection.which.states or [JobState.FAILED]
-    if wrong := [state for state in states if state not in bulk.RETRYABLE]:
-        raise typer.BadParameter(
-            f"{wrong[0]} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}", param_hint="--state"
-        )
+    with named_options():
+        bulk_operations.retryable_states(selection.which)
     with open_deployment(sandbox=sandbox) as runtime:
-        impact = levers.retryable(runtime, replace(selection.resolve(runtime), states=states))
+        impact = bulk_operations.retryable(runtime, selection.resolve(runtime))
         instead = hint("redownload", *selection.words, **selection.options)
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json, instead=instead,
@@ -119,7 +116,7 @@ def pause(
         raise typer.BadParameter(str(error), param_hint="--wait") from None
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        impact = levers.impact(runtime, Lever.PAUSE, which)
+        impact = bulk_operations.impact(runtime, BulkOperation.PAUSE, which)
 
         def apply() -> tuple[int, dict[str, Any]]:
             paused = bulk.pause(runtime, which)
@@ -164,7 +161,7 @@ def resume(
         limit = higher_limit(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]
         ids = [] if which.batch is not None and spent else runtime.db(bulk.paused, which)
-        impact = levers.Impact(ids, levers.at_most_of(runtime, ids))
+        impact = bulk_operations.Impact(ids, bulk_operations.at_most_of(runtime, ids))
 
         def apply() -> tuple[int, dict[str, Any]]:
             if limit is not None:
@@ -172,7 +169,7 @@ def resume(
             resumed = bulk.resume(runtime, which)
             batches = len(resumed.batches) + (limit is not None)
             more: dict[str, Any] = {"batches": batches} if batches else {}
-            return len(ids), {**more, **({"need_a_limit": levers.needed(runtime, spent)} if spent else {})}
+            return len(ids), {**more, **({"need_a_limit": bulk_operations.needed(runtime, spent)} if spent else {})}
 
         if ids or not spent:
             execute(
@@ -187,7 +184,7 @@ def resume(
                     "dry_run": dry_run,
                     "jobs": 0,
                     "done": 0,
-                    "need_a_limit": levers.needed(runtime, spent),
+                    "need_a_limit": bulk_operations.needed(runtime, spent),
                 }
             )
         _require_limits(runtime, spent)
@@ -216,7 +213,7 @@ def reroute(
             rerouted = bulk.reroute(runtime, possible.ids, account)
             return len(rerouted.ids), {"problems": dict(possible.problems)}
 
-        impact = levers.Impact(possible.ids, possible.lines)
+        impact = bulk_operations.Impact(possible.ids, possible.lines)
         execute(runtime, "reroute", impact, dry_run=dry_run, yes=yes, as_json=as_json, apply=apply)
     for problem, number in Counter(possible.problems).most_common(PROBLEMS_SHOWN):
         complain(f"{number:,} not rerouted: {problem}", style=Style.BAD)
@@ -237,7 +234,7 @@ def set_priority(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         ids = runtime.db(ids_of, replace(selection.resolve(runtime), states=[JobState.QUEUED]))
-        impact = levers.Impact(ids, levers.at_most_of(runtime, ids))
+        impact = bulk_operations.Impact(ids, bulk_operations.at_most_of(runtime, ids))
         execute(
             runtime, "set-priority", impact, dry_run=dry_run, yes=True, as_json=as_json,
             apply=lambda: (bulk.set_priority(runtime, ids, priority), {}),
@@ -250,17 +247,10 @@ def higher_limit(runtime: Runtime, batch: str, given: str | None) -> Decimal | N
     Raises:
         typer.BadParameter: it is not an amount, or the batch has spent as much already.
     """
-    currency = runtime.settings.currency
-    limit = amount(given, currency, "--max-cost")
-    if limit is None:
+    if given is None:
         return None
-    report = runtime.db(find, batch)
-    if limit <= report.spent:
-        raise typer.BadParameter(
-            f"batch {batch!r} has spent {Money(report.spent, currency)} already; use a higher limit",
-            param_hint="--max-cost",
-        )
-    return limit
+    with named_options():
+        return limits.higher_limit(given, runtime.db(find, batch), runtime.settings.currency).amount
 
 
 def _require_limits(runtime: Runtime, reports: Sequence[BatchReport]) -> None:

@@ -245,7 +245,7 @@ def _batches(runtime: Runtime) -> Iterator[Finding]:
 def _accounts(runtime: Runtime) -> Iterator[Finding]:
     for status in statuses_of(runtime, tuple(runtime.accounts.values())):
         account = status.account
-        if status.gate.closed_for is not None:
+        if status.admission.closed_for is not None:
             yield Finding(f"account {account.name}", State.WARN, status.state, status.advice)
         verdict, message = credentials(runtime, account)
         name = f"credentials {account.name}"

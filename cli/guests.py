@@ -10,7 +10,7 @@ import typer
 from cli import completion
 from cli.browser import address_of
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import answer, complain, emit, moment, say, table
+from cli.output import answer, complain, emit, listing, moment, say
 from desk import guests as desk
 from desk.actors import from_command
 from models.people import Role
@@ -64,13 +64,7 @@ def listed(
     """List guest links, without their secrets, and who came by them."""
     with open_database(sandbox=sandbox) as deployment:
         found = deployment.db(desk.everything, batch)
-    if as_json:
-        emit([asdict(link) for link in found])
-        return
-    if not found:
-        say(f"there are no guest links; {hint('guests add', 'BATCH')} adds one")
-        return
-    table(
+    listing(
         ("link", "batch", "role", "until", "guests", ""),
         [
             (
@@ -79,6 +73,8 @@ def listed(
             )
             for link in found
         ],
+        [asdict(link) for link in found],
+        empty=f"there are no guest links; {hint('guests add', 'BATCH')} adds one", as_json=as_json,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.answers import agree
 from cli.output import Style, emit, say, table
-from desk.levers import Impact
+from desk.bulk_operations import Impact
 from recast.money import Money
 from workers.config.settings import Settings
 from workers.counted import counted
@@ -54,17 +54,14 @@ def execute(
     currency = runtime.settings.currency
     if not as_json:
         _show(impact, currency, instead)
-    if not dry_run:
-        _confirm(verb, impact, runtime.settings, instead, yes=yes)
+    _confirm(verb, impact, runtime.settings, instead, yes=yes or dry_run)
     done, more = (0, {}) if dry_run else apply()
     if as_json:
         emit(impact.document(verb, currency, dry_run=dry_run, done=done, **more))
     elif dry_run:
-        say(f"{verb}: {counted(len(impact.ids), 'job')}, {Money(impact.cost, currency)} at most; nothing was changed")
+        say(f"{verb}: {_much(impact, currency)}; nothing was changed")
     else:
-        whole = f"batch {batch}" if batch is not None else f"whole batches: {more.get('batches')}"
-        what = f"{whole}; {counted(done, 'queued job')}" if "batches" in more else counted(done, "job")
-        say(f"{DONE[verb]} {what}", style=Style.GOOD)
+        say(f"{DONE[verb]} {_changed(done, batch, more.get('batches'))}", style=Style.GOOD)
     return more
 
 
@@ -83,6 +80,18 @@ def for_nothing(number: int, instead: str) -> str:
     return f"{number:,} of them were paid for: {instead} downloads these again at no cost"
 
 
+def _changed(jobs: int, batch: str | None, batches: int | None) -> str:
+    """The jobs that were changed, and the whole batches, where those were."""
+    if batches is None:
+        return counted(jobs, "job")
+    whole = f"batch {batch}" if batch is not None else f"whole batches: {batches}"
+    return f"{whole}; {counted(jobs, 'queued job')}"
+
+
+def _much(impact: Impact, currency: str) -> str:
+    return f"{counted(len(impact.ids), 'job')}, {Money(impact.cost, currency)} at most"
+
+
 def _price(line: Line, currency: str) -> str:
     return str(Money(line.cost, currency)) if line.priced else "no price"
 
@@ -91,7 +100,7 @@ def _confirm(verb: str, impact: Impact, settings: Settings, instead: str = "", *
     costly = settings.confirm_above is not None and impact.cost > settings.confirm_above
     if yes or not (costly or len(impact.ids) > CONFIRM_ABOVE_JOBS):
         return
-    much = f"{verb} {counted(len(impact.ids), 'job')}, {Money(impact.cost, settings.currency)} at most"
+    much = f"{verb} {_much(impact, settings.currency)}"
     if impact.free:
         much += f" ({for_nothing(impact.free, instead)})"
     agree(much, ", or --dry-run to only count")

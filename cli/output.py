@@ -15,8 +15,8 @@ from reports.text import REASONS, ago, duration, moment, paused, probing, stoppe
 from reports.written import priced, written
 
 __all__ = [
-    "REASONS", "STATE_STYLES", "Style", "ago", "answer", "complain", "console", "duration", "emit", "moment", "paused",
-    "priced", "probing", "say", "stopped", "table", "waiting_for_decision", "why",
+    "REASONS", "STATE_STYLES", "Style", "ago", "answer", "complain", "console", "duration", "emit", "listing", "moment",
+    "paused", "priced", "probing", "say", "stopped", "table", "waiting_for_decision", "why",
 ]  # fmt: skip
 
 PIPE_WIDTH = 240  # characters in a table's line where standard output is not a terminal
@@ -76,6 +76,20 @@ def answer(sentence: str, document: Any, *, as_json: bool) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """Print a table; `right` names the columns to align right."""
     console().print(drawn(columns, rows, right=right), soft_wrap=False)
+
+
+def listing(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], documents: Any, *, empty: str, as_json: bool,
+    right: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Print a list: to people a table, or the sentence `empty` where it has no rows; to programs its documents."""
+    known = list(rows)
+    if as_json:
+        emit(documents)
+    elif known:
+        table(columns, known, right=right)
+    else:
+        say(empty)
 
 
 def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import answer, emit, moment, say, table
+from cli.output import answer, listing, moment
 from desk import people as desk
 from desk.actors import MAY, from_command
 from desk.passwords import MAX_CHARS
@@ -46,13 +46,7 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
     """List all people."""
     with open_database(sandbox=sandbox) as deployment:
         found = deployment.db(desk.everybody)
-    if as_json:
-        emit([asdict(person) for person in found])
-        return
-    if not found:
-        say(f"there are no people yet; {hint('people add', 'NAME')} adds a person")
-        return
-    table(
+    listing(
         ("name", "role", "since", "browsers", ""),
         [
             (
@@ -61,6 +55,8 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
             )
             for person in found
         ],
+        [asdict(person) for person in found],
+        empty=f"there are no people yet; {hint('people add', 'NAME')} adds a person", as_json=as_json,
         right=("browsers",),
     )  # fmt: skip
 

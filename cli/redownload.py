@@ -9,7 +9,7 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.filters import JobSelection, takes_selection
 from cli.impact import execute
-from desk.levers import Impact
+from desk.bulk_operations import Impact
 from workers.operations import redownload as operation
 
 

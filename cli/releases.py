@@ -46,7 +46,7 @@ def put(
                 session, from_command(), reference, ends_at=ends_at, kinds=kind or (), labels=label or ()
             )
         )
-    written = desk.Listed(reference, ends_at, kind, label)
+    written = desk.ListedRelease(reference, ends_at, kind, label)
     answer(f"{reference}: {_scope(written)}", asdict(written), as_json=as_json)
 
 
@@ -101,7 +101,7 @@ def show(reference: ReferenceArgument, *, sandbox: SandboxOption = False, as_jso
     say(f"{hint('forget', consent=reference)} removes these pictures")
 
 
-def _scope(release: desk.Listed) -> str:
+def _scope(release: desk.ListedRelease) -> str:
     kinds = " and ".join(release.kinds or ()) or "all kinds of jobs"
     labels = f" in batches labeled {' or '.join(release.labels)}" if release.labels else ""
     if release.ends_at is None:

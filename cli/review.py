@@ -15,10 +15,10 @@ from recast.money import Money
 from reports.archives import archived
 from reports.batch import find
 from reports.flags import Flags, flags_of_batch, sentence, words
-from reports.reviews import By, Verdicts, progress, summed, verdicts_of
+from reports.reviews import Verdicts, VerdictsBy, progress, summed, verdicts_of
 from workers.counted import counted
 
-NAMELESS = {By.BATCH: "(single jobs)", By.LABEL: "(no label)"}
+NAMELESS = {VerdictsBy.BATCH: "(single jobs)", VerdictsBy.LABEL: "(no label)"}
 COLUMNS = ("pictures", "approved", "needs work", "unreviewed", "spent", "per approved")
 
 
@@ -27,12 +27,14 @@ def review(
         str | None, typer.Argument(help="Name of a batch. Default: everything.", autocompletion=completion.batches)
     ] = None,
     *,
-    by: Annotated[By | None, typer.Option(help="Sum by this. Default: batch, or account with a batch's name.")] = None,
+    by: Annotated[
+        VerdictsBy | None, typer.Option(help="Sum by this. Default: batch, or account with a batch's name.")
+    ] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what people approved, and its price."""
-    by = by or (By.ACCOUNT if batch else By.BATCH)
+    by = by or (VerdictsBy.ACCOUNT if batch else VerdictsBy.BATCH)
     with open_database(sandbox=sandbox) as deployment:
         currency = deployment.settings.currency
         report = deployment.db(find, batch) if batch else None
@@ -88,7 +90,7 @@ def _print_flags(flags: Flags) -> None:
         say(f"  {number:>9,}  {words(name)}: {sentence(name)}")
 
 
-def _row(row: Verdicts, by: By, currency: str) -> tuple[object, ...]:
+def _row(row: Verdicts, by: VerdictsBy, currency: str) -> tuple[object, ...]:
     return (
         row.name or NAMELESS.get(by, "(none)"), f"{row.made:,}", f"{row.approved:,}", f"{row.needs_work:,}",
         f"{row.unreviewed:,}", Money(row.spent, currency),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from catalog.enqueue import enqueue
+from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import BadRowsError, SamePictureError
 from catalog.folders import FoundRows, is_search
 from catalog.intake import Intake, take_in
@@ -37,6 +37,7 @@ from cli.summary import (
 )
 from cli.watch import Watch
 from workers.config.settings import Settings
+from workers.engine.runtime import Runtime
 from workers.images.roots import Roots
 from workers.jobs.run_options import RunOptions
 
@@ -137,14 +138,7 @@ def _work(
         if ask:
             confirm(runtime, intake, options, command)
         warn_of_addresses(runtime, intake)
-        try:
-            enqueued = enqueue(runtime, intake, options)
-        except SamePictureError as error:
-            on_itself(error, intake, command, as_json=as_json)
-            enqueued = enqueue(runtime, intake, options)
-        record(runtime, enqueued.name)
-        if not as_json:
-            print_enqueued(enqueued, intake.rows, settings.currency)
+        enqueued = _enqueue(runtime, intake, options, command, as_json=as_json)
         if not wait:
             print_not_waiting(enqueued, command, options, settings.currency, embedded=embedded, as_json=as_json)
             return ExitCode.OK
@@ -157,6 +151,19 @@ def _work(
         summary = summarize(runtime, enqueued, watched)
     print_summary(summary, settings, command, options, as_json=as_json)
     return summary.code
+
+
+def _enqueue(runtime: Runtime, intake: Intake, options: RunOptions, command: CommandLine, *, as_json: bool) -> Enqueued:
+    """Enqueue the catalog, asking first where it puts a picture onto itself, and say what was done with its rows."""
+    try:
+        enqueued = enqueue(runtime, intake, options)
+    except SamePictureError as error:
+        on_itself(error, intake, command, as_json=as_json)
+        enqueued = enqueue(runtime, intake, options)
+    record(runtime, enqueued.name)
+    if not as_json:
+        print_enqueued(enqueued, intake.rows, runtime.settings.currency)
+    return enqueued
 
 
 def _from_now(options: RunOptions) -> RunOptions:

@@ -10,14 +10,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from cli import completion
+from cli.answers import named_options, option_of
 from cli.parameters import Parameters, shared
 from models.checks import CheckName
-from recast.errors import InvalidJobError
-from recast.money import Money
 from workers.config.settings import Settings
 from workers.config.units import TooLongError, duration
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import AMOUNTS, Format, Only, RunOptions
+from workers.jobs.run_options import Format, Only, RunOptions
 
 DAY_SECONDS = 86_400
 
@@ -40,19 +39,12 @@ class GivenOptions:
         for name, read in _READERS.items():
             if values.get(name) is not None:
                 try:
-                    values[name] = read(values[name], settings)
+                    values[name] = read(values[name])
                 except ValueError as error:
                     raise typer.BadParameter(str(error), param_hint=option_of(name)) from None
         values |= {name: values.get(name) or () for name in ("only", "redo_flagged")}
-        try:
-            return RunOptions(**values)
-        except InvalidJobError as error:
-            raise typer.BadParameter(error.message, param_hint=option_of(error.field)) from None
-
-
-def option_of(field: str) -> str:
-    """The command-line option for a field of `RunOptions`."""
-    return "--keep" if field == "keep_days" else f"--{field.replace('_', '-')}"
+        with named_options():
+            return RunOptions.parse(values, settings.currency)
 
 
 def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -67,7 +59,7 @@ def takes_run_options(batch: str, *left_out: str) -> Callable[[Callable[..., R]]
 
 
 def _parameters(batch: str) -> Parameters:
-    return {**_where_and_how_much(batch), **_redos(batch), **_which_and_when(batch)}
+    return {**_where_and_how_much(batch), **_redos(batch), **_which_rows(), **_which_batch(batch)}
 
 
 def _where_and_how_much(batch: str) -> Parameters:
@@ -128,7 +120,7 @@ def _redos(batch: str) -> Parameters:
     }
 
 
-def _which_and_when(batch: str) -> Parameters:
+def _which_rows() -> Parameters:
     return {
         "only": (
             Annotated[list[Only] | None, typer.Option(help="Queue only these rows; can be given more than once.")],
@@ -147,6 +139,11 @@ def _which_and_when(batch: str) -> Parameters:
             Annotated[bool, typer.Option(help="Also queue rows again that a provider rejected.")],
             False,
         ),
+    }
+
+
+def _which_batch(batch: str) -> Parameters:
+    return {
         "label": (Annotated[str | None, typer.Option(help="Label for the batch.")], None),
         "priority": (
             Annotated[
@@ -210,8 +207,4 @@ def _when(text: str) -> datetime | timedelta:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-_READERS: Mapping[str, Callable[[str, Settings], object]] = {
-    **dict.fromkeys(AMOUNTS, lambda text, settings: Money.parse(text, settings.currency).amount),
-    "deadline": lambda text, _: _when(text),
-    "keep_days": lambda text, _: _days(text),
-}
+_READERS: Mapping[str, Callable[[str], object]] = {"deadline": _when, "keep_days": _days}

@@ -14,12 +14,13 @@ import typer
 
 from catalog.intake import take_in
 from catalog.origin import OtherPlaceError, elsewhere, normalized
+from cli.answers import option_of
 from cli.deployment import open_deployment, running_deployment
 from cli.environment import JsonOption, SandboxOption, choose, is_external
-from cli.output import Style, complain, duration, emit, moment, priced, say, table
+from cli.output import Style, answer, complain, duration, emit, moment, priced, say, table
 from cli.reach import accounts_of, reach_of
 from cli.recorded import record, recorded
-from cli.run_options import GivenOptions, option_of, takes_run_options
+from cli.run_options import GivenOptions, takes_run_options
 from cli.stack import Parts
 from models.schedules import CatchUp, Overlap, RunState
 from recast.hints import hint
@@ -208,11 +209,9 @@ def remove(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
     """Remove a schedule and its history. Its batches stay, and their jobs continue."""
     with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.remove, name)
-    if as_json:
-        emit({"removed": name})
-    else:
-        cancel = hint("cancel", batch=name)
-        say(f"{name}: removed; its batches stay, and their jobs continue ({cancel} cancels them)")
+    cancel = hint("cancel", batch=name)
+    said = f"{name}: removed; its batches stay, and their jobs continue ({cancel} cancels them)"
+    answer(said, {"removed": name}, as_json=as_json)
 
 
 def _window(text: str) -> int:

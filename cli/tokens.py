@@ -9,7 +9,7 @@ import typer
 
 from cli.answers import amount
 from cli.environment import JsonOption, SandboxOption, open_database
-from cli.output import answer, complain, emit, moment, priced, say, table
+from cli.output import answer, complain, emit, listing, moment, priced, say
 from cli.people import RoleOption
 from desk import tokens as desk
 from desk.actors import from_command
@@ -56,13 +56,7 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
     with open_database(sandbox=sandbox) as deployment:
         found = deployment.db(desk.everything)
         currency = deployment.settings.currency
-    if as_json:
-        emit(priced([asdict(token) for token in found], currency))
-        return
-    if not found:
-        say(f"there are no tokens yet; {hint('tokens add', 'NAME')} adds one")
-        return
-    table(
+    listing(
         ("name", "role", "since", "today", "of", ""),
         [
             (
@@ -73,7 +67,8 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
             )
             for token in found
         ],
-        right=("today", "of"),
+        priced([asdict(token) for token in found], currency),
+        empty=f"there are no tokens yet; {hint('tokens add', 'NAME')} adds one", as_json=as_json, right=("today", "of"),
     )  # fmt: skip
 
 

@@ -102,9 +102,9 @@ def _is_batch(session: Session, word: str, selection: JobSelection) -> bool:
 
 def _decided(runtime: Runtime, detail: JobDetail, answer: Answer, decision: Decision, picture: int | None) -> Decided:
     actor = from_command()
-    standing = runtime.db(newest_of, detail.job.id)
+    review = runtime.db(newest_of, detail.job.id)
     present = {result.index: result.id for result in detail.results_of(detail.job.version)}
-    used = standing.chosen if standing.chosen is not None else present.get(min(present, default=0))
+    used = review.chosen if review.chosen is not None else present.get(min(present, default=0))
     result_id = used if picture is None else present.get(picture)
     if result_id is None:
         allowed = ", ".join(map(str, present)) or "none, for it has no picture"
@@ -114,6 +114,6 @@ def _decided(runtime: Runtime, detail: JobDetail, answer: Answer, decision: Deci
     if answer is Answer.UNDO:
         return runtime.db(undo, actor, detail.job.batch_id, result_id)
     return runtime.db(
-        judge, actor, result_id, decision, based_on=standing.newest[result_id],
+        judge, actor, result_id, decision, based_on=review.newest[result_id],
         known_reasons=runtime.settings.review_reasons,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from cli import completion
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
-from cli.output import Style, complain, emit, moment, say, table
+from cli.output import Style, answer, complain, emit, moment, say, table
 from cli.recorded import recorded
 from providers.http import URL, InvalidURL
 from recast.hints import hint
@@ -146,10 +146,8 @@ def retry(
         number = runtime.db(service.retry, webhook, ids or None)
         if number:
             wake(runtime, DELIVER_PUMP)
-    if as_json:
-        emit({"queued": number})
-    else:
-        complain(f"{number} queued again" + ("" if number else "; deliveries to a webhook that is off are not queued"))
+    why_none = "" if number else "; deliveries to a webhook that is off are not queued"
+    answer(f"{number} queued again{why_none}", {"queued": number}, as_json=as_json)
 
 
 @webhooks.command("test")
@@ -159,14 +157,14 @@ def send_test(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_jso
         row = runtime.db(service.find, webhook)
         secrets = [secret for secret, _ in unseal(runtime.settings, row.secrets)]
         message = Message(uuid.uuid4(), TEST_EVENT, {"webhook": webhook}, row.now, row.url, secrets)
-        answer = asyncio.run(_send(runtime, message))
+        heard = asyncio.run(_send(runtime, message))
     if as_json:
-        emit({"webhook": webhook, "id": str(message.id), "status": answer.status, "error": answer.error})
-    elif answer.error is None:
-        complain(f"{row.url} accepted the message ({answer.status})", style=Style.GOOD)
+        emit({"webhook": webhook, "id": str(message.id), "status": heard.status, "error": heard.error})
+    elif heard.error is None:
+        complain(f"{row.url} accepted the message ({heard.status})", style=Style.GOOD)
     else:
-        complain(f"{row.url} did not accept the message: {answer.error}", style=Style.BAD)
-    if answer.error is not None:
+        complain(f"{row.url} did not accept the message: {heard.error}", style=Style.BAD)
+    if heard.error is not None:
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
@@ -201,11 +199,8 @@ def off(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Jso
     with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.find, webhook)
         runtime.db(disable, webhook, "switched off by a person")
-    _print(
-        {"webhook": webhook, "state": "off"},
-        as_json,
-        f"webhook {webhook} is off; next: {hint('webhooks on', webhook)} switches it on",
-    )
+    said = f"webhook {webhook} is off; next: {hint('webhooks on', webhook)} switches it on"
+    answer(said, {"webhook": webhook, "state": "off"}, as_json=as_json)
 
 
 @webhooks.command()
@@ -215,11 +210,9 @@ def on(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: Json
     """Switch a webhook on for new events. `recast webhooks retry` sends deliveries that were given up."""
     with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.switch_on, webhook)
-    _print(
-        {"webhook": webhook, "state": "on"},
-        as_json,
-        f"webhook {webhook} is on; {hint('webhooks retry', webhook=webhook)} sends deliveries that were given up",
-    )
+    retried = hint("webhooks retry", webhook=webhook)
+    said = f"webhook {webhook} is on; {retried} sends deliveries that were given up"
+    answer(said, {"webhook": webhook, "state": "on"}, as_json=as_json)
 
 
 @webhooks.command()
@@ -228,19 +221,12 @@ def remove(webhook: NumberArgument, *, sandbox: SandboxOption = False, as_json: 
     """Remove a webhook with all its deliveries."""
     with open_deployment(sandbox=sandbox) as runtime:
         runtime.db(service.remove, webhook)
-    _print({"webhook": webhook, "state": "removed"}, as_json, f"webhook {webhook} is removed")
+    answer(f"webhook {webhook} is removed", {"webhook": webhook, "state": "removed"}, as_json=as_json)
 
 
 async def _send(runtime: Runtime, message: Message) -> Answer:
     async with build_client(Guard(runtime.settings.webhook_hosts), max_connections=1) as client:
         return await send(client, request(runtime, message))
-
-
-def _print(document: dict[str, Any], as_json: bool, words: str) -> None:
-    if as_json:
-        emit(document)
-    else:
-        complain(words)
 
 
 def chosen_events(words: str) -> list[str]:

@@ -69,7 +69,7 @@ class GuestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedLink:
     """A link without its secret, and who came by it."""
 
     number: int
@@ -125,9 +125,9 @@ def add(session: Session, actor: Actor, batch: str, role: Role, seconds: float) 
     return Added(row.id, token, row.expires_at)
 
 
-def everything(session: Session, batch: str | None = None) -> Sequence[Listed]:
+def everything(session: Session, batch: str | None = None) -> Sequence[ListedLink]:
     """All links, the newest first; of one batch, if one is named."""
-    return [Listed(**row._mapping) for row in session.execute(_LIST, {"batch": batch})]
+    return [ListedLink(**row._mapping) for row in session.execute(_LIST, {"batch": batch})]
 
 
 def revoke(session: Session, actor: Actor, number: int) -> str:

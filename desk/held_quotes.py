@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from desk import quotes
 from desk.actors import Actor
 from desk.audit import jobs_of, note
+from desk.bulk_operations import at_most_of
 from desk.deciding import apply, check
-from desk.levers import at_most_of
 from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError
 from models.people import Role

@@ -59,7 +59,7 @@ class PersonError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPerson:
     """A person, and in how many browsers they are signed in."""
 
     name: str
@@ -92,9 +92,9 @@ def add(session: Session, actor: Actor, name: str, role: Role, password: str) ->
     note(session, actor, "people add", f"person {name}", role=role.value)
 
 
-def everybody(session: Session) -> Sequence[Listed]:
+def everybody(session: Session) -> Sequence[ListedPerson]:
     """All people, by name."""
-    return [Listed(**row._mapping) for row in session.execute(_LIST)]
+    return [ListedPerson(**row._mapping) for row in session.execute(_LIST)]
 
 
 def are_any(session: Session) -> bool:

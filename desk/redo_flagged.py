@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class _Decided:
     """How many jobs were decided about, and the accounts' jobs that are sent again."""
 
     jobs: int
@@ -79,7 +79,7 @@ def _batches(session: Session) -> Sequence[int]:
     return session.execute(_BATCHES).scalars().all()
 
 
-def _decide(session: Session, batch_id: int, terms: Terms) -> Decided:
+def _decide(session: Session, batch_id: int, terms: Terms) -> _Decided:
     """Decide about some jobs of a batch; about none where there are no more."""
     session.execute(_ONE_AT_A_TIME, {"batch_id": str(batch_id)})
     ids = list(session.execute(_DUE, {"batch_id": batch_id, "number": AT_ONCE}).scalars())
@@ -88,7 +88,7 @@ def _decide(session: Session, batch_id: int, terms: Terms) -> Decided:
     session.execute(_DECIDED, {"ids": ids})
     fit = session.execute(_FIT, {"ids": ids}).all()
     redone = sum(_redo(session, batch_id, part, change, terms) for part, change in _changes(fit))
-    return Decided(len(ids), redone)
+    return _Decided(len(ids), redone)
 
 
 def _changes(fit: Sequence[Row[Any]]) -> Iterator[tuple[Sequence[Row[Any]], Change]]:

@@ -45,7 +45,7 @@ class ReleaseError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRelease:
     """What is known of a release; None of a part means that there is no limit."""
 
     reference: str
@@ -60,7 +60,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ReleasedJob:
     """A job that names the release, and how many pictures of it are stored."""
 
     job_id: str
@@ -118,25 +118,25 @@ def end(session: Session, actor: Actor, reference: str) -> None:
     note(session, actor, "releases end", f"release {reference}")
 
 
-def everything(session: Session) -> Sequence[Listed]:
+def everything(session: Session) -> Sequence[ListedRelease]:
     """All releases of which something is written, those that end first at the top."""
-    return [Listed(**row._mapping) for row in session.execute(_ALL)]
+    return [ListedRelease(**row._mapping) for row in session.execute(_ALL)]
 
 
-def made(session: Session, reference: str) -> tuple[Listed | None, Sequence[Made]]:
+def made(session: Session, reference: str) -> tuple[ListedRelease | None, Sequence[ReleasedJob]]:
     """What is written of a release, if anything is, and the jobs that name it, oldest first.
 
     Raises:
         ReleaseError: nothing is written of it, and no job names it.
     """
     row = session.execute(_ONE, {"reference": reference}).first()
-    jobs = [Made(**each._mapping) for each in session.execute(_MADE, {"reference": reference})]
+    jobs = [ReleasedJob(**each._mapping) for each in session.execute(_MADE, {"reference": reference})]
     if row is None and not jobs:
         raise ReleaseError(
             f"reference: no job names the release {reference!r}, and nothing is written of it; {hint('releases list')}"
             " shows all"
         )
-    return (Listed(**row._mapping) if row is not None else None), jobs
+    return (ListedRelease(**row._mapping) if row is not None else None), jobs
 
 
 def _usable(reference: str) -> str:

@@ -19,7 +19,7 @@ from catalog.errors import SamePictureError
 from catalog.intake import Intake, take_in
 from catalog.plan import Plan, plan
 from catalog.rows import FileRows, open_rows
-from desk import levers, quotes
+from desk import bulk_operations, quotes
 from desk.actors import Actor
 from desk.audit import jobs_of, note
 from desk.prices import require_prices
@@ -150,7 +150,7 @@ def run(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> Enqueue
 
 def offer_retry(
     runtime: Runtime, actor: Actor, token_id: int, which: Filter, seconds: float
-) -> tuple[levers.Impact, Quote | None]:
+) -> tuple[bulk_operations.Impact, Quote | None]:
     """What queuing jobs again would cost, with a quote; None where there is no such job.
 
     Raises:
@@ -158,7 +158,7 @@ def offer_retry(
         InvalidJobError: a state cannot be retried, there are too many jobs, or an operation has no price.
     """
     actor.need(Role.OPERATOR, "ask for a quote")
-    found = levers.retryable(runtime, which)
+    found = bulk_operations.retryable(runtime, which)
     if len(found.ids) > MAX_RETRIED:
         raise InvalidJobError("filter", f"{len(found.ids):,} jobs fit; allowed: up to {MAX_RETRIED:,}; narrow it")
     if not found.ids:
@@ -169,7 +169,7 @@ def offer_retry(
     return found, quote
 
 
-def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[levers.Impact, int]:
+def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[bulk_operations.Impact, int]:
     """Take a quote: queue those of its jobs again that still can be.
 
     Raises:
@@ -177,7 +177,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
     """
     actor.need(Role.OPERATOR, "retry jobs")
     quote = runtime.db(quotes.find, token_id, "retry", quote_id)
-    found = levers.retryable(runtime, Filter(ids=json.loads(quote.content), states=list(bulk.RETRYABLE)))
+    found = bulk_operations.retryable(runtime, Filter(ids=json.loads(quote.content), states=list(bulk.RETRYABLE)))
     if found.cost > quote.ceiling:
         raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
 

@@ -59,7 +59,7 @@ class SpendLimitError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedToken:
     """A token, without its secret."""
 
     name: str
@@ -101,9 +101,9 @@ def add(session: Session, actor: Actor, name: str, role: Role, spend_per_day: De
     return token
 
 
-def everything(session: Session) -> Sequence[Listed]:
+def everything(session: Session) -> Sequence[ListedToken]:
     """All tokens by name, those that were revoked last."""
-    return [Listed(**row._mapping) for row in session.execute(_LIST)]
+    return [ListedToken(**row._mapping) for row in session.execute(_LIST)]
 
 
 def revoke(session: Session, actor: Actor, name: str) -> None:

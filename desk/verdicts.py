@@ -193,7 +193,7 @@ def undo(session: Session, actor: Actor, batch_id: int, result_id: int | None = 
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JobReview:
     """What counts for a job now."""
 
     verdict: Verdict
@@ -203,12 +203,12 @@ class Standing:
     newest: Mapping[int, int]
 
 
-def newest_of(session: Session, job_id: str) -> Standing:
+def newest_of(session: Session, job_id: str) -> JobReview:
     """What counts for a job now."""
     chosen = session.execute(_CHOSEN, {"job_id": job_id}).scalar()
     judged = _judged(session, job_id)
     verdict, _ = deciding(list(judged.values()), chosen)
-    return Standing(verdict, chosen, {result: each.verdict_id for result, each in judged.items()})
+    return JobReview(verdict, chosen, {result: each.verdict_id for result, each in judged.items()})
 
 
 def choose(session: Session, actor: Actor, result_id: int) -> Decided:

@@ -35,6 +35,11 @@ def hint(command: str, *words: object, **options: object) -> str:
     return f"`{typed(command, *words, **options)}`"
 
 
+def meant(close: Sequence[str]) -> str:
+    """The question whether one of the names that are `close` to an unknown one was meant; empty without any."""
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
 def typed(command: str, *words: object, **options: object) -> str:
     """A command as it is typed.
 

@@ -85,7 +85,7 @@ _OF_JOBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AttemptsFilter:
     """Which attempts a page has: of all accounts or one, sent from `start` on and before `end`."""
 
     which: Which | None = None
@@ -102,7 +102,7 @@ class AttemptsPage:
     after: uuid.UUID | int | None
 
 
-def sent(session: Session, asked: Asked, after: uuid.UUID | None = None) -> AttemptsPage:
+def sent(session: Session, asked: AttemptsFilter, after: uuid.UUID | None = None) -> AttemptsPage:
     """A page of attempts, newest first: the latest, or those sent before the attempt `after`."""
     looked_at = PAGE + 1 if asked.which is None else LOOKED_AT
     place = {"account": asked.account, "before": after}

@@ -29,7 +29,7 @@ _JUDGED = "coalesce((SELECT sum(c.number) FROM verdict_counts c WHERE c.batch_id
 _UNREVIEWED = f"greatest(b.succeeded - {_JUDGED}, 0)"
 
 
-class Sort(StrEnum):
+class BatchesSort(StrEnum):
     """The order of a list; all but names have the largest first."""
 
     NEWEST = "newest"
@@ -55,11 +55,11 @@ def _number_of(part: Part) -> str:
 
 
 #: What each order compares, and the same of the value that a page begins after.
-_KEYS: Mapping[Sort, tuple[str, str]] = {
-    Sort.NAME: ("lower(b.name)", "lower(cast(:past AS text))"),
-    Sort.SPEND: (spent_by("b.id"), "cast(cast(:past AS text) AS numeric)"),
-    Sort.NEEDS_YOU: (_number_of(Part.NEEDS_YOU), "cast(cast(:past AS text) AS numeric)"),
-    Sort.UNREVIEWED: (_UNREVIEWED, "cast(cast(:past AS text) AS numeric)"),
+_KEYS: Mapping[BatchesSort, tuple[str, str]] = {
+    BatchesSort.NAME: ("lower(b.name)", "lower(cast(:past AS text))"),
+    BatchesSort.SPEND: (spent_by("b.id"), "cast(cast(:past AS text) AS numeric)"),
+    BatchesSort.NEEDS_YOU: (_number_of(Part.NEEDS_YOU), "cast(cast(:past AS text) AS numeric)"),
+    BatchesSort.UNREVIEWED: (_UNREVIEWED, "cast(cast(:past AS text) AS numeric)"),
 }
 _ONLY: Mapping[Only | None, str] = {
     None: "true",
@@ -72,11 +72,11 @@ _ONLY: Mapping[Only | None, str] = {
 }
 
 
-def _list(sort: Sort, only: Only | None) -> str:
+def _list(sort: BatchesSort, only: Only | None) -> str:
     beyond, order = "b.id < :after", "b.id DESC"
-    if sort is not Sort.NEWEST:
+    if sort is not BatchesSort.NEWEST:
         key, past = _KEYS[sort]
-        sign, way = (">", "ASC") if sort is Sort.NAME else ("<", "DESC")
+        sign, way = (">", "ASC") if sort is BatchesSort.NAME else ("<", "DESC")
         beyond, order = f"({key}, b.id) {sign} ({past}, :after)", f"{key} {way}, b.id {way}"
     condition = f"""
         (cast(:after AS int) IS NULL OR {beyond}) AND {_ONLY[only]}
@@ -87,7 +87,7 @@ def _list(sort: Sort, only: Only | None) -> str:
     return batches_sql(condition, order)
 
 
-_LISTS = {sort: {only: text(_list(sort, only)) for only in (None, *Only)} for sort in Sort}
+_LISTS = {sort: {only: text(_list(sort, only)) for only in (None, *Only)} for sort in BatchesSort}
 _MARKS = text(f"""
     SELECT b.id, judged.approved, judged.needs_work, flags.pictures, flags.number
     FROM unnest(cast(:ids AS int[])) AS b(id) CROSS JOIN LATERAL (
@@ -113,20 +113,20 @@ _LABELS = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchesFilter:
     """Which batches a page has: the first ones of a list, or those beyond the batch `after`."""
 
     search: str | None = None
     label: str | None = None
     only: Only | None = None
-    sort: Sort = Sort.NEWEST
+    sort: BatchesSort = BatchesSort.NEWEST
     after: int | None = None
     #: What that batch was sorted by when it was listed; its name, or a number.
     past: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedBatch:
     """A batch with what a list says of it."""
 
     report: BatchReport
@@ -139,26 +139,27 @@ class Listed:
     #: When its last job would end, as jobs end now; None where that cannot be told.
     ends_at: datetime | None
 
-    def place(self, sort: Sort) -> str | None:
+    def place(self, sort: BatchesSort) -> str | None:
         """What the batch is sorted by, for the page after it."""
         places = {
-            Sort.NAME: self.report.name, Sort.SPEND: str(self.report.spent),
-            Sort.NEEDS_YOU: str(self.numbers.needs_you), Sort.UNREVIEWED: str(self.verdicts[Verdict.UNREVIEWED]),
+            BatchesSort.NAME: self.report.name, BatchesSort.SPEND: str(self.report.spent),
+            BatchesSort.NEEDS_YOU: str(self.numbers.needs_you),
+            BatchesSort.UNREVIEWED: str(self.verdicts[Verdict.UNREVIEWED]),
         }  # fmt: skip
         return places.get(sort)
 
 
-def listed(session: Session, asked: Asked, limit: int) -> list[BatchReport]:
+def listed(session: Session, asked: BatchesFilter, limit: int) -> list[BatchReport]:
     """Up to `limit` batches."""
     given: dict[str, object] = {
         "search": asked.search, "label": asked.label, "after": asked.after, "limit": limit
     }  # fmt: skip
-    if asked.sort is not Sort.NEWEST:
+    if asked.sort is not BatchesSort.NEWEST:
         given["past"] = asked.past
     return [report_of(row) for row in session.execute(_LISTS[asked.sort][asked.only], given)]
 
 
-def described(session: Session, reports: Sequence[BatchReport]) -> list[Listed]:
+def described(session: Session, reports: Sequence[BatchReport]) -> list[ListedBatch]:
     """What a list says of these batches."""
     marks = {row.id: row for row in session.execute(_MARKS, {"ids": [report.id for report in reports]})}
     ends, found = ends_of(session, reports), []
@@ -169,7 +170,7 @@ def described(session: Session, reports: Sequence[BatchReport]) -> list[Listed]:
             Verdict.APPROVED: mark.approved, Verdict.NEEDS_WORK: mark.needs_work,
         }  # fmt: skip
         more = mark.number == FLAGS_COUNTED
-        found.append(Listed(report, numbers, verdicts, mark.pictures, more, ends.get(report.id)))
+        found.append(ListedBatch(report, numbers, verdicts, mark.pictures, more, ends.get(report.id)))
     return found
 
 

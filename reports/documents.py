@@ -18,6 +18,7 @@ from recast.money import Money
 from reports.text import moment, probing, stopped
 from reports.written import priced
 from workers.accounts import admission, overrides
+from workers.accounts.admission import AdmissionState
 from workers.config.accounts import Account
 from workers.schedules.service import ScheduleStatus
 
@@ -29,7 +30,7 @@ class AccountStatus:
     """An account: whether it accepts jobs, and the limits that people changed while it ran."""
 
     account: Account
-    gate: admission.AdmissionState
+    admission: AdmissionState
     note: str | None
     overridden_by: str | None
     overridden_at: datetime | None
@@ -37,23 +38,23 @@ class AccountStatus:
     @property
     def changed(self) -> str:
         """The changed limits, who changed them and when."""
-        if not self.gate.overrides:
+        if not self.admission.overrides:
             return ""
-        return f"{overrides.described(self.gate.overrides)} ({self.overridden_by}, {moment(self.overridden_at)})"
+        return f"{overrides.described(self.admission.overrides)} ({self.overridden_by}, {moment(self.overridden_at)})"
 
     @property
     def state(self) -> str:
         """Whether it accepts jobs; if not, why and until when."""
-        if self.gate.closed_for is None:
-            return probing(self.gate.failures) if self.gate.failures else ACCEPTS
-        return stopped(self.gate.closed_reason, self.gate.until, self.note)
+        if self.admission.closed_for is None:
+            return probing(self.admission.failures) if self.admission.failures else ACCEPTS
+        return stopped(self.admission.closed_reason, self.admission.until, self.note)
 
     @property
     def advice(self) -> str:
         """What to do about an account that is stopped; empty while it is not."""
-        if self.gate.closed_for is None:
+        if self.admission.closed_for is None:
             return ""
-        if self.gate.until is not None:
+        if self.admission.until is not None:
             return "wait; it starts by itself"
         return f"settle the cause, then run {hint('accounts resume', self.account.name)}"
 
@@ -66,7 +67,7 @@ def statuses_of(session: Session, chosen: Sequence[Account]) -> list[AccountStat
 
 def of_account(status: AccountStatus) -> dict[str, Any]:
     """An account with its limits and its state."""
-    seen = status.gate
+    seen = status.admission
     limits = status.account.with_overrides(seen.overrides)
     return {
         "account": status.account.name,

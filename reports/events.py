@@ -65,14 +65,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EventPlace:
     """How far someone has read: the last event of each kind. Without marks, everything of that very moment comes."""
 
     jobs: tuple[int, str]
     verdicts: tuple[int, int]
 
     @classmethod
-    def at(cls, micros: int) -> Place:
+    def at(cls, micros: int) -> EventPlace:
         """The place before everything of a moment."""
         return cls((micros, ""), (micros, 0))
 
@@ -82,7 +82,7 @@ def settled(session: Session) -> int:
     return int(session.execute(_SETTLED).scalar_one())
 
 
-def events(session: Session, place: Place, until: int, limit: int) -> tuple[Sequence[Event], Place, bool]:
+def events(session: Session, place: EventPlace, until: int, limit: int) -> tuple[Sequence[Event], EventPlace, bool]:
     """What happened behind a place and before a moment, in order; the place behind it; and whether that is all.
 
     Args:
@@ -97,7 +97,7 @@ def events(session: Session, place: Place, until: int, limit: int) -> tuple[Sequ
     # Of the two, the one that has more to come sets the end: behind it, the order is not known yet.
     last = min(full, default=until)
     jobs, verdicts = ([row for row in rows if row.micros <= last] for rows in (jobs, verdicts))
-    behind = Place(
+    behind = EventPlace(
         (jobs[-1].micros, jobs[-1].mark) if jobs else place.jobs,
         (verdicts[-1].micros, verdicts[-1].mark) if verdicts else place.verdicts,
     )

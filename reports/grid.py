@@ -56,7 +56,7 @@ class Place(NamedTuple):
         return found if fits else None
 
 
-class Standing(NamedTuple):
+class GridJob(NamedTuple):
     """A job in a grid."""
 
     id: str
@@ -67,7 +67,7 @@ class Standing(NamedTuple):
 class Found:
     """The next jobs of a grid, and where the search stopped before it had as many as were asked for."""
 
-    jobs: Sequence[Standing]
+    jobs: Sequence[GridJob]
     stopped: Place | None = None
 
 
@@ -222,14 +222,14 @@ def find_jobs(
     session: Session, batch_id: int, shown: GridFilter, place: Place | None = None, *, limit: int, forward: bool = True
 ) -> Found:
     """The jobs beyond a place, the nearest first; from one end of the grid where none is given."""
-    found, until = list[Standing](), time.monotonic() + PATIENCE
+    found, until = list[GridJob](), time.monotonic() + PATIENCE
     legs, which = _search(session, batch_id, shown)
     for leg in _left(len(legs), place, forward=forward):
         at = place if place is not None and place.leg == leg else _start(leg, legs[leg], forward=forward)
         while True:
             asked = {"batch_id": batch_id, **at._asdict(), "ids": which.ids}
             rows = _FITTING[forward][legs[leg]].execute(session, which, limit=limit - len(found), **asked)
-            found += [Standing(row.id, Place(leg, float(row.rank), row.seq)) for row in rows]
+            found += [GridJob(row.id, Place(leg, float(row.rank), row.seq)) for row in rows]
             if len(found) >= limit:
                 return Found(found)
             whole = legs[leg].kind == "dear"  # which is walked to its end at once

@@ -22,16 +22,16 @@ _NOTED = text(f"SELECT count(*) FROM ({_SAID}) given WHERE given.noted")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReasonCounts:
     """How many verdicts give each reason, and how many have a note; None where there are too many to count."""
 
     reasons: Mapping[str, int] | None
     noted: int | None
 
 
-def said(session: Session, batch_id: int, needs_work: int, decided: int) -> Said:
+def said(session: Session, batch_id: int, needs_work: int, decided: int) -> ReasonCounts:
     """What the verdicts of a batch say, of which so many need work and so many are decided."""
     asked = {"batch_id": batch_id}
     counted = needs_work <= FEW
     reasons = {row.reason: int(row.number) for row in session.execute(_REASONS, asked)} if counted else None
-    return Said(reasons, session.execute(_NOTED, asked).scalar_one() if decided <= FEW else None)
+    return ReasonCounts(reasons, session.execute(_NOTED, asked).scalar_one() if decided <= FEW else None)

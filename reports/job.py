@@ -249,7 +249,7 @@ class JobDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedJob:
     """A job in a list; account and operation are those of its latest attempt, or those that it requests."""
 
     id: str
@@ -313,18 +313,18 @@ def input_uri(session: Session, job_id: str, role: str, version: int | None = No
     return uri
 
 
-def listed(session: Session, which: Filter, limit: int) -> list[Listed]:
+def listed(session: Session, which: Filter, limit: int) -> list[ListedJob]:
     """The latest jobs that match, newest first."""
-    return [Listed(**row._mapping) for row in _LISTED.execute(session, which, limit=limit)]
+    return [ListedJob(**row._mapping) for row in _LISTED.execute(session, which, limit=limit)]
 
 
-def page(session: Session, batch_id: int, which: Filter, limit: int, before: str | None = None) -> list[Listed]:
+def page(session: Session, batch_id: int, which: Filter, limit: int, before: str | None = None) -> list[ListedJob]:
     """The latest jobs of a batch that match, newest first, from those before the job with the id `before`."""
     states = list(which.states or JobState)
     rows = _PAGE.execute(
         session, which, batch_id=batch_id, any_of=states, before=before or "", last=LAST_BIGINT, limit=limit
     )
-    return [Listed(**row._mapping) for row in rows]
+    return [ListedJob(**row._mapping) for row in rows]
 
 
 def job_id_of(session: Session, word: str) -> str:

@@ -90,9 +90,9 @@ def _of_deployment(seen: Seen) -> Iterator[Need]:
 
 def _of_accounts(seen: Seen) -> Iterator[Need]:
     for status in seen.statuses:
-        if status.gate.closed_for is not None:
-            lasts = status.gate.closed_reason in LASTING_CLOSURES
-            action = "Resume the account" if status.gate.until is None else "See the account"
+        if status.admission.closed_for is not None:
+            lasts = status.admission.closed_reason in LASTING_CLOSURES
+            action = "Resume the account" if status.admission.until is None else "See the account"
             yield Need(
                 f"account {status.account.name}: {status.state}", status.advice, ("accounts",), action, grave=lasts
             )

@@ -70,7 +70,7 @@ _PAGE_UNDECIDED = text(_page(undecided(_HAS_RESULTS, after=_FROM, limit=f"({_LIM
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResultsFilter:
     """Of which jobs the results are wanted; None means of all."""
 
     #: What counts of people's verdicts about the job.
@@ -80,11 +80,11 @@ class Wanted:
     check: CheckName | None = None
 
 
-EVERY = Wanted()
+EVERY = ResultsFilter()
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedResult:
     """A stored picture, and what people say of it."""
 
     id: int
@@ -115,7 +115,9 @@ class Listed:
     reviewed_at: datetime | None
 
 
-def page(session: Session, batch_id: int, limit: int, after: int = 0, wanted: Wanted = EVERY) -> list[Listed]:
+def page(
+    session: Session, batch_id: int, limit: int, after: int = 0, wanted: ResultsFilter = EVERY
+) -> list[ListedResult]:
     """Results of a batch in the order of its jobs, those behind the one with the number `after`."""
     seen = session.execute(_SEEN, {"after": after}).scalar() if after else None
     given = {"batch_id": batch_id, "after": after, "seq": -1 if seen is None else seen, "limit": limit}
@@ -129,4 +131,4 @@ def page(session: Session, batch_id: int, limit: int, after: int = 0, wanted: Wa
         rows = session.execute(_PAGE_UNDECIDED, given)
     else:
         rows = session.execute(_PAGE_JUDGED, {**given, **said})
-    return [Listed(**row._mapping) for row in rows]
+    return [ListedResult(**row._mapping) for row in rows]

@@ -22,7 +22,7 @@ from reports.batch import BatchReport
 _STEP = Decimal(1).scaleb(-DECIMALS)
 
 
-class By(StrEnum):
+class VerdictsBy(StrEnum):
     """What approved pictures and their costs are summed by."""
 
     ACCOUNT = "account"
@@ -32,11 +32,11 @@ class By(StrEnum):
 
 
 #: The name of each sum, of a batch `b` and an attempt `a`.
-_NAMES: Mapping[By, str] = {
-    By.ACCOUNT: "a.account",
-    By.OPERATION: "a.operation",
-    By.BATCH: "CASE WHEN b.id > 0 THEN b.name END",
-    By.LABEL: "b.label",
+_NAMES: Mapping[VerdictsBy, str] = {
+    VerdictsBy.ACCOUNT: "a.account",
+    VerdictsBy.OPERATION: "a.operation",
+    VerdictsBy.BATCH: "CASE WHEN b.id > 0 THEN b.name END",
+    VerdictsBy.LABEL: "b.label",
 }
 
 
@@ -135,7 +135,7 @@ def verdicts_of(session: Session, batch: BatchReport) -> Verdicts:
     return Verdicts(batch.name, made, approved, needs_work, max(0, made - approved - needs_work), batch.spent)
 
 
-def summed(session: Session, by: By, batch_id: int | None = None) -> Sequence[Verdicts]:
+def summed(session: Session, by: VerdictsBy, batch_id: int | None = None) -> Sequence[Verdicts]:
     """By account, operation, batch or label, the most expensive first; of one batch, or of everything."""
     rows = session.execute(_SUMS[by], {"batch_id": batch_id})
     return [Verdicts(row.name, row.made, row.approved, row.needs_work, row.unreviewed, row.spent) for row in rows]

@@ -110,10 +110,10 @@ def with_approved(session: Session, by: By, found: Sequence[Spent]) -> list[Spen
     Raises:
         CatalogError: verdicts are not summed by this.
     """
-    if by.value not in [each.value for each in reviews.By]:
-        allowed = ", ".join(reviews.By)
+    if by.value not in [each.value for each in reviews.VerdictsBy]:
+        allowed = ", ".join(reviews.VerdictsBy)
         raise CatalogError(f"--approved: not allowed with --by {by}; allowed: {allowed}")
-    said = {each.name: each for each in reviews.summed(session, reviews.By(by.value))}
+    said = {each.name: each for each in reviews.summed(session, reviews.VerdictsBy(by.value))}
     return [
         Spent(each.name, each.amount, of.approved, of.per_approved) if (of := said.get(each.name)) else each
         for each in found

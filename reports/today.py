@@ -79,7 +79,7 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class AccountSpend:
     """What an account has spent today and this month (UTC)."""
 
     day: Decimal = Decimal(0)
@@ -112,7 +112,7 @@ class AccountRow:
 
     status: AccountStatus
     limits: Account
-    spent: Spent
+    spent: AccountSpend
     figures: Figures | None
 
     @property
@@ -143,13 +143,13 @@ def spent_in(session: Session, hour: datetime) -> Decimal:
     return Decimal(session.execute(_IN_HOUR, asked).scalar_one())
 
 
-def spent_by_accounts(session: Session) -> Mapping[str, Spent]:
+def spent_by_accounts(session: Session) -> Mapping[str, AccountSpend]:
     """What each account has spent in the periods that budgets are of."""
     names = list(budget.periods(session.execute(_NOW).scalar_one()).values())
     found: dict[str, dict[str, Decimal]] = {}
     for row in session.execute(_SPENT, {"periods": names}):
         found.setdefault(row.account, {})[row.period] = row.amount
-    return {account: Spent(**amounts) for account, amounts in found.items()}
+    return {account: AccountSpend(**amounts) for account, amounts in found.items()}
 
 
 def figures(session: Session, names: Sequence[str]) -> Mapping[str, Figures]:
@@ -169,8 +169,8 @@ def account_rows(session: Session, accounts: Mapping[str, Account] | None) -> li
     spent, numbers = spent_by_accounts(session), figures(session, list(known))
     return [
         AccountRow(
-            status, status.account.with_overrides(status.gate.overrides), spent.get(status.account.name, Spent()),
-            numbers.get(status.account.name),
+            status, status.account.with_overrides(status.admission.overrides),
+            spent.get(status.account.name, AccountSpend()), numbers.get(status.account.name),
         )
         for status in statuses_of(session, list(known.values()))
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from models.base import LAST_INTEGER
 from reports import attempts, cards, signs
-from reports.attempts import Asked, Which
+from reports.attempts import AttemptsFilter, Which
 from web.access import Access
 from web.operators import Operators
 from web.pages import is_text, member, number
@@ -55,7 +55,7 @@ class AttemptsPages:
             place = number(after)
             found = await self._pages.read(attempts.of_batch, batch_id, which, -1 if place is None else place)
         else:
-            asked = Asked(which, account if account and is_text(account) else None, start, end)
+            asked = AttemptsFilter(which, account if account and is_text(account) else None, start, end)
             found = await self._pages.read(attempts.sent, asked, _reference(after))
         return self._pages.render(
             request, "attempts.html", page=found, kept=kept, which=which, every=Which, batch=batch, start=start, end=end

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from desk.actors import Actor
 from models.base import LAST_INTEGER
-from reports.batches import Asked, Only, Sort, described, labels, listed
+from reports.batches import BatchesFilter, BatchesSort, Only, described, labels, listed
 from web.access import Access
 from web.live import Live
 from web.pages import Pages, is_text, member, number
@@ -46,41 +46,41 @@ class BatchesPage:
         actor = actor_of(request)
         asked = _asked(request, actor)
         found = await self._pages.read(_read, asked)
-        sort = None if asked.sort is Sort.NEWEST else asked.sort
+        sort = None if asked.sort is BatchesSort.NEWEST else asked.sort
         kept = {"q": asked.search, "label": asked.label, "only": asked.only, "sort": sort}
-        sorts = [sort for sort in Sort if sort is not Sort.SPEND or actor.sees_money]
+        sorts = [sort for sort in BatchesSort if sort is not BatchesSort.SPEND or actor.sees_money]
         return self._pages.render(request, "batches.html", **found, asked=asked, kept=kept, sorts=sorts, filters=Only)
 
 
-def _read(session: Session, asked: Asked) -> dict[str, Any]:
+def _read(session: Session, asked: BatchesFilter) -> dict[str, Any]:
     found = listed(session, asked, LISTED + 1)
     return {
         "batches": described(session, found[:LISTED]), "more": len(found) > LISTED, "labels": labels(session)
     }  # fmt: skip
 
 
-def _asked(request: Request, actor: Actor) -> Asked:
+def _asked(request: Request, actor: Actor) -> BatchesFilter:
     """What the address asks for; what it cannot ask for is left out."""
     query = request.query_params
-    sort = member(Sort, query.get("sort")) or Sort.NEWEST
-    if sort is Sort.SPEND and not actor.sees_money:
-        sort = Sort.NEWEST
+    sort = member(BatchesSort, query.get("sort")) or BatchesSort.NEWEST
+    if sort is BatchesSort.SPEND and not actor.sees_money:
+        sort = BatchesSort.NEWEST
     search, label = (_text(query.get(name)) for name in ("q", "label"))
     after, past = number(query.get("after")), _past(sort, query.get("past"))
-    if after is not None and (after > LAST_INTEGER or (past is None and sort is not Sort.NEWEST)):
+    if after is not None and (after > LAST_INTEGER or (past is None and sort is not BatchesSort.NEWEST)):
         after = None
-    return Asked(search, label, member(Only, query.get("only")), sort, after, past)
+    return BatchesFilter(search, label, member(Only, query.get("only")), sort, after, past)
 
 
 def _text(given: str | None) -> str | None:
     return given.strip() or None if given is not None and is_text(given) else None
 
 
-def _past(sort: Sort, given: str | None) -> str | None:
+def _past(sort: BatchesSort, given: str | None) -> str | None:
     """What the batch before the page was sorted by; None for what it cannot have been."""
     if given is None or not is_text(given):
         return None
-    if sort is Sort.NAME:
+    if sort is BatchesSort.NAME:
         return given
     try:
         amount = Decimal(given)

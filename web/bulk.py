@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from desk import levers
+from desk import bulk_operations
 from desk.actors import Actor
-from desk.levers import Impact, Lever
+from desk.bulk_operations import BulkOperation, Impact
 from models.states import JobState
 from recast.hints import typed
 from recast.money import plain
@@ -143,15 +143,15 @@ class BulkPage:
         report, which = self._runtime.db(find, asked.batch), asked.which
         if verb is Verb.RETRY:
             which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
-            return DryRun(asked, report, which, levers.retryable(self._runtime, which), None)
+            return DryRun(asked, report, which, bulk_operations.retryable(self._runtime, which), None)
         need = None
         if verb is Verb.RESUME and not asked.narrow:
             need = self._runtime.db(spent_limit, report, self._runtime.accounts)
-        return DryRun(asked, report, which, levers.impact(self._runtime, Lever(verb), which), need)
+        return DryRun(asked, report, which, bulk_operations.impact(self._runtime, BulkOperation(verb), which), need)
 
     def _change(self, actor: Actor, verb: Verb, found: DryRun, limit: str) -> int:
         if verb is Verb.RETRY:
-            return levers.retry(self._runtime, actor, found.which, found.impact)
+            return bulk_operations.retry(self._runtime, actor, found.which, found.impact)
         if found.need is not None:
-            levers.raise_limit(self._runtime, actor, found.report, limit)
-        return levers.apply(self._runtime, actor, Lever(verb), found.which, found.impact)[0]
+            bulk_operations.raise_limit(self._runtime, actor, found.report, limit)
+        return bulk_operations.apply(self._runtime, actor, BulkOperation(verb), found.which, found.impact)[0]

@@ -36,7 +36,7 @@ from web.access import Access
 from web.bulk import Verb, offered
 from web.grid import COOKIE as DENSITY
 from web.grid import COOKIE_SECONDS as DENSITY_SECONDS
-from web.grid import Asked, Density, choices
+from web.grid import Density, GridRequest, choices
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.live import Live
 from web.media import Media
@@ -122,7 +122,7 @@ class Gallery:
         `reports.grid_filter` names the parameters that filter and sort them; ``?after=`` selects the page, and
         ``?jump=KEY`` the one that begins with a key.
         """
-        batch_id, asked, actor = request.path_params["batch_id"], Asked.of(request), actor_of(request)
+        batch_id, asked, actor = request.path_params["batch_id"], GridRequest.of(request), actor_of(request)
 
         def read(session: Session) -> dict[str, Any] | None:
             name = cards.batch_name(session, batch_id)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from desk.actors import Actor, ForbiddenError
 from reports import cards
 from reports.grid import Place, before_key
-from reports.grid_counts import Said
+from reports.grid_counts import ReasonCounts
 from reports.grid_filter import GridFilter
 from web.pages import link, member
 from web.prefix import prefix
@@ -31,7 +31,7 @@ class Density(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GridRequest:
     """What an address asks of a grid."""
 
     batch_id: int
@@ -44,7 +44,7 @@ class Asked:
     below: str
 
     @classmethod
-    def of(cls, request: Request) -> Asked:
+    def of(cls, request: Request) -> GridRequest:
         """What a request asks for.
 
         Raises:
@@ -90,7 +90,7 @@ class Choices:
     operations: Sequence[str]
 
 
-def choices(shown: GridFilter, page: cards.Page, said: Said, reasons: Sequence[str], actor: Actor) -> Choices:
+def choices(shown: GridFilter, page: cards.Page, said: ReasonCounts, reasons: Sequence[str], actor: Actor) -> Choices:
     """Reasons that verdicts give, and the accounts and operations of the pictures on a page."""
     known = [*reasons, *(each for each in said.reasons or () if each not in reasons)]
     given = [(each, None if said.reasons is None else said.reasons.get(each, 0)) for each in known]

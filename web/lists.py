@@ -13,11 +13,12 @@ from desk.actors import MAY
 from desk.operators import AccountAction, ScheduleAction, WebhookAction
 from desk.verdicts import DeskError
 from models.people import Role
-from reports import planned, receivers, today
+from reports import planned, today
 from web.access import Access
 from web.operators import Operators, Taking
 from web.pages import E, is_text, member, number
 from web.visitors import Form, Handler, actor_of, first
+from workers.webhooks import service as webhooks
 
 ENTRIES = 100  # of the record on one page
 MAX_REASON_CHARS = 200  # beside an account's state
@@ -75,8 +76,8 @@ class Lists:
 
     async def webhooks(self, request: Request) -> Response:
         """Webhooks with how their deliveries went."""
-        found = await self._pages.read(receivers.receivers)
-        return self._pages.render(request, "webhooks.html", webhooks=found, counted=receivers.COUNTED)
+        found = await self._pages.read(webhooks.listed, exact=False)
+        return self._pages.render(request, "webhooks.html", webhooks=found, counted=webhooks.COUNTED)
 
     async def change_webhook(self, request: Request, form: Form) -> None:
         """Switch a webhook off or on."""

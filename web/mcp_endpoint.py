@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from web.api.api import Api, refusal
+from web.api.api import Api, as_problem
 from web.api.bodies import MAX_CATALOG_BYTES
 from web.api.endpoints import Service
 from web.api.problems import ProblemError
@@ -56,7 +56,7 @@ class McpEndpoint:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - what is not expected is a problem too, and logged
-            await refusal(error).response()(scope, receive, send)
+            await as_problem(error).response()(scope, receive, send)
             return
         manager = await self._manager.get()
         await manager.handle_request(scope, receive, send)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from models.availability import is_unavailable
 from models.transactions import Database
 from reports.batch import BatchReport, changed
-from reports.events import Event, Place, events, settled
+from reports.events import Event, EventPlace, events, settled
 
 LOOK_SECONDS = 1.0  # between two looks of the one reader: quick for a person, and two short queries
 AT_ONCE = 1_000  # events that are read at a time
@@ -27,7 +27,7 @@ MOST_BATCHES = 500  # whose numbers are compared at each look
 log = structlog.get_logger()
 
 
-class Listener(Protocol):
+class NewsListener(Protocol):
     """Who hears of news, on the event loop."""
 
     def hear(self, happened: Sequence[Event], batches: Sequence[BatchReport]) -> None:
@@ -49,9 +49,9 @@ class News:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recast-events")
-        self._listeners: set[Listener] = set()
+        self._listeners: set[NewsListener] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._place = Place.at(0)
+        self._place = EventPlace.at(0)
         self._told: dict[int, tuple[Any, ...]] = {}
         #: Whether nobody may listen any more.
         self.closed = False
@@ -68,19 +68,19 @@ class News:
         """Give the thread back, once nobody is answered any more."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def join(self, listener: Listener) -> Place:
+    async def join(self, listener: NewsListener) -> EventPlace:
         """Tell `listener` from now on what happens; the place behind which it hears of everything."""
         self._listeners.add(listener)
         try:
             if self._reader is None or self._reader.done():
-                self._place = Place.at(await self.read(settled))
+                self._place = EventPlace.at(await self.read(settled))
                 self._reader = asyncio.create_task(self._look())
         except BaseException:
             self.leave(listener)
             raise
         return self._place
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: NewsListener) -> None:
         """Tell it nothing more."""
         self._listeners.discard(listener)
 

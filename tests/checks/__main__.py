@@ -22,7 +22,7 @@ import numpy as np
 from faces import likeness
 from models.checks import CheckName
 from tests.checks.material import KINDS, TELLS_PEOPLE_APART, Case, faulty, good
-from workers.images.check_rules import TARGETS_ALIKE, Measured, Score, bands, judged, near_duplicate
+from workers.images.check_rules import TARGETS_ALIKE, Measured, Score, bands, near_duplicate, scored
 from workers.images.checks import Checked, Opened, check, opened
 
 SEEDS = {"chosen": 1, "reported": 2}
@@ -103,7 +103,7 @@ def _of_person(case: Case, result: Opened) -> tuple[Score, ...]:
     person = opened(case.person).image
     distance = likeness.distance(np.asarray(person), np.asarray(result.image))
     known = Measured(result.entropy, person_distance=distance)
-    return tuple(score for score in judged(known, OPERATIONS[case.operation]) if score.name == CheckName.OTHER_PERSON)
+    return tuple(score for score in scored(known, OPERATIONS[case.operation]) if score.name == CheckName.OTHER_PERSON)
 
 
 OPERATIONS = {"swap": "zhiqite.swap_v2", "generate": "qolaba.consistency"}

@@ -62,14 +62,14 @@ def test_a_hundred_submissions_are_paid_and_not_one_more(tmp_path: Path) -> None
         wait_for(lambda: sum(stack.states().values()) == JOBS, timeout=90, message="all tasks are jobs")
         wait_for(lambda: paid(stack), timeout=SETTLE_SECONDS, message="what can be paid is done")
 
-        # Then exactly a hundred are on the bill and in the books, and the others wait at a closed gate
+        # Then exactly a hundred are on the bill and in the books, and the others wait at a stopped account
         assert stack.states() == {"succeeded": AFFORDABLE, "queued": JOBS - AFFORDABLE}
         assert len(stack.sandbox.bill()) == AFFORDABLE
         (month,) = stack.sql("SELECT amount FROM spend WHERE period LIKE 'month:%'")
         assert month.amount == AFFORDABLE * PRICE
-        (gate,) = stack.sql("SELECT *, extract(epoch FROM closed_until - now())::float8 AS left, now() FROM accounts")
-        assert (gate.closed_reason, unsaid(gate.closed_note, "2.00 USD", "month")) == ("budget", [])
-        assert gate.left == pytest.approx(budget.seconds_left("month", gate.now), abs=5)
+        (row,) = stack.sql("SELECT *, extract(epoch FROM closed_until - now())::float8 AS left, now() FROM accounts")
+        assert (row.closed_reason, unsaid(row.closed_note, "2.00 USD", "month")) == ("budget", [])
+        assert row.left == pytest.approx(budget.seconds_left("month", row.now), abs=5)
         check_all(stack)
 
         # and with more money they go
@@ -85,8 +85,8 @@ def ready(worker: Worker) -> bool:
 
 
 def paid(stack: Stack) -> bool:
-    """Whether the gate is closed for the budget and nothing is under way; never more than the budget is billed."""
+    """Whether the account is stopped for the budget and nothing is under way; never more than the budget is billed."""
     assert len(stack.sandbox.bill()) <= AFFORDABLE
-    (gate,) = stack.sql("SELECT closed_reason, closed_until > now() + interval '1 minute' AS lasting FROM accounts")
+    (row,) = stack.sql("SELECT closed_reason, closed_until > now() + interval '1 minute' AS lasting FROM accounts")
     states = stack.states()
-    return bool(gate.closed_reason == "budget" and gate.lasting and not states["running"] + states["saving"])
+    return bool(row.closed_reason == "budget" and row.lasting and not states["running"] + states["saving"])

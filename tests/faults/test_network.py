@@ -229,7 +229,7 @@ def dead_and_back(
         wait_for(lambda: bad(stack) & parts, timeout=RED_SECONDS, message="the worker is ill")
         record("red_after", round(time.monotonic() - began, 1))
     else:
-        wait_for(lambda: closed(stack) == set(ACCOUNTS), timeout=RED_SECONDS, message="the gates close")
+        wait_for(lambda: closed(stack) == set(ACCOUNTS), timeout=RED_SECONDS, message="the accounts stop")
         record("closed_after", round(time.monotonic() - began, 1))
         assert stack.sql("SELECT id FROM attempts WHERE state = 'unknown'"), "what got no answer counts as unsent"
     wait_for(lambda: time.monotonic() - began > seconds, timeout=seconds + 1, message="the time has come")

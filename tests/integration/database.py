@@ -100,7 +100,7 @@ class Database:
         return value
 
     def account(self, name: str = "main", **table: Any) -> Account:
-        """An account at Zhiqite with its gate in the database."""
+        """An account at Zhiqite with its row in the database."""
         account = parse(name, {**ZHIQITE, **table})
         self.run(admission.register, account)
         return account

@@ -65,7 +65,7 @@ class Api:
         except ClientDisconnect:
             response = Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as error:  # noqa: BLE001 - what is not expected is a problem too, and logged
-            response = refusal(error).response()
+            response = as_problem(error).response()
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
         await response(scope, receive, send)
@@ -110,7 +110,7 @@ class Api:
         try:
             response = await self._done(endpoint, replace(make(), once=f"{key} {digest}"))
         except Exception as error:  # noqa: BLE001 - kept if it is the request's fault
-            response = refusal(error).response()
+            response = as_problem(error).response()
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             await run_in_threadpool(db, replays.drop, program.token_id, key)
         else:
@@ -212,7 +212,7 @@ def _replayed(kept: Answer) -> Response:
     return Response(str(kept.body["text"]), kept.status, headers, str(kept.body["type"]))
 
 
-def refusal(error: Exception) -> ProblemError:
+def as_problem(error: Exception) -> ProblemError:
     """The problem that an error is; what is not expected is logged, and said to be a defect."""
     found = problem_of(error)
     if found is None:

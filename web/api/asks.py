@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,10 +15,11 @@ from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
 from reports.spend import By
+from web.api.problems import invalid
 from workers.config.units import duration
 from workers.jobs.filters import Filter
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
-from workers.jobs.run_options import Format, Only
+from workers.jobs.run_options import Format, Only, RunOptions
 
 MOST_ITEMS = 500  # of a page
 USUAL_ITEMS = 50  # as the commands list
@@ -26,7 +27,7 @@ MOST_CHARS = 500  # of a name or a key; ours have up to 200
 MOST_WORDS = 1_000  # jobs that are named one by one
 
 
-def is_text(value: str) -> str:
+def require_text(value: str) -> str:
     """Text that the database can compare."""
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
         raise ValueError("a NUL or half of a surrogate pair is not allowed")
@@ -38,7 +39,7 @@ def _is_duration(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(is_text)]
+Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(require_text)]
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
@@ -237,7 +238,7 @@ class AccountAsk(Ask):
 
     stopped: bool | None = Field(None, description="Whether it is sent no jobs.")
     lasting: Age | None = Field(None, description="With `stopped`: for how long. Default: until it is started.")
-    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(is_text)] | None = None
+    note: Annotated[str, Field(max_length=MOST_CHARS), AfterValidator(require_text)] | None = None
     limits: dict[str, str | int | float | None] | None = Field(
         None, max_length=50, description='Such as {"rate": "30/min", "budget.day": "20 USD"}; null removes one.'
     )
@@ -266,6 +267,20 @@ class OptionsAsk(Ask):
     only: list[Only] = Field(default_factory=list, max_length=len(Only))
     retry_rejected: bool = False
     same_picture: bool = Field(False, description="Also do a source's own picture if it is among the targets.")
+
+    def resolve(self, currency: str) -> RunOptions:
+        """As `RunOptions` of a deployment that counts in `currency`.
+
+        Raises:
+            ProblemError: a value is not allowed.
+        """
+        said = self.model_dump(exclude={"same_picture"})
+        if isinstance(self.deadline, str):
+            said["deadline"] = timedelta(seconds=duration(self.deadline))
+        try:
+            return RunOptions.parse(said, currency)
+        except InvalidJobError as error:
+            raise invalid(error, getattr(self, error.field)) from None
 
 
 class PlanAsk(Ask):

@@ -14,7 +14,7 @@ from typing import Any
 from desk.actors import Actor
 from recast.money import Money
 from reports.batch import BatchReport, find
-from reports.events import Event, Place, events
+from reports.events import Event, EventPlace, events
 from reports.reviews import progress
 from reports.written import written
 from web.api.endpoints import seen_by
@@ -86,7 +86,7 @@ class Feed:
         listener = _Listener(actor, batch, self._currency)
         # Before it is read what was missed, so that nothing happens in between.
         until = await self._news.join(listener)
-        told = self._told_to(listener, first, None if after is None else Place.at(after), until, seconds)
+        told = self._told_to(listener, first, None if after is None else EventPlace.at(after), until, seconds)
         self._listening[told] = listener
         return told
 
@@ -97,7 +97,12 @@ class Feed:
             self._news.leave(listener)
 
     async def _told_to(
-        self, listener: _Listener, first: list[dict[str, Any]], missed: Place | None, until: Place, seconds: float
+        self,
+        listener: _Listener,
+        first: list[dict[str, Any]],
+        missed: EventPlace | None,
+        until: EventPlace,
+        seconds: float,
     ) -> AsyncGenerator[bytes, None]:
         end = asyncio.get_running_loop().time() + seconds
         yield RETRY
@@ -116,7 +121,7 @@ class Feed:
                 return
             yield frame
 
-    async def _missed(self, listener: _Listener, place: Place, until: Place) -> AsyncGenerator[bytes, None]:
+    async def _missed(self, listener: _Listener, place: EventPlace, until: EventPlace) -> AsyncGenerator[bytes, None]:
         """What happened before the reader's place: at least once, as what it reads now may be told again."""
         told, all_told = 0, False
         end = max(until.jobs[0], until.verdicts[0]) + 1

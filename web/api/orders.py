@@ -11,14 +11,14 @@ from desk.pilot import PilotChoice
 from models.base import LAST_BIGINT
 from models.verdicts import Verdict
 from recast.names import ARGUMENTS, GENERATE, SWAP
-from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, is_text
+from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, require_text
 from workers.jobs.filters import Filter
 from workers.jobs.request import MAX_CONSENT, MAX_KEY, MAX_PRIORITY, MAX_PROMPT, MAX_URI, MIN_PRIORITY
 from workers.operations.resolve import Verdict as HeldVerdict
 
 MOST_OPTIONS = 100  # of an operation; the richest has some twenty
 
-Uri = Annotated[str, Field(min_length=1, max_length=MAX_URI), AfterValidator(is_text)]
+Uri = Annotated[str, Field(min_length=1, max_length=MAX_URI), AfterValidator(require_text)]
 Named = dict[Annotated[str, Field(max_length=MOST_CHARS)], Any]
 
 
@@ -29,16 +29,16 @@ class JobFields(Ask):
     source: Uri | None = Field(None, description="The face, as an address or an absolute path that workers can read.")
     target: Uri | None = None
     image: Uri | None = None
-    prompt: Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(is_text)] | None = None
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(require_text)] | None = None
     account: Text | None = None
     provider: Text | None = None
     operation: Text | None = None
     options: Named | None = Field(None, max_length=MOST_OPTIONS, description="Of the operation.")
     priority: int | None = Field(None, ge=MIN_PRIORITY, le=MAX_PRIORITY)
-    dedupe_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(is_text)] | None = Field(
+    dedupe_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(require_text)] | None = Field(
         None, description="A second job with the same key shares the first one, and costs nothing."
     )
-    consent: Annotated[str, Field(max_length=MAX_CONSENT), AfterValidator(is_text)] | None = None
+    consent: Annotated[str, Field(max_length=MAX_CONSENT), AfterValidator(require_text)] | None = None
 
     @property
     def named(self) -> dict[str, Any]:

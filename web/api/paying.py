@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from desk import redo_quotes, runs, singles
@@ -19,8 +18,6 @@ from reports.written import priced
 from web.api.asks import OptionsAsk, PlanAsk
 from web.api.endpoints import Call, Service
 from web.api.problems import unprocessable
-from workers.config.units import duration
-from workers.jobs.run_options import AMOUNTS, RunOptions
 
 
 def plan(service: Service, call: Call) -> dict[str, Any]:
@@ -129,21 +126,7 @@ def _order(call: Call, currency: str) -> Order:
     else:
         content, file = call.upload.content, call.upload.name
     asked: OptionsAsk = call.body.options
-    return Order(content, file, call.body.name, _options(asked, currency), asked.same_picture)
-
-
-def _options(asked: OptionsAsk, currency: str) -> RunOptions:
-    said = asked.model_dump(exclude={"same_picture", "deadline"})
-    for name in AMOUNTS:
-        if (amount := said[name]) is not None:
-            try:
-                said[name] = Money.parse(amount, currency).amount
-            except ValueError as error:
-                raise unprocessable(f"{name}: {error}", name, amount, "such as 12.50") from None
-    if asked.deadline is not None:
-        when = asked.deadline
-        said["deadline"] = when.isoformat() if isinstance(when, datetime) else duration(when)
-    return RunOptions.read(said)
+    return Order(content, file, call.body.name, asked.resolve(currency), asked.same_picture)
 
 
 def quote_document(quote: Quote | None, currency: str) -> dict[str, Any] | None:

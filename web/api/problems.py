@@ -67,6 +67,12 @@ def unprocessable(detail: str, name: str | None = None, value: object = None, al
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, name, value, allowed)
 
 
+def invalid(error: InvalidJobError, value: object = None) -> ProblemError:
+    """A value is not allowed."""
+    _, _, allowed = error.message.partition("allowed: ")
+    return unprocessable(str(error), error.field, value, allowed or None)
+
+
 def problem_of(error: Exception) -> ProblemError | None:
     """The problem that an expected error is; None for a defect of ours."""
     if isinstance(error, ProblemError):
@@ -89,11 +95,6 @@ def _named(error: Any) -> ProblemError:
     _, _, allowed = str(error).partition("allowed: ")
     is_field = bool(colon) and name.replace("_", "").replace(".", "").isalnum()
     return unprocessable(str(error), name if is_field else None, allowed=allowed or None)
-
-
-def _invalid(error: Any) -> ProblemError:
-    _, _, allowed = error.message.partition("allowed: ")
-    return unprocessable(f"{error.field}: {error.message}", error.field, allowed=allowed or None)
 
 
 def _rows(error: Any) -> ProblemError:
@@ -157,7 +158,7 @@ _EXPECTED: tuple[tuple[type[Exception], Callable[[Any], ProblemError]], ...] = (
     (BadRowsError, _rows),
     (DeskError, _named),
     (CatalogError, _named),
-    (InvalidJobError, _invalid),
+    (InvalidJobError, invalid),
     (OutsideRootsError, _named),
     (RecursionError, lambda _: ProblemError(HTTPStatus.BAD_REQUEST, "body: it is nested too deeply", "body")),
     (AccountsError, _plain(HTTPStatus.SERVICE_UNAVAILABLE)),

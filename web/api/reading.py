@@ -16,7 +16,7 @@ from recast.money import Money
 from reports import documents, results
 from reports.batch import BAD_STATES, BatchReport, endings, find
 from reports.batch import document as batch_document
-from reports.batches import Asked, listed
+from reports.batches import BatchesFilter, listed
 from reports.flags import flags_of_batch
 from reports.job import find_detail, page
 from reports.obstacles import accounts_for_obstacles, obstacles
@@ -36,7 +36,7 @@ def batches(service: Service, call: Call) -> dict[str, Any]:
     asked = call.query
 
     def read(session: Session) -> tuple[list[dict[str, Any]], int | None]:
-        wanted = Asked(search=asked.search, label=asked.label, after=asked.after)
+        wanted = BatchesFilter(search=asked.search, label=asked.label, after=asked.after)
         found = listed(session, wanted, asked.limit + 1)
         shown = found[: asked.limit]
         accounts = _accounts(service, shown)
@@ -75,7 +75,7 @@ def results_of(service: Service, call: Call) -> dict[str, Any]:
     asked = call.query
     if asked.reason is not None and asked.verdict not in (None, Verdict.NEEDS_WORK):
         raise unprocessable("reason: only pictures that need work have any", "reason", asked.reason, "with needs_work")
-    wanted = results.Wanted(asked.verdict, asked.reason, asked.check)
+    wanted = results.ResultsFilter(asked.verdict, asked.reason, asked.check)
     report = service.runtime.db(find, call.path["name"])
     found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after, wanted)
     shown = found[: asked.limit]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from desk.levers import Lever
+from desk.bulk_operations import BulkOperation
 from desk.operators import ScheduleAction
 from models.people import Role
 from web.api import asks, changes, orders, paying, pilots, reading, reviewing, shapes, upkeep, writing
@@ -102,11 +102,11 @@ WRITING = (
     ),
     *(
         Endpoint(
-            method="POST", path=f"/levers/{lever}", summary=f"{lever.capitalize()} jobs", work=writing.lever(lever),
-            role=Role.OPERATOR, body=asks.CancelAsk if lever is Lever.CANCEL else asks.LeverAsk, most=MAX_BYTES,
-            answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
+            method="POST", path=f"/levers/{each}", summary=f"{each.capitalize()} jobs", role=Role.OPERATOR,
+            work=writing.bulk_operation(each), body=asks.CancelAsk if each is BulkOperation.CANCEL else asks.LeverAsk,
+            most=MAX_BYTES, answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
         )
-        for lever in Lever
+        for each in BulkOperation
     ),
     Endpoint(
         method="POST", path="/levers/reroute", summary="Send queued jobs to an account that is not dearer",

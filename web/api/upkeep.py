@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from desk import deciding, held_quotes, operators, tokens
 from desk.audit import jobs_of, note
-from desk.levers import Impact
+from desk.bulk_operations import Impact
 from desk.operators import ScheduleAction
 from recast.money import Money
 from reports import documents

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from desk import levers
+from desk import bulk_operations
 from desk.audit import note
-from desk.levers import Lever
+from desk.bulk_operations import BulkOperation
 from desk.verdicts import Area, Decision, UnknownPictureError, judge
 from models.states import Closure, JobState
 from reports import documents
@@ -38,15 +38,15 @@ def verdict(service: Service, call: Call) -> dict[str, Any]:
     return asdict(decided)
 
 
-def lever(which: Lever) -> Work:
+def bulk_operation(which: BulkOperation) -> Work:
     """The work of an operation on many jobs."""
 
     def work(service: Service, call: Call) -> dict[str, Any]:
         asked, runtime = call.body, service.runtime
         abandon = getattr(asked, "abandon", False)
         chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
-        found = levers.impact(runtime, which, chosen, abandon=abandon)
-        done, more = (0, {}) if asked.dry_run else levers.apply(
+        found = bulk_operations.impact(runtime, which, chosen, abandon=abandon)
+        done, more = (0, {}) if asked.dry_run else bulk_operations.apply(
             runtime, call.actor, which, chosen, found, abandon=abandon
         )  # fmt: skip
         return found.document(which.value, service.currency, dry_run=asked.dry_run, done=done, **more)
@@ -59,8 +59,8 @@ def priority(service: Service, call: Call) -> dict[str, Any]:
     asked, runtime = call.body, service.runtime
     chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
     ids = runtime.db(ids_of, replace(chosen, states=[JobState.QUEUED]))
-    found = levers.Impact(ids, levers.at_most_of(runtime, ids))
-    done = 0 if asked.dry_run else levers.set_priority(runtime, call.actor, chosen, found, asked.priority)
+    found = bulk_operations.Impact(ids, bulk_operations.at_most_of(runtime, ids))
+    done = 0 if asked.dry_run else bulk_operations.set_priority(runtime, call.actor, chosen, found, asked.priority)
     return found.document("set-priority", service.currency, dry_run=asked.dry_run, done=done)
 
 
@@ -71,7 +71,7 @@ def reroute(service: Service, call: Call) -> dict[str, Any]:
         allowed = ", ".join(runtime.accounts)
         raise unprocessable(f"to: {asked.to[:80]!r} is not there; allowed: {allowed}", "to", asked.to, allowed)
     chosen = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
-    moved, found = levers.reroute(
+    moved, found = bulk_operations.reroute(
         runtime, call.actor, chosen, runtime.accounts[asked.to], dry_run=asked.dry_run
     )  # fmt: skip
     done = 0 if asked.dry_run else len(moved.ids)

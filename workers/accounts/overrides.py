@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from workers.accounts import admission
 from workers.config.account_values import AccountsError
-from workers.config.accounts import Account, Limits, explain, one_currency
+from workers.config.accounts import Account, Limits, explain_fields, one_currency
 
 NOTHING = "none"  # as a value: no rate, no budget, no price
 #: Settings that have parts, such as `budget.day`.
@@ -72,7 +72,7 @@ def change(
         account = accounts[name].with_overrides(kept).sound()
         one_currency({**accounts, name: account}.values())
     except ValidationError as error:
-        raise AccountsError(explain(name, error, list(Limits.model_fields))) from None
+        raise AccountsError(explain_fields(name, error, list(Limits.model_fields))) from None
     except ValueError as error:
         raise AccountsError(f"{name}: {error}") from None
     _write(session, name, kept, who)

@@ -271,13 +271,13 @@ def parse(name: str, table: Mapping[str, Any], *, needed: Collection[str] | None
         )
     except ValidationError as error:
         named = {field.alias or name for name, field in Account.model_fields.items()}
-        raise AccountsError(explain(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
+        raise AccountsError(explain_fields(where, error, sorted({*named, *own_fields} - _INTERNAL))) from None
 
 
 _INTERNAL = frozenset({"name", "adapter", "own"})
 
 
-def explain(where: str, error: ValidationError, allowed: list[str]) -> str:
+def explain_fields(where: str, error: ValidationError, allowed: list[str]) -> str:
     """What is wrong with settings, each by its full name, with what is allowed."""
     lines = []
     for item in error.errors(include_url=False, include_context=False):

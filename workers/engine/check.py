@@ -17,7 +17,7 @@ from workers.config.extras import FACE_ENGINE, LIKENESS, missing
 from workers.config.settings import Settings
 from workers.engine import checking
 from workers.engine.batch_writer import BatchWriter
-from workers.engine.checking import Due, Found
+from workers.engine.checking import DueCheck, Found
 from workers.engine.in_flight import InFlight
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
@@ -52,7 +52,7 @@ def _tells_people_apart() -> bool:
     return not missing(LIKENESS)
 
 
-def _compares(due: Due) -> bool:
+def _compares(due: DueCheck) -> bool:
     """Whether the result is compared with the person whom it should show."""
     return _tells_people_apart() and threshold_of(CheckName.OTHER_PERSON, due.operation) is not None
 
@@ -90,7 +90,7 @@ class CheckPump:
     def _done(self, found: Found) -> None:
         self._risky.discard(found.due.result_id)
 
-    async def _check(self, due: Due, writer: BatchWriter[Found]) -> None:
+    async def _check(self, due: DueCheck, writer: BatchWriter[Found]) -> None:
         if due.tries > checking.MAX_TRIES:
             log.warning("not_checked", job=due.job_id, error=f"{checking.MAX_TRIES} workers did not come to an end")
             writer.put(Found(due))
@@ -106,7 +106,7 @@ class CheckPump:
                 log.exception("check_failed", job=due.job_id)
             writer.put(Found(due))
 
-    async def _found(self, due: Due) -> Found:
+    async def _found(self, due: DueCheck) -> Found:
         result = await self._runtime.in_decoder(opened, await self._runtime.in_thread(self._stored, due.key))
         target = await self._given(due, "target", due.target) if not result.blank else None
         person = await self._given(due, "source", due.person) if not result.blank and _compares(due) else None
@@ -118,7 +118,7 @@ class CheckPump:
     def _stored(self, key: str) -> bytes:
         return self._runtime.storage.get(key)
 
-    async def _given(self, due: Due, role: str, uri: str | None) -> Opened | None:
+    async def _given(self, due: DueCheck, role: str, uri: str | None) -> Opened | None:
         """A picture that the result was made of; None where it is gone, so that the result is checked without it."""
         if uri is None:
             return None

@@ -27,7 +27,7 @@ _FAR = round(HASH_BITS * (1 - THRESHOLDS[CheckName.NEAR_DUPLICATE])) + 1  # bits
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueCheck:
     """A result that is to be checked."""
 
     result_id: int
@@ -48,7 +48,7 @@ class Due:
 class Found:
     """What was found; without `scores` nothing could be, and with `again` it is tried later."""
 
-    due: Due
+    due: DueCheck
     scores: tuple[Score, ...] = ()
     hash: int | None = None
     target_hash: int | None = None
@@ -85,7 +85,7 @@ _THERE = text("SELECT id FROM results WHERE id = ANY(:ids) ORDER BY id FOR KEY S
 _TURN = text("SELECT pg_advisory_xact_lock(:space, :batch_id)")
 _SPACE = 0x0C4E  # of advisory locks: one transaction after another looks for copies in a batch
 
-_SCORES = Bulk[tuple[Due, Score]](
+_SCORES = Bulk[tuple[DueCheck, Score]](
     result_id=("bigint", lambda row: row[0].result_id),
     job_id=("text", lambda row: row[0].job_id),
     batch_id=("int", lambda row: row[0].batch_id),
@@ -108,7 +108,7 @@ _TO_REDO = text(f"""
     WHERE w.name = ANY(b.redo_flagged) ORDER BY w.job_id
     ON CONFLICT (job_id) DO NOTHING
 """)
-_JOBS = Bulk[Due](job_id=("text", lambda due: due.job_id), number=("int", lambda due: due.attempt))
+_JOBS = Bulk[DueCheck](job_id=("text", lambda due: due.job_id), number=("int", lambda due: due.attempt))
 _FORMER = text(f"""
     UPDATE checks c SET former = a.number < w.number
     FROM {_JOBS.table}, results r, attempts a
@@ -141,9 +141,9 @@ _NEAREST = text(f"""
 """)
 
 
-def claim(session: Session, number: int, *, alone: bool) -> list[Due]:
+def claim(session: Session, number: int, *, alone: bool) -> list[DueCheck]:
     """Claim up to `number` results to be checked, the longest due first; `alone`: also one that failed before."""
-    return [Due(**row._mapping) for row in session.execute(_CLAIM, {"number": number, "alone": alone})]
+    return [DueCheck(**row._mapping) for row in session.execute(_CLAIM, {"number": number, "alone": alone})]
 
 
 def is_due(session: Session) -> bool:

@@ -41,7 +41,7 @@ def chosen(late: Sequence[Due]) -> list[Due]:
     return last + random.sample(others, min(PER_READ, len(others)))
 
 
-async def look_up(
+async def look_up_late(
     provider: Provider,
     late: Sequence[Due],
     answered: Callable[[Due, PollOutcome], None],

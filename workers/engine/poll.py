@@ -243,7 +243,7 @@ class PollPump:
 
         rate, stopping = self._account.rate, self._runtime.stopping
         try:
-            await look_ups.look_up(
+            await look_ups.look_up_late(
                 provider, list(late.values()), answered, rate=rate, places=self._places, stopping=stopping
             )  # fmt: skip
         finally:

@@ -95,7 +95,7 @@ class Score:
         return min(1.0, (1 - self.score) / (1 - self.threshold))
 
 
-def judged(measured: Measured, operation: str) -> list[Score]:
+def scored(measured: Measured, operation: str) -> list[Score]:
     """The checks that a measured result of `operation` gets, but for copies, which others decide."""
     return [
         Score(name, min(1.0, max(0.0, score)), threshold)

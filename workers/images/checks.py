@@ -12,7 +12,7 @@ from typing import Any, Final
 from PIL import Image
 
 from providers import operation as operation_called
-from workers.images.check_rules import Measured, Score, judged
+from workers.images.check_rules import Measured, Score, scored
 from workers.images.decoding import decoded, orientation, shrunk, upright
 from workers.images.headers import inspect
 
@@ -39,7 +39,7 @@ class Opened:
     @property
     def blank(self) -> bool:
         """Whether there is nothing in it to compare, so that its target need not be read."""
-        return judged(Measured(self.entropy), "")[0].flagged
+        return scored(Measured(self.entropy), "")[0].flagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def check(
         options: the job's; a size that was asked for is expected.
     """
     if result.blank:
-        return Checked(tuple(judged(Measured(result.entropy), operation)))
+        return Checked(tuple(scored(Measured(result.entropy), operation)))
     # Only here: OpenCV takes long to load, and most processes never ask.
     import numpy as np  # noqa: PLC0415
 
@@ -115,7 +115,7 @@ def check(
 
         measured = replace(measured, person_distance=likeness.distance(np.asarray(person.image), made))
     hashes = (None if each is None else comparing.hash_of(each) for each in (made, before))
-    return Checked(tuple(judged(measured, operation)), *hashes)
+    return Checked(tuple(scored(measured, operation)), *hashes)
 
 
 def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:

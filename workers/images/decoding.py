@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL import Image
 
-from workers.images.headers import Picture, opened
+from workers.images.headers import Picture, pillow_image
 from workers.images.segments import ARITHMETIC, PROGRESSIVE, SCAN, BadPictureError, Segment, jpeg_segments
 
 MEGABYTE: Final = 1_000_000  # bytes, or pixels
@@ -82,7 +82,7 @@ def decoded(data: bytes, picture: Picture, *, side: int | None = None) -> Iterat
         BadPictureError: it is damaged, or it would take too much time or memory.
     """
     amount = _bounded(data, picture, side)
-    with BUDGET.taken(amount), opened(io.BytesIO(data)) as image:
+    with BUDGET.taken(amount), pillow_image(io.BytesIO(data)) as image:
         if side is not None:
             image.draft(None, _reduced(picture, side))
         image.load()

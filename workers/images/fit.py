@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageFilter, ImageOps
 
 from providers.spec import Fit, Need
 from workers.images.decoding import decoded, orientation, resizable, upright
-from workers.images.headers import Picture, opened
+from workers.images.headers import Picture, pillow_image
 from workers.images.segments import BadPictureError
 
 QUALITY: Final = 95  # of a JPEG or WebP made here: above it files grow and nothing more is seen
@@ -50,7 +50,7 @@ def fitted(data: bytes, picture: Picture, need: Need, fit: Fit, *, plain: bool =
     known_type = picture.media_type in need.media_types
     if known_type and not (need.exact or plain):
         return data
-    with opened(io.BytesIO(data)) as image:
+    with pillow_image(io.BytesIO(data)) as image:
         turned = orientation(image)
         problem = shape_problem(*(image.size[::-1] if turned in _LYING else image.size), need)
         sound = _is_plain(image, data) if plain else True

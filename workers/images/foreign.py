@@ -52,7 +52,7 @@ def endings() -> frozenset[str]:
     return frozenset().union(*(_ENDINGS[kind] for kind in readable()))
 
 
-def look(path: Path, roots: Roots = EVERYWHERE) -> Picture:
+def local_header(path: Path, roots: Roots = EVERYWHERE) -> Picture:
     """`headers.header` for a local file, which may also be one of these.
 
     Raises:

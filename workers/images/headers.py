@@ -133,7 +133,7 @@ class _Patience(io.RawIOBase):
 
 
 @contextmanager
-def opened(file: IO[bytes]) -> Iterator[Image.Image]:
+def pillow_image(file: IO[bytes]) -> Iterator[Image.Image]:
     """Pillow's image, with every exception of its decoders on damaged data as `BadPictureError`."""
     try:
         with Image.open(cast("IO[bytes]", _Patience(file)), formats=tuple(_MEDIA_TYPES)) as image:
@@ -149,7 +149,7 @@ def opened(file: IO[bytes]) -> Iterator[Image.Image]:
 
 
 def _read_header(file: IO[bytes], size: int) -> Picture:
-    with opened(file) as image:
+    with pillow_image(file) as image:
         name = "JPEG" if image.format == _SEVERAL_JPEGS else str(image.format)
         animated = name != "JPEG" and bool(getattr(image, "is_animated", False))
         picture = Picture(_MEDIA_TYPES[name], image.width, image.height, name, animated, image.mode)

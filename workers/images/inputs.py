@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -201,9 +203,7 @@ class Inputs:
             raise _unread(role, str(path), error) from error
         except ValueError as error:
             raise BadInputError(f"{role}: {str(path)!r} is not a valid path: {error}") from error
-        if len(data) > MAX_INPUT_BYTES:
-            raise BadInputError(f"{role}: {str(path)!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
-        return data
+        return _small_enough(role, str(path), data)
 
 
 def load_image(role: str, uri: str, data: bytes) -> LoadedImage:
@@ -227,26 +227,32 @@ def _unread(role: str, place: str, error: OSError) -> BadInputError | InputTroub
     return kind(f"{role}: {visible(place)} cannot be read: {error.strerror}{advice_for(place)}")
 
 
+def _small_enough(role: str, place: str, data: bytes) -> bytes:
+    if len(data) > MAX_INPUT_BYTES:
+        raise BadInputError(f"{role}: {place!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
+    return data
+
+
 def _object_version(role: str, uri: str) -> tuple[object, object]:
     """What changes when an object is written anew: its size, and its tag or time."""
-    try:
+    with _explained(role, uri):
         files, path = fsspec.url_to_fs(uri)
         info = files.info(path)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{role}: {uri!r} does not exist") from error
-    except Exception as error:  # every file system raises exceptions of its vendor's own making
-        raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
     return info.get("size"), info.get("ETag") or str(info.get("LastModified") or info.get("created"))
 
 
 def _read_object(role: str, uri: str) -> bytes:
+    with _explained(role, uri), fsspec.open(uri, "rb") as file:
+        data: bytes = file.read(MAX_INPUT_BYTES + 1)
+    return _small_enough(role, uri, data)
+
+
+@contextmanager
+def _explained(role: str, uri: str) -> Iterator[None]:
+    """Say of an object that cannot be read whether the row is wrong or the storage is in trouble."""
     try:
-        with fsspec.open(uri, "rb") as file:
-            data: bytes = file.read(MAX_INPUT_BYTES + 1)
+        yield
     except FileNotFoundError as error:
         raise BadInputError(f"{role}: {uri!r} does not exist") from error
     except Exception as error:  # every file system raises exceptions of its vendor's own making
         raise InputTroubleError(f"{role}: {uri!r} cannot be read: {type(error).__name__}: {error}") from error
-    if len(data) > MAX_INPUT_BYTES:
-        raise BadInputError(f"{role}: {uri!r} is larger than {MAX_INPUT_BYTES >> 20} MiB")
-    return data

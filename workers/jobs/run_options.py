@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from models.checks import CheckName
 from recast.errors import InvalidJobError
-from recast.money import plain
+from recast.money import Money, plain
 from workers.jobs.request import MAX_PRIORITY, MIN_PRIORITY
 
 MAX_NAME = 200  # characters of an account's or a provider's name
@@ -122,6 +122,15 @@ class RunOptions:
         return {name: _written(value) for name, value in said.items() if value != ()}
 
     @classmethod
+    def parse(cls, values: Mapping[str, Any], currency: str) -> Self:
+        """The options that a person or a program gave: amounts as `Money.parse` takes them, all else as it is kept.
+
+        Raises:
+            InvalidJobError: a value is not allowed.
+        """
+        return cls(**{**values, **{name: _parsed(name, values.get(name), currency) for name in AMOUNTS}})
+
+    @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         """The options that `document` gave; of a later version's, those that are known here.
 
@@ -135,6 +144,13 @@ class RunOptions:
             said = known["deadline"]
             known["deadline"] = datetime.fromisoformat(said) if isinstance(said, str) else timedelta(seconds=said)
         return cls(**known)
+
+
+def _parsed(field: str, value: object, currency: str) -> Decimal | None:
+    try:
+        return None if value is None else Money.parse(value, currency).amount
+    except ValueError as error:
+        raise InvalidJobError(field, str(error)) from None
 
 
 def _written(value: Any) -> Any:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.schedules import CatchUp, Overlap
 from models.spend import spent_by
-from recast.hints import hint
+from recast.hints import hint, meant
 from workers.jobs.run_options import DEFAULTS, RunOptions
 from workers.schedules.cron import CronSchedule, ScheduleError
 from workers.schedules.tick import Clock, database_clock, plan
@@ -32,11 +32,7 @@ class UnknownScheduleError(ScheduleError):
         self.close = close
 
     def __str__(self) -> str:
-        advice = (
-            f"did you mean {' or '.join(map(repr, self.close))}?"
-            if self.close
-            else f"{hint('schedule list')} shows all"
-        )
+        advice = meant(self.close) or f"{hint('schedule list')} shows all"
         return f"schedule {self.name!r} does not exist; {advice}"
 
 

@@ -14,20 +14,30 @@ from recast.hints import hint
 from workers.config.settings import Settings
 from workers.webhooks.messages import UnsealedError, seal, unseal
 
+COUNTED = 1_000  # waiting deliveries of a webhook that a page counts; of more, "1,000 and more"
+LOOKED_AT = 2_000  # deliveries that ended last, among which a page counts
+
 _INSERT = text("""
     INSERT INTO webhooks (url, events, batches, secrets) VALUES (:url, :events, :batches, :secrets) RETURNING id
 """)
+# A limit that is NULL is none.
 _LIST = text("""
-    SELECT w.id, w.url, w.events, w.batches, w.created_at, w.disabled_at, w.disabled_note, d.waiting, d.dead,
-        d.delivered, d.delivered_at, d.error
-    FROM webhooks w CROSS JOIN LATERAL (
-        SELECT count(next_at) AS waiting, count(delivered_at) AS delivered,
-            count(*) FILTER (WHERE next_at IS NULL AND delivered_at IS NULL) AS dead,
-            max(delivered_at) AS delivered_at,
-            (array_agg(error ORDER BY created_at DESC) FILTER (WHERE error IS NOT NULL))[1] AS error
-        FROM deliveries WHERE webhook_id = w.id
-    ) d
-    ORDER BY w.id
+    WITH counted AS (
+        (SELECT webhook_id, created_at, next_at, delivered_at, error FROM deliveries WHERE next_at IS NULL
+            ORDER BY created_at DESC LIMIT :ended)
+        UNION ALL
+        SELECT d.* FROM webhooks w CROSS JOIN LATERAL (
+            SELECT webhook_id, created_at, next_at, delivered_at, error FROM deliveries
+            WHERE webhook_id = w.id AND next_at IS NOT NULL ORDER BY next_at LIMIT :waiting
+        ) d
+    )
+    SELECT w.id, w.url, w.events, w.batches, w.created_at, w.disabled_at, w.disabled_note,
+        count(c.next_at) AS waiting, count(c.delivered_at) AS delivered,
+        count(c.webhook_id) FILTER (WHERE c.next_at IS NULL AND c.delivered_at IS NULL) AS dead,
+        max(c.delivered_at) AS delivered_at,
+        (array_agg(c.error ORDER BY c.created_at DESC) FILTER (WHERE c.error IS NOT NULL))[1] AS error
+    FROM webhooks w LEFT JOIN counted c ON c.webhook_id = w.id
+    GROUP BY w.id ORDER BY w.id
 """)
 _DELIVERIES = text("""
     SELECT id, webhook_id AS webhook, event, coalesce(data->>'job', data->>'batch') AS about, created_at, tries,
@@ -115,9 +125,10 @@ def add(session: Session, url: str, events: Sequence[str], batches: Sequence[str
     return int(session.execute(_INSERT, values).scalar_one())
 
 
-def listed(session: Session) -> list[WebhookStatus]:
-    """All webhooks, by number."""
-    return [WebhookStatus(**row._mapping) for row in session.execute(_LIST)]
+def listed(session: Session, *, exact: bool = True) -> list[WebhookStatus]:
+    """All webhooks, by number; with `exact`, every delivery is counted, and the latest ones only without."""
+    limits = {"waiting": None if exact else COUNTED, "ended": None if exact else LOOKED_AT}
+    return [WebhookStatus(**row._mapping) for row in session.execute(_LIST, limits)]
 
 
 def deliveries(session: Session, webhook: int | None, limit: int, *, dead: bool = False) -> list[DeliveryStatus]:

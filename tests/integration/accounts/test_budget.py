@@ -70,9 +70,9 @@ def test_a_spent_budget_closes_its_account_until_the_last_of_the_spent_ones_ends
     assert len(database.start(account, 5, "1").started) == 2
     database.start(account, 5, "1")
 
-    (gate,) = database.sql("SELECT *, extract(epoch FROM closed_until - clock_timestamp()) AS left FROM accounts")
-    assert (gate.closed_reason, unsaid(gate.closed_note, *spent)) == ("budget", [])
-    assert float(gate.left) == pytest.approx(seconds_left(until, database.one("SELECT now()")), abs=5)
+    (row,) = database.sql("SELECT *, extract(epoch FROM closed_until - clock_timestamp()) AS left FROM accounts")
+    assert (row.closed_reason, unsaid(row.closed_note, *spent)) == ("budget", [])
+    assert float(row.left) == pytest.approx(seconds_left(until, database.one("SELECT now()")), abs=5)
     assert database.start(account, 5, "1").blocked_by == "budget"
 
 

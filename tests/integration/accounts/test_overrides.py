@@ -65,7 +65,7 @@ def test_a_part_of_the_prices_or_the_budget_stands_beside_the_files(database: Da
     assert {name: price.amount for name, price in account.budget.items()} == {"month": Decimal(20)}
 
 
-def test_a_raised_budget_opens_the_gate_that_it_had_closed(database: Database, runtime: Runtime) -> None:
+def test_a_raised_budget_starts_the_account_that_it_had_stopped(database: Database, runtime: Runtime) -> None:
     account = runtime.account("main")
     database.jobs(2)
     database.start(account, 1, "0.80")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.exit_codes import ExitCode
 from models.people import Role
 from tests.integration.desk.pictures import made
+from tests.words import unsaid
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -81,3 +83,15 @@ def test_books_say_what_was_approved(command: Any, database: Database) -> None:
     assert "approved" not in command("books")
     command("books", "--by", "month", "--approved", code=2)
     command("books", "--month", "2026-01", "--approved", code=2)
+
+
+@pytest.mark.parametrize("words", [("resume", "--batch", "spring"), ("pilot", "spring", "--go-on")])
+@pytest.mark.parametrize(("limit", "facts"), [("0.04", ("0.04", "0.05")), ("much", ("much", "12.50"))])
+def test_a_limit_that_pays_for_nothing_is_refused_by_its_option(
+    command: Any, database: Database, capsys: Any, words: tuple[str, ...], limit: str, facts: tuple[str, ...]
+) -> None:
+    batch = database.batch("spring", max_cost="0.05")
+    database.sql("INSERT INTO spend (scope, period, amount) VALUES ('batch:' || :id, 'all', 0.05)", id=batch)
+    database.sql("INSERT INTO pilots (batch_id, size) VALUES (:id, '1')", id=batch)
+    command(*words, "--max-cost", limit, code=ExitCode.USAGE)
+    assert unsaid(capsys.readouterr().err, "--max-cost", *facts) == []

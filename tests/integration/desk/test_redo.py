@@ -24,7 +24,7 @@ from models.verdicts import Verdict
 from reports.batch import find
 from reports.export import jobs_of
 from reports.job import job_detail
-from reports.reviews import By, summed
+from reports.reviews import VerdictsBy, summed
 from tests.integration.desk.pictures import key_of, made, results
 from tests.words import unsaid
 from workers.accounts import admission
@@ -169,8 +169,8 @@ def test_of_a_redo_that_fails_nothing_is_left_but_a_version_and_its_cost(
     assert job.version == was.version + 2, "a version's number is never used twice"
     assert exported(database, runtime, batch) == before
     assert database.counts(batch) == {"succeeded": 1}
-    standing = database.run(newest_of, job.id)
-    assert (standing.verdict, standing.chosen) == (Verdict.APPROVED, old)
+    review = database.run(newest_of, job.id)
+    assert (review.verdict, review.chosen) == (Verdict.APPROVED, old)
     versions = database.sql("SELECT version, state, account FROM versions ORDER BY version")
     assert [(row.state, row.account) for row in versions] == [("succeeded", None), (job_state(state, sent), "other")]
     detail = database.run(job_detail, job.id, runtime.storage)
@@ -403,5 +403,5 @@ def test_an_approved_picture_costs_what_its_redos_cost_as_well(
         again(database, terms, ids=["job-00000"])
         finish(database, runtime, state)
     say(database, results(database, batch)[-1])
-    (found,) = database.run(summed, By.BATCH, batch)
+    (found,) = database.run(summed, VerdictsBy.BATCH, batch)
     assert (found.spent, found.made, found.approved, found.per_approved) == (2 * PRICE, 2, 1, 2 * PRICE)

@@ -27,7 +27,7 @@ from tests.unit.catalog import catalogs
 from tests.words import unsaid
 from workers.config.reasons import REVIEW_REASONS
 from workers.engine import checking
-from workers.engine.checking import Due, Found
+from workers.engine.checking import DueCheck, Found
 from workers.images.check_rules import Score
 from workers.jobs.redone import spent_by_check
 from workers.jobs.run_options import RunOptions
@@ -78,7 +78,9 @@ def flag(database: Database, result: int, name: CheckName = CheckName.NO_FACE, *
         " JOIN attempts a ON a.id = r.attempt_id WHERE r.id = :id",
         id=result,
     )
-    due = Due(result, row.job_id, row.batch_id, row.seq, row.number, 1, "k", "main", "zhiqite.swap", None, None, {})
+    due = DueCheck(
+        result, row.job_id, row.batch_id, row.seq, row.number, 1, "k", "main", "zhiqite.swap", None, None, {}
+    )
     database.run(checking.write, [Found(due, (Score(name, 1.0 if flagged else 0.0, 0.5),))])
 
 

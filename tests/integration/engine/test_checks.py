@@ -21,7 +21,7 @@ from tests.stack import PORTRAITS
 from workers.engine import check as engine_check
 from workers.engine import checking
 from workers.engine.check import CheckPump
-from workers.engine.checking import Due, Found
+from workers.engine.checking import DueCheck, Found
 from workers.engine.runner import run
 from workers.engine.runtime import Runtime
 from workers.images.check_rules import Score
@@ -51,7 +51,7 @@ def due(database: Database, runtime: Runtime, data: bytes, *, batch: int, target
     return result
 
 
-def waiting(database: Database, number: int, batch: int) -> list[Due]:
+def waiting(database: Database, number: int, batch: int) -> list[DueCheck]:
     """Results that a worker has claimed."""
     for job in database.jobs(number, batch=batch, state="succeeded"):
         (result,) = give(database, job)

@@ -1,4 +1,4 @@
-"""Claiming fairly, and turning claims into attempts exactly: never more than the gate allows, one attempt per send."""
+"""Claiming fairly, and turning claims into attempts exactly: never more than admission allows, one attempt per send."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_an_unclear_attempt_keeps_its_place(database: Database) -> None:
     assert len(database.start(account, 5).started) == 1
 
 
-def test_a_half_open_gate_lets_one_probe_through(database: Database, main: Account) -> None:
+def test_a_half_open_account_lets_one_probe_through(database: Database, main: Account) -> None:
     database.jobs(20)
     groups = [database.ready(database.run(claims.claim, main, 2)) for _ in range(10)]
     database.sql("UPDATE accounts SET failures = 1")
@@ -262,7 +262,7 @@ def test_a_half_open_gate_lets_one_probe_through(database: Database, main: Accou
     assert sum(len(item.started) for item in begun) == 1
 
 
-def test_a_closed_gate_gives_the_jobs_back(database: Database, main: Account) -> None:
+def test_a_stopped_account_gives_the_jobs_back(database: Database, main: Account) -> None:
     database.jobs(2)
     ready = database.ready(database.run(claims.claim, main, 2))
     database.run(admission.stop_for, "main", Closure.THROTTLED, 30.0)

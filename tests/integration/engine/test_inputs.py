@@ -201,9 +201,9 @@ def test_links_that_nobody_can_fetch_stop_the_account_and_cost_nothing(
 
     assert {row.state for row in database.sql("SELECT state FROM jobs")} == {"queued"}
     assert database.one("SELECT max(input_tries) FROM jobs") == 0
-    (gate,) = database.sql("SELECT closed_reason, closed_note, failures FROM accounts")
-    assert gate.closed_reason == Closure.OUTAGE
-    assert unsaid(gate.closed_note, "RECAST_PUBLIC_URL", provider.files.url(""), 502) == []
+    (row,) = database.sql("SELECT closed_reason, closed_note, failures FROM accounts")
+    assert row.closed_reason == Closure.OUTAGE
+    assert unsaid(row.closed_note, "RECAST_PUBLIC_URL", provider.files.url(""), 502) == []
     assert provider.submitted == []
     assert database.one("SELECT count(*) FROM attempts") == 0
 
@@ -332,9 +332,9 @@ def test_retry_after_on_a_query_holds_the_accounts_queries_back(
 
     assert len(provider.submitted) == asked, "a job that is due for the first time waits as well"
     assert following is None or following[0] > 20
-    (gate,) = database.sql("SELECT *, polls_after - clock_timestamp() > interval '30 s' AS held FROM accounts")
-    assert gate.held
-    assert gate.closed_reason == ("throttled" if stopped else None)
+    (row,) = database.sql("SELECT *, polls_after - clock_timestamp() > interval '30 s' AS held FROM accounts")
+    assert row.held
+    assert row.closed_reason == ("throttled" if stopped else None)
 
     database.sql("UPDATE accounts SET polls_after = clock_timestamp()")
     run(runtime, PollPump(runtime, "main"), None)
@@ -365,6 +365,6 @@ def test_a_failed_upload_is_told_as_one(
     assert row.state == "queued"
     assert unsaid(row.error, "uploaded", number if number != 429 else "") == []
     assert "accepted the job" not in row.error
-    (gate,) = database.sql("SELECT *, closed_until - clock_timestamp() > interval '30 s' AS long FROM accounts")
-    assert (gate.closed_reason, gate.long) == (reason, True)
+    (row,) = database.sql("SELECT *, closed_until - clock_timestamp() > interval '30 s' AS long FROM accounts")
+    assert (row.closed_reason, row.long) == (reason, True)
     assert database.one("SELECT count(*) FROM attempts") == 0

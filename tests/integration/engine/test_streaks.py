@@ -52,7 +52,7 @@ def answered(database: Database, *outcomes: SubmitOutcome, key: str | None = "ke
     database.run(record, "main", effects(database, outcomes), key=key)
 
 
-def gate(database: Database) -> Any:
+def admission_of(database: Database) -> Any:
     (row,) = database.sql(
         "SELECT failures, closed_reason AS reason, closed_note AS note, closed_until = 'infinity' AS lasting,"
         " coalesce(closed_until > clock_timestamp(), false) AS stopped, streak FROM accounts"
@@ -67,7 +67,7 @@ def states(database: Database) -> dict[str, int]:
 def test_one_unknown_refusal_concerns_its_job_alone(database: Database) -> None:
     answered(database, *[UNKNOWN] * (JOBS_IN_A_ROW - 1))
 
-    assert not gate(database).stopped
+    assert not admission_of(database).stopped
     assert states(database) == {"failed": JOBS_IN_A_ROW - 1}
 
 
@@ -76,7 +76,7 @@ def test_several_in_a_row_stop_the_account_for_a_while_and_keep_the_jobs(databas
     for group in [[UNKNOWN] * 6] if together else [[UNKNOWN]] * 6:
         answered(database, *group)
 
-    stopped = gate(database)
+    stopped = admission_of(database)
     assert (stopped.reason, stopped.lasting, stopped.stopped) == ("outage", False, True)
     assert unsaid(stopped.note, UNKNOWN.message, str(JOBS_IN_A_ROW)) == []
     assert states(database).get("queued", 0) >= 1, "the burst fails no job"
@@ -91,13 +91,13 @@ def test_a_success_or_another_kind_between_begins_anew(database: Database, betwe
     answered(database, between)
     answered(database, UNKNOWN)
 
-    assert not gate(database).stopped
+    assert not admission_of(database).stopped
 
 
 def test_refusals_of_pictures_are_no_row(database: Database) -> None:
     answered(database, *[PICTURE] * 10)
 
-    assert not gate(database).stopped
+    assert not admission_of(database).stopped
     assert states(database) == {"rejected": 10}
 
 
@@ -106,15 +106,15 @@ def test_one_job_again_and_again_is_no_row(database: Database) -> None:
     for _ in range(2 * JOBS_IN_A_ROW):
         database.run(record, "main", [effect])
 
-    assert not gate(database).stopped
+    assert not admission_of(database).stopped
 
 
 def test_workers_count_one_row_together(database: Database) -> None:
     each = [[effect] for effect in effects(database, [UNKNOWN] * 4)]
     database.together([partial(record, account="main", effects=group) for group in each])
 
-    assert gate(database).stopped
-    assert len(gate(database).streak["jobs"]) == JOBS_IN_A_ROW
+    assert admission_of(database).stopped
+    assert len(admission_of(database).streak["jobs"]) == JOBS_IN_A_ROW
 
 
 def test_a_person_who_starts_the_account_begins_anew(database: Database) -> None:
@@ -122,7 +122,7 @@ def test_a_person_who_starts_the_account_begins_anew(database: Database) -> None
     database.run(admission.resume, "main")
     answered(database, UNKNOWN)
 
-    assert not gate(database).stopped
+    assert not admission_of(database).stopped
 
 
 # --- A wrong key ---------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_a_wrong_key_stops_the_account_and_keeps_its_jobs(database: Database, gr
     for number in groups:
         answered(database, *[WRONG_KEY] * number)
 
-    stopped = gate(database)
+    stopped = admission_of(database)
     assert (stopped.reason, stopped.lasting) == ("auth", True)
     assert states(database) == {"queued": sum(groups)}, "also those that were unclear before"
     assert {row.state for row in database.sql("SELECT state FROM attempts")} == {"refused"}
@@ -152,7 +152,7 @@ def test_a_key_that_worked_is_not_wrong(database: Database) -> None:
     answered(database, Accepted("handle"))
     answered(database, *[WRONG_KEY] * 5)
 
-    assert gate(database).reason == "outage"
+    assert admission_of(database).reason == "outage"
     assert states(database) == {"running": 6}, "unclear: nobody knows what became of them"
 
 
@@ -160,7 +160,7 @@ def test_a_changed_key_has_to_work_first(database: Database) -> None:
     answered(database, Accepted("handle"), key="old")
     answered(database, *[WRONG_KEY] * JOBS_IN_A_ROW, key="new")
 
-    assert gate(database).reason == "auth"
+    assert admission_of(database).reason == "auth"
 
 
 # --- Paid attempts -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Grouped moves: fenced by the expected state, counted and paid for in the same transaction, told to the gate."""
+"""Grouped moves: fenced by the expected state, counted and paid for in the same transaction, told to admission."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answered(database: Database, *outcomes: SubmitOutcome, opened: bool = False,
 
 
 def account_row(database: Database) -> Any:
-    """The account's gate; `left` in seconds, None when open."""
+    """The admission of the account; `left` in seconds, None when open."""
     (row,) = database.sql(
         "SELECT failures, closed_reason AS reason, closed_note AS note, closed_until = 'infinity' AS lasting,"
         " CASE WHEN closed_until = 'infinity' THEN NULL"
@@ -293,10 +293,10 @@ def test_an_attempt_that_did_not_move_leaves_its_job_alone(database: Database) -
     assert database.spend() == {"account:main": 1}
 
 
-# --- The gate ------------------------------------------------------------------------------------------------------
+# --- Admission -----------------------------------------------------------------------------------------------------
 
 
-def test_retry_after_closes_the_gate_for_as_long(database: Database) -> None:
+def test_retry_after_stops_the_account_for_as_long(database: Database) -> None:
     answered(database, Throttled(42.0, "slow down"))
 
     row = account_row(database)
@@ -327,7 +327,7 @@ def test_a_groups_troubles_count_once_and_close_for_a_growing_time(
     assert account_row(database).failures == 1
 
     for failures in (2, 3, 4, 5):
-        # (what fails while the gate is closed was under way when it closed, and is the same failure)
+        # (what fails while the account is stopped was under way when it stopped, and is the same failure)
         database.run(admission.failed, "main", reason, "under way")
         assert account_row(database).failures == failures - 1
         database.sql("UPDATE accounts SET closed_until = clock_timestamp()")
@@ -357,7 +357,7 @@ def test_an_account_at_fault_is_closed_until_something_changes(database: Databas
     assert not database.run(admission.resume, "nobody")
 
 
-def test_a_probe_that_got_through_opens_the_gate_wholly(database: Database) -> None:
+def test_a_probe_that_got_through_ends_the_stop(database: Database) -> None:
     answered(database, Accepted("handle"))
     database.sql("UPDATE accounts SET failures = 3, closed_reason = 'outage', closed_until = now() - interval '1 s'")
     answered(database, Accepted("another"), opened=True)

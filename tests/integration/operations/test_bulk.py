@@ -1,4 +1,4 @@
-"""Levers: what people do to many jobs at once, by the same filters, with counts, money and pumps kept right."""
+"""Bulk operations: what people do to many jobs, by the same filters, with counts, money and pumps kept right."""
 
 from __future__ import annotations
 

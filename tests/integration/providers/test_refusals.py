@@ -165,13 +165,13 @@ class Shop:
             "SELECT j.state, j.reason, j.error FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE b.name = :name"
             " ORDER BY j.key", name=self.name,
         )  # fmt: skip
-        (gate,) = self.stack.sql(
+        (row,) = self.stack.sql(
             "SELECT CASE WHEN closed_until > clock_timestamp() THEN closed_reason END AS reason, closed_note AS note"
             " FROM accounts WHERE name = :name", name=self.account,
         )  # fmt: skip
         lines = self.stack.sandbox.bill()[len(self._before) :]
         billed = sum((Decimal(str(line["amount"])) for line in lines), Decimal(0))
-        return Told(self.name, self.promised, billed, len(lines), jobs, gate.reason, gate.note or "")
+        return Told(self.name, self.promised, billed, len(lines), jobs, row.reason, row.note or "")
 
     def settled(self) -> Told:
         self.stack.wait_settled(timeout=90)

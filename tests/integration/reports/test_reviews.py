@@ -16,7 +16,7 @@ from models.transactions import Database as Transactions
 from models.verdicts import Verdict
 from reports.batch import find
 from reports.export import Exported, jobs_of
-from reports.reviews import By, summed, verdicts_of
+from reports.reviews import VerdictsBy, summed, verdicts_of
 from tests.integration.desk.pictures import give, key_of, made, results
 from tests.words import unsaid
 from workers.config.reasons import REVIEW_REASONS
@@ -109,20 +109,20 @@ def test_costs_for_each_approved_picture_are_those_of_the_rows(database: Databas
     whole = database.run(lambda session: verdicts_of(session, find(session, "spring")))
     assert (whole.made, whole.approved, whole.needs_work, whole.unreviewed) == (10, 4, 2, 4)
     assert whole.per_approved == Decimal("0.0978"), "0.391 / 4, rounded to the books' decimals"
-    by_account = {row.name: row for row in database.run(summed, By.ACCOUNT, spring)}
+    by_account = {row.name: row for row in database.run(summed, VerdictsBy.ACCOUNT, spring)}
     # 8 x 0.03 and the 0.07 that came to nothing; what was refused costs nothing
     assert (by_account["main"].spent, by_account["main"].approved) == (Decimal("0.31"), 3)
     assert (by_account["other"].spent, by_account["other"].approved) == (Decimal("0.091"), 1)
     assert by_account["other"].per_approved == Decimal("0.091")
     paid = database.one("SELECT sum(cost) FROM attempts WHERE state <> 'refused'")
-    for by in By:
+    for by in VerdictsBy:
         rows = database.run(summed, by)
         assert sum(row.spent for row in rows) == paid
         found = {name: sum(getattr(row, name) for row in rows) for name in ("made", "approved", "needs_work")}
         assert found == {"made": 12, "approved": 4, "needs_work": 2}
-    assert {row.name: row.approved for row in database.run(summed, By.LABEL)} == {"acme": 4, None: 0}
-    assert {row.name for row in database.run(summed, By.BATCH)} == {"spring", "autumn"}
-    assert {row.name for row in database.run(summed, By.OPERATION, other)} == {"zhiqite.swap"}
+    assert {row.name: row.approved for row in database.run(summed, VerdictsBy.LABEL)} == {"acme": 4, None: 0}
+    assert {row.name for row in database.run(summed, VerdictsBy.BATCH)} == {"spring", "autumn"}
+    assert {row.name for row in database.run(summed, VerdictsBy.OPERATION, other)} == {"zhiqite.swap"}
 
 
 # --- By command ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from reports import attempts
-from reports.attempts import PAGE, Asked, Which, sent
+from reports.attempts import PAGE, AttemptsFilter, Which, sent
 from tests.http import Response
 from tests.stack import write_accounts
 from tests.web.client import Client
@@ -164,10 +164,10 @@ def test_rare_failures_are_found_further_on(database: Database, monkeypatch: pyt
     for age, job in enumerate(jobs):
         state = "refused" if age == 6 else "running"
         database.attempt(job, state, created_at=f"now() - {age} * interval '1 minute'")
-    first = database.run(sent, Asked(Which.FAILED))
+    first = database.run(sent, AttemptsFilter(Which.FAILED))
     assert list(first.attempts) == []
     assert isinstance(first.after, UUID)
-    second = database.run(sent, Asked(Which.FAILED), first.after)
+    second = database.run(sent, AttemptsFilter(Which.FAILED), first.after)
     assert ([each.job_id for each in second.attempts], second.after) == ([jobs[6]], None)
 
 

@@ -19,7 +19,7 @@ from models.people import Role
 from models.states import JobState
 from reports import batches
 from reports.batch import BatchReport, find
-from reports.batches import FLAGS_COUNTED, PACE_JOBS, Asked, Only, Sort, described, listed
+from reports.batches import FLAGS_COUNTED, PACE_JOBS, BatchesFilter, BatchesSort, Only, described, listed
 from reports.reviews import PARTS, Part, progress
 from tests.http import Response
 from tests.integration.desk.pictures import made
@@ -115,8 +115,8 @@ def test_batches_are_searched_filtered_and_sorted(client: Client, query: str, fo
     assert names(client.get(f"/batches?{query}")) == found
 
 
-@pytest.mark.parametrize("sort", Sort)
-def test_pages_by_key_have_every_batch_once(client: Client, database: Database, sort: Sort) -> None:
+@pytest.mark.parametrize("sort", BatchesSort)
+def test_pages_by_key_have_every_batch_once(client: Client, database: Database, sort: BatchesSort) -> None:
     number = 2 * LISTED + 7
     for each in range(number):  # many of them alike, so that the order needs more than what it sorts by
         batch(database, f"run {each % 3} {each:03}", f"{each % 4}", failed=each % 2, succeeded=each % 5)
@@ -231,7 +231,7 @@ def test_an_end_is_told_only_where_it_can_be(database: Database, after: str, *, 
     database.jobs(1, batch=shown, state="queued")
     database.sql("UPDATE jobs SET finished_at = now() - interval '1 minute' WHERE state = 'succeeded'")
     database.sql(after, id=shown)
-    (found,) = database.run(lambda session: described(session, listed(session, Asked(), 9)))
+    (found,) = database.run(lambda session: described(session, listed(session, BatchesFilter(), 9)))
     assert (found.ends_at is not None) is told
 
 
@@ -267,7 +267,10 @@ def test_a_page_takes_as_many_statements_for_many_batches_as_for_one(client: Cli
         with database.sessions() as session:
             connection = session.connection()
             event.listen(connection, "before_cursor_execute", lambda *given: found.append(given[2]))
-            described(session, listed(session, Asked(search="a", only=Only.NEEDS_YOU, sort=Sort.UNREVIEWED), LISTED))
+            described(
+                session,
+                listed(session, BatchesFilter(search="a", only=Only.NEEDS_YOU, sort=BatchesSort.UNREVIEWED), LISTED),
+            )
         return found
 
     batch(database, "a1", failed=1)
@@ -293,6 +296,6 @@ def test_no_page_reads_whole_tables_of_jobs_or_flags(database: Database, stateme
 
 def test_a_report_is_of_one_batch(database: Database) -> None:
     batch(database, "spring", "1.5", label="acme", archived_at=None)
-    (found,) = database.run(listed, Asked(search="PRI"), 5)
+    (found,) = database.run(listed, BatchesFilter(search="PRI"), 5)
     assert isinstance(found, BatchReport)
     assert (found.name, found.label, found.spent) == ("spring", "acme", Decimal("1.5"))

@@ -220,7 +220,7 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
         routed.append(ask.kind)
         return routing.route(ask, *more)
 
-    monkeypatch.setattr(local_files, "look", header)
+    monkeypatch.setattr(local_files, "local_header", header)
     monkeypatch.setattr(checks, "route", route)
     rows = [swap(f"s{number}", prompt="") for number in range(50)] + [portrait(f"p{number}") for number in range(50)]
     with take_in(write_csv(folder / "c.csv", rows), BOTH, REACH) as intake:

@@ -120,7 +120,7 @@ def test_credentials_and_stopped_accounts(
     monkeypatch: pytest.MonkeyPatch, verdict: str, state: State, code: int | None
 ) -> None:
     account = parse("main", {"provider": "qolaba", "base_url": "http://127.0.0.1:1", "token": "t"})
-    gate = AdmissionState(
+    admission = AdmissionState(
         now=datetime.now(UTC), closed_for=inf, closed_reason=Closure.CREDIT, failures=0, rate_tokens=None, rate_age=0.0,
         count=Count(0, 0), sending=0, overrides={},
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_credentials_and_stopped_accounts(
         accounts = {"main": account}  # noqa: RUF012
 
     monkeypatch.setattr(doctor, "credentials", lambda *_: (verdict, "they say so"))
-    monkeypatch.setattr(doctor, "statuses_of", lambda *_: [AccountStatus(account, gate, "no funds", None, None)])
+    monkeypatch.setattr(doctor, "statuses_of", lambda *_: [AccountStatus(account, admission, "no funds", None, None)])
     stopped, credentials = doctor._accounts(Deployment)  # type: ignore[arg-type]
 
     assert (stopped.name, stopped.state) == ("account main", State.WARN)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli import impact
 from cli.filters import JobSelection, takes_selection
-from desk.levers import Impact
+from desk.bulk_operations import Impact
 from models.states import JobState
 from recast.hints import hint
 from tests.words import names

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from cli.output import REASONS, ago, duration, emit, priced, table, why
+from cli.output import REASONS, ago, duration, emit, listing, priced, table, why
 from models.states import Reason
 from tests.words import names
 
@@ -50,3 +50,15 @@ def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     table(("key",), [("[red]x[/red] :smile:",)])
     assert "[red]x[/red] :smile:" in capsys.readouterr().out
+
+
+def test_a_list_is_a_table_a_sentence_or_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*rows: str, as_json: bool = False) -> str:
+        documents = [{"key": row} for row in rows]
+        listing(("key",), [(row,) for row in rows], documents, empty="there is none", as_json=as_json)
+        return capsys.readouterr().out
+
+    assert said("a", "b").split() == ["key", "a", "b"]
+    assert said().strip() == "there is none"
+    assert json.loads(said("a", as_json=True)) == [{"key": "a"}]
+    assert json.loads(said(as_json=True)) == []

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import typer
 
-from cli.run_options import GivenOptions, option_of
+from cli.answers import option_of
+from cli.run_options import GivenOptions
 from recast.runs import run
 from tests.unit.cli.commands import whole
+from web.api.asks import OptionsAsk
 from workers.config.settings import Settings
 from workers.jobs.run_options import Only, RunOptions
 
@@ -24,6 +26,11 @@ NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
     "recast run": {"fresh": ONE_RUN},
     "recast schedule add": {"pilot": "nobody is there to look at the sample of a planned run"},
     "recast.run": {"fresh": ONE_RUN},
+    "POST /plans": {
+        "fresh": ONE_RUN,
+        "moved": "what is sent comes from no place",
+        "pilot": "a quote is taken for all that it priced",
+    },
 }
 
 
@@ -39,6 +46,7 @@ DOORS: Mapping[str, set[str]] = {
     "recast run": set(offered("run")),
     "recast schedule add": set(offered("schedule", "add")),
     "recast.run": set(inspect.signature(run).parameters),
+    "POST /plans": set(OptionsAsk.model_fields),
 }
 
 

@@ -49,7 +49,9 @@ def test_never_more_than_the_places_in_flight(wanted: int, open_attempts: int, p
 
 
 @given(wanted=st.integers(1, 50), sending=st.integers(0, 50), failures=st.integers(1, 9), rate=st.none() | RATES)
-def test_a_half_open_gate_lets_one_probe_through(wanted: int, sending: int, failures: int, rate: float | None) -> None:
+def test_a_half_open_account_lets_one_probe_through(
+    wanted: int, sending: int, failures: int, rate: float | None
+) -> None:
     half_open = replace(OPEN, failures=failures, sending=sending, count=Count(0, sending))
     allowed = allowance(half_open, limits(100, rate), wanted)
 
@@ -57,7 +59,7 @@ def test_a_half_open_gate_lets_one_probe_through(wanted: int, sending: int, fail
 
 
 @given(st.sampled_from(Closure), st.floats(0.1, 1e6) | st.just(math.inf))
-def test_a_closed_gate_lets_nothing_through_and_says_why(reason: Closure, seconds: float) -> None:
+def test_a_stopped_account_lets_nothing_through_and_says_why(reason: Closure, seconds: float) -> None:
     allowed = allowance(replace(OPEN, closed_for=seconds, closed_reason=reason), limits(), 5)
 
     assert (allowed.number, allowed.blocked_by, allowed.ask_in) == (0, reason, seconds)

@@ -64,7 +64,9 @@ def looked_up(
     def answered(item: Due, outcome: PollOutcome) -> None:
         answers[item.id] = outcome
 
-    asyncio.run(look_ups.look_up(cast("Provider", history), late, answered, rate=rate, places=places, stopping=stop))
+    asyncio.run(
+        look_ups.look_up_late(cast("Provider", history), late, answered, rate=rate, places=places, stopping=stop)
+    )
     return answers
 
 

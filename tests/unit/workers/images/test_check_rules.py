@@ -15,8 +15,8 @@ from workers.images.check_rules import (
     THRESHOLDS,
     Measured,
     bands,
-    judged,
     near_duplicate,
+    scored,
 )
 
 FINE = Measured(
@@ -28,7 +28,7 @@ SWAP = "zhiqite.swap"
 
 
 def flagged(measured: Measured, operation: str = SWAP) -> set[str]:
-    return {score.name.value for score in judged(measured, operation) if score.flagged}
+    return {score.name.value for score in scored(measured, operation) if score.flagged}
 
 
 def test_every_check_has_a_threshold_below_one_and_a_sentence() -> None:
@@ -58,7 +58,7 @@ def test_each_fault_is_flagged_by_its_own_check_alone(change: dict[str, object],
 
 
 def test_what_is_not_known_is_not_judged() -> None:
-    assert {score.name for score in judged(Measured(entropy=7.0), SWAP)} == {CheckName.BLANK}
+    assert {score.name for score in scored(Measured(entropy=7.0), SWAP)} == {CheckName.BLANK}
     # A face that nobody saw before cannot be missed.
     assert flagged(replace(FINE, before=0, after=0, presence=0.0, face_difference=None)) == set()
     assert flagged(replace(FINE, size=(2048, 2048))) == set(), "larger is no fault"
@@ -73,7 +73,7 @@ def test_an_operation_may_leave_a_check_out() -> None:
 @pytest.mark.parametrize("value", [-9.0, 0.0, 0.3, 1e9])
 def test_scores_and_ranks_lie_between_0_and_1(value: float) -> None:
     measured = replace(FINE, face_difference=value, outside_difference=value, sharpness=value, presence=value)
-    for score in judged(measured, SWAP):
+    for score in scored(measured, SWAP):
         assert 0 <= score.score <= 1
         assert 0 <= score.rank <= 1
 

@@ -15,7 +15,7 @@ from PIL import Image
 from providers.spec import Fit, Need, Via
 from workers.images.decoding import MAX_DECODED_BYTES
 from workers.images.fit import fitted
-from workers.images.foreign import PIXEL_BYTES, look, readable
+from workers.images.foreign import PIXEL_BYTES, local_header, readable
 from workers.images.headers import inspect
 from workers.images.inputs import BadInputError, load_image
 from workers.images.segments import BadPictureError
@@ -210,7 +210,7 @@ def test_foreign_pictures_are_looked_at_in_a_catalog_and_refused_where_they_are_
         pytest.skip("the extra heic is not installed")
     data = saved(quarters(1), form)
     (tmp_path / "x").write_bytes(data)
-    assert (look(tmp_path / "x").width, look(tmp_path / "x").height) == quarters(1).size
+    assert (local_header(tmp_path / "x").width, local_header(tmp_path / "x").height) == quarters(1).size
     for damaged in (data[: len(data) // 2], data[:40], data[:12] + bytes(500)):
         with pytest.raises(BadInputError):
             load_image("source", "x", damaged)
@@ -223,6 +223,6 @@ def test_a_large_or_animated_avif_is_refused_before_it_is_decoded(tmp_path: Path
     for data, fact in ((large, "megapixels"), (moving, "animated")):
         (tmp_path / "x.avif").write_bytes(data)
         with pytest.raises(BadPictureError, match=fact):
-            look(tmp_path / "x.avif")
+            local_header(tmp_path / "x.avif")
         with pytest.raises(BadInputError, match=fact):
             load_image("source", "x", data)

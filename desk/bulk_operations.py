@@ -29,7 +29,7 @@ from workers.operations.estimate import Line, at_most, promised
 from workers.operations.redownload import downloadable
 
 
-class Lever(StrEnum):
+class BulkOperation(StrEnum):
     """What can be done to many jobs at once without paying."""
 
     CANCEL = "cancel"
@@ -64,12 +64,12 @@ class Impact:
         }  # fmt: skip
 
 
-def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = False) -> Impact:
+def impact(runtime: Runtime, operation: BulkOperation, which: Filter, *, abandon: bool = False) -> Impact:
     """What the operation would change now."""
-    if lever is Lever.RESUME:
+    if operation is BulkOperation.RESUME:
         ids = runtime.db(bulk.paused, which)
         return Impact(ids, at_most_of(runtime, ids))
-    states = bulk.CANCELABLE if lever is Lever.CANCEL else bulk.PAUSABLE
+    states = bulk.CANCELABLE if operation is BulkOperation.CANCEL else bulk.PAUSABLE
     ids = runtime.db(ids_of, which.only(states))
     others = runtime.db(ids_of, which.only(bulk.ABANDONABLE)) if abandon else []
     paid = runtime.db(promised, Filter(ids=others)) if others else []
@@ -77,27 +77,27 @@ def impact(runtime: Runtime, lever: Lever, which: Filter, *, abandon: bool = Fal
 
 
 def apply(
-    runtime: Runtime, actor: Actor, lever: Lever, which: Filter, found: Impact, *, abandon: bool = False
+    runtime: Runtime, actor: Actor, operation: BulkOperation, which: Filter, found: Impact, *, abandon: bool = False
 ) -> tuple[int, dict[str, Any]]:
     """Make the change: the number of jobs, and what else there is to say of it.
 
     Raises:
         ForbiddenError: `actor` is not an operator.
     """
-    actor.need(Role.OPERATOR, f"{lever} jobs")
+    actor.need(Role.OPERATOR, f"{operation} jobs")
     more: dict[str, Any] = {}
-    if lever is Lever.CANCEL:
+    if operation is BulkOperation.CANCEL:
         done = bulk.cancel(runtime, found.ids, abandon=abandon)
     else:
-        moved = (bulk.pause if lever is Lever.PAUSE else bulk.resume)(runtime, which)
-        done = moved.jobs if lever is Lever.PAUSE and not moved.batches else len(found.ids)
+        moved = (bulk.pause if operation is BulkOperation.PAUSE else bulk.resume)(runtime, which)
+        done = moved.jobs if operation is BulkOperation.PAUSE and not moved.batches else len(found.ids)
         more = {"batches": len(moved.batches)} if moved.batches else {}
-        if lever is Lever.PAUSE:
+        if operation is BulkOperation.PAUSE:
             more["still_being_sent"] = dict(runtime.db(bulk.sending, moved.batches))
         elif spent := [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]:
             more["need_a_limit"] = needed(runtime, spent)
     said = {name: value for name, value in which.named.items() if name != "ids"}
-    runtime.db(note, actor, lever.value, jobs_of(which.batch), **said, jobs=done, abandon=abandon or None)
+    runtime.db(note, actor, operation.value, jobs_of(which.batch), **said, jobs=done, abandon=abandon or None)
     return done, more
 
 
@@ -134,8 +134,8 @@ def reroute(runtime: Runtime, actor: Actor, which: Filter, to: Account, *, dry_r
     return possible, found
 
 
-def retryable(runtime: Runtime, which: Filter) -> Impact:
-    """The jobs that can be queued again, which pays again.
+def retryable_states(which: Filter) -> Sequence[str]:
+    """The states whose jobs are queued again: failed ones, unless the filter names others.
 
     Raises:
         InvalidJobError: the filter names a state that cannot be retried.
@@ -143,7 +143,16 @@ def retryable(runtime: Runtime, which: Filter) -> Impact:
     states: Sequence[str] = which.states or [JobState.FAILED]
     if wrong := [state for state in states if state not in bulk.RETRYABLE]:
         raise InvalidJobError("state", f"{wrong[0]!r} jobs cannot be retried; allowed: {', '.join(bulk.RETRYABLE)}")
-    ids = runtime.db(bulk.retryable, replace(which, states=states))
+    return states
+
+
+def retryable(runtime: Runtime, which: Filter) -> Impact:
+    """The jobs that can be queued again, which pays again.
+
+    Raises:
+        InvalidJobError: the filter names a state that cannot be retried.
+    """
+    ids = runtime.db(bulk.retryable, replace(which, states=retryable_states(which)))
     free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
     return Impact(ids, at_most_of(runtime, ids), free=free)
 
