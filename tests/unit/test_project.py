@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from providers import PROVIDERS
 from tests import check
@@ -102,7 +102,7 @@ def locked(name: str) -> dict[str, str]:
     return found
 
 
-def brought(name: str) -> set[str]:
+def brought(name: str) -> set[NormalizedName]:
     """The packages that others of a lock need, and the project itself does not name."""
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text())
     return {
