@@ -165,7 +165,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 lock: $(INSTALLED) ## Update the lock files after a change of pyproject.toml; versions that still fit stay.
 	$(COMPILE) --extra dev -o requirements.lock
 	$(COMPILE) --extra build --extra local --constraint requirements.lock -o requirements-demo.lock
-	$(COMPILE) --extra build --extra faces --extra s3 --extra parquet --extra heic --extra c2pa --constraint requirements.lock -o requirements-prod.lock
+	$(COMPILE) --extra build --extra faces --extra s3 --extra parquet --extra heic --extra c2pa --extra mcp --constraint requirements.lock -o requirements-prod.lock
 
 .PHONY: clean
 clean: ## Remove what the commands above created, except data (.recast) and pictures (recast-pictures).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -39,7 +38,7 @@ def put(
     as_json: JsonOption = False,
 ) -> None:
     """Write down what a release allows, in place of what was written before."""
-    ends_at = _end_of(until)
+    ends_at = None if until is None else desk.end_of(until)
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(
             lambda session: desk.put(
@@ -47,7 +46,7 @@ def put(
             )
         )
     written = desk.ListedRelease(reference, ends_at, kind, label)
-    answer(f"{reference}: {_scope(written)}", asdict(written), as_json=as_json)
+    answer(f"{reference}: {written.scope}", asdict(written), as_json=as_json)
 
 
 @releases.command()
@@ -72,7 +71,7 @@ def listed(*, sandbox: SandboxOption = False, as_json: JsonOption = False) -> No
         say(f"no release has an end or a scope yet; {hint('releases set', 'REF', until='DATE')} gives it one")
         return
     for each in found:
-        say(f"{each.reference}: {_scope(each)}")
+        say(f"{each.reference}: {each.scope}")
 
 
 @releases.command()
@@ -83,7 +82,7 @@ def show(reference: ReferenceArgument, *, sandbox: SandboxOption = False, as_jso
     if as_json:
         emit({"release": release and asdict(release), "jobs": [asdict(job) for job in jobs]})
         return
-    say(f"{reference}: {_scope(release) if release is not None else 'no end and no limit is written down'}")
+    say(f"{reference}: {release.scope if release is not None else 'no end and no limit is written down'}")
     if not jobs:
         say("no job names it")
         return
@@ -99,26 +98,3 @@ def show(reference: ReferenceArgument, *, sandbox: SandboxOption = False, as_jso
         right=("pictures",),
     )  # fmt: skip
     say(f"{hint('forget', consent=reference)} removes these pictures")
-
-
-def _scope(release: desk.ListedRelease) -> str:
-    kinds = " and ".join(release.kinds or ()) or "all kinds of jobs"
-    labels = f" in batches labeled {' or '.join(release.labels)}" if release.labels else ""
-    if release.ends_at is None:
-        return f"holds for {kinds}{labels}, without an end"
-    return f"{'held' if release.ended else 'holds'} for {kinds}{labels} until {moment(release.ends_at)}"
-
-
-def _end_of(until: str | None) -> datetime | None:
-    """The instant behind the last one; a date means the end of that day."""
-    if until is None:
-        return None
-    try:
-        found = datetime.fromisoformat(until.strip())
-    except ValueError:
-        raise typer.BadParameter(
-            f"{until!r} is not a date; write it such as 2027-06-30 or 2027-06-30T18:00Z", param_hint="--until"
-        ) from None
-    if len(until.strip()) <= len("2027-06-30"):
-        found = found.replace(hour=23, minute=59, second=59, microsecond=999_999)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -32,7 +32,7 @@ _ADD = text(f"""
     VALUES (:batch_id, :role, :digest, {seconds_from_now(":seconds")}) RETURNING id, expires_at
 """)
 _LIST = text("""
-    SELECT g.id AS number, b.name AS batch, g.role, g.created_at, g.expires_at, g.revoked_at,
+    SELECT g.id AS number, b.name AS batch, g.batch_id, g.role, g.created_at, g.expires_at, g.revoked_at,
         g.expires_at < clock_timestamp() AS expired,
         ARRAY(SELECT v.name FROM visits v WHERE v.guest_id = g.id ORDER BY v.created_at, v.name) AS names
     FROM guests g JOIN batches b ON b.id = g.batch_id
@@ -74,6 +74,7 @@ class ListedLink:
 
     number: int
     batch: str
+    batch_id: int
     role: str
     created_at: datetime
     expires_at: datetime

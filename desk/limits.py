@@ -7,8 +7,8 @@ from recast.money import Money
 from reports.batch import BatchReport
 
 
-def limit_of(given: object, currency: str) -> Money:
-    """A limit as it was given: ``"120"``, ``"120 USD"``, a number, or `Money`.
+def limit_of(given: object, currency: str, field: str = "max_cost") -> Money:
+    """A limit as it was given: ``"120"``, ``"120 USD"``, a number, or `Money`; errors name `field`.
 
     Raises:
         InvalidJobError: it is not an amount of this currency.
@@ -16,7 +16,7 @@ def limit_of(given: object, currency: str) -> Money:
     try:
         return Money.parse(given, currency)
     except ValueError as error:
-        raise InvalidJobError("max_cost", str(error)) from None
+        raise InvalidJobError(field, str(error)) from None
 
 
 def higher_limit(given: object, report: BatchReport, currency: str) -> Money:

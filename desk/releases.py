@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -15,7 +15,10 @@ from desk.audit import note
 from models.people import Role
 from models.states import JobState
 from recast.hints import hint
+from reports.text import moment
 from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT
+
+_END_OF_DAY = time(23, 59, 59, 999_999)
 
 _TYPES = (
     bindparam("ends_at", type_=DateTime(timezone=True)),
@@ -57,6 +60,23 @@ class ListedRelease:
     def ended(self) -> bool:
         """Whether nothing is made under it any more."""
         return self.ends_at is not None and self.ends_at <= datetime.now(UTC)
+
+    @property
+    def until(self) -> str:
+        """Its end, as `end_of` reads it; empty where it has none."""
+        if self.ends_at is None:
+            return ""
+        end = self.ends_at.astimezone(UTC)
+        return f"{end:%Y-%m-%d}" if end.time() == _END_OF_DAY else end.isoformat()
+
+    @property
+    def scope(self) -> str:
+        """What it allows and until when, for people."""
+        kinds = " and ".join(self.kinds or ()) or "all kinds of jobs"
+        labels = f" in batches labeled {' or '.join(self.labels)}" if self.labels else ""
+        if self.ends_at is None:
+            return f"holds for {kinds}{labels}, without an end"
+        return f"{'held' if self.ended else 'holds'} for {kinds}{labels} until {moment(self.ends_at)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +143,43 @@ def everything(session: Session) -> Sequence[ListedRelease]:
     return [ListedRelease(**row._mapping) for row in session.execute(_ALL)]
 
 
+def find(session: Session, reference: str) -> ListedRelease | None:
+    """What is written of a release, if anything is."""
+    row = session.execute(_ONE, {"reference": reference}).first()
+    return ListedRelease(**row._mapping) if row is not None else None
+
+
+def end_of(until: str) -> datetime:
+    """The instant from which a release no longer holds; a date means the end of that day.
+
+    Raises:
+        ReleaseError: it is not a date.
+    """
+    try:
+        found = datetime.fromisoformat(until.strip())
+    except ValueError:
+        raise ReleaseError(
+            f"until: {until[:80]!r} is not a date; write it such as 2027-06-30 or 2027-06-30T18:00Z"
+        ) from None
+    if len(until.strip()) <= len("2027-06-30"):
+        found = datetime.combine(found, _END_OF_DAY)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def made(session: Session, reference: str) -> tuple[ListedRelease | None, Sequence[ReleasedJob]]:
     """What is written of a release, if anything is, and the jobs that name it, oldest first.
 
     Raises:
         ReleaseError: nothing is written of it, and no job names it.
     """
-    row = session.execute(_ONE, {"reference": reference}).first()
+    release = find(session, reference)
     jobs = [ReleasedJob(**each._mapping) for each in session.execute(_MADE, {"reference": reference})]
-    if row is None and not jobs:
+    if release is None and not jobs:
         raise ReleaseError(
             f"reference: no job names the release {reference!r}, and nothing is written of it; {hint('releases list')}"
             " shows all"
         )
-    return (ListedRelease(**row._mapping) if row is not None else None), jobs
+    return release, jobs
 
 
 def _usable(reference: str) -> str:

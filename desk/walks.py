@@ -86,7 +86,9 @@ def beside(
     session: Session, batch_id: int, shown: GridFilter, place: Place | None, person: str, number: int, *, forward: bool
 ) -> Sequence[Any]:
     """Up to `number` jobs beside a place, in order: `job_id`, whether each is `undecided`, and `taken` by another."""
-    found = find_jobs(session, batch_id, _with_picture(shown), place, limit=number, forward=forward)
+    found = find_jobs(
+        session, batch_id, _with_picture(shown), place, limit=number, forward=forward, keys_within=PATIENCE
+    )
     ids = [job.id for job in (found.jobs if forward else reversed(found.jobs))]
     return session.execute(_LOOKED_AT, {"ids": ids, "person": person}).all()
 
@@ -110,7 +112,7 @@ def _searched(session: Session, batch_id: int, shown: GridFilter, after: Place |
     """The undecided jobs of a filter, found by looking at each."""
     until = time.monotonic() + PATIENCE
     while True:
-        found = find_jobs(session, batch_id, _with_picture(shown), after, limit=SEARCHED)
+        found = find_jobs(session, batch_id, _with_picture(shown), after, limit=SEARCHED, keys_within=PATIENCE)
         places = {job.id: job.place for job in found.jobs}
         rows = session.execute(_LOOKED_AT, {"ids": list(places), "person": person})
         if jobs := [(row.job_id, places[row.job_id]) for row in rows if row.undecided and not row.taken]:

@@ -6,6 +6,7 @@ page tries so many jobs, and says where it stopped; so in a batch of a million n
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -21,15 +22,16 @@ from models.fragments import is_flag, paid_for, quoted
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.grid_filter import ANY, GridFilter, Sort
+from reports.keys import ALL, Range, look
 from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter, Filtered
 
 PORTION = 5_000  # jobs that one statement tries conditions on: some 50 ms
-FEW = 1_000  # jobs with a key that is looked for; more are found by the way
 PATIENCE = 0.15  # seconds of trying, after which a page shows what it has found
 CONDITIONS = (
     "ids", "states", "verdict", "fault", "check", "noted", "operation", "account", "key", "metadata"
 )  # fmt: skip
+BEGIN = -1  # leg of the place from which a further range of keys is walked
 UNENDED = (JobState.QUEUED, JobState.RUNNING, JobState.SAVING, JobState.HELD)
 
 
@@ -39,21 +41,26 @@ class Place(NamedTuple):
     leg: int
     rank: float
     seq: int
+    #: Among the jobs with these keys, where not all keys could be looked through; they have an order of their own.
+    keys: Range = ALL
 
     def __str__(self) -> str:
         """As addresses say it."""
+        if self.keys != ALL:
+            return f"{self.leg}~{self.rank!r}~{self.seq}~{json.dumps(self.keys, ensure_ascii=False)}"
         return f"{self.leg}~{self.rank!r}~{self.seq}" if self.leg or self.rank else str(self.seq)
 
     @classmethod
     def of(cls, said: str | None) -> Place | None:
         """The place that an address says; None where it says none."""
         try:
-            leg, rank, seq = said.split("~") if said and "~" in said else ("0", "0", said or "")
-            found = cls(int(leg), float(rank), int(seq))
-        except ValueError:
+            leg, rank, seq, *keys = said.split("~", 3) if said and "~" in said else ("0", "0", said or "")
+            found = cls(int(leg), float(rank), int(seq), Range(*map(str, json.loads(keys[0]))) if keys else ALL)
+        except (ValueError, TypeError, RecursionError):
             return None
-        fits = found.leg in (0, 1) and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
-        return found if fits else None
+        known = found.leg in (0, 1) or (found.leg == BEGIN and bool(keys))
+        fits = known and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
+        return found if fits and "\0" not in "".join(found.keys) else None
 
 
 class GridJob(NamedTuple):
@@ -82,6 +89,8 @@ class Way(NamedTuple):
     of: tuple[str, ...] = ()
     #: A further condition that leaves out what an earlier leg has shown.
     left_out: str = "true"
+    #: Whether only jobs whose ids are known are on it.
+    listed: bool = False
 
 
 _IN_JOBS = "id, seq, 0.0 AS rank FROM jobs WHERE"
@@ -90,18 +99,14 @@ _UNFLAGGED = f"(SELECT true FROM checks c WHERE c.job_id = j.id AND {is_flag('c'
 _STATES = dict.fromkeys([tuple(JobState), UNENDED, *map(tuple, PARTS.values()), *((state,) for state in JobState)])
 _VERDICTS = [(Verdict.APPROVED, Verdict.NEEDS_WORK), (Verdict.APPROVED,), (Verdict.NEEDS_WORK,)]
 _CHECKS = [ANY, *CheckName]
-_WAYS = [
-    *(
-        Way(kind, states, left_out)
-        for kind in ("jobs", "listed")
-        for states in _STATES
-        for left_out in ("true", _UNFLAGGED)
-    ),
+_EVERY = [
+    *(Way("jobs", states, left_out) for states in _STATES for left_out in ("true", _UNFLAGGED)),
     *(Way("judged", verdicts, left_out) for verdicts in _VERDICTS for left_out in ("true", _UNFLAGGED)),
     *(Way(kind, (check,)) for kind in ("flagged", "ranked") for check in _CHECKS),
     Way("ended"),
     Way("dear"),
 ]
+_WAYS = [way._replace(listed=listed) for way in _EVERY for listed in (False, True)]
 
 
 def _merged(tables: Sequence[str], size: str, *, forward: bool) -> str:
@@ -111,17 +116,23 @@ def _merged(tables: Sequence[str], size: str, *, forward: bool) -> str:
     return f"SELECT * FROM ({' UNION ALL '.join(each)}) merged ORDER BY seq {order}"
 
 
-def _flags(check: str) -> str:
+def _flags(way: Way) -> str:
+    (check,) = way.of
     named = "true" if check == ANY else f"checks.name = '{check}'"
-    return f"checks WHERE checks.batch_id = :batch_id AND {is_flag()} AND {named}"
+    return f"checks WHERE checks.batch_id = :batch_id AND {is_flag()} AND {named}{_ids(way, 'checks.job_id')}"
 
 
-def _ranked(check: str, forward: bool) -> str:
+def _ids(way: Way, column: str) -> str:
+    return f" AND {column} = ANY(:ids)" if way.listed else ""
+
+
+def _ranked(way: Way, *, forward: bool) -> str:
     # Each job once, where its worst flag stands.
     beyond, order = (">", "ASC") if forward else ("<", "DESC")
+    (check,) = way.of
     named = "true" if check == ANY else f"other.name = '{check}'"
     return f"""
-        SELECT c.job_id AS id, c.seq, c.rank FROM (SELECT * FROM {_flags(check)}) c
+        SELECT c.job_id AS id, c.seq, c.rank FROM (SELECT * FROM {_flags(way)}) c
         WHERE (c.rank, c.seq) {beyond} (cast(:rank AS float8), :seq) AND NOT EXISTS (
             SELECT FROM checks other WHERE other.job_id = c.job_id AND {is_flag("other")} AND {named}
                 AND (other.rank, other.result_id, other.name) < (c.rank, c.result_id, c.name)
@@ -130,21 +141,24 @@ def _ranked(check: str, forward: bool) -> str:
     """
 
 
-def _ended(forward: bool) -> str:
+def _ended(way: Way, *, forward: bool) -> str:
     beyond, order = ("<", "DESC") if forward else (">", "ASC")
     return f"""
-        SELECT id, seq, finished_at AS rank FROM jobs WHERE batch_id = :batch_id AND finished_at IS NOT NULL
+        SELECT id, seq, finished_at AS rank FROM jobs
+        WHERE batch_id = :batch_id AND finished_at IS NOT NULL{_ids(way, "id")}
             AND (finished_at, seq) {beyond} (to_timestamp(cast(:rank AS float8)), :seq)
         ORDER BY finished_at {order}, seq {order}
     """
 
 
-def _dear(forward: bool) -> str:
+def _dear(way: Way, *, forward: bool) -> str:
     # All of them are summed, and those beyond the place are kept: no index has the cost of a job.
     beyond, order = (">", "ASC") if forward else ("<", "DESC")
     cost = f"SELECT d.id, d.seq, -coalesce({paid_for('d.id')}, 0)::float8 AS rank"
     return f"""
-        SELECT id, seq, rank FROM ({cost} FROM jobs d WHERE d.batch_id = :batch_id OFFSET 0) summed
+        SELECT id, seq, rank FROM (
+            {cost} FROM jobs d WHERE d.batch_id = :batch_id{_ids(way, "d.id")} OFFSET 0
+        ) summed
         WHERE (rank, seq) {beyond} (cast(:rank AS float8), :seq) ORDER BY rank {order}, seq {order}
     """
 
@@ -152,19 +166,19 @@ def _dear(forward: bool) -> str:
 def _piece(way: Way, size: str, *, forward: bool) -> str:
     """Up to `size` jobs of a way beyond a place, in order."""
     if way.kind == "dear":
-        return _dear(forward)
+        return _dear(way, forward=forward)
     if way.kind in {"ranked", "ended"}:
-        piece = _ranked(way.of[0], forward) if way.kind == "ranked" else _ended(forward)
+        piece = (_ranked if way.kind == "ranked" else _ended)(way, forward=forward)
         return f"{piece} LIMIT {size}"
-    if way.kind == "jobs":
-        tables = [f"{_IN_JOBS} batch_id = :batch_id AND state = '{state}'" for state in way.of]
-    elif way.kind == "listed":
+    if way.kind == "jobs" and way.listed:
         tables = [f"{_IN_JOBS} id = ANY(:ids) AND state IN ({quoted(way.of)})"]
+    elif way.kind == "jobs":
+        tables = [f"{_IN_JOBS} batch_id = :batch_id AND state = '{state}'" for state in way.of]
     elif way.kind == "judged":
-        of = "job_id AS id, seq, 0.0 AS rank FROM reviews WHERE batch_id = :batch_id AND verdict"
+        of = f"job_id AS id, seq, 0.0 AS rank FROM reviews WHERE batch_id = :batch_id{_ids(way, 'job_id')} AND verdict"
         tables = [f"{of} = '{verdict}'" for verdict in way.of]
     else:
-        tables = [f"DISTINCT ON (seq) job_id AS id, seq, 0.0 AS rank FROM {_flags(way.of[0])}"]
+        tables = [f"DISTINCT ON (seq) job_id AS id, seq, 0.0 AS rank FROM {_flags(way)}"]
     return f"{_merged(tables, size, forward=forward)} LIMIT {size}"
 
 
@@ -206,40 +220,49 @@ _STANDING = text(f"""
     ) AS rank
     FROM jobs j WHERE j.batch_id = :batch_id AND j.id = :job_id
 """)
-# Keys are read from their index alone.
-_KEYED = text(f"""
-    SELECT j.id FROM (
-        SELECT key FROM jobs WHERE batch_id = :batch_id AND batch_id > 0 AND strpos(lower(key), lower(:key)) > 0
-        LIMIT {FEW + 1} OFFSET 0
-    ) found JOIN jobs j ON j.batch_id = :batch_id AND j.batch_id > 0 AND j.key = found.key
-""")
 _KEY = text("""
     SELECT id, key FROM jobs WHERE batch_id > 0 AND batch_id = :batch_id AND key >= :key ORDER BY key LIMIT 1
 """)
 
 
 def find_jobs(
-    session: Session, batch_id: int, shown: GridFilter, place: Place | None = None, *, limit: int, forward: bool = True
+    session: Session,
+    batch_id: int,
+    shown: GridFilter,
+    place: Place | None = None,
+    *,
+    limit: int,
+    forward: bool = True,
+    keys_within: float = PATIENCE,
 ) -> Found:
-    """The jobs beyond a place, the nearest first; from one end of the grid where none is given."""
+    """The jobs beyond a place, the nearest first; from one end of the grid where none is given.
+
+    Keys that are looked for are looked for within `keys_within` seconds.
+    """
     found, until = list[GridJob](), time.monotonic() + PATIENCE
-    legs, which = _search(session, batch_id, shown)
+    legs, which, keys = _search(session, batch_id, shown, place, keys_within)
     for leg in _left(len(legs), place, forward=forward):
         at = place if place is not None and place.leg == leg else _start(leg, legs[leg], forward=forward)
         while True:
-            asked = {"batch_id": batch_id, **at._asdict(), "ids": which.ids}
+            asked = {"batch_id": batch_id, "rank": at.rank, "seq": at.seq, "ids": which.ids}
             rows = _FITTING[forward][legs[leg]].execute(session, which, limit=limit - len(found), **asked)
-            found += [GridJob(row.id, Place(leg, float(row.rank), row.seq)) for row in rows]
+            found += [GridJob(row.id, Place(leg, float(row.rank), row.seq, keys)) for row in rows]
             if len(found) >= limit:
                 return Found(found)
             whole = legs[leg].kind == "dear"  # which is walked to its end at once
             end = None if whole else session.execute(_ENDS[forward][legs[leg]], asked).first()
             if end is None:
                 break
-            at = Place(leg, float(end.rank), end.seq)
+            at = Place(leg, float(end.rank), end.seq, keys)
             if time.monotonic() > until:
                 return Found(found, at)
-    return Found(found)
+    return Found(found, _further(keys, forward=forward))
+
+
+def _further(keys: Range, *, forward: bool) -> Place | None:
+    """Where the walk goes on with other keys; None where it has come to the end of them."""
+    left = Range(since=keys.until) if forward else Range(until=keys.since)
+    return None if left == ALL else Place(BEGIN, 0.0, 0, left)
 
 
 def place_of(session: Session, batch_id: int, shown: GridFilter, job_id: str) -> Place | None:
@@ -267,16 +290,17 @@ def before_key(session: Session, batch_id: int, shown: GridFilter, key: str) -> 
     return place._replace(seq=place.seq + 1 if _legs(shown)[place.leg].kind == "ended" else place.seq - 1)
 
 
-def _search(session: Session, batch_id: int, shown: GridFilter) -> tuple[Sequence[Way], Filter]:
-    """The ways of a grid and what is tried on them; jobs with a rare key are all that is left to walk."""
+def _search(
+    session: Session, batch_id: int, shown: GridFilter, place: Place | None, seconds: float
+) -> tuple[Sequence[Way], Filter, Range]:
+    """The ways of a grid, what is tried on them, and the range of keys whose jobs are all that is left to walk."""
     legs, which = _legs(shown) if shown.states else (), shown.which()
-    if shown.key is None:
-        return legs, which
-    ids = list(session.execute(_KEYED, {"batch_id": batch_id, "key": shown.key}).scalars())
-    if len(ids) > FEW:
-        return legs, which
-    listed = [way._replace(kind="listed") if way.kind == "jobs" else way for way in legs]
-    return listed, replace(which, key=None, ids=ids)
+    if shown.key is None or not legs:
+        return legs, which, ALL
+    looked = look(session, batch_id, shown.key, ALL if place is None else place.keys, seconds)
+    if looked.ids is None:
+        return legs, which, ALL
+    return [way._replace(listed=True) for way in legs], replace(which, key=None, ids=looked.ids), looked.range
 
 
 def _legs(shown: GridFilter) -> Sequence[Way]:
@@ -307,7 +331,7 @@ def _in_catalog(shown: GridFilter) -> Way:
 
 def _left(number: int, place: Place | None, *, forward: bool) -> Iterator[int]:
     """The legs that are left, the nearest first."""
-    at = place.leg if place is not None else 0 if forward else number - 1
+    at = place.leg if place is not None and place.leg != BEGIN else 0 if forward else number - 1
     yield from range(at, number) if forward else range(min(at, number - 1), -1, -1)
 
 

@@ -26,6 +26,7 @@ from web.desk import Desk
 from web.downloads import Downloads
 from web.gallery import Gallery
 from web.guesses import Lane
+from web.guest_links import GuestLinksPages
 from web.guests import Guests
 from web.health import Health
 from web.here import Here
@@ -45,12 +46,14 @@ from web.prefix import Prefixed, prefix_of
 from web.proxied import Proxied
 from web.redo import Redos
 from web.redo_page import RedoPage
+from web.releases import ReleasesPages
 from web.result_thumbnails import ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import SignIns
 from web.signed import Signed
 from web.singles import SinglesList
 from web.today import TodayPage
+from web.tokens import TokensPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
@@ -175,6 +178,9 @@ def _gallery_routes(
         *BulkPage(operators).routes(access),
         *PilotPage(operators, live).routes(access),
         *Lists(operators).routes(access),
+        *GuestLinksPages(operators).routes(access),
+        *TokensPage(operators).routes(access),
+        *ReleasesPages(operators).routes(access),
         *AttemptsPages(operators).routes(access),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),

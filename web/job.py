@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from desk.actors import Actor
 from desk.loupe import Loupe, loupe
+from models.checks import CheckName
 from models.people import Role
 from reports.job import JobDetail, job_detail
 from web.access import Access
@@ -20,6 +21,7 @@ from web.pages import Pages, is_text, link, number
 from web.prefix import prefix
 from web.redo import Quote, Redos
 from web.visitors import Scope, actor_of
+from workers.engine.copies import Copy, nearest
 from workers.images.storage import Storage
 
 
@@ -29,6 +31,8 @@ class _Found:
     #: The same job as people review it.
     looked: Loupe
     quote: Quote | None
+    #: Which job's picture a flagged result looks like, by the result's number.
+    copies: Mapping[int, Copy]
 
 
 class JobPage:
@@ -57,7 +61,7 @@ class JobPage:
         job = found.detail.job
         return self._pages.render(
             request, "job.html", detail=found.detail, job=job, looked=found.looked, quote=found.quote,
-            picture=found.looked.shown(number(request.query_params.get("picture"))),
+            copies=found.copies, picture=found.looked.shown(number(request.query_params.get("picture"))),
             said_of={picture.id: picture for picture in found.looked.pictures}, judges=actor.may(Role.REVIEWER),
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
             action=link(prefix(request), "batches", job.batch_id, "review"),
@@ -68,4 +72,19 @@ class JobPage:
         looked = None if detail is None else loupe(session, detail.job.batch_id, job_id)
         if detail is None or looked is None:
             return None
-        return _Found(detail, looked, self._redos.quote(session, actor, job_id))
+        return _Found(detail, looked, self._redos.quote(session, actor, job_id), _copies(session, actor, detail))
+
+
+def _copies(session: Session, actor: Actor, detail: JobDetail) -> Mapping[int, Copy]:
+    """The jobs that flags of near-duplicates mean; guests know of no other batch."""
+    flagged = [
+        result.id
+        for result in detail.results
+        if any(check["flagged"] and check["name"] == CheckName.NEAR_DUPLICATE for check in result.checks)
+    ]
+    found = {result_id: nearest(session, result_id) for result_id in flagged}
+    return {
+        result_id: copy
+        for result_id, copy in found.items()
+        if copy is not None and actor.guest_of in (None, copy.batch_id)
+    }

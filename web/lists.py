@@ -15,7 +15,7 @@ from desk.verdicts import DeskError
 from models.people import Role
 from reports import planned, today
 from web.access import Access
-from web.operators import Operators, Taking
+from web.operators import Operators, Taking, name_of
 from web.pages import E, is_text, member, number
 from web.visitors import Form, Handler, actor_of, first
 from workers.webhooks import service as webhooks
@@ -62,7 +62,7 @@ class Lists:
         if len(reason) > MAX_REASON_CHARS or not is_text(reason):
             raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
         await self._operators.call(
-            operators.account, self._runtime, actor_of(request), _name(form), action, reason or None
+            operators.account, self._runtime, actor_of(request), name_of(form), action, reason or None
         )
 
     async def schedules(self, request: Request) -> Response:
@@ -72,7 +72,7 @@ class Lists:
     async def change_schedule(self, request: Request, form: Form) -> None:
         """Pause a schedule, resume it, or run it now."""
         action = _chosen(form, ScheduleAction)
-        await self._operators.call(operators.schedule, self._runtime, actor_of(request), _name(form), action)
+        await self._operators.call(operators.schedule, self._runtime, actor_of(request), name_of(form), action)
 
     async def webhooks(self, request: Request) -> Response:
         """Webhooks with how their deliveries went."""
@@ -93,7 +93,7 @@ class Lists:
 
     async def change_person(self, request: Request, form: Form) -> None:
         """Add a person, keep one out or let one in, or give one another role or password."""
-        actor, name, kind = actor_of(request), _name(form), first(form, "do")
+        actor, name, kind = actor_of(request), name_of(form), first(form, "do")
         role, password = member(Role, first(form, "role")), first(form, "password")
         if kind in {"add", "role"} and role is None:
             raise DeskError(f"role: allowed: {', '.join(Role)}")
@@ -119,10 +119,3 @@ def _chosen(form: Form, kind: type[E]) -> E:
     if action is None:
         raise DeskError(f"do: {first(form, 'do')[:20]!r} is not known; allowed: {', '.join(kind)}")
     return action
-
-
-def _name(form: Form) -> str:
-    name = first(form, "name")
-    if not name or not is_text(name):
-        raise DeskError("name: it is missing, or has signs that no name has")
-    return name

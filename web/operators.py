@@ -16,15 +16,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from catalog.errors import CatalogError
+from desk.guests import GuestError
 from desk.passwords import PasswordError
 from desk.people import PersonError
+from desk.releases import ReleaseError
+from desk.tokens import TokenError
 from desk.verdicts import DeskError
 from models.people import Role
 from recast.errors import InvalidJobError
 from web.access import Access
-from web.pages import Pages, link
+from web.pages import Pages, is_text, link
 from web.prefix import prefix
-from web.visitors import Form, Handler, actor_of
+from web.visitors import Form, Handler, actor_of, first
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account
 from workers.engine.runtime import Runtime
@@ -36,8 +39,8 @@ T = TypeVar("T")
 
 #: What the services refuse, in sentences that name the field, the value and what is allowed.
 REFUSED = (
-    AccountsError, CatalogError, DeskError, InvalidJobError, PasswordError, PersonError, ScheduleError,
-    UnknownWebhookError,
+    AccountsError, CatalogError, DeskError, GuestError, InvalidJobError, PasswordError, PersonError, ReleaseError,
+    ScheduleError, TokenError, UnknownWebhookError,
 )  # fmt: skip
 
 #: Takes a form; the answer is a page, or None: the page that the form came from then shows what it did.
@@ -97,3 +100,15 @@ def _same(request: Request) -> str:
     """The page that the form belongs to."""
     below = prefix(request)
     return link(below, *request.url.path.removeprefix(below).strip("/").split("/"))
+
+
+def name_of(form: Form) -> str:
+    """What a form changes.
+
+    Raises:
+        DeskError: it names nothing.
+    """
+    name = first(form, "name")
+    if not name or not is_text(name):
+        raise DeskError("name: it is missing, or has signs that no name has")
+    return name

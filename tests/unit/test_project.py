@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from providers import PROVIDERS
 from tests import check
@@ -81,8 +81,13 @@ def test_producers_need_nothing_but_celery() -> None:
 MAKEFILE = (ROOT / "Makefile").read_text()
 #: Extras that no lock holds: a model of 100 MB is not for everybody who sets the project up.
 UNLOCKED = {"likeness"}
-#: The locks that hold a part of what `requirements.lock` holds, with the extras in them.
-PARTS = {"requirements-demo.lock": ("build", "local"), "requirements-prod.lock": ("build", "s3", "parquet")}
+#: The locks that hold a part of what `requirements.lock` holds, with the extras in them, as `make lock` writes them.
+PARTS = {
+    found[2]: tuple(re.findall(r"--extra (\w+)", found[1]))
+    for found in re.finditer(r"^\t\$\(COMPILE\)(.*--constraint.*) -o (\S+)$", MAKEFILE, re.MULTILINE)
+}
+#: Extras that no deployment needs: servers and the sandbox of one machine, and tools.
+ELSEWHERE = {"local", "bench", "dev"}
 
 
 def locked(name: str) -> dict[str, str]:
@@ -95,6 +100,14 @@ def locked(name: str) -> dict[str, str]:
         assert "--hash=sha256:" in entry, match[1]
         found[canonicalize_name(match[1])] = match[2]
     return found
+
+
+def brought(name: str) -> set[NormalizedName]:
+    """The packages that others of a lock need, and the project itself does not name."""
+    entries = re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text())
+    return {
+        canonicalize_name(re.split(r"[\[=]", entry)[0]) for entry in entries if "recast-server (pyproject" not in entry
+    }
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-demo.lock", "requirements-prod.lock"])
@@ -135,11 +148,17 @@ def test_the_demo_installs_no_tools() -> None:
     assert needs == {"demo": "$(RUNNING)", "up": "$(RUNNING)", "test": "$(INSTALLED)", "lint": "$(INSTALLED)"}
 
 
+def test_the_image_does_all_that_a_deployment_can() -> None:
+    extras = set(PROJECT["project"]["optional-dependencies"])
+    assert set(PARTS["requirements-prod.lock"]) == extras - ELSEWHERE - UNLOCKED
+
+
 def test_production_has_no_embedded_servers_and_no_tools() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     tools = {canonicalize_name(Requirement(line).name) for line in [*extras["local"], *extras["dev"]]}
     # Libraries of these names come with others that production needs.
     needed = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    needed |= brought("requirements-prod.lock")
     assert tools & set(locked("requirements-prod.lock")) - needed == set()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 SHOTS = os.environ.get("TEST_SHOTS")
+#: The middle of a secret that is shown once.
+SECRET = """(({ x, y, width, height }) => [x + width / 2, y + height / 2])(
+  document.querySelector(".once code").getBoundingClientRect())"""
 ACCOUNT = {
     "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
     "prices": {"swap": "0.02 USD"}, "budget": {"day": "4 USD"}, "operations": ["swap"],
@@ -90,6 +94,24 @@ def batch(database: Database, tmp_path: Path) -> int:
         " ('submit:main', 'worker@studio', now() + interval '9 minutes', NULL), ('poll:main', NULL, NULL, now()),"
         " ('store', NULL, NULL, NULL), ('deliver', NULL, NULL, now() + interval '9 minutes')"
     )
+    database.sql(
+        "INSERT INTO releases (reference, ends_at, labels) VALUES"
+        """ ('R-1', '2099-06-30 23:59:59.999999+00', '["summer"]'), ('R-2', now(), NULL)"""
+    )
+    database.sql(
+        """UPDATE jobs SET extra = '{"consent": "R-1"}' WHERE batch_id = :id AND state IN ('succeeded', 'failed')""",
+        id=made,
+    )
+    database.sql("UPDATE jobs SET finished_at = now() WHERE state IN ('succeeded', 'failed')")
+    database.sql(
+        "INSERT INTO tokens (name, role, digest, spend_per_day, revoked_at) VALUES ('shop', 'operator', 'a', 20, NULL),"
+        " ('old shop', 'viewer', 'b', NULL, now())"
+    )
+    database.sql(
+        "INSERT INTO guests (batch_id, role, digest, expires_at) VALUES (:id, 'reviewer', 'a', now() + interval '6 d'),"
+        " (:id, 'viewer', 'b', now())", id=made,
+    )  # fmt: skip
+    database.sql("INSERT INTO visits (digest, guest_id, name) SELECT digest, id, 'Gina (guest)' FROM guests LIMIT 1")
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -111,9 +133,9 @@ def base(database: Database, batch: int, tmp_path: Path) -> Iterator[str]:
 def pages_of(batch: int) -> tuple[str, ...]:
     """Every page of operators."""
     return (
-        "today", "decide", "accounts", "schedules", "webhooks", "people", "audit", "attempts", "pumps",
-        f"batches/{batch}/bulk/cancel", f"batches/{batch}/redo", f"batches/{batch}/download",
-        f"batches/{batch}/pilot",
+        "today", "decide", "accounts", "schedules", "webhooks", "releases", "releases?reference=R-1", "people",
+        "tokens", "guests", f"batches/{batch}/guests", "audit", "attempts", "pumps", f"batches/{batch}/bulk/cancel",
+        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot",
     )  # fmt: skip
 
 
@@ -127,9 +149,8 @@ def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_
             await page.look(width=width, height=height, dark=dark)
             for path in pages_of(batch):
                 await page.open(f"{base}/{path}")
-                name = (
-                    f"{path.rpartition('/')[2]}-{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
-                )
+                size, light = "phone" if width < 600 else "desktop", "dark" if dark else "light"
+                name = f"{re.sub('[/?=]', '-', path)}-{size}-{light}"
                 await page.screenshot(shots / f"{name}.png", whole=width < 600)
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
                 contrast, whose = await page.evaluate(CONTRAST)
@@ -140,6 +161,25 @@ def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_
         await page.open(f"{base}/today")
         below = await page.evaluate("document.documentElement.scrollHeight - innerHeight")
         assert below <= 0, f"today needs scrolling on a laptop by {below} px"
+
+    look(work)
+
+
+def test_a_link_that_is_shown_once_is_taken_with_one_click(base: str, batch: int, tmp_path: Path) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=390, height=844)
+        await sign_in(page, base, f"/batches/{batch}", "Otto")
+        await page.evaluate("document.querySelector('main a[href$=guests]').click()")
+        await page.until("location.pathname.endsWith('/guests') && document.readyState === 'complete'")
+        await page.evaluate("document.querySelector('main .primary').click()")
+        await page.until("document.querySelector('.once')")
+        await page.screenshot(Path(SHOTS or tmp_path) / "once.png", whole=True)
+        x, y = await page.evaluate(SECRET)
+        for kind in ("mousePressed", "mouseReleased"):
+            await page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        secret = await page.evaluate("document.querySelector('.once code').innerText")
+        await page.until(f"getSelection().toString() === {json.dumps(secret)}")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
 
     look(work)
 

@@ -15,15 +15,13 @@ from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
 from models.bulk import Bulk
-from models.checks import CheckName
 from models.fragments import seconds_from_now, until
-from workers.images.check_rules import HASH_BITS, TARGETS_ALIKE, THRESHOLDS, Score, bands, near_duplicate
+from workers.engine import copies
+from workers.images.check_rules import HASH_BITS, Score, bands, near_duplicate
 
 CLAIM_SECONDS = 120.0  # reading, decoding and comparing two pictures takes seconds on a crowded machine
 LATER_SECONDS = 30.0  # until a picture that could not be read is tried again
 MAX_TRIES = 5  # of one result; what cannot be checked by then stays unchecked
-CANDIDATES = 200  # hashes with the same quarter that are looked at; a series of pictures may share one by the thousand
-_FAR = round(HASH_BITS * (1 - THRESHOLDS[CheckName.NEAR_DUPLICATE])) + 1  # bits; a distance that is not flagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +124,6 @@ _KEEP_BANDS = text(f"""
     INSERT INTO hash_bands ({_BANDS.names}) SELECT {_BANDS.names} FROM {_BANDS.table}
     ON CONFLICT (result_id, band) DO NOTHING
 """)
-_DISTANCE = "bit_count((w.hash # found.hash)::bit(64))"
-# Where both targets look alike, so may what is made of them.
-_NEAREST = text(f"""
-    SELECT w.result_id, min({_DISTANCE}) AS distance
-    FROM {_BANDS.table} CROSS JOIN LATERAL (
-        SELECT result_id, hash, target_hash FROM hash_bands h
-        WHERE h.batch_id = w.batch_id AND h.band = w.band AND h.value = w.value AND h.result_id <> w.result_id
-        ORDER BY h.result_id LIMIT {CANDIDATES}
-    ) found JOIN results r ON r.id = found.result_id JOIN results own ON own.id = w.result_id
-    WHERE r.job_id <> own.job_id AND {_DISTANCE} < {_FAR}
-        AND coalesce(bit_count((w.target_hash # found.target_hash)::bit(64)), {HASH_BITS}) > {TARGETS_ALIKE}
-    GROUP BY w.result_id
-""")
 
 
 def claim(session: Session, number: int, *, alone: bool) -> list[DueCheck]:
@@ -176,9 +161,10 @@ def write(session: Session, found: Sequence[Found]) -> None:
 
 
 def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, list[Score]]:
-    """Keep the hashes, by which a file finds its job; and how near each result is to another job's of its batch.
+    """Keep the hashes, by which a file finds its job; and how near each result is to another job's.
 
-    Of two, the one that is looked at later is flagged. Jobs that came one by one have nothing to be compared with.
+    Of two of a batch, the one that is looked at later is flagged. Jobs that came one by one have nothing to be compared
+    with.
     """
     for batch_id in sorted({each.due.batch_id for each in hashed} - {SINGLES}):
         session.execute(_TURN, {"space": _SPACE, "batch_id": batch_id})
@@ -188,7 +174,7 @@ def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, list[Score]]
         session.execute(_KEEP_BANDS, rows)
         if each.due.batch_id == SINGLES:
             continue
-        near = session.execute(_NEAREST, rows).first()
+        near = copies.nearest(session, each.due.result_id)
         distance = HASH_BITS if near is None else near.distance
         nearest[each.due.result_id] = near_duplicate(distance, each.due.operation)
     return nearest

@@ -23,7 +23,7 @@ SENTENCES: Final[Mapping[CheckName, str]] = {
     CheckName.CHANGED_OUTSIDE: "Something beside the head was changed.",
     CheckName.BLURRED: "The picture is blurred, compared with the one before.",
     CheckName.OTHER_SIZE: "The picture is smaller, or has another shape, than was asked for.",
-    CheckName.NEAR_DUPLICATE: "The picture looks like that of another job of this batch.",
+    CheckName.NEAR_DUPLICATE: "The picture looks like that of another job.",
 }
 
 #: The score from which on a check flags a picture.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from reports.grid_filter import ANY, GridFilter, Sort
 from tests.integration.desk.pictures import give
 from tests.stack import PORTRAITS
 from workers.engine import check as engine_check
-from workers.engine import checking
+from workers.engine import checking, copies
 from workers.engine.check import CheckPump
 from workers.engine.checking import DueCheck, Found
 from workers.engine.runner import run
@@ -173,6 +174,46 @@ def test_of_two_copies_that_are_written_at_once_exactly_one_is_flagged(database:
         database.sql("UPDATE hash_bands SET target_hash = 7 WHERE result_id = :id", id=target.result_id)
     database.run(checking.write, [Found(same_target, (), 0x1234_5678_9ABC_DEF0, 7)])
     assert flags(database, same_target.result_id) == set()
+
+
+def test_a_copy_of_a_batch_that_began_shortly_before_is_flagged_and_names_its_job(database: Database) -> None:
+    numbers = count()
+
+    def batch(day: float) -> tuple[int, DueCheck]:
+        """A batch that began on a day, with a job."""
+        made = database.batch(f"day {day} {next(numbers)}")
+        database.sql("UPDATE batches SET created_at = now() + :day * interval '1 day' WHERE id = :id", id=made, day=day)
+        (due,) = waiting(database, 1, made)
+        database.sql("UPDATE jobs SET fingerprint = id WHERE id = :id", id=due.job_id)
+        return made, due
+
+    def flagged(due: DueCheck, hash_: int) -> bool:
+        database.run(checking.write, [Found(due, (), hash_, None)])
+        return flags(database, due.result_id) == {"near_duplicate"}
+
+    (_, week_ago), (spring, first), (_, second), (_, third) = batch(-8), batch(0), batch(0.1), batch(0.2)
+    assert not flagged(week_ago, 0b111)
+    assert not flagged(first, 0), "a week is over"
+    assert flagged(second, 0b11)
+    copy = database.run(copies.nearest, second.result_id)
+    assert copy is not None
+    assert (copy.job, copy.batch_id, copy.distance) == (first.job_id, spring, 2)
+    assert not flagged(third, -1), "it looks like none of them"
+
+    # What was asked for again under another batch's name may look the same
+    again = batch(0.3)[1]
+    database.sql("UPDATE jobs SET fingerprint = :id WHERE id = :again", id=first.job_id, again=again.job_id)
+    database.sql("DELETE FROM hash_bands WHERE result_id = :id", id=second.result_id)
+    assert not flagged(again, 0)
+    assert flagged(batch(0.4)[1], 0)
+
+    # A few batches are looked at, and no more
+    database.sql("DELETE FROM hash_bands WHERE result_id <> :id", id=first.result_id)
+    for _ in range(copies.FORMER_BATCHES - 5):
+        batch(0.5)
+    assert flagged(batch(0.6)[1], 0), "it is the sixteenth before"
+    database.sql("DELETE FROM hash_bands WHERE result_id <> :id", id=first.result_id)
+    assert not flagged(batch(0.7)[1], 0), "it is the seventeenth before"
 
 
 def _write(item: Found, session: Session) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 
 from models.checks import CheckName
 from models.states import JobState
 from models.verdicts import Verdict
-from reports import grid
+from reports import grid, keys
 from reports.grid import PORTION, Place, before_key, find_jobs, place_of
 from reports.grid_filter import ANY, YES, GridFilter, Sort
 from reports.reviews import Part
@@ -166,4 +168,111 @@ def test_a_search_that_takes_long_says_where_it_stopped_and_goes_on(
     "said", [None, "", "x", "-1", "1~2", "0~nan~1", "2~0.0~1", "0~inf~1", f"{2**63}", "1~~1", "\0"]
 )
 def test_an_address_that_says_no_place_is_passed_over(said: str | None) -> None:
+    assert Place.of(said) is None
+
+
+# --- Parts of keys -------------------------------------------------------------------------------------------------
+
+MANY = 200_000  # jobs: eight portions of keys
+
+
+@pytest.fixture
+def large(database: Database) -> int:
+    """A batch whose keys run against the order of its catalog, some with a rare part and a thousand with another."""
+    made = database.batch("large")
+    database.sql(
+        "INSERT INTO jobs (id, key, lane, kind, batch_id, state, finished_at) SELECT 'job-' || n,"
+        " 'Shoe-' || lpad((:number - n)::text, 7, '0') || CASE WHEN n % 40000 = 7 THEN '-Rare' ELSE '' END"
+        " || CASE WHEN n BETWEEN 100000 AND 101200 THEN '-far' ELSE '' END,"
+        " 'x', 'swap', :batch, 'failed', now() - n * interval '1 second' FROM generate_series(0, :number - 1) AS n",
+        batch=made, number=MANY,
+    )  # fmt: skip
+    return made
+
+
+@contextmanager
+def counted(database: Database) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    found: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        found.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+RARE = ["job-7", "job-40007", "job-80007", "job-120007", "job-160007"]
+
+
+def test_a_part_of_a_key_is_looked_for_a_portion_at_a_time(
+    database: Database, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PATIENCE", -1.0)
+    for shown in (GridFilter(key="rare"), GridFilter(key="rare", sort=Sort.NEWEST)):
+        whole = database.run(find_jobs, large, shown, limit=24, keys_within=99.0)
+        assert ([job.id for job in whole.jobs], whole.stopped) == (RARE, None), "in the order that is asked for"
+        pages, place = list[list[str]](), None
+        for _ in range(MANY // keys.KEYS + 1):
+            with counted(database) as statements:
+                found = database.run(find_jobs, large, shown, place, limit=24, keys_within=-1.0)
+            assert sum("strpos" in each for each in statements) == 1, "one portion"
+            assert len(statements) <= 2 + 2 * len(grid._legs(shown))
+            pages.append([job.id for job in found.jobs])
+            for job in found.jobs:
+                again = Place.of(str(job.place))
+                assert again == job.place
+                behind = database.run(find_jobs, large, shown, again, limit=24, keys_within=-1.0)
+                assert [job.id for job in behind.jobs] == pages[-1][pages[-1].index(job.id) + 1 :]
+            if found.stopped is None:
+                break
+            place = Place.of(str(found.stopped))
+            assert place == found.stopped
+        assert len(pages) >= MANY // keys.KEYS
+        assert [job for page in pages for job in page] == RARE[::-1], "each once, a range of keys after the other"
+
+
+def test_a_page_of_further_keys_leads_back_to_those_before(database: Database, large: int) -> None:
+    shown = GridFilter(key="rare")
+    last = database.run(find_jobs, large, shown, Place(grid.BEGIN, 0.0, 0, keys.Range("Shoe-0150000")), limit=24)
+    assert ([job.id for job in last.jobs], last.stopped) == (RARE[:2], None)
+    back = database.run(find_jobs, large, shown, last.jobs[0].place, limit=24, forward=False)
+    assert back.jobs == []
+    assert back.stopped is not None
+    before = database.run(find_jobs, large, shown, back.stopped, limit=24, forward=False, keys_within=-1.0)
+    assert ([job.id for job in before.jobs], before.stopped) == (RARE[:1:-1], None), "all of them, whatever the time"
+
+
+def test_where_many_keys_fit_jobs_are_found_by_the_way_or_a_range_at_a_time(database: Database, large: int) -> None:
+    with counted(database) as statements:
+        found = database.run(find_jobs, large, GridFilter(key="SHOE"), limit=24)
+    assert [job.id for job in found.jobs] == [f"job-{number}" for number in range(24)]
+    assert len(statements) == 2, "the first keys say so"
+
+    # An address that names a large range is no way around that
+    place = Place(0, 0.0, 10, keys.Range("Shoe-0000001", "Shoe-9"))
+    found = database.run(find_jobs, large, GridFilter(key="SHOE"), place, limit=24)
+    assert [job.place for job in found.jobs] == [Place(0, 0.0, job.place.seq) for job in found.jobs]
+
+    # Beyond the first keys, a range ends with as many jobs as are listed at once
+    further: Place | None = Place(grid.BEGIN, 0.0, 0, keys.Range("Shoe-0000001"))
+    seen, ranges = list[str](), set[keys.Range]()
+    while further is not None:
+        found = database.run(find_jobs, large, GridFilter(key="-FAR"), further, limit=400, keys_within=99.0)
+        seen += [job.id for job in found.jobs]
+        ranges |= {job.place.keys for job in found.jobs}
+        further = found.jobs[-1].place if len(found.jobs) == 400 else found.stopped
+    assert len(seen) == len(set(seen)) == 1_201
+    assert len(ranges) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["0~0~1~x", "0~0~1~[]]", '0~0~1~["a"]x', '0~0~1~["a","b","c"]', "-1~0~0", "0~0~1~7", '0~0~1~["a\\u0000",""]',
+     "0~0~1~" + "[" * 100_000],
+)  # fmt: skip
+def test_keys_that_are_no_range_make_no_place(said: str) -> None:
     assert Place.of(said) is None

@@ -84,7 +84,7 @@ def turns(page: Response, where: str) -> list[str]:
 ACCOUNT = {"provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "x"}
 #: What the paths of our pages begin with.
 KNOWN = {"batches", "singles", "static", "today", "decide", "accounts", "schedules", "webhooks", "people", "audit",
-    "attempts", "pumps"}  # fmt: skip
+    "attempts", "pumps", "releases", "tokens", "guests"}  # fmt: skip
 
 
 def keys(page: Response) -> list[str]:
@@ -266,6 +266,17 @@ def test_pages_go_forward_and_back(client: Client, database: Database, batch: in
     assert [key for part in seen for key in part] == every
     assert [len(part) for part in seen] == [cards.PAGE, cards.PAGE, cards.PAGE, 10]
     assert again == list(reversed(seen))
+
+
+def test_a_search_for_a_part_of_a_key_goes_on_with_further_keys(client: Client, batch: int) -> None:
+    place = '-1~0.0~0~["row-0", "row-1"]'
+    page = client.get(f"/batches/{batch}", params={"key": "OW-", "after": place})
+    assert keys(page) == ["row-1"], "of the keys that the page before did not look through, as far as it was read"
+    (further,) = turns(page, "next")
+    again = client.get(further)
+    assert (keys(again), turns(again, "next")) == (["row-2"], [])
+    (back,) = turns(again, "prev")
+    assert keys(client.get(turns(client.get(back), "prev")[0])) == ["row-0", "row-1"]
 
 
 def test_a_query_that_is_none_is_passed_over(client: Client, batch: int) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.web.test_desk import Browser, batch, browser, chosen, priced, shown
+from desk import guests
+from models.people import Role
+from tests.integration.web.test_desk import ROOT, Browser, batch, browser, chosen, priced, shown
 from tests.words import unsaid
 
 if TYPE_CHECKING:
@@ -104,3 +106,38 @@ def test_a_picture_is_found_by_its_key(browser: Browser, batch: int, typed: str,
         assert typed in page.text
     else:
         assert shown(page)["job"] == found
+
+
+def test_a_near_duplicate_names_the_job_whose_picture_it_looks_like(
+    browser: Browser, database: Database, batch: int
+) -> None:
+    other = database.batch("autumn")
+    database.sql("UPDATE jobs SET batch_id = :other WHERE id = 'job-00000'", other=other)
+    database.sql(
+        "INSERT INTO hash_bands (result_id, band, batch_id, value, hash) SELECT r.id, 0, j.batch_id, 7, 7"
+        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE j.id < 'job-00003'"
+    )
+    database.sql(
+        "INSERT INTO checks (result_id, name, job_id, batch_id, seq, score, threshold, flagged, rank)"
+        " SELECT r.id, 'near_duplicate', j.id, j.batch_id, j.seq, 1, 0.9, j.id = 'job-00002', 0"
+        " FROM results r JOIN jobs j ON j.id = r.job_id"
+    )
+    database.sql("UPDATE batches SET created_at = '2026-11-01'")
+    browser.sign_in("Anna")
+    page = browser.get("/jobs/job-00002").text
+    assert 'near duplicate of <a href="/jobs/job-00001">' in page
+    assert "near duplicate of" not in browser.get("/jobs/job-00001").text, "it is not flagged"
+
+    # By now it is another batch's, which began before
+    database.sql("DELETE FROM hash_bands h USING results r WHERE r.id = h.result_id AND r.job_id = 'job-00001'")
+    database.sql("UPDATE jobs SET batch_id = :new WHERE id = 'job-00002'", new=(new := database.batch("winter")))
+    database.sql("UPDATE jobs SET fingerprint = id")
+    database.sql("UPDATE hash_bands SET batch_id = :new WHERE batch_id = :old", new=new, old=batch)
+    database.sql("UPDATE batches SET created_at = '2026-11-02' WHERE id = :id", id=new)
+    assert 'near duplicate of <a href="/jobs/job-00000">autumn/' in browser.get("/jobs/job-00002").text
+    added = database.run(guests.add, ROOT, "winter", Role.VIEWER, 3600.0)
+    browser.forget_cookies()
+    browser.post(f"/guest/{added.token}", {"name": "Gina", "form": browser.form(f"/guest/{added.token}")})
+    page = browser.get("/jobs/job-00002").text
+    assert "near duplicate" in page
+    assert "autumn" not in page, "guests know of no other batch"

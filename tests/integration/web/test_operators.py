@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.integration.database"]
 
-PAGES = ("today", "decide", "accounts", "schedules", "webhooks", "people", "audit", "attempts", "pumps")
+PAGES = (
+    "today", "decide", "accounts", "schedules", "webhooks", "releases", "people", "tokens", "guests", "audit",
+    "attempts", "pumps",
+)  # fmt: skip
 ACCOUNT = {
     "provider": "zhiqite", "base_url": "http://127.0.0.1:9", "access_key_id": "id", "access_key_secret": "secret",
     "prices": {"swap": "0.02 USD"}, "budget": {"day": "4 USD"}, "operations": ["swap"],
@@ -111,7 +115,7 @@ def test_others_see_and_change_nothing_of_it(chosen: Settings, database: Databas
             browser.sign_in(name)
             assert browser.get("/").url.path.endswith("/batches")
             form = browser.form("/batches")
-            for path in (*PAGES, f"batches/{batch}/bulk/cancel"):
+            for path in (*PAGES, f"batches/{batch}/bulk/cancel", f"batches/{batch}/guests"):
                 page = browser.get(f"/{path}")
                 assert page.status_code == 403, path
                 assert unsaid(page.text, name, "operator") == []
@@ -119,13 +123,18 @@ def test_others_see_and_change_nothing_of_it(chosen: Settings, database: Databas
                     fields = {"form": form, "do": "pause", "name": "main", "verdict": "give_up", "which": "all"}
                     assert browser.post(f"/{path}", fields).status_code == 403, path
             assert "rooms" not in browser.get("/batches").text
-            assert "/bulk/" not in browser.get(f"/batches/{batch}").text
+            shown = browser.get(f"/batches/{batch}").text
+            assert "/bulk/" not in shown
+            assert "/guests" not in shown
     assert audited(database) == []
     assert database.one("SELECT closed_reason FROM accounts WHERE name = 'main'") is None
 
 
 def test_a_form_of_another_site_changes_nothing(otto: Browser, database: Database, batch: int) -> None:
-    for path in ("decide", "accounts", "schedules", "webhooks", "people", f"batches/{batch}/bulk/cancel"):
+    for path in (
+        "decide", "accounts", "schedules", "webhooks", "people", "releases", "tokens", "guests",
+        f"batches/{batch}/guests", f"batches/{batch}/bulk/cancel",
+    ):  # fmt: skip
         assert otto.post(f"/{path}", {"form": "0" * 64, "do": "pause", "name": "main"}).status_code == 403
     assert audited(database) == []
 
@@ -134,7 +143,13 @@ def test_every_page_escapes_what_it_shows_and_keeps_to_the_path(otto: Browser, d
     hold(database, batch, error="'" + HOSTILE.replace("'", "''") + "'")
     database.sql("INSERT INTO schedules (name, catalog, cron) VALUES (:name, :name, '0 3 * * *')", name=HOSTILE)
     database.sql("INSERT INTO webhooks (url, events, secrets) VALUES (:name, '{job.failed}', '')", name=HOSTILE)
-    for path in (*PAGES, f"batches/{batch}/bulk/cancel", f"batches/{batch}/bulk/retry?state=rejected"):
+    database.sql("INSERT INTO tokens (name, role, digest) VALUES (:name, 'viewer', '')", name=HOSTILE)
+    database.sql("INSERT INTO releases (reference, labels) VALUES (:name, :labels)", name=HOSTILE,
+                 labels=json.dumps([HOSTILE]))  # fmt: skip
+    database.sql("INSERT INTO guests (batch_id, role, digest, expires_at) VALUES (:id, 'viewer', '', now())", id=batch)
+    database.sql("INSERT INTO visits (digest, guest_id, name) SELECT '', id, :name FROM guests", name=HOSTILE)
+    more = f"batches/{batch}/guests", f"releases?{urlencode({'reference': HOSTILE})}"
+    for path in (*PAGES, *more, f"batches/{batch}/bulk/cancel", f"batches/{batch}/bulk/retry?state=rejected"):
         page = otto.get(f"/{path}")
         assert page.status_code == 200, path
         assert HOSTILE not in page.text
