@@ -11,7 +11,7 @@ import pytest
 from desk import guests, tokens
 from models.people import Role
 from reports import released
-from reports.released import PAGE, PORTION, Place
+from reports.released import PAGE, PORTION, ReleasedPlace
 from tests.http import Response
 from tests.integration.web.test_desk import Browser
 from tests.integration.web.test_operators import audited, batch, chosen, otto, plain, sent
@@ -189,5 +189,5 @@ def test_a_place_that_is_none_begins_at_the_newest(otto: Browser, said: str) -> 
 
 
 def test_a_place_is_read_as_it_is_written() -> None:
-    place = Place(1_795_000_000.123456, "a~b")
-    assert Place.of(str(place)) == place
+    place = ReleasedPlace(1_795_000_000.123456, "a~b")
+    assert ReleasedPlace.of(str(place)) == place
