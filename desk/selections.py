@@ -50,9 +50,10 @@ _MADE = text("""
         AND undoes IS NULL
 """)
 _INSERT = text("""
-    INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict, reasons, note, area, undoes, selection, at)
-    SELECT result_id, job_id, :batch_id, :person, verdict, cast(reasons AS jsonb), note, cast(area AS jsonb), undoes,
-        :selection, clock_timestamp()
+    INSERT INTO verdicts (
+        result_id, job_id, batch_id, person, role, verdict, reasons, note, area, undoes, selection, at
+    ) SELECT result_id, job_id, :batch_id, :person, :role, verdict, cast(reasons AS jsonb), note, cast(area AS jsonb),
+        undoes, :selection, clock_timestamp()
     FROM unnest(cast(:results AS bigint[]), cast(:jobs AS text[]), cast(:verdicts AS text[]), cast(:reasons AS text[]),
         cast(:notes AS text[]), cast(:areas AS text[]), cast(:undoes AS bigint[]))
         AS given(result_id, job_id, verdict, reasons, note, area, undoes)
@@ -185,7 +186,7 @@ class _Work:
 
     def __init__(self, session: Session, actor: Actor, batch_id: int, ids: Sequence[int], done: Done) -> None:
         self._session, self._done = session, done
-        self.asked: dict[str, Any] = {"batch_id": batch_id, "person": actor.name}
+        self.asked: dict[str, Any] = {"batch_id": batch_id, "person": actor.name, "role": actor.judges_as}
         found = session.execute(_PICTURES, {"ids": list(ids), "batch_id": batch_id}).all()
         done.left_out[LeftOut.GONE] += len(set(ids)) - len(found)
         ready = [row for row in found if row.state == JobState.SUCCEEDED]

@@ -178,7 +178,7 @@ def _gallery_routes(
         *AttemptsPages(operators).routes(access),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
-        *Downloads(pages, database, media).routes(access),
+        *Downloads(pages, database, media, lambda: runtime.signer).routes(access, guests.of_result),
         *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *BatchesPage(pages, live).routes(access),
         *SinglesList(pages).routes(access),

@@ -313,7 +313,7 @@ def test_a_changed_job_shows_its_former_versions_with_their_pictures(
     assert inputs == {(200, "1"), (200, "2")}
     assert {client.get(link).status_code for link in pictures} == {200}
     assert [link for link in pictures if link.startswith("/results")] == [
-        f"/results/1/{size}" for size in ("large", "full", "small", "original")
+        f"/results/1/{size}" for size in ("large", "full", "small", "download", "original")
     ]
     assert client.get("/inputs/target/job-00000").content == client.get("/inputs/target/job-00000?version=2").content
     assert client.get("/inputs/target/job-00000").content != client.get("/inputs/target/job-00000?version=1").content
