@@ -52,7 +52,9 @@ class Place(NamedTuple):
             found = cls(int(leg), float(rank), int(seq))
         except ValueError:
             return None
-        fits = found.leg in (0, 1) and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
+        fits = (
+            str(said).isascii() and found.leg in (0, 1) and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
+        )
         return found if fits else None
 
 

@@ -134,7 +134,7 @@ def _asked(form: Form) -> Asked:
 
     Raises:
         DeskError: something of it is not as the page makes it.
-        GridFilterError: the filter is not.
+        QueryError: the filter is not.
     """
     do, name, former = first(form, "do"), first(form, "request"), first(form, "selection")
     if do not in {*VERDICTS, UNDO}:

@@ -69,6 +69,14 @@ def jobs(database: Database) -> list[str]:
     return found
 
 
+def flag(database: Database, job: str, name: str, rank: float = 0.1) -> None:
+    database.sql(
+        "INSERT INTO checks (result_id, job_id, batch_id, seq, name, score, threshold, flagged, rank)"
+        " SELECT r.id, j.id, j.batch_id, j.seq, :name, 0.7, 0.5, true, :rank"
+        " FROM jobs j JOIN results r ON r.job_id = j.id WHERE j.id = :job", job=job, name=name, rank=rank,
+    )  # fmt: skip
+
+
 def listed(page: Response) -> list[str]:
     """The jobs that a page lists."""
     return re.findall(r'data-part="job-([^"]*)"', page.text)
@@ -90,13 +98,11 @@ def test_single_jobs_are_listed_by_day_newest_first(client: Client, jobs: list[s
     ("query", "found"),
     [
         ("state=failed", [5, 4]),
-        ("state=nonsense", [7, 6, 5, 4, 3, 2, 1, 0]),
         ("verdict=approved", [1]),
         ("verdict=needs_work", [0]),
         ("verdict=unreviewed", [3, 2]),
         ("account=main", [3, 2, 1, 0]),
         ("account=other", [5, 4]),
-        ("account=%00", [7, 6, 5, 4, 3, 2, 1, 0]),
         ("operation=qolaba.avatar&state=failed", [5, 4]),
         ("operation=qolaba.avatar&state=succeeded", []),
         ("verdict=unreviewed&account=main", [3, 2]),
@@ -104,9 +110,13 @@ def test_single_jobs_are_listed_by_day_newest_first(client: Client, jobs: list[s
         ("day=2026-03-13&state=failed", [4]),
         ("day=2026-03-10", []),
         ("day=2031-01-01&state=failed", [5, 4]),
-        ("day=nonsense", [7, 6, 5, 4, 3, 2, 1, 0]),
-        ("day=9999-12-31", [7, 6, 5, 4, 3, 2, 1, 0]),
-        ("before=x", [7, 6, 5, 4, 3, 2, 1, 0]),
+        ("part=waiting", [7, 6]),
+        ("reason=hair", [0]),
+        ("check=any", [2]),
+        ("check=blurred&verdict=unreviewed", [2]),
+        ("check=no_face", []),
+        ("metadata=sku%3DA-1", [3]),
+        ("key=job", []),
     ],
 )
 def test_single_jobs_are_filtered(
@@ -117,6 +127,13 @@ def test_single_jobs_are_filtered(
         " CASE WHEN id = :wrong THEN 'needs_work' ELSE 'approved' END FROM jobs WHERE id IN (:right, :wrong)",
         wrong=jobs[0], right=jobs[1],
     )  # fmt: skip
+    database.sql(
+        "WITH said AS (INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict, reasons)"
+        " SELECT id, job_id, 0, 'Anna', 'needs_work', '[\"hair\"]' FROM results WHERE job_id = :job RETURNING id)"
+        " UPDATE reviews SET verdict_id = said.id FROM said WHERE job_id = :job", job=jobs[0],
+    )  # fmt: skip
+    flag(database, jobs[2], "blurred")
+    database.sql("""UPDATE jobs SET extra = '{"sku": "A-1"}' WHERE id = :id""", id=jobs[3])
     assert listed(client.get(f"/singles?{query}")) == [jobs[number] for number in found]
 
 
@@ -213,12 +230,8 @@ def test_a_single_job_is_redone_once(database: Database, chosen: Settings, jobs:
 
 
 def test_the_worst_single_job_is_reviewed_first(client: Client, database: Database, jobs: list[str]) -> None:
-    for job, rank in ((jobs[2], 0.1), (jobs[1], 0.5)):
-        database.sql(
-            "INSERT INTO checks (result_id, job_id, batch_id, seq, name, score, threshold, flagged, rank)"
-            " SELECT r.id, j.id, j.batch_id, j.seq, 'blurred', 0.7, 0.5, true, :rank"
-            " FROM jobs j JOIN results r ON r.job_id = j.id WHERE j.id = :job", job=job, rank=rank,
-        )  # fmt: skip
+    flag(database, jobs[2], "blurred", 0.1)
+    flag(database, jobs[1], "blurred", 0.5)
     page = client.get("/batches/0/review").text
     assert unsaid(page, f'data-job="{jobs[2]}"', "worst first", f"job={jobs[1]}") == []
     assert 'name="jump"' not in page, "single jobs have no keys to find them by"
@@ -263,7 +276,8 @@ def test_a_viewer_sees_single_jobs_without_money_and_accounts(
     database.run(people.add, Actor("root", Role.OPERATOR, "command"), "Vera", Role.VIEWER, PASSWORD)
     with Browser(build(settings(database, tmp_path, web_auth=None))) as browser:
         browser.sign_in("Vera")
-        page = browser.get("/singles?account=other")
+        assert browser.get("/singles?account=other").status_code == 403
+        page = browser.get("/singles")
         assert listed(page) == jobs[::-1]
         for secret in ("USD", "zhiqite.swap", "other</a>", "qolaba"):
             assert secret not in page.text, secret
