@@ -20,6 +20,7 @@ from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
 from desk.selecting import Done, LeftOut, Selected, portions
 from desk.verdicts import Decision, before, checked
+from models.batches import SINGLES
 from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
@@ -272,7 +273,8 @@ def _note(
     said: Decision | None = None,
 ) -> None:
     if number:
+        subject = "single jobs" if batch_id == SINGLES else f"batch {batch_name(session, batch_id)}"
         note(
-            session, actor, action, f"batch {batch_name(session, batch_id)}", pictures=number, selection=selection,
+            session, actor, action, subject, pictures=number, selection=selection,
             verdict=said and said.verdict.value, reasons=said and list(said.reasons),
         )  # fmt: skip

@@ -181,7 +181,7 @@ def _gallery_routes(
         *Downloads(pages, database, media, lambda: runtime.signer).routes(access, guests.of_result),
         *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *BatchesPage(pages, live).routes(access),
-        *SinglesList(pages).routes(access),
+        *SinglesList(pages, selections).routes(access),
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *gallery.routes(access),

@@ -68,8 +68,8 @@ STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
     "news.js": "text/javascript", "stage.css": "text/css", "stage.js": "text/javascript",
     "times.js": "text/javascript", "grid.css": "text/css", "grid.js": "text/javascript",
-    "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
-    "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
+    "selection.css": "text/css", "selection.js": "text/javascript", "tiles.js": "text/javascript",
+    "operator.css": "text/css", "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
 }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ class Gallery:
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
-                "picks": self._selections.offered(session, request),
+                "picks": self._selections.offered(session, request, batch_id),
             }
 
         found = await self._pages.read(read)

@@ -19,6 +19,7 @@ from web.access import Access
 from web.grid import shown_by
 from web.pages import Pages, link
 from web.prefix import prefix
+from web.selections import Selections
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,15 @@ class _Place:
 
 
 class SinglesList:
-    """The page, which guests do not see."""
+    """The page, which guests do not see.
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    Args:
+        pages: makes the page, and reads the database.
+        selections: what the page offers to do with many pictures.
+    """
+
+    def __init__(self, pages: Pages, selections: Selections) -> None:
+        self._pages, self._selections = pages, selections
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and the way to it from where a batch's page would be."""
@@ -54,8 +60,14 @@ class SinglesList:
         """
         query, shown = request.query_params, listed_by(request)
         place = _Place(whole(query, "before"), day(query, "day"))
-        found = await self._pages.read(_read, shown, place)
-        return self._pages.render(request, "singles.html", page=found, kept=shown.query, place=place, batch=SINGLES)
+
+        def read(session: Session) -> tuple[dict[str, Any], dict[str, Any] | None]:
+            return _read(session, shown, place), self._selections.offered(session, request, SINGLES)
+
+        found, picks = await self._pages.read(read)
+        return self._pages.render(
+            request, "singles.html", page=found, kept=shown.query, place=place, batch=SINGLES, picks=picks
+        )
 
 
 def listed_by(request: Request) -> GridFilter:

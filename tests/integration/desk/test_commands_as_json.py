@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.people import Role
-from tests.integration.desk.pictures import made
+from tests.integration.desk.pictures import give, made
+from tests.words import unsaid
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
@@ -81,3 +82,24 @@ def test_books_say_what_was_approved(command: Any, database: Database) -> None:
     assert "approved" not in command("books")
     command("books", "--by", "month", "--approved", code=2)
     command("books", "--month", "2026-01", "--approved", code=2)
+
+
+def test_verdicts_about_single_jobs(command: Any, database: Database) -> None:
+    database.account()
+    made(database, 2)
+    jobs = database.jobs(3, state="succeeded")
+    for job in jobs:
+        give(database, job)
+    counted = command("verdict", "--singles", "approve", "--dry-run", "--json")
+    assert counted == {"answer": "approve", "dry_run": True, "pictures": 3, "done": 0, "left_out": {}}
+    command("verdict", jobs[0], "needs-work", "--reason", "hair")
+    assert unsaid(command("verdict", "--singles", "approve"), "2 pictures", "single jobs") == []
+    assert command("verdict", "--singles", "undo", "--verdict", "approved", "--json")["done"] == 2
+    assert command("verdict", "--singles", "approve", "--account", "nobody", "--json")["pictures"] == 0
+    rows = database.sql("SELECT job_id, verdict FROM reviews WHERE verdict <> 'unreviewed'")
+    assert [tuple(row) for row in rows] == [(jobs[0], "needs_work")]
+    for wrong in (
+        ("--singles", jobs[0], "approve"), ("--singles", "fine"), ("--singles", "choose"), ("approve",),
+        ("spring", "fine"), ("--singles", "approve", "--picture", "0"),
+    ):  # fmt: skip
+        command("verdict", *wrong, code=2)
