@@ -33,14 +33,14 @@ class Answer(StrEnum):
 @takes_pictures("words", "batch", "label", "fault", "everything")
 def verdict(
     selection: JobSelection,
-    given: Annotated[
-        list[str],
+    name: Annotated[
+        str,
         typer.Argument(
-            metavar="[JOB] ANSWER",
-            help="Job id, the beginning of one, key, or BATCH/KEY; or a batch, for all that filters choose. Then what"
-            f" you say of its picture: {', '.join(Answer)}.",
+            help="Job id, the beginning of one, key, or BATCH/KEY; or a batch, for all that filters choose. Left out"
+            " with --singles.",
         ),
     ],
+    answer: Annotated[Answer | None, typer.Argument(help="What you say of its picture.", show_default=False)] = None,
     *,
     singles: Annotated[
         bool, typer.Option("--singles", help="In place of a name: the jobs that came one by one.")
@@ -62,7 +62,7 @@ def verdict(
     With a batch's name, all of its unreviewed pictures are meant; --verdict, --check, --state and the other filters
     choose others. With --singles, the same is meant of the jobs that came one by one.
     """
-    job, answer = _read(given, singles=singles)
+    job, answer = _read(name, answer, singles=singles)
     decision = Decision(_VERDICTS[answer], tuple(reason or ()), note)
     with open_deployment(sandbox=sandbox) as runtime:
         if job is None or runtime.db(_is_batch, job, selection):
@@ -92,19 +92,19 @@ _VERDICTS = {
 _STYLES = {Verdict.APPROVED: Style.GOOD, Verdict.NEEDS_WORK: Style.BAD, Verdict.UNREVIEWED: Style.QUIET}
 
 
-def _read(given: list[str], *, singles: bool) -> tuple[str | None, Answer]:
+def _read(name: str, answer: Answer | None, *, singles: bool) -> tuple[str | None, Answer]:
     """The name, which is None for single jobs, and the answer.
 
     Raises:
-        typer.BadParameter: there are more or fewer words, or the last one is not an answer.
+        typer.BadParameter: one of them is missing, or there is a name beside --singles.
     """
-    *names, last = given
-    if len(names) != (0 if singles else 1):
-        needed = "an answer alone, with --singles" if singles else "a name and an answer, or --singles and an answer"
-        raise typer.BadParameter(f"{' '.join(given)!r} is not possible; allowed: {needed}")
-    if last not in list(Answer):
-        raise typer.BadParameter(f"{last!r} is not an answer; allowed: {', '.join(Answer)}")
-    return (names[0] if names else None), Answer(last)
+    if not singles:
+        if answer is None:
+            raise typer.BadParameter(f"after {name}, an answer is missing; allowed: {', '.join(Answer)}")
+        return name, answer
+    if answer is not None or name not in list(Answer):
+        raise typer.BadParameter(f"{name!r}: with --singles, only an answer is allowed: {', '.join(Answer)}")
+    return None, Answer(name)
 
 
 def _is_batch(session: Session, word: str, selection: JobSelection) -> bool:
