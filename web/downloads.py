@@ -9,9 +9,10 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import structlog
@@ -45,9 +46,11 @@ from workers.images.storage import StorageError
 if TYPE_CHECKING:
     from workers.images.signing import Signer
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
-AT_ONCE = 8  # archives that are sent side by side: a quarter of the threads that read files, at most
+AT_ONCE = 8  # archives that are sent side by side, each with a thread while it is read and signed
 OF_ONE = 2  # of one visitor, or of all guests of a batch, so that nobody has all of these places
 MAX_TEMPLATE_CHARS = 500  # of a template of names: a path with a dozen columns
 
@@ -58,13 +61,15 @@ class Downloads:
     Args:
         pages: makes the pages, and reads the database.
         database: read while an archive is sent.
-        media: has the storage, and the threads that read it.
+        media: has the storage.
         signs: gives what signs copies; None where there is no certificate.
     """
 
     def __init__(self, pages: Pages, database: Database, media: Media, signs: Callable[[], Signer | None]) -> None:
         self._pages, self._database, self._media, self._signs = pages, database, media, signs
         self._sending: Counter[str] = Counter()
+        # Of its own: a program that signs and hangs must not hold the threads in which providers are answered.
+        self._threads = ThreadPoolExecutor(AT_ONCE, "downloads")
 
     def routes(self, access: Access, of_result: Scope) -> list[Route]:
         """The page, which guests see of their batch, and where its form goes; and a picture by itself."""
@@ -84,9 +89,9 @@ class Downloads:
             **_attachment(Names(TEMPLATE, "").of(result["name"], {}, result)),
             "X-Content-Type-Options": "nosniff",
         }
-        if (copy := copy_of(result)) and (signer := await self._media.aside(self._signer)):
+        if (copy := copy_of(result)) and (signer := await self._aside(self._signer)):
             try:
-                data = await self._media.aside(partial(copy.made, self._media.storage, signer))
+                data = await self._aside(partial(copy.made, self._media.storage, signer))
                 return Response(data, media_type=copy.media_type, headers=headers)
             except SigningError as error:
                 log.error("not_signed", result=request.path_params["result_id"], error=str(error))  # noqa: TRY400
@@ -141,15 +146,19 @@ class Downloads:
         return Lasting(self._pieces(wanted), "application/zip", _attachment(f"{wanted.batch}.zip"), ended)
 
     async def _pieces(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-        signer = await self._media.aside(self._signer)
+        signer = await self._aside(self._signer)
         steps = _Steps(zipped(self._database, self._media.storage, wanted, signer))
         try:
-            while (piece := await self._media.aside(steps.next)) is not None:
+            while (piece := await self._aside(steps.next)) is not None:
                 if piece:
                     yield piece
         finally:
             # A client that is gone leaves the picture open that was being read.
             asyncio.get_running_loop().run_in_executor(None, steps.close)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Run `work`, which reads or signs pictures, in one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _ended(self, visitor: str) -> None:
         self._sending[visitor] -= 1
