@@ -65,7 +65,8 @@ def export(
     The table includes the catalog's metadata columns. The files are named by key, or by --template. With --json, it
     says what was written; where nothing is, the jobs are printed as JSON Lines either way.
 
-    Run it again to continue an interrupted export: existing pictures are skipped.
+    Run it again to continue an interrupted export: existing pictures are skipped. Where pictures are signed
+    (RECAST_C2PA_CERTIFICATE), their credentials say the verdict that counts now.
     """
     verdict = _wanted(verdict, approved=approved)
     _require_places(to, pictures, excel=excel)
@@ -74,7 +75,7 @@ def export(
         written: dict[str, Any] = {"batch": report.name}
         if pictures is not None:
             jobs = jobs_of(runtime, report.id, runtime.storage, currency, verdict)
-            made = write_pictures(jobs, runtime.storage, pictures, template, report.name)
+            made = write_pictures(jobs, runtime.storage, pictures, template, report.name, runtime.signer)
             written["pictures"] = {"folder": str(made.folder), "files": made.files, "new": made.written}
             complain(f"{made.folder}: {counted(made.files, 'picture')}, {made.written:,} of them new")
         if to is not None:

@@ -64,6 +64,7 @@ EXPECTED: Mapping[str, tuple[ExitCode, _Describe]] = {
     "migrations:MigrationServerError": (ExitCode.INFRASTRUCTURE, str),
     "devstack.errors:NotInstalledError": (ExitCode.USAGE, str),
     "devstack.errors:ServerError": (ExitCode.INFRASTRUCTURE, str),
+    "workers.images.results:SigningError": (ExitCode.INFRASTRUCTURE, str),
     "workers.images.storage:StorageError": (ExitCode.INFRASTRUCTURE, _storage),
 }
 #: Those that are asked for last: an error of the database, or a full disk, may be one of them too.

@@ -41,6 +41,7 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "verdict spring/shoe-1 needs-work --reason hair",
         "verdict spring approve --dry-run",
         "verdict spring needs-work --check blurred --reason blurred",
+        "verdict --singles approve --account main --dry-run",
     ),
     ("guests", "add"): ("guests add spring --role reviewer --expires 3d",),
     ("pilot",): ("pilot spring", "pilot spring --go-on --max-cost 40"),

@@ -14,6 +14,7 @@ from desk.actors import from_command
 from desk.selecting import WHY, Done, Selected, require_few, select
 from desk.selections import decide_all
 from desk.verdicts import Decision
+from models.batches import SINGLES, SINGLES_NAME
 from models.verdicts import Verdict
 from reports.batch import find
 from workers.counted import counted
@@ -34,21 +35,22 @@ class Asked:
     as_json: bool
 
 
-def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
-    """Count the pictures, ask before many, decide about them, and report it.
+def decide(runtime: Runtime, batch: str | None, which: Filter, asked: Asked) -> None:
+    """Count the pictures of a batch, or of single jobs, ask before many, decide about them, and report it.
 
     Raises:
         UnknownBatchError: there is no such batch.
         DeskError: more are meant than one selection may have.
         typer.Abort: the person declines.
     """
-    batch_id = runtime.db(find, batch).id
+    batch_id = SINGLES if batch is None else runtime.db(find, batch).id
     if asked.decision is not None and which.verdict is None:
         # What people have decided about is named, or left alone.
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
-    found = runtime.db(select, replace(which, batch=batch))
+    found = runtime.db(select, replace(which, batch=SINGLES_NAME if batch is None else batch))
     require_few(found)
-    much = f"{asked.answer}: {counted(len(found), 'picture')} of {batch}"
+    whose = "single jobs" if batch is None else batch
+    much = f"{asked.answer}: {counted(len(found), 'picture')} of {whose}"
     if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
         agree(much, ", or --dry-run to only count")
     done = Done()
@@ -62,7 +64,7 @@ def decide(runtime: Runtime, batch: str, which: Filter, asked: Asked) -> None:
     elif asked.dry_run:
         say(f"{much}; nothing was changed")
     else:
-        say(f"{asked.answer}: {counted(done.number, 'picture')} of {batch}", style=Style.GOOD)
+        say(f"{asked.answer}: {counted(done.number, 'picture')} of {whose}", style=Style.GOOD)
     for why, number in done.left_out.items():
         if number:
             complain(f"{number:,} left out: {WHY[why]}", style=Style.WAITING)

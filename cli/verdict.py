@@ -1,4 +1,4 @@
-"""`recast verdict`: a verdict about a picture, or about those of a batch that a filter chooses, given by command."""
+"""`recast verdict`: a verdict about a picture, or about those of a batch, or of single jobs, that a filter chooses."""
 
 from __future__ import annotations
 
@@ -33,14 +33,18 @@ class Answer(StrEnum):
 @takes_pictures("words", "batch", "label", "fault", "everything")
 def verdict(
     selection: JobSelection,
-    job: Annotated[
+    name: Annotated[
         str,
         typer.Argument(
-            help="Job id, the beginning of one, key, or BATCH/KEY; or a batch, for all that filters choose.",
+            help="Job id, the beginning of one, key, or BATCH/KEY; or a batch, for all that filters choose. Left out"
+            " with --singles.",
         ),
     ],
-    answer: Annotated[Answer, typer.Argument(help="What you say of its picture.")],
+    answer: Annotated[Answer | None, typer.Argument(help="What you say of its picture.", show_default=False)] = None,
     *,
+    singles: Annotated[
+        bool, typer.Option("--singles", help="In place of a name: the jobs that came one by one.")
+    ] = False,
     reason: Annotated[
         list[str] | None, typer.Option(help="What is wrong, from RECAST_REVIEW_REASONS. Give it once for each reason.")
     ] = None,
@@ -56,13 +60,14 @@ def verdict(
     """Approve a picture or not, undo that, or choose one.
 
     With a batch's name, all of its unreviewed pictures are meant; --verdict, --check, --state and the other filters
-    choose others.
+    choose others. With --singles, the same is meant of the jobs that came one by one.
     """
+    job, answer = _read(name, answer, singles=singles)
     decision = Decision(_VERDICTS[answer], tuple(reason or ()), note)
     with open_deployment(sandbox=sandbox) as runtime:
-        if runtime.db(_is_batch, job, selection):
+        if job is None or runtime.db(_is_batch, job, selection):
             if answer is Answer.CHOOSE or picture is not None:
-                raise typer.BadParameter(f"{job} is a batch; name one job to choose among its pictures")
+                raise typer.BadParameter(f"{job or '--singles'} means many; name one job to choose among its pictures")
             said = None if answer is Answer.UNDO else decision
             asked = Asked(answer.value, said, dry_run=dry_run, yes=yes, as_json=as_json)
             decide(runtime, job, selection.which, asked)
@@ -85,6 +90,21 @@ _VERDICTS = {
     Answer.CHOOSE: Verdict.UNREVIEWED,
 }
 _STYLES = {Verdict.APPROVED: Style.GOOD, Verdict.NEEDS_WORK: Style.BAD, Verdict.UNREVIEWED: Style.QUIET}
+
+
+def _read(name: str, answer: Answer | None, *, singles: bool) -> tuple[str | None, Answer]:
+    """The name, which is None for single jobs, and the answer.
+
+    Raises:
+        typer.BadParameter: one of them is missing, or there is a name beside --singles.
+    """
+    if not singles:
+        if answer is None:
+            raise typer.BadParameter(f"after {name}, an answer is missing; allowed: {', '.join(Answer)}")
+        return name, answer
+    if answer is not None or name not in list(Answer):
+        raise typer.BadParameter(f"{name!r}: with --singles, only an answer is allowed: {', '.join(Answer)}")
+    return None, Answer(name)
 
 
 def _is_batch(session: Session, word: str, selection: JobSelection) -> bool:

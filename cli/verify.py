@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from workers.images.credentials import credentials_of
 from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.provenance import credentials_elsewhere, stated_in
 from workers.images.segments import BadPictureError
-from workers.images.verifier import Judged, judged
+from workers.images.verifier import Judged, Reviewed, judged
 from workers.images.verify import verify as checked
 
 
@@ -45,6 +45,11 @@ class Seen:
     metadata_state: str | None
     #: The address at which it says that its credentials are kept.
     elsewhere: str | None
+
+    @property
+    def reviewed(self) -> Reviewed | None:
+        """What valid credentials say of the verdict about it."""
+        return self.verifier.reviewed if self.verifier and self.verifier.valid else None
 
     @property
     def broken(self) -> bool:
@@ -83,7 +88,7 @@ def verify(
             say(line)
     if has_run(settings, sandbox=sandbox):
         with serving(settings, READS, sandbox=sandbox) as (found, _), closing(Deployment(found)) as deployment:
-            traced = _traced(deployment, seen.sha256, data)
+            traced = _traced(deployment, seen, data)
     if as_json:
         known = {"jobs": None, "lookalikes": None} if traced is None else asdict(traced)
         emit({**asdict(seen), "broken": seen.broken, **known})
@@ -124,8 +129,10 @@ def _seen(file: Path) -> tuple[Seen, bytes]:
     return seen, data
 
 
-def _traced(deployment: Deployment, sha256: str, data: bytes) -> Traced:
-    origins = deployment.db(origins_of, sha256)
+def _traced(deployment: Deployment, seen: Seen, data: bytes) -> Traced:
+    origins = deployment.db(origins_of, seen.sha256)
+    if not origins and seen.reviewed:
+        origins = [replace(each, copied=True) for each in deployment.db(origins_of, seen.reviewed.picture)]
     if origins:
         return Traced(origins, [])
     if missing(FACE_ENGINE):
@@ -150,6 +157,9 @@ def _sentences(seen: Seen) -> Iterator[str]:
     else:
         by = f", in the name of {said.signer}" if said.signer else ""
         yield f"It has invalid Content Credentials{by} ({', '.join(said.problems) or 'no reason given'}). {states}"
+    if (review := seen.reviewed) is not None:
+        role = f" in the role {review.role}" if review.role else ""
+        yield f"They state the verdict {review.verdict.replace('_', ' ')}, given on {review.at[:10]}{role}."
     if seen.metadata_state:
         yield f"Its metadata states {word_of(seen.metadata_state)}."
     else:
@@ -163,7 +173,7 @@ def _told(traced: Traced | None) -> Iterator[str]:
     if not traced.jobs:
         yield "No result of this deployment has the same bytes."
     for origin in traced.jobs:
-        what = "is" if origin.delivered else "is what the provider made for"
+        what = "is a signed copy of" if origin.copied else "is" if origin.delivered else "is what the provider made for"
         yield f"It {what} picture {origin.index} of {_name(origin)}: {hint('show', origin.job)}"
     if traced.lookalikes is None:
         yield "Whether a result looks like it needs the extra: recast-server[faces]."

@@ -10,6 +10,7 @@ from models.people import Role
 from recast.hints import hint
 
 _ORDER = list(Role)
+_PROGRAMS = {"program", "api", "mcp"}
 
 
 class ForbiddenError(Exception):
@@ -36,6 +37,13 @@ class Actor:
     def seat(self) -> str:
         """Whose streams and downloads are counted together: those of a person, and those of all guests of one batch."""
         return self.name if self.guest_of is None else f"guests of {self.guest_of}"
+
+    @property
+    def judges_as(self) -> str:
+        """In which role the person gives verdicts, for those who are told no name."""
+        if self.guest_of is not None:
+            return "guest"
+        return "program" if self.via in _PROGRAMS else self.role.value
 
     def may(self, role: Role) -> bool:
         """Whether the person may do what needs `role`."""

@@ -21,6 +21,7 @@ from desk.redo_plan import Change, Terms, plan
 from desk.selecting import Done, require_few, select
 from desk.selections import decide_all
 from desk.verdicts import Decision, DeskError, checked
+from models.batches import SINGLES, SINGLES_NAME
 from models.checks import CheckName
 from models.states import JobState
 from models.verdicts import Verdict
@@ -68,21 +69,25 @@ def redo(
 
 
 def review(
-    batch: str, keys: tuple[str, ...], *, say: str, reasons: Collection[str], note: str | None, verdict: str | None,
-    reason: str | None, check: Collection[str], account: str | None, operation: str | None, dry_run: bool,
+    batch: str | None, keys: tuple[str, ...], jobs: Collection[str], *, say: str, reasons: Collection[str],
+    note: str | None, verdict: str | None, reason: str | None, check: Collection[str], account: str | None,
+    operation: str | None, dry_run: bool,
 ) -> Reviewed:  # fmt: skip
     """Decide about pictures; the arguments and errors are those of `recast.review`."""
     decision = None if say == _UNDO else Decision(_member(Verdict, "say", say, _UNDO), tuple(reasons), note)
-    if decision is not None and verdict is None and not keys:
+    if keys and (batch is None or jobs):
+        raise InvalidJobError("keys", f"{keys[0]!r} is not possible; allowed: keys of rows of a batch, or jobs by id")
+    if decision is not None and verdict is None and not (keys or jobs):
         verdict = Verdict.UNREVIEWED
     which = Filter(
-        batch=batch, account=account, operation=operation, fault=reason,
+        ids=list(jobs) or None, batch=batch, account=account, operation=operation, fault=reason,
         verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
         check=[_member(CheckName, "check", each) for each in check] or None,
     )  # fmt: skip
     with deployment() as runtime:
-        batch_id = runtime.db(find, batch).id
-        found = runtime.db(select, runtime.db(resolved, which, [f"{batch}/{key}" for key in keys]))
+        batch_id = SINGLES if batch is None else runtime.db(find, batch).id
+        which = runtime.db(resolved, which, [f"{batch}/{key}" for key in keys])
+        found = runtime.db(select, replace(which, batch=SINGLES_NAME if batch is None else batch))
         try:
             require_few(found)
             if decision is not None:

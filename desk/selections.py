@@ -20,6 +20,7 @@ from desk.reviewed import IS_HEARD, announce
 from desk.rules import Judged, chosen_after, deciding
 from desk.selecting import Done, LeftOut, Selected, portions
 from desk.verdicts import Decision, before, checked
+from models.batches import SINGLES
 from models.fragments import finished_attempt, newest_verdict, stands
 from models.people import Role
 from models.states import JobState
@@ -50,9 +51,10 @@ _MADE = text("""
         AND undoes IS NULL
 """)
 _INSERT = text("""
-    INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict, reasons, note, area, undoes, selection, at)
-    SELECT result_id, job_id, :batch_id, :person, verdict, cast(reasons AS jsonb), note, cast(area AS jsonb), undoes,
-        :selection, clock_timestamp()
+    INSERT INTO verdicts (
+        result_id, job_id, batch_id, person, role, verdict, reasons, note, area, undoes, selection, at
+    ) SELECT result_id, job_id, :batch_id, :person, :role, verdict, cast(reasons AS jsonb), note, cast(area AS jsonb),
+        undoes, :selection, clock_timestamp()
     FROM unnest(cast(:results AS bigint[]), cast(:jobs AS text[]), cast(:verdicts AS text[]), cast(:reasons AS text[]),
         cast(:notes AS text[]), cast(:areas AS text[]), cast(:undoes AS bigint[]))
         AS given(result_id, job_id, verdict, reasons, note, area, undoes)
@@ -185,7 +187,7 @@ class _Work:
 
     def __init__(self, session: Session, actor: Actor, batch_id: int, ids: Sequence[int], done: Done) -> None:
         self._session, self._done = session, done
-        self.asked: dict[str, Any] = {"batch_id": batch_id, "person": actor.name}
+        self.asked: dict[str, Any] = {"batch_id": batch_id, "person": actor.name, "role": actor.judges_as}
         found = session.execute(_PICTURES, {"ids": list(ids), "batch_id": batch_id}).all()
         done.left_out[LeftOut.GONE] += len(set(ids)) - len(found)
         ready = [row for row in found if row.state == JobState.SUCCEEDED]
@@ -271,7 +273,8 @@ def _note(
     said: Decision | None = None,
 ) -> None:
     if number:
+        subject = "single jobs" if batch_id == SINGLES else f"batch {batch_name(session, batch_id)}"
         note(
-            session, actor, action, f"batch {batch_name(session, batch_id)}", pictures=number, selection=selection,
+            session, actor, action, subject, pictures=number, selection=selection,
             verdict=said and said.verdict.value, reasons=said and list(said.reasons),
         )  # fmt: skip

@@ -44,9 +44,10 @@ _JUDGED = text(f"""
 """)
 _REPEATED = text("SELECT id, result_id, job_id, person, at FROM verdicts WHERE request = :request")
 _INSERT = text("""
-    INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict, reasons, note, area, undoes, request, at)
-    VALUES (:result_id, :job_id, :batch_id, :person, :verdict, cast(:reasons AS jsonb), :note, cast(:area AS jsonb),
-        :undoes, :request, clock_timestamp())
+    INSERT INTO verdicts (
+        result_id, job_id, batch_id, person, role, verdict, reasons, note, area, undoes, request, at
+    ) VALUES (:result_id, :job_id, :batch_id, :person, :role, :verdict, cast(:reasons AS jsonb), :note,
+        cast(:area AS jsonb), :undoes, :request, clock_timestamp())
     RETURNING id, at
 """)
 _COUNTS = text("""
@@ -252,7 +253,8 @@ def _write(
         _INSERT,
         {
             "result_id": result_id, "job_id": picture.job_id, "batch_id": picture.batch_id, "person": actor.name,
-            "verdict": decision.verdict.value, "reasons": json.dumps(list(decision.reasons), ensure_ascii=False),
+            "role": actor.judges_as, "verdict": decision.verdict.value,
+            "reasons": json.dumps(list(decision.reasons), ensure_ascii=False),
             "note": decision.note, "area": area, "undoes": undoes, "request": request,
         },
     ).one()  # fmt: skip

@@ -53,5 +53,6 @@ class Batch(Base):
     archived_at: Mapped[Timestamp | None]
 
 
-#: The pseudo-batch of jobs that came one by one.
+#: The pseudo-batch of jobs that came one by one, and its name, by which filters of jobs mean it.
 SINGLES = 0
+SINGLES_NAME = ""

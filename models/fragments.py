@@ -141,6 +141,15 @@ def newest_verdict(result_id: str, columns: str) -> str:
     return f"(SELECT {columns} FROM verdicts WHERE result_id = {result_id} ORDER BY id DESC LIMIT 1)"
 
 
+def reviewed(result_id: str) -> str:
+    """A subquery: the verdict that counts for a result, when and in which role it was given; NULL if there is none."""
+    said = newest_verdict(result_id, "verdict, at, role")
+    return f"""(
+        SELECT jsonb_build_object('verdict', verdict, 'at', at, 'role', role) FROM {said} said
+        WHERE verdict <> 'unreviewed'
+    )"""
+
+
 def stands(verdict: str) -> str:
     """Whether a verdict counts or counted: it takes none back, and was not taken back."""
     return f"{verdict}.undoes IS NULL AND NOT EXISTS (SELECT FROM verdicts undone WHERE undone.undoes = {verdict}.id)"

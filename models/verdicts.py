@@ -14,7 +14,7 @@ from models.base import Base, CreatedAt, Timestamp, one_of
 #: Columns of verdicts in which people write, or point at, something of the person shown: erased with the picture.
 PERSONAL = ("note", "area")
 #: The others that hold text.
-IMPERSONAL = ("job_id", "person", "verdict", "reasons", "request", "selection")
+IMPERSONAL = ("job_id", "person", "role", "verdict", "reasons", "request", "selection")
 
 
 class Verdict(StrEnum):
@@ -45,6 +45,8 @@ class VerdictChange(Base):
     batch_id: Mapped[int]
     #: The name of the person, or of the system's user who typed a command.
     person: Mapped[str]
+    #: In which role: `reviewer` or `operator`, `guest` or `program`; None where an older version wrote it.
+    role: Mapped[str | None]
     verdict: Mapped[str]
     #: What is wrong with the picture, in the words of the deployment's list.
     reasons: Mapped[list[str]] = mapped_column(JSONB, server_default="[]")

@@ -3,6 +3,7 @@
     from recast import pilot, review
     review("spring", say="approved")                      # all pictures without a verdict
     review("spring", "shoe-1", say="needs_work", reasons=["hair"])
+    review(None, say="approved", account="main")          # of the jobs that came one by one
     if pilot("spring").accepted >= 900:
         pilot("spring", decide="go_on", max_cost="120")
 
@@ -54,16 +55,17 @@ class Pilot:
 
 
 def review(
-    batch: str, *keys: str, say: Literal["approved", "needs_work", "undo"], reasons: Collection[str] = (),
-    note: str | None = None, verdict: Verdict | None = None, reason: str | None = None, check: Collection[str] = (),
-    account: str | None = None, operation: str | None = None, dry_run: bool = False,
+    batch: str | None, *keys: str, jobs: Collection[str] = (), say: Literal["approved", "needs_work", "undo"],
+    reasons: Collection[str] = (), note: str | None = None, verdict: Verdict | None = None, reason: str | None = None,
+    check: Collection[str] = (), account: str | None = None, operation: str | None = None, dry_run: bool = False,
 ) -> Reviewed:  # fmt: skip
-    """Decide about pictures of a batch: of each job about the one that is used.
+    """Decide about pictures of a batch, or of single jobs: of each job about the one that is used.
 
     Args:
-        batch: the batch.
-        keys: of rows in it, whatever was said of them. Without any, those that the rest chooses are meant, and where
-            `verdict` does not say which, only pictures without one.
+        batch: the batch; None for the jobs that came one by one.
+        keys: of rows in it, whatever was said of them. Without any, and without `jobs`, those that the rest chooses are
+            meant, and where `verdict` does not say which, only pictures without one.
+        jobs: ids of jobs among them, in place of keys.
         say: the verdict; ``"undo"`` takes the last one back that this user gave by a program or a command.
         reasons: what is wrong, from RECAST_REVIEW_REASONS.
         note: what else there is to say.

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from models.fragments import flags_of, has_picture, is_paid, last_attempt, used_attempt
+from models.fragments import flags_of, has_picture, is_paid, last_attempt, reviewed, used_attempt
 from models.states import JobState
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -71,7 +71,7 @@ _SELECT = text(f"""
         SELECT jsonb_agg(jsonb_build_object('index', r.index, 'key', r.key, 'sha256', r.sha256,
             'original_sha256', r.original_sha256, 'provenance', r.provenance, 'source_type', r.source_type,
             'size', r.size, 'media_type', r.media_type, 'width', r.width, 'height', r.height, 'facts', r.facts,
-            'checks', {flags_of("r.id")}) ORDER BY r.index
+            'checks', {flags_of("r.id")}, 'reviewed', {reviewed("r.id")}) ORDER BY r.index
         ) AS results
         FROM results r WHERE {has_picture("j")}
             AND r.attempt_id = {used_attempt("j.chosen", "j.id")}

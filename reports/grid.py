@@ -60,7 +60,7 @@ class Place(NamedTuple):
             return None
         known = found.leg in (0, 1) or (found.leg == BEGIN and bool(keys))
         fits = known and math.isfinite(found.rank) and 0 <= found.seq <= LAST_BIGINT
-        return found if fits and "\0" not in "".join(found.keys) else None
+        return found if fits and f"{leg}{rank}{seq}".isascii() and "\0" not in "".join(found.keys) else None
 
 
 class GridJob(NamedTuple):

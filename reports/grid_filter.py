@@ -5,7 +5,7 @@ All that it names has to be true of a job. Pages, links, forms and selections ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from models.checks import CheckName
 from models.states import JobState
 from models.verdicts import Verdict
+from reports.queries import QueryError, one_of, words
 from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter
 
-MAX_CHARS = 200  # of a text that is searched for: longer than keys are
 DEAR_MOST = 50_000  # jobs whose costs are summed and sorted for a page: some 0.2 s
 ANY = "any"  # value of `check` for all checks
 YES = "yes"  # value of `noted`
@@ -35,13 +35,10 @@ class Sort(StrEnum):
 
 
 #: What each name may be in an address; other names hold any text.
-ALLOWED: Mapping[str, Iterable[str]] = {
-    "part": Part, "state": JobState, "verdict": Verdict, "check": (ANY, *CheckName), "noted": (YES,), "sort": Sort,
+ALLOWED: Mapping[str, Collection[str]] = {
+    "part": list(Part), "state": list(JobState), "verdict": list(Verdict), "check": (ANY, *CheckName), "noted": (YES,),
+    "sort": list(Sort),
 }  # fmt: skip
-
-
-class GridFilterError(ValueError):
-    """An address names what no grid can show; the text names the field, the value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +67,12 @@ class GridFilter:
         """The filter that an address or a form means; what is empty is not said.
 
         Raises:
-            GridFilterError: a value is not allowed.
+            QueryError: a value is not allowed.
         """
-        given = {name: query[name] for name in _NAMES if query.get(name)}
-        for name, value in given.items():
-            allowed = ALLOWED.get(name)
-            if allowed is not None and value not in list(allowed):
-                raise GridFilterError(f"{name}: {value[:40]!r} is not known; allowed: {', '.join(allowed)}")
-            if len(value) > MAX_CHARS or "\0" in value:
-                raise GridFilterError(
-                    f"{name}: {value[:40]!r} is not allowed; up to {MAX_CHARS} characters are, no NUL"
-                )
-        return cls(**given)
+        read = {
+            name: one_of(query, name, ALLOWED[name]) if name in ALLOWED else words(query, name) for name in _NAMES
+        }  # fmt: skip
+        return cls(**{name: value for name, value in read.items() if value is not None})
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -107,10 +98,10 @@ class GridFilter:
         """Refuse to sort a batch of so many jobs by cost, if that takes too long.
 
         Raises:
-            GridFilterError: it does.
+            QueryError: it does.
         """
         if self.sort == Sort.COST and jobs > DEAR_MOST:
-            raise GridFilterError(f"sort: 'cost' is for batches with up to {DEAR_MOST:,} jobs; this one has {jobs:,}")
+            raise QueryError(f"sort: 'cost' is for batches with up to {DEAR_MOST:,} jobs; this one has {jobs:,}")
 
     @property
     def states(self) -> set[str]:

@@ -68,6 +68,8 @@ class Origin:
     delivered: bool
     provenance: str | None
     source_type: str | None
+    #: Whether the file is a copy that also says the verdict, by what it says itself.
+    copied: bool = False
 
 
 def origins_of(session: Session, sha256: str) -> list[Origin]:

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.errors import CatalogError
 from reports.export import Exported
 from reports.places import Folder, Objects, Picture
+from reports.reviewed_copies import copy_of
 from workers.failures import is_full
 from workers.images.storage import Storage
+
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
 
 TEMPLATE = "{key}_{index}.{ext}"
 MAX_VALUE = 150  # bytes of a value in a file's name: file systems allow 255, and index and extension follow
@@ -39,7 +43,12 @@ class Pictures:
 
 
 def write_pictures(
-    jobs: Iterable[Exported], storage: Storage, folder: Path | str, template: str = TEMPLATE, batch: str = ""
+    jobs: Iterable[Exported],
+    storage: Storage,
+    folder: Path | str,
+    template: str = TEMPLATE,
+    batch: str = "",
+    signer: Signer | None = None,
 ) -> Pictures:
     """Put every picture into `folder`, a path or an address such as ``s3://bucket/prefix``.
 
@@ -53,13 +62,15 @@ def write_pictures(
         folder: the destination.
         template: the template of their names, as `names_of` reads it.
         batch: the value of ``{batch}``.
+        signer: what signs copies that say what people decided; with None, every file is as it is stored.
 
     Raises:
         CatalogError: the template is not safe or gives two pictures the same name, or the folder cannot be written.
         StorageError: a picture cannot be read.
+        SigningError: a copy cannot be signed now.
     """
     place = Objects(str(folder), storage) if "://" in str(folder) else Folder(Path(folder), storage)
-    names = names_of(jobs, template, batch)
+    names = names_of(jobs, template, batch, signer)
     files = written = 0
     try:
         place.prepare()
@@ -73,7 +84,7 @@ def write_pictures(
     return Pictures(folder, files, written)
 
 
-def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Picture]:
+def names_of(jobs: Iterable[Exported], template: str, batch: str, signer: Signer | None = None) -> Iterator[Picture]:
     """The pictures of `jobs` with their names.
 
     ``{key}``, ``{index}``, ``{ext}``, ``{batch}``, ``{account}``, ``{operation}``, ``{sha256}`` and the names of
@@ -96,7 +107,9 @@ def names_of(jobs: Iterable[Exported], template: str, batch: str) -> Iterator[Pi
                     f"{job.key!r}; add {{key}} and {{index}}"
                 )
             taken.add(hashed)
-            yield Picture(name, result["key"], result["sha256"], result["size"])
+            copy = copy_of(result) if signer else None
+            signed = (copy, signer) if copy and signer else None
+            yield Picture(name, result["key"], result["sha256"], result["size"], signed)
 
 
 class Names:

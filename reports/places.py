@@ -12,14 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import fsspec
 
 from catalog.errors import CatalogError
+from reports.reviewed_copies import ReviewedCopy
 from workers import private
+from workers.images.results import SigningError
 from workers.images.storage import Storage, StorageError
 from workers.open_folders import READABLE
+
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
 
 FICLONE = 0x40049409  # the call for it, of <linux/fs.h>; file systems without it, and macOS, refuse it
 NOTES = ".recast-export.json"  # next to the pictures in object storage: the digest of each
@@ -34,6 +39,8 @@ class Picture:
     key: str
     sha256: str
     size: int
+    #: The copy that goes there in place of the stored file, and what signs it.
+    copy: tuple[ReviewedCopy, Signer] | None = None
 
 
 class Folder:
@@ -56,20 +63,24 @@ class Folder:
 
     def _put(self, picture: Picture) -> bool:
         target = self._folder / picture.name
+        if picture.copy:
+            return self._sign(target, *picture.copy)
         url = self._storage.url(picture.key)
         source = Path(url.removeprefix("file://")) if url.startswith("file://") else None
         if _is_there(target, source, picture):
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with _placed(target) as partial:
             if source is None or not self._links or not _linked(source, partial):
                 with self._storage.open(picture.key) as file, partial.open("wb") as copy:
                     if source is None or not _shared(source, copy):
                         shutil.copyfileobj(file, copy)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        return True
+
+    def _sign(self, target: Path, copy: ReviewedCopy, signer: Signer) -> bool:
+        if target.is_file() and not target.is_symlink() and copy.is_in(target.read_bytes()):
+            return False
+        with _placed(target) as partial:
+            partial.write_bytes(copy.made(self._storage, signer))
         return True
 
 
@@ -103,25 +114,51 @@ class Objects:
         missing = [each for each in pictures if not self._has(each)]
         if missing:
             with self._explained(), ThreadPoolExecutor(COPIES_AT_ONCE) as threads:
-                list(threads.map(self._copy, missing))
-                self._digests |= {each.name: each.sha256 for each in missing}
+                sizes = list(threads.map(self._copy, missing))
+                self._digests |= {each.name: _noted(each, size) for each, size in zip(missing, sizes, strict=True)}
                 self._files.pipe_file(f"{self._root}/{NOTES}", json.dumps(self._digests).encode())
         return len(missing)
 
     def _has(self, picture: Picture) -> bool:
-        return self._sizes.get(picture.name) == picture.size and self._digests.get(picture.name) == picture.sha256
+        size = self._sizes.get(picture.name)
+        if size is None or not (picture.copy or size == picture.size):
+            return False
+        return self._digests.get(picture.name) == _noted(picture, size)
 
-    def _copy(self, picture: Picture) -> None:
-        self._files.pipe_file(f"{self._root}/{picture.name}", self._storage.get(picture.key))
+    def _copy(self, picture: Picture) -> int:
+        if picture.copy:
+            copy, signer = picture.copy
+            data = copy.made(self._storage, signer)
+        else:
+            data = self._storage.get(picture.key)
+        self._files.pipe_file(f"{self._root}/{picture.name}", data)
+        return len(data)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except StorageError:
+        except (StorageError, SigningError):
             raise
         except Exception as error:  # each file system raises its vendor's own exceptions
             raise CatalogError(f"{self._place}: cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _noted(picture: Picture, size: int) -> str:
+    """What is noted of a picture: its digest, which a copy does not have before it is made; its size stands for it."""
+    return f"{picture.copy[0].digest} {size}" if picture.copy else picture.sha256
+
+
+@contextmanager
+def _placed(target: Path) -> Iterator[Path]:
+    """A file beside `target`, which takes its name at the end of the block."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _is_there(target: Path, source: Path | None, picture: Picture) -> bool:

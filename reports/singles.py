@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from models.base import LAST_BIGINT
 from models.batches import SINGLES
+from models.fragments import newest_verdict
 from models.states import JobState
 from reports.batch import BatchReport
 from reports.cards import LISTED, LISTED_COLUMNS
@@ -25,7 +26,8 @@ from reports.grid_filter import GridFilter
 PAGE = 40  # jobs of one page
 
 _JOBS = text(f"""
-    SELECT {LISTED_COLUMNS}, j.created_at FROM {LISTED} WHERE j.id = ANY(:ids) ORDER BY j.seq DESC
+    SELECT {LISTED_COLUMNS}, j.created_at, coalesce({newest_verdict("result.id", "id")}, 0) AS verdict_id
+    FROM {LISTED} WHERE j.id = ANY(:ids) ORDER BY j.seq DESC
 """)
 
 

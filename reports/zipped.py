@@ -13,22 +13,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
-from models.fragments import has_picture, last_attempt, used_attempt
+from models.fragments import has_picture, last_attempt, reviewed, used_attempt
 from models.transactions import Database
 from models.verdicts import Verdict
 from reports.cards import file_of
 from reports.pictures import TEMPLATE, Names
+from reports.reviewed_copies import copy_of
 from workers.images.originals import pieces
+from workers.images.results import SigningError
 from workers.images.storage import Storage, StorageError
 from workers.jobs.filters import Filter, Filtered
 from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT
+
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
 
 MOST_ZIPPED = 20_000  # jobs of one archive: the names of all of them are kept until its end, some 30 MB
 PORTION = 200  # jobs whose pictures are looked up at a time
@@ -50,7 +55,8 @@ _PICTURES = text(f"""
     LEFT JOIN reviews w ON w.job_id = j.id LEFT JOIN releases release ON release.reference = j.extra ->> '{CONSENT}'
     LEFT JOIN LATERAL {last_attempt("j.id", "account, operation")} last ON true
     LEFT JOIN LATERAL (
-        SELECT jsonb_agg(to_jsonb(r) ORDER BY r.index) AS results FROM results r
+        SELECT jsonb_agg(to_jsonb(r) || jsonb_build_object('reviewed', {reviewed("r.id")}) ORDER BY r.index) AS results
+        FROM results r
         WHERE {_USED} AND (NOT :chosen OR r.id = w.chosen)
     ) found ON true
     ORDER BY wanted.place
@@ -112,13 +118,13 @@ def check_names(session: Session, wanted: Wanted) -> None:
             names.of(row.key, _columns(row, wanted), result)
 
 
-def zipped(database: Database, storage: Storage, wanted: Wanted) -> Iterator[bytes]:
-    """The archive, piece by piece; no transaction is open between two.
+def zipped(database: Database, storage: Storage, wanted: Wanted, signer: Signer | None = None) -> Iterator[bytes]:
+    """The archive, piece by piece; no transaction is open between two. With a `signer`, copies say their verdicts.
 
     Raises:
         StorageError: a picture broke off while it was read, so that the archive cannot be whole.
     """
-    writing = _Writing(storage, wanted)
+    writing = _Writing(storage, wanted, signer)
     for start in range(0, len(wanted.ids), PORTION):
         for row in database.db(_rows, wanted, wanted.ids[start : start + PORTION]):
             yield from writing.job(row)
@@ -159,6 +165,7 @@ class _Writing:
 
     storage: Storage
     wanted: Wanted
+    signer: Signer | None
     sink: _Sink = field(default_factory=_Sink)
     notes: list[str] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)
@@ -194,7 +201,8 @@ class _Writing:
             return
         with ExitStack() as opened:
             try:
-                file = opened.enter_context(self.storage.open(place.key))
+                copy = self._copy(row, result)
+                file = copy or opened.enter_context(self.storage.open(place.key))
             except StorageError:  # whose message is not for everybody
                 self.notes.append(f"{row.key}: not here, its file cannot be read")
                 return
@@ -207,6 +215,17 @@ class _Writing:
                         yield self.sink.take()
                 except OSError as error:
                     raise StorageError(f"a picture broke off: {error}") from error
+
+    def _copy(self, row: Any, result: Mapping[str, Any]) -> IO[bytes] | None:
+        """The copy that says the picture's verdict, if there is to be one."""
+        copy = None if self.wanted.original else copy_of(result)
+        if copy is None or self.signer is None:
+            return None
+        try:
+            return io.BytesIO(copy.made(self.storage, self.signer))
+        except SigningError:  # whose message is not for everybody
+            self.notes.append(f"{row.key}: its credentials do not say its verdict, because it could not be signed")
+            return None
 
     def _name(self, row: Any, result: Mapping[str, Any]) -> str:
         try:

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from models.base import LAST_INTEGER
 from reports import attempts, cards, signs
 from reports.attempts import AttemptsFilter, Which
+from reports.queries import one_of, said, whole, words
 from web.access import Access
 from web.operators import Operators
-from web.pages import is_text, member, number
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MOST_HOURS = 9_000  # of one period: a year
@@ -43,20 +43,19 @@ class AttemptsPages:
         selects the page.
         """
         query = request.query_params
-        which, account = member(Which, query.get("which")), query.get("account")
-        batch_id, after = number(query.get("batch")), query.get("after")
-        kept = {name: query.get(name) for name in KEPT}
-        start, end = _period(kept)
+        which, account = one_of(query, "which", Which), words(query, "account")
+        batch_id, kept = whole(query, "batch"), {name: query.get(name) for name in KEPT}
+        start, end = _period(query)
         batch = None
         if batch_id is not None:
             batch = await self._pages.read(cards.batch_name, batch_id) if batch_id <= LAST_INTEGER else None
             if batch is None:
                 return self._pages.missing(request, "This batch does not exist.")
-            place = number(after)
+            place = whole(query, "after")
             found = await self._pages.read(attempts.of_batch, batch_id, which, -1 if place is None else place)
         else:
-            asked = AttemptsFilter(which, account if account and is_text(account) else None, start, end)
-            found = await self._pages.read(attempts.sent, asked, _reference(after))
+            after = said(query, "after", uuid.UUID, "the number of an attempt")
+            found = await self._pages.read(attempts.sent, AttemptsFilter(which, account, start, end), after)
         return self._pages.render(
             request, "attempts.html", page=found, kept=kept, which=which, every=Which, batch=batch, start=start, end=end
         )
@@ -66,32 +65,24 @@ class AttemptsPages:
         return self._pages.render(request, "pumps.html", pumps=await self._pages.read(signs.every_pump))
 
 
-def _period(kept: Mapping[str, str | None]) -> tuple[datetime | None, datetime | None]:
-    """From when to when the attempts were sent; None where that has no end."""
-    hour, day = _moment(kept["hour"], "%Y-%m-%dT%H"), _moment(kept["day"], "%Y-%m-%d")
+def _period(query: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    """From when to when the attempts were sent; None where that has no end.
+
+    Raises:
+        QueryError: a time is none.
+    """
+    hour, day = (_moment(query, *each) for each in (("hour", "%Y-%m-%dT%H"), ("day", "%Y-%m-%d")))
+    hours, last = (whole(query, name, least=1, most=MOST_HOURS) for name in ("hours", "last"))
     if hour is not None:
-        return hour, hour + (_hours(kept["hours"]) or HOUR)
+        return hour, hour + (hours or 1) * HOUR
     if day is not None:
         return day, day + DAY
-    last = _hours(kept["last"])
-    return None if last is None else datetime.now(UTC) - last, None
+    return None if last is None else datetime.now(UTC) - last * HOUR, None
 
 
-def _moment(given: str | None, form: str) -> datetime | None:
-    try:
-        found = datetime.strptime(given or "", form).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return found if found.year < LAST_YEAR else None
+def _moment(query: Mapping[str, str], name: str, form: str) -> datetime | None:
+    def read(given: str) -> datetime | None:
+        found = datetime.strptime(given, form).replace(tzinfo=UTC)
+        return found if found.year < LAST_YEAR else None
 
-
-def _hours(given: str | None) -> timedelta | None:
-    hours = number(given)
-    return hours * HOUR if hours is not None and 0 < hours <= MOST_HOURS else None
-
-
-def _reference(given: str | None) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(given or "")
-    except ValueError:
-        return None
+    return said(query, name, read, f"a time such as {datetime(2026, 11, 30, 14, tzinfo=UTC):{form}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -10,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from desk.actors import Actor
+from desk.actors import Actor, ForbiddenError
 from models.base import LAST_INTEGER
 from reports.batches import BatchesFilter, BatchesSort, Only, described, labels, listed
+from reports.queries import one_of, said, whole, words
 from web.access import Access
 from web.live import Live
-from web.pages import Pages, is_text, member, number
+from web.pages import Pages
 from web.visitors import actor_of
 
 LISTED = 50  # batches on one page
@@ -60,30 +62,34 @@ def _read(session: Session, asked: BatchesFilter) -> dict[str, Any]:
 
 
 def _asked(request: Request, actor: Actor) -> BatchesFilter:
-    """What the address asks for; what it cannot ask for is left out."""
+    """What the address asks for.
+
+    Raises:
+        QueryError: a value is not allowed.
+        ForbiddenError: it sorts by money for a person who may not see it.
+    """
     query = request.query_params
-    sort = member(BatchesSort, query.get("sort")) or BatchesSort.NEWEST
+    sort = one_of(query, "sort", BatchesSort) or BatchesSort.NEWEST
     if sort is BatchesSort.SPEND and not actor.sees_money:
-        sort = BatchesSort.NEWEST
-    search, label = (_text(query.get(name)) for name in ("q", "label"))
-    after, past = number(query.get("after")), _past(sort, query.get("past"))
-    if after is not None and (after > LAST_INTEGER or (past is None and sort is not BatchesSort.NEWEST)):
+        raise ForbiddenError(f"{actor.name} sees no costs, and cannot sort by them")
+    search, label = words(query, "q"), words(query, "label")
+    after, past = whole(query, "after", most=LAST_INTEGER), _past(sort, query)
+    if past is None and sort is not BatchesSort.NEWEST:
         after = None
-    return BatchesFilter(search, label, member(Only, query.get("only")), sort, after, past)
+    only = one_of(query, "only", Only)
+    return BatchesFilter(search and search.strip(), label and label.strip(), only, sort, after, past)
 
 
-def _text(given: str | None) -> str | None:
-    return given.strip() or None if given is not None and is_text(given) else None
-
-
-def _past(sort: BatchesSort, given: str | None) -> str | None:
-    """What the batch before the page was sorted by; None for what it cannot have been."""
-    if given is None or not is_text(given):
-        return None
+def _past(sort: BatchesSort, query: Mapping[str, str]) -> str | None:
+    """What the batch before the page was sorted by."""
     if sort is BatchesSort.NAME:
-        return given
-    try:
-        amount = Decimal(given)
-    except InvalidOperation:
-        return None
-    return given if amount.is_finite() and abs(amount) < MOST else None
+        return words(query, "past")
+
+    def read(given: str) -> str | None:
+        try:
+            amount = Decimal(given)
+        except InvalidOperation:
+            return None
+        return given if amount.is_finite() and abs(amount) < MOST else None
+
+    return said(query, "past", read, "an amount, as the links of the page say it")

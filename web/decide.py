@@ -14,9 +14,10 @@ from starlette.routing import Route
 from desk.deciding import MAX_HANDLE_CHARS, check, decide
 from desk.verdicts import DeskError
 from reports import held
+from reports.queries import whole, words
 from web.access import Access
 from web.operators import Operators
-from web.pages import is_text, member, number
+from web.pages import is_text, member
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
 from workers.operations.resolve import Held, Verdict
@@ -48,16 +49,14 @@ class DecidePage:
 
     async def show(self, request: Request) -> Response:
         """Held jobs in the order of their arrival: of ``?batch=``, or one ``?job=``; ``?after=`` selects the page."""
-        batch, job = request.query_params.get("batch"), request.query_params.get("job")
-        if not all(map(is_text, (batch or "", job or ""))):
-            return self._pages.missing(request, "This job does not exist.")
+        query = request.query_params
+        batch, job, after = words(query, "batch"), words(query, "job"), whole(query, "after")
         accounts = self._operators.accounts or {}
 
         def read(session: Session) -> tuple[held.HeldPage, held.Stake]:
             if job is not None:
                 page = held.HeldPage(held.of(session, accounts, Filter(ids=[job])), None)
                 return page, held.Stake(len(page.jobs), _cost(page.jobs), more=False)
-            after = number(request.query_params.get("after"))
             return held.page(session, accounts, batch=batch, after=after), held.stake(session, accounts, batch)
 
         page, stake = await self._pages.read(read)

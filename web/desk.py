@@ -28,11 +28,12 @@ from reports import cards
 from reports.batch import BatchReport, find
 from reports.grid import Place
 from reports.grid_filter import GridFilter, Sort
+from reports.queries import whole, words
 from reports.reviews import Verdicts, verdicts_of
 from reports.singles import AS_A_BATCH
 from web.access import Access
 from web.desk_forms import amount, decision, sender
-from web.grid import shown_by
+from web.grid import place, shown_by
 from web.live import Live
 from web.pages import Pages, is_text, link, number
 from web.prefix import prefix
@@ -64,13 +65,13 @@ class Asked:
         """What a request asks for.
 
         Raises:
-            GridFilterError: a value is not allowed.
+            QueryError: a value is not allowed.
             ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
         query = request.query_params
         # A picture without an order was clicked where pictures stood in that of the catalog.
         return cls(
-            request.path_params["batch_id"], query.get("job"), query.get("jump"), Place.of(query.get("after")),
+            request.path_params["batch_id"], words(query, "job"), words(query, "jump"), place(query, "after"),
             shown_by(request), ordered="sort" in query or "job" in query,
         )  # fmt: skip
 
@@ -162,7 +163,7 @@ class Desk:
             view = replace(view, quote=await self._pages.read(self._redos.quote, actor, view.loupe.id))
         if view is None or (asked.job_id is not None and view.loupe is None):
             return self._pages.missing(request, "This job does not exist.")
-        return self._page(request, view, number(request.query_params.get("picture")))
+        return self._page(request, view, whole(request.query_params, "picture"))
 
     async def answer(self, request: Request) -> Response:
         """Take a form: a verdict, its taking back, a choice, a redo, or (``do=take``) that a picture is looked at."""

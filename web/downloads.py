@@ -1,15 +1,21 @@
-"""Downloads of many pictures as a ZIP: ticked ones, or all of a filter; how much it is comes first."""
+"""Downloads: of one picture, or of many as a ZIP, ticked ones or all of a filter; how much it is comes first.
+
+Where this process has the certificate, credentials of what is handed out say the verdict.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
+import structlog
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +29,8 @@ from models.people import Role
 from models.transactions import Database
 from recast.hints import hint
 from reports import archives
-from reports.pictures import TEMPLATE
+from reports.pictures import TEMPLATE, Names
+from reports.reviewed_copies import copy_of, handed_out
 from reports.zipped import MOST_ZIPPED, Size, Wanted, check_names, chosen_ids, is_chosen, size_of, zipped
 from web.access import Access
 from web.grid import require_seen
@@ -31,9 +38,19 @@ from web.meant import Meant, given, meant
 from web.media import Media
 from web.pages import Pages
 from web.streams import Lasting
-from web.visitors import Form, actor_of, first, of_batch
+from web.visitors import Form, Scope, actor_of, first, of_batch
+from workers.config.settings import SettingsError
+from workers.images.results import SigningError
+from workers.images.storage import StorageError
 
-AT_ONCE = 8  # archives that are sent side by side: a quarter of the threads that read files, at most
+if TYPE_CHECKING:
+    from workers.images.signing import Signer
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+AT_ONCE = 8  # archives that are sent side by side, each with a thread while it is read and signed
 OF_ONE = 2  # of one visitor, or of all guests of a batch, so that nobody has all of these places
 MAX_TEMPLATE_CHARS = 500  # of a template of names: a path with a dozen columns
 
@@ -44,17 +61,51 @@ class Downloads:
     Args:
         pages: makes the pages, and reads the database.
         database: read while an archive is sent.
-        media: has the storage, and the threads that read it.
+        media: has the storage.
+        signs: gives what signs copies; None where there is no certificate.
     """
 
-    def __init__(self, pages: Pages, database: Database, media: Media) -> None:
-        self._pages, self._database, self._media = pages, database, media
+    def __init__(self, pages: Pages, database: Database, media: Media, signs: Callable[[], Signer | None]) -> None:
+        self._pages, self._database, self._media, self._signs = pages, database, media, signs
         self._sending: Counter[str] = Counter()
+        # Of its own: a program that signs and hangs must not hold the threads in which providers are answered.
+        self._threads = ThreadPoolExecutor(AT_ONCE, "downloads")
 
-    def routes(self, access: Access) -> list[Route]:
-        """The page, which guests see of their batch, and where its form goes."""
+    def routes(self, access: Access, of_result: Scope) -> list[Route]:
+        """The page, which guests see of their batch, and where its form goes; and a picture by itself."""
         guarded = access.guarded(self._pages.surely(self.answer), guests=of_batch)
-        return [Route("/batches/{batch_id:row}/download", guarded, methods=["GET", "POST"])]
+        one = access.guarded(self._pages.surely(self.one), guests=of_result)
+        return [
+            Route("/batches/{batch_id:row}/download", guarded, methods=["GET", "POST"]),
+            Route("/results/{result_id:row}/download", one),
+        ]
+
+    async def one(self, request: Request) -> Response:
+        """One picture, as `recast export` writes it."""
+        result = await self._pages.read(handed_out, request.path_params["result_id"])
+        if result is None:
+            return self._pages.missing(request, "This picture does not exist or was removed.")
+        headers = {
+            **_attachment(Names(TEMPLATE, "").of(result["name"], {}, result)),
+            "X-Content-Type-Options": "nosniff",
+        }
+        if (copy := copy_of(result)) and (signer := await self._aside(self._signer)):
+            try:
+                data = await self._aside(partial(copy.made, self._media.storage, signer))
+                return Response(data, media_type=copy.media_type, headers=headers)
+            except SigningError as error:
+                log.error("not_signed", result=request.path_params["result_id"], error=str(error))  # noqa: TRY400
+            except StorageError:
+                log.info("not_read", key=copy.key)  # and the answer says so
+        return await self._media.serve(result["key"], "no-store", more=headers)
+
+    def _signer(self) -> Signer | None:
+        """What signs copies. Where it cannot now, files are handed out as they are stored: nobody here can mend it."""
+        try:
+            return self._signs()
+        except SettingsError as error:
+            log.error("not_signed", error=str(error))  # noqa: TRY400 - the cause is named
+            return None
 
     async def answer(self, request: Request) -> Response:
         """How much it is; or, with ``do=zip``, the archive."""
@@ -92,24 +143,31 @@ class Downloads:
         except BaseException:
             ended()
             raise
-        name = quote(f"{wanted.batch}.zip", safe="")
-        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", "Cache-Control": "no-store"}
-        return Lasting(self._pieces(wanted), "application/zip", headers, ended)
+        return Lasting(self._pieces(wanted), "application/zip", _attachment(f"{wanted.batch}.zip"), ended)
 
     async def _pieces(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-        steps = _Steps(zipped(self._database, self._media.storage, wanted))
+        signer = await self._aside(self._signer)
+        steps = _Steps(zipped(self._database, self._media.storage, wanted, signer))
         try:
-            while (piece := await self._media.aside(steps.next)) is not None:
+            while (piece := await self._aside(steps.next)) is not None:
                 if piece:
                     yield piece
         finally:
             # A client that is gone leaves the picture open that was being read.
             asyncio.get_running_loop().run_in_executor(None, steps.close)
 
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Run `work`, which reads or signs pictures, in one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def _ended(self, visitor: str) -> None:
         self._sending[visitor] -= 1
         if not self._sending[visitor]:
             del self._sending[visitor]
+
+
+def _attachment(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "Cache-Control": "no-store"}
 
 
 class _Steps:

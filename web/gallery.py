@@ -30,6 +30,7 @@ from reports.grid_counts import said
 from reports.grid_filter import DEAR_MOST, GridFilter, Sort
 from reports.job import input_uri
 from reports.obstacles import accounts_for_obstacles, obstacles
+from reports.queries import one_of, whole
 from reports.reviews import verdicts_of
 from web import charts
 from web.access import Access
@@ -40,7 +41,7 @@ from web.grid import Density, GridRequest, choices
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.live import Live
 from web.media import Media
-from web.pages import ID_DIGITS, Pages, is_text, member, number
+from web.pages import ID_DIGITS, Pages, is_text, member
 from web.result_thumbnails import Copy, ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import keep
@@ -49,6 +50,7 @@ from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
 
 PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
+INPUT_SIZES = ("small", "large")
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
 CHARTS_KEPT = 64
@@ -66,8 +68,8 @@ STATIC = {
     "recast.css": "text/css", "desk.css": "text/css", "live.js": "text/javascript", "desk.js": "text/javascript",
     "news.js": "text/javascript", "stage.css": "text/css", "stage.js": "text/javascript",
     "times.js": "text/javascript", "grid.css": "text/css", "grid.js": "text/javascript",
-    "selection.css": "text/css", "selection.js": "text/javascript", "operator.css": "text/css",
-    "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
+    "selection.css": "text/css", "selection.js": "text/javascript", "tiles.js": "text/javascript",
+    "operator.css": "text/css", "icon.svg": "image/svg+xml", "sign_in.js": "text/javascript",
 }  # fmt: skip
 
 
@@ -141,7 +143,7 @@ class Gallery:
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
-                "picks": self._selections.offered(session, request),
+                "picks": self._selections.offered(session, request, batch_id),
             }
 
         found = await self._pages.read(read)
@@ -186,12 +188,12 @@ class Gallery:
 
     async def input(self, request: Request) -> Response:
         """A copy of an input picture, small or ``?size=large``; ``?version=2`` is of a former version of the job."""
-        role, version = request.path_params["role"], number(request.query_params.get("version"))
-        job_id = request.path_params["job_id"]
+        role, job_id = request.path_params["role"], request.path_params["job_id"]
+        version, size = whole(request.query_params, "version"), one_of(request.query_params, "size", INPUT_SIZES)
         uri = await self._pages.read(input_uri, job_id, role, version) if role in ROLES and is_text(job_id) else None
         if uri is None:
             return self._pages.missing(request, "This picture does not exist or was removed.")
-        side = LARGE_SIDE if request.query_params.get("size") == "large" else THUMBNAIL_SIDE
+        side = LARGE_SIDE if size == "large" else THUMBNAIL_SIDE
         try:
             thumbnail = await self._inputs.thumbnail(role, uri, side)
         except NoPictureError as error:

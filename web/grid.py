@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from reports import cards
 from reports.grid import Place, before_key
 from reports.grid_counts import ReasonCounts
 from reports.grid_filter import GridFilter
+from reports.queries import one_of, said, words
 from web.pages import link, member
 from web.prefix import prefix
 from web.visitors import actor_of
@@ -48,14 +49,14 @@ class GridRequest:
         """What a request asks for.
 
         Raises:
-            GridFilterError: a value is not allowed.
+            QueryError: a value is not allowed.
             ForbiddenError: it asks by accounts or costs for a person who may not see them.
         """
         query, shown = request.query_params, shown_by(request)
-        density = member(Density, query.get("density")) or member(Density, request.cookies.get(COOKIE))
+        density = one_of(query, "density", Density) or member(Density, request.cookies.get(COOKIE))
         return cls(
-            request.path_params["batch_id"], shown, Place.of(query.get("after")), Place.of(query.get("before")),
-            query.get("jump", "").replace("\0", ""), density or Density.LARGE, prefix(request),
+            request.path_params["batch_id"], shown, place(query, "after"), place(query, "before"),
+            words(query, "jump") or "", density or Density.LARGE, prefix(request),
         )  # fmt: skip
 
     def here(self, **changes: str | None) -> str:
@@ -90,23 +91,34 @@ class Choices:
     operations: Sequence[str]
 
 
-def choices(shown: GridFilter, page: cards.Page, said: ReasonCounts, reasons: Sequence[str], actor: Actor) -> Choices:
+def choices(
+    shown: GridFilter, page: cards.Page, counted: ReasonCounts, reasons: Sequence[str], actor: Actor
+) -> Choices:
     """Reasons that verdicts give, and the accounts and operations of the pictures on a page."""
-    known = [*reasons, *(each for each in said.reasons or () if each not in reasons)]
-    given = [(each, None if said.reasons is None else said.reasons.get(each, 0)) for each in known]
+    known = [*reasons, *(each for each in counted.reasons or () if each not in reasons)]
+    given = [(each, None if counted.reasons is None else counted.reasons.get(each, 0)) for each in known]
     seen = page.cards if actor.sees_money else ()
     return Choices(
-        [(each, number) for each, number in given if number != 0 or each == shown.reason], said.noted,
+        [(each, number) for each, number in given if number != 0 or each == shown.reason], counted.noted,
         sorted({card.account for card in seen if card.account} | ({shown.account} if shown.account else set())),
         sorted({card.operation for card in seen if card.operation} | ({shown.operation} if shown.operation else set())),
     )  # fmt: skip
+
+
+def place(query: Mapping[str, str], name: str) -> Place | None:
+    """The place in a grid that an address names.
+
+    Raises:
+        QueryError: it is none.
+    """
+    return said(query, name, Place.of, "what the links of a grid say")
 
 
 def shown_by(request: Request) -> GridFilter:
     """The filter of an address.
 
     Raises:
-        GridFilterError: a value is not allowed.
+        QueryError: a value is not allowed.
         ForbiddenError: it asks by accounts or costs for a person who may not see them.
     """
     shown = GridFilter.of(request.query_params)

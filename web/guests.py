@@ -45,7 +45,7 @@ class Guests:
         """Of which batch each page is that guests may see; they see no other."""
         return {
             "/batches/{batch_id:row}": of_batch,
-            "/results/{result_id:row}/{size:str}": self._of_result,
+            "/results/{result_id:row}/{size:str}": self.of_result,
             "/inputs/{role:str}/{job_id:path}": self.of_job,
         }
 
@@ -139,7 +139,8 @@ class Guests:
         keep(request, response, DOOR, door, DOOR_SECONDS)
         return response
 
-    async def _of_result(self, request: Request) -> int | None:
+    async def of_result(self, request: Request) -> int | None:
+        """The batch of the result that a path names."""
         return await self._pages.read(guests.batch_of_result, request.path_params["result_id"])
 
     async def of_job(self, request: Request) -> int | None:

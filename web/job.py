@@ -15,9 +15,10 @@ from desk.loupe import Loupe, loupe
 from models.checks import CheckName
 from models.people import Role
 from reports.job import JobDetail, job_detail
+from reports.queries import whole
 from web.access import Access
 from web.desk import REASON_KEYS
-from web.pages import Pages, is_text, link, number
+from web.pages import Pages, is_text, link
 from web.prefix import prefix
 from web.redo import Quote, Redos
 from web.visitors import Scope, actor_of
@@ -61,7 +62,7 @@ class JobPage:
         job = found.detail.job
         return self._pages.render(
             request, "job.html", detail=found.detail, job=job, looked=found.looked, quote=found.quote,
-            copies=found.copies, picture=found.looked.shown(number(request.query_params.get("picture"))),
+            copies=found.copies, picture=found.looked.shown(whole(request.query_params, "picture")),
             said_of={picture.id: picture for picture in found.looked.pictures}, judges=actor.may(Role.REVIEWER),
             wrong=list(zip(self._reasons, REASON_KEYS, strict=False)),
             action=link(prefix(request), "batches", job.batch_id, "review"),

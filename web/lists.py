@@ -14,6 +14,7 @@ from desk.operators import AccountAction, ScheduleAction, WebhookAction
 from desk.verdicts import DeskError
 from models.people import Role
 from reports import planned, today
+from reports.queries import whole
 from web.access import Access
 from web.operators import Operators, Taking, name_of
 from web.pages import E, is_text, member, number
@@ -110,7 +111,7 @@ class Lists:
 
     async def audit(self, request: Request) -> Response:
         """Who did what, newest first; ``?before=`` selects older entries."""
-        entries, before = await self._pages.read(audit.page, ENTRIES, number(request.query_params.get("before")))
+        entries, before = await self._pages.read(audit.page, ENTRIES, whole(request.query_params, "before"))
         return self._pages.render(request, "audit.html", entries=entries, before=before)
 
 

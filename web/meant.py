@@ -12,7 +12,8 @@ from starlette.requests import Request
 from desk.verdicts import DeskError
 from models.states import JobState
 from reports.cards import batch_name
-from reports.grid_filter import ANY, GridFilter, GridFilterError
+from reports.grid_filter import ANY, GridFilter
+from reports.queries import QueryError
 from reports.selection import jobs_with
 from web.pages import is_text, member, number
 from web.visitors import Form
@@ -91,7 +92,7 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     query = dict(parse_qsl(form["grid"][0])) if "grid" in form else {field: form[field][0] for field in form}
     try:
         grid = GridFilter.of(query)
-    except GridFilterError as error:
+    except QueryError as error:
         raise DeskError(str(error)) from None
     if form.get("all"):
         return Meant(batch_id, name, grid, grid.which(name))

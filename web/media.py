@@ -52,10 +52,18 @@ class Media:
         left = max(0, int(expires) - int(time.time()))
         return await self.serve(key, f"private, max-age={left}, immutable", with_body=request.method != "HEAD")
 
-    async def serve(self, key: str, cache: str, *, with_body: bool = True, without: Mark | None = None) -> Response:
+    async def serve(
+        self,
+        key: str,
+        cache: str,
+        *,
+        with_body: bool = True,
+        without: Mark | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> Response:
         """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read.
 
-        The mark `without` is left out, so that the picture is as its provider made it.
+        The mark `without` is left out, so that the picture is as its provider made it; `more` are further headers.
         """
         try:
             size = await self.aside(lambda: self._size(key))
@@ -68,6 +76,7 @@ class Media:
             "Content-Length": str(size - (without.length if without else 0)),
             "Accept-Ranges": "none",
             "X-Content-Type-Options": "nosniff",
+            **(more or {}),
         }
         media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
         if not with_body:

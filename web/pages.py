@@ -28,7 +28,7 @@ from models.verdicts import Verdict
 from recast.hints import typed
 from recast.money import Money
 from reports.flags import sentence, words
-from reports.grid_filter import GridFilterError
+from reports.queries import QueryError
 from reports.reviews import Part, progress
 from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
@@ -130,7 +130,7 @@ class Pages:
                 return await handler(request)
             except ForbiddenError as error:
                 return self.missing(request, str(error), HTTPStatus.FORBIDDEN, "Not allowed")
-            except GridFilterError as error:
+            except QueryError as error:
                 return self.missing(request, f"{error}.", HTTPStatus.BAD_REQUEST, "Not possible")
             except (SQLAlchemyError, UnknownBatchError):
                 return self.missing(request, AWAY, HTTPStatus.SERVICE_UNAVAILABLE, "Not now")

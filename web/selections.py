@@ -1,4 +1,6 @@
-"""Verdicts about many pictures of the grid: a form with check boxes, counted before it is done and taken back whole.
+"""Verdicts about many pictures of the grid, or of the list of single jobs, by a form with check boxes.
+
+What is meant is counted before it is done, and taken back whole.
 
 The script only helps to tick: everything is sent as the form is.
 """
@@ -21,6 +23,7 @@ from desk.actors import Actor
 from desk.selecting import WHY, Done, LeftOut, Seen, Selected, made_by, portions, require_few, seen, select_seen
 from desk.selections import judge_many, undo_many
 from desk.verdicts import Decision, DeskError
+from models.batches import SINGLES, SINGLES_NAME
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
@@ -34,7 +37,7 @@ from web.visitors import MAX_FIELDS, Form, actor_of, first, of_batch
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
-TURNED = ("after", "before")  # which page of the grid is shown, and shown again afterwards
+TURNED = ("after", "before", "day")  # which page of the grid or the list is shown, and shown again afterwards
 VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
 UNDO = "undo"
 
@@ -71,15 +74,15 @@ class Selections:
         answer = access.guarded(self._pages.surely(self.answer), guests=of_batch)
         return [Route("/batches/{batch_id:row}/verdicts", answer, methods=["POST"])]
 
-    def offered(self, session: Session, request: Request) -> dict[str, Any] | None:
-        """What the grid needs for its form, and what became of the last one; None for a person who only looks."""
+    def offered(self, session: Session, request: Request, batch_id: int) -> dict[str, Any] | None:
+        """What a page needs for its form, and what became of the last one; None for a person who only looks."""
         actor, query = actor_of(request), request.query_params
         if not actor.may(Role.REVIEWER):
             return None
         then, name = seen(session), query.get("selection", "")
-        standing = made_by(session, actor, request.path_params["batch_id"], name) if _is_name(name) else []
+        standing = made_by(session, actor, batch_id, name) if _is_name(name) else []
         return {
-            "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
+            "batch": batch_id, "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
             "reasons": list(zip(self.reasons, REASON_KEYS, strict=False)), "grid": urlencode(_kept(query)),
             "said": _said(query), "name": name,
             "standing": len(standing), "seconds": UNDO_SECONDS,
@@ -90,7 +93,7 @@ class Selections:
         form: Form = request.state.form
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
         actor.need(Role.REVIEWER, "give verdicts", guests=True)
-        name = await self._pages.read(cards.batch_name, batch_id)
+        name = await self._pages.read(_name_of, batch_id)
         if name is None:
             return self._pages.missing(request, "This batch does not exist.")
         try:
@@ -108,15 +111,26 @@ class Selections:
             **_kept(_grid(form)), "did": asked.do, "number": done.number, "left": left or None,
             "selection": None if asked.do == UNDO else asked.name,
         }  # fmt: skip
-        return RedirectResponse(link(prefix(request), "batches", batch_id, **back), HTTPStatus.SEE_OTHER)
+        return RedirectResponse(_page_of(request, back), HTTPStatus.SEE_OTHER)
 
     def _count_first(self, request: Request, form: Form, asked: Asked, meant: int, done: Done) -> Response:
         again = [(name, value) for name, values in form.items() if name != "form" for value in values]
         return self._pages.render(
             request, "sure.html", meant=meant, again=again, do=asked.do, batch_id=request.path_params["batch_id"],
             reasons=asked.decision.reasons, left=_in_words(done.left_out),
-            kept=_kept(_grid(form)),
+            back=_page_of(request, _kept(_grid(form))),
         )  # fmt: skip
+
+
+def _name_of(session: Session, batch_id: int) -> str | None:
+    return SINGLES_NAME if batch_id == SINGLES else cards.batch_name(session, batch_id)
+
+
+def _page_of(request: Request, query: Mapping[str, object]) -> str:
+    """The page that the form is on."""
+    batch_id = request.path_params["batch_id"]
+    place = ("singles",) if batch_id == SINGLES else ("batches", batch_id)
+    return link(prefix(request), *place, **query)
 
 
 def _grid(form: Form) -> Mapping[str, str]:
@@ -134,7 +148,7 @@ def _asked(form: Form) -> Asked:
 
     Raises:
         DeskError: something of it is not as the page makes it.
-        GridFilterError: the filter is not.
+        QueryError: the filter is not.
     """
     do, name, former = first(form, "do"), first(form, "request"), first(form, "selection")
     if do not in {*VERDICTS, UNDO}:

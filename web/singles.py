@@ -12,17 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from models.batches import SINGLES
-from models.states import JobState
-from models.verdicts import Verdict
 from reports import singles
-from reports.grid_filter import GridFilter
+from reports.grid_filter import GridFilter, Sort
+from reports.queries import day, one_of, whole
 from web.access import Access
-from web.pages import Pages, is_text, link, member, number
+from web.grid import shown_by
+from web.pages import Pages, link
 from web.prefix import prefix
-from web.visitors import actor_of
-
-#: What the page filters by.
-KEPT = ("state", "verdict", "account", "operation")
+from web.selections import Selections
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +31,54 @@ class _Place:
 
 
 class SinglesList:
-    """The page, which guests do not see."""
+    """The page, which guests do not see.
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    Args:
+        pages: makes the page, and reads the database.
+        selections: what the page offers to do with many pictures.
+    """
+
+    def __init__(self, pages: Pages, selections: Selections) -> None:
+        self._pages, self._selections = pages, selections
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and the way to it from where a batch's page would be."""
         return [
             Route("/singles", access.guarded(self._pages.surely(self.show))),
-            Route(f"/batches/{SINGLES}", access.guarded(self.lead)),
+            Route(f"/batches/{SINGLES}", access.guarded(self._pages.surely(self.lead))),
         ]
 
     async def lead(self, request: Request) -> Response:
         """Redirect to the page: links of the review page are those of a batch."""
-        asked = {name: request.query_params.get(name) for name in ("state", "verdict")}
-        return RedirectResponse(link(prefix(request), "singles", **asked))
+        return RedirectResponse(link(prefix(request), "singles", **listed_by(request).query))
 
     async def show(self, request: Request) -> Response:
         """Some single jobs.
 
-        ``?state=failed`` or ``?verdict=approved`` filters, ``?account=main`` and ``?operation=zhiqite.swap`` for those
-        who see costs; ``?day=2026-11-30`` begins at the end of that day (UTC), ``?before=SEQ`` selects the page.
+        `reports.grid_filter` names the parameters that filter them, as in the grid of a batch; ``?day=2026-11-30``
+        begins at the end of that day (UTC), ``?before=SEQ`` selects the page.
         """
-        query, sees = request.query_params, actor_of(request).sees_money
-        state, verdict = member(JobState, query.get("state")), member(Verdict, query.get("verdict"))
-        account, operation = (_word(query.get(name)) if sees else None for name in ("account", "operation"))
-        shown = GridFilter(state=state, verdict=verdict, account=account, operation=operation)
-        place = _Place(number(query.get("before")), _day(query.get("day")))
-        found = await self._pages.read(_read, shown, place)
-        kept = {name: getattr(shown, name) for name in KEPT}
-        return self._pages.render(request, "singles.html", page=found, kept=kept, place=place, batch=SINGLES)
+        query, shown = request.query_params, listed_by(request)
+        place = _Place(whole(query, "before"), day(query, "day"))
+
+        def read(session: Session) -> tuple[dict[str, Any], dict[str, Any] | None]:
+            return _read(session, shown, place), self._selections.offered(session, request, SINGLES)
+
+        found, picks = await self._pages.read(read)
+        return self._pages.render(
+            request, "singles.html", page=found, kept=shown.query, place=place, batch=SINGLES, picks=picks
+        )
+
+
+def listed_by(request: Request) -> GridFilter:
+    """The filter of an address; the list has one order.
+
+    Raises:
+        QueryError: a value is not allowed.
+        ForbiddenError: it asks by accounts for a person who may not see them.
+    """
+    one_of(request.query_params, "sort", [Sort.CATALOG])
+    return shown_by(request)
 
 
 def _read(session: Session, shown: GridFilter, place: _Place) -> dict[str, Any]:
@@ -77,16 +91,3 @@ def _read(session: Session, shown: GridFilter, place: _Place) -> dict[str, Any]:
     for job in found.jobs:
         days.setdefault(job.created_at.astimezone(UTC).date(), []).append(job)
     return {"days": days, "before": found.before}
-
-
-def _day(given: str | None) -> date | None:
-    """A day; None where it is not one that has a next day."""
-    try:
-        day = date.fromisoformat(given or "")
-    except ValueError:
-        return None
-    return day if day < date.max else None
-
-
-def _word(given: str | None) -> str | None:
-    return given or None if given is not None and is_text(given) else None

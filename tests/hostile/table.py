@@ -14,6 +14,7 @@ from tests.hostile import (
     manifests,
     pictures,
     programs,
+    queries,
     slow_pictures,
     urls,
     workbooks,
@@ -23,7 +24,7 @@ from tests.hostile.cases import Area, Case
 PAGE = Path(__file__).parents[2] / "docs" / "hostile-input.md"
 AREAS: tuple[Area, ...] = (
     *catalogs.AREAS, *workbooks.AREAS, *pictures.AREAS, *slow_pictures.AREAS, *manifests.AREAS, *urls.AREAS,
-    *answers.AREAS, *doors.AREAS, *programs.AREAS, *attacks.AREAS, *files.AREAS,
+    *answers.AREAS, *doors.AREAS, *queries.AREAS, *programs.AREAS, *attacks.AREAS, *files.AREAS,
 )  # fmt: skip
 
 INTRODUCTION = """# Hostile input

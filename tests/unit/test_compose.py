@@ -23,15 +23,16 @@ STARTS = {
     "flower": ("workers.messaging.app",),
     "migrate": ("migrations.env",),
 }
+WEB_SIGNS_NOTHING = "what the network reaches gets no key; without one, downloads are as they are stored"
 #: Settings that a service's code names and that the service does not get, each with its reason.
 NOT_GIVEN = {
     ("worker", "FLOWER_AUTH"): "`recast flower` and `up` read it, which run elsewhere; it opens Flower",
     ("worker", "WEB_AUTH"): "`recast up` reads it, which runs elsewhere; it opens the desk",
     ("worker", "MIGRATION_DATABASE_URL"): "`recast db` reads it, which runs in migrate",
     ("web", "BULK_EVENTS"): "catalogs' jobs end in workers",
-    ("web", "C2PA_CERTIFICATE"): "workers sign",
-    ("web", "C2PA_KEY"): "workers sign",
-    ("web", "C2PA_SIGN_COMMAND"): "workers sign",
+    ("web", "C2PA_CERTIFICATE"): WEB_SIGNS_NOTHING,
+    ("web", "C2PA_KEY"): WEB_SIGNS_NOTHING,
+    ("web", "C2PA_SIGN_COMMAND"): WEB_SIGNS_NOTHING,
     ("web", "RESULT_URL"): "it publishes tasks and reads no results",
     ("web", "SLOTS"): "it runs no tasks",
     ("web", "WEBHOOK_HOSTS"): "workers send webhooks",

@@ -79,6 +79,11 @@ def test_no_page_has_a_serious_fault(base: str, database: Database, batch: int) 
         await page.press("?")
         await page.until("document.querySelector('#keys').open")
         found.extend(await examine(page, "keys"))
+        database.sql("UPDATE jobs SET batch_id = 0, key = NULL WHERE batch_id = :batch", batch=batch)
+        await page.open(f"{base}/singles")
+        await page.until("document.documentElement.dataset.selects === 'yes'")
+        await page.evaluate("document.querySelector('.pick input').click()")
+        found.extend(await examine(page, "single jobs, one of them ticked"))
 
     look(work)
     assert found == []

@@ -121,3 +121,52 @@ def test_what_is_ticked_goes_to_the_page_that_says_what_it_costs(base: str, batc
             assert "2 ticked" in await page.evaluate("document.querySelector('main').innerText")
 
     look(work)
+
+
+def test_single_jobs_are_ticked_decided_and_taken_back(
+    base: str, database: Database, batch: int, tmp_path: Path
+) -> None:
+    shots = Path(SHOTS or tmp_path)
+    database.sql("UPDATE jobs SET batch_id = 0, key = NULL WHERE batch_id = :batch", batch=batch)
+    approved = "SELECT count(*) FROM reviews WHERE verdict = 'approved'"
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, "/singles?verdict=unreviewed")
+        await page.until("document.documentElement.dataset.selects === 'yes'")
+        await click(page, ".pick input", 1)
+        await click(page, ".pick input", 4, held=SHIFT)
+        assert await page.evaluate("document.querySelector('[data-picked]').innerText") == "4 selected"
+        await page.screenshot(shots / "singles-picked-desktop-light.png", whole=False)
+        rows = await page.evaluate("document.querySelectorAll('.single').length")
+        # By key, where the first row that is left has the focus afterwards
+        await page.evaluate("document.querySelector('.single .pair').focus()")
+        await page.press("a")
+        await told(page, "4 pictures")
+        assert database.one(approved) == 4
+        assert await page.evaluate("document.querySelectorAll('.single').length") <= rows
+        assert await page.evaluate("Boolean(document.activeElement.closest('.single'))")
+        await undo(page)
+        await told(page, "taken back")
+        assert database.one(approved) == 0
+        await page.evaluate("document.querySelector('.single .pair').focus()")
+        await page.press(" ")
+        assert await page.evaluate("document.querySelectorAll('.single.is-picked').length") == 1
+        await page.press("Escape")
+        await page.look(width=390, height=844, dark=True)
+        await click(page, ".pick input", 0)
+        for selector in (CONTRAST, UNNAMED, SMALL):
+            found = await page.evaluate(selector)
+            assert found == [] or found[0] >= 4.5, found
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        await page.screenshot(shots / "singles-picked-phone-dark.png", whole=False)
+        await click(page, ".pick input", 0)
+        await click(page, "[name=all]")
+        await click(page, ".picks > .approve")
+        await page.until("document.querySelector('[name=sure]')")
+        await page.press("Enter")
+        await told(page, "40 pictures")
+        assert database.one(approved) == 40
+        assert "verdict=unreviewed" in await page.evaluate("location.href")
+
+    look(work)

@@ -158,8 +158,9 @@ class VerdictAsk(Ask):
 
 
 class PicturesAsk(Selection):
-    """Which pictures of a batch are decided about; where no verdict is named, those without one."""
+    """Which pictures are decided about; where neither jobs nor a verdict are named, those without one."""
 
+    jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids of jobs.")
     verdict: Verdict | None = None
     fault: Text | None = Field(None, description="A reason that the verdict gives, such as hair.")
     check: list[CheckName] | None = Field(None, min_length=1, max_length=len(CheckName))
@@ -167,7 +168,8 @@ class PicturesAsk(Selection):
     def filter(self, batch: str | None) -> Filter:
         """As the database is asked."""
         verdict = self.verdict and self.verdict.value
-        return replace(super().filter(batch), verdict=verdict, fault=self.fault, check=self.check)
+        found = super().filter(batch)
+        return replace(found, ids=self.jobs, verdict=verdict, fault=self.fault, check=self.check)
 
 
 class VerdictsAsk(Ask):

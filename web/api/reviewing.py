@@ -14,6 +14,7 @@ from desk.actors import Actor
 from desk.selecting import Done
 from desk.selections import decide_all
 from desk.verdicts import Decided, Decision, UnknownPictureError
+from models.batches import SINGLES, SINGLES_NAME
 from models.people import Role
 from models.verdicts import Verdict
 from reports.batch import find
@@ -41,7 +42,16 @@ def choose(service: Service, call: Call) -> dict[str, Any]:
 
 def many(service: Service, call: Call) -> dict[str, Any]:
     """Decide about all pictures of a batch that a filter chooses; what others say meanwhile stays."""
-    asked, runtime, name = call.body, service.runtime, call.path["name"]
+    return _many(service, call, service.runtime.db(find, call.path["name"]).id, call.path["name"])
+
+
+def many_singles(service: Service, call: Call) -> dict[str, Any]:
+    """The same about pictures of single jobs."""
+    return _many(service, call, SINGLES, SINGLES_NAME)
+
+
+def _many(service: Service, call: Call, batch_id: int, name: str) -> dict[str, Any]:
+    asked, runtime = call.body, service.runtime
     call.actor.need(Role.REVIEWER, "give verdicts")
     if (asked.verdict is None) is not asked.undo:
         raise unprocessable("verdict: say a verdict, or undo", "verdict", asked.verdict, "verdict or undo")
@@ -49,8 +59,8 @@ def many(service: Service, call: Call) -> dict[str, Any]:
     if asked.verdict is not None:
         given = Decision(asked.verdict, asked.reasons, asked.note)
         decision = verdicts.checked(given, runtime.settings.review_reasons)
-    batch_id, which = runtime.db(find, name).id, asked.filter.filter(name)
-    if decision is not None and which.verdict is None:
+    which = asked.filter.filter(name)
+    if decision is not None and which.verdict is None and which.ids is None:
         # What was decided about is named, or left alone.
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(selecting.select, which)

@@ -95,10 +95,15 @@ WRITING = (
             ("choose", "Use this one of a job's pictures", reviewing.choose),
         )
     ),
-    Endpoint(
-        method="POST", path="/batches/{name}/verdicts", summary="Give a verdict about many pictures of a batch",
-        work=reviewing.many, role=Role.REVIEWER, body=asks.VerdictsAsk, most=MAX_BYTES,
-        answer=shapes.ManyDecidedShape, heavy=True,
+    *(
+        Endpoint(
+            method="POST", path=path, summary=f"Give a verdict about many pictures of {whose}", work=work,
+            role=Role.REVIEWER, body=asks.VerdictsAsk, most=MAX_BYTES, answer=shapes.ManyDecidedShape, heavy=True,
+        )
+        for path, whose, work in (
+            ("/batches/{name}/verdicts", "a batch", reviewing.many),
+            ("/jobs/verdicts", "jobs that came one by one", reviewing.many_singles),
+        )
     ),
     *(
         Endpoint(

@@ -1,25 +1,10 @@
 // Moving over the grid by keys, and the picture before while a pointer is on a tile, or a key or a finger is held.
 "use strict";
 
+import { here, link, means, stand, tiles } from "./tiles.js";
+
 const HELD = 300; // milliseconds after which a finger is held, and not tapped
 const COMES = "recast-grid-comes"; // where the next page begins: its first tile or its last
-
-export function tiles() { return [...document.querySelectorAll(".cards .card")]; }
-export function here() { return document.activeElement?.closest(".cards .card") ?? null; }
-export function link(tile) { return tile.querySelector(".pair"); }
-
-export function stand(tile) {
-  if (!tile) return;
-  link(tile).focus({ preventScroll: true });
-  tile.scrollIntoView({ block: "nearest" });
-}
-
-// Whether a key is meant for the grid: nothing is typed, nothing is open, and no other control has the focus.
-export function means(event) {
-  if (event.altKey || document.querySelector("dialog[open]")) return false;
-  const { target } = event;
-  return target === document.body || target.id === "main" || Boolean(target.closest(".cards"));
-}
 
 function columns(all) { return all.filter((tile) => tile.offsetTop === all[0].offsetTop).length; }
 

@@ -1,7 +1,7 @@
-// Selecting tiles of the grid by pointer and by keys, and deciding about them where they are; Ctrl+Z takes it back.
+// Selecting tiles of the grid, or rows of a list, by pointer and by keys, and deciding about them where they are; Ctrl+Z takes it back.
 "use strict";
 
-import { here, link, means, stand, tiles } from "./grid.js";
+import { among, here, link, means, stand, tileOf, tiles } from "./tiles.js";
 
 const PAGE = 24; // more pictures than a page are counted by the server first
 const DRAG = 6; // pixels after which a pressed button drags, and does not click
@@ -24,7 +24,7 @@ function count() {
 
 function set(each, on) {
   each.checked = on;
-  each.closest(".card").classList.toggle("is-picked", on);
+  tileOf(each).classList.toggle("is-picked", on);
   if (on) chosen.set(id(each), each.value); else chosen.delete(id(each));
 }
 
@@ -59,14 +59,14 @@ document.addEventListener("click", (event) => {
     if (event.shiftKey) range(ticked);
     last = id(ticked);
     count();
-  } else if (picture && event.shiftKey && box(picture.closest(".card"))) {
+  } else if (picture && event.shiftKey && box(tileOf(picture))) {
     // A picture itself is a link: with shift it is selected instead, up to where one was selected before.
     event.preventDefault();
-    choose(box(picture.closest(".card")), { ranged: true });
+    choose(box(tileOf(picture)), { ranged: true });
   }
 });
 document.addEventListener("change", (event) => { if (event.target.name === "all") count(); });
-document.addEventListener("dragstart", (event) => { if (event.target.closest(".cards")) event.preventDefault(); });
+document.addEventListener("dragstart", (event) => { if (among(event.target)) event.preventDefault(); });
 
 function crosses(tile, area) {
   const { left, top, right, bottom } = tile.getBoundingClientRect();
@@ -76,7 +76,7 @@ function crosses(tile, area) {
 
 document.addEventListener("pointerdown", (event) => {
   if (event.button !== 0 || event.pointerType !== "mouse" || event.shiftKey) return;
-  if (!event.target.closest(".cards") || event.target.closest(".pick, .touch")) return;
+  if (!among(event.target) || event.target.closest(".pick, .touch, .button")) return;
   const from = [event.pageX, event.pageY];
   const before = new Set(chosen.keys());
   let lasso = null;

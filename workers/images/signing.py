@@ -2,7 +2,8 @@
 
 A manifest names the provider's file as its parent where that was edited, or has credentials itself: what its provider
 said stays readable, and was checked. It has no thumbnails. Two signatures of one picture differ, so a signed file is
-stored under a key that comes from the provider's bytes and from what is said of them, and made once.
+stored under a key that comes from the provider's bytes and from what is said of them, and made once. A verdict comes
+later, and changes: it is stated in a copy, with the stored file as its parent, each time that one is handed out.
 
 Sources: C2PA specification 2.2 (actions, ingredients), c2pa-python 0.38 (settings, signers).
 """
@@ -15,6 +16,7 @@ import json
 import shlex
 import subprocess
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
@@ -28,10 +30,11 @@ from workers.config.extras import missing
 from workers.config.settings import SettingsError
 from workers.config.signing import Signing
 from workers.images.results import SigningError
-from workers.images.verifier import CONTEXT, EXTRA, Judged, judged
+from workers.images.verifier import CONTEXT, EXTRA, Judged, Reviewed, judged
 
 COMMAND_SECONDS: Final = 30.0  # a key in a service of the cloud answers in one
 RELEASE: Final = "recast.release"  # the assertion with the digest of the release's reference
+ACTION: Final = "recast.reviewed"  # C2PA has no action for a review; others are named by who defines them
 _CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 
@@ -95,24 +98,44 @@ class Signer:
         Raises:
             SigningError: the certificate has ended, or the command failed.
         """
-        self._failed.reason = None
         assertions = [_actions("c2pa.created" if parent is None else "c2pa.edited", source_type)]
         if release:
             assertions.append({"label": RELEASE, "data": {"alg": "sha256", "hash": _digest(release)}})
+        return self._signed(data, media_type, assertions, parent, "the provider's file")
+
+    def reviewed(self, data: bytes, media_type: str, source_type: str, said: Reviewed) -> bytes:
+        """A copy of a picture that `sign` made, with one more manifest, which states the verdict about it.
+
+        Args:
+            data: the picture as it is stored, which becomes the parent.
+            media_type: of `data`.
+            source_type: as for `sign`.
+            said: the verdict.
+
+        Raises:
+            SigningError: the certificate has ended, or the command failed.
+        """
+        assertions = [_actions(ACTION, source_type, when=said.at), said.assertion()]
+        return self._signed(data, media_type, assertions, data, "the picture as it was reviewed")
+
+    def _signed(
+        self, data: bytes, media_type: str, assertions: Sequence[Mapping[str, Any]], parent: bytes | None, title: str
+    ) -> bytes:
+        self._failed.reason = None
         manifest = {"claim_generator_info": [self._generator], "format": media_type, "assertions": assertions}
         out = io.BytesIO()
         try:
             with self._c2pa.Builder.from_json(json.dumps(manifest), self._context) as builder:
                 if parent is not None:
-                    self._add_parent(builder, parent, data, media_type)
+                    self._add_parent(builder, parent, data, media_type, title)
                 builder.sign(self._signer, media_type, io.BytesIO(data), out)
         except self._c2pa.C2paError as error:
             raise SigningError(self._failed.reason or str(error)) from error
         return out.getvalue()
 
-    def _add_parent(self, builder: Any, parent: bytes, bare: bytes, media_type: str) -> None:
+    def _add_parent(self, builder: Any, parent: bytes, bare: bytes, media_type: str, title: str) -> None:
         builder.set_intent(self._c2pa.C2paBuilderIntent.EDIT)
-        described = {"title": "the provider's file", "relationship": "parentOf"}
+        described = {"title": title, "relationship": "parentOf"}
         try:
             builder.add_ingredient(described, media_type, io.BytesIO(parent))
         except self._c2pa.C2paError:
@@ -191,8 +214,8 @@ def _algorithm(certificate: x509.Certificate) -> str:
     raise SettingsError("RECAST_C2PA_CERTIFICATE has a key that C2PA does not know; use ES256, PS256 or Ed25519")
 
 
-def _actions(action: str, source_type: str) -> dict[str, Any]:
-    actions = [{"action": action, "digitalSourceType": source_type}]
+def _actions(action: str, source_type: str, **more: str) -> dict[str, Any]:
+    actions = [{"action": action, "digitalSourceType": source_type, **more}]
     return {"label": "c2pa.actions.v2", "data": {"actions": actions}}
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Final
 
 from workers.config.extras import missing
 
 EXTRA: Final = ("c2pa",)
+REVIEWED: Final = "recast.verdict"  # the assertion with the verdict about a picture
+PICTURE: Final = "sha256:"  # what stands before the digest of the stored file
 #: How files are read and signed: nothing is fetched from addresses in them, and no thumbnail is made.
 CONTEXT: Final[Mapping[str, Any]] = {
     "version": 1,
@@ -31,6 +34,31 @@ CONTEXT: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What the credentials of a copy say of the verdict about its picture: in which role, and never by whom."""
+
+    #: SHA-256 of the stored file, of which it is a copy.
+    picture: str
+    verdict: str
+    #: ISO 8601, in UTC.
+    at: str
+    role: str | None
+
+    def assertion(self) -> dict[str, Any]:
+        """As it stands in a manifest; the digest can be found in a file without any reader of manifests."""
+        return {"label": REVIEWED, "data": {**asdict(self), "picture": f"{PICTURE}{self.picture}"}}
+
+
+#: What we write, by field: the files of others may say anything.
+_PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
+    "picture": re.compile(f"{PICTURE}[0-9a-f]{{64}}"),
+    "verdict": re.compile("approved|needs_work"),
+    "at": re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}\+00:00"),
+    "role": re.compile("reviewer|operator|guest|program"),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What is said of the credentials of one file."""
 
@@ -39,6 +67,8 @@ class Judged:
     signer: str | None = None
     #: What is wrong, in the codes of the specification.
     problems: tuple[str, ...] = ()
+    #: The verdict that they state.
+    reviewed: Reviewed | None = None
 
 
 def judged(data: bytes, media_type: str) -> Judged | None:
@@ -59,4 +89,15 @@ def judged(data: bytes, media_type: str) -> Judged | None:
     names = [about[name] for name in ("common_name", "issuer") if about.get(name)]
     valid = state in {"Valid", "Trusted"}
     problems = () if valid else tuple(str(item["code"]) for item in said.get("validation_status", []))
-    return Judged(valid, ", ".join(names) or None, problems)
+    return Judged(valid, ", ".join(names) or None, problems, _reviewed(manifest))
+
+
+def _reviewed(manifest: Mapping[str, Any]) -> Reviewed | None:
+    """What a manifest says of a verdict; None where it says nothing that we would say."""
+    found = [item.get("data") for item in manifest.get("assertions", ()) if item.get("label") == REVIEWED]
+    if len(found) != 1 or not isinstance(found[0], dict) or found[0].keys() != _PATTERNS.keys():
+        return None
+    said = {name: value for name, value in found[0].items() if value is not None or name != "role"}
+    if not all(isinstance(value, str) and _PATTERNS[name].fullmatch(value) for name, value in said.items()):
+        return None
+    return Reviewed(said["picture"].removeprefix(PICTURE), said["verdict"], said["at"], said.get("role"))

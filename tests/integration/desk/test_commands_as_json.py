@@ -9,7 +9,7 @@ import pytest
 
 from cli.exit_codes import ExitCode
 from models.people import Role
-from tests.integration.desk.pictures import made
+from tests.integration.desk.pictures import give, made
 from tests.words import unsaid
 
 if TYPE_CHECKING:
@@ -95,3 +95,24 @@ def test_a_limit_that_pays_for_nothing_is_refused_by_its_option(
     database.sql("INSERT INTO pilots (batch_id, size) VALUES (:id, '1')", id=batch)
     command(*words, "--max-cost", limit, code=ExitCode.USAGE)
     assert unsaid(capsys.readouterr().err, "--max-cost", *facts) == []
+
+
+def test_verdicts_about_single_jobs(command: Any, database: Database) -> None:
+    database.account()
+    made(database, 2)
+    jobs = database.jobs(3, state="succeeded")
+    for job in jobs:
+        give(database, job)
+    counted = command("verdict", "--singles", "approve", "--dry-run", "--json")
+    assert counted == {"answer": "approve", "dry_run": True, "pictures": 3, "done": 0, "left_out": {}}
+    command("verdict", jobs[0], "needs-work", "--reason", "hair")
+    assert unsaid(command("verdict", "--singles", "approve"), "2 pictures", "single jobs") == []
+    assert command("verdict", "--singles", "undo", "--verdict", "approved", "--json")["done"] == 2
+    assert command("verdict", "--singles", "approve", "--account", "nobody", "--json")["pictures"] == 0
+    rows = database.sql("SELECT job_id, verdict FROM reviews WHERE verdict <> 'unreviewed'")
+    assert [tuple(row) for row in rows] == [(jobs[0], "needs_work")]
+    for wrong in (
+        ("--singles", jobs[0], "approve"), ("--singles", "fine"), ("--singles", "choose"), ("approve",),
+        ("spring", "fine"), ("--singles", "approve", "--picture", "0"),
+    ):  # fmt: skip
+        command("verdict", *wrong, code=2)

@@ -67,6 +67,29 @@ def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> 
 
 
 @pytest.mark.usefixtures("runtime")
+def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -> None:
+    made(database, 2)
+    singles = database.jobs(3, state="succeeded")
+    for job in singles:
+        give(database, job)
+
+    def said() -> dict[str, str]:
+        rows = database.sql("SELECT job_id, verdict FROM reviews WHERE verdict <> 'unreviewed'")
+        return {row.job_id: row.verdict for row in rows}
+
+    assert recast.review(None, jobs=singles[:1], say="needs_work", reasons=["hair"]).done == 1
+    assert recast.review(None, jobs=["job-00000"], say="approved").pictures == 0, "it is of a batch"
+    assert recast.review(None, say="approved") == recast.Reviewed(2, 2, {})
+    assert said() == dict(zip(singles, ["needs_work", "approved", "approved"], strict=True))
+    assert recast.review(None, jobs=singles[1:], say="undo").done == 2
+    assert said() == {singles[0]: "needs_work"}
+    for batch, jobs in ((None, []), ("spring", singles)):
+        with pytest.raises(InvalidJobError) as caught:
+            recast.review(batch, "shoe-1", jobs=jobs, say="approved")
+        assert unsaid(str(caught.value), "keys", "shoe-1", "jobs") == []
+
+
+@pytest.mark.usefixtures("runtime")
 @pytest.mark.parametrize(
     ("asked", "facts"),
     [

@@ -12,7 +12,7 @@ import pytest
 from desk import audit
 from models.checks import CheckName
 from models.people import Role
-from tests.integration.desk.pictures import made, results
+from tests.integration.desk.pictures import give, made, results
 from tests.integration.web.asking import Program, chosen, problem, token
 from web.api import api
 from web.app import build
@@ -164,6 +164,38 @@ def test_many_pictures_are_decided_about_at_once(
     for body in ({}, {"verdict": "approved", "undo": True}, {"verdict": "needs_work", "reasons": ["no such"]}):
         problem(reviewer.ask("POST", path, body), 422)
     problem(reviewer.ask("POST", "/batches/none/verdicts", {"verdict": "approved"}), 404)
+    with Program(build(there), token(database, "looker", Role.VIEWER)) as viewer:
+        problem(viewer.ask("POST", path, {"verdict": "approved"}), 403, "reviewer")
+
+
+def test_many_single_jobs_are_decided_about_at_once(
+    database: Database, reviewer: Program, pictures: list[int], there: Settings
+) -> None:
+    jobs = database.jobs(4, state="succeeded")
+    for job in jobs:
+        give(database, job)
+    path = "/jobs/verdicts"
+
+    def ask(**body: Any) -> Any:
+        answer = reviewer.ask("POST", path, body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert ask(verdict="approved", dry_run=True) == {"dry_run": True, "pictures": 4, "done": 0, "left_out": {}}
+    wrong = {"verdict": "needs_work", "reasons": ["hair"], "filter": {"jobs": [*jobs[:2], "job-00000", "none"]}}
+    assert ask(**wrong) == {"dry_run": False, "pictures": 2, "done": 2, "left_out": {}}, (
+        "those of batches are not meant"
+    )
+    assert ask(verdict="approved", filter={"account": "nobody"})["pictures"] == 0
+    assert ask(verdict="approved") == {"dry_run": False, "pictures": 2, "done": 2, "left_out": {}}
+    assert ask(**wrong)["left_out"] == {"same": 2}
+    assert ask(undo=True, filter={"fault": "hair"})["done"] == 2
+    rows = database.sql("SELECT job_id, verdict FROM reviews WHERE verdict <> 'unreviewed' ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(job, "approved") for job in jobs[2:]]
+    (entry,) = database.run(audit.latest, 1)
+    assert (entry.via, entry.subject) == ("api", "single jobs")
+    for body in ({}, {"verdict": "fine"}, {"verdict": "approved", "filter": {"jobs": []}}, {"filter": {"batch": "x"}}):
+        problem(reviewer.ask("POST", path, body), 422)
     with Program(build(there), token(database, "looker", Role.VIEWER)) as viewer:
         problem(viewer.ask("POST", path, {"verdict": "approved"}), 403, "reviewer")
 

@@ -128,9 +128,8 @@ def test_a_batchs_spend_leads_to_what_was_paid_in_its_order(client: Client, data
 @pytest.mark.parametrize(
     ("query", "number"),
     [
-        ("", 7), ("which=nonsense", 7), ("account=other", 1), ("account=%00", 7), ("account=nobody", 0),
-        ("which=failed", 3), ("which=in_flight", 2), ("which=paid", 5), ("hour=nonsense&day=x&last=x", 7),
-        ("hour=9999-12-31T23", 7), ("last=999999999", 7), ("after=x", 7), ("after=" + "9" * 99, 7),
+        ("", 7), ("account=other", 1), ("account=nobody", 0),
+        ("which=failed", 3), ("which=in_flight", 2), ("which=paid", 5),
         ("hour=2001-01-01T00", 0), ("day=2001-01-01", 0), ("which=in_flight&hour=2001-01-01T00", 2),
     ],
 )  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 
 from models.checks import CheckName
 from models.states import JobState
-from reports.grid_filter import ALLOWED, ANY, DEAR_MOST, MAX_CHARS, GridFilter, GridFilterError, Sort
+from reports.grid_filter import ALLOWED, ANY, DEAR_MOST, GridFilter, Sort
+from reports.queries import MAX_CHARS, QueryError
 from reports.reviews import PARTS, Part
 from tests.words import names
 from workers.jobs.filters import Filter
@@ -25,13 +26,13 @@ def test_an_address_is_read_as_it_is_written() -> None:
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_a_value_that_is_not_known_is_named_with_what_is_allowed(name: str) -> None:
-    with pytest.raises(GridFilterError, match=names(name, "nonsense", *ALLOWED[name])):
+    with pytest.raises(QueryError, match=names(name, "nonsense", *ALLOWED[name])):
         GridFilter.of({name: "nonsense"})
 
 
 @pytest.mark.parametrize("value", ["x" * (MAX_CHARS + 1), "a\0b"])
 def test_a_text_that_no_database_could_look_for_is_refused(value: str) -> None:
-    with pytest.raises(GridFilterError, match=names("key", MAX_CHARS)):
+    with pytest.raises(QueryError, match=names("key", MAX_CHARS)):
         GridFilter.of({"key": value})
 
 
@@ -74,5 +75,5 @@ def test_what_only_some_may_know_is_said() -> None:
 def test_only_batches_that_are_small_enough_are_sorted_by_cost() -> None:
     for shown, jobs in ((GridFilter(sort=Sort.COST), DEAR_MOST), (GridFilter(sort=Sort.WORST), DEAR_MOST + 1)):
         shown.require_sortable(jobs)
-    with pytest.raises(GridFilterError, match=names("sort", "cost", f"{DEAR_MOST:,}", f"{DEAR_MOST + 1:,}")):
+    with pytest.raises(QueryError, match=names("sort", "cost", f"{DEAR_MOST:,}", f"{DEAR_MOST + 1:,}")):
         GridFilter(sort=Sort.COST).require_sortable(DEAR_MOST + 1)

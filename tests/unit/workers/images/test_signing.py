@@ -34,13 +34,14 @@ from tests.words import unsaid
 from workers.config import extras
 from workers.config.settings import Settings, SettingsError
 from workers.config.signing import Signing
+from workers.images import verifier
 from workers.images.credentials import credentials_of
 from workers.images.originals import without
 from workers.images.provenance import SOURCE_TYPES
 from workers.images.results import Made, SigningError, made_of
 from workers.images.signing import RELEASE, Signer
 from workers.images.storage import Storage, key_of
-from workers.images.verifier import CONTEXT
+from workers.images.verifier import CONTEXT, Reviewed
 from workers.images.verify import verify
 
 FORMATS = pytest.mark.parametrize("format_", MEDIA_TYPES)
@@ -109,6 +110,49 @@ def test_a_signed_picture_is_valid_and_says_what_was_done(
         assert before["signature_info"]["common_name"] == "Test Provider"
     assert verify(made.file.data) == verify(data)
     assert made.mark is None or without(made.mark, made.file.data) == data
+
+
+@FORMATS
+@KINDS
+@pytest.mark.parametrize("by_provider", [True, False])
+def test_a_copy_says_the_verdict_about_a_signed_picture(
+    signer: Signer, we: Identity, format_: str, kind: str, by_provider: bool
+) -> None:
+    """Given a signed picture, when a person has decided about it, then a copy says so, and all else as before."""
+    media_type = MEDIA_TYPES[format_]
+    data = with_credentials(picture(format_), media_type) if by_provider else picture(format_)
+    made = signed(signer, data, kind)
+    said = Reviewed(made.file.sha256, "approved", "2026-11-30T08:00:00+00:00", "reviewer")
+    copy = signer.reviewed(made.file.data, media_type, str(made.source_type), said)
+
+    assert is_valid(copy, media_type, we)
+    found = judged(copy, media_type, we)
+    manifest = active(found)
+    assert actions(manifest) == [("c2pa.opened", None), ("recast.reviewed", SOURCE_TYPES[kind])]
+    (parent,) = manifest["ingredients"]
+    before = found["manifests"][parent["active_manifest"]]  # type: ignore[index]
+    assert actions(before) == actions(active(judged(made.file.data, media_type, we)))
+    told = verifier.judged(copy, media_type)
+    assert told is not None
+    assert (told.valid, told.reviewed) == (True, said)
+    assert credentials_of(copy, media_type).source_type == SOURCE_TYPES[kind]  # type: ignore[union-attr]
+    assert verify(copy) == verify(data)
+    stored = verifier.judged(made.file.data, media_type)
+    assert stored is not None
+    assert stored.reviewed is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"verdict": "perfect"}, {"role": "Anna"}, {"at": "yesterday"}, {"picture": "1"}, {"role": None}]
+)
+def test_a_verdict_that_we_would_not_write_is_none(signer: Signer, wrong: dict[str, Any]) -> None:
+    made = signed(signer, picture("JPEG"))
+    right = {"picture": "a" * 64, "verdict": "approved", "at": "2026-11-30T08:00:00+00:00", "role": "guest"}
+    copy = signer.reviewed(made.file.data, "image/jpeg", COMPOSITE, Reviewed(**right | wrong))
+    found = verifier.judged(copy, "image/jpeg")
+    assert found is not None
+    assert found.valid
+    assert (found.reviewed is None) == (wrong != {"role": None}), "a role may be unknown"
 
 
 @FORMATS
@@ -239,19 +283,25 @@ def test_a_half_of_the_settings_is_refused(given: dict[str, Any], says: str) -> 
 
 @pytest.mark.long
 def test_signing_is_cheap(signer: Signer) -> None:
-    """The mean of the three formats, each with credentials of its provider."""
-    spent = 0.0
+    """The mean of the three formats, each with credentials of its provider; so is a copy that says a verdict."""
+    said = Reviewed("a" * 64, "approved", "2026-11-30T08:00:00+00:00", "reviewer")
+    spent, spent_again = 0.0, 0.0
     for format_, media_type in MEDIA_TYPES.items():
         data = with_credentials(picture(format_, 1024), media_type)
         made = made_of(data, "swap", mark=True, signs=True)
-        best = []
+        best, again = [], []
         for _ in range(5):
             began = time.thread_time()
             file = signer.sign(made.file.data, media_type, COMPOSITE, parent=made.parent)
             best.append(time.thread_time() - began)
-        spent += min(best)
+            began = time.thread_time()
+            copy = signer.reviewed(file, media_type, COMPOSITE, said)
+            again.append(time.thread_time() - began)
+        spent, spent_again = spent + min(best), spent_again + min(again)
         assert len(file) - len(made.file.data) < MOST_BYTES
+        assert len(copy) - len(made.file.data) < MOST_BYTES
     assert spent / len(MEDIA_TYPES) < MOST_SECONDS * crowding()
+    assert spent_again / len(MEDIA_TYPES) < MOST_SECONDS * crowding()
 
 
 def test_nothing_is_fetched_for_a_picture() -> None:
