@@ -53,14 +53,14 @@ def one_of(query: Mapping[str, str], name: str, known: Iterable[E]) -> E | None:
     return said(query, name, lambda given: next((each for each in words if each == given), None), ", ".join(words))
 
 
-def words(query: Mapping[str, str], name: str) -> str | None:
+def words(query: Mapping[str, str], name: str, *, most: int = MAX_CHARS) -> str | None:
     """A text to search for.
 
     Raises:
         QueryError: it is too long, or the database cannot compare it.
     """
-    allowed = f"up to {MAX_CHARS} characters, no NUL"
-    return said(query, name, lambda given: given if len(given) <= MAX_CHARS and "\0" not in given else None, allowed)
+    allowed = f"up to {most} characters, no NUL"
+    return said(query, name, lambda given: given if len(given) <= most and "\0" not in given else None, allowed)
 
 
 def whole(query: Mapping[str, str], name: str, *, least: int = 0, most: int = LAST_BIGINT) -> int | None:

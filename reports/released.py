@@ -57,7 +57,8 @@ class ReleasedPlace(NamedTuple):
             found = cls(float(ended), job)
         except ValueError:
             return None
-        return found if math.isfinite(found.ended) and abs(found.ended) < FAR and "\0" not in job else None
+        known = ended.isascii() and 0 <= found.ended < FAR and "\0" not in job
+        return found if known else None
 
 
 FAR = 2.0**37  # seconds from 1970: beyond, PostgreSQL has no time

@@ -12,6 +12,7 @@ from desk import releases
 from desk.actors import Actor
 from desk.verdicts import DeskError
 from reports import released
+from reports.queries import said, words
 from reports.released import ReleasedPlace
 from web.access import Access
 from web.operators import Operators, name_of
@@ -36,11 +37,12 @@ class ReleasesPages:
 
     async def show(self, request: Request) -> Response:
         """All releases, or the one of ``?reference=``; ``?before=`` selects the page of its jobs."""
-        reference = request.query_params.get("reference", "").strip()
-        if not reference or not is_text(reference):
+        query = request.query_params
+        reference = (words(query, "reference", most=MAX_CONSENT) or "").strip()
+        if not reference:
             found = await self._pages.read(releases.everything)
             return self._pages.render(request, "releases.html", releases=found, most=MAX_CONSENT)
-        before = ReleasedPlace.of(request.query_params.get("before"))
+        before = said(query, "before", ReleasedPlace.of, "a place, as the links of the page say it")
         return self._pages.render(
             request, "release.html", reference=reference, release=await self._pages.read(releases.find, reference),
             page=await self._pages.read(released.page, reference, before), before=before, kinds=KINDS,

@@ -13,6 +13,7 @@ from reports.grid_filter import ALLOWED, Sort
 from reports.queries import MAX_CHARS
 from tests.hostile.cases import Area, Case, refused, survived
 from web.grid import Density
+from workers.jobs.request import MAX_CONSENT
 
 BATCH, JOB = "BATCH", "JOB"  # stand for those that are there
 GRID, REVIEW = f"/batches/{BATCH}", f"/batches/{BATCH}/review"
@@ -53,6 +54,9 @@ def _places() -> Iterator[Case]:
     ):  # fmt: skip
         for value in ("x", "-1", "9" * 5_000, "\u0661", "1~nan~2"):
             yield _asked(path, name, value, shown=value[:40])
+    for value in ("x", "-1", "9" * 5_000, "\u0661", "nan~job", "1~\0"):
+        yield _asked("/releases?reference=r", "before", value, shown=value[:40].partition("\0")[0])
+    yield _asked("/releases", "reference", "\0", str(MAX_CONSENT), shown="")
     for value in ("nonsense", "2026-02-30", "9999-12-31"):
         yield _asked("/singles", "day", value, "2026-11-30")
         yield _asked("/attempts", "day", value, "2026-11-30")
