@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -49,6 +51,15 @@ def served(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield app, shown
 
 
+def _misjudged(case: Any, answer: Any) -> bool:
+    """Whether it cannot be said that what was sent is not valid, and was accepted.
+
+    Something of a query may have left no trace in the address, such as an empty list; and 413 is a refusal.
+    """
+    sent = parse_qs(urlsplit(answer.request.url).query, keep_blank_values=True)
+    return answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or not set(case.query or {}) <= sent.keys()
+
+
 @pytest.mark.parametrize(
     ("mode", "role"),
     [("positive", Role.OPERATOR), ("negative", Role.OPERATOR), ("positive", Role.VIEWER), ("positive", Role.REVIEWER)],
@@ -60,6 +71,7 @@ def test_every_answer_is_one_that_the_document_has(database: Database, served: S
     app, shown = served
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
     checks = [schemathesis.checks.CHECKS.get_one(name) for name in CHECKS]
+    refusing = [schemathesis.checks.CHECKS.get_one("negative_data_rejection")]
     headers = {"Authorization": f"Bearer {shown[role]}"}
     # A reviewer may ask what a redo costs.
     tables = tuple(table for table in TABLES if role is Role.VIEWER or table != "quotes")
@@ -77,7 +89,10 @@ def test_every_answer_is_one_that_the_document_has(database: Database, served: S
         def ask(case: Any) -> None:
             nonlocal asked
             asked += 1
-            answer = case.call_and_validate(checks=checks, headers=headers)
+            answer = case.call(headers=headers)
+            case.validate_response(
+                answer, checks=checks, excluded_checks=refusing if _misjudged(case, answer) else [], headers=headers
+            )
             if (
                 role is Role.VIEWER
                 and answer.status_code < 400
