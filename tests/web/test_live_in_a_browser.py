@@ -93,6 +93,6 @@ def test_a_picture_that_another_person_judges_is_told_and_counted(
         await page.screenshot(shots / "loupe-news.png", whole=False)
         await page.evaluate("document.querySelector('#news a').click()")
         await page.until("document.querySelector('.bar-top .is-needs_work')")
-        assert await page.evaluate("document.getElementById('news').innerText") == ""
+        await page.until("document.getElementById('news').innerText === ''")
 
     look(work)
