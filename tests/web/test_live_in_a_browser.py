@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import partial
 from pathlib import Path
@@ -85,7 +84,7 @@ def test_a_picture_that_another_person_judges_is_told_and_counted(
         await sign_in(page, base, f"/batches/{batch}/review?job=job-00000")
         await page.until("document.querySelector('.judge')")
         ben = Actor("Ben", Role.REVIEWER)
-        await asyncio.sleep(1)  # until the page listens
+        await page.until("document.documentElement.dataset.listens === 'yes'")
         decision = Decision(Verdict.NEEDS_WORK, ["hair"])
         database.run(partial(judge, based_on=0, known_reasons=["hair"]), ben, first.id, decision)
         await page.until("document.getElementById('news').innerText.includes('has changed meanwhile')")

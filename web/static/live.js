@@ -111,6 +111,7 @@ function open() {
   stream.addEventListener("open", () => {
     if (opened) soon(); else setTimeout(soon, FIRST);
     opened = true;
+    document.documentElement.dataset.listens = "yes";
     state();
   });
   stream.addEventListener("error", () => {
