@@ -21,11 +21,14 @@ from sandbox import SandboxConfig
 from sandbox.faults import Kind
 from tests import http
 from tests.stack import PORTRAITS, ROOT, Stack, running, wait_for
+from workers.accounts.intervals import SILENT_LOOKS
 from workers.jobs.request import JobRequest
 
 pytestmark = pytest.mark.timeout(600)
 
 FLOWER_AUTH = ("people", "a password for Flower")
+#: A job that Zhiqite loses is given up after its deadline of 10 s and eight looks past it, 10 s apart.
+SETTLED_SECONDS = 10 + SILENT_LOOKS * 10 + 60.0
 #: A fault, and the batch that meets it; each gets a job or more.
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "throttle": {"where": {"call": "submit"}, "times": 1, "retry_after": 1},
@@ -126,7 +129,7 @@ def _live(services: Services, worker: subprocess.Popen[bytes]) -> None:
         stack.sandbox.clear_faults()
         stack.sandbox.add_fault(fault, **how)
         stack.insert([variation if fault.startswith("callback") else swap] * 2, batch=fault)
-        stack.wait_settled(timeout=90)
+        stack.wait_settled(timeout=SETTLED_SECONDS)
     stack.sandbox.clear_faults()
     # A picture that is none, and an account that runs out of budget.
     broken = stack.home / "broken.jpg"
