@@ -200,8 +200,5 @@ def sentences(found: Trial) -> Iterator[str]:
         f" at most {found.lock_waits} others waited for a lock"
     )
     for title, claims in (("claims", found.claims), ("claims beside it", found.claims_beside)):
-        yield (
-            f"{title}: p50 {claims.p50_ms:.1f} ms, p99 {claims.p99_ms:.1f} ms, longest {claims.longest_ms:.0f} ms,"
-            f" of {claims.claims}"
-        )
+        yield f"{title}: {claims.words}"
     yield f"a month of {PLANNED:,} jobs would take {found.hours:.1f} hours"

@@ -49,6 +49,11 @@ class Claims:
     p99_ms: float
     longest_ms: float
 
+    @property
+    def words(self) -> str:
+        """What people read of them."""
+        return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms, longest {self.longest_ms:.0f} ms, of {self.claims}"
+
     @classmethod
     def of(cls, passed: int, times: Sequence[float]) -> Claims:
         """Of the seconds that each took."""

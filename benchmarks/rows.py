@@ -168,7 +168,4 @@ def sentences(found: Rows) -> Iterator[str]:
             f" the worker's CPU a job and {found.median(kind, 'database_cpu_ms_per_job'):.2f} ms of PostgreSQL's"
         )
     for title, claims in (("claims", found.clean), ("claims beside a transaction held open", found.held)):
-        yield (
-            f"{title}, after {claims.passed:,} jobs: p50 {claims.p50_ms:.1f} ms, p99 {claims.p99_ms:.1f} ms,"
-            f" longest {claims.longest_ms:.0f} ms, of {claims.claims}"
-        )
+        yield f"{title}, after {claims.passed:,} jobs: {claims.words}"

@@ -33,7 +33,7 @@ from catalog.intake import SPOOLED, Intake
 from catalog.origin import OtherPlaceError, Places, elsewhere, refuse_archived
 from catalog.refresh import REFRESH, TERMS
 from catalog.released import require_releases
-from models.connection import be_patient
+from models.connection import take_time
 from models.fragments import UNCLAIMS, columns, taken_from, unclaimed
 from models.jobs import ASKED, ENDING
 from models.states import JobState
@@ -103,8 +103,7 @@ _BATCH = text("""
 """)
 
 # A million rows take half a minute to copy and longer to merge; only this transaction may take that long.
-_PATIENCE_MINUTES = 30
-_PATIENCE = text(f"SET LOCAL statement_timeout = '{_PATIENCE_MINUTES}min'")
+_PATIENCE_SECONDS = 30 * 60
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 #: The columns of jobs that the spool has; the spool adds the line before them and two costs after them.
@@ -235,7 +234,7 @@ def enqueue(
 
 def decide(session: Session, intake: Intake, batch_id: int | None, options: RunOptions = DEFAULTS) -> None:
     """Copy the rows into `staged` and what happens to each into `decided`, for the rest of the transaction."""
-    _be_patient(session)
+    take_time(session, _PATIENCE_SECONDS)
     refuse_archived(session, batch_id)
     session.execute(_STAGE)
     _copy(session, intake)
@@ -276,11 +275,6 @@ def same_pictures(session: Session, intake: Intake) -> list[str]:
     return list(session.execute(_SAME, {"keys": intake.same, "queued": sorted(QUEUED)}).scalars())
 
 
-def _be_patient(session: Session) -> None:
-    session.execute(_PATIENCE)
-    be_patient(session.connection(), _PATIENCE_MINUTES * 60)
-
-
 def _terms(session: Session, intake: Intake, options: RunOptions) -> Mapping[str, Any]:
     """The batch, and what the run's options say of it and of its rows; made here if it is new."""
     values = {
@@ -299,7 +293,7 @@ def _terms(session: Session, intake: Intake, options: RunOptions) -> Mapping[str
 def _merge(
     session: Session, runtime: Runtime, intake: Intake, terms: Mapping[str, Any], options: RunOptions
 ) -> Enqueued:
-    _be_patient(session)
+    take_time(session, _PATIENCE_SECONDS)
     session.execute(_ONE_AT_A_TIME, {"name": intake.name})
     decide(session, intake, terms["batch_id"], options)
     if same := same_pictures(session, intake):

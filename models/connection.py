@@ -56,6 +56,7 @@ DEFAULTS = {
 
 _PING = text("SELECT 1")
 _OWN_NUMBER = "SELECT pg_backend_pid()"
+_TAKE_TIME = text("SELECT set_config('statement_timeout', :limit, true)")
 _SERVER = text("""
     SELECT current_setting('server_version') AS version, clock_timestamp() AS now,
            cast(current_setting('max_connections') AS int) AS most,
@@ -192,10 +193,16 @@ def server(session: Session) -> Server:
 def be_patient(connection: Connection, seconds: float) -> None:
     """Wait this long for each answer, until the connection goes back to its pool.
 
-    A caller that gives a statement more time at the server (``SET statement_timeout``) must pass the same time here.
+    The server has a limit of its own: `take_time` changes both.
     """
     driver: Any = connection.connection.driver_connection
     driver.patience = seconds
+
+
+def take_time(session: Session, seconds: int) -> None:
+    """Let each further statement of this transaction take this long, at the server and here."""
+    session.execute(_TAKE_TIME, {"limit": f"{seconds}s"})
+    be_patient(session.connection(), seconds)
 
 
 def _note_idle(connection: Any, record: Any) -> None:

@@ -32,7 +32,7 @@ from reports.queries import whole, words
 from reports.reviews import Verdicts, verdicts_of
 from reports.singles import AS_A_BATCH
 from web.access import Access
-from web.desk_forms import amount, decision, sender
+from web.desk_forms import amount, chosen, decision, sender
 from web.grid import place, shown_by
 from web.live import Live
 from web.pages import Pages, is_text, link, number
@@ -43,6 +43,8 @@ from web.visitors import Form, actor_of, first, of_batch
 #: The keys of reasons, in the order of the list.
 REASON_KEYS = "1234567890abcdefghijklmnopqrstuv"
 MAX_KEY_CHARS = 200  # of a key that is searched for, in the answer that it is not there
+#: What the forms of the review page want.
+DO = ("judge", "undo", "choose", "redo", "take")
 #: Orders in words.
 ORDERS = {Sort.WORST: "worst first", Sort.CATALOG: "catalog order"}
 
@@ -184,7 +186,7 @@ class Desk:
 
     async def _done(self, request: Request, form: Form) -> dict[str, Any]:
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
-        kind, result_id = first(form, "do"), number(first(form, "result")) or 0
+        kind, result_id = chosen(form, DO), number(first(form, "result")) or 0
         if kind == "take":
             taken = await self._pages.change(_take, actor, batch_id, first(form, "job"))
             return {"taken": None if taken is None or taken.own else taken.person}
@@ -197,13 +199,11 @@ class Desk:
             decided = await self._pages.change(undo, actor, batch_id)
         elif kind == "choose":
             decided = await self._pages.change(choose, actor, result_id)
-        elif kind == "judge":
+        else:
             decided = await self._pages.change(
                 judge, actor, result_id, decision(form), based_on=number(first(form, "based_on")) or 0,
                 known_reasons=self._reasons, request=sender(form),
             )  # fmt: skip
-        else:
-            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: judge, undo, choose, redo, take")
         return await self._counted(batch_id, decided)
 
     async def _counted(self, batch_id: int, decided: Decided) -> dict[str, Any]:

@@ -1,13 +1,17 @@
-"""What the forms of the review page say."""
+"""What the forms of the desk's pages say."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 from desk.verdicts import Area, Decision, DeskError
 from models.verdicts import Verdict
 from web.pages import is_text, member
 from web.visitors import Form, first
+
+E = TypeVar("E", bound=str)
 
 MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
 SIDES = ("x", "y", "width", "height")
@@ -26,6 +30,19 @@ def amount(text: str) -> Decimal:
     if not given.is_finite():
         raise DeskError("at_most: an amount, as the page shows it")
     return given
+
+
+def chosen(form: Form, allowed: Iterable[E]) -> E:
+    """What a form wants.
+
+    Raises:
+        DeskError: it is none of these.
+    """
+    given, known = first(form, "do"), list(allowed)
+    for each in known:
+        if each == given:
+            return each
+    raise DeskError(f"do: {given[:20]!r} is not known; allowed: {', '.join(known)}")
 
 
 def sender(form: Form) -> str | None:

@@ -12,12 +12,14 @@ from desk import audit, operators, people
 from desk.actors import MAY
 from desk.operators import AccountAction, ScheduleAction, WebhookAction
 from desk.verdicts import DeskError
+from models.base import LAST_INTEGER
 from models.people import Role
 from reports import planned, today
 from reports.queries import whole
 from web.access import Access
+from web.desk_forms import chosen
 from web.operators import Operators, Taking, name_of
-from web.pages import E, is_text, member, number
+from web.pages import is_text, member, number
 from web.visitors import Form, Handler, actor_of, first
 from workers.webhooks import service as webhooks
 
@@ -58,7 +60,7 @@ class Lists:
 
     async def change_account(self, request: Request, form: Form) -> None:
         """Pause an account, resume it, or drop the limits that people changed."""
-        action = _chosen(form, AccountAction)
+        action = chosen(form, AccountAction)
         reason = " ".join(first(form, "reason").split())
         if len(reason) > MAX_REASON_CHARS or not is_text(reason):
             raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
@@ -72,7 +74,7 @@ class Lists:
 
     async def change_schedule(self, request: Request, form: Form) -> None:
         """Pause a schedule, resume it, or run it now."""
-        action = _chosen(form, ScheduleAction)
+        action = chosen(form, ScheduleAction)
         await self._operators.call(operators.schedule, self._runtime, actor_of(request), name_of(form), action)
 
     async def webhooks(self, request: Request) -> Response:
@@ -82,9 +84,9 @@ class Lists:
 
     async def change_webhook(self, request: Request, form: Form) -> None:
         """Switch a webhook off or on."""
-        action, one = _chosen(form, WebhookAction), number(first(form, "name"))
+        action, one = chosen(form, WebhookAction), number(first(form, "name"))
         await self._operators.call(
-            operators.webhook, self._runtime, actor_of(request), min(one or 0, 2**31 - 1), action
+            operators.webhook, self._runtime, actor_of(request), min(one or 0, LAST_INTEGER), action
         )
 
     async def people(self, request: Request) -> Response:
@@ -105,18 +107,9 @@ class Lists:
             "disable": lambda: self._runtime.db(people.disable, actor, name),
             "enable": lambda: self._runtime.db(people.disable, actor, name, disabled=False),
         }
-        if kind not in changes:
-            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: {', '.join(changes)}")
-        await self._operators.call(changes[kind])
+        await self._operators.call(changes[chosen(form, changes)])
 
     async def audit(self, request: Request) -> Response:
         """Who did what, newest first; ``?before=`` selects older entries."""
         entries, before = await self._pages.read(audit.page, ENTRIES, whole(request.query_params, "before"))
         return self._pages.render(request, "audit.html", entries=entries, before=before)
-
-
-def _chosen(form: Form, kind: type[E]) -> E:
-    action = member(kind, first(form, "do"))
-    if action is None:
-        raise DeskError(f"do: {first(form, 'do')[:20]!r} is not known; allowed: {', '.join(kind)}")
-    return action

@@ -15,6 +15,7 @@ from reports import released
 from reports.queries import said, words
 from reports.released import ReleasedPlace
 from web.access import Access
+from web.desk_forms import chosen
 from web.operators import Operators, name_of
 from web.pages import is_text, link
 from web.prefix import prefix
@@ -50,13 +51,11 @@ class ReleasesPages:
 
     async def take(self, request: Request, form: Form) -> Response:
         """Write down what a release allows, or end it."""
-        actor, reference, kind = actor_of(request), name_of(form), first(form, "do")
-        if kind == "set":
+        actor, reference = actor_of(request), name_of(form)
+        if chosen(form, ("set", "end")) == "set":
             await self._operators.call(self._put, actor, reference, form)
-        elif kind == "end":
-            await self._operators.call(self._runtime.db, releases.end, actor, reference)
         else:
-            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: set, end")
+            await self._operators.call(self._runtime.db, releases.end, actor, reference)
         where = link(prefix(request), "releases", reference=reference.strip())
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 

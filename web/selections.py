@@ -30,6 +30,7 @@ from reports import cards
 from reports.grid_filter import GridFilter
 from web.access import Access
 from web.desk import REASON_KEYS
+from web.desk_forms import chosen
 from web.grid import require_seen
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
@@ -150,9 +151,7 @@ def _asked(form: Form) -> Asked:
         DeskError: something of it is not as the page makes it.
         QueryError: the filter is not.
     """
-    do, name, former = first(form, "do"), first(form, "request"), first(form, "selection")
-    if do not in {*VERDICTS, UNDO}:
-        raise DeskError(f"do: {do[:20]!r} is not known; allowed: {', '.join([*VERDICTS, UNDO])}")
+    do, name, former = chosen(form, [*VERDICTS, UNDO]), first(form, "request"), first(form, "selection")
     if not _is_name(name) or (former and not _is_name(former)):
         raise DeskError("request: a name for the selection is missing; load the page again")
     then, _, newest = first(form, "seen").partition("-")

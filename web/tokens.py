@@ -12,6 +12,7 @@ from desk.limits import limit_of
 from desk.verdicts import DeskError
 from models.people import Role
 from web.access import Access
+from web.desk_forms import chosen
 from web.operators import Operators, name_of
 from web.pages import member
 from web.visitors import Form, actor_of, first
@@ -36,12 +37,10 @@ class TokensPage:
 
     async def take(self, request: Request, form: Form) -> Response | None:
         """Add a token, which the answer shows, or revoke one."""
-        actor, name, kind = actor_of(request), name_of(form), first(form, "do")
-        if kind == "add":
+        actor, name = actor_of(request), name_of(form)
+        if chosen(form, ("add", "revoke")) == "add":
             made = await self._operators.call(self._add, actor, name, form)
             return await self._shown(request, name, made)
-        if kind != "revoke":
-            raise DeskError(f"do: {kind[:20]!r} is not known; allowed: add, revoke")
         await self._operators.call(self._runtime.db, tokens.revoke, actor, name)
         return None
 

@@ -22,7 +22,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.connection import OWN_LIMITS, be_patient, let_go_of_snapshot
+from models.connection import OWN_LIMITS, let_go_of_snapshot, take_time
 from models.fragments import is_open, is_paid, paid_for, quoted, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from workers.engine.runtime import Runtime
@@ -61,7 +61,6 @@ _IS_OVER = text(f"""
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.batch_id = b.id AND NOT ({_DONE_WITH}))
     FROM batches b WHERE b.id = :id
 """)
-_PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")
 #: As `catalog.enqueue` takes it: no run of the catalog is between its look at the batch and its rows.
 _NO_RUN = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _CLOSE = text("UPDATE batches SET archived_at = coalesce(archived_at, clock_timestamp()) WHERE id = :id")
@@ -202,8 +201,7 @@ def _candidates(session: Session, batch_id: int | None) -> list[tuple[int, str]]
 
 def _is_over(session: Session, batch_id: int, seconds: float) -> bool:
     """Whether all jobs of a batch ended that long ago, and nobody waits for any."""
-    be_patient(session.connection(), PATIENCE_SECONDS)
-    session.execute(_PATIENCE)
+    take_time(session, PATIENCE_SECONDS)
     return bool(session.execute(_IS_OVER, {"seconds": seconds, "id": batch_id}).scalar())
 
 

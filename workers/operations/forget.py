@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from models import attempts, jobs
 from models.attempts import Attempt
 from models.base import Base
-from models.connection import be_patient
+from models.connection import take_time
 from models.fragments import columns, is_paid
 from models.jobs import ROLES, Job, Version
 from models.states import JobState, Reason
@@ -127,7 +127,6 @@ _NOT_LOOKED_UP = (
 )
 
 PATIENCE_SECONDS = 600  # no index leads from a picture to its jobs: all rows are read
-_PATIENCE = text(f"SET LOCAL statement_timeout = '{PATIENCE_SECONDS}s'")
 
 _AT_WORK = frozenset({JobState.RUNNING, JobState.SAVING})
 _WAITING = frozenset({JobState.QUEUED, JobState.HELD})
@@ -227,8 +226,7 @@ def _everything(session: Session, person: Person, metadata: list[str], done: For
 
 
 def _take(session: Session, person: Person) -> tuple[Forgotten, set[str], list[str]]:
-    session.execute(_PATIENCE)
-    be_patient(session.connection(), PATIENCE_SECONDS)
+    take_time(session, PATIENCE_SECONDS)
     done = Forgotten()
     found = _everything(session, person, [json.dumps(each) for each in person.metadata], done)
     uris, digests, ids = *map(list, found), done.ended
