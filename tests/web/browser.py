@@ -97,6 +97,15 @@ class Page:
             assert asyncio.get_running_loop().time() < ends, f"not in time: {condition}"
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def at_rest(self, place: str) -> list[float]:
+        """Where something is on the screen, once it stays there: a page is laid out again in its own time."""
+        before: list[float] = []
+        while True:
+            now: list[float] = await self.evaluate(f"new Promise((done) => setTimeout(() => done({place}), 100))")
+            if now == before:
+                return now
+            before = now
+
     async def open(self, url: str, auth: str | None = None) -> None:
         """Go to `url`, with a password if one is given, and wait until every picture on it is there, or has failed."""
         if auth is not None:

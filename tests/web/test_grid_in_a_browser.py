@@ -35,16 +35,6 @@ MIDDLE = """((job) => { const pair = document.querySelector(`[data-job="${job}"]
   const { x, y, width, height } = pair.getBoundingClientRect(); return [x + width / 2, y + height / 2]; })"""
 
 
-async def resting(page: Page, job: str) -> list[float]:
-    """A tile's middle once nothing moves any more: a page of another size is laid out again, in its own time."""
-    before: list[float] = []
-    while True:
-        now: list[float] = await page.evaluate(f"new Promise((done) => setTimeout(() => done({MIDDLE}('{job}')), 100))")
-        if now == before:
-            return now
-        before = now
-
-
 def jobs(*numbers: int) -> list[str]:
     return [f"job-{number:05}" for number in numbers]
 
@@ -194,7 +184,7 @@ def test_a_finger_that_is_held_shows_before_and_opens_nothing(base: str, databas
         (first,) = jobs(0)
         await page.look(width=390, height=844)
         await page.until("innerWidth === 390")
-        touched = await resting(page, first)
+        touched = await page.at_rest(f"{MIDDLE}('{first}')")
         point = [{"x": touched[0], "y": touched[1]}]
         await page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=point)
         await page.until(f"document.querySelector('[data-job=\"{first}\"] .is-before')")
