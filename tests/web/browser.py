@@ -97,14 +97,14 @@ class Page:
             assert asyncio.get_running_loop().time() < ends, f"not in time: {condition}"
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def at_rest(self, place: str) -> list[float]:
+    async def at_rest(self, place: str) -> tuple[float, float]:
         """Where something is on the screen, once it stays there: a page is laid out again in its own time."""
+        ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
         before: list[float] = []
-        while True:
-            now: list[float] = await self.evaluate(f"new Promise((done) => setTimeout(() => done({place}), 100))")
-            if now == before:
-                return now
+        while (now := await self.evaluate(f"new Promise((done) => setTimeout(() => done({place}), 100))")) != before:
+            assert asyncio.get_running_loop().time() < ends, f"does not rest: {place}"
             before = now
+        return now[0], now[1]
 
     async def open(self, url: str, auth: str | None = None) -> None:
         """Go to `url`, with a password if one is given, and wait until every picture on it is there, or has failed."""
@@ -130,8 +130,20 @@ class Page:
         said = await self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         path.write_bytes(base64.b64decode(said["data"]))  # noqa: ASYNC240
 
+    async def click(self, x: float, y: float, *, held: int = 0) -> None:
+        """Click a place on the screen with the mouse, while keys are held down as the protocol counts them."""
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, modifiers=held, buttons=1
+            )
+
+    async def _focused(self) -> None:
+        # A page that wants the focus somewhere gets it a frame after it is there.
+        await self.until("document.activeElement !== document.body || !document.querySelector('[autofocus]')")
+
     async def press(self, key: str, *, hold: bool = False) -> None:
         """Press a key and let it go, unless it is held."""
+        await self._focused()
         number = CODES.get(key) or ord(key.upper())
         known: dict[str, Any] = {"key": key, "code": f"Key{key.upper()}" if key.isalpha() and len(key) == 1 else key}
         typed = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
@@ -147,6 +159,7 @@ class Page:
 
     async def write(self, text: str) -> None:
         """Type text where the focus is."""
+        await self._focused()
         await self.call("Input.insertText", text=text)
 
 

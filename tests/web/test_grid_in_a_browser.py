@@ -146,8 +146,8 @@ def test_tiles_are_selected_by_dragging_and_show_before_while_held(base: str, ba
         await sign_in(page, base, f"/batches/{batch}?density=medium")
         await page.until(READY)
         first, second, third = jobs(0, 1, 2)
-        x, y = await page.evaluate(f"{MIDDLE}('{first}')")
-        to = await page.evaluate(f"{MIDDLE}('{third}')")
+        x, y = await page.at_rest(f"{MIDDLE}('{first}')")
+        to = await page.at_rest(f"{MIDDLE}('{third}')")
         assert not await visible(page, first)
         await mouse(page, "mousePressed", (x, y))
         for share in (0.2, 0.6, 1.0):
@@ -161,7 +161,7 @@ def test_tiles_are_selected_by_dragging_and_show_before_while_held(base: str, ba
         assert await page.evaluate("document.querySelector('.lasso')") is None
         assert "/review" not in await page.evaluate("location.pathname")
         # The pointer shows the picture before, and so does a key that is held
-        await mouse(page, "mouseMoved", tuple(await page.evaluate(f"{MIDDLE}('{second}')")), held=False)
+        await mouse(page, "mouseMoved", await page.at_rest(f"{MIDDLE}('{second}')"), held=False)
         assert await visible(page, second)
         await mouse(page, "mouseMoved", (2, 2), held=False)
         assert not await visible(page, second)

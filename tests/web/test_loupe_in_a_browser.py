@@ -42,7 +42,7 @@ async def touch(page: Page, kind: str, *points: tuple[float, float]) -> None:
 
 async def swipe(page: Page, x: float, y: float, *, lift: bool = True) -> None:
     """Move a finger from the middle of the picture."""
-    left, top = await page.evaluate(MIDDLE)
+    left, top = await page.at_rest(MIDDLE)
     await touch(page, "touchStart", (left, top))
     for step in range(1, STEPS + 1):
         await touch(page, "touchMove", (left + x * step / STEPS, top + y * step / STEPS))
@@ -70,7 +70,7 @@ def test_a_phone_reviews_by_swipes_and_never_by_accident(base: str, database: Da
             await swipe(page, x, y)
         await swipe(page, 160, 0, lift=False)
         await page.until("document.querySelector('.swiping.is-right.is-sure')")
-        left, top = await page.evaluate(MIDDLE)
+        left, top = await page.at_rest(MIDDLE)
         await touch(page, "touchMove", (left + 5, top))
         await page.until("!document.querySelector('.swiping')")
         await touch(page, "touchEnd")
@@ -84,7 +84,7 @@ def test_a_phone_reviews_by_swipes_and_never_by_accident(base: str, database: Da
         for y, job in ((-150, 1), (-150, 2), (150, 1), (150, 0)):
             await swipe(page, 0, y)
             await shown(page, f"job-{job:05}")
-        left, top = await page.evaluate(MIDDLE)
+        left, top = await page.at_rest(MIDDLE)
         await touch(page, "touchStart", (left, top))
         await page.until("document.querySelector('.stage').style.getPropertyValue('--split') === '100%'")
         await touch(page, "touchEnd")
@@ -136,7 +136,7 @@ def test_an_area_is_marked_by_mouse_and_goes_along(base: str, database: Database
         await shown(page, "job-00000")
         await page.press("m")
         await page.until("document.querySelector('.is-marking')")
-        x, y = await page.evaluate(MIDDLE)
+        x, y = await page.at_rest(MIDDLE)
         await mouse(page, "mousePressed", x, y)
         await mouse(page, "mouseMoved", x + 60, y + 80)
         await mouse(page, "mouseReleased", x + 60, y + 80)

@@ -175,8 +175,7 @@ def test_a_link_that_is_shown_once_is_taken_with_one_click(base: str, batch: int
         await page.until("document.querySelector('.once')")
         await page.screenshot(Path(SHOTS or tmp_path) / "once.png", whole=True)
         x, y = await page.at_rest(SECRET)
-        for kind in ("mousePressed", "mouseReleased"):
-            await page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        await page.click(x, y)
         secret = await page.evaluate("document.querySelector('.once code').innerText")
         await page.until(f"getSelection().toString() === {json.dumps(secret)}")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -29,14 +29,11 @@ CTRL, SHIFT = 2, 8  # as the browser's protocol counts keys that are held
 
 async def click(page: Page, selector: str, number: int = 0, *, held: int = 0) -> None:
     """Click the middle of an element with the mouse."""
-    script = f"""(() => {{ const e = document.querySelectorAll({selector!r})[{number}];
+    place = f"""(() => {{ const e = document.querySelectorAll({selector!r})[{number}];
       e.scrollIntoView({{ block: "center" }}); const b = e.getBoundingClientRect();
       return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
-    x, y = await page.evaluate(script)
-    for kind in ("mousePressed", "mouseReleased"):
-        await page.call(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, modifiers=held, buttons=1
-        )
+    x, y = await page.at_rest(place)
+    await page.click(x, y, held=held)
 
 
 async def undo(page: Page) -> None:

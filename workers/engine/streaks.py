@@ -3,7 +3,9 @@
 Two kinds are counted, over all workers, in the account's row; a submission that is taken ends a row.
 
 A refusal in words that nobody knows concerns its job alone. `JOBS_IN_A_ROW` of them, all alike and on different jobs,
-concern the account: it stops for a growing back-off, and then probes. The jobs of the burst stay queued.
+concern the account: it stops for a growing back-off, and then probes. The jobs of the burst stay queued, and those of
+the first probes, too: an outage that is over in a minute loses no job. Later ones fail when they have no try left; a
+catalog whose every row is refused so would never end otherwise.
 
 An answer that a wrong key is given (`Unclear.as_of_a_wrong_key`) is unclear. If as many jobs in a row get it, and none
 was ever taken with this key, then the key is wrong: the account stops until a person starts it, and nothing was taken.
@@ -29,13 +31,15 @@ from workers.http.redaction import secrets_of
 from workers.jobs.moves import AttemptMove, JobMove
 
 JOBS_IN_A_ROW = 3  # two may be one catalog's odd pictures; after three the rest would be lost as well
+PATIENT_PROBES = 6  # in a row that lose no job: by their back-off they are over a minute after the account stopped
+AGAIN_SECONDS = 5.0  # before such a job is sent again, so that other jobs are probes as well
 
 _TAKEN = text("""
     UPDATE accounts SET streak = NULL, proven_key = coalesce(:key, proven_key)
     WHERE name = :name AND (streak IS NOT NULL OR proven_key IS DISTINCT FROM coalesce(:key, proven_key))
 """)
 _READ = text("""
-    SELECT streak, proven_key, coalesce(closed_until > cast(:sent_at AS timestamptz), false) AS of_a_burst
+    SELECT streak, proven_key, failures, coalesce(closed_until > cast(:sent_at AS timestamptz), false) AS of_a_burst
     FROM accounts WHERE name = :name FOR UPDATE
 """)
 _KEEP = text("UPDATE accounts SET streak = cast(:streak AS jsonb), proven_key = :key WHERE name = :name")
@@ -88,20 +92,21 @@ def settled(session: Session, account: str, effects: Sequence[Effects], key: str
     session.execute(_KEEP, {"name": account, "streak": document, "key": proven})
     if not streak.long:
         return list(effects)
-    burst = row.of_a_burst or not (before.long and before.kind == streak.kind)
-    found = [_of_the_row(effect, streak, burst=burst) for effect in effects]
+    begins = not (before.long and before.kind == streak.kind)
+    keeps = begins or row.of_a_burst or row.failures <= PATIENT_PROBES
+    found = [_of_the_row(effect, streak, keeps=keeps) for effect in effects]
     return found + _others_of_a_wrong_key(streak, effects)
 
 
-def _of_the_row(effect: Effects, streak: _Streak, *, burst: bool) -> Effects:
-    """One answer of a row that is long enough to count."""
+def _of_the_row(effect: Effects, streak: _Streak, *, keeps: bool) -> Effects:
+    """One answer of a row that is long enough to count; `keeps`: its job gets another try, however many it had."""
     said, job = effect.evidence, effect.job
     if said is None or said.kind != streak.kind:
         return effect
     if said.as_of_a_wrong_key:
         return _wrong_key(said.job_id, said.reference, said.note)
-    if job is not None and job.to is JobState.FAILED and burst:
-        job = replace(job, to=JobState.QUEUED)
+    if job is not None and job.to is JobState.FAILED and keeps:
+        job = replace(job, to=JobState.QUEUED, wait=AGAIN_SECONDS)
     note = f"{JOBS_IN_A_ROW} jobs or more in a row were refused with: {said.note}"
     return replace(effect, job=job, trouble=Trouble(Closure.OUTAGE, note, sent_at=said.sent_at))
 

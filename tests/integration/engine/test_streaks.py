@@ -16,7 +16,7 @@ from workers.config.settings import Tries
 from workers.engine.effects import Effects
 from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import record
-from workers.engine.streaks import JOBS_IN_A_ROW
+from workers.engine.streaks import JOBS_IN_A_ROW, PATIENT_PROBES
 from workers.jobs.moves import AttemptMove, JobMove
 
 if TYPE_CHECKING:
@@ -83,6 +83,25 @@ def test_several_in_a_row_stop_the_account_for_a_while_and_keep_the_jobs(databas
     if together:
         assert states(database) == {"queued": 6}
     assert not any(database.spend().values())
+
+
+def probe(database: Database, effect: Effects) -> None:
+    """Write an answer that came after the account's stop was over."""
+    database.sql("UPDATE accounts SET closed_until = clock_timestamp() - interval '1 second'")
+    database.run(record, "main", [effect])
+
+
+def test_the_first_probes_lose_no_job_and_later_ones_end_a_catalog_of_bad_rows(database: Database) -> None:
+    first, *later = effects(database, [UNKNOWN] * (JOBS_IN_A_ROW + PATIENT_PROBES + 1))
+    burst, probes = [first, *later[: JOBS_IN_A_ROW - 1]], later[JOBS_IN_A_ROW - 1 :]
+    database.run(record, "main", burst)
+    for effect in probes[:-1]:
+        probe(database, effect)
+
+    assert states(database) == {"queued": JOBS_IN_A_ROW + PATIENT_PROBES, "running": 1}
+    assert database.one("SELECT count(*) FROM jobs WHERE not_before > clock_timestamp()") > 0, "others are sent first"
+    probe(database, probes[-1])
+    assert states(database) == {"queued": JOBS_IN_A_ROW + PATIENT_PROBES, "failed": 1}
 
 
 @pytest.mark.parametrize("between", [Accepted("handle"), OTHER])
