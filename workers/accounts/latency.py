@@ -62,7 +62,7 @@ class Latencies:
             return self._interval(typical, poll_every) * random.uniform(1, 2)  # noqa: S311 - so each tells something else
         first = self._first(operation, poll_every, called=called)
         if random.random() < EARLY_SHARE:  # noqa: S311 - chooses a sample, guards nothing
-            return max(poll_every, self._early(operation, first, called=called))
+            return max(poll_every, self._early(operation, first, poll_every, called=called))
         return first * (1 + MARGIN + random.uniform(0, SPREAD))  # noqa: S311
 
     def planned_look(self, operation: str, poll_every: float, *, called: bool = False) -> float:
@@ -130,10 +130,13 @@ class Latencies:
         first = found.age_of(ENDED_SHARE) if self._relies(operation, called=called) else found.plan(poll_every).ages[0]
         return max(poll_every, first)
 
-    def _early(self, operation: str, first: float, *, called: bool) -> float:
+    def _early(self, operation: str, first: float, poll_every: float, *, called: bool) -> float:
         if self._relies(operation, called=called):  # a result that is there already shows that its callback is missing
             return self._learned[operation].age_of(random.uniform(1 - ENDED_SHARE, ENDED_SHARE))  # noqa: S311
-        return random.uniform(first / 2, first)  # noqa: S311
+        # So early that the look that is planned comes in time: who waits for jobs in turn waits for the latest of them.
+        # Half of them as late as that, which a provider that became a little faster is noticed by.
+        latest = max(first / 2, first - poll_every)
+        return random.choice((latest, random.uniform(first / 2, latest)))  # noqa: S311
 
     def _relies(self, operation: str, *, called: bool) -> bool:
         return called and self._callbacks[operation].reliable
