@@ -109,7 +109,8 @@ def offer(runtime: Runtime, actor: Actor, token_id: int, order: Order, seconds: 
             raise SamePictureError(intake.name, found.same)
         quote = None
         if found.queued:
-            terms = {"order": order.terms, "numbers": _numbers(found.verdicts), "at_most": str(found.at_most)}
+            most = {"at_most": str(found.at_most), "sent_at_most": str(found.sent_at_most)}
+            terms = {"order": order.terms, "numbers": _numbers(found.verdicts), **most}
             quote = runtime.db(
                 quotes.offer, token_id, "run", intake.name, terms, order.content, ceiling_of(found), seconds
             )
@@ -139,7 +140,9 @@ def run(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> Enqueue
 
     def last(session: Session, done: Enqueued) -> None:
         _agrees(quote, done)
-        bulk.raise_limit(session, done.name, _limit(session, done, order.options, quote.ceiling + others))
+        # What waits for the decision about a pilot is not paid by this quote, but is not to be paused for want of it.
+        more = quote.ceiling + others + done.at_most - done.sent_at_most
+        bulk.raise_limit(session, done.name, _limit(session, done, order.options, more))
         note(session, actor, "run", f"batch {done.name}", quote=quote.id, ceiling=str(quote.ceiling), jobs=done.queued)
 
     with _taken_in(runtime, order) as intake:
@@ -192,10 +195,13 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
 
 
 def ceiling_of(found: Plan) -> Decimal:
-    """The most that a planned run may cost: every attempt that may be paid, and no more than the batch's limit."""
+    """The most that what a planned run sends may cost: every attempt that may be paid, within the batch's limit.
+
+    Of a pilot that is its sample: the rest is sent by a quote of its own.
+    """
     if found.limit is None:
-        return found.at_most
-    return max(Decimal(0), min(found.at_most, found.limit.amount - found.limit.spent))
+        return found.sent_at_most
+    return max(Decimal(0), min(found.sent_at_most, found.limit.amount - found.limit.spent))
 
 
 def likely_of(found: Plan) -> Decimal:
@@ -249,7 +255,10 @@ def _numbers(verdicts: Mapping[str, int]) -> dict[str, int]:
 def _agrees(quote: Quote, done: Enqueued) -> None:
     """Undo the run if other rows were queued than were quoted, or at another price."""
     numbers = {"new": done.new, "retried": done.retried, "changed": done.changed}
-    if numbers != quote.terms["numbers"] or done.at_most > Decimal(quote.terms["at_most"]):
+    most = Decimal(quote.terms["at_most"])
+    # A quote of a version before had no pilot.
+    sent = Decimal(quote.terms.get("sent_at_most", most))
+    if numbers != quote.terms["numbers"] or done.at_most > most or done.sent_at_most > sent:
         raise StaleQuoteError(
             f"the batch, its jobs or the prices have changed since the quote was made: now "
             f"{counted(done.queued, 'row')} would be queued; nothing was; ask for a new one"

@@ -267,6 +267,9 @@ class OptionsAsk(Ask):
     priority: int | None = None
     deadline: datetime | Age | None = Field(None, description="A moment, or a time from the start, such as 2h.")
     only: list[Only] = Field(default_factory=list, max_length=len(Only))
+    pilot: Text | None = Field(
+        None, description="Send only a sample, 1% or 25 of the rows; a quote of the batch's pilot sends the rest."
+    )
     retry_rejected: bool = False
     same_picture: bool = Field(False, description="Also do a source's own picture if it is among the targets.")
 

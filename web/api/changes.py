@@ -177,6 +177,13 @@ class PlanShape(Shape):
     quote: QuoteShape | None
 
 
+class SampledShape(Shape):
+    """How many jobs of a batch are in the sample that is sent first, and how many wait for a decision."""
+
+    sample: int
+    waiting: int
+
+
 class RunShape(Shape):
     """What became of a catalog's rows."""
 
@@ -191,6 +198,8 @@ class RunShape(Shape):
     left_out: int
     held: int
     downloadable: int
+    #: While the batch has a pilot about which nobody has decided.
+    pilot: SampledShape | None
     cost: Money
     at_most: Money
 

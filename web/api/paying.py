@@ -39,6 +39,7 @@ def run(service: Service, call: Call) -> dict[str, Any]:
     numbers = ("queued", "new", "retried", "changed", "unchanged", "left", "in_work", "left_out", "held")
     return {
         "batch": done.name, **{name: getattr(done, name) for name in numbers}, "downloadable": done.free,
+        "pilot": done.sampled and {"sample": done.sampled.sample, "waiting": done.sampled.waiting},
         "cost": Money(done.cost, currency), "at_most": Money(done.at_most, currency),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from desk import people
 from models.people import Role
 from tests.integration.desk.pictures import give
-from tests.integration.web.asking import Program, problem, token
+from tests.integration.web.asking import ROWS, Program, problem, token
 from tests.integration.web.asking import chosen as for_programs
 from tests.integration.web.test_desk import PASSWORD, ROOT, Browser
 from tests.integration.web.test_operators import audited, chosen, hidden, otto, plain, sent
@@ -107,6 +107,27 @@ def test_an_operator_stops_it_unpaid(otto: Browser, database: Database, batch: i
 @pytest.fixture
 def free(database: Database, tmp_path: Path) -> Settings:
     return for_programs(database, tmp_path)
+
+
+def test_a_program_makes_a_pilot_and_pays_for_its_sample(database: Database, free: Settings) -> None:
+    names = {"name": "summer", "rows": ROWS, "options": {"pilot": "1"}}
+    with Program(build(free), token(database, "shop", Role.OPERATOR, Decimal(1))) as shop:
+        whole = shop.ask("POST", "/plans", names | {"options": {}}).json()
+        found = shop.ask("POST", "/plans", names).json()
+        assert (found["queued"], found["pilot"]["rows"]) == (3, 1)
+        assert found["quote"]["ceiling"] == found["pilot"]["at_most"]
+        assert 3 * Decimal(found["quote"]["ceiling"]["amount"]) == Decimal(whole["quote"]["ceiling"]["amount"])
+        done = shop.ask("POST", "/runs", {"quote": found["quote"]["quote"]}).json()
+        assert (done["queued"], done["pilot"]) == (3, {"sample": 1, "waiting": 2})
+        assert database.one("SELECT sum(spent) FROM tokens") == Decimal(found["quote"]["ceiling"]["amount"])
+        assert waiting(database) == 2
+        # The rest is paid by its own quote, and the batch's limit leaves room for it.
+        path = "/batches/summer/pilot"
+        rest = shop.ask("POST", path, {"decision": "go_on", "dry_run": True}).json()["quote"]
+        assert shop.ask("POST", path, {"quote": rest["quote"]}).json()["done"] == 2
+        limit = Decimal(shop.get("/batches/summer")["max_cost"]["amount"])
+        assert limit == Decimal(found["quote"]["ceiling"]["amount"]) + Decimal(rest["ceiling"]["amount"])
+        problem(shop.ask("POST", "/plans", names | {"options": {"pilot": "some"}}), 422, "pilot", "some", "1%")
 
 
 def test_programs_send_the_rest_by_quote_and_stop_without(

@@ -26,11 +26,7 @@ NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
     "recast run": {"fresh": ONE_RUN},
     "recast schedule add": {"pilot": "nobody is there to look at the sample of a planned run"},
     "recast.run": {"fresh": ONE_RUN},
-    "POST /plans": {
-        "fresh": ONE_RUN,
-        "moved": "what is sent comes from no place",
-        "pilot": "a quote is taken for all that it priced",
-    },
+    "POST /plans": {"fresh": ONE_RUN, "moved": "what is sent comes from no place"},
 }
 
 
