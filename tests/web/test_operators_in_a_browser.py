@@ -91,8 +91,8 @@ def batch(database: Database, tmp_path: Path) -> int:
     )
     database.sql(
         "INSERT INTO leases (name, owner, until, wake_at) VALUES"
-        " ('submit:main', 'worker@studio', now() + interval '9 minutes', NULL), ('poll:main', NULL, NULL, now()),"
-        " ('store', NULL, NULL, NULL), ('deliver', NULL, NULL, now() + interval '9 minutes')"
+        " ('submit:main', 'worker@studio', now() + interval '9 minutes', NULL), ('store', NULL, NULL, NULL),"
+        " ('poll:main', NULL, NULL, now() + interval '9 minutes'), ('deliver', NULL, NULL, now() + interval '1 hour')"
     )
     database.sql(
         "INSERT INTO releases (reference, ends_at, labels) VALUES"

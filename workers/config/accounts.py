@@ -40,6 +40,7 @@ from workers.config.account_values import (
     one_address,
     sendable,
 )
+from workers.config.check_thresholds import OwnThresholds, Thresholds
 from workers.config.extras import FACE_ENGINE, missing
 from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
@@ -80,6 +81,8 @@ class Account(Limits):
     check_face: bool = False
     #: Whether every job must name the model's release it has, in `consent`.
     require_consent: bool = False
+    #: Of results, by operation, where other thresholds than ours flag what people should look at.
+    checks: OwnThresholds = Field(default_factory=dict)
     adapter: SkipValidation[type[Provider]]
     #: The operations that are used, without the provider's name; None for all.
     chosen: tuple[str, ...] | None = Field(default=None, alias="operations", min_length=1)
@@ -119,11 +122,13 @@ class Account(Limits):
             ValueError: they do not.
         """
         known = [_short(name) for name in self.adapter.OPERATIONS]
-        for name in self.prices:
-            if name not in known:
-                raise ValueError(
-                    f"prices has {name!r}, which is not an operation of {self.provider}; allowed: {', '.join(known)}"
-                )
+        for field, names in (("prices", self.prices), ("checks", self.checks)):
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"{field} has {name!r}, which is not an operation of {self.provider}; allowed: "
+                        f"{', '.join(known)}"
+                    )
         currencies = {item.currency for item in [*self.prices.values(), *self.budget.values()]}
         if len(currencies) > 1:
             raise ValueError(f"prices and budget mix the currencies {', '.join(sorted(currencies))}: use one")
@@ -154,6 +159,10 @@ class Account(Limits):
     def price(self, operation: Operation) -> Price | None:
         """The price of `operation` here, if it has one."""
         return self.prices.get(_short(operation.name))
+
+    def thresholds(self, operation: str) -> Thresholds:
+        """Those that this account sets for an operation, by its full name."""
+        return self.checks.get(_short(operation), {})
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Account:
         """This account with limits that people changed while it ran.

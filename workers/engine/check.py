@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.checks import CheckName
 from workers.config.account_values import AccountsError
+from workers.config.check_thresholds import Thresholds
 from workers.config.extras import FACE_ENGINE, LIKENESS, missing
 from workers.config.settings import Settings
 from workers.engine import checking
@@ -24,7 +25,7 @@ from workers.engine.slice import Slice
 from workers.engine.wake import CHECK_PUMP
 from workers.http.client import TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
-from workers.images.check_rules import threshold_of
+from workers.images.check_rules import OURS, threshold_of
 from workers.images.checks import Opened, check, opened
 from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.foreign import converted
@@ -52,9 +53,9 @@ def _tells_people_apart() -> bool:
     return not missing(LIKENESS)
 
 
-def _compares(due: DueCheck) -> bool:
+def _compares(due: DueCheck, own: Thresholds) -> bool:
     """Whether the result is compared with the person whom it should show."""
-    return _tells_people_apart() and threshold_of(CheckName.OTHER_PERSON, due.operation) is not None
+    return _tells_people_apart() and threshold_of(CheckName.OTHER_PERSON, due.operation, own) is not None
 
 
 class CheckPump:
@@ -108,12 +109,16 @@ class CheckPump:
 
     async def _found(self, due: DueCheck) -> Found:
         result = await self._runtime.in_decoder(opened, await self._runtime.in_thread(self._stored, due.key))
+        account = self._runtime.accounts.get(due.account)
+        own = OURS if account is None else account.thresholds(due.operation)
         target = await self._given(due, "target", due.target) if not result.blank else None
-        person = await self._given(due, "source", due.person) if not result.blank and _compares(due) else None
-        checked = await self._runtime.in_decoder(check, result, target, due.operation, due.options, person=person)
+        person = await self._given(due, "source", due.person) if not result.blank and _compares(due, own) else None
+        checked = await self._runtime.in_decoder(
+            check, result, target, due.operation, due.options, person=person, own=own
+        )
         # Without its target nothing says whether a swap may look like another.
         hash_ = None if target is None and due.target is not None else checked.hash
-        return Found(due, checked.scores, hash_, checked.target_hash)
+        return Found(due, checked.scores, hash_, checked.target_hash, own=own)
 
     def _stored(self, key: str) -> bytes:
         return self._runtime.storage.get(key)

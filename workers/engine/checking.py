@@ -7,7 +7,7 @@ another worker may claim it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from models.batches import SINGLES
 from models.bulk import Bulk
 from models.fragments import seconds_from_now, until
+from workers.config.check_thresholds import Thresholds
 from workers.engine import copies
 from workers.images.check_rules import HASH_BITS, Score, bands, near_duplicate
 
@@ -51,6 +52,8 @@ class Found:
     hash: int | None = None
     target_hash: int | None = None
     again: bool = False
+    #: The thresholds of the account that made it.
+    own: Thresholds = field(default_factory=dict)
 
 
 # A result that no worker survived is claimed alone, so that it takes no other one with it.
@@ -176,5 +179,5 @@ def _copies(session: Session, hashed: Sequence[Found]) -> dict[int, list[Score]]
             continue
         near = copies.nearest(session, each.due.result_id)
         distance = HASH_BITS if near is None else near.distance
-        nearest[each.due.result_id] = near_duplicate(distance, each.due.operation)
+        nearest[each.due.result_id] = near_duplicate(distance, each.due.operation, each.own)
     return nearest

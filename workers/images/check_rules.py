@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from models.checks import CheckName
+from workers.config.check_thresholds import LEAST_ALIKE, Thresholds
 
 #: What each check says of a picture that it flags.
 SENTENCES: Final[Mapping[CheckName, str]] = {
@@ -37,16 +39,17 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
     CheckName.CHANGED_OUTSIDE: 0.375,  # 24 of 255 levels in one block: compression makes 1, another shade 40
     CheckName.BLURRED: 0.75,  # a quarter of the sharpness is left
     CheckName.OTHER_SIZE: 0.02,
-    CheckName.NEAR_DUPLICATE: 58 / 64,  # at most six of the 64 bits differ
+    CheckName.NEAR_DUPLICATE: LEAST_ALIKE,  # at most six of the 64 bits differ
 }
-#: Where an operation's own ways ask for another one; None leaves a check out.
-PER_OPERATION: Final[Mapping[str, Mapping[CheckName, float | None]]] = {
+#: Where an operation's own ways ask for another one.
+PER_OPERATION: Final[Mapping[str, Thresholds]] = {
     # Drawings: what the detector makes of them says little.
     "qolaba.avatar": {CheckName.NO_FACE: None, CheckName.OTHER_PERSON: None},
     # A template's scene is the same for everybody.
     "hidream.variation": {CheckName.NEAR_DUPLICATE: None},
 }
 
+OURS: Final[Thresholds] = MappingProxyType({})  # where an account sets none
 NO_ENTROPY: Final = 6.0  # bits of a picture's greys from which on it is not blank at all; photos have 6 to 8
 FACE_LEVELS: Final = 16.0  # of 255, mean of a face: from here on it is another one
 APART: Final = 1.2  # distance of two embeddings that is as sure as 0 of a likeness
@@ -95,23 +98,28 @@ class Score:
         return min(1.0, (1 - self.score) / (1 - self.threshold))
 
 
-def scored(measured: Measured, operation: str) -> list[Score]:
-    """The checks that a measured result of `operation` gets, but for copies, which others decide."""
+def scored(measured: Measured, operation: str, own: Thresholds = OURS) -> list[Score]:
+    """The checks that a measured result of `operation` gets, but for copies, which others decide.
+
+    `own` are the thresholds of the account that made it.
+    """
     return [
         Score(name, min(1.0, max(0.0, score)), threshold)
         for name, score in _scores(measured).items()
-        if score is not None and (threshold := threshold_of(name, operation)) is not None
+        if score is not None and (threshold := threshold_of(name, operation, own)) is not None
     ]
 
 
-def near_duplicate(distance: int, operation: str) -> list[Score]:
+def near_duplicate(distance: int, operation: str, own: Thresholds = OURS) -> list[Score]:
     """The check of a result whose hash differs by so many bits from another job's; none where it is left out."""
-    threshold = threshold_of(CheckName.NEAR_DUPLICATE, operation)
+    threshold = threshold_of(CheckName.NEAR_DUPLICATE, operation, own)
     return [] if threshold is None else [Score(CheckName.NEAR_DUPLICATE, 1 - distance / HASH_BITS, threshold)]
 
 
-def threshold_of(name: CheckName, operation: str) -> float | None:
+def threshold_of(name: CheckName, operation: str, own: Thresholds = OURS) -> float | None:
     """The score from which on a check flags a result of `operation`; None where it is left out."""
+    if name in own:
+        return own[name]
     return PER_OPERATION.get(operation, {}).get(name, THRESHOLDS[name])
 
 

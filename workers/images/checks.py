@@ -12,7 +12,8 @@ from typing import Any, Final
 from PIL import Image
 
 from providers import operation as operation_called
-from workers.images.check_rules import Measured, Score, scored
+from workers.config.check_thresholds import Thresholds
+from workers.images.check_rules import OURS, Measured, Score, scored
 from workers.images.decoding import decoded, orientation, shrunk, upright
 from workers.images.headers import inspect
 
@@ -86,8 +87,9 @@ def look_of(data: bytes) -> int | None:
 
 
 def check(
-    result: Opened, target: Opened | None, operation: str, options: Mapping[str, Any], *, person: Opened | None = None
-) -> Checked:
+    result: Opened, target: Opened | None, operation: str, options: Mapping[str, Any], *, person: Opened | None = None,
+    own: Thresholds = OURS,
+) -> Checked:  # fmt: skip
     """Check a result against its target, or, where that is None, by itself.
 
     Args:
@@ -96,9 +98,10 @@ def check(
         person: the picture of whom it should show, if that is to be looked at; this takes the extra `likeness`.
         operation: the name of the operation that made it.
         options: the job's; a size that was asked for is expected.
+        own: the thresholds of the account that made it.
     """
     if result.blank:
-        return Checked(tuple(scored(Measured(result.entropy), operation)))
+        return Checked(tuple(scored(Measured(result.entropy), operation, own)))
     # Only here: OpenCV takes long to load, and most processes never ask.
     import numpy as np  # noqa: PLC0415
 
@@ -115,7 +118,7 @@ def check(
 
         measured = replace(measured, person_distance=likeness.distance(np.asarray(person.image), made))
     hashes = (None if each is None else comparing.hash_of(each) for each in (made, before))
-    return Checked(tuple(scored(measured, operation)), *hashes)
+    return Checked(tuple(scored(measured, operation, own)), *hashes)
 
 
 def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -121,6 +121,23 @@ def test_the_person_given_is_compared_where_people_can_be_told_apart(
     assert {row.result_id for row in rows} == {result, generated}
 
 
+def test_an_account_sets_its_own_thresholds(
+    database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = database.batch()
+    first = due(database, runtime, TARGET.read_bytes(), batch=batch)
+    account = database.sql("SELECT account FROM attempts LIMIT 1")[0].account
+    own = {"swap": {CheckName.FACE_UNCHANGED: None, CheckName.BLANK: 0.2, CheckName.NEAR_DUPLICATE: None}}
+    changed = runtime.accounts[account].model_copy(update={"checks": own})
+    monkeypatch.setitem(runtime.accounts, account, changed)
+    run(runtime, CheckPump(runtime), None)
+
+    assert flags(database, first) == set()
+    found = {row.name: row.threshold for row in database.sql("SELECT name, threshold FROM checks")}
+    assert found["blank"] == 0.2
+    assert found.keys().isdisjoint({"face_unchanged", "near_duplicate"})
+
+
 def test_switched_off_nothing_is_checked_and_no_wake_up_sent(
     database: Database, make_runtime: RuntimeFactory, messages: Messages
 ) -> None:

@@ -17,6 +17,7 @@ from workers.images.check_rules import (
     bands,
     near_duplicate,
     scored,
+    threshold_of,
 )
 
 FINE = Measured(
@@ -68,6 +69,17 @@ def test_an_operation_may_leave_a_check_out() -> None:
     (operation,) = [name for name, own in PER_OPERATION.items() if CheckName.NO_FACE in own]
     assert flagged(Measured(7.0, presence=0.0)) == {"no_face"}
     assert flagged(Measured(7.0, presence=0.0), operation) == set()
+
+
+def test_an_account_sets_thresholds_of_an_operation_or_leaves_checks_out() -> None:
+    soft = replace(FINE, sharpness=0.15)
+    assert [
+        {score.name for score in scored(soft, SWAP, own) if score.flagged}
+        for own in ({}, {CheckName.BLURRED: 0.9}, {CheckName.BLURRED: None}, {CheckName.BLURRED: 0.85})
+    ] == [{CheckName.BLURRED}, set(), set(), {CheckName.BLURRED}]
+    # Also what is left out by itself can be asked for.
+    assert threshold_of(CheckName.NO_FACE, "qolaba.avatar", {CheckName.NO_FACE: 0.9}) == 0.9
+    assert near_duplicate(0, SWAP, {CheckName.NEAR_DUPLICATE: None}) == []
 
 
 @pytest.mark.parametrize("value", [-9.0, 0.0, 0.3, 1e9])

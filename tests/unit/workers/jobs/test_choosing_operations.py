@@ -11,6 +11,7 @@ from PIL import Image
 
 from catalog.checks import BadRowError, Checker
 from catalog.columns import Row
+from models.checks import CheckName
 from recast.errors import InvalidJobError
 from tests.words import names, unsaid
 from workers.config import extras
@@ -90,6 +91,31 @@ def test_face_checks_need_the_face_engine(monkeypatch: pytest.MonkeyPatch) -> No
     assert not account(check_face=False).check_face
     with pytest.raises(AccountsError, match=names("accounts.main.check_face", "pip install")):
         account(check_face=True)
+
+
+def test_thresholds_of_checks_are_set_by_operation() -> None:
+    own = account(checks={"swap": {"blurred": 0.9, "no_face": "off"}})
+    assert own.thresholds("zhiqite.swap") == {CheckName.BLURRED: 0.9, CheckName.NO_FACE: None}
+    assert own.thresholds("zhiqite.swap_v2") == account().thresholds("zhiqite.swap") == {}
+
+
+@pytest.mark.parametrize(
+    ("checks", "facts"),
+    [
+        ({"paint": {"blurred": 0.9}}, ("paint", "swap", "swap_v2")),
+        ({"swap": {"ugly": 0.9}}, ("swap", "ugly", "blurred")),
+        ({"swap": {"blurred": 1}}, ("swap.blurred", "1", "off")),
+        ({"swap": {"blurred": True}}, ("swap.blurred", "True")),
+        ({"swap": {"blurred": "much"}}, ("swap.blurred", "much", "off")),
+        ({"swap": {"blurred": float("nan")}}, ("swap.blurred", "nan")),
+        ({"swap": {"near_duplicate": 0.8}}, ("swap.near_duplicate", "0.8", "0.90625")),
+        ({"swap": 0.9}, ("swap", "0.9", "blurred")),
+        (0.9, ("0.9", "blurred")),
+    ],
+)
+def test_a_threshold_that_is_not_allowed_is_named(checks: Any, facts: tuple[str, ...]) -> None:
+    with pytest.raises(AccountsError, match=names("accounts.main.checks" if facts[0] != "paint" else "checks", *facts)):
+        account(checks=checks)
 
 
 # --- Pictures in options -------------------------------------------------------------------------------------------
