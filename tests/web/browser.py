@@ -125,6 +125,15 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
+    async def answer_late(self, seconds: float) -> None:
+        """Let this page's own script get the answers to what it sends so much later."""
+        await self.evaluate(
+            "(() => { const send = window.fetch; window.fetch = async (url, how) => {"
+            " const answer = await send(url, how);"
+            f" if (how?.method === 'POST') await new Promise((done) => setTimeout(done, {1000 * seconds}));"
+            " return answer; }; })()"
+        )
+
     async def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """The whole page, or what is seen of it, as a PNG."""
         said = await self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")

@@ -232,6 +232,26 @@ def test_the_second_of_two_is_asked_on_the_page(base: str, database: Database, b
     assert [row.person for row in database.sql("SELECT person FROM verdicts ORDER BY id")] == ["Ben", "Anna"]
 
 
+def test_what_is_open_stays_open_when_an_answer_comes_late(base: str, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        await page.answer_late(3)
+        await page.press("a")
+        await shown(page, "job-00001")
+        await page.press("ArrowLeft")
+        await shown(page, "job-00000")
+        await page.press("r")
+        await page.until("document.querySelector('.redoing-asked').open")
+        await page.evaluate("document.querySelector('.redoing-asked').dataset.before = 'yes'")
+        await page.until("!document.querySelector('.redoing-asked').dataset.before")
+        assert await page.evaluate("document.querySelector('.redoing-asked').open")
+        assert await page.evaluate("document.activeElement.closest('form.redo') !== null")
+
+    look(work)
+
+
 def test_it_is_shown_as_it_is_meant(base: str, database: Database, batch: int, tmp_path: Path) -> None:
     shots = Path(SHOTS or tmp_path)
 

@@ -174,6 +174,24 @@ def test_tiles_are_selected_by_dragging_and_show_before_while_held(base: str, ba
     look(work)
 
 
+def test_the_focus_goes_on_although_the_grid_was_fetched_again_before_the_answer(base: str, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}?verdict=unreviewed")
+        await page.until(f"{READY} && document.documentElement.dataset.listens")
+        await page.answer_late(6)
+        for key in ("ArrowRight", "ArrowRight", "ArrowRight", "w"):
+            await page.press(key)
+        await page.until("document.querySelector('.reasoned').open")
+        assert await page.evaluate(PICKED) == jobs(2)
+        await page.press("2")
+        # The page hears of the verdict, and is fetched without the tile, before the answer is there.
+        await page.until("!document.querySelector('.card[data-job=job-00002]')")
+        await page.until(f"{AT} === 'job-00003'")
+
+    look(work)
+
+
 def test_a_finger_that_is_held_shows_before_and_opens_nothing(base: str, database: Database, batch: int) -> None:
     """Also where the page is fetched again meanwhile, which exchanges the tile under the finger."""
 

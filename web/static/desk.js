@@ -206,7 +206,11 @@ async function written(said) {
   if (find(".reasons.is-open")) {
     const based = find(`form.judge [name=result][value="${said.result}"] ~ [name=based_on]`);
     if (based) based.value = said.verdict_id;
-  } else put(page, { push: false });
+    return;
+  }
+  const redoing = find(".redoing-asked[open]"); // what the person has opened stays open
+  put(page, { push: false });
+  if (redoing) askRedo(true);
 }
 
 function ask(first, said) {

@@ -176,22 +176,27 @@ document.addEventListener("submit", (event) => {
 async function send(own, button) {
   sending = true;
   const fields = new URLSearchParams(new FormData(own, button));
+  const following = here() || details().open ? ahead() : null;
   try {
     const answer = await fetch(own.action, { method: "POST", body: fields, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (answer.ok && page.getElementById("selection")) put(page);
+    if (answer.ok && page.getElementById("selection")) put(page, following);
     else say(`Not written: ${answer.redirected ? "sign in again" : page.querySelector("main p")?.textContent ?? answer.status}`);
   } catch {
     say("Not written: the server does not answer. Try again.");
   } finally { sending = false; }
 }
 
-// Shows the page that answered in the place of this one: the focus goes to the next tile of those that were decided.
-function put(page) {
+// Where the focus is, and the jobs behind it that are not decided now.
+function ahead() {
   const all = tiles();
   const at = Math.max(0, all.findIndex((tile) => tile.dataset.job === from));
-  const rest = all.slice(at).find((tile) => !tile.classList.contains("is-picked"))?.dataset.job;
-  const inGrid = Boolean(here()) || details().open;
+  return { at, jobs: all.slice(at).filter((tile) => !tile.classList.contains("is-picked")).map((tile) => tile.dataset.job) };
+}
+
+// Shows the page that answered in the place of this one: the focus goes to the first job of `following` that is there.
+// That is known from before: the grid may have been fetched again meanwhile, without the tiles that were decided.
+function put(page, following) {
   chosen.clear();
   for (const part of document.querySelectorAll("#main > [data-part], #main > .at-hand")) {
     const fresh = page.querySelector(part.dataset.part ? `#main > [data-part="${part.dataset.part}"]` : "#main > .at-hand");
@@ -201,7 +206,10 @@ function put(page) {
   }
   count();
   fade();
-  if (inGrid) stand(tiles().find((tile) => tile.dataset.job === rest) ?? tiles()[Math.min(at, tiles().length - 1)]);
+  if (!following) return;
+  const there = new Map(tiles().map((tile) => [tile.dataset.job, tile]));
+  const next = following.jobs.find((job) => there.has(job));
+  stand(there.get(next) ?? tiles()[Math.min(following.at, tiles().length - 1)]);
 }
 
 // A tile that is fetched again while the page is open stays selected, unless its picture got another verdict meanwhile.
