@@ -99,6 +99,7 @@ class Page:
 
     async def at_rest(self, place: str) -> tuple[float, float]:
         """Where something is on the screen, once it stays there: a page is laid out again in its own time."""
+        await self._ready()
         ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
         before: list[float] = []
         while (now := await self.evaluate(f"new Promise((done) => setTimeout(() => done({place}), 100))")) != before:
@@ -146,13 +147,14 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1, modifiers=held, buttons=1
             )
 
-    async def _focused(self) -> None:
-        # A page that wants the focus somewhere gets it a frame after it is there.
-        await self.until("document.activeElement !== document.body || !document.querySelector('[autofocus]')")
+    async def _ready(self) -> None:
+        # A browser drops keys and clicks before a page's first picture, and gives a focus that is wanted a frame later.
+        focused = "(document.activeElement !== document.body || !document.querySelector('[autofocus]'))"
+        await self.until(f"performance.getEntriesByType('paint').length > 0 && {focused}")
 
     async def press(self, key: str, *, hold: bool = False) -> None:
         """Press a key and let it go, unless it is held."""
-        await self._focused()
+        await self._ready()
         number = CODES.get(key) or ord(key.upper())
         known: dict[str, Any] = {"key": key, "code": f"Key{key.upper()}" if key.isalpha() and len(key) == 1 else key}
         typed = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
@@ -168,7 +170,7 @@ class Page:
 
     async def write(self, text: str) -> None:
         """Type text where the focus is."""
-        await self._focused()
+        await self._ready()
         await self.call("Input.insertText", text=text)
 
 
