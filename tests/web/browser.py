@@ -126,6 +126,18 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
+    async def offline(self, *, away: bool) -> None:
+        """Cut this page off from the network, or connect it again; it is so once this returns."""
+        self.expect("ERR_INTERNET_DISCONNECTED")
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        await self.call("Network.emulateNetworkConditions", offline=away, **speed)
+        # The browser's own network process hears of it in its own time.
+        style = "document.querySelector('link[rel=stylesheet]').href"
+        asked = f"fetch({style}, {{ cache: 'no-store' }}).then(() => false, () => true)"
+        ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while await self.evaluate(asked) is not away:
+            assert asyncio.get_running_loop().time() < ends, "the network does not change"
+
     async def answer_late(self, seconds: float) -> None:
         """Let this page's own script get the answers to what it sends so much later."""
         await self.evaluate(

@@ -149,8 +149,6 @@ def test_a_picture_is_redone_by_keyboard_when_its_price_was_seen(base: str, data
 
 
 def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Database, batch: int) -> None:
-    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-
     async def work(page: Page) -> None:
         await page.look(width=1280)
         await sign_in(page, base, f"/batches/{batch}/review")
@@ -159,15 +157,14 @@ def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Dat
         await page.until(
             "performance.getEntriesByType('resource').filter((e) => e.name.includes('ahead=1')).length >= 5"
         )
-        page.expect("ERR_INTERNET_DISCONNECTED")
-        await page.call("Network.emulateNetworkConditions", offline=True, **away)
+        await page.offline(away=True)
         for number in range(3):
             await shown(page, f"job-{number:05}")
             await page.press("a")
         await page.until("document.querySelector('#unsaved').textContent.includes('not written yet')")
         await page.until("localStorage.length === 3")
         assert database.one("SELECT count(*) FROM verdicts") == 0
-        await page.call("Network.emulateNetworkConditions", offline=False, **away)
+        await page.offline(away=False)
         await page.until("localStorage.length === 0")
         assert await page.evaluate("document.querySelector('#unsaved').textContent") == ""
 

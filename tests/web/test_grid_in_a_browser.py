@@ -58,16 +58,14 @@ async def mouse(page: Page, kind: str, at: tuple[float, float], *, held: bool = 
 
 async def _without_the_server(page: Page) -> None:
     """What does not reach the server says so, and stays selected."""
-    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    page.expect("INTERNET_DISCONNECTED")
-    await page.call("Network.emulateNetworkConditions", offline=True, **away)
+    await page.offline(away=True)
     await page.press("a")
     await page.until("document.querySelector('[data-picked]').innerText.includes('Not written')")
     # also once other parts of the page have changed
     await page.evaluate("document.querySelector('.cards').append(document.createComment('changed'))")
     assert "Not written" in await page.evaluate("document.querySelector('[data-picked]').innerText")
     assert await page.evaluate(PICKED) == jobs(1)
-    await page.call("Network.emulateNetworkConditions", offline=False, **away)
+    await page.offline(away=False)
 
 
 def test_the_grid_is_reviewed_by_keyboard_only(base: str, database: Database, batch: int) -> None:

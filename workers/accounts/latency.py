@@ -120,10 +120,22 @@ class Latencies:
             self._callbacks[operation].add(came=told)
         return self._lessons[operation] == 0 or (relied and not self._callbacks[operation].reliable)
 
+    @property
+    def scouting(self) -> bool:
+        """Whether jobs were planned here of operations of which nothing is known."""
+        return not self._scouts.keys() <= self._learned.keys()
+
+    def catch_up(self, known: Latencies) -> None:
+        """Take what others have learned meanwhile of operations of which nothing is known here."""
+        for operation in known._learned.keys() - self._learned.keys():
+            self._callbacks[operation] = known._callbacks[operation]
+            self._learned[operation] = known._learned[operation]  # only now, as in `learn`
+
     def as_document(self) -> dict[str, Any]:
         """What to keep in the account's row."""
-        callbacks = {name + _CALLBACKS: found.as_document() for name, found in self._callbacks.items() if found}
-        return {name: found.as_document() for name, found in self._learned.items()} | callbacks
+        # Copies: another thread may learn of a further operation meanwhile.
+        callbacks = {name + _CALLBACKS: found.as_document() for name, found in dict(self._callbacks).items() if found}
+        return {name: found.as_document() for name, found in dict(self._learned).items()} | callbacks
 
     def _first(self, operation: str, poll_every: float, *, called: bool) -> float:
         found = self._learned[operation]

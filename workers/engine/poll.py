@@ -161,7 +161,7 @@ class PollPump:
         admission.keep_latencies(session, self._account.name, self._latencies)
 
     def _plan_first_looks(self, session: Session) -> set[str]:
-        """Plan some; returns the operations whose attempts all have their plan now."""
+        """Plan some, and say what was learned; returns the operations whose attempts all have their plan now."""
         planned = set()
         for operation in self._taught:
             first, called = (
@@ -170,6 +170,7 @@ class PollPump:
             )
             if plan_first_looks(session, self._account.name, operation, first=first, called=called, spread=SPREAD):
                 planned.add(operation)
+        admission.keep_latencies(session, self._account.name, self._latencies)  # other workers plan by it at once
         return planned
 
     def _due(self, session: Session, number: int) -> list[Due]:

@@ -43,6 +43,7 @@ from workers.jobs.moves import AttemptMove
 from workers.jobs.transitions import move_jobs
 
 BLOCKED_RETRY_SECONDS = 5.0  # a full account is checked again at least this often, in case no poll wakes the pump
+LEARN_SECONDS = 1.0  # between two looks at what was learned, while jobs are sent of which nothing is known
 MIN_CLAIM_SHARE = 4  # claim again when a quarter of the connections is free, not for every single one
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ class SubmitPump:
         self._base = runtime.account(account)
         self._account: Account = self._base
         self._ahead = ahead_of(self._base, runtime.accounts.values())
-        self._latencies = Latencies()
+        self._latencies, self._learn_at = Latencies(), 0.0
         self._half_open = False
         self._count: admission.Count | None = None
         self._retry_in: float | None = None
@@ -155,6 +156,9 @@ class SubmitPump:
         log.debug("not_submitted", account=self._account.name, because=because or "jobs_not_free", ask_in=ask_in)
 
     def _claim(self, session: Session, free: int) -> list[claims.Claim]:
+        if self._latencies.scouting and monotonic() >= self._learn_at:  # the first results may come to another worker
+            self._latencies.catch_up(admission.latencies(session, self._account.name))
+            self._learn_at = monotonic() + LEARN_SECONDS
         room_for = self._account.max_in_flight - free
         seen = admission.read(session, self._account.name, known=self._count, room_for=room_for)
         self._count = seen.count
@@ -221,8 +225,9 @@ class SubmitPump:
 
     def _effects(self, item: _Answered) -> Effects:
         operation = item.sent.operation
-        latencies = self._runtime.latencies.get(self._account.name, self._latencies)
-        first_look = latencies.first_look(
+        # What this process's poll pump has learned counts on when its slice is over.
+        self._latencies = self._runtime.latencies.get(self._account.name, self._latencies)
+        first_look = self._latencies.first_look(
             operation.name, operation.typical_seconds, self._account.poll_every, called=item.called
         )
         first_look, ago = min(first_look, self._account.deadline), monotonic() - item.answered_at

@@ -18,6 +18,8 @@ from models.identity import client_reference
 from tests.http import Request, Response, mock_client
 from tests.stack import wait_for
 from tests.words import unsaid
+from workers.accounts import admission
+from workers.accounts.latency import Latencies
 from workers.config.settings import MAX_COUNTDOWN_SECONDS
 from workers.engine import leases, poll, submit
 from workers.engine.poll import PollPump
@@ -25,6 +27,7 @@ from workers.engine.runner import run
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.submit import BLOCKED_RETRY_SECONDS, SubmitPump
+from workers.engine.wake import awake
 from workers.http.client import HttpClient
 from workers.http.exchange import clock
 from workers.http.ssrf import Guard
@@ -182,6 +185,44 @@ def test_a_submission_that_was_held_up_for_too_long_is_never_sent(
     assert provider.submissions == [str(client_reference(job, 1))]
     assert database.one("SELECT send_count FROM attempts") == 2
     assert database.spend() == {"account:main": 1}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["by this worker", "by another one"])
+def test_a_slice_plans_by_what_was_learned_since_it_began(
+    database: Database, make_runtime: RuntimeFactory, provider: Provider, monkeypatch: pytest.MonkeyPatch,
+    elsewhere: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(submit, "LEARN_SECONDS", 0.0)
+    monkeypatch.setattr("workers.engine.slice.PATIENCE_SECONDS", 20.0)
+    runtime, learned = make_runtime({"slice_seconds": 20.0}), Latencies()
+    for _ in range(30):
+        learned.learn("zhiqite.swap", since=29.0, age=30.0)
+
+    def look_at_one_more() -> float:
+        (job,) = database.jobs(1)
+        runtime.on_loop(awake(runtime, "submit:main"))
+        look = "SELECT max(extract(epoch FROM next_poll_at - accepted_at)::float8) FROM attempts WHERE job_id = :job"
+        wait_for(lambda: database.one(look, job=job))
+        return float(database.one(look, job=job))
+
+    database.account()
+    slice_ = database.aside(run, runtime, SubmitPump(runtime, "main"), None)
+    wait_for(lambda: runtime.active)
+    try:
+        assert look_at_one_more() < 10, "nobody knows better when the slice begins"
+        # When somebody learns how long it takes, here or at another worker, and the poll pump's own slice is over
+        if elsewhere:
+            database.run(admission.keep_latencies, "main", learned)
+        else:
+            runtime.latencies["main"] = learned
+            assert 14 < look_at_one_more() < 34
+            del runtime.latencies["main"]
+        assert 14 < look_at_one_more() < 34
+    finally:
+        runtime.stopping.set()
+        runtime.on_loop(awake(runtime, "submit:main"))
+        slice_.result(30)
+    assert len(provider.submissions) == (2 if elsewhere else 3)
 
 
 def test_outcomes_survive_a_database_that_goes_away(

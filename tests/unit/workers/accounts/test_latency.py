@@ -241,6 +241,25 @@ def test_once_the_scouts_are_in_the_others_are_planned() -> None:
     assert latencies.planned_look(OPERATION, 0.2) == pytest.approx(3.0, rel=0.1)
 
 
+def test_who_has_scouts_under_way_catches_up_with_others() -> None:
+    here, there = Latencies(), Latencies({"zhiqite.other": [[9.0, 30.0]]})
+    found = [here.scouting]
+    here.first_look(OPERATION, TYPICAL, 0.2)
+    found.append(here.scouting)
+    here.catch_up(there)
+    found.append(here.scouting)  # of this one nothing is known there either
+    for _ in range(30):
+        there.learn(OPERATION, since=19.0, age=20.0)
+    here.catch_up(there)
+    assert [*found, here.scouting] == [False, True, True, False]
+    assert here.planned_look(OPERATION, 0.2) == pytest.approx(20.0, rel=0.1)
+    for _ in range(30):
+        here.learn(OPERATION, since=2.9, age=3.0)
+    before = here.as_document()
+    here.catch_up(there)
+    assert here.as_document() == before, "what is known here stays"
+
+
 def test_what_was_kept_sends_no_scouts() -> None:
     latencies = Latencies({OPERATION: [[3.0, 10.0]]})
     looks = [latencies.first_look(OPERATION, TYPICAL, 0.2) for _ in range(SCOUTS)]
