@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 import faces
 from faces import Face, Picture
@@ -27,6 +29,7 @@ TOGETHER = "together.jpg"
 LONGER = 1024  # pixels of every picture's longer side
 NOISE_SIDE = 251  # pixels: a prime, so that no block of a JPEG meets the same noise again
 SHARED = 3  # jobs in a row that have the same target, and other sources
+FURTHER = 1_000_000  # more than there are numbers, to another picture where one does not suit
 Chance = np.random.Generator
 
 
@@ -206,11 +209,22 @@ def _face_unchanged(chance: Chance, made: Swapped) -> Picture:
     return _noisy(chance, as_picture(made.target * np.float32(chance.uniform(0.96, 1.04))), 2)
 
 
-def _changed_outside(chance: Chance, made: Swapped) -> Picture:
-    picture = made.result.copy()
-    free = np.ones(picture.shape[:2], bool)
+def _beside(made: Swapped) -> NDArray[np.bool_]:
+    """Which pixels lie beside all heads."""
+    free = np.ones(made.result.shape[:2], bool)
     for face in made.faces:
-        free[_box(picture, face, 2.2)] = False
+        free[_box(made.result, face, 2.2)] = False
+    return free
+
+
+def _with_a_place_beside(seed: int, number: int) -> Swapped:
+    """The first result from this number on whose heads do not fill it."""
+    further = (swapped(seed, number + more * FURTHER) for more in count())
+    return next(made for made in further if _beside(made).any())
+
+
+def _changed_outside(chance: Chance, made: Swapped) -> Picture:
+    picture, free = made.result.copy(), _beside(made)
     way = int(chance.integers(3))
     if way == 0:  # other colours, as of another garment
         other = np.roll(picture, 1, axis=2)
@@ -269,7 +283,10 @@ def faulty(seed: int, number: int) -> Case:
     """A result with one fault, of each kind in turn; numbers of good ones and of these do not meet."""
     kind = KINDS[number % len(KINDS)]
     chance = np.random.default_rng([seed, number, 4])
-    made = swapped(seed, number, together=kind == "fewer_faces")
+    made = (
+        _with_a_place_beside(seed, number) if kind == "changed_outside"
+        else swapped(seed, number, together=kind == "fewer_faces")
+    )  # fmt: skip
     target = faces.encode(made.target, "jpeg", 92)
     if kind == "near_duplicate":
         return Case(number, "swap", target, _again(chance, seed, number), kind)
