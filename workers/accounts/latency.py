@@ -148,7 +148,7 @@ class Latencies:
         # So early that the look that is planned comes in time: who waits for jobs in turn waits for the latest of them.
         # Half of them as late as that, which a provider that became a little faster is noticed by.
         latest = max(first / 2, first - poll_every)
-        return random.choice((latest, random.uniform(first / 2, latest)))  # noqa: S311
+        return random.choice((latest, random.uniform(first / 2, latest)))  # noqa: S311 - as above
 
     def _relies(self, operation: str, *, called: bool) -> bool:
         return called and self._callbacks[operation].reliable

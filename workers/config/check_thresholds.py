@@ -18,18 +18,22 @@ LEAST_ALIKE: Final = 58 / 64
 
 
 def _read(value: object) -> dict[str, dict[CheckName, float | None]]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"is {value!r}; write operations with their checks: {{ swap = {{ blurred = 0.9 }} }}")  # noqa: TRY004
-    return {str(operation): _checks(str(operation), checks) for operation, checks in value.items()}
+    operations = _table("", value, "operations with their checks: { swap = { blurred = 0.9 } }")
+    return {operation: _checks(operation, checks) for operation, checks in operations.items()}
 
 
 def _checks(operation: str, value: object) -> dict[CheckName, float | None]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{operation} is {value!r}; write checks with their thresholds: {{ blurred = 0.9 }}")  # noqa: TRY004
-    unknown = [name for name in value if name not in set(CheckName)]
+    checks = _table(f"{operation} ", value, "checks with their thresholds: { blurred = 0.9 }")
+    unknown = [name for name in checks if name not in set(CheckName)]
     if unknown:
         raise ValueError(f"{operation} has the check {unknown[0]!r}; allowed: {', '.join(CheckName)}")
-    return {CheckName(name): _threshold(f"{operation}.{name}", CheckName(name), own) for name, own in value.items()}
+    return {CheckName(name): _threshold(f"{operation}.{name}", CheckName(name), own) for name, own in checks.items()}
+
+
+def _table(where: str, value: object, example: str) -> dict[str, object]:
+    if isinstance(value, Mapping):
+        return {str(name): each for name, each in value.items()}
+    raise ValueError(f"{where}is {value!r}; write {example}")
 
 
 def _threshold(where: str, name: CheckName, value: object) -> float | None:

@@ -27,12 +27,12 @@ from sqlalchemy.orm import Session
 from models.states import AttemptState, Closure, JobState, Reason
 from workers.config.accounts import Account
 from workers.engine.effects import Effects, Evidence, Trouble
+from workers.engine.outcomes import AGAIN
 from workers.http.redaction import secrets_of
 from workers.jobs.moves import AttemptMove, JobMove
 
 JOBS_IN_A_ROW = 3  # two may be one catalog's odd pictures; after three the rest would be lost as well
 PATIENT_PROBES = 6  # in a row that lose no job: by their back-off they are over a minute after the account stopped
-AGAIN_SECONDS = 5.0  # before such a job is sent again, so that other jobs are probes as well
 
 _TAKEN = text("""
     UPDATE accounts SET streak = NULL, proven_key = coalesce(:key, proven_key)
@@ -106,7 +106,7 @@ def _of_the_row(effect: Effects, streak: _Streak, *, keeps: bool) -> Effects:
     if said.as_of_a_wrong_key:
         return _wrong_key(said.job_id, said.reference, said.note)
     if job is not None and job.to is JobState.FAILED and keeps:
-        job = replace(job, to=JobState.QUEUED, wait=AGAIN_SECONDS)
+        job = replace(job, to=JobState.QUEUED, wait=AGAIN.first)  # so that other jobs are probes as well
     note = f"{JOBS_IN_A_ROW} jobs or more in a row were refused with: {said.note}"
     return replace(effect, job=job, trouble=Trouble(Closure.OUTAGE, note, sent_at=said.sent_at))
 
