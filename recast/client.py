@@ -39,7 +39,6 @@ def broker_settings(broker_url: str, result_url: str, key_prefix: str = "") -> d
         "result_expires": timedelta(days=7),
         # A chord's counter must outlive its slowest job by far; the default is a day.
         "result_chord_expires": timedelta(weeks=4),
-        "task_send_sent_event": True,
         "timezone": "UTC",
     }
 

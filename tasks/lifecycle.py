@@ -69,12 +69,6 @@ def _private(**_: Any) -> None:
     private.begin()
 
 
-@signals.beat_init.connect
-def _show_no_upkeep(**_: Any) -> None:
-    """A beat sends upkeep alone, which is not shown in Flower (see `tasks.upkeep`)."""
-    app.conf.task_send_sent_event = False
-
-
 @signals.setup_logging.connect
 def _logs(loglevel: int | str | None = None, **_: Any) -> None:
     configure_logs(loglevel if isinstance(loglevel, int) else logging.INFO)

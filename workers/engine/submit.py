@@ -15,6 +15,7 @@ from time import monotonic
 import structlog
 from sqlalchemy.orm import Session
 
+from models.batches import SINGLES
 from models.states import AttemptState, JobState, Reason
 from providers.outcomes import Accepted, SubmitOutcome
 from providers.protocol import Provider
@@ -41,6 +42,7 @@ from workers.failpoints import hold_here
 from workers.http.exchange import clock
 from workers.jobs.moves import AttemptMove
 from workers.jobs.transitions import move_jobs
+from workers.messaging.task_events import show_starts
 
 BLOCKED_RETRY_SECONDS = 5.0  # a full account is checked again at least this often, in case no poll wakes the pump
 LEARN_SECONDS = 1.0  # between two looks at what was learned, while jobs are sent of which nothing is known
@@ -96,6 +98,7 @@ class SubmitPump:
                     continue
                 for item, sent_at, write_before in begun:
                     sending.start(self._send(provider, item, sent_at, write_before, writer))
+                await self._show_starts(begun)
 
     def next_in(self, session: Session) -> float | None:
         """Seconds until the next job can be claimed and the account accepts; None when neither is known."""
@@ -150,6 +153,12 @@ class SubmitPump:
             return None
         await hold_here("committed")
         return [(by_reference[reference], begun.sent_at, write_before) for reference in begun.started]
+
+    async def _show_starts(self, begun: Sequence[tuple[Prepared, datetime, float]]) -> None:
+        """Have Flower show that producers' jobs are sent, for the first time; of a catalog's jobs it is told later."""
+        first = [(item.ready.claim, sent_at) for item, sent_at, _ in begun if item.ready.claim.number == 1]
+        if singles := [(claim.job_id, sent_at) for claim, sent_at in first if claim.batch_id == SINGLES]:
+            await self._runtime.in_thread(show_starts, singles)
 
     def _say_why_not(self, because: str | None, ask_in: float | None) -> None:
         """Log why nothing may be submitted now: a stop, a limit, a budget, or paused batches."""

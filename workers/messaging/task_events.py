@@ -1,5 +1,6 @@
 """Task events, which Flower shows: of producers' tasks, and of catalogs' jobs, which have no Celery task.
 
+Celery sends those of producers' tasks, but for the start: that comes when the job is sent to a provider.
 Flower keeps its tasks in memory and falls behind at about 2,500 events a second, so of catalogs' jobs only a few are
 shown when they end: a sample of the successful ones, unless all are requested, and never more than `JOBS_PER_SECOND`.
 Their events come together then, each with the time at which what it tells of happened: queued, sent to a provider,
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -140,23 +142,38 @@ def dispatcher(hostname: str) -> Iterator[EventDispatcher]:
 
 
 def show(session: Session, job_ids: Sequence[str], currency: str) -> None:
-    """Send the events of these jobs; where no worker runs, or the broker is unavailable, they are lost."""
-    if not _hostnames:
-        return
-    rows = session.execute(_DETAILS, {"ids": list(job_ids)}).all()
+    """Send the events of these jobs, which have ended; where no worker runs they are lost."""
+    if _hostnames:
+        rows = session.execute(_DETAILS, {"ids": list(job_ids)}).all()
+        _send([event for row in rows for event in _history(row, currency)])
+
+
+def show_starts(sent: Sequence[tuple[str, datetime]]) -> None:
+    """Send when the jobs of these producers' tasks were sent to a provider; where no worker runs that is lost."""
+    if _hostnames:
+        _send([("task-started", {"uuid": task_id, "timestamp": at.timestamp()}) for task_id, at in sent])
+
+
+def _send(events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Send events as one message; where the broker is unavailable they are lost."""
     try:
-        with dispatcher(_hostnames[0]) as events:
-            for row in rows:
-                arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
-                told = {"name": row.kind, "args": "()", "kwargs": _short(arguments)}
-                events.send("task-received", uuid=row.id, timestamp=row.created, **told)
-                if row.started is not None:
-                    events.send("task-started", uuid=row.id, timestamp=row.started)
-                kind, fields = _ending(row, currency)
-                runtime = round(row.finished - (row.started or row.created), 3)
-                events.send(kind, uuid=row.id, timestamp=row.finished, runtime=runtime, **fields)
+        with dispatcher(_hostnames[0]) as sender:
+            for kind, fields in events:
+                sender.send(kind, **fields)
     except OperationalError as error:
-        log.warning("bulk_events_not_sent", jobs=len(rows), error=str(error))
+        log.warning("events_not_sent", events=len(events), error=str(error))
+
+
+def _history(row: Any, currency: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What happened to a job, each with its own time."""
+    arguments = {name: getattr(row, name) for name in _ARGUMENTS if getattr(row, name)}
+    told = {"name": row.kind, "args": "()", "kwargs": _short(arguments)}
+    yield "task-received", {"uuid": row.id, "timestamp": row.created, **told}
+    if row.started is not None:
+        yield "task-started", {"uuid": row.id, "timestamp": row.started}
+    kind, fields = _ending(row, currency)
+    runtime = round(row.finished - (row.started or row.created), 3)
+    yield kind, {"uuid": row.id, "timestamp": row.finished, "runtime": runtime, **fields}
 
 
 _ARGUMENTS = ("batch", "key", "account", "operation", *ROLES)

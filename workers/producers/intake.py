@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ import structlog
 from celery import states
 from celery.exceptions import BackendError
 from celery.worker.request import Request
-from celery.worker.state import task_ready, task_reserved
+from celery.worker.state import task_accepted, task_ready, task_reserved
 from celery.worker.strategy import default
 from redis.exceptions import RedisError
 
@@ -59,8 +58,11 @@ class Arrived:
         return Asked(request.type, request.args or (), request.kwargs or {}, request._context)  # noqa: SLF001
 
     def accepted(self) -> None:
-        """Do what follows a task that raised `Ignore`; its message is acknowledged with those of its group."""
-        self.request.on_accepted(os.getpid(), time.monotonic())
+        """Do what follows a task that raised `Ignore`; its message is acknowledged with those of its group.
+
+        That the task has started is told when its job is sent, see `task_events.show_starts`.
+        """
+        task_accepted(self.request)
         task_ready(self.request)
         self.request.acknowledged = True
 

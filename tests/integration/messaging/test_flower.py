@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,12 +14,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from devstack.ports import pick_port
+from models.states import Closure
 from tests.integration.producer import produce
 from tests.stack import PORTRAITS, ROOT, Stack, wait_for
 from tests.words import unsaid
+from workers.accounts import admission
 from workers.jobs.request import JobRequest
+from workers.messaging.task_events import GATHER_SECONDS
 
 AUTH = "flower:secret"
 
@@ -54,6 +59,12 @@ def ask(url: str, path: str) -> Any:
         return None
 
 
+def sweep(deployment: Stack) -> None:
+    """Have pumps woken for rows that the test wrote itself."""
+    command = [sys.executable, "-m", "celery", "-A", "tasks.main", "call", "sweep"]
+    subprocess.run(command, cwd=ROOT, env=deployment.env, check=True, capture_output=True, timeout=240)
+
+
 def test_a_job_that_succeeds(deployment: Stack, flower: str) -> None:
     got = produce(
         deployment,
@@ -75,6 +86,29 @@ def test_a_job_that_succeeds(deployment: Stack, flower: str) -> None:
     )[0].seconds
     assert task["runtime"] == pytest.approx(true, abs=0.01)
     assert task["runtime"] > 0.3  # the sandbox's latency: not the milliseconds that the task's body took
+
+
+def test_a_job_that_waits_for_its_account(deployment: Stack, flower: str) -> None:
+    """Given a stopped account, when a job comes for it, then it is shown, and as started once it is sent."""
+    with Session(deployment.engine) as session, session.begin():
+        admission.stop(session, "sandbox-zhiqite", Closure.PAUSED)
+    got = produce(deployment, "answer(swap.delay(**PAIR, account='sandbox-zhiqite').id)")
+    wait_for(lambda: ask(flower, f"/api/task/info/{got}"), message="flower shows that it waits")
+    wait_for(lambda: deployment.sql("SELECT FROM jobs WHERE id = :id", id=got), message="the job is accepted")
+    time.sleep(2 * GATHER_SECONDS)
+    waiting = ask(flower, f"/api/task/info/{got}")
+    assert (waiting["state"], waiting["started"]) == ("RECEIVED", None)
+
+    with Session(deployment.engine) as session, session.begin():
+        admission.resume(session, "sandbox-zhiqite")
+    sweep(deployment)
+
+    task = wait_for(lambda: _ended(flower, got), message="flower shows the end")
+    assert task["state"] == "SUCCESS"
+    (true,) = deployment.sql(
+        "SELECT extract(epoch FROM started_at)::float8 AS started FROM jobs WHERE id = :id", id=got
+    )
+    assert task["started"] == pytest.approx(true.started, abs=0.05), "when it was sent"
 
 
 def test_a_job_that_fails(deployment: Stack, flower: str) -> None:
@@ -128,9 +162,7 @@ def test_upkeep_does_not_push_out_the_jobs(deployment: Stack, flower: str) -> No
 def test_jobs_of_a_catalog(deployment: Stack, flower: str) -> None:
     swap = JobRequest("swap", source=str(PORTRAITS / "astronaut.png"), target=str(PORTRAITS / "grace_hopper.jpg"))
     deployment.insert([swap, replace(swap, target=str(deployment.home / "missing.jpg"))], batch="flowers")
-    # Nobody wakes the pumps for rows that were inserted like this.
-    sweep = [sys.executable, "-m", "celery", "-A", "tasks.main", "call", "sweep"]
-    subprocess.run(sweep, cwd=ROOT, env=deployment.env, check=True, capture_output=True, timeout=240)
+    sweep(deployment)
 
     good = wait_for(lambda: _ended(flower, "flowers-0"), message="flower shows the end")
     bad = wait_for(lambda: _ended(flower, "flowers-1"), message="flower shows the end")
