@@ -12,9 +12,7 @@ from cli.environment import JsonOption, SandboxOption, open_database
 from cli.late import load
 from cli.output import emit, priced
 from cli.progress import LISTED_BATCHES, LISTED_ENDINGS, document, list_batches, print_batch, stops_of
-from cli.review import print_verdicts
 from reports.batch import BAD_STATES, endings, find, recent
-from reports.reviews import verdicts_of
 
 BatchArgument = Annotated[
     str | None, typer.Argument(help="Name of a batch. Default: list the latest.", autocompletion=completion.batches)
@@ -44,7 +42,7 @@ def status(
             return
         report = deployment.db(find, batch)
         bad = deployment.db(endings, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)
-        reviewed = deployment.db(verdicts_of, report)
+        reviewed = deployment.db(load("reports.reviews:verdicts_of"), report)
         why_not = stops_of(deployment, [report])
     if as_json:
         review = priced(asdict(reviewed), currency)
@@ -53,4 +51,4 @@ def status(
     else:
         print_batch(report, bad, currency, why_not)
         if reviewed.approved or reviewed.needs_work:
-            print_verdicts(reviewed, currency)
+            load("cli.review:print_verdicts")(reviewed, currency)
