@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from models.base import LAST_INTEGER
+from models.batches import SINGLES_NAME
 
 _NOTE = text("""
     INSERT INTO audit (person, via, action, subject, detail)
@@ -50,7 +51,9 @@ def note(session: Session, /, actor: Actor, action: str, subject: str, **detail:
 
 
 def jobs_of(batch: str | None) -> str:
-    """The subject of what is done to many jobs: those of a batch, or of several."""
+    """The subject of what is done to many jobs: those of a batch, or of several; or jobs that came one by one."""
+    if batch == SINGLES_NAME:
+        return "single jobs"
     return "jobs" if batch is None else f"batch {batch}"
 
 

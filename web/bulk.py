@@ -1,4 +1,4 @@
-"""Bulk operations on a batch, a filter of it, or ticked jobs: what each would change and cost is shown first."""
+"""Bulk operations on a batch, a filter of jobs, or ticked ones: what each would change and cost is shown first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from web.pages import link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
-from workers.operations.bulk import RETRYABLE
+from workers.operations.bulk import PAUSABLE, RETRYABLE
 
 
 class Verb(StrEnum):
@@ -66,11 +66,11 @@ class DryRun:
     """What would be changed, and cost, if it were agreed to now."""
 
     meant: Meant
-    report: BatchReport
     which: Filter
     impact: Impact
-    #: What a batch that has spent its limit needs.
-    need: SpentLimit | None
+    #: The batch, where it has spent its limit, and what it needs.
+    report: BatchReport | None = None
+    need: SpentLimit | None = None
 
     @property
     def agreed(self) -> str:
@@ -84,7 +84,7 @@ def offered(state: JobState | None, *, filtered: bool) -> Sequence[Verb]:
 
 
 class BulkPage:
-    """One bulk operation on jobs of one batch."""
+    """One bulk operation on jobs of one batch, or on single jobs."""
 
     def __init__(self, operators: Operators) -> None:
         self._operators, self._pages, self._runtime = operators, operators.pages, operators.runtime
@@ -119,16 +119,16 @@ class BulkPage:
     def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
         if found is None or verb is None:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
-        asked, name = found.meant, found.report.name
+        asked, name = found.meant, found.meant.batch
         needed = plain(found.need.needed) if found.need else None
         grid, said = asked.grid, asked.said
         if said is not None and (grid.verdict or grid.reason or grid.check):
             said = None  # these commands choose by no verdict and no check
         return self._pages.render(
-            request, "bulk.html", verb=verb, found=found, report=found.report, impact=found.impact, need=found.need,
+            request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need,
             says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), meant=asked,
             command=said and typed(verb, batch=name, **{**said, "state": found.which.states, "max_cost": needed}),
-            needed=needed, free=typed("redownload", batch=name) if found.impact.free else None,
+            needed=needed, free=typed("redownload", batch=name) if name and found.impact.free else None,
         )  # fmt: skip
 
     async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
@@ -140,18 +140,22 @@ class BulkPage:
         asked = self._runtime.db(meant, batch_id, form)
         if asked is None or (asked.which.ids is None and verb not in OFFERED.get(asked.state, ())):
             return None
-        report, which = self._runtime.db(find, asked.batch), asked.which
+        which = asked.which
         if verb is Verb.RETRY:
             which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
-            return DryRun(asked, report, which, bulk_operations.retryable(self._runtime, which), None)
-        need = None
+            return DryRun(asked, which, bulk_operations.retryable(self._runtime, which))
+        if asked.narrow and which.whole_batches:  # single jobs, which are no batch that could be paused
+            which = which.only(PAUSABLE)
+        report = need = None
         if verb is Verb.RESUME and not asked.narrow:
+            report = self._runtime.db(find, asked.batch)
             need = self._runtime.db(spent_limit, report, self._runtime.accounts)
-        return DryRun(asked, report, which, bulk_operations.impact(self._runtime, BulkOperation(verb), which), need)
+        impact = bulk_operations.impact(self._runtime, BulkOperation(verb), which)
+        return DryRun(asked, which, impact, report, need)
 
     def _change(self, actor: Actor, verb: Verb, found: DryRun, limit: str) -> int:
         if verb is Verb.RETRY:
             return bulk_operations.retry(self._runtime, actor, found.which, found.impact)
-        if found.need is not None:
+        if found.report is not None and found.need is not None:
             bulk_operations.raise_limit(self._runtime, actor, found.report, limit)
         return bulk_operations.apply(self._runtime, actor, BulkOperation(verb), found.which, found.impact)[0]

@@ -124,11 +124,11 @@ class Downloads:
                     may_have_originals=actor.may(Role.REVIEWER) and actor.guest_of is None,
                 )  # fmt: skip
             await self._pages.read(check_names, wanted)
-            return await self._archive(actor, wanted, size)
+            return await self._archive(actor, asked.of, wanted, size)
         except (CatalogError, DeskError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
 
-    async def _archive(self, actor: Actor, wanted: Wanted, size: Size) -> Response:
+    async def _archive(self, actor: Actor, of: str, wanted: Wanted, size: Size) -> Response:
         visitor = actor.seat
         if self._sending[visitor] >= OF_ONE or self._sending.total() >= AT_ONCE:
             raise DeskError(
@@ -138,12 +138,13 @@ class Downloads:
         self._sending[visitor] += 1
         ended = partial(self._ended, visitor)
         try:
-            of, original = f"batch {wanted.batch}", wanted.original or None
+            original = wanted.original or None
             await self._pages.change(note, actor, "download", of, pictures=size.pictures, original=original)
         except BaseException:
             ended()
             raise
-        return Lasting(self._pieces(wanted), "application/zip", _attachment(f"{wanted.batch}.zip"), ended)
+        name = f"{wanted.batch or 'single-jobs'}.zip"
+        return Lasting(self._pieces(wanted), "application/zip", _attachment(name), ended)
 
     async def _pieces(self, wanted: Wanted) -> AsyncGenerator[bytes, None]:
         signer = await self._aside(self._signer)
@@ -201,9 +202,10 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
     require_seen(actor, asked.grid)
     ids = chosen_ids(session, asked.which)
     if len(ids) > MOST_ZIPPED:
+        or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if asked.batch else ""
         raise DeskError(
             f"more than {MOST_ZIPPED:,} jobs with pictures are meant, which is the limit of one download; narrow the "
-            f"filter, or use {hint('export', asked.batch, pictures='FOLDER')}"
+            f"filter{or_export}"
         )
     if not ids:
         raise DeskError("there is no picture among them")

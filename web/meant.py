@@ -1,4 +1,4 @@
-"""Which jobs of a batch a form or a link of the grid means: some that were ticked, or all of a filter."""
+"""Which jobs a form or a link of the grid, or of the list of single jobs, means: ticked ones, or all of a filter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 
+from desk.audit import jobs_of
 from desk.verdicts import DeskError
+from models.batches import SINGLES, SINGLES_NAME
 from models.states import JobState
 from reports.cards import batch_name
 from reports.grid_filter import ANY, GridFilter
@@ -22,7 +24,7 @@ from workers.jobs.filters import Filter
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """The jobs that are meant, of one batch."""
+    """The jobs that are meant, of one batch, or of those that came one by one."""
 
     batch_id: int
     batch: str
@@ -33,14 +35,19 @@ class Meant:
     ticked: Sequence[tuple[str, str]] = ()
 
     @property
+    def of(self) -> str:
+        """Whose they are, as the audit log says it."""
+        return jobs_of(self.batch)
+
+    @property
     def fields(self) -> list[tuple[str, str]]:
         """What says the same again, as fields of a form."""
         return [*(self.ticked or [("all", "1")]), ("grid", urlencode(self.grid.query))]
 
     @property
     def narrow(self) -> bool:
-        """Whether less than the whole batch is meant."""
-        return not self.which.whole_batches
+        """Whether less than a whole batch is meant."""
+        return not self.batch or not self.which.whole_batches
 
     @property
     def state(self) -> JobState | None:
@@ -51,7 +58,7 @@ class Meant:
     def said(self) -> dict[str, object] | None:
         """The filter as options of the commands; None where these cannot say it."""
         which, grid = self.which, self.grid
-        if which.ids is not None or grid.noted or grid.key or grid.metadata:
+        if not self.batch or which.ids is not None or grid.noted or grid.key or grid.metadata:
             return None
         return {
             "state": which.states, "verdict": which.verdict, "reason": which.fault, "account": which.account,
@@ -70,6 +77,11 @@ class Meant:
         return named[0] if named is not None and len(named) == 1 else None
 
 
+def named(session: Session, batch_id: int) -> str | None:
+    """The name of a batch, or that of single jobs; None where there is no such batch."""
+    return SINGLES_NAME if batch_id == SINGLES else batch_name(session, batch_id)
+
+
 def given(request: Request) -> Form:
     """What a request says: the fields of its form; or of a link, which means all of its filter unless it names jobs."""
     if request.method == "POST":
@@ -85,7 +97,7 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     Raises:
         DeskError: nothing is ticked, or something is not named as the page does.
     """
-    name = batch_name(session, batch_id)
+    name = named(session, batch_id)
     if name is None:
         return None
     # Fields of forms may have names of the filter and mean something else, so these have it in one field.

@@ -23,7 +23,7 @@ from desk.actors import Actor
 from desk.selecting import WHY, Done, LeftOut, Seen, Selected, made_by, portions, require_few, seen, select_seen
 from desk.selections import judge_many, undo_many
 from desk.verdicts import Decision, DeskError
-from models.batches import SINGLES, SINGLES_NAME
+from models.batches import SINGLES
 from models.people import Role
 from models.verdicts import Verdict
 from reports import cards
@@ -32,6 +32,7 @@ from web.access import Access
 from web.desk import REASON_KEYS
 from web.desk_forms import chosen
 from web.grid import require_seen
+from web.meant import named
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.visitors import MAX_FIELDS, Form, actor_of, first, of_batch
@@ -94,7 +95,7 @@ class Selections:
         form: Form = request.state.form
         actor, batch_id = actor_of(request), request.path_params["batch_id"]
         actor.need(Role.REVIEWER, "give verdicts", guests=True)
-        name = await self._pages.read(_name_of, batch_id)
+        name = await self._pages.read(named, batch_id)
         if name is None:
             return self._pages.missing(request, "This batch does not exist.")
         try:
@@ -121,10 +122,6 @@ class Selections:
             reasons=asked.decision.reasons, left=_in_words(done.left_out),
             back=_page_of(request, _kept(_grid(form))),
         )  # fmt: skip
-
-
-def _name_of(session: Session, batch_id: int) -> str | None:
-    return SINGLES_NAME if batch_id == SINGLES else cards.batch_name(session, batch_id)
 
 
 def _page_of(request: Request, query: Mapping[str, object]) -> str:

@@ -87,6 +87,21 @@ def test_all_of_a_batch_or_what_is_ticked_comes_by_name(browser: Browser, databa
     assert [action for _, _, action in audited(database)] == ["download"] * 3
 
 
+def test_single_jobs_are_downloaded_together(browser: Browser, database: Database, batch: int) -> None:
+    database.sql("UPDATE jobs SET batch_id = 0, key = NULL WHERE key IN ('row-0', 'row-1')")
+    ids = sorted(row.id for row in database.sql("SELECT id FROM jobs WHERE batch_id = 0"))
+    page = browser.get("/batches/0/download")
+    assert unsaid(plain(page), "Download pictures of single jobs", "2 pictures") == []
+    answer = download(browser, 0)
+    assert "single-jobs.zip" in answer.headers["content-disposition"]
+    assert sorted(files(answer)) == [f"{job}_0.png" for job in ids]
+    ticked = {"form": browser.form("/batches"), "do": "zip", "picture": ["1:0"]}
+    assert len(files(browser.post("/batches/0/download", ticked))) == 1
+    assert {subject for (subject,) in database.sql("SELECT subject FROM audit WHERE action = 'download'")} == {
+        "single jobs"
+    }
+
+
 def test_hostile_and_equal_names_are_made_distinct(browser: Browser, database: Database, batch: int) -> None:
     for number, key in enumerate(("../../etc/passwd", "CON", "a/b", "A/B")):
         database.sql("UPDATE jobs SET key = :key WHERE id = :id", key=key, id=f"job-{number:05}")

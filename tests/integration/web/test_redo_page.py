@@ -8,6 +8,7 @@ import pytest
 
 from desk import people
 from models.people import Role
+from tests.integration.desk.pictures import give
 from tests.integration.web.test_desk import PASSWORD, ROOT, Browser
 from tests.integration.web.test_operators import ACCOUNT, audited, batch, chosen, hidden, otto, plain, sent
 from tests.stack import write_accounts
@@ -149,6 +150,62 @@ def test_bulk_operations_change_ticked_jobs_and_filters_only(otto: Browser, data
     assert otto.post(f"/batches/{batch}/bulk/resume", hidden(resumed)).status_code == 303
     assert database.one("SELECT count(*) FROM jobs WHERE starts_with(lane, '!@')") == queued - 1
     assert [action for _, _, action in audited(database)] == ["retry", "pause", "resume"]
+
+
+@pytest.fixture
+def singles(database: Database) -> list[str]:
+    """Two single jobs with pictures, one that failed, and two that wait."""
+    found = [*database.jobs(2, state="succeeded"), *database.jobs(1, state="failed"), *database.jobs(2)]
+    for job in found[:2]:
+        give(database, job, cost="0.02")
+    return found
+
+
+def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: Database, singles: list[str]) -> None:
+    results = [database.one("SELECT id FROM results WHERE job_id = :job", job=job) for job in singles[:2]]
+    asked = otto.post("/batches/0/redo", {"form": otto.form("/batches"), "picture": [f"{results[0]}:0"]})
+    assert unsaid(plain(asked), "Redo a picture of single jobs", "1 picture", "0.02 USD", singles[0]) == []
+    done = otto.post("/batches/0/redo", hidden(asked) | {"do": "redo"})
+    assert done.status_code == 303, plain(done)
+    assert [row[0] for row in redone(database)] == [singles[0]]
+    assert otto.get(done.headers["location"].removeprefix("/recast")).status_code == 200
+    rest = otto.get("/batches/0/redo?verdict=unreviewed")
+    assert unsaid(plain(rest), "of the filter “verdict unreviewed”", "1 picture", "0.02 USD") == []
+    assert otto.post("/batches/0/redo", hidden(rest) | {"do": "redo"}).status_code == 303
+    assert [row[0] for row in redone(database)] == sorted(singles[:2])
+    assert {row.batch_id for row in database.sql("SELECT batch_id FROM jobs j JOIN redos r ON r.job_id = j.id")} == {0}
+
+
+def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:
+    parked = "SELECT id FROM jobs WHERE starts_with(lane, '!@') ORDER BY id"
+    ticked = otto.post("/batches/0/bulk/retry", {"form": otto.form("/batches"), "job": [singles[2]]})
+    assert unsaid(plain(ticked), "1 ticked jobs of single jobs", "0.04 USD at most") == []
+    assert otto.post("/batches/0/bulk/retry", hidden(ticked)).status_code == 303
+    assert database.one("SELECT state FROM jobs WHERE id = :job", job=singles[2]) == "queued"
+    every = otto.get("/batches/0/bulk/pause")
+    assert unsaid(plain(every), "Pause queued, running, held jobs of single jobs", "3 jobs") == []
+    assert "recast pause" not in every.text, "the command would have another meaning"
+    assert otto.post("/batches/0/bulk/pause", hidden(every)).status_code == 303
+    assert [row.id for row in database.sql(parked)] == sorted(singles[2:])
+    assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == 0
+    resumed = otto.post("/batches/0/bulk/resume", {"form": otto.form("/batches"), "job": [singles[3]]})
+    assert otto.post("/batches/0/bulk/resume", hidden(resumed)).status_code == 303
+    assert [row.id for row in database.sql(parked)] == sorted((singles[2], singles[4]))
+    ended = otto.get("/batches/0/bulk/cancel?state=queued")
+    assert otto.post("/batches/0/bulk/cancel", hidden(ended)).status_code == 303
+    assert database.one("SELECT count(*) FROM jobs WHERE batch_id = 0 AND state = 'canceled'") == 3
+    assert database.one("SELECT count(*) FROM jobs WHERE batch_id > 0 AND state = 'queued'") > 0
+    assert {row.subject for row in database.sql("SELECT subject FROM audit WHERE via = 'page' AND person = 'Otto'"
+                                                " AND action IN ('retry', 'pause', 'resume', 'cancel')")} == {
+        "single jobs"
+    }  # fmt: skip
+
+
+def test_the_list_of_single_jobs_offers_the_same_as_the_grid(otto: Browser, singles: list[str]) -> None:
+    page = otto.get("/singles").text
+    verbs = [f'formaction="/recast/batches/0/bulk/{verb}"' for verb in ("retry", "cancel", "pause", "resume")]
+    assert unsaid(page, *verbs, *(f'formaction="/recast/batches/0/{each}"' for each in ("redo", "download"))) == []
+    assert unsaid(page, *(f'name="job" value="{job}"' for job in singles[2:])) == []
 
 
 def test_the_grid_offers_what_each_role_may_do_with_ticked_jobs(otto: Browser, database: Database, batch: int) -> None:
