@@ -21,6 +21,9 @@ from faces.pictures import Picture, Points, Weights, as_picture, resize, within
 WORK_SIDE = 512  # pixels of the longer side on which pictures are compared: finer detail is noise and recompression
 EVEN = 5  # of these pixels: the side of the square that evens out noise before pixels are compared
 FEW = 8  # every so manieth pixel says how much lighter or darker a picture is as a whole
+ALIKE = 8.0  # of 255: pixels that differ by less, once exposure is evened out, show the same
+ROUNDS = 4  # of looking for these pixels, and for the exposure that they tell of
+MOST_GAIN = 1.25  # times as light, or as dark: what differs by more was not just exposed in another way
 BLOCKS = 32  # blocks along the longer side, whose mean differences are compared
 SAME_PLACE = 0.6  # of a face's width: two faces whose middles are nearer are one
 HEAD_SCALE = 2.3  # of a face's box: what a swap may change, with hair, and with the shadow that it throws
@@ -28,7 +31,9 @@ OWN_SCALE = 1.6  # of a face's box: a change within is a change of that face, an
 REGION_MARGIN = 1.6  # of a changed place, around it: the detector wants to see a face's surroundings
 MAX_REGIONS = 4  # changed places that are searched for faces, the largest first
 CHANGED = 8.0  # of 255: a block that differs by so much was changed, and not only compressed again
-SOFTER = 3.0  # how many times softer a face may be than the target's, compared with the whole picture
+SOFT_FACE = 4.8  # how many times softer a face may be than before, compared with what lies outside all heads
+SOFT_WHOLE = 1.6  # the same of a whole picture: a head of another photo may fill it
+ROOM = 0.01  # of a picture: so much of it must lie outside all heads for its sharpness to mean anything
 HASHED_SIDE, HASH_SIDE = 32, 8  # pixels that are hashed, and the frequencies of them that are kept
 FREE = 0.25  # of a block: so much of it must lie outside all heads for its difference to mean anything
 FLAT = 1e-3  # of contrast: below, there is nothing to compare
@@ -47,7 +52,7 @@ class Compared:
     face_difference: float | None
     #: Of the block outside all heads that changed most; None where the heads leave no room.
     outside_difference: float | None
-    #: Sharpness after over before, of the whole picture or of the faces, whichever lost more.
+    #: Sharpness after over before, outside all heads, or of a face or the whole if they lost more than they may.
     sharpness: float
 
 
@@ -63,13 +68,14 @@ def compare(before: Picture, after: Picture) -> Compared:
     new = resize(after, old.shape[1], old.shape[0])
     difference = _difference(old, new)
     olds, news = _both(old, new, _blocks(difference))
+    heads = _heads(olds + news, old.shape)
     return Compared(
         before=len(olds),
         after=len(news),
         presence=max((face.presence for face in news), default=0.0),
         face_difference=max((_inside(difference, face) for face in olds), default=None),
-        outside_difference=_most_outside(difference, _heads(olds + news, old.shape)),
-        sharpness=_sharpness(old, new, olds),
+        outside_difference=_most_outside(difference, heads),
+        sharpness=_sharpness(old, new, olds, heads),
     )
 
 
@@ -87,12 +93,32 @@ def hash_of(picture: Picture) -> int:
 
 def _difference(old: Picture, new: Picture) -> Picture:
     """Return by how much each pixel differs, in the color that differs most, once noise and exposure are evened out."""
-    smooth = [cv2.blur(picture, (EVEN, EVEN)) for picture in (old, new)]
-    few = [picture[::FEW, ::FEW].astype(np.int16) for picture in smooth]
-    red, green, blue = np.median(few[0] - few[1], axis=(0, 1)).tolist()
-    lit = cv2.add(smooth[1], np.array([red, green, blue, 0.0]))
-    by_color = cv2.split(cv2.absdiff(smooth[0], lit))
+    smooth = [as_picture(cv2.blur(picture, (EVEN, EVEN))) for picture in (old, new)]
+    by_color = cv2.split(cv2.absdiff(smooth[0], _exposed_as(*smooth)))
     return as_picture(cv2.max(by_color[0], cv2.max(by_color[1], by_color[2])))
+
+
+def _exposed_as(old: Picture, new: Picture) -> Picture:
+    """Return `new` in the light of `old`: each color as much lighter or darker as where both show the same."""
+    few = [picture[::FEW, ::FEW].reshape(-1, 3).astype(np.float32) for picture in (old, new)]
+    levels = np.arange(256, dtype=np.float32)
+    curves = [_line(*(picture[:, color] for picture in few)) for color in range(3)]
+    table = np.stack([gain * levels + offset for gain, offset in curves], axis=-1)
+    return as_picture(cv2.LUT(new, as_picture(np.rint(table))[None]))
+
+
+def _line(old: Weights, new: Weights) -> tuple[float, float]:
+    """Return gain and offset that lead from `new` to `old`, by those values that they hardly change."""
+    gain, offset = 1.0, float(np.median(old - new))
+    for _ in range(ROUNDS):  # by those of a mere offset first, then by those of the line
+        same = np.abs(gain * new + offset - old) < ALIKE
+        spread = float(new[same].var()) if same.any() else 0.0
+        if spread < ALIKE**2:  # of one shade: any gain would do
+            break
+        steep = float(np.mean((new[same] - new[same].mean()) * (old[same] - old[same].mean()))) / spread
+        gain = min(max(steep, 1 / MOST_GAIN), MOST_GAIN)
+        offset = float(np.mean(old[same] - gain * new[same]))
+    return gain, offset
 
 
 def _blocks(values: NDArray[Any]) -> Weights:
@@ -201,14 +227,15 @@ def _most_outside(difference: Picture, heads: NDArray[np.uint8]) -> float | None
     return float((_blocks(difference * outside)[enough] / free[enough]).max()) if enough.any() else None
 
 
-def _sharpness(old: Picture, new: Picture, faces: Sequence[Face]) -> float:
-    """Return how much sharpness was kept, by a Laplacian's variance: of the picture, or of the face that lost most.
+def _sharpness(old: Picture, new: Picture, faces: Sequence[Face], heads: NDArray[np.uint8]) -> float:
+    """Return how much sharpness was kept, by a Laplacian's variance.
 
-    A face comes from another photo, which may be a softer one; so less is asked of it.
+    Outside all heads the photo is the same, and should be as sharp. A face comes from another one, which may be softer,
+    so less is asked of it, and of a whole picture that it may fill.
     """
     edges = [cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F) for picture in (old, new)]
 
-    def kept(area: tuple[slice, slice]) -> float:
+    def kept(area: tuple[slice, slice] | NDArray[np.bool_]) -> float:
         before, after = (float(each[area].var()) if each[area].size else 0.0 for each in edges)
         return after / max(before, FLAT)
 
@@ -216,4 +243,6 @@ def _sharpness(old: Picture, new: Picture, faces: Sequence[Face]) -> float:
     areas = [
         np.s_[max(0, int(y)) : int(y + high) + 1, max(0, int(x)) : int(x + wide) + 1] for x, y, wide, high in boxes
     ]
-    return min([kept(np.s_[:, :]), *(SOFTER * kept(area) for area in areas)])
+    outside = heads == 0
+    there = [kept(outside)] if outside.mean() >= ROOM else []
+    return min([SOFT_WHOLE * kept(np.s_[:, :]), *there, *(SOFT_FACE * kept(area) for area in areas)])

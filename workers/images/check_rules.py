@@ -37,7 +37,7 @@ THRESHOLDS: Final[Mapping[CheckName, float]] = {
     CheckName.FACE_UNCHANGED: 0.75,  # 4 of 255 levels: compression makes 1 to 3, another face 15 and more
     CheckName.OTHER_PERSON: 0.46,  # a distance of 0.55: good swaps reach 0.42, other people begin at 0.6
     CheckName.CHANGED_OUTSIDE: 0.375,  # 24 of 255 levels in one block: compression makes 1, another shade 40
-    CheckName.BLURRED: 0.75,  # a quarter of the sharpness is left
+    CheckName.BLURRED: 0.6,  # of the sharpness 0.4 is left: compression leaves 0.75, the least blur to be found 0.3
     CheckName.OTHER_SIZE: 0.02,
     CheckName.NEAR_DUPLICATE: LEAST_ALIKE,  # at most six of the 64 bits differ
 }
