@@ -142,21 +142,37 @@ class Job(Task, Generic[R]):  # type: ignore[misc]  # celery ships no types
         # A worker of another project that sends this, after a task of its own, does not know our queue.
         return TaskSignature(self, args, kwargs, {"queue": JOBS_QUEUE, **(options or {})}, app=self._app, **more)
 
+    #: Celery's other name for it.
+    subtask = signature
+
     def map(self, it: Iterable[Any]) -> group:
-        """A group of jobs, one for each first argument."""
-        return group([self.signature((each,)) for each in it], app=self._app)
+        """A group of jobs, one for each first argument.
+
+        Raises:
+            TypeError: a job needs more than one argument.
+        """
+        return group(self._wholes((each,) for each in it), app=self._app)
 
     def starmap(self, it: Iterable[Iterable[Any]]) -> group:
-        """A group of jobs, one for each tuple of arguments; `get` returns a list of results."""
-        return group([self.signature(each) for each in it], app=self._app)
+        """A group of jobs, one for each tuple of arguments; `get` returns a list of results.
+
+        Raises:
+            TypeError: a tuple has too few arguments, or too many.
+        """
+        return group(self._wholes(it), app=self._app)
 
     def chunks(self, it: Iterable[Iterable[Any]], n: int) -> Chunks:
         """The same as `starmap`; `get` returns lists of `n` results.
 
         Raises:
+            TypeError: as of `starmap`.
             ValueError: `n` is not positive.
         """
-        return Chunks.of([self.signature(each) for each in it], n, self._app)
+        return Chunks.of(self._wholes(it), n, self._app)
+
+    def _wholes(self, rows: Iterable[Iterable[Any]]) -> list[TaskSignature]:
+        """Signatures to which nothing is passed on: what is missing would be noticed when others are sent already."""
+        return [self.signature(self._check(row, None)[0]) for row in rows]
 
     def AsyncResult(self, task_id: str, **options: Any) -> JobAsyncResult[R]:  # noqa: N802 - Celery's name
         """The handle of a job that was sent earlier."""

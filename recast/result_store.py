@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +23,15 @@ FORMER_MODULES = frozenset({"models.errors"})
 
 #: When a send in this thread gives up, on `time.monotonic`.
 _gives_up_at: ContextVar[float | None] = ContextVar("gives_up_at", default=None)
+
+
+@contextmanager
+def _giving_up_soon() -> Iterator[None]:
+    token = _gives_up_at.set(time.monotonic() + SEND_SECONDS)
+    try:
+        yield
+    finally:
+        _gives_up_at.reset(token)
 
 
 class _Consumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
@@ -55,11 +65,43 @@ class ResultStore(RedisBackend):  # type: ignore[misc]  # celery ships no types
         Raises:
             UnreachableError: the store cannot be reached.
         """
-        token = _gives_up_at.set(time.monotonic() + SEND_SECONDS)
-        try:
+        with _giving_up_soon():
             super().on_task_call(producer, task_id)
-        finally:
-            _gives_up_at.reset(token)
+
+    def apply_chord(self, *args: Any, **options: Any) -> None:
+        """Prepare a chord's counter before its header is sent.
+
+        Raises:
+            UnreachableError: the store cannot be reached.
+        """
+        with self._named():
+            super().apply_chord(*args, **options)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Say how many tasks a chord waits for, before the last of them is sent.
+
+        Raises:
+            UnreachableError: the store cannot be reached.
+        """
+        with self._named():
+            super().set_chord_size(group_id, chord_size)
+
+    def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
+        """Call the store again and again until it answers, while a task is sent for no longer than the send waits."""
+        gives_up_at = _gives_up_at.get()
+        if gives_up_at is not None:
+            policy["timeout"] = max(TRY_SECONDS, gives_up_at - time.monotonic())
+        return super().ensure(fun, args, **policy)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Give up soon, and say which store does not answer."""
+        try:
+            with _giving_up_soon():
+                yield
+        except (UnreachableError, *self.connection_errors) as error:
+            place = f"the result store at {self.as_uri()}"
+            raise UnreachableError(f"{place} does not answer: {error}; check that it is running") from None
 
     def exception_to_python(self, exc: Any) -> Any:
         """The error that a worker wrote; a former module's name is replaced by the present one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,26 @@ def test_chunks_are_skewed_as_wholes() -> None:
     assert chunks.group() is chunks
     chunks.group().skew(start=1, stop=3)
     assert [job.options["countdown"] for job in chunks.tasks] == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: swap.starmap([PAIR, PAIR, ("a.png",)]),
+        lambda: swap.chunks([PAIR, PAIR, ("a.png",)], 2),
+        lambda: swap.map(["a.png"]),
+        lambda: swap.starmap([PAIR, (*PAIR, None, "swap", "more", None, None, None, None, None, None)]),
+    ],
+)
+def test_what_is_missing_in_one_of_many_is_noticed_before_any_is_sent(make: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="swap: "):
+        make()
+
+
+def test_celerys_other_name_for_a_signature_is_checked_as_well() -> None:
+    assert swap.subtask(PAIR).options == {"queue": "jobs"}
+    with pytest.raises(TypeError, match="taget"):
+        swap.subtask(("a.png",), {"taget": "b.png"})
 
 
 def published(sender: str, **embedded: Any) -> dict[str, Any]:
