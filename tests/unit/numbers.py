@@ -39,8 +39,8 @@ INTRODUCTION = """\
 # Numbers
 
 Every time-out, interval and limit, with the constant that defines it. The tests compare constants and values with the
-code in both directions. `python -m tests.unit.numbers --write` brings both up to date and keeps the meanings; a new row
-gets the comment beside its constant.
+code in both directions, and meanings with the comment beside each constant. `python -m tests.unit.numbers --write` brings
+all of it up to date, and keeps the meaning of a constant without a comment.
 """
 
 
@@ -69,14 +69,14 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def page() -> str:
-    """The page as it should be, with the meanings that it has."""
-    meanings = {where: meaning for where, _, meaning in rows()}
+    """The page as it should be: what the comments in the code do not say, it goes on saying itself."""
+    kept = {where: meaning for where, _, meaning in rows()}
     lines, room = [INTRODUCTION], ""
     for number in numbers():
         if number.room != room:
             room = number.room
             lines += [f"## {room}", "", "| constant | value | meaning |", "|---|---|---|"]
-        lines.append(f"| `{number.where}` | {number.value} | {meanings.get(number.where) or number.meaning} |")
+        lines.append(f"| `{number.where}` | {number.value} | {number.meaning or kept.get(number.where, '')} |")
     text = "\n".join(lines) + "\n"
     return re.sub(r"(?<=\|)\n## ", "\n\n## ", text)
 
