@@ -35,8 +35,11 @@ ONLY_FOR: Mapping[str, frozenset[str]] = {
     "benchmarks": frozenset(),
 }
 
-#: A name that is loaded when it is needed, as ``module:name``.
-_PLACE = re.compile(r"[a-z_]+(?:\.[a-z_]+)+:[A-Za-z_]+")
+#: A module that is loaded when it is needed, by its name or as ``module:name``.
+_PLACE = re.compile(r"(\w+(?:\.\w+)+)(?::\w+)?")
+
+#: What producers call and only the large distribution can do: these name what they load.
+OF_THE_SERVER = frozenset({"recast.runs", "recast.reviews"})
 
 Imports = Mapping[str, frozenset[str]]
 
@@ -56,19 +59,22 @@ def room_of(module: str, rooms: Iterable[str] = ROOMS) -> str:
     return max((room for room in rooms if f"{module}.".startswith(f"{room}.")), key=len)
 
 
-def imported(source: str, module: str, known: frozenset[str]) -> frozenset[str]:
+def imported(source: str, module: str, known: frozenset[str], *, is_package: bool = False) -> frozenset[str]:
     """Our own modules that `source` imports, wherever in it: in functions, for type checkers, and by name."""
     found: set[str] = set()
+    parts = module.split(".")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = ".".join([*module.split(".")[: -node.level], *([base] if base else [])])
+                above = node.level - is_package
+                base = ".".join([*(parts[:-above] if above else parts), *([base] if base else [])])
             named = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _PLACE.fullmatch(node.value):
-            named = [node.value.partition(":")[0]]  # `cli.late` loads it
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and module not in OF_THE_SERVER:
+            place = _PLACE.fullmatch(node.value)  # `cli.late` or `import_module` loads it
+            named = [place[1]] if place else []
         else:
             continue
         found.update(name for name in named if name in known)
@@ -80,7 +86,10 @@ def imported(source: str, module: str, known: frozenset[str]) -> frozenset[str]:
 def project() -> Imports:
     paths = {name_of(path): path for path in modules()}
     known = frozenset(paths)
-    return {name: imported(path.read_text(), name, known) for name, path in paths.items()}
+    return {
+        name: imported(path.read_text(), name, known, is_package=path.stem == "__init__")
+        for name, path in paths.items()
+    }
 
 
 def upward(graph: Imports) -> list[str]:
@@ -167,12 +176,21 @@ def test_the_producers_package_imports_nothing_of_ours() -> None:
         ("workers.jobs.planted", "from ..engine import leases", "workers.engine.leases"),
         ("catalog.planted", "from faces import errors", "faces.errors"),
         ("workers.jobs.planted", "load('workers.engine.leases:acquire')", "workers.engine.leases"),
+        ("workers.jobs.planted", "load('workers.engine.leases:Lease2')", "workers.engine.leases"),
+        ("web.planted", "import_module('cli.output')", "cli.output"),
+        ("workers.jobs.planted", "__import__('workers.engine.leases')", "workers.engine.leases"),
     ],
 )
 def test_a_planted_arrow_is_found(module: str, source: str, wrong: str) -> None:
     graph = project()
     planted = {**graph, module: imported(source, module, frozenset(graph))}
     assert sorted(set(upward(planted)) - set(upward(graph))) == [f"{module} -> {wrong}"]
+
+
+def test_relative_imports_of_a_package_are_its_own() -> None:
+    known = frozenset(project())
+    assert imported("from ..engine import leases", "workers.jobs", known, is_package=True) == {"workers.engine.leases"}
+    assert imported("from .lanes import PARKED", "workers.jobs", known, is_package=True) == {"workers.jobs.lanes"}
 
 
 def test_a_planted_circle_is_found() -> None:
