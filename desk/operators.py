@@ -75,7 +75,7 @@ def schedule(runtime: Runtime, actor: Actor, name: str, action: ScheduleAction) 
         UnknownScheduleError: there is no such schedule.
     """
     actor.need(Role.OPERATOR, f"{action} schedules")
-    works: dict[ScheduleAction, Callable[..., object]] = {
+    works: dict[ScheduleAction, Callable[[Session, str], object]] = {
         ScheduleAction.PAUSE: schedules.pause,
         ScheduleAction.RESUME: schedules.resume,
         ScheduleAction.RUN: schedules.run_now,

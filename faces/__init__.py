@@ -18,7 +18,7 @@ try:
     import numpy as np  # noqa: F401
 except ImportError as missing:
     raise ImportError(
-        f"the face engine needs OpenCV and NumPy ({missing}); install them with: pip install 'recast-server[local]'"
+        f"the face engine needs OpenCV and NumPy ({missing}); install them with: pip install 'recast-server[faces]'"
     ) from missing
 
 from faces.errors import NoFaceError, NotAPictureError

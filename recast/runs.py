@@ -239,13 +239,16 @@ def redo(
     return redone
 
 
+_NEED = "recast.run, batch, pilot, review and redo need"
+
+
 def server(module: str) -> Any:
     """A module of the server's distribution.
 
     Raises:
         ServerPackagesError: it is not there, or a module of the program's own hides it.
     """
-    advice = f"recast.run needs the {SERVER_DISTRIBUTION} distribution: pip install {SERVER_DISTRIBUTION}"
+    advice = f"{_NEED} the {SERVER_DISTRIBUTION} distribution: pip install {SERVER_DISTRIBUTION}"
     home = _home()
     if home is None:
         raise ServerPackagesError(advice)
@@ -253,7 +256,7 @@ def server(module: str) -> Any:
         place = _place(package)
         if place is not None and not place.is_relative_to(home / package):
             raise ServerPackagesError(
-                f"recast.run needs the server's package {package!r}, but {place} hides it: rename that, or start "
+                f"{_NEED} the server's package {package!r}, but {place} hides it: rename that, or start "
                 "Python with -P, so that the program's own folder is not searched first"
             )
     try:

@@ -38,9 +38,10 @@ SECONDS = {"SECONDS", "EVERY", "TIMEOUT", "DEADLINE"}
 INTRODUCTION = """\
 # Numbers
 
-Every time-out, interval and limit, with the constant that defines it. The tests compare constants and values with the
-code in both directions, and meanings with the comment beside each constant. `python -m tests.unit.numbers --write` brings
-all of it up to date, and keeps the meaning of a constant without a comment.
+Every time-out, interval and limit of what runs jobs and answers people, with the constant that defines it. The tests
+compare constants and values with the code in both directions, and meanings with the comment beside each constant.
+`python -m tests.unit.numbers --write` brings all of it up to date, and keeps the meaning of a constant without a
+comment.
 """
 
 

@@ -29,7 +29,9 @@ def test_the_table_and_the_code_have_the_same_numbers() -> None:
 def test_meanings_are_the_comments_of_the_code() -> None:
     said = {where: meaning for where, _, meaning in rows()}
     told = {number.where: number.meaning for number in numbers() if number.meaning}
-    assert {where: said[where] for where in told} == told, f"{PAGE} is out of date: python -m tests.unit.numbers --write"
+    assert {where: said[where] for where in told} == told, (
+        f"{PAGE} is out of date: python -m tests.unit.numbers --write"
+    )
 
 
 def test_each_number_has_one_row_and_a_meaning() -> None:

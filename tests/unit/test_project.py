@@ -334,13 +334,21 @@ def test_the_documents_commands_exist() -> None:
 
 
 #: What is locked, in the order in which every transaction takes it.
-LOCKED = ("account", "attempts", "jobs", "batches", "spend")
+LOCKED = ("quote", "token", "account", "attempts", "jobs", "batches", "spend")
 
 
-@pytest.mark.parametrize("text", [transitions.__doc__ or "", *map(text_of, ("ARCHITECTURE.md", "CONTRIBUTING.md"))])
+WITH_LOCKS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/pumps.md")
+
+
+@pytest.mark.parametrize("text", [transitions.__doc__ or "", *map(text_of, WITH_LOCKS)])
 def test_the_order_of_locks_is_the_same_everywhere(text: str) -> None:
     told = [list(dict.fromkeys(re.findall("|".join(LOCKED), sentence))) for sentence in re.split(r"[.:]\s", text)]
     assert [order for order in told if set(order) == set(LOCKED)] == [list(LOCKED)]
+
+
+def test_the_sweeps_rules_are_those_of_the_page() -> None:
+    told = {name for row in tables_of("docs/pumps.md", "The sweep") for name in re.findall(r"`(\w+)`", row[0])}
+    assert told == set(re.findall(r'found\["(\w+)"\] ', (ROOT / "workers/maintenance/sweep.py").read_text()))
 
 
 def targets() -> set[str]:

@@ -93,7 +93,7 @@ class Account(Limits):
     @classmethod
     def _face_engine_is_there(cls, value: bool) -> bool:
         if value and missing(FACE_ENGINE):
-            raise ValueError("needs the face engine: pip install 'recast-server[local]', or remove this setting")
+            raise ValueError("needs the face engine: pip install 'recast-server[faces]', or remove this setting")
         return value
 
     @field_validator("allow_hosts")

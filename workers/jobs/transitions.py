@@ -1,7 +1,7 @@
 """Grouped state moves: many jobs or attempts in one statement each, fenced by the state they are expected in.
 
-Locks are taken in one order everywhere, so that groups of different pumps cannot deadlock: account row, attempts by id,
-jobs by id, batches by id, spend by scope and period.
+Locks are taken in one order everywhere, so that groups of different pumps cannot deadlock: quote, token, account,
+attempts by id, jobs by id, batches by id, spend by scope and period.
 """
 
 from __future__ import annotations

@@ -93,4 +93,4 @@ def test_without_the_extra_the_import_says_what_to_install() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode != 0
-    assert unsaid(run.stderr, "pip install", "recast-server[local]") == []
+    assert unsaid(run.stderr, "pip install", "recast-server[faces]") == []
