@@ -142,7 +142,11 @@ def test_bulk_operations_change_ticked_jobs_and_filters_only(otto: Browser, data
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'rejected'") == 1, "it was not ticked"
     queued = database.one("SELECT count(*) FROM jobs WHERE state = 'queued'")
     paused = otto.get(f"/batches/{batch}/bulk/pause?state=queued")
-    assert unsaid(plain(paused), f"{queued} jobs", "--state queued") == []
+    assert unsaid(plain(paused), f"{queued} jobs") == []
+    assert "recast pause" not in paused.text, "that command has no --state, and without one it pauses the batch"
+    assert "recast cancel --batch" in plain(otto.get(f"/batches/{batch}/bulk/cancel?state=queued"))
+    assert "--state" not in otto.get(f"/batches/{batch}/bulk/cancel?state=queued").text
+    assert "recast pause --batch" in plain(otto.get(f"/batches/{batch}/bulk/pause?account=main"))
     assert otto.post(f"/batches/{batch}/bulk/pause", hidden(paused)).status_code == 303
     assert database.one("SELECT count(*) FROM jobs WHERE starts_with(lane, '!@')") == queued
     assert database.one("SELECT paused_at FROM batches WHERE id = :id", id=batch) is None, "only its jobs"
