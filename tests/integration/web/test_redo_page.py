@@ -178,6 +178,7 @@ def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: 
     assert otto.post("/batches/0/redo", hidden(rest) | {"do": "redo"}).status_code == 303
     assert [row[0] for row in redone(database)] == sorted(singles[:2])
     assert {row.batch_id for row in database.sql("SELECT batch_id FROM jobs j JOIN redos r ON r.job_id = j.id")} == {0}
+    assert f'href="/recast/batches/0/redo?job={singles[2]}"' in otto.get(f"/jobs/{singles[2]}").text
 
 
 def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:
