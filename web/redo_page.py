@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from desk.actors import Actor
 from desk.redo import redo_all, spent_today
-from desk.redo_plan import MOST_REDONE, Change, Plan, Terms, option_value, plan, redoable, require_few
+from desk.redo_plan import MOST_REDONE, Change, Plan, Terms, option_text, option_value, plan, redoable, require_few
 from desk.verdicts import DeskError
 from models.people import Role
 from providers.describing import OptionInWords, describe
@@ -96,9 +96,8 @@ class RedoPage:
             moved = begins and first(form, "agreed") != asked.agreed
             if not begins or moved:
                 return self._shown(request, asked, form, moved=moved)
-            done = await self._pages.change(
-                redo_all, actor, asked.plan, asked.change, asked.terms, max_cost=asked.plan.at_most
-            )
+            # That plan is what was agreed to, so that no other limit has to be named.
+            done = await self._pages.change(redo_all, actor, asked.plan, asked.change, asked.terms)
         except (DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         where = link(prefix(request), "batches", found.batch_id, "redo", **found.grid.query, job=found.job, done=done)
@@ -182,7 +181,7 @@ def _command(asked: Asked) -> str | None:
     said = {} if meant.job else meant.said
     if said is None:
         return None
-    options = [f"{name}={'' if value is None else value}" for name, value in change.options.items()]
+    options = [f"{name}={'' if value is None else option_text(value)}" for name, value in change.options.items()]
     return typed(
         "redo", meant.job or meant.batch, **said, seed=change.seed, options=options or None, to=change.account,
         to_operation=change.operation,

@@ -71,6 +71,35 @@ def test_one_picture_is_asked_for_otherwise(otto: Browser, database: Database, b
     assert (job.operation, job.options) == ("zhiqite.swap_v2", {"fidelity_weight": 0.4})
 
 
+def test_the_command_says_options_as_the_page_takes_them(otto: Browser, batch: int) -> None:
+    path = f"/batches/{batch}/redo"
+    page = otto.get(f"{path}?job=job-00000")
+    fields = {"to_operation": "zhiqite.swap_v2", "option.a": "true", "option.b": '"7"', "option.c": '["x"]'}
+    said = plain(otto.post(path, hidden(page) | fields))
+    assert unsaid(said, "--options a=true", """--options 'b="7"'""", """--options 'c=["x"]'""") == []
+
+
+def test_what_has_no_price_is_redone_where_no_limit_is_in_force(
+    otto: Browser, database: Database, chosen: Settings, batch: int
+) -> None:
+    free = {name: value for name, value in ACCOUNT.items() if name not in {"prices", "budget"}}
+    write_accounts(chosen.accounts_file, {"main": free})
+    database.sql("UPDATE batches SET max_cost = NULL WHERE id = :id", id=batch)
+    path = f"/batches/{batch}/redo"
+    page = otto.get(f"{path}?job=job-00000")
+    assert unsaid(plain(page), "price is not known", "Redo 1, price not known") == []
+    assert otto.post(path, hidden(page) | {"do": "redo"}).status_code == 303
+    review = f"/batches/{batch}/review"
+    assert "Redo; the price is not known" in otto.get(f"{review}?job=job-00001").text
+    version = database.one("SELECT version FROM jobs WHERE id = 'job-00001'")
+    fields = {"form": otto.form("/batches"), "do": "redo", "job": "job-00001", "version": version, "at_most": "0"}
+    assert otto.post(review, fields).status_code == 303
+    assert [row[0] for row in redone(database)] == ["job-00000", "job-00001"]
+    database.sql("UPDATE batches SET max_cost = 1 WHERE id = :id", id=batch)
+    refused = otto.post(path, hidden(otto.get(f"{path}?job=job-00002")) | {"do": "redo"})
+    assert (refused.status_code, unsaid(refused.text, "no price", "limit is in force")) == (422, [])
+
+
 def test_what_cannot_be_redone_is_said_and_left_out(otto: Browser, database: Database, batch: int) -> None:
     path = f"/batches/{batch}/redo"
     page = otto.get(f"{path}?verdict=unreviewed")
