@@ -21,7 +21,7 @@ from reports.batch import BatchReport, find
 from reports.obstacles import SpentLimit, spent_limit
 from web.access import Access
 from web.meant import Meant, given, meant
-from web.operators import Operators
+from web.operators import Operators, agreement
 from web.pages import link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
@@ -75,7 +75,7 @@ class DryRun:
     @property
     def agreed(self) -> str:
         """What a person agrees to."""
-        return f"{len(self.impact.ids)}:{self.impact.cost}"
+        return agreement(self.impact.ids, self.impact.cost)
 
     @property
     def needed(self) -> str | None:

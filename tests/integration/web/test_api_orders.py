@@ -215,6 +215,12 @@ def test_held_jobs_are_decided_and_queued_again_by_quote_only(database: Database
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted", "handle": "p-1"}), 422, "jobs", "2")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted"}), 422, "handle")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "not_accepted"}), 422, "quote", "dry_run")
+    former = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()
+    for job in ("job-00001", "job-00002"):
+        database.sql("UPDATE attempts SET state = 'not_sent' WHERE job_id = :job", job=job)
+        database.attempt(job, state="unknown", cost=PRICE, number=2)
+    problem(shop.ask("POST", "/resolve", {"quote": former["quote"]["quote"]}), 409, "changed")
+    assert database.counts(batch) == {"held": 2, "failed": 1}, "nobody has looked for what was sent since"
     quoted = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()
     assert quoted["quote"]["ceiling"]["amount"] == "0.08"
     assert shop.ask("POST", "/resolve", {"quote": quoted["quote"]["quote"]}).json()["resolved"] is True
