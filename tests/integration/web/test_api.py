@@ -120,7 +120,8 @@ def test_each_role_may_what_it_may_on_the_pages(database: Database, there: Setti
         ):
             text = viewer.ask("GET", path).text
             assert [word for word in ("USD", "zhiqite", "main", "0.02", "example.com") if word in text] == []
-        for path in ("/accounts", "/spend", "/schedules"):
+        lists = [f"{path}?{name}=x" for path in ("/batches/spring/jobs", "/jobs") for name in ("account", "operation")]
+        for path in ("/accounts", "/spend", "/schedules", *lists):
             problem(viewer.ask("GET", path), 403, "viewer", "reviewer")
         problem(viewer.ask("PUT", f"/results/{result}/verdict", verdict), 403, "viewer", "reviewer")
     with program(database, there, Role.REVIEWER) as reviewer:
