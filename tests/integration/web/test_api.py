@@ -372,6 +372,12 @@ def test_jobs_are_queued_again_by_quote_only(database: Database, operator: Progr
     taken = operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]})
     assert taken.json()["done"] == 2
     assert database.counts(batch) == {"queued": 2}
+    late = database.jobs(1, batch=batch, state="failed", reason="timed_out")
+    other = operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()
+    database.sql("UPDATE jobs SET state = 'queued' WHERE id = :job", job=late[0])
+    before = database.one("SELECT sum(spent) FROM tokens")
+    problem(operator.ask("POST", "/levers/retry", {"quote": other["quote"]["quote"]}), 409, "queued")
+    assert database.one("SELECT sum(spent) FROM tokens") == before, "nothing was done, and nothing counts"
     problem(operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]}), 409)
     assert operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()["quote"] is None
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}
