@@ -335,6 +335,8 @@ function reasons(open) {
 }
 
 function inReasons(event) {
+  if (event.target.closest("#find")) return false; // a key is typed there
+  if (event.key === "Enter" && event.target.closest("button, a, summary")) return false; // which it presses
   if (event.key === "Escape") reasons(false);
   else if (event.key === "Enter") judge("needs_work");
   else if (event.target.name === "note") return false;

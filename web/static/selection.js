@@ -137,6 +137,7 @@ const ACTIONS = {
 function inReasons(event) {
   const noting = event.target.closest("[name=note]");
   if (event.key === "Escape") { clear(); stand(tiles().find((tile) => tile.dataset.job === from)); return true; }
+  if (event.key === "Enter" && event.target.closest("button")) return false; // which it presses
   if (event.key === "Enter") { press("needs_work"); return true; }
   const reason = noting ? null : details().querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (!reason) return false;
