@@ -180,6 +180,9 @@ def test_jobs_and_results_are_paged_without_gaps(database: Database, operator: P
                 break
             after = f"&after={page['next']}"
         assert (len(seen), len(set(seen))) == (number, number)
+        problem(operator.ask("GET", f"/batches/spring/{path}?after=999"), 422, "after", "999", "begin anew")
+    other = database.jobs(1)[0]
+    problem(operator.ask("GET", f"/batches/spring/jobs?after={other}"), 422, "after", other)
     failed = operator.get("/batches/spring/jobs?state=failed&state=held&reason=timed_out&older=0s")
     assert len(failed["items"]) == 2
     assert operator.get("/batches/spring/jobs?newer=1h&account=main")["next"] is None
