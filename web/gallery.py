@@ -179,7 +179,7 @@ class Gallery:
                     actor_of(request).need(Role.REVIEWER, "see a provider's own file")
                 found = await self._pages.read(cards.result_file, result_id, size)
         except NoPictureError as error:
-            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            return _unshown(request, error)
         if found is None:
             return self._pages.missing(request, "This picture does not exist or was removed.")
         if isinstance(found, Copy):
@@ -197,7 +197,7 @@ class Gallery:
         try:
             thumbnail = await self._inputs.thumbnail(role, uri, side)
         except NoPictureError as error:
-            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            return _unshown(request, error)
         media_type = "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"
         return Response(thumbnail, media_type=media_type, headers={"Cache-Control": INPUT_CACHE})
 
@@ -211,6 +211,12 @@ class Gallery:
 
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._pages.read(timeline.series, batch_id))
+
+
+def _unshown(request: Request, error: NoPictureError) -> Response:
+    """Why a picture cannot be shown; where it lies is for those alone who see addresses."""
+    said = str(error) if actor_of(request).sees_money else "this picture cannot be shown"
+    return PlainTextResponse(f"{said}\n", HTTPStatus.NOT_FOUND)
 
 
 def _bulk(shown: GridFilter) -> Sequence[Verb]:

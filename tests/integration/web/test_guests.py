@@ -184,6 +184,9 @@ def test_a_guest_sees_no_money_accounts_operations_or_answers(
         assert not re.search(r"USD|zhiqite|>main<|Attempts|/tests/|portraits", text), path
         assert 'href="/batches"' not in text
     assert browser.get("/results/1/original").status_code == 403
+    database.sql("UPDATE jobs SET target = '/srv/portraits/gone.png' WHERE id = :id", id=own[0].id)
+    gone = browser.get(f"/inputs/target/{own[0].id}")
+    assert (gone.status_code, "portraits" in gone.text) == (404, False), "its address is not for guests"
     review = browser.get(f"/batches/{batches[0]}/review")
     assert "redoing-asked" not in review.text
     form = {"form": browser.form(f"/batches/{batches[0]}"), "do": "redo", "job": "job-00000", "version": "1"}
