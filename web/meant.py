@@ -15,7 +15,7 @@ from models.batches import SINGLES, SINGLES_NAME
 from models.states import JobState
 from reports.cards import batch_name
 from reports.grid_filter import ANY, GridFilter
-from reports.queries import QueryError
+from reports.queries import SHOWN_CHARS, QueryError
 from reports.selection import jobs_with
 from web.pages import is_text, member, number
 from web.visitors import Form
@@ -115,10 +115,10 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
 def _ids(session: Session, form: Mapping[str, list[str]]) -> list[str]:
     """The jobs that were ticked: by their ids, or by a picture and the verdict that was seen of it."""
     jobs = [job for job in form.get("job", ()) if is_text(job)]
-    pictures = [number(picture.partition(":")[0]) for picture in form.get("picture", ())]
-    if None in pictures:
-        raise DeskError("picture: not PICTURE:VERDICT, two numbers; load the page again")
-    ids = {*jobs, *jobs_with(session, [picture for picture in pictures if picture is not None])}
+    pictures = {given: number(given.partition(":")[0]) for given in form.get("picture", ())}
+    if wrong := [given for given, picture in pictures.items() if picture is None]:
+        raise DeskError(f"picture: {wrong[0][:SHOWN_CHARS]!r} is not PICTURE:VERDICT, two numbers; load the page again")
+    ids = {*jobs, *jobs_with(session, [picture for picture in pictures.values() if picture is not None])}
     if not ids:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")
     return sorted(ids)

@@ -138,13 +138,14 @@ def change_of(form: Form) -> Change:
         DeskError: a value is too long, or the seed is not a whole number.
     """
     said = {name: first(form, OPTION + name).strip() for name in _named(form)}
-    if any(len(value) > MAX_VALUE_CHARS for value in said.values()):
-        raise DeskError(f"an option has up to {MAX_VALUE_CHARS:,} characters")
+    for name, value in said.items():
+        if len(value) > MAX_VALUE_CHARS:
+            raise DeskError(f"{name}: it has {len(value):,} characters; allowed: up to {MAX_VALUE_CHARS:,}")
     options = {name: option_value(value) for name, value in said.items() if value}
     options |= dict.fromkeys(form.get("usual", ()))
     seed = options.pop(SEED, None) if options.get(SEED) is not None else None
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise DeskError("seed: a whole number")
+        raise DeskError(f"seed: {seed!r} is not possible; allowed: a whole number")
     return Change(seed, options, first(form, "to") or None, first(form, "to_operation") or None)
 
 

@@ -110,8 +110,8 @@ def test_what_cannot_be_redone_is_said_and_left_out(otto: Browser, database: Dat
     assert "do=redo" not in refused.text
     for bad, word in ((otto.get(f"{path}?state=held"), "held"),
                       (otto.post(path, {"form": otto.form("/batches")}), "selected"),
-                      (otto.post(path, hidden(page) | {"option.seed": "x"}), "seed"),
-                      (otto.post(path, hidden(page) | {"option.seed": "1" * 2_001}), "2,000"),
+                      (otto.post(path, hidden(page) | {"option.seed": "x"}), "&#39;x&#39; is not possible; allowed"),
+                      (otto.post(path, hidden(page) | {"option.seed": "1" * 2_001}), "seed: it has 2,001"),
                       (otto.post(path, {"form": otto.form("/batches"), "picture": "x"}), "picture")):  # fmt: skip
         assert (bad.status_code, unsaid(bad.text, word)) == (422, [])
     other = database.batch("other")
