@@ -180,8 +180,9 @@ def test_a_redo_leaves_alone_what_moved_since_it_was_quoted(database: Database, 
     assert database.one(SPENT) == Decimal("0.08"), "the ceiling of the one quote that was taken"
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}
     problem(shop.ask("POST", "/redo", wrong), 422, "state", "queued", "succeeded")
-    nothing = shop.ask("POST", "/redo", {"filter": {"batch": "spring", "fault": "hair"}, "dry_run": True}).json()
-    assert (nothing["jobs"], nothing["quote"]) == (0, None)
+    for condition in ({"fault": "hair"}, {"check": ["blurred"]}):
+        nothing = shop.ask("POST", "/redo", {"filter": {"batch": "spring", **condition}, "dry_run": True}).json()
+        assert (nothing["jobs"], nothing["quote"]) == (0, None)
 
 
 def test_a_reviewer_redoes_within_the_limit_of_a_reviewer(database: Database, there: Settings) -> None:
