@@ -29,7 +29,7 @@ from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
 from reports.grid_filter import DEAR_MOST, GridFilter, Sort
 from reports.job import input_uri
-from reports.obstacles import accounts_for_obstacles, obstacles
+from reports.obstacles import accounts_for_obstacles
 from reports.queries import one_of, whole
 from reports.reviews import verdicts_of
 from web import charts
@@ -45,6 +45,7 @@ from web.pages import ID_DIGITS, Pages, is_text, member
 from web.result_thumbnails import Copy, ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import keep
+from web.stops import Stops
 from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
@@ -99,7 +100,7 @@ class Gallery:
     ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
         self._accounts_file, self._selections, self._scopes = accounts_file, selections, scopes
-        self._live = live
+        self._live, self._stopping = live, Stops(pages.currency)
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -137,7 +138,7 @@ class Gallery:
             return {
                 "report": report,
                 "page": page,
-                "stops": self._stops(session, report),
+                "stops": self._stops(session, report) if actor.sees_money else [],
                 "pilot": pilot.is_open(session, batch_id),
                 "ends_at": ends_of(session, [report]).get(batch_id),
                 "reviewed": reviewed,
@@ -162,7 +163,7 @@ class Gallery:
     def _stops(self, session: Session, report: BatchReport) -> list[str]:
         """What keeps the batch from continuing, in sentences."""
         accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
-        return obstacles(session, report, accounts, self._pages.currency)
+        return self._stopping.of(session, report, accounts)
 
     async def result(self, request: Request) -> Response:
         """A result (``full``), a copy (``large``, ``small``), or the provider's own file (``original``)."""
