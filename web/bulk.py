@@ -77,6 +77,19 @@ class DryRun:
         """What a person agrees to."""
         return agreement(self.impact.ids, self.impact.cost)
 
+    def is_agreed(self, verb: Verb, form: Form) -> bool:
+        """Whether a form agrees to this as it is now.
+
+        Jobs of a batch at work are sent and end while a person looks: what costs nothing is done to those that are
+        left.
+        """
+        given, seen = first(form, "agreed"), number(first(form, "number"))
+        if verb is Verb.PAUSE:
+            return bool(given)
+        if verb is Verb.CANCEL:
+            return bool(given) and seen is not None and len(self.impact.ids) <= seen
+        return given == self.agreed
+
     @property
     def needed(self) -> str | None:
         """The limit that the batch needs, if it has spent its own."""
@@ -112,7 +125,7 @@ class BulkPage:
         """Make the change that was agreed to; if nothing was, or it would be another one by now, show that."""
         verb = member(Verb, request.path_params["verb"])
         found = await self._found(request, verb, form)
-        if found is None or verb is None or first(form, "agreed") != found.agreed:
+        if found is None or verb is None or not found.is_agreed(verb, form):
             return self._shown(request, verb, found)
         limit = first(form, "max_cost").strip()
         done = await self._operators.call(self._change, actor_of(request), verb, found, limit)

@@ -330,6 +330,21 @@ def test_a_batch_is_paused_resumed_and_canceled(otto: Browser, database: Databas
     assert [action for _, _, action in audited(database)] == ["pause", "resume", "cancel"]
 
 
+def test_a_batch_at_work_is_paused_and_canceled(otto: Browser, database: Database, batch: int) -> None:
+    pausing = hidden(otto.get(f"/batches/{batch}/bulk/pause"))
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE state = 'running'")  # it ends while Otto looks
+    assert otto.post(f"/batches/{batch}/bulk/pause", pausing).status_code == 303
+    assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == 1
+    canceling = hidden(otto.get(f"/batches/{batch}/bulk/cancel"))
+    late = database.jobs(2, batch=batch)
+    asked = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
+    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, []), "more than were agreed to"
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = :job", job=late[0])
+    done = otto.post(f"/batches/{batch}/bulk/cancel", hidden(asked))
+    assert (done.status_code, "done=2" in done.headers["location"]) == (303, True)
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == 0
+
+
 def test_a_batch_at_its_limit_needs_a_higher_one(otto: Browser, database: Database, batch: int) -> None:
     database.sql("UPDATE batches SET paused_at = now(), paused_reason = 'budget' WHERE id = :id", id=batch)
     database.sql("INSERT INTO spend (scope, period, amount) VALUES (:scope, 'all', 5)", scope=f"batch:{batch}")
