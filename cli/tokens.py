@@ -78,6 +78,8 @@ def revoke(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
     with open_database(sandbox=sandbox) as deployment:
         deployment.db(desk.revoke, from_command(), name)
         currency, found = deployment.settings.currency, deployment.db(desk.everything)
-    known = " ".join(name.split())
-    document = next(priced(asdict(token), currency) for token in found if token.name == known)
+    # Of tokens that had this name, in whatever case, the one that was revoked last.
+    known = " ".join(name.split()).lower()
+    named = [(token.revoked_at, token) for token in found if token.revoked_at and token.name.lower() == known]
+    document = priced(asdict(max(named, key=lambda each: each[0])[1]), currency)
     answer(f"{name} is revoked", document, as_json=as_json)

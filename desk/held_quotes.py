@@ -42,21 +42,25 @@ def offer(
     check(found, Verdict.NOT_ACCEPTED, None)
     ids = _ids(found)
     require_prices(runtime, runtime.db(lanes_of, Filter(ids=ids)))
-    content = json.dumps(ids).encode()
+    # With the submissions that were looked for: one that is sent later may be held, too, and accepted.
+    content = json.dumps([[job.job_id, str(job.id)] for job in found]).encode()
     return found, runtime.db(
         quotes.offer, token_id, "resolve", which.batch, {}, content, _ceiling(runtime, ids), seconds
     )
 
 
 def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> list[Held]:
-    """Take a quote: queue those of its jobs again that are still held.
+    """Take a quote: queue those of its jobs again that are still held, for the same submission.
 
     Raises:
         ForbiddenError, QuoteError, SpendLimitError, InvalidJobError: nothing was queued.
     """
     actor.need(Role.OPERATOR, "decide about held jobs")
     quote = runtime.db(quotes.find, token_id, "resolve", quote_id)
-    found = runtime.db(held.of, runtime.accounts, Filter(ids=json.loads(quote.content)))
+    quoted = json.loads(quote.content)
+    waiting = runtime.db(held.of, runtime.accounts, Filter(ids=sorted({job_id for job_id, _ in quoted})))
+    submissions = {submission for _, submission in quoted}
+    found = [job for job in waiting if str(job.id) in submissions]
     if found:
         check(found, Verdict.NOT_ACCEPTED, None)
     if not found or _ceiling(runtime, _ids(found)) > quote.ceiling:

@@ -27,7 +27,7 @@ _FIND = text("""
     SELECT id, kind, batch, terms, content, ceiling, expires_at, used_at, expires_at < clock_timestamp() AS expired
     FROM quotes WHERE id = :id AND token_id = :token_id AND kind = :kind
 """)
-_KIND = text("SELECT kind FROM quotes WHERE id = :id AND token_id = :token_id")
+_KIND = text("SELECT kind, batch FROM quotes WHERE id = :id AND token_id = :token_id")
 # The second of two waits here, and then finds that it was taken.
 _TAKE = text("""
     UPDATE quotes SET used_at = clock_timestamp(), content = NULL
@@ -81,16 +81,16 @@ def offer(
     return Quote(quote_id, kind, batch, terms, content, ceiling, expires_at)
 
 
-def kind_of(session: Session, token_id: int, quote_id: str) -> str:
-    """What a quote is for.
+def kind_of(session: Session, token_id: int, quote_id: str) -> tuple[str, str | None]:
+    """What a quote is for, and the batch that it names.
 
     Raises:
         UnknownQuoteError: the program was given no such quote.
     """
-    kind: str | None = session.execute(_KIND, {"id": quote_id, "token_id": token_id}).scalar()
-    if kind is None:
+    row = session.execute(_KIND, {"id": quote_id, "token_id": token_id}).first()
+    if row is None:
         raise UnknownQuoteError(f"there is no quote {quote_id[:80]!r} for this token")
-    return kind
+    return row.kind, row.batch
 
 
 def find(session: Session, token_id: int, kind: str, quote_id: str) -> Quote:

@@ -189,6 +189,11 @@ def option_value(text: str) -> Any:
         return text
 
 
+def option_text(value: Any) -> str:
+    """What `option_value` reads as this value."""
+    return value if isinstance(value, str) and option_value(value) == value else json.dumps(value, ensure_ascii=False)
+
+
 def plan(session: Session, ids: Sequence[str], change: Change, terms: Terms) -> Plan:
     """What a redo of these jobs would do, with what is said in `change`; it changes nothing."""
     terms = replace(terms, accounts=overrides.in_force(session, terms.accounts))

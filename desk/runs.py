@@ -181,6 +181,8 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
     actor.need(Role.OPERATOR, "retry jobs")
     quote = runtime.db(quotes.find, token_id, "retry", quote_id)
     found = bulk_operations.retryable(runtime, Filter(ids=json.loads(quote.content), states=list(bulk.RETRYABLE)))
+    if not found.ids:
+        raise StaleQuoteError("each job of the quote was queued again or changed since; ask for a new one")
     if found.cost > quote.ceiling:
         raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
 

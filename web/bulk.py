@@ -21,7 +21,7 @@ from reports.batch import BatchReport, find
 from reports.obstacles import SpentLimit, spent_limit
 from web.access import Access
 from web.meant import Meant, given, meant
-from web.operators import Operators
+from web.operators import Operators, agreement
 from web.pages import link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
@@ -75,7 +75,25 @@ class DryRun:
     @property
     def agreed(self) -> str:
         """What a person agrees to."""
-        return f"{len(self.impact.ids)}:{self.impact.cost}"
+        return agreement(self.impact.ids, self.impact.cost)
+
+    def is_agreed(self, verb: Verb, form: Form) -> bool:
+        """Whether a form agrees to this as it is now.
+
+        Jobs of a batch at work are sent and end while a person looks: what costs nothing is done to those that are
+        left.
+        """
+        given, seen = first(form, "agreed"), number(first(form, "number"))
+        if verb is Verb.PAUSE:
+            return bool(given)
+        if verb is Verb.CANCEL:
+            return bool(given) and seen is not None and len(self.impact.ids) <= seen
+        return given == self.agreed
+
+    @property
+    def needed(self) -> str | None:
+        """The limit that the batch needs, if it has spent its own."""
+        return plain(self.need.needed) if self.need else None
 
 
 def offered(state: JobState | None, *, filtered: bool) -> Sequence[Verb]:
@@ -107,7 +125,7 @@ class BulkPage:
         """Make the change that was agreed to; if nothing was, or it would be another one by now, show that."""
         verb = member(Verb, request.path_params["verb"])
         found = await self._found(request, verb, form)
-        if found is None or verb is None or first(form, "agreed") != found.agreed:
+        if found is None or verb is None or not found.is_agreed(verb, form):
             return self._shown(request, verb, found)
         limit = first(form, "max_cost").strip()
         done = await self._operators.call(self._change, actor_of(request), verb, found, limit)
@@ -120,15 +138,10 @@ class BulkPage:
         if found is None or verb is None:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
         asked, name = found.meant, found.meant.batch
-        needed = plain(found.need.needed) if found.need else None
-        grid, said = asked.grid, asked.said
-        if said is not None and (grid.verdict or grid.reason or grid.check):
-            said = None  # these commands choose by no verdict and no check
         return self._pages.render(
-            request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need,
-            says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), meant=asked,
-            command=said and typed(verb, batch=name, **{**said, "state": found.which.states, "max_cost": needed}),
-            needed=needed, free=typed("redownload", batch=name) if name and found.impact.free else None,
+            request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need, meant=asked,
+            says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), command=_command(verb, found),
+            needed=found.needed, free=typed("redownload", batch=name) if name and found.impact.free else None,
         )  # fmt: skip
 
     async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
@@ -159,3 +172,16 @@ class BulkPage:
         if found.report is not None and found.need is not None:
             bulk_operations.raise_limit(self._runtime, actor, found.report, limit)
         return bulk_operations.apply(self._runtime, actor, BulkOperation(verb), found.which, found.impact)[0]
+
+
+def _command(verb: Verb, found: DryRun) -> str | None:
+    """The command that does the same; None where the commands cannot say it."""
+    said, states = found.meant.said, found.which.states
+    if said is None or said["verdict"] or said["reason"] or said["check"]:
+        return None  # these commands choose by no verdict and no check
+    if verb is not Verb.RETRY:
+        # The others choose by no state: of any batch, what waits is canceled, and what may be sent paused and resumed.
+        if states is not None and (verb is not Verb.CANCEL or JobState.QUEUED not in states):
+            return None
+        states = None
+    return typed(verb, batch=found.meant.batch, **{**said, "state": states, "max_cost": found.needed})

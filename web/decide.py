@@ -16,7 +16,7 @@ from desk.verdicts import DeskError
 from reports import held
 from reports.queries import whole, words
 from web.access import Access
-from web.operators import Operators
+from web.operators import Operators, agreement
 from web.pages import is_text, member
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
@@ -73,7 +73,8 @@ class DecidePage:
         handle = first(form, "handle").strip() if verdict is Verdict.ACCEPTED else None
         found = await self._pages.read(self._chosen, form)
         check(found, verdict, handle)
-        agreed = f"{len(found)}:{_cost(found)}"
+        # A job that was sent again since, and is held again, is another question.
+        agreed = agreement((job.id for job in found), _cost(found))
         if first(form, "agreed") != agreed:
             # What is agreed to may have changed while it was looked at: then it is asked again.
             again = {name: values for name, values in form.items() if name not in {"form", "agreed"}}

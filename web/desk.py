@@ -288,13 +288,11 @@ def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View 
     if job_id is None:
         job_id, stopped = _next(session, actor, asked, shown)
         view = replace(view, stopped=stopped)
-    elif takes:
-        taken = take(session, actor, job_id)
-    else:
-        taken = taken_by(session, actor, job_id)
     found = None if job_id is None else loupe(session, batch_id, job_id)
     if found is None:
         return view
+    if asked.job_id is not None:  # of this batch, as is known by now
+        taken = (take if takes else taken_by)(session, actor, found.id)
     place = place_in(session, batch_id, shown, found.id)
     near = neighbors(session, batch_id, shown, place, actor.name)
     return replace(view, loupe=found, place=place, beside=near, taken=taken)

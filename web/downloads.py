@@ -211,7 +211,7 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
         raise DeskError("there is no picture among them")
     template = first(form, "template").strip() or TEMPLATE
     if len(template) > MAX_TEMPLATE_CHARS:
-        raise DeskError(f"the template has more than {MAX_TEMPLATE_CHARS} characters")
+        raise DeskError(f"template: it has {len(template):,} characters; allowed: up to {MAX_TEMPLATE_CHARS}")
     chosen = is_chosen(asked.which)
     wanted = Wanted(
         asked.batch, ids, template, original=bool(first(form, "original")), chosen=chosen, accounts=actor.sees_money

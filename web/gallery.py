@@ -29,7 +29,7 @@ from reports.flags import COUNTED, some_flags
 from reports.grid_counts import said
 from reports.grid_filter import DEAR_MOST, GridFilter, Sort
 from reports.job import input_uri
-from reports.obstacles import accounts_for_obstacles, obstacles
+from reports.obstacles import accounts_for_obstacles
 from reports.queries import one_of, whole
 from reports.reviews import verdicts_of
 from web import charts
@@ -45,6 +45,7 @@ from web.pages import ID_DIGITS, Pages, is_text, member
 from web.result_thumbnails import Copy, ResultThumbnails
 from web.selections import Selections
 from web.sign_ins import keep
+from web.stops import Stops
 from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
 from workers.images.thumbnails import THUMBNAIL_SIDE
@@ -99,7 +100,7 @@ class Gallery:
     ) -> None:
         self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
         self._accounts_file, self._selections, self._scopes = accounts_file, selections, scopes
-        self._live = live
+        self._live, self._stopping = live, Stops(pages.currency)
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
@@ -137,7 +138,7 @@ class Gallery:
             return {
                 "report": report,
                 "page": page,
-                "stops": self._stops(session, report),
+                "stops": self._stops(session, report) if actor.sees_money else [],
                 "pilot": pilot.is_open(session, batch_id),
                 "ends_at": ends_of(session, [report]).get(batch_id),
                 "reviewed": reviewed,
@@ -162,7 +163,7 @@ class Gallery:
     def _stops(self, session: Session, report: BatchReport) -> list[str]:
         """What keeps the batch from continuing, in sentences."""
         accounts = accounts_for_obstacles(self._accounts_file) if report.counts[JobState.QUEUED] else None
-        return obstacles(session, report, accounts, self._pages.currency)
+        return self._stopping.of(session, report, accounts)
 
     async def result(self, request: Request) -> Response:
         """A result (``full``), a copy (``large``, ``small``), or the provider's own file (``original``)."""
@@ -179,7 +180,7 @@ class Gallery:
                     actor_of(request).need(Role.REVIEWER, "see a provider's own file")
                 found = await self._pages.read(cards.result_file, result_id, size)
         except NoPictureError as error:
-            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            return _unshown(request, error)
         if found is None:
             return self._pages.missing(request, "This picture does not exist or was removed.")
         if isinstance(found, Copy):
@@ -197,7 +198,7 @@ class Gallery:
         try:
             thumbnail = await self._inputs.thumbnail(role, uri, side)
         except NoPictureError as error:
-            return PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            return _unshown(request, error)
         media_type = "image/webp" if thumbnail.startswith(b"RIFF") else "image/jpeg"
         return Response(thumbnail, media_type=media_type, headers={"Cache-Control": INPUT_CACHE})
 
@@ -211,6 +212,12 @@ class Gallery:
 
     async def _points(self, batch_id: int) -> list[timeline.Point] | None:
         return await self._charts.get_or_await(batch_id, lambda: self._pages.read(timeline.series, batch_id))
+
+
+def _unshown(request: Request, error: NoPictureError) -> Response:
+    """Why a picture cannot be shown; where it lies is for those alone who see addresses."""
+    said = str(error) if actor_of(request).sees_money else "this picture cannot be shown"
+    return PlainTextResponse(f"{said}\n", HTTPStatus.NOT_FOUND)
 
 
 def _bulk(shown: GridFilter) -> Sequence[Verb]:

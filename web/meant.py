@@ -15,10 +15,10 @@ from models.batches import SINGLES, SINGLES_NAME
 from models.states import JobState
 from reports.cards import batch_name
 from reports.grid_filter import ANY, GridFilter
-from reports.queries import QueryError
+from reports.queries import SHOWN_CHARS, QueryError
 from reports.selection import jobs_with
 from web.pages import is_text, member, number
-from web.visitors import Form
+from web.visitors import MAX_FIELDS, Form, first
 from workers.jobs.filters import Filter
 
 
@@ -91,6 +91,18 @@ def given(request: Request) -> Form:
     return said if "job" in said else {**said, "all": ["1"]}
 
 
+def grid_of(form: Form) -> Mapping[str, str]:
+    """What the grid or the list showed, as its address says it, in one field: others of these names ask for more.
+
+    Raises:
+        DeskError: it cannot be read.
+    """
+    try:
+        return dict(parse_qsl(first(form, "grid"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise DeskError(f"grid: it has more than {MAX_FIELDS} fields; load the page again") from None
+
+
 def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     """The jobs that a form means; None where there is no such batch.
 
@@ -100,8 +112,7 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
     name = named(session, batch_id)
     if name is None:
         return None
-    # Fields of forms may have names of the filter and mean something else, so these have it in one field.
-    query = dict(parse_qsl(form["grid"][0])) if "grid" in form else {field: form[field][0] for field in form}
+    query = grid_of(form) if "grid" in form else {field: form[field][0] for field in form}
     try:
         grid = GridFilter.of(query)
     except QueryError as error:
@@ -115,10 +126,10 @@ def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
 def _ids(session: Session, form: Mapping[str, list[str]]) -> list[str]:
     """The jobs that were ticked: by their ids, or by a picture and the verdict that was seen of it."""
     jobs = [job for job in form.get("job", ()) if is_text(job)]
-    pictures = [number(picture.partition(":")[0]) for picture in form.get("picture", ())]
-    if None in pictures:
-        raise DeskError("picture: not PICTURE:VERDICT, two numbers; load the page again")
-    ids = {*jobs, *jobs_with(session, [picture for picture in pictures if picture is not None])}
+    pictures = {given: number(given.partition(":")[0]) for given in form.get("picture", ())}
+    if wrong := [given for given, picture in pictures.items() if picture is None]:
+        raise DeskError(f"picture: {wrong[0][:SHOWN_CHARS]!r} is not PICTURE:VERDICT, two numbers; load the page again")
+    ids = {*jobs, *jobs_with(session, [picture for picture in pictures.values() if picture is not None])}
     if not ids:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")
     return sorted(ids)

@@ -6,7 +6,9 @@ commands use; what these refuse is said on a page.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
@@ -100,6 +102,11 @@ def _same(request: Request) -> str:
     """The page that the form belongs to."""
     below = prefix(request)
     return link(below, *request.url.path.removeprefix(below).strip("/").split("/"))
+
+
+def agreement(ids: Iterable[object], cost: Decimal) -> str:
+    """What a person agrees to: something done to these very rows, for so much money."""
+    return hashlib.sha256("\n".join([str(cost), *sorted(map(str, ids))]).encode()).hexdigest()
 
 
 def name_of(form: Form) -> str:

@@ -69,7 +69,9 @@ class Redos:
         quote = _quote(found)
         if quote.why_not is not None:
             raise DeskError(f"not redone: {quote.why_not}")
-        if quote.version != version or not redo(session, actor, found, SAME_AGAIN, terms, max_cost=at_most).ids:
+        # What has no price keeps to no amount; where a limit is in force, it is refused.
+        most = at_most if quote.priced else None
+        if quote.version != version or not redo(session, actor, found, SAME_AGAIN, terms, max_cost=most).ids:
             raise DeskError("not redone: it was asked for again already")
 
     def terms(self) -> Terms | None:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from desk.actors import Actor
 from desk.redo import redo_all, spent_today
-from desk.redo_plan import MOST_REDONE, Change, Plan, Terms, option_value, plan, redoable, require_few
+from desk.redo_plan import MOST_REDONE, Change, Plan, Terms, option_text, option_value, plan, redoable, require_few
 from desk.verdicts import DeskError
 from models.people import Role
 from providers.describing import OptionInWords, describe
@@ -96,9 +96,8 @@ class RedoPage:
             moved = begins and first(form, "agreed") != asked.agreed
             if not begins or moved:
                 return self._shown(request, asked, form, moved=moved)
-            done = await self._pages.change(
-                redo_all, actor, asked.plan, asked.change, asked.terms, max_cost=asked.plan.at_most
-            )
+            # That plan is what was agreed to, so that no other limit has to be named.
+            done = await self._pages.change(redo_all, actor, asked.plan, asked.change, asked.terms)
         except (DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         where = link(prefix(request), "batches", found.batch_id, "redo", **found.grid.query, job=found.job, done=done)
@@ -139,13 +138,14 @@ def change_of(form: Form) -> Change:
         DeskError: a value is too long, or the seed is not a whole number.
     """
     said = {name: first(form, OPTION + name).strip() for name in _named(form)}
-    if any(len(value) > MAX_VALUE_CHARS for value in said.values()):
-        raise DeskError(f"an option has up to {MAX_VALUE_CHARS:,} characters")
+    for name, value in said.items():
+        if len(value) > MAX_VALUE_CHARS:
+            raise DeskError(f"{name}: it has {len(value):,} characters; allowed: up to {MAX_VALUE_CHARS:,}")
     options = {name: option_value(value) for name, value in said.items() if value}
     options |= dict.fromkeys(form.get("usual", ()))
     seed = options.pop(SEED, None) if options.get(SEED) is not None else None
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise DeskError("seed: a whole number")
+        raise DeskError(f"seed: {seed!r} is not possible; allowed: a whole number")
     return Change(seed, options, first(form, "to") or None, first(form, "to_operation") or None)
 
 
@@ -182,7 +182,7 @@ def _command(asked: Asked) -> str | None:
     said = {} if meant.job else meant.said
     if said is None:
         return None
-    options = [f"{name}={'' if value is None else value}" for name, value in change.options.items()]
+    options = [f"{name}={'' if value is None else option_text(value)}" for name, value in change.options.items()]
     return typed(
         "redo", meant.job or meant.batch, **said, seed=change.seed, options=options or None, to=change.account,
         to_operation=change.operation,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -32,10 +32,10 @@ from web.access import Access
 from web.desk import REASON_KEYS
 from web.desk_forms import chosen
 from web.grid import require_seen
-from web.meant import named
+from web.meant import grid_of, named
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
-from web.visitors import MAX_FIELDS, Form, actor_of, first, of_batch
+from web.visitors import Form, actor_of, first, of_batch
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
@@ -110,7 +110,7 @@ class Selections:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         left = ",".join(f"{why}:{count}" for why, count in done.left_out.items() if count)
         back: dict[str, object] = {
-            **_kept(_grid(form)), "did": asked.do, "number": done.number, "left": left or None,
+            **_kept(grid_of(form)), "did": asked.do, "number": done.number, "left": left or None,
             "selection": None if asked.do == UNDO else asked.name,
         }  # fmt: skip
         return RedirectResponse(_page_of(request, back), HTTPStatus.SEE_OTHER)
@@ -120,7 +120,7 @@ class Selections:
         return self._pages.render(
             request, "sure.html", meant=meant, again=again, do=asked.do, batch_id=request.path_params["batch_id"],
             reasons=asked.decision.reasons, left=_in_words(done.left_out),
-            back=_page_of(request, _kept(_grid(form))),
+            back=_page_of(request, _kept(grid_of(form))),
         )  # fmt: skip
 
 
@@ -129,11 +129,6 @@ def _page_of(request: Request, query: Mapping[str, object]) -> str:
     batch_id = request.path_params["batch_id"]
     place = ("singles",) if batch_id == SINGLES else ("batches", batch_id)
     return link(prefix(request), *place, **query)
-
-
-def _grid(form: Form) -> Mapping[str, str]:
-    """What the grid showed, as its address says it: fields of the same names ask for something else."""
-    return dict(parse_qsl(first(form, "grid"), max_num_fields=MAX_FIELDS))
 
 
 def _kept(query: Mapping[str, str]) -> Mapping[str, str]:
@@ -156,7 +151,7 @@ def _asked(form: Form) -> Asked:
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
     return Asked(
-        do, pictures, GridFilter.of(_grid(form)), Seen(number(then) or 0, number(newest) or 0), name, former or None,
+        do, pictures, GridFilter.of(grid_of(form)), Seen(number(then) or 0, number(newest) or 0), name, former or None,
         Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
 

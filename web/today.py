@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,6 @@ from models.people import Role
 from reports import held, signs, today
 from reports.batch import BatchReport
 from reports.needs import Need, Seen, needs
-from reports.obstacles import obstacles
 from reports.planned import Planned, planned
 from reports.reviews import Progress, progress
 from web.access import Access
@@ -26,9 +25,9 @@ from web.operators import Operators
 from web.pages import link
 from web.prefix import prefix
 from web.shared import Shared
+from web.stops import Stops
 from web.visitors import actor_of
 from workers.cache import Cache
-from workers.config.accounts import Account
 from workers.engine.looks import own_hosts
 from workers.http.client import HttpClient, build_client
 from workers.http.ssrf import ForbiddenAddressError, Guard
@@ -37,8 +36,6 @@ from workers.images.download import DownloadError, look
 FRESH_SECONDS = 3.0  # for which one answer serves all operators: pages ask again every four
 PAST_SECONDS = 3600.0  # for which an hour that is over is kept: only a refusal that comes late changes it
 COUNTING_SECONDS = 0.3  # for hours of one page; what is not counted then comes with the next one, seconds later
-SAID_SECONDS = 300.0  # for which is kept what keeps a batch from continuing whose numbers have not changed
-SAID_KEPT = 64  # batches
 OWN_WEB_SECONDS = 15.0  # between two looks at our own web
 LISTED = 8  # open batches, and next runs, of the first page
 
@@ -84,7 +81,7 @@ class TodayPage:
         self._pages, self._runtime = operators.pages, operators.runtime
         self._fresh = Shared(FRESH_SECONDS, self._found)
         self._past: Cache[datetime, Decimal] = Cache(2 * today.HOURS, PAST_SECONDS)
-        self._said: Cache[object, list[str]] = Cache(SAID_KEPT, SAID_SECONDS)
+        self._stops = Stops(operators.pages.currency)
         self._own_web = Shared(OWN_WEB_SECONDS, self._look)
 
     def routes(self, access: Access) -> list[Route]:
@@ -122,7 +119,7 @@ class TodayPage:
                 held.stake(session, accounts or {}), own_web, self._runtime.settings.accounts_file,
                 self._pages.currency,
             )  # fmt: skip
-            found = needs(session, seen, lambda report: self._obstacles(session, report, accounts))
+            found = needs(session, seen, lambda report: self._stops.of(session, report, accounts))
         return Today(hours, batches, found, rows, beats, pumps, runs)
 
     def _hours(self, session: Session) -> list[today.Hour]:
@@ -137,13 +134,6 @@ class TodayPage:
             if known is not None:
                 found[hour] = known
         return [today.Hour(hour, found.get(hour)) for hour in (*past, present)]
-
-    def _obstacles(self, session: Session, report: BatchReport, accounts: Mapping[str, Account] | None) -> list[str]:
-        """What keeps a batch from continuing; of a million queued jobs, what they cost takes seconds to sum."""
-        key = (report.id, tuple(report.counts.values()), report.spent, report.max_cost, report.paused_reason)
-        if report.paused_reason is None:
-            return obstacles(session, report, accounts, self._pages.currency)
-        return self._said.get_or_make(key, lambda: obstacles(session, report, accounts, self._pages.currency))
 
     async def _look(self) -> str | None:
         """Why our own web cannot be reached from here; None if it can, or is not tried."""

@@ -148,6 +148,23 @@ def test_a_picture_is_redone_by_keyboard_when_its_price_was_seen(base: str, data
     assert [tuple(row) for row in rows] == [("job-00002", "Anna", "queued")]
 
 
+def test_keys_of_reasons_leave_other_fields_and_buttons_alone(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await sign_in(page, base, f"/batches/{batch}/review")
+        await shown(page, "job-00000")
+        await page.press("w")
+        await page.until("document.querySelector('.reasons.is-open')")
+        await page.evaluate("document.querySelector('#find [name=jump]').focus()")
+        await page.press("1")
+        await page.until("document.querySelector('#find [name=jump]').value === '1'")
+        await page.evaluate("document.querySelector('form.judge .approve').focus()")
+        await page.press("Enter")
+        await page.until("document.querySelector('[data-count=approved]').textContent === '1'")
+
+    look(work)
+    assert database.one("SELECT verdict FROM reviews WHERE job_id = 'job-00000'") == "approved"
+
+
 def test_answers_wait_for_the_server_and_are_never_lost(base: str, database: Database, batch: int) -> None:
     async def work(page: Page) -> None:
         await page.look(width=1280)

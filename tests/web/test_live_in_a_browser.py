@@ -73,6 +73,26 @@ def test_a_page_says_when_it_is_stale_and_when_it_is_not(
     look(work)
 
 
+def test_a_server_that_hangs_is_asked_once_at_a_time(base: str, database: Database, batch: int) -> None:
+    async def work(page: Page) -> None:
+        await page.look(width=1280)
+        await sign_in(page, base, f"/batches/{batch}")
+        await page.until(f"{SAID} === 'Up to date'")
+        await page.evaluate(
+            "window.told = 0; document.addEventListener('recast:changed', () => { told += 1; }); window.asked = [];"
+            " window.fetch = (_, how) => new Promise((_, fail) => { asked.push([fail, how.signal]); })"
+        )
+        for number in (1, 2, 3):
+            database.sql("UPDATE batches SET queued = :number WHERE id = :id", number=number, id=batch)
+            await page.until(f"told >= {number}")
+        assert await page.evaluate("asked.length === 1 && asked[0][1] instanceof AbortSignal")
+        await page.evaluate("asked[0][0](new Error('hung'))")
+        await page.until(f"{SAID}.includes('connection is gone')")
+        await page.until("asked.length === 2")
+
+    look(work)
+
+
 def test_a_picture_that_another_person_judges_is_told_and_counted(
     base: str, database: Database, batch: int, tmp_path: Path
 ) -> None:

@@ -78,6 +78,11 @@ def test_a_phone_reviews_by_swipes_and_never_by_accident(base: str, database: Da
         await touch(page, "touchStart", (left, top), (left + 40, top))
         await touch(page, "touchMove", (left + 160, top), (left + 200, top))
         await touch(page, "touchEnd")
+        # Nor a finger elsewhere after a touch that the browser took for itself
+        await swipe(page, 0, 20, lift=False)
+        await touch(page, "touchCancel")
+        await touch(page, "touchStart", (left + 150, top))
+        await touch(page, "touchEnd")
         await shown(page, "job-00000")
         assert verdicts(database) == []
         # Up and down turn pages, a finger that rests shows the picture before

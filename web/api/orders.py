@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from desk.pilot import PilotChoice
 from models.base import LAST_BIGINT
+from models.checks import CheckName
 from models.verdicts import Verdict
 from recast.names import ARGUMENTS, GENERATE, SWAP
 from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, require_text
@@ -59,11 +60,14 @@ class PictureFilter(FilterAsk):
 
     verdict: Verdict | None = None
     fault: Text | None = Field(None, description="A reason that the verdict gives, such as hair.")
+    check: list[CheckName] | None = Field(
+        None, min_length=1, max_length=len(CheckName), description="Quality checks, of which one flags the picture."
+    )
 
     def filter(self, batch: str | None) -> Filter:
         """As the database is asked."""
         verdict = self.verdict and self.verdict.value
-        return replace(super().filter(batch), verdict=verdict, fault=self.fault)
+        return replace(super().filter(batch), verdict=verdict, fault=self.fault, check=self.check)
 
 
 class ChangeAsk(Ask):

@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from desk import guests
 from models.batches import SINGLES
+from models.people import Role
 from models.states import JobState
 from models.verdicts import Verdict
 from recast.money import Money
@@ -77,6 +79,8 @@ def results_of(service: Service, call: Call) -> dict[str, Any]:
         raise unprocessable("reason: only pictures that need work have any", "reason", asked.reason, "with needs_work")
     wanted = results.ResultsFilter(asked.verdict, asked.reason, asked.check)
     report = service.runtime.db(find, call.path["name"])
+    if asked.after:
+        _require_there(asked.after, service.runtime.db(guests.batch_of_result, asked.after), report.id)
     found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after, wanted)
     shown = found[: asked.limit]
     return {"items": [asdict(each) for each in shown], "next": shown[-1].id if len(found) > asked.limit else None}
@@ -123,9 +127,27 @@ def schedules(service: Service, _: Call) -> dict[str, Any]:
 
 def _jobs(service: Service, call: Call, batch_id: int) -> dict[str, Any]:
     asked = call.query
+    if asked.account is not None or asked.operation is not None:
+        # What is not shown is not told by what a filter finds, either.
+        call.actor.need(Role.REVIEWER, "choose jobs by account or operation")
+    if asked.after is not None:
+        _require_there(asked.after, service.runtime.db(guests.batch_of_job, asked.after), batch_id)
     found = service.runtime.db(page, batch_id, asked.filter(None), asked.limit + 1, asked.after)
     shown = found[: asked.limit]
     return {"items": [asdict(job) for job in shown], "next": shown[-1].id if len(found) > asked.limit else None}
+
+
+def _require_there(after: object, of_batch: int | None, batch_id: int) -> None:
+    """Refuse a place in a list that is there no more: the list would begin anew, and nobody would notice.
+
+    Raises:
+        ProblemError: its row was removed, or is of another list.
+    """
+    if of_batch != batch_id:
+        raise unprocessable(
+            f"after: {str(after)[:80]!r} is not in this list, or was removed since; begin anew", "after", after,
+            "the next of a page of this list",
+        )  # fmt: skip
 
 
 def _accounts(service: Service, reports: Sequence[BatchReport]) -> Mapping[str, Account] | None:

@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from desk import quotes, tokens
+from desk.pilot import PilotChoice
 from desk.tokens import Program
 from models.people import Role
 from recast.hints import hint
 from reports.written import written
-from web.api import asks, orders, paying, upkeep
+from web.api import asks, orders, paying, pilots, upkeep
 from web.api.bodies import MAX_CATALOG_BYTES, json_of
 from web.api.endpoints import Call, Endpoint, Service, Work, seen_by
 from web.api.problems import ProblemError, problem_of, unprocessable
@@ -30,7 +31,8 @@ from workers.operations.resolve import Verdict
 _NAMED = {
     "batches": ("GET", "/batches"), "batch": ("GET", "/batches/{name}"), "jobs": ("GET", "/batches/{name}/jobs"),
     "results": ("GET", "/batches/{name}/results"), "job": ("GET", "/jobs/{id}"), "held": ("GET", "/held"),
-    "checks": ("GET", "/batches/{name}/checks"), "accounts": ("GET", "/accounts"), "spend": ("GET", "/spend"),
+    "checks": ("GET", "/batches/{name}/checks"), "pilot": ("GET", "/batches/{name}/pilot"),
+    "accounts": ("GET", "/accounts"), "spend": ("GET", "/spend"),
     "schedules": ("GET", "/schedules"), "schedule": ("GET", "/schedules/{name}"), "webhooks": ("GET", "/webhooks"),
     "deliveries": ("GET", "/deliveries"), "verdict": ("PUT", "/results/{id}/verdict"),
     "verdicts": ("POST", "/batches/{name}/verdicts"), "verdicts_of_singles": ("POST", "/jobs/verdicts"),
@@ -51,6 +53,7 @@ class PlanTool(asks.Ask):
     not_accepted: orders.HeldFilter | None = Field(
         None, description="Held jobs that the provider did not accept: they are queued again."
     )
+    pilot: asks.Text | None = Field(None, description="A batch with a pilot, whose rest is sent.")
 
 
 class ConfirmTool(asks.Ask):
@@ -139,7 +142,12 @@ def _plan(service: Service, program: Program, asked: PlanTool) -> Any:
         )
     ((name, value),) = said.items()
     work, body = _PLANS[name]
-    return work(service, Call(program.actor, program.token_id, {}, body=body(value)))
+    return work(service, Call(program.actor, program.token_id, _of_batch(asked.pilot), body=body(value)))
+
+
+def _of_batch(name: str | None) -> Mapping[str, str]:
+    """What stands in the path of an endpoint of a batch."""
+    return {} if name is None else {"name": name}
 
 
 def _job(value: orders.JobFields) -> orders.JobAsk:
@@ -154,18 +162,20 @@ _PLANS: Mapping[str, tuple[Work, Callable[[Any], asks.Ask]]] = {
     "not_accepted": (
         upkeep.resolve, lambda value: orders.ResolveAsk(filter=value, verdict=Verdict.NOT_ACCEPTED, dry_run=True)
     ),
+    "pilot": (pilots.decide, lambda _: orders.PilotAsk(decision=PilotChoice.GO_ON, dry_run=True)),
 }  # fmt: skip
 
 
 def _confirm(service: Service, program: Program, asked: ConfirmTool) -> Any:
-    kind = service.runtime.db(quotes.kind_of, program.token_id, asked.quote)
+    kind, batch = service.runtime.db(quotes.kind_of, program.token_id, asked.quote)
     work, body = _TAKES[kind]
-    return work(service, Call(program.actor, program.token_id, {}, body=body(quote=asked.quote)))
+    return work(service, Call(program.actor, program.token_id, _of_batch(batch), body=body(quote=asked.quote)))
 
 
 _TAKES: Mapping[str, tuple[Work, Callable[..., asks.Ask]]] = {
     "run": (paying.run, asks.RunAsk), "retry": (paying.retry, asks.RetryAsk), "redo": (paying.redo, orders.RedoAsk),
     "job": (paying.single, orders.JobAsk), "resolve": (upkeep.resolve, orders.ResolveAsk),
+    "pilot": (pilots.decide, orders.PilotAsk),
 }  # fmt: skip
 _BY_PLACE = {(each.method, each.path): each for each in ENDPOINTS}
 TOOLS: Mapping[str, Tool] = {

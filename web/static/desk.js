@@ -3,6 +3,7 @@
 
 const AGAIN = [1000, 2000, 4000, 8000, 15000]; // milliseconds before an answer that did not arrive is sent again
 const STILL = 60000; // milliseconds between two words that the picture is still looked at: half of what a claim lasts
+const PATIENCE = 20000; // milliseconds without an answer, after which a verdict is sent again; it is written once
 const UNDO = 10000; // milliseconds for which taking a verdict back is offered
 const KEPT = 40; // pages kept in memory
 
@@ -121,9 +122,9 @@ function step(side) {
 
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
-function post(fields) {
+function post(fields, signal) {
   fields.set("form", form);
-  return fetch(place, { method: "POST", body: fields, headers: { Accept: "application/json" } });
+  return fetch(place, { method: "POST", body: fields, headers: { Accept: "application/json" }, signal });
 }
 
 // Each answer is kept by itself, so that two windows do not overwrite each other's; one that both send is written once.
@@ -163,7 +164,7 @@ function send() {
       const [first] = waiting;
       try {
         const known = form;
-        const got = await post(new URLSearchParams(first.fields));
+        const got = await post(new URLSearchParams(first.fields), AbortSignal.timeout(PATIENCE));
         if (got.redirected || got.status === 401) { say(signIn()); return; }
         if (got.status === 403 && await renewed(known)) continue;
         if (got.status >= 500 || got.status === 429) throw new Error(String(got.status));
@@ -335,6 +336,8 @@ function reasons(open) {
 }
 
 function inReasons(event) {
+  if (event.target.closest("#find")) return false; // a key is typed there
+  if (event.key === "Enter" && event.target.closest("button, a, summary")) return false; // which it presses
   if (event.key === "Escape") reasons(false);
   else if (event.key === "Enter") judge("needs_work");
   else if (event.target.name === "note") return false;

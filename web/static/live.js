@@ -5,6 +5,7 @@ const POLL = 10000; // between two, while there is no stream
 const FIRST = 15000; // after which a page that is new is fetched once: of what changed before its stream, nobody tells it
 const SILENT = 40000; // without a word, the stream is gone: the server says something every 15 seconds
 const AGAIN = 30000; // before a stream that was refused is tried again
+const PATIENCE = 20000; // without an answer, the server is not there
 const box = document.getElementById("live");
 const said = document.getElementById("live-said");
 let stream = null;
@@ -12,6 +13,8 @@ let heard = 0; // when the stream said something last
 let refused = 0; // when a stream was refused
 let fetched = 0; // when the page was right
 let waiting = null; // the next fetch
+let asking = false; // one is under way: of two at once, the older answer might come last
+let missed = false; // something has changed meanwhile
 let lost = false;
 let opened = false; // whether there was a stream before
 
@@ -56,8 +59,11 @@ function shows(topics) {
 async function refresh() {
   waiting = null;
   if (!box.checked || document.hidden) return;
+  asking = true;
+  missed = false;
   try {
-    const answer = await fetch(box.dataset.again || location.href, { cache: "no-store", redirect: "manual", headers: { "X-Recast-Again": "1" } });
+    const answer = await fetch(box.dataset.again || location.href, { cache: "no-store", redirect: "manual",
+      headers: { "X-Recast-Again": "1" }, signal: AbortSignal.timeout(PATIENCE) });
     if (answer.type === "opaqueredirect" || answer.status === 401) return void leave();
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -76,7 +82,8 @@ async function refresh() {
     document.documentElement.dataset.refreshed = String(fetched);
   } catch {
     lost = true; // the server does not answer; the next turn tries again
-  }
+  } finally { asking = false; }
+  if (missed) soon();
   state();
 }
 
@@ -87,7 +94,8 @@ function leave() {
 }
 
 function soon() {
-  if (waiting === null) waiting = setTimeout(refresh, Math.max(0, fetched + LEAST - Date.now()));
+  if (asking) missed = true;
+  else if (waiting === null) waiting = setTimeout(refresh, Math.max(0, fetched + LEAST - Date.now()));
 }
 
 function close() {

@@ -79,6 +79,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!among(event.target) || event.target.closest(".pick, .touch, .button")) return;
   const from = [event.pageX, event.pageY];
   const before = new Set(chosen.keys());
+  const over = new AbortController(); // of what is heard until the button is up
   let lasso = null;
   const move = (now) => {
     const area = { left: Math.min(from[0], now.pageX), top: Math.min(from[1], now.pageY),
@@ -94,7 +95,7 @@ document.addEventListener("pointerdown", (event) => {
     count();
   };
   const end = () => {
-    document.removeEventListener("pointermove", move);
+    over.abort();
     document.documentElement.classList.remove("is-dragging");
     if (!lasso) return;
     lasso.remove();
@@ -103,8 +104,8 @@ document.addEventListener("pointerdown", (event) => {
     document.addEventListener("click", stop, { capture: true, once: true });
     setTimeout(() => document.removeEventListener("click", stop, { capture: true }));
   };
-  document.addEventListener("pointermove", move);
-  for (const over of ["pointerup", "pointercancel"]) document.addEventListener(over, end, { once: true });
+  document.addEventListener("pointermove", move, { signal: over.signal });
+  for (const each of ["pointerup", "pointercancel"]) document.addEventListener(each, end, { signal: over.signal });
 });
 
 // --- Keys ------------------------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ const ACTIONS = {
 function inReasons(event) {
   const noting = event.target.closest("[name=note]");
   if (event.key === "Escape") { clear(); stand(tiles().find((tile) => tile.dataset.job === from)); return true; }
+  if (event.key === "Enter" && event.target.closest("button")) return false; // which it presses
   if (event.key === "Enter") { press("needs_work"); return true; }
   const reason = noting ? null : details().querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (!reason) return false;

@@ -157,6 +157,7 @@ function drag(event) {
   const held = swipes && setTimeout(() => { shows = true; split(100); }, HOLD);
   const went = (now) => [now.clientX - began.x, now.clientY - began.y];
   shown.setPointerCapture(event.pointerId);
+  const over = new AbortController(); // of what is heard of this gesture: the next one begins anew
   const moved = (now) => {
     const [x, y] = went(now);
     if (marks) mark(area(began.from, fraction(now, pane)));
@@ -171,7 +172,7 @@ function drag(event) {
     }
   };
   const ended = (now) => {
-    shown.removeEventListener("pointermove", moved);
+    over.abort();
     const [x, y] = went(now);
     const single = shown.dataset.fingers === "1";
     delete shown.dataset.fingers;
@@ -184,8 +185,8 @@ function drag(event) {
     const found = single && !shows && now.type === "pointerup" ? way(x, y) : null;
     if (found?.sure && gestures.can(found.name)) gestures.go(found.name);
   };
-  shown.addEventListener("pointermove", moved);
-  for (const end of ["pointerup", "pointercancel"]) shown.addEventListener(end, ended, { once: true });
+  shown.addEventListener("pointermove", moved, { signal: over.signal });
+  for (const end of ["pointerup", "pointercancel"]) shown.addEventListener(end, ended, { signal: over.signal });
 }
 
 function area(from, to) {

@@ -38,6 +38,9 @@ def test_tokens_guests_and_releases(command: Any, database: Database) -> None:
     revoked = command("tokens", "revoke", "shop", "--json")
     assert (revoked["name"], revoked["revoked_at"] is not None) == ("shop", True)
     assert revoked["spend_per_day"]["amount"] == "20"
+    command("tokens", "add", "Shop", "--json")
+    again = command("tokens", "revoke", "SHOP", "--json")
+    assert (again["name"], again["spend_per_day"]) == ("Shop", None)
 
     link = command("guests", "add", "spring", "--json")
     revoked = command("guests", "revoke", str(link["number"]), "--json")

@@ -120,7 +120,8 @@ def test_each_role_may_what_it_may_on_the_pages(database: Database, there: Setti
         ):
             text = viewer.ask("GET", path).text
             assert [word for word in ("USD", "zhiqite", "main", "0.02", "example.com") if word in text] == []
-        for path in ("/accounts", "/spend", "/schedules"):
+        lists = [f"{path}?{name}=x" for path in ("/batches/spring/jobs", "/jobs") for name in ("account", "operation")]
+        for path in ("/accounts", "/spend", "/schedules", *lists):
             problem(viewer.ask("GET", path), 403, "viewer", "reviewer")
         problem(viewer.ask("PUT", f"/results/{result}/verdict", verdict), 403, "viewer", "reviewer")
     with program(database, there, Role.REVIEWER) as reviewer:
@@ -179,6 +180,9 @@ def test_jobs_and_results_are_paged_without_gaps(database: Database, operator: P
                 break
             after = f"&after={page['next']}"
         assert (len(seen), len(set(seen))) == (number, number)
+        problem(operator.ask("GET", f"/batches/spring/{path}?after=999"), 422, "after", "999", "begin anew")
+    other = database.jobs(1)[0]
+    problem(operator.ask("GET", f"/batches/spring/jobs?after={other}"), 422, "after", other)
     failed = operator.get("/batches/spring/jobs?state=failed&state=held&reason=timed_out&older=0s")
     assert len(failed["items"]) == 2
     assert operator.get("/batches/spring/jobs?newer=1h&account=main")["next"] is None
@@ -371,6 +375,12 @@ def test_jobs_are_queued_again_by_quote_only(database: Database, operator: Progr
     taken = operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]})
     assert taken.json()["done"] == 2
     assert database.counts(batch) == {"queued": 2}
+    late = database.jobs(1, batch=batch, state="failed", reason="timed_out")
+    other = operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()
+    database.sql("UPDATE jobs SET state = 'queued' WHERE id = :job", job=late[0])
+    before = database.one("SELECT sum(spent) FROM tokens")
+    problem(operator.ask("POST", "/levers/retry", {"quote": other["quote"]["quote"]}), 409, "queued")
+    assert database.one("SELECT sum(spent) FROM tokens") == before, "nothing was done, and nothing counts"
     problem(operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]}), 409)
     assert operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()["quote"] is None
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}

@@ -180,8 +180,9 @@ def test_a_redo_leaves_alone_what_moved_since_it_was_quoted(database: Database, 
     assert database.one(SPENT) == Decimal("0.08"), "the ceiling of the one quote that was taken"
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}
     problem(shop.ask("POST", "/redo", wrong), 422, "state", "queued", "succeeded")
-    nothing = shop.ask("POST", "/redo", {"filter": {"batch": "spring", "fault": "hair"}, "dry_run": True}).json()
-    assert (nothing["jobs"], nothing["quote"]) == (0, None)
+    for condition in ({"fault": "hair"}, {"check": ["blurred"]}):
+        nothing = shop.ask("POST", "/redo", {"filter": {"batch": "spring", **condition}, "dry_run": True}).json()
+        assert (nothing["jobs"], nothing["quote"]) == (0, None)
 
 
 def test_a_reviewer_redoes_within_the_limit_of_a_reviewer(database: Database, there: Settings) -> None:
@@ -215,6 +216,12 @@ def test_held_jobs_are_decided_and_queued_again_by_quote_only(database: Database
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted", "handle": "p-1"}), 422, "jobs", "2")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted"}), 422, "handle")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "not_accepted"}), 422, "quote", "dry_run")
+    former = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()
+    for job in ("job-00001", "job-00002"):
+        database.sql("UPDATE attempts SET state = 'not_sent' WHERE job_id = :job", job=job)
+        database.attempt(job, state="unknown", cost=PRICE, number=2)
+    problem(shop.ask("POST", "/resolve", {"quote": former["quote"]["quote"]}), 409, "changed")
+    assert database.counts(batch) == {"held": 2, "failed": 1}, "nobody has looked for what was sent since"
     quoted = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()
     assert quoted["quote"]["ceiling"]["amount"] == "0.08"
     assert shop.ask("POST", "/resolve", {"quote": quoted["quote"]["quote"]}).json()["resolved"] is True

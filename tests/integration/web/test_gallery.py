@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 
 from models.states import Reason
 from reports import cards, timeline
-from reports.batch import find
+from reports.batch import BatchReport, find
 from reports.grid_filter import ALLOWED
 from reports.obstacles import obstacles
 from reports.text import REASONS, waiting_for_decision
@@ -29,7 +29,7 @@ from tests.stack import write_accounts
 from tests.web.client import Client
 from tests.web.shop import AUTH, ENDS, HOSTILE, settings, stock
 from tests.words import names, unsaid
-from web import access
+from web import access, stops
 from web.app import build
 from web.input_thumbnails import LARGE_SIDE
 from workers.config.settings import Settings, SettingsError
@@ -471,6 +471,23 @@ def test_a_batchs_page_says_what_stops_it_as_the_commands_do(
     said = " ".join(plain(client.get(f"/batches/{batch}")).split())
     assert unsaid(said, sentence.replace("`", "")) == []
     assert unsaid(plain(client.get("/batches")), waiting_for_decision(1)) == []
+
+
+def test_what_a_paused_batch_needs_is_summed_once(
+    client: Client, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.sql("UPDATE batches SET paused_at = now(), paused_reason = 'budget' WHERE id = :id", id=batch)
+    asked: list[object] = []
+
+    def sum_up(_: object, report: BatchReport, *__: object) -> list[str]:
+        asked.append(report.max_cost)
+        return ["a higher limit"]
+
+    monkeypatch.setattr(stops, "obstacles", sum_up)
+    for limit, number in ((5, 1), (5, 1), (9, 2)):
+        database.sql("UPDATE batches SET max_cost = :limit WHERE id = :id", limit=limit, id=batch)
+        assert unsaid(plain(client.get(f"/batches/{batch}")), "a higher limit") == []
+        assert len(asked) == number
 
 
 def test_flagged_pictures_are_marked_filtered_and_sorted(client: Client, database: Database, batch: int) -> None:

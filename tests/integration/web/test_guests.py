@@ -106,6 +106,10 @@ def test_a_guest_gives_a_name_once_and_reviews_one_batch(
     assert [tuple(row) for row in rows] == [("Gina (guest)", "approved"), ("Gina (guest)", "needs_work")]
     audit = {tuple(row) for row in database.sql("SELECT person, via, action FROM audit WHERE via = 'guest'")}
     assert audit == {("Gina (guest)", "guest", what) for what in ("guests enter", "judge")}
+    # A picture of another batch is not there for them, and not taken from those who review it
+    foreign = database.one("SELECT min(id) FROM jobs WHERE batch_id = :id AND state = 'succeeded'", id=batches[1])
+    assert browser.get(f"/batches/{batches[0]}/review?job={foreign}").status_code == 404
+    assert database.one("SELECT count(*) FROM picture_claims WHERE job_id = :job", job=foreign) == 0
     # Another one of that name is another guest, and nobody is taken for a person
     browser.forget_cookies()
     come(browser, added, "gina")
@@ -184,6 +188,9 @@ def test_a_guest_sees_no_money_accounts_operations_or_answers(
         assert not re.search(r"USD|zhiqite|>main<|Attempts|/tests/|portraits", text), path
         assert 'href="/batches"' not in text
     assert browser.get("/results/1/original").status_code == 403
+    database.sql("UPDATE jobs SET target = '/srv/portraits/gone.png' WHERE id = :id", id=own[0].id)
+    gone = browser.get(f"/inputs/target/{own[0].id}")
+    assert (gone.status_code, "portraits" in gone.text) == (404, False), "its address is not for guests"
     review = browser.get(f"/batches/{batches[0]}/review")
     assert "redoing-asked" not in review.text
     form = {"form": browser.form(f"/batches/{batches[0]}"), "do": "redo", "job": "job-00000", "version": "1"}

@@ -229,6 +229,14 @@ def test_held_jobs_are_decided_when_their_number_and_money_were_seen(
     assert unsaid(plain(asked), "2 jobs", "0.06 USD", "main") == []
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 4
 
+    # Another submission of a job, for as much money, is not what was agreed to
+    agreed = hidden(asked)
+    database.sql("UPDATE attempts SET state = 'not_sent' WHERE job_id = :job", job=jobs[1])
+    database.attempt(jobs[1], "unknown", cost="0.03", number=2)
+    asked = otto.post("/decide", agreed)
+    assert (asked.status_code, unsaid(plain(asked), "2 jobs", "0.06 USD")) == (200, [])
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 4
+
     # One of them is decided elsewhere meanwhile: what was agreed to is no longer true
     agreed = hidden(asked)
     database.sql("UPDATE attempts SET state = 'done' WHERE job_id = :job", job=jobs[1])
@@ -301,7 +309,11 @@ def test_a_bulk_operation_shows_number_and_money_before_it_is_agreed_to(
     again = otto.post(f"/batches/{batch}/bulk/retry", agreed)
     assert again.status_code == 200, "there are two by now"
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'rejected'") == 2
-    done = otto.post(f"/batches/{batch}/bulk/retry", hidden(again))
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = (SELECT min(id) FROM jobs WHERE state = 'rejected')")
+    database.jobs(1, batch=batch, state="rejected")
+    other = otto.post(f"/batches/{batch}/bulk/retry", hidden(again))
+    assert other.status_code == 200, "as many, and as dear, but not the same"
+    done = otto.post(f"/batches/{batch}/bulk/retry", hidden(other))
     assert done.status_code == 303
     assert "done=2" in done.headers["location"]
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'rejected'") == 0
@@ -316,6 +328,21 @@ def test_a_batch_is_paused_resumed_and_canceled(otto: Browser, database: Databas
         assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == paused, verb
         assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == queued, verb
     assert [action for _, _, action in audited(database)] == ["pause", "resume", "cancel"]
+
+
+def test_a_batch_at_work_is_paused_and_canceled(otto: Browser, database: Database, batch: int) -> None:
+    pausing = hidden(otto.get(f"/batches/{batch}/bulk/pause"))
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE state = 'running'")  # it ends while Otto looks
+    assert otto.post(f"/batches/{batch}/bulk/pause", pausing).status_code == 303
+    assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == 1
+    canceling = hidden(otto.get(f"/batches/{batch}/bulk/cancel"))
+    late = database.jobs(2, batch=batch)
+    asked = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
+    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, []), "more than were agreed to"
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = :job", job=late[0])
+    done = otto.post(f"/batches/{batch}/bulk/cancel", hidden(asked))
+    assert (done.status_code, "done=2" in done.headers["location"]) == (303, True)
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == 0
 
 
 def test_a_batch_at_its_limit_needs_a_higher_one(otto: Browser, database: Database, batch: int) -> None:

@@ -71,6 +71,35 @@ def test_one_picture_is_asked_for_otherwise(otto: Browser, database: Database, b
     assert (job.operation, job.options) == ("zhiqite.swap_v2", {"fidelity_weight": 0.4})
 
 
+def test_the_command_says_options_as_the_page_takes_them(otto: Browser, batch: int) -> None:
+    path = f"/batches/{batch}/redo"
+    page = otto.get(f"{path}?job=job-00000")
+    fields = {"to_operation": "zhiqite.swap_v2", "option.a": "true", "option.b": '"7"', "option.c": '["x"]'}
+    said = plain(otto.post(path, hidden(page) | fields))
+    assert unsaid(said, "--options a=true", """--options 'b="7"'""", """--options 'c=["x"]'""") == []
+
+
+def test_what_has_no_price_is_redone_where_no_limit_is_in_force(
+    otto: Browser, database: Database, chosen: Settings, batch: int
+) -> None:
+    free = {name: value for name, value in ACCOUNT.items() if name not in {"prices", "budget"}}
+    write_accounts(chosen.accounts_file, {"main": free})
+    database.sql("UPDATE batches SET max_cost = NULL WHERE id = :id", id=batch)
+    path = f"/batches/{batch}/redo"
+    page = otto.get(f"{path}?job=job-00000")
+    assert unsaid(plain(page), "price is not known", "Redo 1, price not known") == []
+    assert otto.post(path, hidden(page) | {"do": "redo"}).status_code == 303
+    review = f"/batches/{batch}/review"
+    assert "Redo; the price is not known" in otto.get(f"{review}?job=job-00001").text
+    version = database.one("SELECT version FROM jobs WHERE id = 'job-00001'")
+    fields = {"form": otto.form("/batches"), "do": "redo", "job": "job-00001", "version": version, "at_most": "0"}
+    assert otto.post(review, fields).status_code == 303
+    assert [row[0] for row in redone(database)] == ["job-00000", "job-00001"]
+    database.sql("UPDATE batches SET max_cost = 1 WHERE id = :id", id=batch)
+    refused = otto.post(path, hidden(otto.get(f"{path}?job=job-00002")) | {"do": "redo"})
+    assert (refused.status_code, unsaid(refused.text, "no price", "limit is in force")) == (422, [])
+
+
 def test_what_cannot_be_redone_is_said_and_left_out(otto: Browser, database: Database, batch: int) -> None:
     path = f"/batches/{batch}/redo"
     page = otto.get(f"{path}?verdict=unreviewed")
@@ -81,8 +110,8 @@ def test_what_cannot_be_redone_is_said_and_left_out(otto: Browser, database: Dat
     assert "do=redo" not in refused.text
     for bad, word in ((otto.get(f"{path}?state=held"), "held"),
                       (otto.post(path, {"form": otto.form("/batches")}), "selected"),
-                      (otto.post(path, hidden(page) | {"option.seed": "x"}), "seed"),
-                      (otto.post(path, hidden(page) | {"option.seed": "1" * 2_001}), "2,000"),
+                      (otto.post(path, hidden(page) | {"option.seed": "x"}), "&#39;x&#39; is not possible; allowed"),
+                      (otto.post(path, hidden(page) | {"option.seed": "1" * 2_001}), "seed: it has 2,001"),
                       (otto.post(path, {"form": otto.form("/batches"), "picture": "x"}), "picture")):  # fmt: skip
         assert (bad.status_code, unsaid(bad.text, word)) == (422, [])
     other = database.batch("other")
@@ -142,7 +171,11 @@ def test_bulk_operations_change_ticked_jobs_and_filters_only(otto: Browser, data
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'rejected'") == 1, "it was not ticked"
     queued = database.one("SELECT count(*) FROM jobs WHERE state = 'queued'")
     paused = otto.get(f"/batches/{batch}/bulk/pause?state=queued")
-    assert unsaid(plain(paused), f"{queued} jobs", "--state queued") == []
+    assert unsaid(plain(paused), f"{queued} jobs") == []
+    assert "recast pause" not in paused.text, "that command has no --state, and without one it pauses the batch"
+    assert "recast cancel --batch" in plain(otto.get(f"/batches/{batch}/bulk/cancel?state=queued"))
+    assert "--state" not in otto.get(f"/batches/{batch}/bulk/cancel?state=queued").text
+    assert "recast pause --batch" in plain(otto.get(f"/batches/{batch}/bulk/pause?account=main"))
     assert otto.post(f"/batches/{batch}/bulk/pause", hidden(paused)).status_code == 303
     assert database.one("SELECT count(*) FROM jobs WHERE starts_with(lane, '!@')") == queued
     assert database.one("SELECT paused_at FROM batches WHERE id = :id", id=batch) is None, "only its jobs"
@@ -174,6 +207,7 @@ def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: 
     assert otto.post("/batches/0/redo", hidden(rest) | {"do": "redo"}).status_code == 303
     assert [row[0] for row in redone(database)] == sorted(singles[:2])
     assert {row.batch_id for row in database.sql("SELECT batch_id FROM jobs j JOIN redos r ON r.job_id = j.id")} == {0}
+    assert f'href="/recast/batches/0/redo?job={singles[2]}"' in otto.get(f"/jobs/{singles[2]}").text
 
 
 def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:

@@ -117,7 +117,7 @@ def test_a_form_that_no_page_makes_changes_nothing(browser: Browser, database: D
     good = fields(page) | {"picture": boxes(page)[:1], "do": "needs_work"}
     changes: list[dict[str, Any]] = [
         {"do": "delete"}, {"picture": ["1"]}, {"picture": ["x:1"]}, {"picture": []}, {"request": ""}, {"reason": ["x"]},
-        {"request": "\0"}, {"picture": [f"{10**30}:0"]},
+        {"request": "\0"}, {"picture": [f"{10**30}:0"]}, {"grid": "&".join(["a=1"] * 101)},
     ]  # fmt: skip
     for change in changes:
         assert browser.post(f"/batches/{batch}/verdicts", good | change).status_code == 422, change

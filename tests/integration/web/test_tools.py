@@ -95,6 +95,17 @@ def test_what_costs_money_is_priced_first_and_confirmed_once(database: Database,
     assert database.one("SELECT spent FROM tokens") == Decimal("0.54")
 
 
+def test_the_rest_of_a_pilot_is_priced_and_sent(database: Database, call: Call) -> None:
+    planned = call("plan", run={"name": "summer", "rows": ROWS, "options": {"pilot": "1"}})
+    call("confirm", quote=planned["quote"]["quote"])
+    assert (call("pilot", name="summer")["sample"], call("pilot", name="summer")["waiting"]) == (1, 2)
+    rest = call("plan", pilot="summer")
+    assert (rest["waiting"], rest["quote"]["ceiling"]["amount"]) == (2, "0.2")
+    done = call("confirm", quote=rest["quote"]["quote"])
+    assert (done["done"], done["waiting"], done["decision"]) == (2, 0, "went_on")
+    assert database.one("SELECT spent FROM tokens") == Decimal("0.3")
+
+
 def test_what_is_wrong_is_said(database: Database, service: Service, call: Call) -> None:
     refused(call, 404, "pay", {}, "pay", "confirm")
     refused(call, 422, "batches", {"limit": 0}, "limit", "0")
