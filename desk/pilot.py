@@ -6,7 +6,7 @@ again finishes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 
@@ -37,6 +37,10 @@ _LET_GO = text(f"""
 """)
 
 
+#: Looks at what waits, in the transaction that decides about it.
+Agreed = Callable[[Session], None]
+
+
 class PilotChoice(StrEnum):
     """What can be decided about a pilot."""
 
@@ -51,7 +55,9 @@ class NoPilotError(DeskError):
         super().__init__(f"batch {batch!r} has no pilot; {hint('run', 'CATALOG', pilot='1%')} makes one")
 
 
-def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal | None = None) -> int:
+def go_on(
+    runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal | None = None, *, agreed: Agreed | None = None
+) -> int:
     """Send the jobs that wait; how many.
 
     Args:
@@ -59,12 +65,13 @@ def go_on(runtime: Runtime, actor: Actor, batch: BatchReport, max_cost: Decimal 
         actor: who decides: an operator.
         batch: whose pilot it is.
         max_cost: a new spending limit of the batch, from now on.
+        agreed: raises where what waits by now is not what was agreed to; nothing is decided then.
 
     Raises:
         ForbiddenError: the person may not.
         DeskError: the batch has no pilot, or it was stopped.
     """
-    waiting = _decide(runtime, actor, batch, PilotDecision.WENT_ON, max_cost)
+    waiting = _decide(runtime, actor, batch, PilotDecision.WENT_ON, max_cost, agreed)
     let_go = sum(bulk.in_chunks(runtime, waiting, _let_go))
     wake(runtime, *map(submit_pump, runtime.accounts))
     return let_go
@@ -79,8 +86,9 @@ def stop(runtime: Runtime, actor: Actor, batch: BatchReport) -> int:
 
 
 def _decide(
-    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, max_cost: Decimal | None = None
-) -> list[str]:
+    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, max_cost: Decimal | None = None,
+    agreed: Agreed | None = None,
+) -> list[str]:  # fmt: skip
     actor.need(Role.OPERATOR, "decide about a pilot")
 
     def work(session: Session) -> list[str]:
@@ -93,6 +101,8 @@ def _decide(
         if max_cost is not None:
             bulk.raise_limit(session, batch.name, max_cost)
         waiting = list(session.execute(_WAITING, {"batch_id": batch.id}).scalars())
+        if agreed is not None:  # after they were read: it sees these at least, and those that came since
+            agreed(session)
         action = "pilot go on" if decision is PilotDecision.WENT_ON else "pilot stop"
         note(session, actor, action, f"batch {batch.name}", jobs=len(waiting))
         return waiting

@@ -59,13 +59,12 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str, batch: Ba
     quote = runtime.db(quotes.find, token_id, "pilot", quote_id)
     if quote.batch != batch.name:
         raise UnknownQuoteError(f"the quote is for batch {quote.batch!r}, and not for {batch.name!r}")
-    found = read(runtime, batch)
-    if not found.waiting or found.rest.at_most > quote.ceiling:
-        raise StaleQuoteError("prices or the waiting jobs have changed since the quote was made; ask for a new one")
 
-    def begin(session: Session) -> None:
+    def agreed(session: Session) -> None:
+        found = pilot_of(session, batch.id, runtime.accounts, runtime.settings.tries.paid)
+        if found is None or not found.waiting or found.rest.at_most > quote.ceiling:
+            raise StaleQuoteError("prices or the waiting jobs have changed since the quote was made; ask for a new one")
         quotes.take(session, token_id, quote, runtime.settings.currency)
 
-    # Taken first: if this process dies here, nothing was sent, and another quote sends it.
-    runtime.db(begin)
-    return pilot.go_on(runtime, actor, batch)
+    # With the decision: if this process dies before all are sent, another quote sends the others.
+    return pilot.go_on(runtime, actor, batch, agreed=agreed)

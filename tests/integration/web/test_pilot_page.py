@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from desk import people
+from desk import people, quotes
 from models.people import Role
 from tests.integration.desk.pictures import give
 from tests.integration.web.asking import ROWS, Program, problem, token
@@ -158,3 +158,24 @@ def test_programs_send_the_rest_by_quote_and_stop_without(
     with Program(build(free), token(database, "eye", Role.REVIEWER)) as eye:
         assert eye.get(path)["decided_by"] == "token shop"
         problem(eye.ask("POST", path, {"decision": "stop"}), 403, "operator")
+
+
+def test_what_begins_to_wait_while_a_quote_is_taken_is_not_sent(
+    database: Database, batch: int, free: Settings, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a quote that is found good, when a job begins to wait at that moment, then it waits on, unpaid."""
+    database.account()
+    take = quotes.take
+
+    def later(*arguments: Any) -> None:
+        (late,) = database.jobs(1, batch=batch)
+        database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=late)
+        take(*arguments)
+
+    path = "/batches/spring/pilot"
+    with Program(build(free), token(database, "shop", Role.OPERATOR, Decimal(1))) as shop:
+        quoted: Any = shop.ask("POST", path, {"decision": "go_on", "dry_run": True}).json()
+        monkeypatch.setattr(quotes, "take", later)
+        assert shop.ask("POST", path, {"quote": quoted["quote"]["quote"]}).json()["done"] == REST
+    assert waiting(database) == 1
+    assert sent
