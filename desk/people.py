@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from recast.values import unseen
 SIGN_IN_SECONDS = 7 * 24 * 3600.0  # then the password is asked for again
 TOKEN_BYTES = 32  # of a cookie: nobody guesses it
 MAX_NAME_CHARS = 80  # a name stands beside a verdict
+
+#: How those are named who are not people.
+_OF_OTHERS = re.compile(r"token .*|.*\(guest\)|checks", re.IGNORECASE)
 
 _ADD = text("INSERT INTO people (name, role, password) VALUES (:name, :role, :password)")
 _LIST = text("""
@@ -79,9 +83,10 @@ def add(session: Session, actor: Actor, name: str, role: Role, password: str) ->
     """
     actor.need(Role.OPERATOR, "add people")
     name = " ".join(name.split())
-    if not name or len(name) > MAX_NAME_CHARS or unseen(name):
+    if not name or len(name) > MAX_NAME_CHARS or unseen(name) or _OF_OTHERS.fullmatch(name):
         raise PersonError(
-            f"name: {name[:MAX_NAME_CHARS]!r} is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs"
+            f"name: {name[:MAX_NAME_CHARS]!r} is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs, but not "
+            "like the names of guests and programs: 'Gina (guest)', 'token shop', 'checks'"
         )
     kept = hashed(password)
     try:
@@ -175,8 +180,11 @@ def who(session: Session, token: str) -> Actor | None:
 def known(session: Session, name: str, otherwise: Role | None) -> Actor:
     """A person whom a proxy has signed in: the one of this name, or else one with the role `otherwise`.
 
+    Who has no row is the same person in upper and lower case: one limit holds for both.
+
     Raises:
-        ForbiddenError: the person is disabled, or there is none and no role for such.
+        ForbiddenError: the person is disabled, or there is none and no role for such; or a guest or program has such
+            a name.
     """
     row = _by_name(session, name)
     if row is not None and row.disabled_at is None:
@@ -185,7 +193,9 @@ def known(session: Session, name: str, otherwise: Role | None) -> Actor:
         why = "is disabled" if row is not None else "may not see these pages"
         change = hint("people enable", name) if row else hint("people add", name)
         raise ForbiddenError(f"{name} {why}; operators change that with {change}")
-    return Actor(name, otherwise)
+    if _OF_OTHERS.fullmatch(name):
+        raise ForbiddenError(f"{name} is a name of guests or programs, which nobody may enter with")
+    return Actor(name.lower(), otherwise)
 
 
 def digest_of(token: str) -> str:

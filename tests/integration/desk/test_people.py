@@ -97,7 +97,7 @@ def test_who_is_not_there_or_twice_is_named(database: Database, anna: str) -> No
         database.run(people.add, ROOT, "ANNA", Role.VIEWER, PASSWORD)
     with pytest.raises(people.PersonError, match=names("Bob")):
         database.run(people.disable, ROOT, "Bob")
-    for name in ("", " ", "x" * 81, "a\u200bb"):
+    for name in ("", " ", "x" * 81, "a\u200bb", "Gina (guest)", "Token shop", "checks"):
         with pytest.raises(people.PersonError, match="name"):
             database.run(people.add, ROOT, name, Role.VIEWER, PASSWORD)
     with pytest.raises(PasswordError, match=names("12")):

@@ -78,10 +78,24 @@ def test_whom_the_proxy_names_is_in_with_the_role_of_their_row(browser: Behind, 
 
 
 def test_a_name_that_may_not_enter_is_refused(browser: Behind, batch: int) -> None:
-    wrong: list[list[Any]] = [["Dora"], ["Anna", "Otto"], ["\u202eanna".encode()], ["x" * 81], [b"\xff"]]
+    wrong: list[list[Any]] = [
+        ["Dora"],
+        ["Anna", "Otto"],
+        ["Gina (guest)"],
+        ["Token shop"],
+        ["checks"],
+        ["\u202eanna".encode()],
+        ["x" * 81],
+        [b"\xff"],
+    ]
     for names in wrong:
         asked = browser._client.get(f"/batches/{batch}", headers=[(HEADER, name) for name in names])
         assert browser._runner.run(asked).status_code == 403, names
+
+
+def test_upper_and_lower_case_are_one_person(database: Database) -> None:
+    found = {database.run(people.known, name, Role.REVIEWER).name for name in ("Eva@Shop.example", "eva@shop.example")}
+    assert found == {"eva@shop.example"}
 
 
 def test_nobody_elses_word_counts(browser: Behind, database: Database, batch: int, tmp_path: Path) -> None:
