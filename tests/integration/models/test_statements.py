@@ -33,6 +33,9 @@ HIDDEN = {
     "workers.jobs.filters.execute": "its SQL depends on the filter; `variants` gives what is prepared",
     "models.connection._ping_after_idling": "a bare SELECT 1 of the pool's, before SQLAlchemy has the connection",
     "models.connection._set_limits": "settings of a transaction, and no table; the test of connections runs it",
+    "models.connection._connected": "settings of a connection, and no table",
+    "reports.grid._walk": "called where the module is loaded: what it makes is kept there, and prepared",
+    "workers.operations.bulk._writing_batches": "the same",
     "catalog.enqueue._copy": "COPY cannot be prepared",
 }
 #: Run for the others, which look at the tables that these make.
@@ -55,8 +58,11 @@ def in_value(value: object) -> Iterator[TextClause]:
         yield from map(text, value.variants())
     elif isinstance(value, Mapping):
         yield from chain.from_iterable(map(in_value, value.values()))
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | set | frozenset):
         yield from chain.from_iterable(map(in_value, value))
+    elif isinstance(value, type) and value.__module__.partition(".")[0] in ROOMS:
+        kept = [each for each in vars(value).values() if isinstance(each, TextClause | Filtered | list | tuple)]
+        yield from in_value(kept)
 
 
 def statements() -> dict[str, TextClause]:
@@ -129,6 +135,15 @@ def test_a_planted_mistake_is_refused(database: Database, planted: str) -> None:
     assert refused(database, {"planted": text(planted)}).keys() == {"planted"}
 
 
+def test_statements_are_found_wherever_a_module_keeps_them() -> None:
+    class Kept:
+        one = text("SELECT 1")
+
+    Kept.__module__ = "workers.planted"
+    for value in (Kept, {"a": Kept.one}, [Kept.one], {Kept.one}, Kept.one):
+        assert [str(found) for found in in_value(value)] == ["SELECT 1"]
+
+
 # --- What is prepared is all that there is --------------------------------------------------------------------------
 
 
@@ -137,7 +152,8 @@ def hidden(source: str, module: str) -> set[str]:
     tree = ast.parse(source)
     imported = {
         alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
-        if node.module == "sqlalchemy" for alias in node.names if alias.name in _MAKERS
+        if node.module is not None and node.module.partition(".")[0] in {"sqlalchemy", "workers"}
+        for alias in node.names if alias.name in _MAKERS
     }  # fmt: skip
     found: set[str] = set()
 
@@ -155,15 +171,15 @@ def hidden(source: str, module: str) -> set[str]:
     return found
 
 
-_MAKERS = frozenset({"text", "select", "insert", "update", "delete", "TextClause"})
+_MAKERS = frozenset({"text", "select", "insert", "update", "delete", "TextClause", "Filtered"})
 
 
 def _makes(call: ast.Call, imported: set[str]) -> bool:
     if isinstance(call.func, ast.Name):
         return call.func.id in imported
     if isinstance(call.func, ast.Attribute):
-        literal = bool(call.args) and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
-        return call.func.attr in {"exec_driver_sql", "copy", "executemany"} or (call.func.attr == "execute" and literal)
+        written = bool(call.args) and isinstance(call.args[0], ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call)
+        return call.func.attr in {"exec_driver_sql", "copy", "executemany"} or (call.func.attr == "execute" and written)
     return False
 
 
@@ -180,6 +196,10 @@ def test_no_statement_is_made_where_it_cannot_be_prepared() -> None:
         ("from sqlalchemy import text\nlate = lambda: text('SELECT 1')", "<lambda>"),
         ("def late(c):\n    c.exec_driver_sql(c.words)", "late"),
         ("class C:\n    def late(self, c):\n        c.execute('SELECT 1')", "late"),
+        ("def late(c, x):\n    c.execute('SELECT ' + x)", "late"),
+        ("def late(c, x):\n    c.execute('SELECT {}'.format(x))", "late"),
+        ("from sqlalchemy.dialects.postgresql import insert\ndef late(s):\n    s.execute(insert(s))", "late"),
+        ("from workers.jobs.filters import Filtered\ndef late():\n    return Filtered(str)", "late"),
     ],
 )
 def test_a_planted_late_statement_is_found(planted: str, function: str) -> None:
