@@ -25,7 +25,7 @@ from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.operations import bulk
 from workers.operations.bulk import Rerouted
-from workers.operations.estimate import Line, at_most, promised
+from workers.operations.costs import Line, at_most, promised
 from workers.operations.redownload import downloadable
 
 

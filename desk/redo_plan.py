@@ -28,7 +28,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT, JobRequest
 from workers.jobs.routing import Reach, in_one_form, route
-from workers.operations.estimate import Line, lines
+from workers.operations.costs import Line, lines
 
 #: States of a job that can be asked for anew.
 REDOABLE = (JobState.SUCCEEDED, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)

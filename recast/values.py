@@ -86,7 +86,7 @@ def _misread(rest: str) -> str | None:
     try:
         hosts = urlsplit(f"//{after}").netloc.split(",")
     except ValueError:
-        return f"is not a valid URL: it has brackets that are no IPv6 address; {_ESCAPED}"
+        return f"is not a valid URL: its brackets do not hold an IPv6 address; {_ESCAPED}"
     if not all(_is_port(host.rpartition("]")[2].partition(":")[2]) for host in hosts):
         return f"is not a valid URL: its port must be a number up to {MAX_PORT}; {_ESCAPED}"
     return None

@@ -37,7 +37,7 @@ _WAITING = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RestCost:
     """What the waiting jobs would cost."""
 
     #: Each paid once, at its cheapest account.
@@ -80,7 +80,7 @@ class PilotReport:
     spent: Decimal
     #: The rest.
     waiting: int
-    rest: Estimate
+    rest: RestCost
     accepted: Acceptance
 
     @property
@@ -111,7 +111,7 @@ def pilot_of(
         held=sum(row.number for row in rows if row.state == JobState.HELD),
         open=sum(row.number for row in rows if row.state not in FINAL_JOB_STATES),
         approved=approved, needs_work=needs_work, spent=sum((row.cost for row in rows), Decimal(0)), waiting=rest,
-        rest=estimate(
+        rest=rest_cost(
             [(bare(row.lane), row.options, row.number) for row in waiting], means, in_force(session, accounts),
             paid_attempts,
         ),
@@ -148,10 +148,10 @@ def mean_costs(ended: list[tuple[str, int, Decimal]]) -> dict[str, Decimal]:
     return {lane: costs[lane] / number for lane, number in numbers.items()}
 
 
-def estimate(
+def rest_cost(
     waiting: list[tuple[str, Mapping[str, object], int]], means: Mapping[str, Decimal], accounts: Mapping[str, Account],
     paid_attempts: int,
-) -> Estimate:  # fmt: skip
+) -> RestCost:  # fmt: skip
     """What jobs would cost, given by lane, options and number; `means` are what others of their lanes cost."""
     low = likely = most = Decimal(0)
     priced = True
@@ -164,7 +164,7 @@ def estimate(
         most += dearest * number * paid_attempts
         likely += means.get(lane, dearest) * number
     # Rows of one lane can have several prices, and a sample may have had the cheap ones.
-    return Estimate(low, min(max(low, likely), most).quantize(_STEP, ROUND_HALF_UP), most, priced)
+    return RestCost(low, min(max(low, likely), most).quantize(_STEP, ROUND_HALF_UP), most, priced)
 
 
 def acceptance(approved: int, decided: int, waiting: int) -> Acceptance:

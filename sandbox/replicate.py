@@ -163,8 +163,8 @@ class Replicate:
             ):
                 return _problem(422, "Input validation failed", "- webhook or webhook_events_filter is invalid")
             notes = {"base": base_of(request), "version": version, "input": body["input"]}
-            wish = CallbackRequest(url, tuple(event for event in events if event != "logs")) if url else None
-            job = await self._desk.accept(call, handle, recipe, rule=rule, notes=notes, callback=wish)
+            wanted = CallbackRequest(url, tuple(event for event in events if event != "logs")) if url else None
+            job = await self._desk.accept(call, handle, recipe, rule=rule, notes=notes, callback=wanted)
             return JSONResponse(self._prediction(job, base_of(request)), 201)
 
         return await self._desk.serve(call, work, _refuse, _throttle)

@@ -83,7 +83,7 @@ class Studio:
         """Return the faces in a picture, from left to right.
 
         Raises:
-            UnusableInputError: the bytes are no picture.
+            UnusableInputError: the bytes are not a picture.
         """
         from faces import NotAPictureError, decode, detect  # noqa: PLC0415 (the engine is optional, and loads models)
 

@@ -1,4 +1,4 @@
-"""The wire: uvicorn's HTTP/1.1 with limits for connections, and an end that the other side can understand.
+"""Connections: uvicorn's HTTP/1.1 with limits for connections, and an end that the other side can understand.
 
 uvicorn has a time-out between two requests only. It has none for a request that never ends or for an answer that nobody
 reads, limits tasks but not connections, and reads the body of a request that is answered already to its end.

@@ -181,7 +181,7 @@ FORMS: tuple[Case, ...] = (
     refused("an unknown field", form(FILE, field("owner", b"x")), "422"),
     refused("a field twice", form(FILE, field("name", b"a"), field("name", b"b")), "422"),
     refused("a field of 1 MB", form(FILE, field("name", b"x" * 1_000_000)), "400"),
-    refused("options that are no JSON", form(FILE, field("options", b"{")), "400"),
+    refused("options that are not JSON", form(FILE, field("options", b"{")), "400"),
     refused("options in 5,000 levels", form(FILE, field("options", b"[" * 5_000)), "400"),
     refused("a text in place of the file", form(field("catalog", ROWS)), "422"),
     refused("a file without a name", form(field("catalog", ROWS, "")), "422"),

@@ -157,7 +157,7 @@ PAYING = (
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     Endpoint(
-        method="POST", path="/redo", summary="Get a quote for asking for pictures again, or take it", work=paying.redo,
+        method="POST", path="/redo", summary="Get a quote for a redo of pictures, or take it", work=paying.redo,
         role=Role.REVIEWER, body=orders.RedoAsk, most=MAX_BYTES, answer=changes.RedoShape, heavy=True,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),

@@ -23,7 +23,7 @@ from workers.jobs.filters import EVERY, Filter, ids_of
 from workers.jobs.moves import AttemptMove
 from workers.jobs.transitions import move_attempts
 from workers.operations import bulk
-from workers.operations.estimate import at_most, promised
+from workers.operations.costs import at_most, promised
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -203,9 +203,9 @@ def test_a_verdict_names_the_one_it_was_based_on(database: Database, operator: P
     wrong = {"verdict": "needs_work", "reasons": ["hair"], "note": "dark", "based_on": 0}
     first = operator.ask("PUT", path, wrong | {"area": {"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}})
     assert first.json()["job_verdict"] == "needs_work"
-    standing = problem(operator.ask("PUT", path, {"verdict": "approved", "based_on": 0}), 409)["standing"]
-    assert (standing["verdict"], standing["reviewer"]) == ("needs_work", "token shop")
-    again = operator.ask("PUT", path, {"verdict": "approved", "based_on": standing["verdict_id"]})
+    current = problem(operator.ask("PUT", path, {"verdict": "approved", "based_on": 0}), 409)["current"]
+    assert (current["verdict"], current["reviewer"]) == ("needs_work", "token shop")
+    again = operator.ask("PUT", path, {"verdict": "approved", "based_on": current["verdict_id"]})
     assert again.status_code == 200
     problem(operator.ask("PUT", path, wrong | {"reasons": ["ugly"]}), 422, "reason", "ugly", "hair")
     problem(operator.ask("PUT", "/results/99/verdict", wrong), 404)
