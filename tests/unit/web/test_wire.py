@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from tests.stack import wait_for
 from web import connections, guesses, listener, wire
-from web.connections import Connections, Phase
+from web.connections import Connection, Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
 from web.guesses import Lane
 from web.listener import Listener, listening
@@ -63,12 +63,23 @@ async def telling() -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.02)
 
 
+class Counting(Connections):
+    """Connections that count those that were let in."""
+
+    admitted = 0
+
+    def admit(self, connection: Connection, now: float) -> bool:
+        admitted = super().admit(connection, now)
+        self.admitted += admitted
+        return admitted
+
+
 @contextmanager
-def served(**limits: int) -> Iterator[tuple[int, Connections]]:
+def served(**limits: int) -> Iterator[tuple[int, Counting]]:
     """The port of a server, and its connections."""
     (door,) = listening("127.0.0.1", 0)
     door.listen()
-    made = Connections((), **limits)
+    made = Counting((), **limits)
     server = uvicorn.Server(
         uvicorn.Config(Front(answering), http=partial(Wire, made), lifespan="off", log_config=None, ws="none")  # type: ignore[arg-type]
     )
