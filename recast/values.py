@@ -13,6 +13,7 @@ MAX_PORT = 65_535  # the largest port of TCP
 _BLANK = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 #: Byte order marks and zero-width signs that precede a file's text.
 MARKS = "\ufeff\u200b\u2060"
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PARAMETER = re.compile(r"\w{2,40}=", re.ASCII)
 _UNSEEN = _BLANK - {"Zs"} | {"Cs", "Co", "Cn"}
 
@@ -63,6 +64,11 @@ def misread(address: str) -> str | None:
     # Sentinels are listed as addresses of their own.
     parts = rest.split(";") if scheme.startswith("sentinel") else [rest]
     return next((why for part in parts if (why := _misread(part.partition("://")[2] or part))), None)
+
+
+def has_lone_percent(address: str) -> bool:
+    """Whether a percent sign of `address` begins no escape, so that it was not meant as one."""
+    return _LONE_PERCENT.search(address) is not None
 
 
 def parameters(address: str) -> list[tuple[str, str]]:

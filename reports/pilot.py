@@ -22,7 +22,6 @@ from workers.jobs.lanes import IS_WAITING, bare, lane_operation
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
 _PILOT = text("SELECT size, decision, decided_at, decided_by FROM pilots WHERE batch_id = :batch_id")
-_OPEN = text("SELECT 1 FROM pilots WHERE batch_id = :batch_id AND decision IS NULL")
 _SAMPLE = text(f"""
     SELECT j.lane, j.state, {has_picture("j")} AS made, coalesce(w.verdict, 'unreviewed') AS verdict,
         count(*) AS number, coalesce(sum(paid.cost), 0) AS cost
@@ -117,11 +116,6 @@ def pilot_of(
         ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
-
-
-def is_open(session: Session, batch_id: int) -> bool:
-    """Whether a batch has a pilot about which nobody has decided."""
-    return session.execute(_OPEN, {"batch_id": batch_id}).first() is not None
 
 
 def lanes_waiting(session: Session, batch_id: int) -> set[str]:
