@@ -28,8 +28,8 @@ from models.jobs import ASKED, ENDING
 from models.people import Role
 from models.states import JobState
 from recast.money import Money
-from workers.jobs.moves import Moved
 from workers.jobs.redone import spent_on
+from workers.jobs.state_changes import Moved
 from workers.jobs.transitions import count, lock_jobs
 from workers.operations.bulk import CHUNK
 from workers.restore import hold

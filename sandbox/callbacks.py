@@ -17,7 +17,7 @@ from providers.http import AsyncClient, HTTPError, InvalidURL
 from sandbox.faults import Call, Faults
 from sandbox.jobs import Job, Jobs
 from sandbox.stats import Stats
-from sandbox.wire import trusted
+from sandbox.transport import trusted
 
 SENDERS = 16  # callbacks sent at the same time: enough that one slow receiver does not delay the others
 QUEUE = 10_000  # callbacks that are due but not being sent: some seconds' worth of a load test

@@ -36,7 +36,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, bearer, json_object, lasting, web_address
 from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.desk import Desk
 from sandbox.faults import Call, CallKind, Rule
@@ -44,6 +43,7 @@ from sandbox.files import Files, gone, urls
 from sandbox.jobs import Job
 from sandbox.pictures import cheap
 from sandbox.recipes import Portraits
+from sandbox.requests import base_of, bearer, json_object, lasting, web_address
 from sandbox.studio import UnusableInputError
 
 NAME = "hidream"

@@ -34,7 +34,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, bearer, json_object, lasting, web_address
 from sandbox.callbacks import COMPLETED, START, CallbackRequest, CallbackStyle, Notice
 from sandbox.config import WEBHOOK_SECRET
 from sandbox.desk import Desk
@@ -42,6 +41,7 @@ from sandbox.faults import Call, CallKind, Rule
 from sandbox.files import urls
 from sandbox.jobs import Job
 from sandbox.recipes import Portraits, Recipe, Swap
+from sandbox.requests import base_of, bearer, json_object, lasting, web_address
 
 NAME = "replicate"
 

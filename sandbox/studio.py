@@ -18,7 +18,7 @@ from providers.http import Client, HTTPError, InvalidURL
 from sandbox.cartoon import cartoon
 from sandbox.pictures import encode
 from sandbox.recipes import Portraits, Recipe, Swap
-from sandbox.wire import trusted
+from sandbox.transport import trusted
 
 if TYPE_CHECKING:
     from faces.pictures import Picture

@@ -31,7 +31,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, json_object, web_address
 from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.config import CREDENTIAL
 from sandbox.desk import Desk
@@ -39,6 +38,7 @@ from sandbox.faults import Call, Rule
 from sandbox.files import urls
 from sandbox.jobs import Job
 from sandbox.recipes import Swap
+from sandbox.requests import base_of, json_object, web_address
 
 NAME = "zhiqite"
 

@@ -27,7 +27,7 @@ IPV6_PLACE: Final = 64  # bits: a client that has one IPv6 address has all 2^64 
 
 
 #: Of a request's scope: its connection, where one is counted here.
-WIRE: Final = "recast.wire"
+CONNECTION: Final = "recast.connection"
 
 
 class Phase(IntEnum):

@@ -24,7 +24,7 @@ RETIRED = (
 #: Sentences in which a retired word has the field's sense: what providers write.
 FIELD = re.compile(r"in good standing")
 #: Names that stay, though they have a retired word: those of tables, and of what is named after its table.
-KEPT = frozenset({"announcements", "models/announcements.py", "tallies", "web/wire.py"})
+KEPT = frozenset({"announcements", "models/announcements.py", "tallies"})
 
 
 def words() -> list[str]:

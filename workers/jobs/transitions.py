@@ -22,7 +22,7 @@ from models.bulk import Bulk
 from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
 from providers import PROVIDERS
 from workers.jobs import counters, outbox, redone
-from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
+from workers.jobs.state_changes import AttemptMove, AttemptMoved, JobMove, Moved
 
 MAX_ERROR_CHARS = 2_000  # a provider's message for people; anything longer is a page of HTML
 MAX_RAW_BYTES = 64 * 1024  # of an answer kept for later inspection

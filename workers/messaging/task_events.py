@@ -27,7 +27,7 @@ from models.jobs import ROLES
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from recast.money import Money
 from workers.http.exchange import clock
-from workers.jobs.moves import Moved
+from workers.jobs.state_changes import Moved
 from workers.messaging.app import app
 
 JOBS_PER_SECOND = 100.0  # of one worker process; at three events a job, eight of them are what Flower can take

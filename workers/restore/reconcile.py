@@ -18,7 +18,7 @@ from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.engine.record import waiting_for
 from workers.jobs.filters import EVERY, Filter, Filtered
-from workers.jobs.moves import JobMove, Moved
+from workers.jobs.state_changes import JobMove, Moved
 from workers.jobs.transitions import lock_jobs, move_jobs
 from workers.operations.resolve import Held, Verdict
 

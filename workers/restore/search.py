@@ -27,7 +27,7 @@ from workers.engine.record import Recorded, recorded
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.wake import search_pump
-from workers.jobs.moves import Moved
+from workers.jobs.state_changes import Moved
 from workers.jobs.transitions import clip, lock_jobs
 from workers.restore import reconcile
 

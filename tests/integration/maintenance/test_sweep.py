@@ -12,7 +12,7 @@ from tests.words import unsaid
 from workers.accounts import admission
 from workers.engine import leases
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.maintenance.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
 

@@ -19,7 +19,7 @@ from tests.stack import ROOT
 from web.metrics import FRESH_SECONDS, Metrics
 from workers.accounts import admission
 from workers.jobs import counters
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 from workers.jobs.transitions import move_attempts, move_jobs
 from workers.maintenance.sweep import sweep
 from workers.observability.metrics import collect
