@@ -139,7 +139,7 @@ def add_backlog(
 
 
 def environment_of(stage: Stage) -> dict[str, str]:
-    """What the contestants that are no deployment of Recast are told."""
+    """What the contestants other than deployments of Recast are told."""
     return {
         DATABASE_URL: stage.urls.database,
         BROKER_URL: stage.urls.broker,

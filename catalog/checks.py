@@ -28,11 +28,10 @@ from workers.config.accounts import Account
 from workers.http.addresses import advice_for, is_schemeless, visible
 from workers.jobs.fingerprint import canonical, fingerprint
 from workers.jobs.lanes import lane_operation
-from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, JobRequest
+from workers.jobs.request import CONSENT, KINDS, MAX_CONSENT, MAX_KEY, MAX_PROMPT, MAX_URI, JobRequest
 from workers.jobs.routing import Reach, option_pictures, picture_uri, route
 from workers.jobs.run_options import DEFAULTS, RunOptions
 
-MAX_URI = 4_096  # characters; routing rejects longer ones, so they are not cached
 CACHED_ROUTES = 10_000  # combinations of accounts, operation and options; an entry takes about 1 KiB
 CACHED_FILES = 100_000  # paths; an entry takes about 300 bytes
 
@@ -322,6 +321,6 @@ def _shape(uri: str | None) -> str | None:
     """Everything that routing reads of a picture's address."""
     if uri is None:
         return None
-    if len(uri) > MAX_URI or "\x00" in uri:
+    if len(uri) > MAX_URI or "\x00" in uri:  # routing rejects these, so they are not cached
         return "unusual"
     return uri.partition("://")[0] if "://" in uri else "path"

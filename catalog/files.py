@@ -32,7 +32,7 @@ SCHEMES = frozenset({"s3", "https", "http", "file"})
 #: The formats that catalogs have.
 ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm"})
 CHUNK_BYTES = 1 << 20  # of an object, copied at once
-MAX_UNPACKED_BYTES = 1 << 28  # of a gzip file, whatever its size
+MAX_UNPACKED_BYTES = 1 << 28  # of a packed file, whatever its size; of a Parquet file also a column in a row group
 MAX_EXPANSION = 200  # times its size, beyond that; rows that differ in their keys alone pack to a hundredth
 
 _GZIP = b"\x1f\x8b"

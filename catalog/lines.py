@@ -24,7 +24,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32 = codecs.BOM_UTF32_LE  # begins like UTF-16's mark
 # The end of the first line: not one within quotes.
 _FIRST_END = re.compile(r'(?:[^"\r\n]|"[^"]*")*(\r\n?|\n)')
-#: How files begin that are no text: what each is, and the endings by which it is read.
+#: How files begin that are not text: what each is, and the endings by which it is read.
 _NO_TEXT = {
     b"\x1f\x8b": ("a gzip file", ".csv.gz or .jsonl.gz"),
     b"PK\x03\x04": ("a workbook or another zip file", ".xlsx"),

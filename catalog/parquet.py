@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from catalog.columns import Row, check_columns
 from catalog.errors import CatalogError, Mistake
+from catalog.files import MAX_EXPANSION, MAX_UNPACKED_BYTES
 from catalog.footer import row_groups
 from catalog.lines import MAX_LINE_BYTES
 from catalog.tables import plain_row
@@ -25,8 +26,6 @@ PORTION = 2_000  # rows in memory at once: some MB, whatever the size of the fil
 MAX_ROWS = 20_000_000  # of a file; more are a mistake, or meant to keep us busy
 MAX_CHUNKS = 50_000  # columns in row groups, whose sizes are looked at one by one: a second or two
 MAX_VALUES = 10_000_000  # in the lists of one row group: as pointers alone they take 80 MB
-MAX_UNPACKED_BYTES = 1 << 28  # bytes of a column in a row group; a million texts of 250 characters
-MAX_EXPANSION = 200  # times the file's size that it may unpack to, once that is more than `MAX_UNPACKED_BYTES`
 
 
 def read_rows(where: str, file: BinaryIO) -> Iterator[Row | Mistake]:

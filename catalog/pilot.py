@@ -132,10 +132,15 @@ def sent_of_new(rows: Iterable[tuple[str, str, Decimal]], size: str) -> Sent:
     return sent(strata, size)
 
 
+def is_open(session: Session, batch_id: int) -> bool:
+    """Whether a batch has a pilot about which nobody has decided."""
+    return session.execute(_OPEN, {"batch_id": batch_id}).first() is not None
+
+
 def to_be_sent(session: Session, batch_id: int | None, size: str | None) -> Sent | None:
     """What is sent of the rows in `decided` that are queued; None where all are, without a pilot."""
     batch = {"batch_id": batch_id}
-    if batch_id is not None and session.execute(_OPEN, batch).first() is not None:
+    if batch_id is not None and is_open(session, batch_id):
         return Sent(**session.execute(_OF_THE_SAMPLE, batch).one()._mapping)
     if size is None:
         return None
@@ -145,7 +150,7 @@ def to_be_sent(session: Session, batch_id: int | None, size: str | None) -> Sent
 
 def lock(session: Session, batch_id: int, size: str | None) -> bool:
     """Whether a pilot of the batch is open, or begins with this run; its queued jobs are then locked."""
-    concerned = size is not None or session.execute(_OPEN, {"batch_id": batch_id}).first() is not None
+    concerned = size is not None or is_open(session, batch_id)
     if concerned:
         session.execute(_LOCK, {"batch_id": batch_id})
     return concerned
@@ -154,7 +159,7 @@ def lock(session: Session, batch_id: int, size: str | None) -> bool:
 def hold_back(session: Session, batch_id: int, size: str | None) -> Sampled | None:
     """Choose the sample of what the run has queued, unless a pilot is open already; all others of the batch wait."""
     batch = {"batch_id": batch_id}
-    if session.execute(_OPEN, batch).first() is None:
+    if not is_open(session, batch_id):
         strata = {(row.folder, row.lane): row.number for row in session.execute(_STRATA)}
         if size is None or not strata:
             return None

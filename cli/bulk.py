@@ -180,7 +180,7 @@ def resume(
         elif as_json:
             emit(
                 {
-                    "lever": "resume",
+                    "bulk_operation": "resume",
                     "dry_run": dry_run,
                     "jobs": 0,
                     "done": 0,

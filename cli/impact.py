@@ -12,7 +12,7 @@ from recast.money import Money
 from workers.config.settings import Settings
 from workers.counted import counted
 from workers.engine.runtime import Runtime
-from workers.operations.estimate import Line
+from workers.operations.costs import Line
 
 CONFIRM_ABOVE_JOBS = 1_000  # more than this at once may be a mistake
 

@@ -32,9 +32,9 @@ def confirm(runtime: Runtime, intake: Intake, options: RunOptions, command: Comm
     """
     limit = runtime.settings.confirm_above
     intake.price_at(runtime.db(in_force, runtime.accounts))
-    estimate = intake.costs
-    most = estimate.dearest * runtime.settings.tries.paid
-    if limit is None or (most <= limit and not estimate.unpriced):
+    costs = intake.costs
+    most = costs.dearest * runtime.settings.tries.paid
+    if limit is None or (most <= limit and not costs.unpriced):
         return
     found = plan(runtime, intake, options)
     if not found.queued or (found.sent_at_most <= limit and not found.unpriced):

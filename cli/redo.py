@@ -26,7 +26,7 @@ from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.filters import ids_of
-from workers.operations.estimate import Line
+from workers.operations.costs import Line
 
 
 @takes_pictures()
@@ -38,7 +38,7 @@ def redo(
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Another value of an option; NAME= removes it. Can be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="Value of an option; NAME= removes it; can be given more than once."),
     ] = None,
     to: Annotated[
         str | None,

@@ -102,7 +102,8 @@ def _redos(batch: str) -> Parameters:
             Annotated[
                 list[CheckName] | None,
                 typer.Option(
-                    metavar="CHECK", help="Ask again for pictures that this check flags, such as no_face; repeatable."
+                    metavar="CHECK",
+                    help="Ask again for pictures that this check flags, such as no_face; can be given more than once.",
                 ),
             ],
             None,

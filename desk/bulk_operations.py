@@ -25,7 +25,7 @@ from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.operations import bulk
 from workers.operations.bulk import Rerouted
-from workers.operations.estimate import Line, at_most, promised
+from workers.operations.costs import Line, at_most, promised
 from workers.operations.redownload import downloadable
 
 
@@ -56,7 +56,7 @@ class Impact:
     def document(self, verb: str, currency: str, *, dry_run: bool, done: int, **more: object) -> dict[str, Any]:
         """As the commands print it."""
         return {
-            "lever": verb, "dry_run": dry_run, "jobs": len(self.ids), "done": done,
+            "bulk_operation": verb, "dry_run": dry_run, "jobs": len(self.ids), "done": done,
             "cost": Money(self.cost, currency),
             "lines": priced([asdict(line) for line in self.lines], currency),
             "paid": priced([asdict(line) for line in self.paid], currency),

@@ -22,7 +22,7 @@ from models.people import Role
 from reports import held
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter
-from workers.operations.estimate import lanes_of
+from workers.operations.costs import lanes_of
 from workers.operations.resolve import Held, Verdict
 
 

@@ -8,7 +8,7 @@ from recast.errors import InvalidJobError
 from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.engine.runtime import Runtime
-from workers.operations.estimate import unpriced
+from workers.operations.costs import unpriced
 
 
 def require_prices(runtime: Runtime, lanes: Iterable[str], field: str = "filter") -> Mapping[str, Account]:

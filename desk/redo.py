@@ -28,9 +28,9 @@ from models.jobs import ASKED, ENDING
 from models.people import Role
 from models.states import JobState
 from recast.money import Money
-from workers.jobs.moves import Moved
 from workers.jobs.redone import spent_on
-from workers.jobs.transitions import count
+from workers.jobs.state_changes import Moved
+from workers.jobs.transitions import count, lock_jobs
 from workers.operations.bulk import CHUNK
 from workers.restore import hold
 
@@ -45,7 +45,6 @@ _PLANNED = Bulk[Planned](
     at_most=("numeric", lambda job: job.at_most),
 )
 # Locked first: the statement that follows then sees what another one of these, or a verdict, wrote.
-_LOCK = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _USED = f"(SELECT number FROM attempts WHERE id = {used_attempt('review.chosen', 'j.id')})"
 _BEGIN = text(f"""
     WITH beginning AS (
@@ -108,7 +107,7 @@ def redo(
     if not actor.may(Role.OPERATOR):
         _within_the_day(session, actor, plan, terms)
     ids = [job.job_id for job in plan.jobs]
-    lock(session, ids)
+    lock_jobs(session, ids)
     given = {**_PLANNED.of(plan.jobs), "most": terms.most, "person": actor.name, "via": actor.via}
     rows = session.execute(_BEGIN, given).all() if ids else []
     count(session, [Moved(row.id, row.batch_id, JobState(row.was), JobState.QUEUED) for row in rows])
@@ -128,11 +127,6 @@ def redo_all(
     """Queue all jobs of a plan in this transaction, or none of them; how many. The rest is as with `redo`."""
     check_limits(plan, terms, max_cost)
     return sum(len(redo(session, actor, part, change, terms).ids) for part in portions(plan))
-
-
-def lock(session: Session, ids: Sequence[str]) -> None:
-    """Lock these jobs, in the one order, until the transaction ends."""
-    session.execute(_LOCK, {"ids": list(ids)})
 
 
 def check_limits(plan: Plan, terms: Terms, max_cost: Decimal | None) -> None:

@@ -20,12 +20,13 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
-from desk.redo import lock, redo
+from desk.redo import redo
 from desk.redo_plan import Change, Plan, Terms, plan
 from models.people import Role
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
 from workers.jobs.redone import BY_CHECK, spent_by_check
+from workers.jobs.transitions import lock_jobs
 
 #: Jobs that one transaction decides about.
 AT_ONCE = 200
@@ -84,7 +85,7 @@ def _decide(session: Session, batch_id: int, terms: Terms) -> _Decided:
     session.execute(_ONE_AT_A_TIME, {"batch_id": str(batch_id)})
     ids = list(session.execute(_DUE, {"batch_id": batch_id, "number": AT_ONCE}).scalars())
     # Before what is due: the pump that writes checks locks its jobs first, too.
-    lock(session, ids)
+    lock_jobs(session, ids)
     session.execute(_DECIDED, {"ids": ids})
     fit = session.execute(_FIT, {"ids": ids}).all()
     redone = sum(_redo(session, batch_id, part, change, terms) for part, change in _changes(fit))

@@ -28,7 +28,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT, JobRequest
 from workers.jobs.routing import Reach, in_one_form, route
-from workers.operations.estimate import Line, lines
+from workers.operations.costs import Line, lines
 
 #: States of a job that can be asked for anew.
 REDOABLE = (JobState.SUCCEEDED, JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
@@ -153,7 +153,7 @@ class Plan:
         lines = [{**asdict(line), "at_most": most[line.account, line.operation]} for line in self.lines]
         caps = [{"of": cap.of, "limit": cap.limit, "spent": cap.spent, "left": cap.left} for cap in self.caps]
         return {
-            "lever": "redo", "dry_run": dry_run, "jobs": len(self.jobs), "done": done,
+            "bulk_operation": "redo", "dry_run": dry_run, "jobs": len(self.jobs), "done": done,
             "cost": Money(self.cost, currency), "at_most": Money(self.at_most, currency),
             "lines": priced(lines, currency), "caps": priced(caps, currency), "left_out": dict(self.left_out),
         }  # fmt: skip

@@ -37,7 +37,7 @@ from workers.jobs.filters import Filter
 from workers.jobs.lanes import lane_operation
 from workers.jobs.run_options import RunOptions
 from workers.operations import bulk
-from workers.operations.estimate import at_most, lanes_of
+from workers.operations.costs import at_most, lanes_of
 
 MAX_RETRIED = 100_000  # jobs of one quote: their ids are kept with it
 LEAST = Decimal(1).scaleb(-DECIMALS)  # the limit of a batch whose operations cost nothing

@@ -120,8 +120,8 @@ def judge_many(
     said, done = checked(decision, known_reasons), Done()
     work = _Work(session, actor, batch_id, [picture.result_id for picture in selected], done)
     made = set(session.execute(_MADE, work.asked | {"selection": selection}).scalars())
-    new = [each for each in selected if each.result_id in work.standing and each.result_id not in made]
-    why_not = {each.result_id: _why_not(work.standing[each.result_id], each, said) for each in new}
+    new = [each for each in selected if each.result_id in work.current and each.result_id not in made]
+    why_not = {each.result_id: _why_not(work.current[each.result_id], each, said) for each in new}
     done.number = sum(each.result_id in made for each in selected)
     done.left_out.update(why for why in why_not.values() if why is not None)
     words = {result_id: _Word(said) for result_id, why in why_not.items() if why is None}
@@ -143,7 +143,7 @@ def undo_many(
     work = _Work(session, actor, batch_id, result_ids, done)
     last = {row.result_id: row for row in session.execute(_LAST, work.asked | {"ids": list(result_ids)})}
     words: dict[int, _Word] = {}
-    for result_id in work.standing:
+    for result_id in work.current:
         row = last.get(result_id)
         if row is None:
             done.left_out[LeftOut.NOT_YOURS] += 1
@@ -198,7 +198,7 @@ class _Work:
         self._before: dict[str, Row[Any]] = {}
         self._pictures: dict[str, dict[int, Judged]] = {job: {} for job in self._seqs}
         #: The newest verdict of each picture that can be decided.
-        self.standing: dict[int, Row[Any]] = {}
+        self.current: dict[int, Row[Any]] = {}
         if not ready:
             return
         self._before = {row.job_id: row for row in session.execute(_LOCK, self.asked | places)}
@@ -206,7 +206,7 @@ class _Work:
             judged = Judged(row.id, row.present, Verdict(row.verdict), row.verdict_id, row.person, row.at)
             self._pictures[row.job_id][row.id] = judged
             if row.id in self._jobs:
-                self.standing[row.id] = row
+                self.current[row.id] = row
 
     def write(self, words: Mapping[int, _Word], selection: str | None) -> None:
         """Write the verdicts, and what counts for their jobs now."""
@@ -247,10 +247,10 @@ class _Work:
             announce(self._session, self.asked["batch_id"], result_ids, max(newly, default=None))
 
 
-def _why_not(standing: Row[Any], picture: Selected, said: Decision) -> LeftOut | None:
-    if standing.verdict_id != picture.based_on:
+def _why_not(current: Row[Any], picture: Selected, said: Decision) -> LeftOut | None:
+    if current.verdict_id != picture.based_on:
         return LeftOut.CHANGED
-    same = standing.verdict == said.verdict and standing.reasons == list(said.reasons) and said.note is None
+    same = current.verdict == said.verdict and current.reasons == list(said.reasons) and said.note is None
     return LeftOut.SAME if same else None
 
 

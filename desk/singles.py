@@ -27,7 +27,7 @@ from recast.errors import InvalidJobError
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pumps, wake
 from workers.images.uris import local_path
-from workers.operations.estimate import Line, lines
+from workers.operations.costs import Line, lines
 from workers.producers.accept import shared_by, store
 from workers.producers.check import Checked, arguments, values_of
 
@@ -120,7 +120,7 @@ def send(
     actor.need(Role.OPERATOR, "send jobs")
     job_id = None if once is None else str(uuid.uuid5(REQUESTS, f"{token_id} {once}"))
     single = _checked(runtime, kind, named, job_id)
-    charge = partial(tokens.charge_standing, token_id=token_id, amount=single.at_most,
+    charge = partial(tokens.charge_without_quote, token_id=token_id, amount=single.at_most,
                      currency=runtime.settings.currency)  # fmt: skip
     return _stored(runtime, actor, single, charge)
 

@@ -143,7 +143,7 @@ def charge(session: Session, token_id: int, amount: Decimal, currency: str) -> N
     )
 
 
-def charge_standing(session: Session, token_id: int, amount: Decimal, currency: str) -> None:
+def charge_without_quote(session: Session, token_id: int, amount: Decimal, currency: str) -> None:
     """Count what a program commits without a quote, which only a token with a limit of the day may.
 
     Raises:

@@ -89,13 +89,13 @@ class NothingToUndoError(DeskError):
 
 
 class ConflictError(DeskError):
-    """Another verdict came first; `standing` is that one."""
+    """Another verdict came first; `current` is that one."""
 
-    def __init__(self, standing: Judged) -> None:
+    def __init__(self, current: Judged) -> None:
         super().__init__(
-            f"{standing.person or 'another person'} was faster: the picture is now {standing.verdict.replace('_', ' ')}"
+            f"{current.person or 'another person'} was faster: the picture is now {current.verdict.replace('_', ' ')}"
         )
-        self.standing = standing
+        self.current = current
 
 
 @dataclass(frozen=True, slots=True)

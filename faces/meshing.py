@@ -16,9 +16,6 @@ REFINEMENTS = 1  # further readings with a crop from the mesh itself: the detect
 # Indices into the mesh (MediaPipe's numbering; right and left in the person's own sense).
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER = 33, 133
 LEFT_EYE_INNER, LEFT_EYE_OUTER = 362, 263
-CHIN, FOREHEAD = 152, 10
-UPPER_LIP_INNER, LOWER_LIP_INNER = 13, 14
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
 
 def fit(picture: Picture, corners: Points, eyes: Points, refinements: int = REFINEMENTS) -> tuple[Points, float]:

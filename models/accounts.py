@@ -18,7 +18,7 @@ class Account(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     provider: Mapped[str]
-    #: Submissions are refused until then; `infinity` means until a person or a changed credential opens it.
+    #: Submissions are refused until then; `infinity` means until a person or changed credentials resume it.
     closed_until: Mapped[Timestamp | None]
     closed_reason: Mapped[str | None]
     closed_note: Mapped[str | None]

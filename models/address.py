@@ -14,7 +14,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
-from recast.values import misread, parameters
+from recast.values import has_lone_percent, misread, parameters
 
 #: Parameters of libpq's that would make a connection of another kind.
 _OTHER_KINDS = frozenset({"replication"})
@@ -45,7 +45,6 @@ _ANY_CASE = frozenset({"client_encoding", "ssl_min_protocol_version", "ssl_max_p
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 _URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>.*)", re.DOTALL)
-_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPES = "in a user name or password, @ is written %40, / is %2F, : is %3A, ? is %3F and % is %25"
 
 
@@ -63,7 +62,7 @@ def conninfo(url: str) -> dict[str, str]:
     if wrong := misread(url):
         raise ValueError(wrong)
     rest = match["rest"]
-    if _LONE_PERCENT.search(rest):
+    if has_lone_percent(rest):
         raise ValueError(f"is not a valid URL: {_ESCAPES}")
     _check_names(parameters(rest))
     try:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, CreatedAt
 
 
-class Tally(Base):
+class Counter(Base):
     """A number that only grows, for metrics: `labels` is a JSON object as text, with its names in order."""
 
     __tablename__ = "tallies"

@@ -113,6 +113,12 @@ def last_attempt(job_id: str, columns: str, condition: str = "true") -> str:
     )
 
 
+#: The account and the operation of a job `j`: those of `last`, its latest attempt, or else those that it asks for.
+ACCOUNT, OPERATION = "coalesce(last.account, j.account)", "coalesce(last.operation, j.operation)"
+#: Both, as columns.
+PLACE = f"{ACCOUNT} AS account, {OPERATION} AS operation"
+
+
 def finished_attempt(job_id: str, columns: str = "attempts.id") -> str:
     """A subquery: `columns` of the attempt whose pictures are the job's: its latest that is done, or the one kept.
 

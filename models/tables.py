@@ -8,7 +8,7 @@ from models.base import Base
 from models.batches import Batch
 from models.callbacks import Callback
 from models.checks import Check, DueCheck, HashBand
-from models.counters import Tally
+from models.counters import Counter
 from models.deployment import Deployment
 from models.inputs import InputPicture
 from models.jobs import Job, Version
@@ -36,6 +36,7 @@ __all__ = [
     "Callback",
     "Check",
     "CompletionNotice",
+    "Counter",
     "Delivery",
     "Deployment",
     "DueCheck",
@@ -60,7 +61,6 @@ __all__ = [
     "Search",
     "SignIn",
     "Spend",
-    "Tally",
     "Token",
     "Upload",
     "VerdictChange",

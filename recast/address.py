@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from recast.values import misread, parameters
+from recast.values import has_lone_percent, misread, parameters
 
 #: What can stand at the front of an address, and the kind and security of the connection that it means.
 SCHEMES: Mapping[str, tuple[str, bool]] = {
@@ -39,7 +39,6 @@ PREFIX_RULE = "up to 64 letters, digits and . : _ - are allowed"
 _TLS = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})
 _SENTINEL = frozenset({"master_name", "sentinel_username", "sentinel_password"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
-_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 #: As Sentinel itself allows; anything else is the rest of an address, in which the parameter is not the last.
 _MASTER = re.compile(r"[\w.-]{1,200}", re.ASCII)
 _NEXT_SENTINEL = re.compile(r"(?:/\d*)?;(?:sentinels?://)?")
@@ -118,7 +117,7 @@ def parse(text: str) -> Address:
     if kind == "sentinel":
         rest = _NEXT_SENTINEL.sub(";", rest)
     login, after = _divided(rest.partition("?")[0], kind)
-    if _LONE_PERCENT.search(rest):
+    if has_lone_percent(rest):
         raise ValueError(f"is not a valid URL: {_ESCAPES}")
     username, _, password = login.partition(":")
     options = _options(parameters(rest), kind, secure=secure)

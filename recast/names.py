@@ -1,6 +1,6 @@
-"""Wire names: the producers' tasks, the arguments of each in order, and the queue of both.
+"""Names in messages: the producers' tasks, the arguments of each in order, and the queue of both.
 
-Messages with these names wait in brokers, so no name may change its meaning.
+Messages with them wait in brokers, so no name may change its meaning.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ MAX_PORT = 65_535  # the largest port of TCP
 _BLANK = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 #: Byte order marks and zero-width signs that precede a file's text.
 MARKS = "\ufeff\u200b\u2060"
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PARAMETER = re.compile(r"\w{2,40}=", re.ASCII)
 _UNSEEN = _BLANK - {"Zs"} | {"Cs", "Co", "Cn"}
 
@@ -65,6 +66,11 @@ def misread(address: str) -> str | None:
     return next((why for part in parts if (why := _misread(part.partition("://")[2] or part))), None)
 
 
+def has_lone_percent(address: str) -> bool:
+    """Whether a percent sign of `address` begins no escape, so that it was not meant as one."""
+    return _LONE_PERCENT.search(address) is not None
+
+
 def parameters(address: str) -> list[tuple[str, str]]:
     """Names and values behind the ``?`` of `address`.
 
@@ -86,7 +92,7 @@ def _misread(rest: str) -> str | None:
     try:
         hosts = urlsplit(f"//{after}").netloc.split(",")
     except ValueError:
-        return f"is not a valid URL: it has brackets that are no IPv6 address; {_ESCAPED}"
+        return f"is not a valid URL: its brackets do not hold an IPv6 address; {_ESCAPED}"
     if not all(_is_port(host.rpartition("]")[2].partition(":")[2]) for host in hosts):
         return f"is not a valid URL: its port must be a number up to {MAX_PORT}; {_ESCAPED}"
     return None

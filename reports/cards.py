@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import columns, flags_of, has_picture, last_attempt, newest_verdict, paid_for, used_attempt
+from models.fragments import PLACE, columns, flags_of, has_picture, last_attempt, newest_verdict, paid_for, used_attempt
 from models.jobs import ROLES
 from reports.grid import Place, find_jobs
 from reports.grid_filter import GridFilter
@@ -25,7 +25,7 @@ UNDECIDED = "NOT EXISTS (SELECT FROM reviews WHERE reviews.job_id = j.id AND rev
 #: What a list shows of a job `j`, from `LISTED`.
 LISTED_COLUMNS = f"""
     j.id, j.seq, j.state, j.reason, j.error, {columns((*ROLES, "prompt"), "j")},
-    coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
+    {PLACE},
     coalesce(paid.cost, 0) AS cost, result.id AS result_id, {flags_of("result.id")} AS flags,
     CASE WHEN j.state = 'succeeded' THEN coalesce(w.verdict, 'unreviewed') END AS verdict
 """

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from catalog.cells import cell
-from models.fragments import flags_of, has_picture, is_paid, last_attempt, reviewed, used_attempt
+from models.fragments import PLACE, flags_of, has_picture, is_paid, last_attempt, reviewed, used_attempt
 from models.states import JobState
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -55,8 +55,7 @@ _SELECT = text(f"""
             ORDER BY jobs.seq LIMIT :number
         ) found ORDER BY found.seq LIMIT :number
     )
-    SELECT j.key, j.state, j.reason, j.error, j.extra, j.seq, coalesce(last.account, j.account) AS account,
-        coalesce(last.operation, j.operation) AS operation, coalesce(paid.cost, 0) AS cost,
+    SELECT j.key, j.state, j.reason, j.error, j.extra, j.seq, {PLACE}, coalesce(paid.cost, 0) AS cost,
         coalesce(paid.number, 0) AS attempts, coalesce(found.results, '[]'::jsonb) AS results,
         CASE WHEN j.state = 'succeeded' THEN coalesce(j.verdict, 'unreviewed') END AS verdict, said.reasons, said.note,
         said.person, said.at

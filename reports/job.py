@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import UnknownJobError
 from models.base import LAST_BIGINT
-from models.fragments import checks_of
+from models.fragments import PLACE, checks_of
 from models.jobs import ROLES
 from models.states import UNPAID_ATTEMPT_STATES, JobState
 from reports import archives
@@ -201,9 +201,9 @@ class ResultDetail:
         return stated(self.provenance, self.source_type)
 
 
-_COLUMNS = """
+_COLUMNS = f"""
     j.id, b.name AS batch, j.key, j.kind, j.state, j.reason, j.error, j.created_at, j.finished_at,
-    coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation
+    {PLACE}
 """
 _LISTED = Filtered(
     lambda which: f"SELECT {_COLUMNS} FROM {JOBS} {LAST} WHERE {which.where} ORDER BY j.seq DESC LIMIT :limit"

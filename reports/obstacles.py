@@ -27,7 +27,7 @@ from workers.config.accounts import Account, load
 from workers.counted import counted
 from workers.jobs.filters import Filter
 from workers.jobs.lanes import WAITING, holds, lane_operation
-from workers.operations.estimate import at_most
+from workers.operations.costs import at_most
 
 UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
 

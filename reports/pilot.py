@@ -22,7 +22,6 @@ from workers.jobs.lanes import IS_WAITING, bare, lane_operation
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
 _PILOT = text("SELECT size, decision, decided_at, decided_by FROM pilots WHERE batch_id = :batch_id")
-_OPEN = text("SELECT 1 FROM pilots WHERE batch_id = :batch_id AND decision IS NULL")
 _SAMPLE = text(f"""
     SELECT j.lane, j.state, {has_picture("j")} AS made, coalesce(w.verdict, 'unreviewed') AS verdict,
         count(*) AS number, coalesce(sum(paid.cost), 0) AS cost
@@ -37,7 +36,7 @@ _WAITING = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RestCost:
     """What the waiting jobs would cost."""
 
     #: Each paid once, at its cheapest account.
@@ -80,7 +79,7 @@ class PilotReport:
     spent: Decimal
     #: The rest.
     waiting: int
-    rest: Estimate
+    rest: RestCost
     accepted: Acceptance
 
     @property
@@ -111,17 +110,12 @@ def pilot_of(
         held=sum(row.number for row in rows if row.state == JobState.HELD),
         open=sum(row.number for row in rows if row.state not in FINAL_JOB_STATES),
         approved=approved, needs_work=needs_work, spent=sum((row.cost for row in rows), Decimal(0)), waiting=rest,
-        rest=estimate(
+        rest=rest_cost(
             [(bare(row.lane), row.options, row.number) for row in waiting], means, in_force(session, accounts),
             paid_attempts,
         ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
-
-
-def is_open(session: Session, batch_id: int) -> bool:
-    """Whether a batch has a pilot about which nobody has decided."""
-    return session.execute(_OPEN, {"batch_id": batch_id}).first() is not None
 
 
 def lanes_waiting(session: Session, batch_id: int) -> set[str]:
@@ -148,10 +142,10 @@ def mean_costs(ended: list[tuple[str, int, Decimal]]) -> dict[str, Decimal]:
     return {lane: costs[lane] / number for lane, number in numbers.items()}
 
 
-def estimate(
+def rest_cost(
     waiting: list[tuple[str, Mapping[str, object], int]], means: Mapping[str, Decimal], accounts: Mapping[str, Account],
     paid_attempts: int,
-) -> Estimate:  # fmt: skip
+) -> RestCost:  # fmt: skip
     """What jobs would cost, given by lane, options and number; `means` are what others of their lanes cost."""
     low = likely = most = Decimal(0)
     priced = True
@@ -164,7 +158,7 @@ def estimate(
         most += dearest * number * paid_attempts
         likely += means.get(lane, dearest) * number
     # Rows of one lane can have several prices, and a sample may have had the cheap ones.
-    return Estimate(low, min(max(low, likely), most).quantize(_STEP, ROUND_HALF_UP), most, priced)
+    return RestCost(low, min(max(low, likely), most).quantize(_STEP, ROUND_HALF_UP), most, priced)
 
 
 def acceptance(approved: int, decided: int, waiting: int) -> Acceptance:

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from catalog.errors import CatalogError
-from models.fragments import has_picture, last_attempt, reviewed, used_attempt
+from models.fragments import PLACE, has_picture, last_attempt, reviewed, used_attempt
 from models.transactions import Database
 from models.verdicts import Verdict
 from reports.cards import file_of
@@ -48,7 +48,7 @@ _CHOSEN = Filtered(
 _USED = f"r.attempt_id = {used_attempt('w.chosen', 'j.id')}"
 _PICTURES = text(f"""
     SELECT j.id, coalesce(j.key, j.id) AS key, j.extra, j.erased_at, j.extra ->> '{CONSENT}' AS consent,
-        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation,
+        {PLACE},
         {refusal("release", "j.kind", "b.label")} AS unreleased, found.results
     FROM unnest(cast(:ids AS text[])) WITH ORDINALITY AS wanted(id, place) JOIN jobs j ON j.id = wanted.id
     JOIN batches b ON b.id = j.batch_id

@@ -14,7 +14,7 @@ from devstack.launch import die_with
 from sandbox.app import build
 from sandbox.config import SandboxConfig
 from sandbox.door import Door, token_of
-from sandbox.wire import ResettableProtocol
+from sandbox.transport import ResettableProtocol
 from workers import private
 
 STOP_SECONDS = 1  # for requests in flight at a stop; those that a fault leaves without an answer would wait forever

@@ -17,7 +17,7 @@ from providers.http import AsyncClient, HTTPError, InvalidURL
 from sandbox.faults import Call, Faults
 from sandbox.jobs import Job, Jobs
 from sandbox.stats import Stats
-from sandbox.wire import trusted
+from sandbox.transport import trusted
 
 SENDERS = 16  # callbacks sent at the same time: enough that one slow receiver does not delay the others
 QUEUE = 10_000  # callbacks that are due but not being sent: some seconds' worth of a load test
@@ -36,7 +36,7 @@ class CallbackRequest:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One callback as it goes over the wire; `body` is JSON."""
+    """One callback as it is sent; `body` is JSON."""
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -88,33 +88,33 @@ class Callbacks:
         await asyncio.gather(*self._senders, return_exceptions=True)
         await self._http.aclose()
 
-    def note(self, call: Call, wish: CallbackRequest) -> dict[str, Any]:
-        """Return what is kept with a job that wishes a callback, having drawn the fault that will happen to it."""
+    def note(self, call: Call, wanted: CallbackRequest) -> dict[str, Any]:
+        """Return what is kept with a job that wants a callback, having drawn the fault that will happen to it."""
         rule = self._faults.draw(replace(call, kind="callback"))
         if rule is not None:
             self._stats.fault(rule.fault)
-        return asdict(wish) | {"fault": rule and rule.fault, "seconds": rule.seconds if rule else 0.0}
+        return asdict(wanted) | {"fault": rule and rule.fault, "seconds": rule.seconds if rule else 0.0}
 
     def accepted(self, job: Job) -> None:
         """Send what comes before the end of a job that was accepted just now."""
-        wish = job.notes.get("callback")
-        if wish is None:
+        wanted = job.notes.get("callback")
+        if wanted is None:
             return
-        if wish["fault"] == "callback_forged":
+        if wanted["fault"] == "callback_forged":
             self._later(0, _Due(job.id, COMPLETED, forged=True))
-        if START in wish["events"] and wish["fault"] != "callback_dropped":
+        if START in wanted["events"] and wanted["fault"] != "callback_dropped":
             self._later(0, _Due(job.id, START))
 
     def ended(self, job: Job) -> None:
         """Send, once its result can be had, that a job has ended."""
-        wish = job.notes.get("callback")
-        if wish is None or wish["fault"] == "callback_dropped":
+        wanted = job.notes.get("callback")
+        if wanted is None or wanted["fault"] == "callback_dropped":
             return
         wait = max(0.0, job.ready_at - time.time())
-        if wish["fault"] == "callback_late":
-            wait += wish["seconds"]
-        events = [event for event in wish["events"] if event != START]
-        for event in events * 2 if wish["fault"] == "callback_duplicated" else events:
+        if wanted["fault"] == "callback_late":
+            wait += wanted["seconds"]
+        events = [event for event in wanted["events"] if event != START]
+        for event in events * 2 if wanted["fault"] == "callback_duplicated" else events:
             self._later(wait, _Due(job.id, event))
 
     def _later(self, seconds: float, due: _Due) -> None:

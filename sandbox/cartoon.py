@@ -27,7 +27,7 @@ def cartoon(picture: Picture) -> Picture:
     flat = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     for _ in range(SMOOTHINGS):
         flat = cv2.bilateralFilter(flat, 9, 30, 9)
-    # Outlines are taken before the levels, whose own borders are no outlines.
+    # Outlines are taken before the levels, whose own borders are not outlines.
     grey = cv2.medianBlur(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), 5)
     lines = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, LINE_BLOCK, LINE_CONTRAST)
     lab = cv2.cvtColor(flat, cv2.COLOR_RGB2LAB)

@@ -22,7 +22,7 @@ from sandbox.recipes import Recipe
 from sandbox.stats import Stats
 from sandbox.store import Store
 from sandbox.studio import Studio, UnusableInputError
-from sandbox.wire import Reset, Silence
+from sandbox.transport import Reset, Silence
 from workers import open_folders, private
 
 logger = logging.getLogger(__name__)

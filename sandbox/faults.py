@@ -1,7 +1,7 @@
 """Faults on request: rules that make the sandbox misbehave as real providers and networks do.
 
 A rule is added by `POST /_sandbox/faults`, with the token of `control.json`, and lives in memory: a restarted sandbox
-behaves well again. Of the rules that match a request, have firings left and win their draw, the one added first is
+behaves well again. Of the rules that match a request, may be applied again and win their draw, the one added first is
 applied, and no other.
 """
 
@@ -113,7 +113,7 @@ class Rule(BaseModel):
     #: How a failed job is reported, for providers with two forms: see the provider's module.
     form: Literal["status", "code", "http-200", "http-500", "canceled"] | None = None
     pictures: int = Field(default=1, ge=1)
-    #: What comes in place of a file: its first half, nothing, a gateway's web page, or bytes that are no picture.
+    #: What comes in place of a file: its first half, nothing, a gateway's web page, or bytes that are not a picture.
     damage: Literal["half", "empty", "html", "noise"] = "half"
 
     def retry_after_header(self) -> str:
@@ -125,7 +125,7 @@ class Rule(BaseModel):
 
 @dataclass(slots=True)
 class _Armed:
-    """A rule with its count of firings and its own generator, so that rules do not disturb each other's draws."""
+    """A rule with how often it was applied and its own generator, so that rules do not disturb each other's draws."""
 
     rule: Rule
     fired: int = 0

@@ -36,7 +36,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, bearer, json_object, lasting, web_address
 from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.desk import Desk
 from sandbox.faults import Call, CallKind, Rule
@@ -44,6 +43,7 @@ from sandbox.files import Files, gone, urls
 from sandbox.jobs import Job
 from sandbox.pictures import cheap
 from sandbox.recipes import Portraits
+from sandbox.requests import base_of, bearer, json_object, lasting, web_address
 from sandbox.studio import UnusableInputError
 
 NAME = "hidream"
@@ -152,8 +152,8 @@ class Hidream:
             count = template % 3 + 1
             recipe = Portraits(picture, f"template {template}", width, height, count, template, ending="jpg")
             notes = {"base": base_of(request), "request_id": request_id}
-            wish = CallbackRequest(url) if url else None
-            await self._desk.accept(call, str(task), recipe, rule=rule, notes=notes, callback=wish)
+            wanted = CallbackRequest(url) if url else None
+            await self._desk.accept(call, str(task), recipe, rule=rule, notes=notes, callback=wanted)
             ids = [_sub_task(str(task), index) for index in range(count)]
             return _success({"sub_task_ids": ids, "task_id": str(task)}, request_id)
 
@@ -169,7 +169,7 @@ class Hidream:
             job = await self._desk.jobs.find(NAME, task, account=account)
             if job is None or job.lost:
                 return _refusal(NO_TASK, "任务不存在", request.query_params.get("request_id"))
-            return JSONResponse(_standing(job, base_of(request)))
+            return JSONResponse(_status_of(job, base_of(request)))
 
         return await self._desk.serve(_call("poll", "variation", account, task), work, _refuse)
 
@@ -258,7 +258,7 @@ def _statuses(job: Job) -> list[int | None]:
     return [status if status != SUCCESS else unfinished if index else first for index, status in enumerate(end)]
 
 
-def _standing(job: Job, base: str) -> dict[str, Any]:
+def _status_of(job: Job, base: str) -> dict[str, Any]:
     """Return the body of the results, which is also that of the callback."""
     results: list[dict[str, Any]] = []
     for index, status in enumerate(_statuses(job)):
@@ -279,7 +279,7 @@ def _standing(job: Job, base: str) -> dict[str, Any]:
 def _callback(job: Job, _: str, forged: bool) -> Notice:
     """Write the one event there is; a forged one shows pictures that do not exist."""
     if not forged:
-        return Notice(json.dumps(_standing(job, job.notes["base"])).encode())
+        return Notice(json.dumps(_status_of(job, job.notes["base"])).encode())
     results = [
         {"sub_task_id": _sub_task(job.handle, index), "task_status": SUCCESS, "image": f"p_{uuid.uuid4()}"}
         for index in range(job.pictures)

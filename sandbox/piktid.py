@@ -32,7 +32,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, basic, bearer, json_object, lasting, picture
 from sandbox.config import CREDENTIAL
 from sandbox.desk import Desk
 from sandbox.faults import Call, CallKind, Rule
@@ -41,6 +40,7 @@ from sandbox.inbox import Inbox
 from sandbox.jobs import Job
 from sandbox.piktid_answers import MESSAGES, date, described, event_data, faces_in, link_to, per_face, problem, refuse
 from sandbox.recipes import Swap
+from sandbox.requests import base_of, basic, bearer, json_object, lasting, picture
 from sandbox.studio import Box, UnusableInputError
 from sandbox.tokens import Tokens
 from sandbox.uploads import Upload, Uploads

@@ -26,12 +26,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, bearer, json_object, lasting
 from sandbox.desk import Desk
 from sandbox.faults import Call, Rule
 from sandbox.files import urls
 from sandbox.jobs import Job
 from sandbox.recipes import Portraits
+from sandbox.requests import base_of, bearer, json_object, lasting
 
 NAME = "qolaba"
 

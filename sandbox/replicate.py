@@ -34,7 +34,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, bearer, json_object, lasting, web_address
 from sandbox.callbacks import COMPLETED, START, CallbackRequest, CallbackStyle, Notice
 from sandbox.config import WEBHOOK_SECRET
 from sandbox.desk import Desk
@@ -42,6 +41,7 @@ from sandbox.faults import Call, CallKind, Rule
 from sandbox.files import urls
 from sandbox.jobs import Job
 from sandbox.recipes import Portraits, Recipe, Swap
+from sandbox.requests import base_of, bearer, json_object, lasting, web_address
 
 NAME = "replicate"
 
@@ -163,8 +163,8 @@ class Replicate:
             ):
                 return _problem(422, "Input validation failed", "- webhook or webhook_events_filter is invalid")
             notes = {"base": base_of(request), "version": version, "input": body["input"]}
-            wish = CallbackRequest(url, tuple(event for event in events if event != "logs")) if url else None
-            job = await self._desk.accept(call, handle, recipe, rule=rule, notes=notes, callback=wish)
+            wanted = CallbackRequest(url, tuple(event for event in events if event != "logs")) if url else None
+            job = await self._desk.accept(call, handle, recipe, rule=rule, notes=notes, callback=wanted)
             return JSONResponse(self._prediction(job, base_of(request)), 201)
 
         return await self._desk.serve(call, work, _refuse, _throttle)

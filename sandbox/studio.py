@@ -18,7 +18,7 @@ from providers.http import Client, HTTPError, InvalidURL
 from sandbox.cartoon import cartoon
 from sandbox.pictures import encode
 from sandbox.recipes import Portraits, Recipe, Swap
-from sandbox.wire import trusted
+from sandbox.transport import trusted
 
 if TYPE_CHECKING:
     from faces.pictures import Picture
@@ -83,7 +83,7 @@ class Studio:
         """Return the faces in a picture, from left to right.
 
         Raises:
-            UnusableInputError: the bytes are no picture.
+            UnusableInputError: the bytes are not a picture.
         """
         from faces import NotAPictureError, decode, detect  # noqa: PLC0415 (the engine is optional, and loads models)
 

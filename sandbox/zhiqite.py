@@ -31,7 +31,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.asking import base_of, json_object, web_address
 from sandbox.callbacks import CallbackRequest, CallbackStyle, Notice
 from sandbox.config import CREDENTIAL
 from sandbox.desk import Desk
@@ -39,6 +38,7 @@ from sandbox.faults import Call, Rule
 from sandbox.files import urls
 from sandbox.jobs import Job
 from sandbox.recipes import Swap
+from sandbox.requests import base_of, json_object, web_address
 
 NAME = "zhiqite"
 
@@ -99,8 +99,8 @@ class Zhiqite:
             if self._desk.config.duplicates == "refuse" and await self._find(account, call.reference, call.operation):
                 return _refusal("409", "businessTaskId already exists")
             url, notes = body.get("callbackUrl"), {"base": base_of(request), "tool": tool}
-            wish = CallbackRequest(url) if tool == FUSION and url else None
-            job = await self._desk.accept(call, call.reference, _recipe(body), rule=rule, notes=notes, callback=wish)
+            wanted = CallbackRequest(url) if tool == FUSION and url else None
+            job = await self._desk.accept(call, call.reference, _recipe(body), rule=rule, notes=notes, callback=wanted)
             return JSONResponse(_result(job, tool, ACCEPTED) if job.id % 2 else _unfinished(job))
 
         return await self._desk.serve(call, work, _refuse)
@@ -117,7 +117,7 @@ class Zhiqite:
             job = await self._find(account, call.reference, call.operation)
             if job is None or job.lost:
                 return _refusal("404", "task does not exist")
-            return JSONResponse(_standing(job, tool, base_of(request)))
+            return JSONResponse(_status_of(job, tool, base_of(request)))
 
         return await self._desk.serve(call, work, _refuse)
 
@@ -178,7 +178,7 @@ def _recipe(body: dict[str, Any]) -> Swap:
     return Swap(first, body["targetUrl"], face=index - 1 if index else None, second=others[0] if others else None)
 
 
-def _standing(job: Job, tool: str, base: str) -> dict[str, Any]:
+def _status_of(job: Job, tool: str, base: str) -> dict[str, Any]:
     """Return how a job stands, as the query and the callback tell it."""
     state = job.state(time.time())
     if state == "pending":
@@ -196,7 +196,7 @@ def _callback(job: Job, _: str, forged: bool) -> Notice:
     base, tool = job.notes["base"], job.notes["tool"]
     if forged:
         return Notice(json.dumps(_result(job, tool, SUCCESS, outputImageUrl=f"{base}/_files/{NAME}/0-0.png")).encode())
-    return Notice(json.dumps(_standing(job, tool, base)).encode())
+    return Notice(json.dumps(_status_of(job, tool, base)).encode())
 
 
 def _taken(_: int, body: bytes) -> bool:

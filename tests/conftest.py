@@ -19,7 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
 
-# The settings of whoever runs the tests, and of the programs that Recast is made of, are no test's.
+# The settings of whoever runs the tests, and of the programs that Recast is made of, belong to no test.
 for _name in [name for name in os.environ if name.startswith(("RECAST_", "CELERY_", "FLOWER_"))]:
     del os.environ[_name]
 

@@ -22,7 +22,7 @@ from web.connections import Connections, most_connections
 from web.front import Front
 from web.listener import Listener, listening
 from web.peers import behind
-from web.wire import Wire, end
+from web.protocol import LimitedProtocol, end
 from workers import private
 from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno != logging.WARNING)
     proxies = settings().trusted_proxies
     connections = Connections(map(ip_network, proxies), most_connections())
-    http = cast("type[Protocol]", partial(Wire, connections))
+    http = cast("type[Protocol]", partial(LimitedProtocol, connections))
     # uvicorn's own log configuration would write lines in another format; access lines would contain callback tokens.
     config = uvicorn.Config(
         behind(Front(app, app.state.is_signed), proxies), log_config=None, access_log=False, server_header=False,

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from web.connections import Connections, place_of
-from web.wire import FULL
+from web.protocol import FULL
 
 LINE_BYTES = 1024  # of a first request, that are looked at; a link of ours has about 150
 UNREAD_BYTES = 64 * 1024  # of a request, read before its connection is closed: unread ones would reset it

@@ -157,7 +157,7 @@ class BulkPage:
         if verb is Verb.RETRY:
             which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
             return DryRun(asked, which, bulk_operations.retryable(self._runtime, which))
-        if asked.narrow and which.whole_batches:  # single jobs, which are no batch that could be paused
+        if asked.narrow and which.whole_batches:  # single jobs, which have no batch to pause
             which = which.only(PAUSABLE)
         report = need = None
         if verb is Verb.RESUME and not asked.narrow:

@@ -27,7 +27,7 @@ IPV6_PLACE: Final = 64  # bits: a client that has one IPv6 address has all 2^64 
 
 
 #: Of a request's scope: its connection, where one is counted here.
-WIRE: Final = "recast.wire"
+CONNECTION: Final = "recast.connection"
 
 
 class Phase(IntEnum):
@@ -93,8 +93,6 @@ class Connections:
         self._trusted = tuple(trusted)
         self._most, self._per_place = most, per_place
         self._waiting_per_place = per_place * WAITING_OF_4 // 4
-        #: How many were let in so far.
-        self.admitted = 0
         #: Whether those that wait too long are looked for.
         self.watched = False
         self._open: dict[Connection, None] = {}
@@ -111,7 +109,6 @@ class Connections:
             return False
         if len(self._open) >= self._most and not self._make_room(self._open, now):
             return False
-        self.admitted += 1
         self._open[connection] = self._by_place[connection.place][connection] = None
         return True
 

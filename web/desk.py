@@ -220,11 +220,11 @@ class Desk:
         return {verdict.value: number for verdict, number in counts.items() if verdict in known}
 
     def _conflict(self, request: Request, form: Form, error: ConflictError) -> Response:
-        standing = error.standing
+        current = error.current
         if _wants_json(request):
             known = {
-                "error": str(error), "person": standing.person, "verdict": standing.verdict,
-                "verdict_id": standing.verdict_id,
+                "error": str(error), "person": current.person, "verdict": current.verdict,
+                "verdict_id": current.verdict_id,
             }  # fmt: skip
             return JSONResponse(known, HTTPStatus.CONFLICT)
         again = {
@@ -232,7 +232,7 @@ class Desk:
         }  # fmt: skip
         return self._pages.render(
             request, "conflict.html", HTTPStatus.CONFLICT, error=str(error), again=again,
-            based_on=standing.verdict_id, batch_id=request.path_params["batch_id"], job=first(form, "job"),
+            based_on=current.verdict_id, batch_id=request.path_params["batch_id"], job=first(form, "job"),
         )  # fmt: skip
 
     def _page(self, request: Request, view: View, picture_id: int | None) -> Response:

@@ -3,7 +3,7 @@
 Requests at paths that we signed are answered at once. All others anybody could send: those that come in a crowd
 take turns, with pauses for the rest of the process. They wait here, where they have cost no more than to be read.
 
-It stands behind uvicorn's own reading of proxies' headers, so it counts clients where the wire can count only proxies.
+It stands behind uvicorn's own reading of proxies' headers, so it counts clients where connections show only proxies.
 """
 
 from __future__ import annotations

@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from catalog import pilot
 from desk.actors import Actor
 from models.jobs import ROLES
 from models.people import Role
 from models.states import JobState
-from reports import cards, pilot, timeline
+from reports import cards, timeline
 from reports.batch import BatchReport, find
 from reports.batches import ends_of
 from reports.flags import COUNTED, some_flags

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 FREE = 10  # wrong secrets, and ones that are being tried, that make nobody wait: people mistype
 FREE_SECONDS = 6.0  # after which one more is free again
-TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second are no danger to twelve characters
+TURN_SECONDS = 0.05  # between two secrets: 20 guesses a second do not endanger twelve characters
 SIDE_BY_SIDE = 2  # secrets that are tried while others wait: a password takes a core for a twentieth of a second
 REMEMBERED = 4096  # secrets that were right lately, as digests of some hundred bytes each
 WRONG_SECONDS = 10.0  # for which a wrong one is wrong without a look: a page asks some sixty times with its old cookie

@@ -38,7 +38,7 @@ LOOKS = ("recast_density",)
 FRESH_SECONDS = 1.0  # for which one answer serves all who look at the same page
 PAGES_KEPT = 256  # pages that are looked at at the same time, of some 50 KB each
 MOST_STREAMS = 200  # of a process: each is a connection
-MOST_JOBS = 100  # that a stream names at a time; more are no news to a page of one
+MOST_JOBS = 100  # that a stream names at a time; a page shows fewer
 ALIVE = b"event: alive\ndata: {}\n\n"
 
 

@@ -83,7 +83,7 @@ class McpEndpoint:
                 HTTPStatus.METHOD_NOT_ALLOWED, f"method: {request.method[:20]} is not possible here; allowed: POST",
                 "method", request.method, "POST", headers={"Allow": "POST"},
             )  # fmt: skip
-        # Assistants are no pages: a page of another site that sends this has found a name for our address.
+        # Assistants are not pages: a page of another site that sends this has found a name for our address.
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
             raise ProblemError(HTTPStatus.FORBIDDEN, "Origin: it is another site", "Origin", origin)

@@ -112,16 +112,14 @@ class _Exposition(Collector):
         yield from self._counted()
 
     def _accounts(self) -> Iterator[Metric]:
-        """Whether accounts accept submissions; `recast_gate_*` are the former names, which dashboards may use."""
+        """Whether accounts accept submissions."""
         accounts = self._seen.accounts
-        accepting = {(item.account,): float(item.closed is None) for item in accounts}
-        yield _gauge("recast_gate_open", "Whether an account accepts submissions.", ("account",), accepting.items())
         stopped = {(item.account, item.closed): 1.0 for item in accounts if item.closed is not None}
         failures = {(item.account,): item.failures for item in accounts}
-        for name in ("recast_account_stopped", "recast_gate_closed"):
-            yield _gauge(name, "Why an account is stopped.", ("account", "reason"), stopped.items())
-        for name in ("recast_account_failures", "recast_gate_failures"):
-            yield _gauge(name, "Failures since the last successful submission.", ("account",), failures.items())
+        yield _gauge("recast_account_stopped", "Why an account is stopped.", ("account", "reason"), stopped.items())
+        yield _gauge(
+            "recast_account_failures", "Failures since the last successful submission.", ("account",), failures.items()
+        )
 
     def _counted(self) -> Iterator[Metric]:
         found: dict[str, list[Counter]] = defaultdict(list)

@@ -82,12 +82,12 @@ class Selections:
         if not actor.may(Role.REVIEWER):
             return None
         then, name = seen(session), query.get("selection", "")
-        standing = made_by(session, actor, batch_id, name) if _is_name(name) else []
+        undoable = made_by(session, actor, batch_id, name) if _is_name(name) else []
         return {
             "batch": batch_id, "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
             "reasons": list(zip(self.reasons, REASON_KEYS, strict=False)), "grid": urlencode(_kept(query)),
             "said": _said(query), "name": name,
-            "standing": len(standing), "seconds": UNDO_SECONDS,
+            "undoable": len(undoable), "seconds": UNDO_SECONDS,
         }  # fmt: skip
 
     async def answer(self, request: Request) -> Response:

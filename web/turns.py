@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from web.connections import WIRE, place_of
+from web.connections import CONNECTION, place_of
 
 
 class Turns:
@@ -39,9 +39,9 @@ class Turns:
             ClientDisconnect: the client is gone before that.
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        wire = scope.get(WIRE)
-        if wire is not None:
-            wire.turn = future
+        connection = scope.get(CONNECTION)
+        if connection is not None:
+            connection.turn = future
         self._waiting.setdefault(place_in(scope), deque()).append(future)
         if self._giving is None or self._giving.done():
             self._giving = asyncio.create_task(self._give())

@@ -1,4 +1,4 @@
-"""What the contestants that are no deployment of Recast do with a finished picture, where there are pictures at all.
+"""What the contestants other than deployments of Recast do with a finished picture, where there are pictures at all.
 
 The least of a careful worker: the file is written whole and flushed to disk before its row is committed. Some decode it
 as well, which shows that it is whole, and make the thumbnail that a page will want.

@@ -84,7 +84,7 @@ def _stage(chance: random.Random) -> dict[str, Any]:
 
 
 def _lasting(chance: random.Random) -> dict[str, Any]:
-    # It closes the account until a person opens it: once is enough.
+    # It stops the account until a person resumes it: once is enough.
     return {"times": 1, "probability": 1.0, "where": {"call": "submit"}, "retry_after": chance.uniform(0, 1)}
 
 

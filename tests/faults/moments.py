@@ -22,7 +22,7 @@ class Moment:
     what: str
     #: A query that finds something when the database agrees that this is the moment.
     seen: str
-    #: The kind of call that is slow, where it is no failpoint that holds the worker.
+    #: The kind of call that is slow, where no failpoint holds the worker.
     slow: CallKind | None = None
 
     @property

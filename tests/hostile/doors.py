@@ -13,7 +13,7 @@ TOKEN = "TOKEN"  # stands for the token of an attempt that is open
 
 @dataclass(frozen=True)
 class Call:
-    """One request: the path as it goes over the wire."""
+    """One request: the path as it is sent."""
 
     path: str
     body: bytes = b"{}"

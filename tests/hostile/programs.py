@@ -12,7 +12,7 @@ from web.api.bodies import MAX_BYTES
 
 JSON = {"Content-Type": "application/json"}
 ROW = {"key": "1", "kind": "swap", "source": "https://example.com/a.jpg", "target": "https://example.com/b.jpg"}
-LEVER = "/levers/pause"
+BULK = "/bulk/pause"
 HUGE = "9" * 5_000
 BOUNDARY = "b"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -33,8 +33,8 @@ def get(path: str) -> Callable[[], Call]:
     return lambda: Call(path, b"", "GET")
 
 
-def lever(**which: Any) -> Callable[[], Call]:
-    return ask(LEVER, {"filter": which, "dry_run": True})
+def bulk(**which: Any) -> Callable[[], Call]:
+    return ask(BULK, {"filter": which, "dry_run": True})
 
 
 def plan(path: str = "/plans", /, **more: Any) -> Callable[[], Call]:
@@ -67,47 +67,47 @@ ROWS = b"key,kind,source,target\n1,swap,https://example.com/a.jpg,https://exampl
 FILE = field("catalog", ROWS, "b.csv")
 
 BODIES: tuple[Case, ...] = (
-    refused("no body", raw(LEVER, b""), "400"),
-    refused("no JSON", raw(LEVER, b"\x00\xff\xfe"), "400"),
-    refused("JSON in 50,000 levels", raw(LEVER, "[" * 50_000), "400"),
-    refused("objects in 5,000 levels", raw(LEVER, '{"a":' * 5_000 + "1" + "}" * 5_000), "400"),
+    refused("no body", raw(BULK, b""), "400"),
+    refused("no JSON", raw(BULK, b"\x00\xff\xfe"), "400"),
+    refused("JSON in 50,000 levels", raw(BULK, "[" * 50_000), "400"),
+    refused("objects in 5,000 levels", raw(BULK, '{"a":' * 5_000 + "1" + "}" * 5_000), "400"),
     refused("a list in 900 levels", raw("/plans", '{"name":"b","rows":[' + "[" * 900 + "]" * 900 + "]}"), "422"),
     refused("a row in 300 levels",
             raw("/plans", '{"name":"b","rows":[{"key":' + "[" * 300 + "]" * 300 + "}]}"), "422"),
-    refused("a number of 5,000 digits", raw(LEVER, f'{{"dry_run": {HUGE}}}'), "400"),
-    refused("a number of 60,000 digits with a point", raw(LEVER, f'{{"dry_run": {"9" * 60_000}.5}}'), "400"),
-    refused("1e999", raw(LEVER, '{"dry_run": 1e999}'), "400"),
-    refused("NaN", raw(LEVER, '{"dry_run": NaN}'), "400"),
-    refused("a name twice", raw(LEVER, '{"dry_run": true, "dry_run": false}'), "400"),
-    refused("an unknown name", ask(LEVER, {"filter": {"all": True}, "dryrun": True}), "422"),
-    refused("an unknown name within", lever(all=True, owner="x"), "422"),
-    refused("half a character", raw(LEVER, b'{"filter": {"batch": "\\ud800"}}'), "400"),
-    refused("half a character in UTF-8", raw(LEVER, '{"filter": {"batch": "\ud800"}}'), "400"),
-    refused("NUL", raw(LEVER, b'{"filter": {"batch": "\\u0000"}}'), "400"),
-    refused("a list in place of an object", ask(LEVER, [1]), "422"),
-    refused("a text in place of an object", ask(LEVER, "x" * 60_000), "422"),
-    refused("a text in place of a flag", ask(LEVER, {"filter": {"all": True}, "dry_run": "true"}), "422"),
-    refused("more than may be sent", raw(LEVER, b" " * (MAX_BYTES + 1)), "413"),
-    refused("a length of 5,000 digits", raw(LEVER, b"{}", Content_Length="9" * 5_000), "413"),
-    refused("a gzip bomb", raw(LEVER, bytes(1_000), Content_Encoding="gzip"), "400"),
-    refused("UTF-16", raw(LEVER, '{"dry_run": true}'.encode("utf-16")), "400"),
-    refused("a form to an endpoint without one", lambda: Call(LEVER, b"a=b", "POST", {}), "415"),
-    refused("a page's form", raw(LEVER, b"a=b", Content_Type="application/x-www-form-urlencoded"), "415"),
-    refused("a type of 60,000 characters", raw(LEVER, b"{}", Content_Type="x" * 60_000), "415"),
-    refused("a key of 60,000 characters", ask(LEVER, {"filter": {"all": True}}, Idempotency_Key="x" * 60_000), "422"),
-    refused("a key with a line end", ask(LEVER, {"filter": {"all": True}}, Idempotency_Key="a\nb"), "422"),
+    refused("a number of 5,000 digits", raw(BULK, f'{{"dry_run": {HUGE}}}'), "400"),
+    refused("a number of 60,000 digits with a point", raw(BULK, f'{{"dry_run": {"9" * 60_000}.5}}'), "400"),
+    refused("1e999", raw(BULK, '{"dry_run": 1e999}'), "400"),
+    refused("NaN", raw(BULK, '{"dry_run": NaN}'), "400"),
+    refused("a name twice", raw(BULK, '{"dry_run": true, "dry_run": false}'), "400"),
+    refused("an unknown name", ask(BULK, {"filter": {"all": True}, "dryrun": True}), "422"),
+    refused("an unknown name within", bulk(all=True, owner="x"), "422"),
+    refused("half a character", raw(BULK, b'{"filter": {"batch": "\\ud800"}}'), "400"),
+    refused("half a character in UTF-8", raw(BULK, '{"filter": {"batch": "\ud800"}}'), "400"),
+    refused("NUL", raw(BULK, b'{"filter": {"batch": "\\u0000"}}'), "400"),
+    refused("a list in place of an object", ask(BULK, [1]), "422"),
+    refused("a text in place of an object", ask(BULK, "x" * 60_000), "422"),
+    refused("a text in place of a flag", ask(BULK, {"filter": {"all": True}, "dry_run": "true"}), "422"),
+    refused("more than may be sent", raw(BULK, b" " * (MAX_BYTES + 1)), "413"),
+    refused("a length of 5,000 digits", raw(BULK, b"{}", Content_Length="9" * 5_000), "413"),
+    refused("a gzip bomb", raw(BULK, bytes(1_000), Content_Encoding="gzip"), "400"),
+    refused("UTF-16", raw(BULK, '{"dry_run": true}'.encode("utf-16")), "400"),
+    refused("a form to an endpoint without one", lambda: Call(BULK, b"a=b", "POST", {}), "415"),
+    refused("a page's form", raw(BULK, b"a=b", Content_Type="application/x-www-form-urlencoded"), "415"),
+    refused("a type of 60,000 characters", raw(BULK, b"{}", Content_Type="x" * 60_000), "415"),
+    refused("a key of 60,000 characters", ask(BULK, {"filter": {"all": True}}, Idempotency_Key="x" * 60_000), "422"),
+    refused("a key with a line end", ask(BULK, {"filter": {"all": True}}, Idempotency_Key="a\nb"), "422"),
 )  # fmt: skip
 
 VALUES: tuple[Case, ...] = (
-    refused("a filter that names nothing", lever(), "422"),
-    refused("a text of 501 characters", lever(batch="x" * 501), "422"),
-    refused("1,001 jobs", lever(jobs=["x"] * 1_001), "422"),
-    survived("jobs of SQL and patterns", lever(jobs=["'; DROP TABLE jobs --", "%", "a/b/c", "/", "\\"]), "404"),
-    refused("a time of 30 digits", lever(older="9" * 30 + "d"), "422"),
-    refused("a time that is longer than there are", lever(newer="999999999d"), "422"),
-    refused("a negative time", lever(older="-1d"), "422"),
-    refused("a time in Arabic digits", lever(older="\u0663d"), "422"),
-    refused("a state twice a thousand times", lever(state=["failed"] * 1_000), "422"),
+    refused("a filter that names nothing", bulk(), "422"),
+    refused("a text of 501 characters", bulk(batch="x" * 501), "422"),
+    refused("1,001 jobs", bulk(jobs=["x"] * 1_001), "422"),
+    survived("jobs of SQL and patterns", bulk(jobs=["'; DROP TABLE jobs --", "%", "a/b/c", "/", "\\"]), "404"),
+    refused("a time of 30 digits", bulk(older="9" * 30 + "d"), "422"),
+    refused("a time that is longer than there are", bulk(newer="999999999d"), "422"),
+    refused("a negative time", bulk(older="-1d"), "422"),
+    refused("a time in Arabic digits", bulk(older="\u0663d"), "422"),
+    refused("a state twice a thousand times", bulk(state=["failed"] * 1_000), "422"),
     refused("a deadline of 30 digits", options(deadline="9" * 30 + "d"), "422"),
     refused("a deadline in the year 9999", options(deadline="9999-12-31T23:59:59Z"), "422"),
     refused("a deadline that is in the year 10000 elsewhere", options(deadline="9999-12-31T23:59:59-12:00"), "422"),
@@ -181,7 +181,7 @@ FORMS: tuple[Case, ...] = (
     refused("an unknown field", form(FILE, field("owner", b"x")), "422"),
     refused("a field twice", form(FILE, field("name", b"a"), field("name", b"b")), "422"),
     refused("a field of 1 MB", form(FILE, field("name", b"x" * 1_000_000)), "400"),
-    refused("options that are no JSON", form(FILE, field("options", b"{")), "400"),
+    refused("options that are not JSON", form(FILE, field("options", b"{")), "400"),
     refused("options in 5,000 levels", form(FILE, field("options", b"[" * 5_000)), "400"),
     refused("a text in place of the file", form(field("catalog", ROWS)), "422"),
     refused("a file without a name", form(field("catalog", ROWS, "")), "422"),

@@ -29,6 +29,14 @@ def prose_of(document: str) -> str:
     return re.sub(r"`[^`]*`|“[^”]*”", " ", _FENCED.sub("", text_of(document)))
 
 
+def code_of(document: str) -> Iterator[str]:
+    """The document's code: each line of its blocks, and each span."""
+    text = text_of(document)
+    for block in _FENCED.findall(text):
+        yield from block.splitlines()
+    yield from re.findall(r"`([^`]+)`", _FENCED.sub("", text))
+
+
 def tables_of(document: str, section: str | None = None) -> Iterator[list[str]]:
     """The cells of each table row, without headers, of the document or of its section with this heading."""
     text = text_of(document)

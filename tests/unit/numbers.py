@@ -152,7 +152,7 @@ def _field_comments(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _written(name: str, value: Any) -> str | None:
-    """A value with its unit, or None for what is no figure."""
+    """A value with its unit, or None for what is not a figure."""
     if isinstance(value, timedelta):
         return _duration(value.total_seconds())
     if isinstance(value, tuple) and value and all(isinstance(item, int) and item > 1 for item in value):

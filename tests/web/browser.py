@@ -20,7 +20,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 START_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
 LOOK_SECONDS = 0.05
-#: Keys that are no letters, by their number.
+#: Keys other than letters, by their number.
 CODES = {
     "Tab": 9,
     "Enter": 13,

@@ -202,26 +202,26 @@ class FilterAsk(Selection):
         return found
 
 
-class LeverAsk(Ask):
+class BulkAsk(Ask):
     """A change of many jobs."""
 
     filter: FilterAsk
     dry_run: bool = Field(False, description="Only count jobs and money.")
 
 
-class CancelAsk(LeverAsk):
+class CancelAsk(BulkAsk):
     """Which jobs to cancel."""
 
     abandon: bool = Field(False, description="Also jobs at providers and held jobs; they stay paid.")
 
 
-class RerouteAsk(LeverAsk):
+class RerouteAsk(BulkAsk):
     """Which queued jobs are sent to another account."""
 
     to: Text = Field(description="The account; it may not be dearer than where they can go now.")
 
 
-class PriorityAsk(LeverAsk):
+class PriorityAsk(BulkAsk):
     """Which queued jobs go first within their batch."""
 
     priority: int = Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Jobs with a higher one go first.")

@@ -100,7 +100,7 @@ class QuoteShape(Shape):
 class ImpactShape(Shape):
     """What a change of many jobs did, or would do."""
 
-    lever: str
+    bulk_operation: str
     dry_run: bool
     jobs: int
     done: int
@@ -222,7 +222,7 @@ class CapShape(Shape):
 class RedoShape(Shape):
     """What a redo did, or would do; `left_out` says why jobs are not redone, and how many."""
 
-    lever: str
+    bulk_operation: str
     dry_run: bool
     jobs: int
     done: int

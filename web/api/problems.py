@@ -111,11 +111,11 @@ def _rows(error: Any) -> ProblemError:
 
 
 def _conflict(error: Any) -> ProblemError:
-    standing = {
-        "verdict": error.standing.verdict, "verdict_id": error.standing.verdict_id, "reviewer": error.standing.person,
-        "at": error.standing.at,
+    current = {
+        "verdict": error.current.verdict, "verdict_id": error.current.verdict_id, "reviewer": error.current.person,
+        "at": error.current.at,
     }  # fmt: skip
-    return ProblemError(HTTPStatus.CONFLICT, str(error), "based_on", more={"standing": standing})
+    return ProblemError(HTTPStatus.CONFLICT, str(error), "based_on", more={"current": current})
 
 
 def _mistyped(error: Any) -> ProblemError:

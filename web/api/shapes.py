@@ -33,7 +33,7 @@ class MistakeShape(Shape):
     message: str
 
 
-class StandingShape(Shape):
+class CurrentVerdictShape(Shape):
     """The verdict that came first."""
 
     verdict: str
@@ -54,7 +54,7 @@ class ProblemShape(Shape):
     allowed: str | None = None
     total: int | None = None
     mistakes: list[MistakeShape] | None = None
-    standing: StandingShape | None = None
+    current: CurrentVerdictShape | None = None
 
 
 class VerdictsShape(Shape):

@@ -107,25 +107,25 @@ WRITING = (
     ),
     *(
         Endpoint(
-            method="POST", path=f"/levers/{each}", summary=f"{each.capitalize()} jobs", role=Role.OPERATOR,
-            work=writing.bulk_operation(each), body=asks.CancelAsk if each is BulkOperation.CANCEL else asks.LeverAsk,
+            method="POST", path=f"/bulk/{each}", summary=f"{each.capitalize()} jobs", role=Role.OPERATOR,
+            work=writing.bulk_operation(each), body=asks.CancelAsk if each is BulkOperation.CANCEL else asks.BulkAsk,
             most=MAX_BYTES, answer=changes.ImpactShape, problems=frozenset({HTTPStatus.NOT_FOUND}),
         )
         for each in BulkOperation
     ),
     Endpoint(
-        method="POST", path="/levers/reroute", summary="Send queued jobs to an account that is not dearer",
+        method="POST", path="/bulk/reroute", summary="Send queued jobs to an account that is not dearer",
         work=writing.reroute, role=Role.OPERATOR, body=asks.RerouteAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     Endpoint(
-        method="POST", path="/levers/set-priority", summary="Set the priority of queued jobs within their batch",
+        method="POST", path="/bulk/set-priority", summary="Set the priority of queued jobs within their batch",
         work=writing.priority, role=Role.OPERATOR, body=asks.PriorityAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     Endpoint(
-        method="POST", path="/levers/redownload", summary="Download again what was paid for and lost",
-        work=upkeep.redownload, role=Role.OPERATOR, body=asks.LeverAsk, most=MAX_BYTES, answer=changes.ImpactShape,
+        method="POST", path="/bulk/redownload", summary="Download again what was paid for and lost",
+        work=upkeep.redownload, role=Role.OPERATOR, body=asks.BulkAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     *(
@@ -152,12 +152,12 @@ PAYING = (
         body=asks.RunAsk, most=MAX_BYTES, answer=changes.RunShape, status=HTTPStatus.CREATED, heavy=True,
     ),
     Endpoint(
-        method="POST", path="/levers/retry", summary="Get a quote for queuing jobs again, or take it",
+        method="POST", path="/bulk/retry", summary="Get a quote for queuing jobs again, or take it",
         work=paying.retry, role=Role.OPERATOR, body=asks.RetryAsk, most=MAX_BYTES, answer=changes.ImpactShape,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),
     Endpoint(
-        method="POST", path="/redo", summary="Get a quote for asking for pictures again, or take it", work=paying.redo,
+        method="POST", path="/redo", summary="Get a quote for a redo of pictures, or take it", work=paying.redo,
         role=Role.REVIEWER, body=orders.RedoAsk, most=MAX_BYTES, answer=changes.RedoShape, heavy=True,
         problems=frozenset({HTTPStatus.NOT_FOUND}),
     ),

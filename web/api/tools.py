@@ -37,9 +37,9 @@ _NAMED = {
     "deliveries": ("GET", "/deliveries"), "verdict": ("PUT", "/results/{id}/verdict"),
     "verdicts": ("POST", "/batches/{name}/verdicts"), "verdicts_of_singles": ("POST", "/jobs/verdicts"),
     "undo": ("POST", "/results/{id}/undo"),
-    "choose": ("POST", "/results/{id}/choose"), "cancel": ("POST", "/levers/cancel"),
-    "pause": ("POST", "/levers/pause"), "resume": ("POST", "/levers/resume"),
-    "redownload": ("POST", "/levers/redownload"),
+    "choose": ("POST", "/results/{id}/choose"), "cancel": ("POST", "/bulk/cancel"),
+    "pause": ("POST", "/bulk/pause"), "resume": ("POST", "/bulk/resume"),
+    "redownload": ("POST", "/bulk/redownload"),
 }  # fmt: skip
 
 

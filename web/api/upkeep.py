@@ -100,7 +100,7 @@ def run_schedule(service: Service, call: Call) -> dict[str, Any]:
     if most is None:
         raise unprocessable(f"name: {name!r} has no max_cost, so nobody knows what a run may cost", "name", name,
                             "a schedule with max_cost")  # fmt: skip
-    runtime.db(tokens.charge_standing, call.token_id, most, service.currency)
+    runtime.db(tokens.charge_without_quote, call.token_id, most, service.currency)
     operators.schedule(runtime, call.actor, name, ScheduleAction.RUN)
     return documents.of_schedule(runtime.db(schedules.find, name), service.currency)
 

@@ -16,7 +16,7 @@ class Entering(BaseSettings):
 
     #: The header in which a proxy of `TRUSTED_PROXIES` names who has signed in, such as X-Forwarded-User.
     web_proxy_user: str | None = None
-    #: The role of those who are no person here; without it they may not enter.
+    #: The role of those who have no person here; without it they may not enter.
     web_proxy_role: Literal["viewer", "reviewer", "operator"] | None = None
 
     @field_validator("web_proxy_user")

@@ -20,7 +20,7 @@ from workers.commit_log import on_commit
 from workers.config.accounts import Account
 from workers.engine.claims import Claim, unclaim
 from workers.jobs.lanes import lane_operation
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from providers.outcomes import NotYetKnown, Unanswered
 from workers.accounts import admission
 from workers.config.accounts import Account
 from workers.engine.saving import Postponed, Stored
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from workers.config.accounts import Account
 from workers.config.settings import Tries
 from workers.engine.due import Due
 from workers.engine.effects import Effects, held_back
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 WRITE_SECONDS = 5.0  # the bytes of a submission are written within this time of its commit, or never
 JUDGE_MARGIN_SECONDS = 10.0  # on top of a call's time-out, before any process but the sender decides about a submission

@@ -57,7 +57,7 @@ from workers.config.settings import Tries
 from workers.engine.due import Due
 from workers.engine.effects import Effects, Evidence, Trouble, held_back
 from workers.engine.locate_outcomes import LOCATE_FIRST_SECONDS
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 AGAIN = Backoff(first=5.0, cap=300.0)  # before a job's next attempt; longer faults seldom end by themselves
 

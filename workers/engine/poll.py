@@ -39,7 +39,7 @@ from workers.engine.slice import Slice
 from workers.engine.wake import poll_pump
 from workers.failpoints import hold_here
 from workers.failures import describe
-from workers.jobs.moves import AttemptMove
+from workers.jobs.state_changes import AttemptMove
 
 TICK_SECONDS = 0.15  # how soon a running slice notices an attempt that a callback made due; each look takes 0.5 ms
 AHEAD = 2  # due attempts claimed for each connection

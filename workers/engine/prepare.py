@@ -40,8 +40,8 @@ from workers.images.inputs import (
     load_image,
 )
 from workers.images.uris import is_remote
-from workers.jobs.moves import JobMove
 from workers.jobs.releases import says
+from workers.jobs.state_changes import JobMove
 
 FRESH_UPLOAD_SECONDS = 60.0  # a younger upload that is refused is not forgotten but wrong, and is not made again
 INPUT_AGAIN = Backoff(first=5.0, cap=60.0)  # before a job whose input could not be read just now is claimed again

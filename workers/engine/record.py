@@ -16,7 +16,7 @@ from workers.accounts import admission, budget
 from workers.commit_log import on_commit
 from workers.engine import saving, streaks
 from workers.engine.effects import Effects, Trouble
-from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
+from workers.jobs.state_changes import AttemptMove, AttemptMoved, JobMove, Moved
 from workers.jobs.transitions import move_attempts, move_jobs
 
 _WAITED_FOR = text("""

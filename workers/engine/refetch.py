@@ -13,7 +13,7 @@ from models.states import AttemptState, JobState, Reason
 from workers.backoff import Backoff
 from workers.engine.effects import Effects
 from workers.engine.saving import Saving
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 ASK_AGAIN = Backoff(first=1.0, cap=120.0)  # before the provider is asked anew; a CDN needs seconds, a storage minutes
 #: How often a provider is asked anew before the job fails.

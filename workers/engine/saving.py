@@ -18,7 +18,7 @@ from models.states import JobState
 from workers.engine.leases import LEASE_SECONDS
 from workers.images.headers import Picture
 from workers.images.originals import Mark
-from workers.jobs.transitions import clip
+from workers.jobs.transitions import clip, lock_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,6 @@ _WAITING_IN = text(f"""
     WHERE {_SAVING}
 """)
 _WAITS = text(f"SELECT EXISTS (SELECT 1 FROM jobs j WHERE {_FREE})")
-_LOCK = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-
 _RESULTS = Bulk[Stored](
     job_id=("text", lambda stored: stored.job_id),
     attempt_id=("uuid", lambda stored: stored.attempt_id),
@@ -158,7 +156,7 @@ def write(session: Session, stored: Sequence[Stored], postponed: Sequence[Postpo
 
     Some of these jobs will be moved and some only wait, so all are locked first, in the one order.
     """
-    session.execute(_LOCK, {"ids": list(job_ids)})
+    lock_jobs(session, job_ids)
     if stored:
         session.execute(_KEEP, {**_RESULTS.of(stored), "to_check": stored[0].to_check})
     if postponed:

@@ -42,7 +42,7 @@ from workers.images.download import DeadUrlError, TransientDownloadError, fetch
 from workers.images.results import File, Made, SigningError, made_of
 from workers.images.segments import BadPictureError
 from workers.images.storage import SUFFIXES, StorageError, key_of
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 
 if TYPE_CHECKING:
     from workers.images.signing import Signer

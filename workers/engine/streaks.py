@@ -29,7 +29,7 @@ from workers.config.accounts import Account
 from workers.engine.effects import Effects, Evidence, Trouble
 from workers.engine.outcomes import AGAIN
 from workers.http.redaction import secrets_of
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 JOBS_IN_A_ROW = 3  # two may be one catalog's odd pictures; after three the rest would be lost as well
 PATIENT_PROBES = 6  # in a row that lose no job: by their back-off they are over a minute after the account stopped

@@ -40,7 +40,7 @@ from workers.engine.streaks import key_mark
 from workers.engine.wake import submit_pump
 from workers.failpoints import hold_here
 from workers.http.exchange import clock
-from workers.jobs.moves import AttemptMove
+from workers.jobs.state_changes import AttemptMove
 from workers.jobs.transitions import move_jobs
 from workers.messaging.task_events import show_starts
 

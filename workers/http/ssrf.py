@@ -140,7 +140,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 @functools.lru_cache(maxsize=_HOSTS)
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address `host` spells, or None for a name; `127.1`, `0x7f.1` and `2130706433` are no way to spell one."""
+    """The address `host` spells, or None for a name; `127.1`, `0x7f.1` and `2130706433` do not spell one."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import Bulk
 from models.states import FINAL_JOB_STATES, AttemptState
-from workers.jobs.moves import AttemptMoved, Moved
+from workers.jobs.state_changes import AttemptMoved, Moved
 
 JOBS_ENDED = "jobs_ended"
 ATTEMPTS_ENDED = "attempts_ended"

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
 
-from models.fragments import is_flag, last_attempt, seconds_ago
+from models.fragments import ACCOUNT, OPERATION, is_flag, last_attempt, seconds_ago
 
 #: What every query with a filter selects from.
 JOBS = "jobs j JOIN batches b ON b.id = j.batch_id"
@@ -21,8 +21,8 @@ _CONDITIONS = {
     "batch": "b.name = :batch",
     "label": "b.label = :label",
     "states": "j.state = ANY(:states)",
-    "account": "coalesce(last.account, j.account) = :account",
-    "operation": "coalesce(last.operation, j.operation) = :operation",
+    "account": f"{ACCOUNT} = :account",
+    "operation": f"{OPERATION} = :operation",
     "reason": "j.reason = :reason",
     "verdict": "coalesce((SELECT w.verdict FROM reviews w WHERE w.job_id = j.id), 'unreviewed') = :verdict",
     "fault": "EXISTS (SELECT FROM reviews w JOIN verdicts said ON said.id = w.verdict_id"

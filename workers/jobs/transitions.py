@@ -22,10 +22,12 @@ from models.bulk import Bulk
 from models.states import ATTEMPT_MOVES, FINAL_JOB_STATES, JOB_MOVES, OPEN_JOB_STATES, AttemptState, JobState, Reason
 from providers import PROVIDERS
 from workers.jobs import counters, outbox, redone
-from workers.jobs.moves import AttemptMove, AttemptMoved, JobMove, Moved
+from workers.jobs.state_changes import AttemptMove, AttemptMoved, JobMove, Moved
 
 MAX_ERROR_CHARS = 2_000  # a provider's message for people; anything longer is a page of HTML
 MAX_RAW_BYTES = 64 * 1024  # of an answer kept for later inspection
+
+_LOCK = text("SELECT 1 FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 
 _FINISHED_ATTEMPTS = frozenset({AttemptState.DONE, AttemptState.REFUSED, AttemptState.EXPIRED})
 
@@ -150,6 +152,11 @@ _ADD_TO_BATCH = text(f"""
     UPDATE batches SET counted_at = NULL, {", ".join(f"{state} = {state} + :{state}" for state in JobState)}
     WHERE id = :id RETURNING {" + ".join(OPEN_JOB_STATES)}
 """)
+
+
+def lock_jobs(session: Session, job_ids: Iterable[str]) -> None:
+    """Lock these jobs, in the one order, until the transaction ends."""
+    session.execute(_LOCK, {"ids": list(job_ids)})
 
 
 def move_jobs(session: Session, moves: Sequence[JobMove]) -> list[Moved]:

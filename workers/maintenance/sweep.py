@@ -24,7 +24,7 @@ from workers.engine.record import waiting_for
 from workers.engine.runtime import Runtime
 from workers.engine.wake import CHECK_PUMP, DELIVER_PUMP, poll_pump, search_pump, store_pump, submit_pump, wake
 from workers.jobs import counters
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.maintenance.verdict_counts import fold
 from workers.messaging.publish import announce, publish

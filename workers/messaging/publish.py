@@ -53,4 +53,4 @@ def announce(job_ids: tuple[str, ...]) -> None:
             ids = list(job_ids[start : start + ANNOUNCE_AT_ONCE])
             app.send_task("announce", args=[ids], retry=False, ignore_result=True)
     except OperationalError as error:
-        log.warning("announcement_not_published", jobs=len(job_ids), error=str(error))
+        log.warning("completion_notice_not_published", jobs=len(job_ids), error=str(error))

@@ -22,12 +22,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES
-from models.fragments import columns, last_attempt
+from models.fragments import PLACE, columns, last_attempt
 from models.jobs import ROLES
 from models.states import ANNOUNCED_JOB_STATES, JobState, Reason
 from recast.money import Money
 from workers.http.exchange import clock
-from workers.jobs.moves import Moved
+from workers.jobs.state_changes import Moved
 from workers.messaging.app import app
 
 JOBS_PER_SECOND = 100.0  # of one worker process; at three events a job, eight of them are what Flower can take
@@ -43,7 +43,7 @@ _hostnames: list[str] = []
 
 _DETAILS = text(f"""
     SELECT j.id, j.kind, j.key, b.name AS batch, {columns(ROLES, "j")}, j.state, j.reason, j.error,
-        coalesce(last.account, j.account) AS account, coalesce(last.operation, j.operation) AS operation, last.cost,
+        {PLACE}, last.cost,
         extract(epoch FROM j.created_at)::float8 AS created, extract(epoch FROM j.started_at)::float8 AS started,
         extract(epoch FROM coalesce(j.finished_at, clock_timestamp()))::float8 AS finished
     FROM jobs j JOIN batches b ON b.id = j.batch_id

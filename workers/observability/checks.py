@@ -1,7 +1,7 @@
 """The parts a worker needs, each with a small piece of real work that fails when the part does.
 
-The consumer is the one that `inspect ping` gets wrong: a worker whose link swallows packets answers no ping and yet is
-no dead process, and one that has lost its consumer may answer. Here Celery's own loop has to come round, and the
+The consumer is the one that `inspect ping` gets wrong: a worker whose link swallows packets answers no ping and yet
+is not dead, and one that has lost its consumer may answer. Here Celery's own loop has to come round, and the
 broker has to have answered its last request for messages.
 """
 

@@ -26,6 +26,7 @@ from models.connection import OWN_LIMITS, let_go_of_snapshot, take_time
 from models.fragments import is_open, is_paid, paid_for, quoted, seconds_ago
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from workers.engine.runtime import Runtime
+from workers.jobs.transitions import lock_jobs
 from workers.operations import archive_files
 from workers.operations.archive_files import ArchiveError
 
@@ -86,7 +87,6 @@ _READ = text(f"""
     FROM jobs j JOIN batches b ON b.id = j.batch_id WHERE j.id = ANY(:ids) ORDER BY j.seq
 """)
 _LOCK_ATTEMPTS = text("SELECT id FROM attempts WHERE job_id = ANY(:ids) ORDER BY id FOR UPDATE")
-_LOCK_JOBS = text("SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _NOTE = text(f"""
     INSERT INTO archives (key, month, batch_id, jobs, attempts, results, cost, paid, size, sha256, finished_until)
     SELECT :key, :month, :batch_id, :jobs, :attempts, :results, :cost,
@@ -261,7 +261,7 @@ def _remove(
     session: Session, ids: Sequence[str], written: Sequence[dict[str, object]], note: dict[str, object]
 ) -> bool:
     session.execute(_LOCK_ATTEMPTS, {"ids": list(ids)})
-    session.execute(_LOCK_JOBS, {"ids": list(ids)})
+    lock_jobs(session, ids)
     if _read(session, ids) != written:
         return False
     session.execute(_NOTE, {**note, "ids": list(ids)})

@@ -35,7 +35,7 @@ from workers.jobs.request import JobRequest
 from workers.jobs.routing import Reach, route
 from workers.jobs.transitions import move_alike
 from workers.messaging.publish import announce
-from workers.operations.estimate import Line, lines
+from workers.operations.costs import Line, lines
 
 T = TypeVar("T")
 

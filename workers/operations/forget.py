@@ -32,7 +32,7 @@ from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.roots import Roots
 from workers.images.segments import BadPictureError
 from workers.images.uris import file_of
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.messaging.app import app
 from workers.messaging.publish import announce

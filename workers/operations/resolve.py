@@ -21,7 +21,7 @@ from workers.accounts import admission
 from workers.engine.effects import Effects
 from workers.engine.record import Recorded, record
 from workers.jobs.filters import EVERY, JOBS, LAST, Filter, Filtered
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 
 class Verdict(StrEnum):

@@ -104,7 +104,7 @@ def announcing(runtime: Runtime, hostname: str) -> Groups[str]:
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            log.warning("announcements_left_to_the_sweep", jobs=len(job_ids), error=describe(error))
+            log.warning("completion_notices_left_to_the_sweep", jobs=len(job_ids), error=describe(error))
 
     return Groups(work, "recast-announce")
 

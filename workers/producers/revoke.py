@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.states import JobState, Reason
 from workers.engine.runtime import Runtime
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.messaging.publish import announce
 

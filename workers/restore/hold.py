@@ -32,7 +32,7 @@ from workers.commit_log import on_commit
 from workers.config.accounts import Account
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
 from workers.jobs.lanes import bare, lane_operation
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 
 CHUNK = 1_000

@@ -18,11 +18,10 @@ from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.engine.record import waiting_for
 from workers.jobs.filters import EVERY, Filter, Filtered
-from workers.jobs.moves import JobMove, Moved
-from workers.jobs.transitions import move_jobs
+from workers.jobs.state_changes import JobMove, Moved
+from workers.jobs.transitions import lock_jobs, move_jobs
 from workers.operations.resolve import Held, Verdict
 
-_LOCK = text("SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _READY = text("""
     SELECT j.id, j.batch_id, j.options, j.finished_at AS held_at,
         jsonb_agg(jsonb_build_object('number', s.number, 'account', s.account, 'operation', s.operation,
@@ -60,11 +59,6 @@ _LAST = text(last_attempt(":id", "state, finished_at >= cast(:held_at AS timesta
 _FORGET = text("DELETE FROM searches WHERE job_id = ANY(:ids)")
 
 _HELD = frozenset({JobState.HELD})
-
-
-def lock(session: Session, job_ids: Sequence[str]) -> None:
-    """Lock these jobs until the transaction ends: the last search of a job must see the others."""
-    session.execute(_LOCK, {"ids": sorted(job_ids)})
 
 
 def reconcile_jobs(session: Session, accounts: Mapping[str, Account], job_ids: Sequence[str]) -> list[Moved]:
@@ -186,7 +180,7 @@ def record_decision(
             "resolve each such job by itself"
         )
     ids = sorted({job.job_id for job in jobs})
-    lock(session, ids)
+    lock_jobs(session, ids)
     if verdict is Verdict.GIVE_UP:
         note = "given up by a person; it may have been paid for after the backup"
         moves = [JobMove(job_id, JobState.FAILED, Reason.RESTORED, note, _HELD) for job_id in ids]

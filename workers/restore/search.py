@@ -27,8 +27,8 @@ from workers.engine.record import Recorded, recorded
 from workers.engine.runtime import Runtime
 from workers.engine.slice import Slice
 from workers.engine.wake import search_pump
-from workers.jobs.moves import Moved
-from workers.jobs.transitions import clip
+from workers.jobs.state_changes import Moved
+from workers.jobs.transitions import clip, lock_jobs
 from workers.restore import reconcile
 
 AGAIN = Backoff(first=LOCATE_FIRST_SECONDS, cap=60.0)  # between questions to a provider that does not answer
@@ -148,7 +148,7 @@ class SearchPump:
 
     def _write(self, session: Session, answered: Sequence[_Answered]) -> Recorded:
         ids = sorted({item.sought.job_id for item in answered})
-        reconcile.lock(session, ids)
+        lock_jobs(session, ids)  # the last search of a job must see the others
         session.execute(
             _KEEP, {**_ANSWERS.of((item, self._wait(item)) for item in answered), "account": self._account.name}
         )

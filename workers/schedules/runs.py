@@ -20,8 +20,8 @@ from models.fragments import seconds_from_now, unclaimed
 from models.schedules import Overlap, RunState
 from models.spend import spent_by
 from models.states import JobState, Reason
-from workers.jobs.moves import JobMove
 from workers.jobs.run_options import RunOptions
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import clip, move_jobs
 from workers.schedules.tick import end, end_settled
 

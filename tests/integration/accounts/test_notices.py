@@ -12,7 +12,7 @@ from models.states import AttemptState, Closure, JobState, Reason
 from workers.accounts import admission
 from workers.engine.effects import Effects
 from workers.engine.record import record
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping

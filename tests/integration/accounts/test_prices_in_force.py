@@ -24,7 +24,7 @@ from workers.accounts import overrides
 from workers.jobs.filters import EVERY, Filter, ids_of
 from workers.jobs.routing import Reach
 from workers.jobs.run_options import RunOptions
-from workers.operations.estimate import at_most
+from workers.operations.costs import at_most
 
 if TYPE_CHECKING:
     from tests.integration.database import Database, RuntimeFactory

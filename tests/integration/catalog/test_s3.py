@@ -195,7 +195,7 @@ def test_inputs_that_cannot_be_had(s3: dict[str, str], monkeypatch: pytest.Monke
     for use in (inputs.read, inputs.link):
         with pytest.raises(BadInputError, match=names("source", "s3://shop/gone.jpg")):
             use("source", f"s3://{BUCKET}/gone.jpg")
-    # A server that is away is no fault of the picture's: the job is tried again later.
+    # A server that is away says nothing of the picture: the job is tried again later.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     fsspec.filesystem("s3").clear_instance_cache()
     with pytest.raises(InputTroubleError, match=names("source", f"s3://{BUCKET}/gone.jpg")):

@@ -15,7 +15,7 @@ from tests.integration.catalog.desk import Desk, portrait
 from workers.engine import begin, claims, saving
 from workers.engine.effects import Effects
 from workers.engine.record import record
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 pytest_plugins = ["tests.integration.database"]
 

@@ -34,9 +34,9 @@ from workers.engine.record import record
 from workers.jobs.counters import JOBS_ENDED
 from workers.jobs.filters import Filter, ids_of
 from workers.jobs.lanes import WAITING
-from workers.jobs.moves import AttemptMove, JobMove
 from workers.jobs.outbox import EVENTS
 from workers.jobs.routing import Reach
+from workers.jobs.state_changes import AttemptMove, JobMove
 from workers.operations import bulk
 
 if TYPE_CHECKING:

@@ -251,9 +251,9 @@ def test_the_second_of_two_answers_sees_the_first(database: Database) -> None:
     ]
     (first,) = [each for each in answers if isinstance(each, Decided)]
     (second,) = [each for each in answers if isinstance(each, ConflictError)]
-    assert (second.standing.verdict, second.standing.verdict_id) == (first.verdict, first.verdict_id)
+    assert (second.current.verdict, second.current.verdict_id) == (first.verdict, first.verdict_id)
     # who is asked, and says so, counts
-    loser = BEN if second.standing.person == "Anna" else ANNA
+    loser = BEN if second.current.person == "Anna" else ANNA
     assert database.run(say, loser, result, APPROVED, based_on=first.verdict_id).job_verdict is Verdict.APPROVED
 
 

@@ -20,7 +20,7 @@ from workers.accounts import admission
 from workers.config.accounts import Account, parse
 from workers.engine import begin, claims
 from workers.engine.floors import Floors
-from workers.jobs.moves import JobMove, Moved
+from workers.jobs.state_changes import JobMove, Moved
 from workers.jobs.transitions import move_jobs
 
 if TYPE_CHECKING:

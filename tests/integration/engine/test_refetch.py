@@ -47,15 +47,15 @@ class Zhiqite:
 
     def __init__(self, files: FileServer) -> None:
         self.files = files
-        self.standing: dict[str, Any] = {"code": "200", "msg": "success", "data": {"status": 1}}
+        self.answer: dict[str, Any] = {"code": "200", "msg": "success", "data": {"status": 1}}
         self.asked = 0
         files.key_of = lambda asked: f"query {asked['businessTaskId']}"
 
     def knows(self, reference: object, url: Callable[[], str]) -> None:
         def answer(handler: BaseHTTPRequestHandler) -> None:
             self.asked += 1
-            data = {**self.standing["data"], "outputImageUrl": url()}
-            body(json.dumps({**self.standing, "data": data}).encode())(handler)
+            data = {**self.answer["data"], "outputImageUrl": url()}
+            body(json.dumps({**self.answer, "data": data}).encode())(handler)
 
         self.files.answers[f"query {reference}"] = answer
 
@@ -154,22 +154,22 @@ def test_a_file_that_stays_broken_ends_and_is_downloaded_again_for_nothing(
 
 
 @pytest.mark.parametrize(
-    "standing",
+    "answer",
     [
         {"code": "200", "msg": "success", "data": {"status": 3}},
         {"code": "200", "msg": "success", "data": {"status": 2, "message": "algorithm error"}},
         {"code": "404", "msg": "task does not exist", "data": {}},
         {"code": "500", "msg": "internal error", "data": {}},
     ],
-    ids=lambda standing: standing["msg"] + str(standing["data"]),
+    ids=lambda answer: answer["msg"] + str(answer["data"]),
 )
 def test_an_answer_that_names_no_picture_leads_back_to_the_known_address(
-    database: Database, runtime: Runtime, zhiqite: Zhiqite, standing: dict[str, Any]
+    database: Database, runtime: Runtime, zhiqite: Zhiqite, answer: dict[str, Any]
 ) -> None:
     # Given a dead URL and a provider that does not repeat what it said
     url = zhiqite.files.offer("/a.png", at_first(status(404), 2))
     finished(database, zhiqite, url, lambda: "")
-    zhiqite.standing = standing
+    zhiqite.answer = answer
     settle(database, runtime)
 
     assert database.one("SELECT state FROM jobs") == "succeeded"

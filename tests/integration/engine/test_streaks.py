@@ -17,7 +17,7 @@ from workers.engine.effects import Effects
 from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import record
 from workers.engine.streaks import JOBS_IN_A_ROW, PATIENT_PROBES
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 
 if TYPE_CHECKING:
     from tests.integration.database import Database

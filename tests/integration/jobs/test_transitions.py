@@ -18,7 +18,7 @@ from workers.config.settings import Tries
 from workers.engine.effects import Effects
 from workers.engine.outcomes import Sent, after_submit
 from workers.engine.record import Recorded, record
-from workers.jobs.moves import AttemptMove, JobMove
+from workers.jobs.state_changes import AttemptMove, JobMove
 from workers.jobs.transitions import MAX_ERROR_CHARS, MAX_RAW_BYTES, move_attempts, move_jobs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.words import unsaid
 from workers.accounts import admission
 from workers.engine import leases
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.maintenance.sweep import OVERDUE_SECONDS, UNANNOUNCED_SECONDS, sweep
 
@@ -247,7 +247,7 @@ def test_any_number_of_sweeps_may_run_side_by_side(database: Database, runtime: 
     assert messages.pumps.count("poll:main") == 1
 
 
-def test_a_sweep_leaves_money_and_gates_alone(database: Database, runtime: Runtime) -> None:
+def test_a_sweep_leaves_money_and_accounts_alone(database: Database, runtime: Runtime) -> None:
     account = runtime.account("main")
     database.jobs(1)
     database.start(account, cost="1")

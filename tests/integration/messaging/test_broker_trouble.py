@@ -1,4 +1,4 @@
-"""A broker that is full, or has in its queues what is no message: a worker waits and continues, and nothing is lost."""
+"""A broker that is full, or has in its queues other things than messages: a worker continues, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from tests.words import names, unsaid
 from workers.config.accounts import ahead_of
 from workers.engine import begin, claims
 from workers.jobs.filters import EVERY, Filter, ids_of
-from workers.jobs.moves import AttemptMove
+from workers.jobs.state_changes import AttemptMove
 from workers.jobs.transitions import move_attempts
 from workers.operations import bulk
-from workers.operations.estimate import at_most, promised
+from workers.operations.costs import at_most, promised
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

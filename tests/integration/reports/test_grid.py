@@ -252,7 +252,7 @@ def test_where_many_keys_fit_jobs_are_found_by_the_way_or_a_range_at_a_time(data
     assert [job.id for job in found.jobs] == [f"job-{number}" for number in range(24)]
     assert len(statements) == 2, "the first keys say so"
 
-    # An address that names a large range is no way around that
+    # An address that names a large range does not lead around that
     place = Place(0, 0.0, 10, keys.Range("Shoe-0000001", "Shoe-9"))
     found = database.run(find_jobs, large, GridFilter(key="SHOE"), place, limit=24)
     assert [job.place for job in found.jobs] == [Place(0, 0.0, job.place.seq) for job in found.jobs]

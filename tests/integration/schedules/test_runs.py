@@ -116,7 +116,7 @@ def test_every_option_of_a_schedule_reaches_its_batch(
     again = come_due(database)
     fire_module.fire(runtime, again)
 
-    assert run_of(database, again).enqueued == {"left_out": 2}, "a failed row is no new one"
+    assert run_of(database, again).enqueued == {"left_out": 2}, "a failed row is not a new one"
     (batch,) = database.sql("SELECT max_in_flight, keep_days, label FROM batches WHERE id > 0")
     assert tuple(batch) == (3, 30, "shoes")
     jobs = database.sql("SELECT account, priority, expires_at - now() AS left FROM jobs")

@@ -128,9 +128,9 @@ def test_each_role_may_what_it_may_on_the_pages(database: Database, there: Setti
         assert reviewer.get("/batches/spring/jobs")["items"][0]["account"] == "main"
         assert reviewer.ask("PUT", f"/results/{result}/verdict", verdict).status_code == 200
         for method, path, body in (
-            ("POST", "/levers/cancel", {"filter": {"batch": "spring"}}), ("PATCH", "/accounts/main", {"stopped": True}),
+            ("POST", "/bulk/cancel", {"filter": {"batch": "spring"}}), ("PATCH", "/accounts/main", {"stopped": True}),
             ("POST", "/plans", PLAN), ("POST", "/runs", {"quote": "x"}),
-            ("POST", "/levers/retry", {"filter": {"batch": "spring"}, "dry_run": True}),
+            ("POST", "/bulk/retry", {"filter": {"batch": "spring"}, "dry_run": True}),
         ):  # fmt: skip
             problem(reviewer.ask(method, path, body), 403, "reviewer", "operator")
 
@@ -207,9 +207,9 @@ def test_a_verdict_names_the_one_it_was_based_on(database: Database, operator: P
     wrong = {"verdict": "needs_work", "reasons": ["hair"], "note": "dark", "based_on": 0}
     first = operator.ask("PUT", path, wrong | {"area": {"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}})
     assert first.json()["job_verdict"] == "needs_work"
-    standing = problem(operator.ask("PUT", path, {"verdict": "approved", "based_on": 0}), 409)["standing"]
-    assert (standing["verdict"], standing["reviewer"]) == ("needs_work", "token shop")
-    again = operator.ask("PUT", path, {"verdict": "approved", "based_on": standing["verdict_id"]})
+    current = problem(operator.ask("PUT", path, {"verdict": "approved", "based_on": 0}), 409)["current"]
+    assert (current["verdict"], current["reviewer"]) == ("needs_work", "token shop")
+    again = operator.ask("PUT", path, {"verdict": "approved", "based_on": current["verdict_id"]})
     assert again.status_code == 200
     problem(operator.ask("PUT", path, wrong | {"reasons": ["ugly"]}), 422, "reason", "ugly", "hair")
     problem(operator.ask("PUT", "/results/99/verdict", wrong), 404)
@@ -221,16 +221,16 @@ def test_jobs_are_canceled_paused_and_resumed(database: Database, operator: Prog
     batch = database.batch("spring")
     database.jobs(3, batch=batch)
     asked = {"filter": {"batch": "spring"}}
-    dry = operator.ask("POST", "/levers/cancel", asked | {"dry_run": True}).json()
+    dry = operator.ask("POST", "/bulk/cancel", asked | {"dry_run": True}).json()
     assert (dry["jobs"], dry["done"], dry["cost"]["amount"]) == (3, 0, AT_MOST)
-    assert operator.ask("POST", "/levers/pause", asked).json()["batches"] == 1
+    assert operator.ask("POST", "/bulk/pause", asked).json()["batches"] == 1
     assert operator.get("/batches/spring")["paused"] == "person"
-    assert operator.ask("POST", "/levers/resume", asked).json()["batches"] == 1
+    assert operator.ask("POST", "/bulk/resume", asked).json()["batches"] == 1
     one = {"filter": {"jobs": ["spring/job-00001"]}}
-    assert operator.ask("POST", "/levers/cancel", one).json()["done"] == 1
+    assert operator.ask("POST", "/bulk/cancel", one).json()["done"] == 1
     assert database.counts(batch) == {"queued": 2, "canceled": 1}
-    problem(operator.ask("POST", "/levers/cancel", {"filter": {}}), 422, "filter", "batch", "all")
-    problem(operator.ask("POST", "/levers/cancel", {"filter": {"batch": "autumn"}}), 404, "autumn")
+    problem(operator.ask("POST", "/bulk/cancel", {"filter": {}}), 422, "filter", "batch", "all")
+    problem(operator.ask("POST", "/bulk/cancel", {"filter": {"batch": "autumn"}}), 404, "autumn")
     said = [(entry.action, entry.subject) for entry in database.run(audit.latest, 4)]
     assert said[:3] == [("cancel", "jobs"), ("resume", "batch spring"), ("pause", "batch spring")]
 
@@ -309,7 +309,7 @@ def test_a_quote_belongs_to_its_token_and_its_kind(database: Database, there: Se
     quote = plan(operator)["quote"]["quote"]
     with program(database, there, Role.OPERATOR) as other:
         problem(other.ask("POST", "/runs", {"quote": quote}), 422, "quote", quote)
-    problem(operator.ask("POST", "/levers/retry", {"quote": quote}), 422, "quote", quote)
+    problem(operator.ask("POST", "/bulk/retry", {"quote": quote}), 422, "quote", quote)
 
 
 def test_a_batch_that_has_a_limit_keeps_it(database: Database, operator: Program) -> None:
@@ -368,23 +368,23 @@ def test_jobs_are_queued_again_by_quote_only(database: Database, operator: Progr
     database.account()
     database.jobs(2, batch=batch, state="failed", reason="timed_out")
     asked = {"filter": {"batch": "spring"}}
-    problem(operator.ask("POST", "/levers/retry", asked), 422, "quote", "dry_run")
-    found = operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()
+    problem(operator.ask("POST", "/bulk/retry", asked), 422, "quote", "dry_run")
+    found = operator.ask("POST", "/bulk/retry", asked | {"dry_run": True}).json()
     assert (found["jobs"], found["quote"]["ceiling"]["amount"]) == (2, "0.08")
     assert database.counts(batch) == {"failed": 2}
-    taken = operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]})
+    taken = operator.ask("POST", "/bulk/retry", {"quote": found["quote"]["quote"]})
     assert taken.json()["done"] == 2
     assert database.counts(batch) == {"queued": 2}
     late = database.jobs(1, batch=batch, state="failed", reason="timed_out")
-    other = operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()
+    other = operator.ask("POST", "/bulk/retry", asked | {"dry_run": True}).json()
     database.sql("UPDATE jobs SET state = 'queued' WHERE id = :job", job=late[0])
     before = database.one("SELECT sum(spent) FROM tokens")
-    problem(operator.ask("POST", "/levers/retry", {"quote": other["quote"]["quote"]}), 409, "queued")
+    problem(operator.ask("POST", "/bulk/retry", {"quote": other["quote"]["quote"]}), 409, "queued")
     assert database.one("SELECT sum(spent) FROM tokens") == before, "nothing was done, and nothing counts"
-    problem(operator.ask("POST", "/levers/retry", {"quote": found["quote"]["quote"]}), 409)
-    assert operator.ask("POST", "/levers/retry", asked | {"dry_run": True}).json()["quote"] is None
+    problem(operator.ask("POST", "/bulk/retry", {"quote": found["quote"]["quote"]}), 409)
+    assert operator.ask("POST", "/bulk/retry", asked | {"dry_run": True}).json()["quote"] is None
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}
-    problem(operator.ask("POST", "/levers/retry", wrong), 422, "state", "queued", "failed")
+    problem(operator.ask("POST", "/bulk/retry", wrong), 422, "state", "queued", "failed")
 
 
 # --- Repeated requests, and those that are refused ----------------------------------------------------------------

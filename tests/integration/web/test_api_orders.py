@@ -233,8 +233,8 @@ def test_held_jobs_are_decided_and_queued_again_by_quote_only(database: Database
 def test_downloads_schedules_and_webhooks_are_there(database: Database, shop: Program) -> None:
     made(database, 1)
     asked = {"filter": {"batch": "spring"}}
-    assert shop.ask("POST", "/levers/redownload", asked | {"dry_run": True}).json()["done"] == 0
-    assert shop.ask("POST", "/levers/redownload", asked).json()["saving"] == 0
+    assert shop.ask("POST", "/bulk/redownload", asked | {"dry_run": True}).json()["done"] == 0
+    assert shop.ask("POST", "/bulk/redownload", asked).json()["saving"] == 0
     database.sql("""INSERT INTO schedules (name, catalog, cron, zone, options, overlap, catch_up, catch_up_seconds,
         next_at) VALUES ('nightly', '/c.csv', '0 2 * * *', 'UTC', '{}', 'skip', 'latest', 60,
         now() + interval '1 hour')""")

@@ -227,10 +227,10 @@ def test_priorities_are_set_and_a_schedule_is_run_within_a_limit(
         database.run(schedules.add, Agreement(name, str(catalog), cron, options=options))
     app = build(there)
     with Program(app, token(database, "free", Role.OPERATOR)) as free:
-        answer = free.ask("POST", "/levers/set-priority", {"filter": {"batch": "spring"}, "priority": 7}).json()
-        assert (answer["lever"], answer["jobs"], answer["done"]) == ("set-priority", 3, 3)
+        answer = free.ask("POST", "/bulk/set-priority", {"filter": {"batch": "spring"}, "priority": 7}).json()
+        assert (answer["bulk_operation"], answer["jobs"], answer["done"]) == ("set-priority", 3, 3)
         assert {row.priority for row in database.sql("SELECT priority FROM jobs")} == {7}
-        problem(free.ask("POST", "/levers/set-priority", {"filter": {}, "priority": 7}), 422, "filter")
+        problem(free.ask("POST", "/bulk/set-priority", {"filter": {}, "priority": 7}), 422, "filter")
         problem(free.ask("POST", "/schedules/nightly/run", {}), 403, "limit")
     with Program(app, token(database, "bound", Role.OPERATOR, 2)) as bound:
         problem(bound.ask("POST", "/schedules/none/run", {}), 404)
@@ -246,14 +246,14 @@ def test_jobs_are_rerouted_where_they_are_not_dearer(database: Database, tmp_pat
     database.jobs(2, batch=database.batch("spring"), operation="zhiqite.swap")
     with Program(build(there), token(database, "shop", Role.OPERATOR)) as shop:
         body = {"filter": {"batch": "spring"}, "to": "main"}
-        seen = shop.ask("POST", "/levers/reroute", body | {"dry_run": True}).json()
+        seen = shop.ask("POST", "/bulk/reroute", body | {"dry_run": True}).json()
         assert (seen["jobs"], seen["done"], seen["cost"]["amount"]) == (2, 0, "0.08")
         assert {row.lane for row in database.sql("SELECT lane FROM jobs")} == {"zhiqite.swap"}
-        assert shop.ask("POST", "/levers/reroute", body).json()["done"] == 2
+        assert shop.ask("POST", "/bulk/reroute", body).json()["done"] == 2
         assert {row.account for row in database.sql("SELECT account FROM jobs")} == {"main"}
         # From where they are pinned now, the other account is dearer.
-        problem(shop.ask("POST", "/levers/reroute", body | {"to": "free"}), 422, "to", "0.20", "0.08")
+        problem(shop.ask("POST", "/bulk/reroute", body | {"to": "free"}), 422, "to", "0.20", "0.08")
         assert {row.account for row in database.sql("SELECT account FROM jobs")} == {"main"}
-        problem(shop.ask("POST", "/levers/reroute", body | {"to": "none"}), 422, "to", "main")
+        problem(shop.ask("POST", "/bulk/reroute", body | {"to": "none"}), 422, "to", "main")
     (entry,) = database.run(audit.latest, 1)
     assert (entry.action, entry.detail) == ("reroute", {"to": "main", "jobs": 2})

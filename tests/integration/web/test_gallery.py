@@ -556,7 +556,7 @@ def test_a_large_result_is_shown_as_a_copy_for_a_window_and_others_as_they_are(
     with Image.open(io.BytesIO(large.content)) as image:
         assert image.size == (LARGE_SIDE, LARGE_SIDE // 2)
     assert client.get("/results/1/full").content == out.getvalue()
-    # One that is no larger is the file itself
+    # One that is not larger is the file itself
     assert client.get("/results/2/large").content == client.get("/results/2/full").content
     # What was removed is not shown from memory
     database.sql("DELETE FROM results WHERE id = 1")

@@ -161,12 +161,12 @@ class Assistant:
 
     def next(self) -> tuple[str, Mapping[str, Any]]:
         dice = self._dice
-        kind = dice.choice(["plan"] * 4 + ["confirm"] * 5 + ["work", "lever", "verdict", "read", "wrong"])
+        kind = dice.choice(["plan"] * 4 + ["confirm"] * 5 + ["work", "bulk", "verdict", "read", "wrong"])
         if kind == "plan":
             return "plan", self._plan()
         if kind == "confirm":
             return "confirm", {"quote": dice.choice(self.quotes[-8:])}
-        if kind == "lever":
+        if kind == "bulk":
             return dice.choice(["cancel", "pause", "resume"]), {
                 "filter": self._filter(),
                 "dry_run": dice.random() < 0.2,

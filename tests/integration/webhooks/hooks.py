@@ -8,7 +8,7 @@ from models.states import JobState
 from workers.config.settings import Settings
 from workers.engine.runner import run
 from workers.engine.runtime import Runtime
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.webhooks.deliver import DeliverPump
 from workers.webhooks.messages import make_secret, seal

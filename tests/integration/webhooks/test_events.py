@@ -11,7 +11,7 @@ from models.batches import SINGLES
 from models.states import JobState, Reason
 from tests.integration.webhooks.hooks import end, rows, webhook
 from workers.engine.runtime import Runtime
-from workers.jobs.moves import JobMove
+from workers.jobs.state_changes import JobMove
 from workers.jobs.transitions import move_jobs
 from workers.webhooks import deliver
 

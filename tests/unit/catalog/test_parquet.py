@@ -13,6 +13,7 @@ from pyarrow import parquet
 from catalog import parquet as reader
 from catalog.columns import MAX_COLUMNS, Row
 from catalog.errors import CatalogError
+from catalog.files import MAX_UNPACKED_BYTES
 from catalog.footer import row_groups
 from catalog.rows import open_rows
 from tests.memory import taken
@@ -59,7 +60,7 @@ def test_a_column_that_would_unpack_to_too_much_is_refused_before_it_is_read(
     parquet.write_table(made, path, compression="zstd", use_dictionary=False)
     assert path.stat().st_size < 1 << 20
     monkeypatch.setattr(reader, "_portions", lambda *_: pytest.fail("was read"))
-    with pytest.raises(CatalogError, match=names("c.parquet", f"{reader.MAX_UNPACKED_BYTES:,}")):
+    with pytest.raises(CatalogError, match=names("c.parquet", f"{MAX_UNPACKED_BYTES:,}")):
         list(open_rows(path))
 
 

@@ -20,7 +20,7 @@ from recast.hints import hint
 from tests.words import names
 from workers.config.settings import Settings
 from workers.jobs.filters import Filter
-from workers.operations.estimate import Line
+from workers.operations.costs import Line
 
 SEEN: list[tuple[JobSelection, int]] = []
 

@@ -22,8 +22,8 @@ IDIOMS = re.compile(
     r"a word of|wait(?:s|ing)? for a person|may be repeated|on (?:its|their) way|takes? (?:it|them|jobs?))\b",
     re.IGNORECASE,
 )  # fmt: skip
-#: Values of options, aliases and fields in JSON that programs use.
-NAMES = frozenset({"reprioritise", "lever"})
+#: Aliases, which no help lists.
+NAMES = frozenset({"reprioritise"})
 MODULES = (*sorted((ROOT / "cli").glob("*.py")), ROOT / "reports" / "text.py")
 
 

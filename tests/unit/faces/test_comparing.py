@@ -1,4 +1,4 @@
-"""Comparison of pictures: another exposure is no other face, and a soft face is no soft picture."""
+"""Comparison of pictures: another exposure is not another face, and a soft face is not a soft picture."""
 
 from __future__ import annotations
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import faces
-from faces import meshing
 from faces.pictures import Points, Weights
 from faces.warping import similarity, triangles
 from tests.words import names
 
 pytestmark = pytest.mark.heavy
 
+#: Points of the mesh (MediaPipe's numbering).
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 CHANGED = 8.0  # grey levels by which a swapped face differs on average; a self-swap stays under 1
 
 
@@ -35,7 +36,7 @@ def outside(picture: faces.Picture, face: faces.Face) -> np.ndarray[tuple[int, .
 def inner_shape(picture: faces.Picture) -> Points:
     """Return eyes, brows, nose and mouth of the largest face, freed of place, size and turn."""
     face = max(faces.detect(picture), key=lambda face: face.area)
-    features = [33, 133, 362, 263, 70, 105, 107, 336, 334, 300, 1, 98, 327, *meshing.INNER_LIPS, 61, 291, 0, 17]
+    features = [33, 133, 362, 263, 70, 105, 107, 336, 334, 300, 1, 98, 327, *INNER_LIPS, 61, 291, 0, 17]
     points = face.landmarks[features]
     points = points - points.mean(axis=0)
     return np.asarray(points / np.sqrt((points**2).sum()), np.float32)

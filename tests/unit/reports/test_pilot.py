@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.pilot import acceptance, estimate, mean_costs
+from reports.pilot import acceptance, mean_costs, rest_cost
 from reports.wilson import interval
 from tests.unit.catalog.catalogs import accounts
 
@@ -42,10 +42,10 @@ def test_the_rest_costs_what_the_sample_did_between_the_cheapest_and_the_most() 
     }
     means = mean_costs([("zhiqite.swap", 3, Decimal("0.07")), ("zhiqite.swap", 1, Decimal("0.05"))])
     assert means == {"zhiqite.swap": Decimal("0.03")}
-    found = estimate([("zhiqite.swap", {}, 100)], means, known, paid_attempts=2)
+    found = rest_cost([("zhiqite.swap", {}, 100)], means, known, paid_attempts=2)
     assert [found.low, found.likely, found.at_most] == [Decimal(2), Decimal(3), Decimal(10)]
     assert found.priced
-    unknown = estimate([("zhiqite.swap_v2", {}, 100)], means, known, paid_attempts=2)
+    unknown = rest_cost([("zhiqite.swap_v2", {}, 100)], means, known, paid_attempts=2)
     assert not unknown.priced
-    far = estimate([("zhiqite.swap", {}, 100)], {"zhiqite.swap": Decimal(9)}, known, paid_attempts=2)
+    far = rest_cost([("zhiqite.swap", {}, 100)], {"zhiqite.swap": Decimal(9)}, known, paid_attempts=2)
     assert far.likely == far.at_most

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.stack import crowding
-from web.connections import WIRE
+from web.connections import CONNECTION
 from web.front import MAX_HEADERS, PAUSE_SECONDS, Front, cut, refusal
 from web.peers import KEY
 
@@ -120,7 +120,7 @@ def test_a_client_that_is_gone_has_no_turn() -> None:
 
     async def story(house: House) -> None:
         lines = [Line() for _ in range(50)]
-        scopes: list[dict[str, Any]] = [{WIRE: line} for line in lines]
+        scopes: list[dict[str, Any]] = [{CONNECTION: line} for line in lines]
         asked = [asyncio.create_task(house.ask("192.0.2.1", **each)) for each in scopes]
         await asyncio.sleep(0)
         for line in lines:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tests.stack import crowding
 from web import access, guesses
 from web.access import COOKIE, HEADERS, Access
-from web.connections import WIRE
+from web.connections import CONNECTION
 from web.guesses import FREE, Lane
 
 RIGHT = "recast:correct horse battery"
@@ -144,8 +144,8 @@ class Desk:
     def __init__(self, *right: str) -> None:
         self.lane, self.right, self.looks, self.most, self._now = Lane(), set(right), 0, 0, 0
 
-    async def ask(self, secret: str, host: str = "192.0.2.1", wire: Any = None) -> str | None:
-        scope = {"type": "http", "client": (host, 1), **({WIRE: wire} if wire else {})}
+    async def ask(self, secret: str, host: str = "192.0.2.1", connection: Any = None) -> str | None:
+        scope = {"type": "http", "client": (host, 1), **({CONNECTION: connection} if connection else {})}
 
         async def receive() -> Any:
             await asyncio.Event().wait()
@@ -236,7 +236,7 @@ def test_a_connection_that_is_gone_waits_no_more_and_is_not_looked_up() -> None:
     async def story() -> None:
         desk, line = Desk(), Line()
         tasks = [asyncio.create_task(desk.ask(f"guess {n}")) for n in range(100)]
-        gone = asyncio.create_task(desk.ask("another", wire=line))
+        gone = asyncio.create_task(desk.ask("another", connection=line))
         await asyncio.sleep(0)
         assert line.turn is not None
         line.turn.set_result(False)
@@ -257,7 +257,7 @@ def test_guesses_that_are_given_up_hold_up_nobody() -> None:
         for number in range(FREE + 1):
             await desk.ask(f"guess {number}")
         clock = asyncio.get_running_loop().time
-        given_up = [asyncio.create_task(desk.ask(f"another {n}", wire=line)) for n, line in enumerate(lines)]
+        given_up = [asyncio.create_task(desk.ask(f"another {n}", connection=line)) for n, line in enumerate(lines)]
         await asyncio.sleep(0)
         for line in lines:
             assert line.turn is not None

@@ -35,7 +35,7 @@ def limits(max_in_flight: int = 32, rate: float | None = None) -> Limits:
     )
 
 
-def test_an_open_gate_lets_through_what_is_wanted() -> None:
+def test_an_account_that_accepts_lets_through_what_is_wanted() -> None:
     assert allowance(OPEN, limits(), 10).number == 10
     assert allowance(OPEN, limits(), 10).blocked_by is None
 

@@ -15,7 +15,7 @@ from workers.engine.due import Due
 from workers.engine.effects import Effects
 from workers.engine.locate_outcomes import JUDGE_MARGIN_SECONDS, WRITE_SECONDS, after_locate
 from workers.engine.outcomes import Sent, after_poll, after_submit
-from workers.jobs.moves import AttemptMove
+from workers.jobs.state_changes import AttemptMove
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
 REFERENCE = uuid.UUID("5f0c8a52-6f0e-5b6c-9d3c-2f6a6a7d9b11")

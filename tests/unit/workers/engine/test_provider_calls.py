@@ -94,7 +94,7 @@ UNBUILDABLE = {
     "a zero-width sign": ("tok\u200b", "https://a.example"),
     "a half character": ("tok\ud800", "https://a.example"),
     "a port": ("tok", "https://a.example:99999"),
-    "a port that is no number": ("tok", "https://a.example:8o"),
+    "a port that is not a number": ("tok", "https://a.example:8o"),
     "a line end in the address": ("tok", "https://a.exam\nple"),
     "a blank in the host": ("tok", "https://a exam.ple"),
 }

@@ -13,7 +13,7 @@ from tests.words import unsaid
 from workers.config.accounts import Account, parse
 from workers.engine.effects import Effects
 from workers.engine.recost import recosted
-from workers.jobs.moves import AttemptMove
+from workers.jobs.state_changes import AttemptMove
 
 VARIATION = operation("hidream.variation")
 MOVE = Effects(AttemptMove(uuid.uuid4(), AttemptState.RUNNING, error="before"))

@@ -1,4 +1,4 @@
-"""Answers that repeat the request: no secret of ours gets past, and what is no secret stays whole."""
+"""Answers that repeat the request: no secret of ours gets past, and what is not a secret stays whole."""
 
 from __future__ import annotations
 

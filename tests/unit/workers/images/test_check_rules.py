@@ -62,7 +62,7 @@ def test_what_is_not_known_is_not_judged() -> None:
     assert {score.name for score in scored(Measured(entropy=7.0), SWAP)} == {CheckName.BLANK}
     # A face that nobody saw before cannot be missed.
     assert flagged(replace(FINE, before=0, after=0, presence=0.0, face_difference=None)) == set()
-    assert flagged(replace(FINE, size=(2048, 2048))) == set(), "larger is no fault"
+    assert flagged(replace(FINE, size=(2048, 2048))) == set(), "larger is not a fault"
 
 
 def test_an_operation_may_leave_a_check_out() -> None:

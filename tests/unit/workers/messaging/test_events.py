@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from models.batches import SINGLES
 from models.states import JobState
-from workers.jobs.moves import Moved
+from workers.jobs.state_changes import Moved
 from workers.messaging.task_events import BURST_SECONDS, JOBS_PER_SECOND, SAMPLED_PER_SECOND, Sampler
 
 

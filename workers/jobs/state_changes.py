@@ -1,4 +1,4 @@
-"""Moves of jobs and attempts, as requested and as they happened."""
+"""Changes of state of jobs and attempts, as requested and as they happened."""
 
 from __future__ import annotations
 

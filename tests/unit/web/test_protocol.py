@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from tests.stack import wait_for
-from web import connections, guesses, listener, wire
-from web.connections import Connections, Phase
+from web import connections, guesses, listener, protocol
+from web.connections import Connection, Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
 from web.guesses import Lane
 from web.listener import Listener, listening
+from web.protocol import LINGER_BYTES, LimitedProtocol
 from web.streams import EventStream
-from web.wire import LINGER_BYTES, Wire
 
 HELD, GO_ON, ENDED = threading.Event(), threading.Event(), threading.Event()
 LANE = Lane()
@@ -63,15 +63,26 @@ async def telling() -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.02)
 
 
+class Counting(Connections):
+    """Connections that count those that were let in."""
+
+    admitted = 0
+
+    def admit(self, connection: Connection, now: float) -> bool:
+        admitted = super().admit(connection, now)
+        self.admitted += admitted
+        return admitted
+
+
 @contextmanager
-def served(**limits: int) -> Iterator[tuple[int, Connections]]:
+def served(**limits: int) -> Iterator[tuple[int, Counting]]:
     """The port of a server, and its connections."""
     (door,) = listening("127.0.0.1", 0)
     door.listen()
-    made = Connections((), **limits)
-    server = uvicorn.Server(
-        uvicorn.Config(Front(answering), http=partial(Wire, made), lifespan="off", log_config=None, ws="none")  # type: ignore[arg-type]
-    )
+    made = Counting((), **limits)
+    http = partial(LimitedProtocol, made)
+    config = uvicorn.Config(Front(answering), http=http, lifespan="off", log_config=None, ws="none")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([door])))
     thread.start()
     try:
@@ -84,14 +95,14 @@ def served(**limits: int) -> Iterator[tuple[int, Connections]]:
 
 @pytest.fixture(autouse=True)
 def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 0.02)
+    monkeypatch.setattr(protocol, "MISTAKE_SECONDS", 0.02)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wait is short."""
     monkeypatch.setattr(connections, "LONGEST", dict.fromkeys(Phase, 0.2) | {Phase.BUSY: 60.0})
-    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "LOOK_SECONDS", 0.05)
 
 
 def said(line: socket.socket) -> bytes:
@@ -202,7 +213,7 @@ def test_the_end_of_an_answer_has_time_of_its_own_after_the_rest_was_read_slowly
     with here, there, closing(_Clock()) as loop:
         transport = _Slow({"socket": here})
         config = uvicorn.Config(Front(answering), log_config=None, ws="none")
-        made = Wire(Connections(), config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        made = LimitedProtocol(Connections(), config=config, server_state=ServerState(), app_state={}, _loop=loop)
         made.connection_made(transport)
         transport.left = 5_000_000
         made.pause_writing()
@@ -276,7 +287,7 @@ def test_a_malformed_request_is_told_so_and_ends_its_connection(request_: bytes,
 
 @pytest.mark.parametrize("start", [b"nonsense\r\n\r\n", HEAD.replace(b"/ ", b"/read ") + b"%s\r\n\r\nnonsense\r\n"])
 def test_who_makes_mistakes_waits_and_makes_room(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MISTAKE_SECONDS", 60.0)
+    monkeypatch.setattr(protocol, "MISTAKE_SECONDS", 60.0)
     with served(most=4, per_place=4) as (port, made):
         lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         for line in lines:
@@ -405,7 +416,7 @@ def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPa
 
 def test_connections_are_looked_after_once_a_second_however_many_came(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[float] = []
-    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(Connections, "end_overdue", lambda _, now: looks.append(now))
     with served() as (port, made):
         for _ in range(50):

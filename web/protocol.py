@@ -1,4 +1,4 @@
-"""The wire: uvicorn's HTTP/1.1 with limits for connections, and an end that the other side can understand.
+"""The protocol: uvicorn's HTTP/1.1 with limits for connections, and an end that the other side can understand.
 
 uvicorn has a time-out between two requests only. It has none for a request that never ends or for an answer that nobody
 reads, limits tasks but not connections, and reads the body of a request that is answered already to its end.
@@ -12,7 +12,7 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from web.connections import WIRE, Connections, Phase, place_of
+from web.connections import CONNECTION, Connections, Phase, place_of
 from web.front import cut
 from web.listener import arrived, is_over
 
@@ -24,7 +24,7 @@ END_SECONDS = 5.0  # in which answers are read, when the process ends; the other
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class Wire(H11Protocol):
+class LimitedProtocol(H11Protocol):
     """One connection."""
 
     def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
@@ -88,7 +88,7 @@ class Wire(H11Protocol):
         if self.cycle is not before:
             self._since = self.loop.time()
             scope = cast("dict[str, Any]", self.scope)  # its task has not begun
-            scope[WIRE] = self
+            scope[CONNECTION] = self
             cut(scope)
 
     def send_400_response(self, msg: str) -> None:
@@ -152,9 +152,9 @@ class Wire(H11Protocol):
 class _Gentle:
     """A transport that, when it is closed, first lets the other side read: its unread request would reset it."""
 
-    def __init__(self, transport: asyncio.Transport, wire: Wire) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: LimitedProtocol) -> None:
         self._transport = transport
-        self._wire = wire
+        self._protocol = protocol
         self._closing = False
 
     def __getattr__(self, name: str) -> Any:
@@ -167,8 +167,8 @@ class _Gentle:
         if self.is_closing():
             return
         self._closing = True
-        self._wire.closing()
-        if not self._wire.is_unread:
+        self._protocol.closing()
+        if not self._protocol.is_unread:
             self._transport.close()
             return
         try:
