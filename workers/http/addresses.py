@@ -67,7 +67,8 @@ def one_form(text: str, schemes: Collection[str] = PICTURES) -> str:
     text = text.strip()
     if schemes is PICTURES and _USUAL.fullmatch(text):
         return text
-    if "://" not in _plain(text) and not _MEANT.match(_plain(text)):
+    plain = _plain(text)
+    if "://" not in plain and not _MEANT.match(plain):
         return text
     _refuse_several(text)
     scheme, separator, rest = text.partition("://")
@@ -117,7 +118,8 @@ def is_schemeless(path: str) -> bool:
 
 def _plain(text: str) -> str:
     """`text` as it looks: wide signs as the plain ones, without those that cannot be seen."""
-    if text.isascii() and text.isprintable():
+    # Each row of a catalog comes here with two paths: most have nothing to look at sign by sign.
+    if text.isprintable() and _UNSEEN.isdisjoint(text) and unicodedata.is_normalized("NFKC", text):
         return text
     return "".join(sign for sign in unicodedata.normalize("NFKC", text) if sign == " " or not _is_unseen(sign))
 
