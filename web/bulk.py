@@ -68,7 +68,7 @@ class DryRun:
     meant: Meant
     which: Filter
     impact: Impact
-    #: The batch, where it has spent its limit, and what it needs.
+    #: A batch that is resumed whole, and what it needs if it has spent its limit.
     report: BatchReport | None = None
     need: SpentLimit | None = None
 
