@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from recast.errors import InvalidJobError
+
 # A spreadsheet reads a cell that begins with one of these as a formula (OWASP, "CSV Injection"), except a number.
 _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -27,6 +29,21 @@ def is_failed_formula(value: Any) -> bool:
         return False
     text = value.strip()
     return bool(_FAILED.fullmatch(text) or (text == text.upper() and _FAILED_ELSEWHERE.fullmatch(text)))
+
+
+def text_of(column: str, value: Any, *, strip: bool = True) -> str | None:
+    """The text that a cell holds, or None where it is empty.
+
+    Raises:
+        InvalidJobError: it holds no text, or a formula that failed.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidJobError(column, f"{value!r} is not text")
+    if is_failed_formula(value):
+        raise InvalidJobError(column, f"{value!r} is a formula that failed; correct it in the spreadsheet")
+    return (value.strip() if strip else value) or None
 
 
 def cell(value: Any) -> str:

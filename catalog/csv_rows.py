@@ -65,17 +65,14 @@ class CsvTable:
             why = next((words for sign, words in _PLAIN.items() if sign in str(error)), str(error))
             raise CatalogError(f"{self._where}:{self._first}: cannot be read as CSV: {why}") from None
 
-    @property
-    def _line(self) -> int:
-        return self._reader.line_num + self._skipped
-
     def _rows(self) -> Iterator[Row | Mistake]:
         written = [trimmed(name) for name in next(self._reader, [])]
         header = _named(written)
         self._check(header)
         width = len(header)
-        self._first = self._line + 1
-        for fields in self._reader:
+        reader, skipped = self._reader, self._skipped
+        self._first = reader.line_num + skipped + 1
+        for fields in reader:
             if fields and not fields[0].strip() and not any(map(str.strip, fields)):
                 self._blank_rows += 1
             elif len(fields) == width:
@@ -84,7 +81,7 @@ class CsvTable:
                 yield Row(self._first, dict(zip(header, fields, strict=False)))
             elif fields:
                 yield Mistake(self._first, "", _misfit(fields, width, len(written)))
-            self._first = self._line + 1
+            self._first = reader.line_num + skipped + 1
         self._tell(len(written) - width)
 
     def _check(self, header: list[str]) -> None:

@@ -125,7 +125,7 @@ _DECIDE = text(f"""
             ELSE 'unchanged' END
         WHEN j.state IN ('succeeded', 'failed', 'rejected', 'canceled') THEN 'changed'
         WHEN j.state = 'queued' AND {unclaimed("j")} THEN 'changed'
-        ELSE 'in_work' END AS verdict
+        ELSE 'in_work' END AS verdict, s.cost AS price
     FROM staged s LEFT JOIN jobs j ON j.batch_id = :batch_id AND j.key = s.key
 """)
 
@@ -187,7 +187,7 @@ _QUEUED_IDS = text("""
     SELECT coalesce(d.job_id, s.id) FROM decided d JOIN staged s USING (key) WHERE d.verdict = ANY(:queued) ORDER BY 1
 """)
 _COUNTS = text("""
-    SELECT verdict, count(*) AS number, sum(cost) AS cost FROM decided JOIN staged USING (key) GROUP BY verdict
+    SELECT verdict, count(*) AS number, sum(price) AS cost FROM decided GROUP BY verdict
 """)
 
 

@@ -31,7 +31,7 @@ from workers.jobs.run_options import DEFAULTS, RunOptions
 
 MAX_NAME = 200  # characters of a batch's name, which is also the name of a folder
 MAX_MISTAKES = 100_000  # kept for the report, about 30 MB; a catalog with more is wrong as a whole
-CHUNK_BYTES = 1 << 18  # of the spool, sent to the database at once
+CHUNK_BYTES = 1 << 18  # of the spool, written or sent to the database at once
 MEMORY_BYTES = 1 << 22  # of the spool, kept in memory before it becomes a file
 
 #: The spool's columns, in order; `catalog.enqueue` creates its staging table from them.
@@ -130,14 +130,13 @@ class Intake:
 
     def add(self, entry: Entry) -> None:
         """Keep one row."""
-        ask, places, route = entry.ask, entry.places, entry.route
-        values = (
+        ask, place, route = entry.ask, entry.places.get, entry.route
+        self._spool.write(_copied((
             str(entry.line), bulk_job_id(self.name, entry.key), entry.key, ask.kind,
-            places.get("source", ask.source), places.get("target", ask.target), places.get("image", ask.image),
-            ask.prompt, _json(entry.options), ask.account, ask.provider, ask.operation, route.lane, entry.fingerprint,
-            _json(entry.extra), *route.written, entry.former,
-        )  # fmt: skip
-        self._spool.write(_copied(values))
+            place("source") or ask.source or "", place("target") or ask.target or "", place("image") or ask.image or "",
+            ask.prompt or "", _json(entry.options), ask.account or "", ask.provider or "", ask.operation or "",
+            route.lane, entry.fingerprint, _json(entry.extra), *route.written, entry.former or "",
+        )))  # fmt: skip
         self.rows += 1
         self.costs.add(route)
         if entry.same:
@@ -153,12 +152,12 @@ class Intake:
 
     def prices(self) -> Iterator[Decimal]:
         """What each row costs at its most expensive account, one by one."""
-        return (Decimal(row["cost"] or 0) for row in self._read())
+        return (Decimal(row["cost"]) for row in self._read())
 
     def samples(self) -> Iterator[tuple[str, str, Decimal]]:
         """The picture, the lane and the cost of each row, of which a pilot takes its sample."""
         for row in self._read():
-            yield row["target"] or row["image"] or row["source"] or "", row["lane"] or "", Decimal(row["cost"] or 0)
+            yield row["target"] or row["image"] or row["source"], row["lane"], Decimal(row["cost"])
 
     def price_at(self, accounts: Mapping[str, Account]) -> None:
         """Price the rows at what these accounts take, where that is not what they were checked with."""
@@ -166,19 +165,19 @@ class Intake:
             name: each.prices for name, each in self._accounts.items()
         }:
             return
-        routes: dict[tuple[str | None, str | None], Route] = {}
+        routes: dict[tuple[str, str], Route] = {}
         costs, spool = Costs(), _new_spool()
         for row in self._read():
             kind = row["lane"], row["options"]
             if kind not in routes:
-                routes[kind] = priced_route(row["lane"] or "", json.loads(row["options"] or "{}"), accounts)
+                routes[kind] = priced_route(row["lane"], json.loads(row["options"]), accounts)
             costs.add(routes[kind])
             row["least"], row["cost"] = routes[kind].written
-            spool.write(_copied(tuple(row.values())))
+            spool.write(_copied(row.values()))
         self._spool.close()
         self._accounts, self.costs, self._spool = accounts, costs, spool
 
-    def _read(self) -> Iterator[dict[str, str | None]]:
+    def _read(self) -> Iterator[dict[str, str]]:
         self._spool.seek(0)
         for raw in self._spool:
             yield dict(zip(SPOOLED, map(_read_back, raw.decode().rstrip("\n").split("\t")), strict=True))
@@ -186,9 +185,8 @@ class Intake:
     def spooled(self) -> Iterator[Spooled]:
         """The rows again, one by one."""
         for row in self._read():
-            pictures = {role: uri for role in ROLES if (uri := row[role]) is not None}
-            options = json.loads(row["options"] or "{}")
-            yield Spooled(int(row["line"] or 0), row["key"] or "", row["lane"] or "", pictures, options)
+            pictures = {role: uri for role in ROLES if (uri := row[role])}
+            yield Spooled(int(row["line"]), row["key"], row["lane"], pictures, json.loads(row["options"]))
 
     def require_prices(self, options: RunOptions) -> None:
         """Reject a spending limit if any row has no price.
@@ -213,7 +211,7 @@ class Intake:
         for raw in self._spool:
             line, _, written, *_ = raw.decode().split("\t", 3)
             key = _read_back(written)
-            if key is not None and hash(key) in twice:
+            if hash(key) in twice:
                 first = first_lines.setdefault(key, line)
                 if first != line:
                     message = f"{key!r} is already the key of line {first}; give each row its own key"
@@ -294,7 +292,7 @@ def _check(rows: Rows, checker: Checker, intake: Intake) -> None:
 
 
 def _new_spool() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(MEMORY_BYTES)
+    return tempfile.SpooledTemporaryFile(MEMORY_BYTES, buffering=CHUNK_BYTES)
 
 
 def _repeated(hashes: Iterable[int]) -> Iterator[int]:
@@ -310,17 +308,17 @@ def _json(value: Mapping[str, Any]) -> str:
     return to_json(value).decode() if value else "{}"
 
 
-def _copied(values: tuple[str | None, ...]) -> bytes:
+def _copied(values: Iterable[str]) -> bytes:
     """A row in the text format of COPY, with nothing for NULL: no value is empty, and none has a NUL character."""
-    row = "\x00".join([value or "" for value in values])
-    # One replacement over the whole row: value by value would take longer than all the checks.
-    row = row.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return (row.replace("\x00", "\t") + "\n").encode()
+    # Replaced over the whole row, and as bytes: value by value, or as text, would take longer than all the checks.
+    row = "\x00".join(values).encode()
+    row = row.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    return row.replace(b"\x00", b"\t") + b"\n"
 
 
-def _read_back(written: str) -> str | None:
+def _read_back(written: str) -> str:
     """The value that `_copied` wrote."""
-    return _ESCAPE.sub(lambda found: _PLAIN.get(found[1], found[1]), written) or None
+    return _ESCAPE.sub(lambda found: _PLAIN.get(found[1], found[1]), written)
 
 
 _ESCAPE = re.compile(r"\\(.)")

@@ -23,6 +23,11 @@ class LocalFile:
     stamp: str = ""
     problem: str | None = None
 
+    @property
+    def size(self) -> str:
+        """Its bytes, as the stamp has them."""
+        return self.stamp.partition(":")[0]
+
 
 def look_at(uri: str, folder: Path, roots: Roots, *, elsewhere: bool) -> LocalFile | None:
     """Check the local file that `uri` names; None for an address that may be used.

@@ -33,11 +33,10 @@ _ENDS = re.compile(r"\.(?:jpe?g|png|webp)(?:\?.*)?[\"'>)\]]?$", re.IGNORECASE)
 _GLUED = re.compile(r"(?:(?<=\.jpg|\.png)|(?<=\.jpeg|\.webp))(?=https?://)", re.IGNORECASE)
 # In a query, the sign before it would begin a parameter or be a blank.
 _JOINED = re.compile(r"[&+](?=https?://)", re.IGNORECASE)
-# What nearly every address is like; nothing in it can be wrong, and a million are read in seconds.
+# What nearly every address is like; nothing in it can be wrong if all of it is seen, and a million are read in seconds.
 _USUAL = re.compile(
     r"https?://(?!https?[:/])(?=[a-z0-9])(?![^/?]*xn--)(?![^/?]{254})(?:[a-z0-9-]{1,63}\.)*[a-z0-9-]{1,63}"
-    r"(?::[1-9]\d{0,3})?(?:[/?][\w./~%?=&@+#-]*)?",
-    re.ASCII,
+    r"(?::[1-9][0-9]{0,3})?(?:[/?][\w./~%?=&@+#-]*)?"
 )
 _HOST = re.compile(r"(?:[^\[\]/?#\\]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#\\@]*)(?::(?P<port>[^/?#]*))?")
 _USER = re.compile(r"//[^/?#\s]*@")  # a user name and a password, which messages do not repeat
@@ -65,7 +64,7 @@ def one_form(text: str, schemes: Collection[str] = PICTURES) -> str:
         AddressError: it is, or was meant as, an address that cannot be used.
     """
     text = text.strip()
-    if schemes is PICTURES and _USUAL.fullmatch(text):
+    if schemes is PICTURES and _USUAL.fullmatch(text) and (text.isascii() or _UNSEEN.isdisjoint(text)):
         return text
     plain = _plain(text)
     if "://" not in plain and not _MEANT.match(plain):
@@ -118,8 +117,7 @@ def is_schemeless(path: str) -> bool:
 
 def _plain(text: str) -> str:
     """`text` as it looks: wide signs as the plain ones, without those that cannot be seen."""
-    # Each row of a catalog comes here with two paths: most have nothing to look at sign by sign.
-    if text.isprintable() and _UNSEEN.isdisjoint(text) and unicodedata.is_normalized("NFKC", text):
+    if _is_all_seen(text) and unicodedata.is_normalized("NFKC", text):
         return text
     return "".join(sign for sign in unicodedata.normalize("NFKC", text) if sign == " " or not _is_unseen(sign))
 
@@ -158,7 +156,7 @@ def _refuse_scheme(text: str, scheme: str, schemes: Collection[str]) -> None:
 
 
 def _refuse_unseen(text: str, rest: str) -> None:
-    for sign in rest:
+    for sign in "" if _is_all_seen(rest) else rest:
         if _is_unseen(sign) and ord(sign) not in _SELECTORS:
             escape = quote(sign, errors="replace")
             name = "a line end or tab" if sign in "\r\n\t\v\f" else f"a sign that cannot be seen, {visible(sign)}"
@@ -201,6 +199,11 @@ def _can_be_found(host: str) -> bool:
         except idna.IDNAError:
             return False
     return len(name) <= MAX_HOST and all(0 < len(part) <= MAX_HOST_PART for part in name.split("."))
+
+
+def _is_all_seen(text: str) -> bool:
+    """Whether each sign can be seen: each row of a catalog has two pictures, and most need no look sign by sign."""
+    return text.isprintable() and _UNSEEN.isdisjoint(text)
 
 
 def _is_unseen(sign: str) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any
 
 from models.jobs import ROLES
@@ -24,11 +25,11 @@ def fingerprint(ask: JobRequest, options: str | None = None) -> str:
         ask: the job.
         options: its options in canonical form, where the caller has them.
     """
-    parts = [ask.kind, *(getattr(ask, role) for role in ROLES), ask.prompt, ask.account, ask.provider, ask.operation]
     # As JSON, written by hand where there are only texts: a catalog asks for a million fingerprints.
-    written = ", ".join(["null" if part is None else encode_basestring(part) for part in parts])
+    written = ", ".join(["null" if part is None else encode_basestring(part) for part in _PARTS(ask)])
     text_form = f"[{written}, {canonical(ask.options) if options is None else options}]"
     return hashlib.sha256(text_form.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_PARTS = attrgetter("kind", *ROLES, "prompt", "account", "provider", "operation")
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
