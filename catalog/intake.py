@@ -11,7 +11,8 @@ import json
 import re
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -40,7 +41,7 @@ SPOOLED = (
     "lane", "fingerprint", "extra", "least", "cost", "former",
 )  # fmt: skip
 
-#: The number of groups in which keys are compared; each is sorted by itself, so that sorting copies little.
+#: The number of groups in which keys are compared, each by itself, so that comparing copies little.
 KEY_GROUPS = 64
 
 
@@ -295,12 +296,9 @@ def _new_spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(MEMORY_BYTES, buffering=CHUNK_BYTES)
 
 
-def _repeated(hashes: Iterable[int]) -> Iterator[int]:
-    previous = None
-    for hashed in sorted(hashes):
-        if hashed == previous:
-            yield hashed
-        previous = hashed
+def _repeated(hashes: Sequence[int]) -> Iterator[int]:
+    if len(set(hashes)) < len(hashes):
+        yield from (hashed for hashed, times in Counter(hashes).items() if times > 1)
 
 
 def _json(value: Mapping[str, Any]) -> str:

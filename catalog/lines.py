@@ -10,6 +10,7 @@ import codecs
 import io
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO, cast
 
 from catalog.errors import CatalogError
@@ -69,7 +70,7 @@ def _refuse_other(where: str, file: BinaryIO) -> None:
 
 def _read(where: str, source: BinaryIO) -> Iterator[bytes]:
     try:
-        yield from iter(lambda: source.readline(MAX_LINE_BYTES + 1), b"")
+        yield from iter(partial(source.readline, MAX_LINE_BYTES + 1), b"")
     except UnicodeDecodeError as error:
         raise CatalogError(f"{where}: is not valid UTF-16 ({error.reason}); save it as UTF-8") from None
 

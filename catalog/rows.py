@@ -112,7 +112,8 @@ class FileRows:
                 )
             blank = 0
             for row in reader(self.where, opened.file, self.notes, self._sheet):
-                if isinstance(row, Row) and _is_blank(row.values):
+                # The first question is answered at once for nearly every row.
+                if isinstance(row, Row) and not any(row.values.values()) and _is_blank(row.values):
                     blank += 1
                 else:
                     yield row
@@ -121,8 +122,7 @@ class FileRows:
 
 
 def _is_blank(values: Mapping[str, Any]) -> bool:
-    # The first question is answered at once for nearly every row.
-    return not any(values.values()) and all(value in _NOTHING for value in values.values())
+    return all(value in _NOTHING for value in values.values())
 
 
 def _csv(where: str, file: BinaryIO, notes: list[str], _: str | None) -> Iterable[Row | Mistake]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 OTHERS = 0o077  # the permissions of everybody but the owner
@@ -52,8 +53,8 @@ def folder(path: Path) -> Path:
     Raises:
         OSError: it cannot be made.
     """
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    for each in reversed(missing):
+    missing = takewhile(lambda each: not each.exists(), (path, *path.parents))
+    for each in reversed([*missing]):
         each.mkdir(mode=0o700, exist_ok=True)
     return path
 

@@ -23,7 +23,7 @@ class LocalFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # A storage has up to 65,792 folders; those that are on disk already need not be flushed for each new file.
+        # Folders whose names are on disk: a storage has up to 65,792, and each name is flushed once.
         self._durable: set[Path] = set()
 
     def has(self, path: Path, size: int) -> bool:
@@ -69,11 +69,13 @@ class LocalFiles:
             self._flush_above(path.parent)
 
     def _flush_above(self, folder: Path) -> None:
-        above = folder
-        while above != self._root:
-            above = above.parent
-            _flush(above)
-        self._durable.add(folder)
+        """Flush the names of a folder and of those above it, each once."""
+        made = []
+        while folder != self._root and folder not in self._durable:
+            _flush(folder.parent)
+            made.append(folder)
+            folder = folder.parent
+        self._durable.update(made)
 
 
 def _keep_first(temporary: Path, path: Path) -> None:
