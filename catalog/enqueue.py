@@ -133,10 +133,11 @@ _ONLY = text("""
     UPDATE decided SET verdict = 'left_out' WHERE verdict IN ('new', 'retried', 'changed') AND verdict <> ALL(:only)
 """)
 
+# Asked for those that are not new: of a catalog that runs for the first time, where there are most to insert, none are.
 _INSERT = text(f"""
     INSERT INTO jobs ({columns(_OF_JOBS)}, batch_id, priority, expires_at)
     SELECT {columns(_OF_JOBS, "s")}, :batch_id, coalesce(:priority, 0), :deadline
-    FROM staged s JOIN decided d USING (key) WHERE d.verdict = 'new' ORDER BY s.line
+    FROM staged s WHERE NOT EXISTS (SELECT FROM decided d WHERE d.key = s.key AND d.verdict <> 'new') ORDER BY s.line
 """).bindparams(*TERMS)
 
 # Not a transition of the state machine, which never leaves success: the row is another job under the same key.
