@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from pyarrow import parquet
 
 from catalog import parquet as reader
 from catalog.columns import MAX_COLUMNS, Row
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, Mistake
 from catalog.files import MAX_UNPACKED_BYTES
 from catalog.footer import row_groups
 from catalog.rows import open_rows
@@ -83,6 +85,41 @@ def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_time_that_no_calendar_has_is_told_with_its_column(tmp_path: Path, times: Any) -> None:
     with pytest.raises(CatalogError, match=names("c.parquet", "taken_at", "time")):
         list(open_rows(table(tmp_path / "c.parquet", 1, taken_at=times)))
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_text_that_no_database_keeps_is_found_in_any_row(tmp_path: Path, dictionary: bool) -> None:
+    notes = ["ä"] * 5_000
+    notes[4_321] = "a\0b"
+    path = tmp_path / "c.parquet"
+    made = pa.table({"key": [str(n) for n in range(5_000)], "kind": ["swap"] * 5_000, "note": notes})
+    parquet.write_table(made, path, use_dictionary=dictionary)
+    rows = list(open_rows(path))
+    assert [(row.line, row.column) for row in rows if isinstance(row, Mistake)] == [(4_322, "note")]
+    assert {row.values["note"] for row in rows if isinstance(row, Row)} == {"ä"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array(["a", None, ""]), ["a", None, ""]),
+        (pa.array(["a", None, ""]).dictionary_encode(), ["a", None, ""]),
+        (pa.array(["a", None, ""], pa.large_string()), ["a", None, ""]),
+        (pa.array(["a", None, ""], pa.string_view()), ["a", None, ""]),
+        (pa.array([1, None, 2**64 - 1], pa.uint64()), [1, None, 2**64 - 1]),
+        (pa.array([True, None, False]), [True, None, False]),
+        (pa.nulls(3), [None] * 3),
+        (pa.array([0.5, float("nan"), None]), [0.5, None, None]),
+        (pa.array([Decimal("0.10"), None, Decimal(2)], pa.decimal128(9, 2)), ["0.10", None, "2.00"]),
+        (pa.array([date(2026, 1, 2), None, None]), ["2026-01-02", None, None]),
+        (pa.array([[1], [], None]), [[1], [], None]),
+    ],
+    ids=lambda given: str(given.type) if isinstance(given, pa.Array) else "",
+)
+def test_columns_of_any_type_become_what_a_catalog_holds(tmp_path: Path, column: Any, values: list[Any]) -> None:
+    for beside in ({}, {"weight": pa.array([1.5, 2.5, None])}):
+        rows = list(open_rows(table(tmp_path / "c.parquet", 3, given=column, **beside)))
+        assert [row.values["given"] for row in rows if isinstance(row, Row)] == values
 
 
 def test_a_column_whose_name_no_database_keeps_is_refused(tmp_path: Path) -> None:
