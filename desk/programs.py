@@ -44,7 +44,7 @@ def redo(
     to_operation: str | None, max_cost: object, dry_run: bool,
 ) -> Redone:  # fmt: skip
     """Plan and begin a redo; the arguments and errors are those of `recast.redo`."""
-    if batch is None and not jobs:
+    if not batch and not jobs:
         raise InvalidJobError("batch", "is missing; name a batch, or jobs")
     which = Filter(
         batch=batch, states=None if keys or jobs else [JobState.SUCCEEDED], account=account, operation=operation,
