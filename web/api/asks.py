@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from desk.verdicts import MAX_NOTE_CHARS
 from models.base import LAST_BIGINT, LAST_INTEGER
+from models.batches import SINGLES_NAME
 from models.checks import CheckName
 from models.states import JobState, Reason
 from models.verdicts import Verdict
@@ -43,6 +44,7 @@ Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
+Singles = Annotated[bool, Field(description="In place of a batch: jobs that came one by one.")]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items of one page.")]
 
 
@@ -121,13 +123,14 @@ class HeldQuery(Ask):
     """Which held jobs to list."""
 
     batch: Text | None = None
+    singles: Singles = False
     label: Text | None = None
     account: Text | None = None
     operation: Text | None = None
 
     def filter(self) -> Filter:
         """As the database is asked."""
-        return Filter(batch=self.batch, label=self.label, account=self.account, operation=self.operation)
+        return Filter(batch=_batch(self), label=self.label, account=self.account, operation=self.operation)
 
 
 class DeliveriesQuery(Ask):
@@ -188,18 +191,31 @@ class FilterAsk(Selection):
 
     jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
     batch: Text | None = None
+    singles: Singles = False
     all: bool = Field(False, description="Every job there is.")
 
     def named(self) -> Filter:
         """The filter, if it names anything, so that a slip does not change every job.
 
         Raises:
-            InvalidJobError: it names nothing.
+            InvalidJobError: it names nothing, or a batch and single jobs.
         """
-        found = self.filter(self.batch)
+        found = self.filter(_batch(self))
         if not (self.jobs or found.named or self.all):
             raise InvalidJobError("filter", "it selects no jobs; allowed: jobs, batch, another field, or all: true")
         return found
+
+
+def _batch(asked: FilterAsk | HeldQuery) -> str | None:
+    """The batch that is meant, which is `SINGLES_NAME` for single jobs.
+
+    Raises:
+        InvalidJobError: something of a batch is said beside them.
+    """
+    others = [name for name in ("batch", "label", "jobs") if getattr(asked, name, None)]
+    if asked.singles and others:
+        raise InvalidJobError("singles", f"they are of no batch; allowed: either them or {others[0]}")
+    return SINGLES_NAME if asked.singles else asked.batch
 
 
 class BulkAsk(Ask):
