@@ -15,6 +15,7 @@ from models.checks import CheckName
 from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
+from reports.cards import Rendition
 from reports.spend import By
 from web.api.problems import invalid
 from workers.config.units import duration
@@ -103,6 +104,16 @@ class ResultsQuery(Ask):
     check: CheckName | None = Field(None, description="A quality check that flagged a picture of the job.")
     limit: Limit = USUAL_ITEMS
     after: int = Field(0, ge=0, le=LAST_BIGINT, description="The `next` of the page before.")
+
+
+class FileQuery(Ask):
+    """Which file of a result to get."""
+
+    which: Rendition = Field(
+        Rendition.FULL,
+        description="As it is stored (`full`), a smaller copy (`large`, `small`), or as its provider made it"
+        " (`original`), which needs the role reviewer.",
+    )
 
 
 class EventsQuery(Ask):

@@ -47,6 +47,10 @@ READING = (
         answer=shapes.JobDetailShape,
     ),
     Endpoint(
+        method="GET", path="/results/{id}/file", summary="Get a result's picture", work=no_work,
+        query=asks.FileQuery, answer=None,
+    ),
+    Endpoint(
         method="GET", path="/events", summary="Listen to numbers of batches, ends of jobs, and verdicts",
         work=no_work, query=asks.EventsQuery, answer=shapes.EventShape, stream=True,
     ),
