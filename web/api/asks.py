@@ -97,7 +97,7 @@ class JobsQuery(Selection):
 
 
 class ResultsQuery(Ask):
-    """Which of a batch's results to list: those of jobs with this verdict, reason and flag."""
+    """Which results to list: those of jobs with this verdict, reason and flag."""
 
     verdict: Verdict | None = Field(None, description="What counts for the job.")
     reason: Text | None = Field(None, description="A reason that this verdict gives, such as hair.")

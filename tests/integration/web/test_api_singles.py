@@ -139,6 +139,22 @@ def test_held_jobs_are_listed_and_decided(database: Database, shop: Program, sin
     assert (states(database).count("failed"), states(database, of_batches=True).count("held")) == (3, 1)
 
 
+def test_their_results_are_listed_and_judged(database: Database, shop: Program, singles: list[str]) -> None:
+    rows = database.sql("SELECT r.id, r.job_id FROM results r JOIN jobs j ON j.id = r.job_id ORDER BY j.seq")
+    others, (first, second) = [row.id for row in rows[:2]], rows[2:]
+    page = shop.get("/results?limit=1")
+    assert [(each["id"], each["job"]) for each in page["items"]] == [(first.id, singles[0])]
+    assert page["next"] == first.id
+    assert [each["id"] for each in shop.get(f"/results?after={first.id}")["items"]] == [second.id]
+    problem(shop.ask("GET", f"/results?after={others[0]}"), 422, "after", others[0])
+    problem(shop.ask("GET", f"/batches/spring/results?after={first.id}"), 422, "after", first.id)
+    said = {"verdict": "needs_work", "reasons": ["hair"], "based_on": 0}
+    assert shop.ask("PUT", f"/results/{second.id}/verdict", said).status_code == 200
+    for query, found in (("verdict=unreviewed", [first.id]), ("reason=hair", [second.id]), ("check=blurred", [])):
+        assert [each["id"] for each in shop.get(f"/results?{query}")["items"]] == found
+    assert [each["id"] for each in shop.get("/batches/spring/results")["items"]] == others
+
+
 @pytest.mark.parametrize(
     ("which", "facts"),
     [
@@ -184,3 +200,6 @@ def test_assistants_say_the_same(database: Database, there: Settings, singles: l
         assert quote["ceiling"]["amount"] == "0.08"
         assert tools.call(service, shown, "confirm", {"quote": quote["quote"]})["done"] == 2
         assert tools.call(service, shown, "held", SINGLES)["items"] == []
+        listed = tools.call(service, shown, "jobs_of_singles", {"state": ["failed"]})
+        assert [job["id"] for job in listed["items"]] == [singles[2]]
+        assert len(tools.call(service, shown, "results_of_singles", {})["items"]) == 2
