@@ -156,7 +156,7 @@ def resume(
     selection.named()
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)
-        if max_cost is not None and set(which.named) != {"batch"}:
+        if max_cost is not None and (set(which.named) != {"batch"} or which.singles):
             raise typer.BadParameter("the spending limit is that of one batch; name it", param_hint="--max-cost")
         limit = higher_limit(runtime, str(which.batch), max_cost)
         spent = [] if limit is not None else [runtime.db(find, name) for name in runtime.db(bulk.spent_batches, which)]

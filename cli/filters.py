@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import UnknownBatchError, UnknownJobError
 from cli import completion
 from cli.parameters import shared
+from models.batches import SINGLES_NAME
 from models.checks import CheckName
 from models.states import JobState, Reason
 from models.transactions import Database
@@ -48,10 +49,10 @@ class JobSelection:
     @property
     def options(self) -> dict[str, Any]:
         """The options that select the same jobs, whatever their state, for a hint beside the words."""
-        options = {name: value for name, value in self.which.named.items() if name not in ("states", "ids")}
+        options = {name: value for name, value in self.which.named.items() if name not in ("states", "ids", "batch")}
         # Ages were read as seconds.
         given = {name: f"{value:g}s" if isinstance(value, float) else value for name, value in options.items()}
-        return {**given, "all": self.everything}
+        return {**self.which.batch_option, **given, "all": self.everything}
 
     def named(self) -> JobSelection:
         """Itself, if it names anything, so that a slip does not change every job.
@@ -61,7 +62,7 @@ class JobSelection:
         """
         if not (self.words or self.which.named or self.everything):
             raise typer.BadParameter(
-                "no jobs are selected; name a batch or jobs, or use --batch, another filter, or --all"
+                "no jobs are selected; name a batch or jobs, or use --singles, --batch, another filter, or --all"
             )
         return self
 
@@ -110,6 +111,10 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "batch": (
         Annotated[str | None, typer.Option(help="Only jobs of this batch.", autocompletion=completion.batches)],
         None,
+    ),
+    "singles": (
+        Annotated[bool, typer.Option("--singles", help="In place of a batch: jobs that came one by one.")],
+        False,
     ),
     "label": (Annotated[str | None, typer.Option(help="Only jobs of batches with this label.")], None),
     "state": (
@@ -202,11 +207,29 @@ def takes_pictures(*left_out: str) -> Callable[[Callable[..., R]], Callable[...,
 
 def _selection(given: dict[str, Any]) -> JobSelection:
     words, everything = given.pop("words", None), given.pop("everything", False)
+    given["batch"] = _batch(words or (), given, singles=given.pop("singles", False))
     states = given.pop("state", None)
     for name in ("older", "newer"):
         given[name] = _age(name, given.get(name))
     given["check"] = _checks(given.get("check"))
     return JobSelection(tuple(words or ()), Filter(states=states or None, **given), everything)
+
+
+def _batch(words: Sequence[str], given: Mapping[str, Any], *, singles: bool) -> str | None:
+    """The batch that is meant, which is `SINGLES_NAME` for single jobs.
+
+    Raises:
+        typer.BadParameter: something of a batch stands beside --singles, or its name is empty.
+    """
+    batch: str | None = given.get("batch")
+    if batch == SINGLES_NAME:  # such as a variable of a script that was not set
+        raise typer.BadParameter("it is empty; name a batch, or use --singles", param_hint="--batch")
+    if not singles:
+        return batch
+    for said in (*words, batch, given.get("label")):
+        if said is not None:
+            raise typer.BadParameter(f"{said!r} and --singles exclude each other; use one", param_hint="--singles")
+    return SINGLES_NAME
 
 
 def _checks(given: list[str] | None) -> list[str] | None:

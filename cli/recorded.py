@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 from desk import audit
 from desk.actors import from_command
+from models.batches import SINGLES_NAME
 from workers.engine.runtime import Runtime
 
 R = TypeVar("R")
 
 #: Parameters that name rows or settings of ours; the others may hold a person's data, a secret or a free text.
 SAID = (
-    "batch", "label", "account", "operation", "reason", "state", "words", "name", "webhook", "priority", "max_cost",
-    "abandon", "everything", "accepted", "give_up", "not_accepted", "to",
+    "batch", "singles", "label", "account", "operation", "reason", "state", "words", "name", "webhook", "priority",
+    "max_cost", "abandon", "everything", "accepted", "give_up", "not_accepted", "to",
 )  # fmt: skip
 #: Commands that only list what there is unless one of these is said.
 LISTS = {"resolve": ("accepted", "not_accepted", "give_up")}
@@ -58,7 +59,7 @@ def record(runtime: Runtime, batch: str | None = None) -> None:
     if noun is not None:
         subject = noun if one is None else f"{noun} {one}"
     else:
-        subject = audit.jobs_of(batch or given.get("batch"))
+        subject = audit.jobs_of(SINGLES_NAME if given.get("singles") else batch or given.get("batch"))
     runtime.db(audit.note, from_command(), name, subject, **detail)
 
 

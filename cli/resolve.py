@@ -47,7 +47,7 @@ def resolve(
     verdict = _verdict(accepted, not_accepted=not_accepted, give_up=give_up)
     if verdict is not None and not (selection.words or selection.which.named):
         raise typer.BadParameter(
-            "no jobs are selected; name a batch or jobs, or use --batch, --account or another filter"
+            "no jobs are selected; name a batch or jobs, or use --batch, --singles, --account or another filter"
         )
     with open_deployment(sandbox=sandbox) as runtime:
         which = selection.resolve(runtime)

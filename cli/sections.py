@@ -31,11 +31,16 @@ EXAMPLES: Mapping[tuple[str, ...], Sequence[str]] = {
         "run 'shoes/*.jpg' --source face.jpg --account mine",
     ),
     ("status",): ("status", "status spring", "status --watch"),
-    ("retry",): ("retry spring --dry-run", "retry spring/shoe-1 spring/shoe-2"),
+    ("retry",): (
+        "retry spring --dry-run",
+        "retry spring/shoe-1 spring/shoe-2",
+        "retry --singles --newer 1d --dry-run",
+    ),
     ("redo",): (
         "redo spring --verdict needs_work --dry-run",
         "redo spring shoe-1 --seed 7",
         "redo spring --reason hair --to other --max-cost 2.00",
+        "redo --singles --check blurred --dry-run",
     ),
     ("verdict",): (
         "verdict spring/shoe-1 needs-work --reason hair",

@@ -42,9 +42,6 @@ def verdict(
     ],
     answer: Annotated[Answer | None, typer.Argument(help="What you say of its picture.", show_default=False)] = None,
     *,
-    singles: Annotated[
-        bool, typer.Option("--singles", help="In place of a name: the jobs that came one by one.")
-    ] = False,
     reason: Annotated[
         list[str] | None, typer.Option(help="What is wrong, from RECAST_REVIEW_REASONS. Give it once for each reason.")
     ] = None,
@@ -62,7 +59,7 @@ def verdict(
     With a batch's name, all of its unreviewed pictures are meant; --verdict, --check, --state and the other filters
     choose others. With --singles, the same is meant of the jobs that came one by one.
     """
-    job, answer = _read(name, answer, singles=singles)
+    job, answer = _read(name, answer, singles=selection.which.singles)
     decision = Decision(_VERDICTS[answer], tuple(reason or ()), note)
     with open_deployment(sandbox=sandbox) as runtime:
         if job is None or runtime.db(_is_batch, job, selection):

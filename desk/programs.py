@@ -17,13 +17,12 @@ from desk.pilot import NoPilotError, go_on
 from desk.pilot import stop as end
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
-from desk.redo_plan import Change, Terms, plan
+from desk.redo_plan import Change, Terms, plan, redoable
 from desk.selecting import Done, require_few, select
 from desk.selections import decide_all
 from desk.verdicts import Decision, DeskError, checked
 from models.batches import SINGLES, SINGLES_NAME
 from models.checks import CheckName
-from models.states import JobState
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
 from recast.money import Money
@@ -39,23 +38,22 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def redo(
-    batch: str | None, keys: tuple[str, ...], jobs: Collection[str], *, verdict: str | None, reason: str | None,
-    account: str | None, operation: str | None, seed: int | None, options: Mapping[str, Any] | None, to: str | None,
-    to_operation: str | None, max_cost: object, dry_run: bool,
+    batch: str | None, keys: tuple[str, ...], jobs: Collection[str], *, singles: bool, verdict: str | None,
+    reason: str | None, check: Collection[str], account: str | None, operation: str | None, seed: int | None,
+    options: Mapping[str, Any] | None, to: str | None, to_operation: str | None, max_cost: object, dry_run: bool,
 ) -> Redone:  # fmt: skip
     """Plan and begin a redo; the arguments and errors are those of `recast.redo`."""
-    if batch is None and not jobs:
-        raise InvalidJobError("batch", "is missing; name a batch, or jobs")
-    which = Filter(
-        batch=batch, states=None if keys or jobs else [JobState.SUCCEEDED], account=account, operation=operation,
-        verdict=verdict, fault=reason,
-    )  # fmt: skip
+    if singles and (batch is not None or keys or jobs):
+        raise InvalidJobError("singles", "they are of no batch; allowed: without a batch, keys and jobs")
+    if not (batch or jobs or singles):
+        raise InvalidJobError("batch", "is missing; name a batch, or jobs, or say singles")
+    which = _which(SINGLES_NAME if singles else batch, verdict, reason, check, account, operation)
     change = Change(seed, options or {}, to, to_operation)
     with deployment() as runtime:
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
         limit = None if max_cost is None else limit_of(max_cost, terms.currency).amount
         which = runtime.db(resolved, which, [*jobs, *(f"{batch}/{key}" for key in keys)])
-        found = runtime.db(plan, runtime.db(ids_of, which), change, terms)
+        found = runtime.db(plan, runtime.db(ids_of, redoable(which)), change, terms)
         try:
             check_limits(found, terms, limit)
         except DeskError as error:
@@ -79,11 +77,7 @@ def review(
         raise InvalidJobError("keys", f"{keys[0]!r} is not possible; allowed: keys of rows of a batch, or jobs by id")
     if decision is not None and verdict is None and not (keys or jobs):
         verdict = Verdict.UNREVIEWED
-    which = Filter(
-        ids=list(jobs) or None, batch=batch, account=account, operation=operation, fault=reason,
-        verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
-        check=[_member(CheckName, "check", each) for each in check] or None,
-    )  # fmt: skip
+    which = replace(_which(batch, verdict, reason, check, account, operation), ids=list(jobs) or None)
     with deployment() as runtime:
         batch_id = SINGLES if batch is None else runtime.db(find, batch).id
         which = runtime.db(resolved, which, [f"{batch}/{key}" for key in keys])
@@ -128,6 +122,22 @@ _UNDO, _GO_ON, _STOP = "undo", "go_on", "stop"
 
 def _decided(runtime: Runtime, report: BatchReport, limit: Decimal | None, *, stop: bool) -> int:
     return end(runtime, _actor(), report) if stop else go_on(runtime, _actor(), report, limit)
+
+
+def _which(
+    batch: str | None, verdict: str | None, reason: str | None, check: Collection[str], account: str | None,
+    operation: str | None,
+) -> Filter:  # fmt: skip
+    """The pictures of a batch, or of single jobs, that the arguments of a program choose.
+
+    Raises:
+        InvalidJobError: there is no such verdict or check.
+    """
+    return Filter(
+        batch=batch, account=account, operation=operation, fault=reason,
+        verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
+        check=[_member(CheckName, "check", each) for each in check] or None,
+    )  # fmt: skip
 
 
 def _actor() -> Actor:

@@ -205,9 +205,9 @@ class Redone:
 
 
 def redo(
-    batch: str | None = None, *keys: str, jobs: Collection[str] = (),
+    batch: str | None = None, *keys: str, jobs: Collection[str] = (), singles: bool = False,
     verdict: Literal["unreviewed", "approved", "needs_work"] | None = None, reason: str | None = None,
-    account: str | None = None, operation: str | None = None, seed: int | None = None,
+    check: Collection[str] = (), account: str | None = None, operation: str | None = None, seed: int | None = None,
     options: Mapping[str, Any] | None = None, to: str | None = None, to_operation: str | None = None,
     max_cost: Amount | None = None, dry_run: bool = False,
 ) -> Redone:  # fmt: skip
@@ -219,8 +219,10 @@ def redo(
         batch: the batch whose pictures are chosen; with `keys`, only these rows of it.
         keys: of rows in the batch.
         jobs: ids of jobs, instead of a batch.
+        singles: whether pictures of jobs that came one by one are chosen, instead of a batch.
         verdict: only pictures with this verdict.
         reason: only pictures whose verdict gives this reason.
+        check: only pictures that one of these quality checks flags, such as ``"no_face"``.
         account: only pictures that were last sent to, or pinned to, this account.
         operation: only pictures of this operation.
         seed: another seed, where the operation has one.

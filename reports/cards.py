@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -99,6 +100,18 @@ class Card:
         return "target" if self.target else "image" if self.image else None
 
 
+class Rendition(StrEnum):
+    """Which file of a result is meant."""
+
+    #: As it is stored, with our mark or credentials.
+    FULL = "full"
+    #: Copies, for a whole window and for a tile.
+    LARGE = "large"
+    SMALL = "small"
+    #: As its provider made it.
+    ORIGINAL = "original"
+
+
 class File(NamedTuple):
     """A file of the storage, and what to leave out of it."""
 
@@ -144,12 +157,10 @@ def page(
     return Page(cards, after, before, stopped=found.stopped is not None)
 
 
-def result_file(session: Session, result_id: int, size: str) -> File | None:
-    """Where a result is (``full``), or the file as the provider made it (``original``); None where there is none."""
+def result_file(session: Session, result_id: int, *, original: bool) -> File | None:
+    """Where a result is, or the file as its provider made it; None where there is none."""
     row = session.execute(_RESULT, {"id": result_id}).first()
-    if row is None or size not in {"full", "original"}:
-        return None
-    return file_of(row._asdict(), original=size == "original")
+    return None if row is None else file_of(row._asdict(), original=original)
 
 
 def file_of(result: Mapping[str, Any], *, original: bool) -> File | None:

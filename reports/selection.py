@@ -26,6 +26,6 @@ def resolved(session: Session, which: Filter, words: Sequence[str] = ()) -> Filt
     Raises:
         CatalogError: there is no such job or batch; so a misspelled name is an error, and not an empty list.
     """
-    if which.batch is not None:
+    if which.batch is not None and not which.singles:
         find(session, which.batch)
     return replace(which, ids=[job_id_of(session, word) for word in words]) if words else which

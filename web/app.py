@@ -47,7 +47,7 @@ from web.proxied import Proxied
 from web.redo import Redos
 from web.redo_page import RedoPage
 from web.releases import ReleasesPages
-from web.result_thumbnails import ResultThumbnails
+from web.result_files import ResultFiles
 from web.selections import Selections
 from web.sign_ins import SignIns
 from web.signed import Signed
@@ -90,18 +90,18 @@ def build(chosen: Settings | None = None) -> Starlette:
         raise SettingsError(f"no database: set RECAST_DATABASE_URL, or start the embedded stack with {hint('up')}")
     database = Database(configured.database_url, min(CONNECTIONS, configured.database_connections))
     signer, below = MediaSigner(configured), prefix_of(configured.public_url)
-    media = Media(signer, Storage(configured.storage))
+    media, decoders = Media(signer, Storage(configured.storage)), Decoders()
     # No account's `allow_hosts` applies here: a picture that a job names by URL must be public to be shown.
     client = build_client(Guard(), max_connections=FETCHES)
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
     lane, news = Lane(), News(runtime)
-    api = Api(Service(runtime, configured.quote_seconds), lane, news)
+    api = Api(Service(runtime, configured.quote_seconds), ResultFiles(runtime, media, decoders), lane, news)
     mcp = McpEndpoint(api)
     routes = [
         *_program_routes(api, mcp),
         *_service_routes(configured, database, media, lane, runtime),
-        *_gallery_routes(configured, database, media, client, lane, runtime, news),
+        *_gallery_routes(configured, database, media, decoders, client, lane, runtime, news),
     ]
     app = Starlette(
         routes=routes,
@@ -154,12 +154,11 @@ def _service_routes(
 
 
 def _gallery_routes(
-    configured: Settings, database: Database, media: Media, client: HttpClient, lane: Lane, runtime: Runtime, news: News
-) -> list[Route]:
+    configured: Settings, database: Database, media: Media, decoders: Decoders, client: HttpClient, lane: Lane,
+    runtime: Runtime, news: News,
+) -> list[Route]:  # fmt: skip
     """The pages for people: there are none as long as neither a password nor a person protects them."""
-    decoders = Decoders()
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
-    results = ResultThumbnails(database.sessions, media, decoders)
     pages = Pages(database, configured.currency)
     sign_ins = SignIns(database, pages, lane, Here(configured))
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
@@ -167,7 +166,8 @@ def _gallery_routes(
     operators, live = Operators(pages, runtime), Live(pages, news)
     selections = Selections(pages, configured.review_reasons)
     redos = Redos(configured, media.storage)
-    gallery = Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes, live)
+    files = ResultFiles(database, media, decoders)
+    gallery = Gallery(pages, inputs, files, configured.accounts_file, selections, guests.scopes, live)
     return [
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),

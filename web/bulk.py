@@ -26,7 +26,7 @@ from web.pages import link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
-from workers.operations.bulk import PAUSABLE, RETRYABLE
+from workers.operations.bulk import RETRYABLE
 
 
 class Verb(StrEnum):
@@ -137,11 +137,11 @@ class BulkPage:
     def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
         if found is None or verb is None:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
-        asked, name = found.meant, found.meant.batch
+        asked = found.meant
         return self._pages.render(
             request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need, meant=asked,
             says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), command=_command(verb, found),
-            needed=found.needed, free=typed("redownload", batch=name) if name and found.impact.free else None,
+            needed=found.needed, free=typed("redownload", **found.which.batch_option) if found.impact.free else None,
         )  # fmt: skip
 
     async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
@@ -157,8 +157,6 @@ class BulkPage:
         if verb is Verb.RETRY:
             which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
             return DryRun(asked, which, bulk_operations.retryable(self._runtime, which))
-        if asked.narrow and which.whole_batches:  # single jobs, which have no batch to pause
-            which = which.only(PAUSABLE)
         report = need = None
         if verb is Verb.RESUME and not asked.narrow:
             report = self._runtime.db(find, asked.batch)
@@ -184,4 +182,4 @@ def _command(verb: Verb, found: DryRun) -> str | None:
         if states is not None and (verb is not Verb.CANCEL or JobState.QUEUED not in states):
             return None
         states = None
-    return typed(verb, batch=found.meant.batch, **{**said, "state": states, "max_cost": found.needed})
+    return typed(verb, **{**said, "state": states, "max_cost": found.needed})

@@ -21,7 +21,6 @@ from starlette.routing import Route
 from catalog import pilot
 from desk.actors import Actor
 from models.jobs import ROLES
-from models.people import Role
 from models.states import JobState
 from reports import cards, timeline
 from reports.batch import BatchReport, find
@@ -41,17 +40,17 @@ from web.grid import COOKIE_SECONDS as DENSITY_SECONDS
 from web.grid import Density, GridRequest, choices
 from web.input_thumbnails import LARGE_SIDE, InputThumbnails, NoPictureError
 from web.live import Live
-from web.media import Media
+from web.media import storage_down
 from web.pages import ID_DIGITS, Pages, is_text, member
-from web.result_thumbnails import Copy, ResultThumbnails
+from web.result_files import ResultFiles
 from web.selections import Selections
 from web.sign_ins import keep
 from web.stops import Stops
 from web.visitors import Handler, Scope, actor_of
 from workers.cache import Cache
+from workers.images.storage import StorageError
 from workers.images.thumbnails import THUMBNAIL_SIDE
 
-PICTURE_CACHE = "private, max-age=86400, immutable"  # a result never changes
 INPUT_SIZES = ("small", "large")
 INPUT_CACHE = "private, max-age=600"  # a local file can change
 CHART_SECONDS = 15.0  # for which the figures of a batch's charts are cached
@@ -80,8 +79,8 @@ class Gallery:
 
     Args:
         pages: makes the pages, and reads the database.
-        media: serves the storage's files.
-        inputs, results: make thumbnails of input pictures and of results.
+        inputs: makes thumbnails of input pictures.
+        results: serves the files of results.
         accounts_file: read for what keeps a batch from continuing.
         selections: what a batch's page offers to do with many pictures.
         scopes: of which batch each path is that guests may see.
@@ -91,15 +90,14 @@ class Gallery:
     def __init__(
         self,
         pages: Pages,
-        media: Media,
         inputs: InputThumbnails,
-        results: ResultThumbnails,
+        results: ResultFiles,
         accounts_file: Path,
         selections: Selections,
         scopes: Mapping[str, Scope],
         live: Live,
     ) -> None:
-        self._pages, self._media, self._inputs, self._results = pages, media, inputs, results
+        self._pages, self._inputs, self._results = pages, inputs, results
         self._accounts_file, self._selections, self._scopes = accounts_file, selections, scopes
         self._live, self._stopping = live, Stops(pages.currency)
         self._charts: Cache[int, list[timeline.Point] | None] = Cache(CHARTS_KEPT, CHART_SECONDS)
@@ -167,26 +165,16 @@ class Gallery:
         return self._stopping.of(session, report, accounts)
 
     async def result(self, request: Request) -> Response:
-        """A result (``full``), a copy (``large``, ``small``), or the provider's own file (``original``)."""
-        result_id, size = request.path_params["result_id"], request.path_params["size"]
-        found: cards.File | Copy | None
+        """A file of a result, by a `cards.Rendition`."""
+        result_id, which = request.path_params["result_id"], member(cards.Rendition, request.path_params["size"])
         try:
-            if size == "small":
-                key = await self._results.key(result_id)
-                found = None if key is None else cards.File(key)
-            elif size == "large":
-                found = await self._results.large(result_id)
-            else:
-                if size == "original":
-                    actor_of(request).need(Role.REVIEWER, "see a provider's own file")
-                found = await self._pages.read(cards.result_file, result_id, size)
+            with_body = request.method != "HEAD"
+            found = which and await self._results.answer(actor_of(request), result_id, which, with_body=with_body)
         except NoPictureError as error:
             return _unshown(request, error)
-        if found is None:
-            return self._pages.missing(request, "This picture does not exist or was removed.")
-        if isinstance(found, Copy):
-            return Response(found.data, media_type=found.media_type, headers={"Cache-Control": PICTURE_CACHE})
-        return await self._media.serve(found.key, PICTURE_CACHE, without=found.mark)
+        except StorageError:
+            return storage_down()
+        return found or self._pages.missing(request, "This picture does not exist or was removed.")
 
     async def input(self, request: Request) -> Response:
         """A copy of an input picture, small or ``?size=large``; ``?version=2`` is of a former version of the job."""
@@ -216,9 +204,8 @@ class Gallery:
 
 
 def _unshown(request: Request, error: NoPictureError) -> Response:
-    """Why a picture cannot be shown; where it lies is for those alone who see addresses."""
-    said = str(error) if actor_of(request).sees_money else "this picture cannot be shown"
-    return PlainTextResponse(f"{said}\n", HTTPStatus.NOT_FOUND)
+    """Why a picture cannot be shown."""
+    return PlainTextResponse(f"{error.said_to(actor_of(request))}\n", HTTPStatus.NOT_FOUND)
 
 
 def _bulk(shown: GridFilter) -> Sequence[Verb]:

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from desk.actors import Actor
 from workers.cache import Cache
 from workers.http.client import HttpClient, TooLargeError
 from workers.http.ssrf import ForbiddenAddressError
@@ -25,6 +26,10 @@ FAILED_SECONDS = 60.0  # for which a picture that failed is not tried again
 
 class NoPictureError(Exception):
     """The picture cannot be shown."""
+
+    def said_to(self, actor: Actor) -> str:
+        """Why; where it lies is for those alone who see addresses."""
+        return str(self) if actor.sees_money else "this picture cannot be shown"
 
 
 class InputThumbnails:

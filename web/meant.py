@@ -47,7 +47,7 @@ class Meant:
     @property
     def narrow(self) -> bool:
         """Whether less than a whole batch is meant."""
-        return not self.batch or not self.which.whole_batches
+        return not self.which.whole_batches
 
     @property
     def state(self) -> JobState | None:
@@ -58,9 +58,10 @@ class Meant:
     def said(self) -> dict[str, object] | None:
         """The filter as options of the commands; None where these cannot say it."""
         which, grid = self.which, self.grid
-        if not self.batch or which.ids is not None or grid.noted or grid.key or grid.metadata:
+        if which.ids is not None or grid.noted or grid.key or grid.metadata:
             return None
         return {
+            **which.batch_option,
             "state": which.states, "verdict": which.verdict, "reason": which.fault, "account": which.account,
             "operation": which.operation, "check": ANY if grid.check == ANY else which.check,
         }  # fmt: skip

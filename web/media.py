@@ -58,19 +58,37 @@ class Media:
         cache: str,
         *,
         with_body: bool = True,
-        without: Mark | None = None,
         more: Mapping[str, str] | None = None,
     ) -> Response:
+        """`file`, where that it is not there, or that the storage is down, is an answer too."""
+        try:
+            found = await self.file(key, cache, with_body=with_body, more=more)
+        except StorageError:
+            return storage_down()
+        return found or PlainTextResponse("this file does not exist\n", 404, _plain())
+
+    async def file(
+        self,
+        key: str,
+        cache: str,
+        *,
+        with_body: bool = True,
+        without: Mark | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> Response | None:
         """Stream the file `key` with `cache` as its Cache-Control; the caller has checked that it may be read.
 
         The mark `without` is left out, so that the picture is as its provider made it; `more` are further headers.
+
+        Returns:
+            None where it does not exist.
+
+        Raises:
+            StorageError: the storage does not answer.
         """
-        try:
-            size = await self.aside(lambda: self._size(key))
-        except StorageError:
-            return PlainTextResponse("the storage does not answer\n", 503, _plain())
+        size = await self.aside(lambda: self._size(key))
         if size is None:
-            return PlainTextResponse("this file does not exist\n", 404, _plain())
+            return None
         headers = {
             "Cache-Control": cache,
             "Content-Length": str(size - (without.length if without else 0)),
@@ -99,6 +117,11 @@ class Media:
     async def aside(self, work: Callable[[], T]) -> T:
         """Run `work` that reads or writes files in one of the threads for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def storage_down() -> Response:
+    """The answer while the storage does not answer."""
+    return PlainTextResponse("the storage does not answer\n", 503, _plain())
 
 
 def _plain() -> dict[str, str]:

@@ -182,8 +182,9 @@ def _command(asked: Asked) -> str | None:
     said = {} if meant.job else meant.said
     if said is None:
         return None
+    words = [meant.job] if meant.job else []
     options = [f"{name}={'' if value is None else option_text(value)}" for name, value in change.options.items()]
     return typed(
-        "redo", meant.job or meant.batch, **said, seed=change.seed, options=options or None, to=change.account,
+        "redo", *words, **said, seed=change.seed, options=options or None, to=change.account,
         to_operation=change.operation,
     )  # fmt: skip

@@ -22,19 +22,23 @@ from starlette.types import Receive, Scope, Send
 from desk import replays, tokens
 from desk.replays import MAX_KEY_CHARS, Answer
 from desk.tokens import Program
+from desk.verdicts import UnknownPictureError
 from recast.hints import hint
 from reports.written import written
 from web import streams
 from web.api.bodies import Body, digest_of, read_body
-from web.api.endpoints import Call, Endpoint, Service, seen_by
+from web.api.endpoints import NO_PICTURE, Call, Endpoint, Service, result_of, seen_by
 from web.api.feed import Feed
 from web.api.openapi import text
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
 from web.guesses import Lane
+from web.input_thumbnails import NoPictureError
 from web.news import News
 from web.pages import is_text, number
 from web.prefix import prefix
+from web.result_files import ResultFiles
+from workers.images.storage import StorageError
 
 WRONG_SECONDS = 0.3  # before a wrong token is rejected: slow for guessing, unnoticed after a mistake
 HEAVY = 4  # catalogs that are read side by side, so that the pages have threads and connections left
@@ -48,12 +52,13 @@ class Api:
 
     Args:
         service: what endpoints work with.
+        files: serves the files of results.
         lane: where wrong tokens make others wait.
         news: what programs can listen to.
     """
 
-    def __init__(self, service: Service, lane: Lane, news: News) -> None:
-        self.service, self._lane = service, lane
+    def __init__(self, service: Service, files: ResultFiles, lane: Lane, news: News) -> None:
+        self.service, self._files, self._lane = service, files, lane
         self._heavy = asyncio.Semaphore(HEAVY)
         self._feed = Feed(news, service.currency)
 
@@ -81,6 +86,8 @@ class Api:
         call = Call(program.actor, program.token_id, parameters, query)
         if endpoint.stream:
             return await self._listening(request, call)
+        if endpoint.answer is None:
+            return await self._picture(call, with_body=request.method != "HEAD")
         if endpoint.body is None:
             return await self._done(endpoint, call)
         body = await read_body(request, endpoint.most, multipart=endpoint.upload is not None)
@@ -98,6 +105,21 @@ class Api:
             raise unprocessable("Last-Event-ID: it is not an id of an event", "Last-Event-ID", last, "1 to 18 digits")
         told = await self._feed.listen(call.actor, call.query.batch, after, streams.LONGEST_SECONDS)
         return streams.EventStream(told, partial(self._feed.leave, told))
+
+    async def _picture(self, call: Call, *, with_body: bool) -> Response:
+        try:
+            found = await self._files.answer(call.actor, result_of(call), call.query.which, with_body=with_body)
+        except NoPictureError as error:
+            raise ProblemError(HTTPStatus.NOT_FOUND, error.said_to(call.actor)) from error
+        except StorageError as error:
+            # What it says of the place is not for everybody who may see the picture.
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the storage does not answer; try again in a moment",
+                headers={"Retry-After": "5"},
+            ) from error  # fmt: skip
+        if found is None:
+            raise UnknownPictureError(NO_PICTURE)
+        return found
 
     async def _once(
         self, program: Program, key: str, digest: str, endpoint: Endpoint, make: Callable[[], Call]

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from desk.verdicts import MAX_NOTE_CHARS
 from models.base import LAST_BIGINT, LAST_INTEGER
+from models.batches import SINGLES_NAME
 from models.checks import CheckName
 from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
+from reports.cards import Rendition
 from reports.spend import By
 from web.api.problems import invalid
 from workers.config.units import duration
@@ -43,6 +45,7 @@ Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
+Singles = Annotated[bool, Field(description="In place of a batch: jobs that came one by one.")]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items of one page.")]
 
 
@@ -94,13 +97,23 @@ class JobsQuery(Selection):
 
 
 class ResultsQuery(Ask):
-    """Which of a batch's results to list: those of jobs with this verdict, reason and flag."""
+    """Which results to list: those of jobs with this verdict, reason and flag."""
 
     verdict: Verdict | None = Field(None, description="What counts for the job.")
     reason: Text | None = Field(None, description="A reason that this verdict gives, such as hair.")
     check: CheckName | None = Field(None, description="A quality check that flagged a picture of the job.")
     limit: Limit = USUAL_ITEMS
     after: int = Field(0, ge=0, le=LAST_BIGINT, description="The `next` of the page before.")
+
+
+class FileQuery(Ask):
+    """Which file of a result to get."""
+
+    which: Rendition = Field(
+        Rendition.FULL,
+        description="As it is stored (`full`), a smaller copy (`large`, `small`), or as its provider made it"
+        " (`original`), which needs the role reviewer.",
+    )
 
 
 class EventsQuery(Ask):
@@ -121,13 +134,14 @@ class HeldQuery(Ask):
     """Which held jobs to list."""
 
     batch: Text | None = None
+    singles: Singles = False
     label: Text | None = None
     account: Text | None = None
     operation: Text | None = None
 
     def filter(self) -> Filter:
         """As the database is asked."""
-        return Filter(batch=self.batch, label=self.label, account=self.account, operation=self.operation)
+        return Filter(batch=_batch(self), label=self.label, account=self.account, operation=self.operation)
 
 
 class DeliveriesQuery(Ask):
@@ -188,18 +202,31 @@ class FilterAsk(Selection):
 
     jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
     batch: Text | None = None
+    singles: Singles = False
     all: bool = Field(False, description="Every job there is.")
 
     def named(self) -> Filter:
         """The filter, if it names anything, so that a slip does not change every job.
 
         Raises:
-            InvalidJobError: it names nothing.
+            InvalidJobError: it names nothing, or a batch and single jobs.
         """
-        found = self.filter(self.batch)
+        found = self.filter(_batch(self))
         if not (self.jobs or found.named or self.all):
             raise InvalidJobError("filter", "it selects no jobs; allowed: jobs, batch, another field, or all: true")
         return found
+
+
+def _batch(asked: FilterAsk | HeldQuery) -> str | None:
+    """The batch that is meant, which is `SINGLES_NAME` for single jobs.
+
+    Raises:
+        InvalidJobError: something of a batch is said beside them.
+    """
+    others = [name for name in ("batch", "label", "jobs") if getattr(asked, name, None)]
+    if asked.singles and others:
+        raise InvalidJobError("singles", f"they are of no batch; allowed: either them or {others[0]}")
+    return SINGLES_NAME if asked.singles else asked.batch
 
 
 class BulkAsk(Ask):

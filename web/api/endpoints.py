@@ -12,9 +12,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from desk.actors import Actor
+from desk.verdicts import UnknownPictureError
 from models.people import Role
 from web.api.asks import Nothing
 from web.api.bodies import Upload
+from web.pages import number
 from workers.engine.runtime import Runtime
 
 #: What viewers do not see: money, providers and operations, what providers said, and addresses of input pictures.
@@ -22,6 +24,7 @@ HIDDEN = frozenset({
     "spent", "per_approved", "max_cost", "cost", "obstacles", "account", "provider", "operation", "lane", "error",
     "attempts", "options", "source", "target", "image", "uri", "original_key", "original_sha256", "facts",
 })  # fmt: skip
+NO_PICTURE = "this picture does not exist or was removed"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -60,7 +63,7 @@ Work = Callable[[Service, Call], Any]
 
 
 def no_work(_: Service, __: Call) -> Any:
-    """The work of what is answered by the feed."""
+    """The work of what is answered by the feed, or by a file."""
     raise AssertionError("unreachable")
 
 
@@ -73,7 +76,8 @@ class Endpoint:
     path: str
     summary: str
     work: Work
-    answer: type[BaseModel]
+    #: What its answers look like; None: they are pictures.
+    answer: type[BaseModel] | None
     role: Role = Role.VIEWER
     query: type[BaseModel] = Nothing
     body: type[BaseModel] | None = None
@@ -117,6 +121,18 @@ class Endpoint:
         if self.stream:
             found.add(HTTPStatus.NOT_FOUND)
         return sorted(found)
+
+
+def result_of(call: Call) -> int:
+    """The number of the result that the path names.
+
+    Raises:
+        UnknownPictureError: it is not a number.
+    """
+    found = number(call.path["id"])
+    if found is None:
+        raise UnknownPictureError(NO_PICTURE)
+    return found
 
 
 def seen_by(actor: Actor, document: Any) -> Any:

@@ -17,6 +17,7 @@ from web.api.endpoints import Endpoint
 from web.api.problems import MEDIA_TYPE
 from web.api.shapes import ProblemShape
 from web.api.table import BASE, ENDPOINTS
+from web.media import MEDIA_TYPES
 from web.streams import EVENTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -75,8 +76,8 @@ def _everywhere() -> dict[str, Any]:
 def _models() -> Iterable[type[BaseModel]]:
     yield ProblemShape
     for endpoint in ENDPOINTS:
-        yield from (endpoint.answer, endpoint.query)
-        yield from (model for model in (endpoint.body, endpoint.upload) if model is not None)
+        yield endpoint.query
+        yield from (model for model in (endpoint.answer, endpoint.body, endpoint.upload) if model is not None)
 
 
 def _schemas() -> tuple[dict[str, Any], Mapping[type[BaseModel], Mapping[str, Any]]]:
@@ -92,9 +93,7 @@ def _operation(
 ) -> dict[str, Any]:
     problem = {MEDIA_TYPE: {"schema": refs[ProblemShape]}}
     answers = {str(int(status)): {"description": status.phrase, "content": problem} for status in endpoint.statuses}
-    answer = refs[endpoint.answer]
-    content = {EVENTS: {"schema": _event(answer)}} if endpoint.stream else {JSON: {"schema": answer}}
-    made = {"description": HTTPStatus(endpoint.status).phrase, "content": content}
+    made = {"description": HTTPStatus(endpoint.status).phrase, "content": _content(endpoint, refs)}
     described: dict[str, Any] = {
         "operationId": f"{endpoint.method.lower()}{endpoint.path.replace('/', '_').replace('{', '').replace('}', '')}",
         "summary": endpoint.summary,
@@ -112,6 +111,14 @@ def _operation(
             content[MULTIPART] = {"schema": refs[endpoint.upload], "encoding": {"options": {"contentType": JSON}}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _content(endpoint: Endpoint, refs: Mapping[type[BaseModel], Mapping[str, Any]]) -> dict[str, Any]:
+    """What is answered, by its media type."""
+    if endpoint.answer is None:
+        return {kind: {} for kind in dict.fromkeys(MEDIA_TYPES.values())}
+    answer = refs[endpoint.answer]
+    return {EVENTS: {"schema": _event(answer)}} if endpoint.stream else {JSON: {"schema": answer}}
 
 
 def _event(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,14 +74,22 @@ def singles(service: Service, call: Call) -> dict[str, Any]:
 
 def results_of(service: Service, call: Call) -> dict[str, Any]:
     """A page of a batch's results, in its order."""
+    return _results(service, call, service.runtime.db(find, call.path["name"]).id)
+
+
+def results_of_singles(service: Service, call: Call) -> dict[str, Any]:
+    """A page of the results of jobs that came one by one, in the order of their arrival."""
+    return _results(service, call, SINGLES)
+
+
+def _results(service: Service, call: Call, batch_id: int) -> dict[str, Any]:
     asked = call.query
     if asked.reason is not None and asked.verdict not in (None, Verdict.NEEDS_WORK):
         raise unprocessable("reason: only pictures that need work have any", "reason", asked.reason, "with needs_work")
     wanted = results.ResultsFilter(asked.verdict, asked.reason, asked.check)
-    report = service.runtime.db(find, call.path["name"])
     if asked.after:
-        _require_there(asked.after, service.runtime.db(guests.batch_of_result, asked.after), report.id)
-    found = service.runtime.db(results.page, report.id, asked.limit + 1, asked.after, wanted)
+        _require_there(asked.after, service.runtime.db(guests.batch_of_result, asked.after), batch_id)
+    found = service.runtime.db(results.page, batch_id, asked.limit + 1, asked.after, wanted)
     shown = found[: asked.limit]
     return {"items": [asdict(each) for each in shown], "next": shown[-1].id if len(found) > asked.limit else None}
 

@@ -18,9 +18,8 @@ from models.batches import SINGLES, SINGLES_NAME
 from models.people import Role
 from models.verdicts import Verdict
 from reports.batch import find
-from web.api.endpoints import Call, Service
+from web.api.endpoints import NO_PICTURE, Call, Service, result_of
 from web.api.problems import unprocessable
-from web.pages import number
 
 
 def undo(service: Service, call: Call) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def undo(service: Service, call: Call) -> dict[str, Any]:
     def work(session: Session, actor: Actor, result_id: int) -> Decided:
         batch_id = guests.batch_of_result(session, result_id)
         if batch_id is None:
-            raise UnknownPictureError("this picture does not exist or was removed")
+            raise UnknownPictureError(NO_PICTURE)
         return verdicts.undo(session, actor, batch_id, result_id)
 
     return _about(service, call, work)
@@ -72,7 +71,4 @@ def _many(service: Service, call: Call, batch_id: int, name: str) -> dict[str, A
 
 
 def _about(service: Service, call: Call, work: Callable[[Session, Actor, int], Decided]) -> dict[str, Any]:
-    result_id = number(call.path["id"])
-    if result_id is None:
-        raise UnknownPictureError("this picture does not exist or was removed")
-    return asdict(service.runtime.db(work, call.actor, result_id))
+    return asdict(service.runtime.db(work, call.actor, result_of(call)))

@@ -47,6 +47,14 @@ READING = (
         answer=shapes.JobDetailShape,
     ),
     Endpoint(
+        method="GET", path="/results", summary="List the results of jobs that came one by one, as these came",
+        work=reading.results_of_singles, query=asks.ResultsQuery, answer=shapes.Results,
+    ),
+    Endpoint(
+        method="GET", path="/results/{id}/file", summary="Get a result's picture", work=no_work,
+        query=asks.FileQuery, answer=None,
+    ),
+    Endpoint(
         method="GET", path="/events", summary="Listen to numbers of batches, ends of jobs, and verdicts",
         work=no_work, query=asks.EventsQuery, answer=shapes.EventShape, stream=True,
     ),

@@ -30,6 +30,7 @@ from workers.operations.resolve import Verdict
 #: The endpoints that are tools: those that read, and those that change what costs nothing.
 _NAMED = {
     "batches": ("GET", "/batches"), "batch": ("GET", "/batches/{name}"), "jobs": ("GET", "/batches/{name}/jobs"),
+    "jobs_of_singles": ("GET", "/jobs"), "results_of_singles": ("GET", "/results"),
     "results": ("GET", "/batches/{name}/results"), "job": ("GET", "/jobs/{id}"), "held": ("GET", "/held"),
     "checks": ("GET", "/batches/{name}/checks"), "pilot": ("GET", "/batches/{name}/pilot"),
     "accounts": ("GET", "/accounts"), "spend": ("GET", "/spend"),

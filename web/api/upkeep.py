@@ -62,12 +62,13 @@ def resolve(service: Service, call: Call) -> dict[str, Any]:
 def redownload(service: Service, call: Call) -> dict[str, Any]:
     """Download again what was paid for and lost, at no cost."""
     asked, runtime = call.body, service.runtime
-    ids = runtime.db(downloads.downloadable, runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ()))
+    which = runtime.db(resolved, asked.filter.named(), asked.filter.jobs or ())
+    ids = runtime.db(downloads.downloadable, which)
     done, more = 0, {}
     if not asked.dry_run:
         made = downloads.redownload(runtime, ids)
         done, more = made.saving + made.polled, {"saving": made.saving, "polled": made.polled}
-        runtime.db(note, call.actor, "redownload", jobs_of(asked.filter.batch), jobs=done)
+        runtime.db(note, call.actor, "redownload", jobs_of(which.batch), jobs=done)
     return Impact(ids, ()).document("redownload", service.currency, dry_run=asked.dry_run, done=done, **more)
 
 

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 from desk import bulk_operations
 from desk.audit import note
 from desk.bulk_operations import BulkOperation
-from desk.verdicts import Area, Decision, UnknownPictureError, judge
+from desk.verdicts import Area, Decision, judge
 from models.states import Closure, JobState
 from reports import documents
 from reports.selection import resolved
-from web.api.endpoints import Call, Service, Work
+from web.api.endpoints import Call, Service, Work, result_of
 from web.api.problems import ProblemError, unprocessable
-from web.pages import number
 from workers.accounts import admission, overrides
 from workers.config.account_values import AccountsError
 from workers.config.units import duration
@@ -27,9 +26,7 @@ from workers.jobs.filters import ids_of
 
 def verdict(service: Service, call: Call) -> dict[str, Any]:
     """Record a verdict about a picture."""
-    asked, result_id = call.body, number(call.path["id"])
-    if result_id is None:
-        raise UnknownPictureError("this picture does not exist or was removed")
+    asked, result_id = call.body, result_of(call)
     area = None if asked.area is None else Area(**asked.area.model_dump())
     decided = service.runtime.db(
         judge, call.actor, result_id, Decision(asked.verdict, asked.reasons, asked.note, area),

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
 
+from models.batches import SINGLES_NAME
 from models.fragments import ACCOUNT, OPERATION, is_flag, last_attempt, seconds_ago
 
 #: What every query with a filter selects from.
@@ -46,6 +47,7 @@ class Filter:
     """Which jobs are meant; None means no condition. Ages are seconds since a job was created."""
 
     ids: Sequence[str] | None = None
+    #: By name; `SINGLES_NAME` means jobs that came one by one.
     batch: str | None = None
     #: Of the job's batch.
     label: str | None = None
@@ -80,8 +82,18 @@ class Filter:
 
     @property
     def whole_batches(self) -> bool:
-        """Whether whole batches are meant, including jobs that are added later."""
-        return bool(self.named) and self.named.keys() <= set(OF_BATCHES)
+        """Whether whole batches are meant, including jobs that are added later; single jobs form none."""
+        return bool(self.named) and self.named.keys() <= set(OF_BATCHES) and not self.singles
+
+    @property
+    def singles(self) -> bool:
+        """Whether jobs that came one by one are meant."""
+        return self.batch == SINGLES_NAME
+
+    @property
+    def batch_option(self) -> dict[str, object]:
+        """Its batch, or single jobs, as an option of the commands."""
+        return {"singles": True} if self.singles else {"batch": self.batch}
 
     def only(self, states: Sequence[str]) -> Filter:
         """The filter, of jobs in these states alone."""

@@ -49,6 +49,8 @@ ABANDONABLE = (JobState.RUNNING, JobState.HELD)
 RETRYABLE = (JobState.FAILED, JobState.REJECTED, JobState.CANCELED)
 #: States of a job that may be sent (again).
 PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
+#: Those whose lane is asked for once more, also after a retry. Most jobs have succeeded, and a redo gives a new lane.
+RESUMABLE = tuple(state for state in JobState if state is not JobState.SUCCEEDED)
 
 _PARKED = f"starts_with(j.lane, '{PARKED}')"
 _RETRYABLE = ids_statement(f"NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND {is_open('o')})")
@@ -162,7 +164,7 @@ def pause(runtime: Runtime, which: Filter) -> Paused:
 def resume(runtime: Runtime, which: Filter) -> Paused:
     """Let jobs that fit be sent again, however they were paused; a filter of whole batches resumes those too."""
     batches = runtime.db(_write_batches, _RESUME_BATCHES, which) if which.whole_batches or not which.named else ()
-    ids = runtime.db(ids_of, which, _PARKED_ONES)
+    ids = runtime.db(ids_of, which.only(RESUMABLE), _PARKED_ONES)
     resumed = sum(in_chunks(runtime, ids, partial(_update, statement=_UNPARK)))
     _wake_all(runtime)
     return Paused(batches, resumed)

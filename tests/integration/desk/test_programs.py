@@ -1,4 +1,4 @@
-"""Review and pilots from Python: what `recast.review` and `recast.pilot` do, and how they refuse."""
+"""Review, redos and pilots from Python: what `recast.review`, `redo` and `pilot` do, and how they refuse."""
 
 from __future__ import annotations
 
@@ -41,15 +41,18 @@ def verdicts(database: Database) -> dict[str, str]:
     return {row.key: row.verdict for row in rows if row.verdict != "unreviewed"}
 
 
-@pytest.mark.usefixtures("runtime")
-def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> None:
-    batch = made(database, 5)
-    first = results(database, batch)[0]
+def flag(database: Database, result_id: int) -> None:
     database.sql(
         "INSERT INTO checks (result_id, name, job_id, batch_id, seq, score, threshold, flagged, rank)"
         " SELECT r.id, 'blurred', j.id, j.batch_id, j.seq, 0.9, 0.5, true, 0.2"
-        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id", id=first,
+        " FROM results r JOIN jobs j ON j.id = r.job_id WHERE r.id = :id", id=result_id,
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("runtime")
+def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> None:
+    batch = made(database, 5)
+    flag(database, results(database, batch)[0])
     keys = [row.key for row in database.sql("SELECT key FROM jobs ORDER BY seq")]
     assert recast.review("spring", say="approved", dry_run=True) == recast.Reviewed(5, 0, {})
     assert verdicts(database) == {}
@@ -108,6 +111,62 @@ def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any
         recast.review("none", say="approved")
     with pytest.raises(CatalogError):
         recast.review("spring", "none", say="approved")
+
+
+@pytest.fixture
+def redoable(database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A batch of three pictures and two single ones, of which the first of each is flagged; the single jobs."""
+    monkeypatch.setattr("desk.programs.wake", lambda *_: None)
+    flag(database, results(database, made(database, 3))[0])
+    singles = database.jobs(2, state="succeeded")
+    flag(database, *give(database, singles[0]))
+    give(database, singles[1])
+    return singles
+
+
+def redone(database: Database) -> list[str]:
+    return [row.job_id for row in database.sql("SELECT job_id FROM redos ORDER BY job_id")]
+
+
+def test_flagged_pictures_are_redone(database: Database, redoable: list[str]) -> None:
+    counted = recast.redo("spring", check=["blurred"], dry_run=True)
+    assert (counted.jobs, counted.done, counted.cost.amount) == (1, 0, Decimal("0.02"))
+    assert recast.redo("spring", check=["blurred"], verdict="approved").jobs == 0
+    assert recast.redo("spring", check=["no_face", "other_size"]).jobs == 0
+    assert redone(database) == []
+    assert recast.redo("spring", check=["blurred", "no_face"], max_cost="0.04").done == 1
+    assert redone(database) == ["job-00000"]
+    assert recast.redo("spring", check=["blurred"]).jobs == 0, "it has no picture to look at now"
+
+
+def test_single_pictures_are_redone(database: Database, redoable: list[str]) -> None:
+    assert recast.redo(singles=True, dry_run=True).jobs == 2
+    assert recast.redo(singles=True, check=["blurred"]).done == 1
+    assert redone(database) == [redoable[0]]
+    assert recast.redo(singles=True).done == 1, "the other one; this one is under way"
+    assert redone(database) == redoable
+
+
+@pytest.mark.usefixtures("redoable")
+@pytest.mark.parametrize(
+    ("asked", "facts"),
+    [
+        ({}, ("batch", "jobs", "singles")),
+        ({"batch": ""}, ("batch", "missing")),
+        ({"batch": "spring", "singles": True}, ("singles", "batch")),
+        ({"jobs": ["job-00000"], "singles": True}, ("singles", "jobs")),
+        ({"batch": "spring", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"batch": "spring", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
+        ({"singles": True, "max_cost": "0.01"}, ("max_cost", "0.01", "0.08")),
+    ],
+)
+def test_a_redo_that_cannot_be_meant_is_refused(
+    database: Database, asked: dict[str, Any], facts: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        recast.redo(**asked)
+    assert unsaid(str(caught.value), *facts) == []
+    assert redone(database) == []
 
 
 def test_a_pilot_says_what_the_rest_would_cost_and_goes_on(

@@ -54,10 +54,12 @@ def served(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def _misjudged(case: Any, answer: Any) -> bool:
     """Whether it cannot be said that what was sent is not valid, and was accepted.
 
-    Something of a query may have left no trace in the address, such as an empty list; and 413 is a refusal.
+    Of a query, the address has only text: an empty list leaves no trace there, a list of one is its word, and an object
+    is a name. And 413 is a refusal.
     """
-    sent = parse_qs(urlsplit(answer.request.url).query, keep_blank_values=True)
-    return answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or not set(case.query or {}) <= sent.keys()
+    sent, query = parse_qs(urlsplit(answer.request.url).query, keep_blank_values=True), case.query or {}
+    lost = not set(query) <= sent.keys() or any(isinstance(value, dict | list) for value in query.values())
+    return lost or answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_every_answer_is_one_that_the_document_has(database: Database, served: S
             if (
                 role is Role.VIEWER
                 and answer.status_code < 400
-                and case.operation.path not in {"/openapi.json", "/events"}
+                and case.operation.path not in {"/openapi.json", "/events", "/results/{id}/file"}
             ):
                 assert _hidden(answer.json()) == set()
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli import impact
 from cli.filters import JobSelection, takes_selection
 from desk.bulk_operations import Impact
+from models.batches import SINGLES_NAME
 from models.states import JobState
 from recast.hints import hint
 from tests.words import names
@@ -58,6 +59,7 @@ def test_words_and_options_make_a_selection() -> None:
         ("one two", "it's"),
         ("--batch", "season of rain", "--state", "failed", "--reason", "lost"),
         ("--account", "main", "--operation", "zhiqite.swap", "--older", "2h", "--newer", "90s"),
+        ("--singles", "--account", "main"),
         ("--all",),
     ],
 )
@@ -82,6 +84,7 @@ def test_whole_batches_are_meant_by_batch_and_label_alone() -> None:
     assert not Filter().whole_batches
     assert not Filter(batch="season", reason="lost").whole_batches
     assert not Filter(ids=["one"]).whole_batches
+    assert not Filter(batch=SINGLES_NAME).whole_batches, "single jobs form none: later ones are not meant"
 
 
 def much(jobs: int, cost: str) -> Impact:
