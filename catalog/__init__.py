@@ -5,6 +5,7 @@ rows        reads CSV, JSON Lines and Parquet, one row at a time
 tables      rows of tables with types: Parquet, mappings, pandas and polars frames
 origin      the place that a batch was made from, and whether another run comes from there
 folders     finds pictures by folder or pattern and makes a row for each
+pictures    finds out about each picture that a cell names
 checks      decides whether a row can be enqueued, and says what is wrong with it
 mistakes    writes the mistakes in rows to a file
 intake      checks a whole catalog and spools it for the database, or raises with every mistake in it

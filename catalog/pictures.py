@@ -18,7 +18,7 @@ from workers.images.roots import Roots
 from workers.images.uris import is_remote
 from workers.jobs.routing import picture_uri
 
-CACHED_PICTURES = 50_000  # which many rows can name; one takes about 500 bytes
+CACHED_PICTURES = 50_000  # of a catalog, as many rows can name the same; one takes about 500 bytes
 
 
 @dataclass(frozen=True, slots=True)
