@@ -54,6 +54,7 @@ from web.signed import Signed
 from web.singles import SinglesList
 from web.today import TodayPage
 from web.tokens import TokensPage
+from web.you import YouPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
@@ -172,6 +173,7 @@ def _gallery_routes(
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
+        *YouPage(pages, database, sign_ins).routes(access),
         *live.routes(access),
         *TodayPage(operators, live).routes(access),
         *DecidePage(operators).routes(access),

@@ -116,6 +116,10 @@ def batch(database: Database, tmp_path: Path) -> int:
         " (:id, 'viewer', 'b', now())", id=made,
     )  # fmt: skip
     database.sql("INSERT INTO visits (digest, guest_id, name) SELECT digest, id, 'Gina (guest)' FROM guests LIMIT 1")
+    database.sql(
+        "INSERT INTO sign_ins (digest, person_id, created_at, expires_at)"
+        " SELECT repeat('a', 64), id, now() - interval '2 days', now() + interval '5 days' FROM people"
+    )
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -139,7 +143,7 @@ def pages_of(batch: int) -> tuple[str, ...]:
     return (
         "today", "decide", "accounts", "schedules", "webhooks", "releases", "releases?reference=R-1", "people",
         "tokens", "guests", f"batches/{batch}/guests", "audit", "attempts", "pumps", f"batches/{batch}/bulk/cancel",
-        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot",
+        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot", "you",
     )  # fmt: skip
 
 
