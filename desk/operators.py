@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from models.states import Closure
 from workers.accounts import admission, overrides
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.operations import credential_checks
 from workers.schedules import service as schedules
 from workers.schedules.tick import start
 from workers.webhooks import deliver
@@ -65,6 +67,46 @@ def account(runtime: Runtime, actor: Actor, name: str, action: AccountAction, re
     runtime.db(work)
     if action is not AccountAction.PAUSE:
         wake(runtime, submit_pump(name), poll_pump(name))
+
+
+def set_limits(runtime: Runtime, actor: Actor, name: str, words: Sequence[str]) -> None:
+    """Change an account's limits, prices or budgets, in the words of `recast accounts set`.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        AccountsError: there is no such account, or a word is not allowed, or does not fit what else holds.
+    """
+    actor.need(Role.OPERATOR, "set limits of accounts")
+    runtime.account(name)
+    changes = overrides.parse(words)
+
+    def work(session: Session) -> None:
+        overrides.change(session, runtime.accounts, name, changes, actor.name)
+        note(session, actor, "accounts set", f"account {name}", words=list(words))
+
+    runtime.db(work)
+    wake(runtime, submit_pump(name), poll_pump(name))
+
+
+def check_credentials(runtime: Runtime, actor: Actor, name: str) -> None:
+    """Have a worker check an account's credentials, which costs nothing; one check at a time.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        AccountsError: there is no such account.
+    """
+    actor.need(Role.OPERATOR, "check credentials")
+    runtime.account(name)
+
+    def work(session: Session) -> datetime | None:
+        asked_at = credential_checks.ask(session, name)
+        if asked_at is not None:
+            note(session, actor, "accounts check", f"account {name}")
+        return asked_at
+
+    asked_at = runtime.db(work)
+    if asked_at is not None:
+        credential_checks.send(runtime, name, asked_at)
 
 
 def schedule(runtime: Runtime, actor: Actor, name: str, action: ScheduleAction) -> None:

@@ -117,6 +117,10 @@ def batch(database: Database, tmp_path: Path) -> int:
     )  # fmt: skip
     database.sql("INSERT INTO visits (digest, guest_id, name) SELECT digest, id, 'Gina (guest)' FROM guests LIMIT 1")
     database.sql(
+        "INSERT INTO credential_checks (account, answered_at, verdict, message)"
+        " VALUES ('main', now(), 'refused', 'Zhiqite refused the key pair: accessKey is disabled (code 401)')"
+    )
+    database.sql(
         "INSERT INTO sign_ins (digest, person_id, created_at, expires_at)"
         " SELECT repeat('a', 64), id, now() - interval '2 days', now() + interval '5 days' FROM people"
     )
@@ -210,6 +214,26 @@ def test_a_held_job_is_decided_without_a_script(base: str, database: Database) -
 
     look(work)
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 0
+
+
+def test_limits_are_set_on_a_phone(base: str, database: Database, tmp_path: Path) -> None:
+    async def work(page: Page) -> None:
+        await sign_in(page, base, "/accounts", "Otto")
+        for width, dark in ((1280, True), (390, False)):
+            await page.look(width=width, height=844, dark=dark)
+            await page.open(f"{base}/accounts")
+            await page.evaluate("document.querySelector('summary').click()")
+            await page.until("document.querySelector('details').open")
+            await page.screenshot(Path(SHOTS or tmp_path) / f"limits-{width}.png", whole=True)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            assert (await page.evaluate(CONTRAST))[0] >= 4.5
+            assert [await page.evaluate(faults) for faults in (UNNAMED, SMALL)] == [[], []]
+        await page.evaluate("document.querySelector('[name=rate]').value = '30/min'")
+        await page.evaluate("document.querySelector('details .primary').click()")
+        await page.until("document.querySelector('.facts').innerText.includes('30/min')")
+
+    look(work)
+    assert database.one("SELECT overrides->>'rate' FROM accounts WHERE name = 'main'") == "30/min"
 
 
 @axe.needed
