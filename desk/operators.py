@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +15,7 @@ from models.people import Role
 from models.states import Closure
 from workers.accounts import admission, overrides
 from workers.engine.runtime import Runtime
-from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.engine.wake import DELIVER_PUMP, poll_pump, submit_pump, wake
 from workers.operations import credential_checks
 from workers.schedules import service as schedules
 from workers.schedules.tick import start
@@ -151,3 +152,44 @@ def webhook(runtime: Runtime, actor: Actor, number: int, action: WebhookAction) 
         note(session, actor, f"webhooks {action}", f"webhook {number}")
 
     runtime.db(work)
+
+
+def retry_deliveries(runtime: Runtime, actor: Actor, number: int, ids: Sequence[uuid.UUID]) -> None:
+    """Send a webhook's deliveries now that were given up, or that wait for a later try.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        UnknownWebhookError: there is no such webhook.
+    """
+    actor.need(Role.OPERATOR, "send messages to webhooks")
+
+    def work(session: Session) -> int:
+        webhooks.find(session, number)
+        queued = webhooks.retry(session, number, ids)
+        if queued:
+            note(session, actor, "webhooks retry", f"webhook {number}", deliveries=queued)
+        return queued
+
+    queued = runtime.db(work)
+    if queued:
+        wake(runtime, DELIVER_PUMP)
+
+
+def test_webhook(runtime: Runtime, actor: Actor, number: int, delivery: uuid.UUID) -> None:
+    """Have a worker send a test message to a webhook that is on; `delivery` names it, so that it is sent once.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        UnknownWebhookError: there is no such webhook.
+    """
+    actor.need(Role.OPERATOR, "send messages to webhooks")
+
+    def work(session: Session) -> bool:
+        webhooks.find(session, number)
+        sent = webhooks.send_test(session, number, delivery)
+        if sent:
+            note(session, actor, "webhooks test", f"webhook {number}")
+        return sent
+
+    if runtime.db(work):
+        wake(runtime, DELIVER_PUMP)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,8 +26,6 @@ from workers.operations import credential_checks
 
 MAX_REASON_CHARS = 200  # beside an account's state
 MAX_LIMIT_CHARS = 40  # of a limit as it is typed: an amount, a rate or a time
-WAIT_SECONDS = 6.0  # that a page waits for the answer about credentials; most providers take one or two
-LOOK_SECONDS = 0.2  # between two looks for it
 
 CHECK, SET = "check", "set"
 #: Limits in words, by setting and part.
@@ -81,7 +78,7 @@ class AccountsPage:
         actor, name, action = actor_of(request), name_of(form), chosen(form, (*AccountAction, CHECK, SET))
         if action == CHECK:
             await self._operators.call(operators.check_credentials, self._runtime, actor, name)
-            await self._answered(name)
+            await self._operators.soon(partial(credential_checks.is_answered, account=name))
         elif action == SET:
             await self._operators.call(self._set, actor, name, form)
         else:
@@ -102,15 +99,6 @@ class AccountsPage:
         if not words:
             raise DeskError("limits: all fields are empty; allowed: a value in one of them at least")
         operators.set_limits(self._runtime, actor, name, words)
-
-    async def _answered(self, name: str) -> None:
-        """Wait for the answer about credentials, though not for long: it may come while the page is shown."""
-        ends = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < ends:
-            found = (await self._pages.read(credential_checks.latest)).get(name)
-            if found is None or not found.waits:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
 
 
 def limits(account: Account) -> Iterator[Limit]:

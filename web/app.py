@@ -55,6 +55,7 @@ from web.signed import Signed
 from web.singles import SinglesList
 from web.today import TodayPage
 from web.tokens import TokensPage
+from web.webhooks import WebhooksPages
 from web.you import YouPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
@@ -197,6 +198,7 @@ def _operator_routes(access: Access, operators: Operators, live: Live) -> list[R
         *BulkPage(operators).routes(access),
         *PilotPage(operators, live).routes(access),
         *AccountsPage(operators).routes(access),
+        *WebhooksPages(operators).routes(access),
         *Lists(operators).routes(access),
         *GuestLinksPages(operators).routes(access),
         *TokensPage(operators).routes(access),

@@ -1,4 +1,4 @@
-"""Operators' lists: schedules, webhooks, people, and the record of who did what."""
+"""Operators' lists: schedules, people, and the record of who did what."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from starlette.routing import Route
 
 from desk import audit, operators, people
 from desk.actors import MAY
-from desk.operators import ScheduleAction, WebhookAction
+from desk.operators import ScheduleAction
 from desk.verdicts import DeskError
-from models.base import LAST_INTEGER
 from models.people import Role
 from reports import planned
 from reports.queries import whole
 from web.access import Access
 from web.desk_forms import chosen
 from web.operators import Operators, Taking, name_of
-from web.pages import member, number
+from web.pages import member
 from web.visitors import Form, Handler, actor_of, first
-from workers.webhooks import service as webhooks
 
 ENTRIES = 100  # of the record on one page
 
@@ -36,7 +34,6 @@ class Lists:
         """Each page; all but the record have forms."""
         pages: dict[str, tuple[Handler, Taking | None]] = {
             "/schedules": (self.schedules, self.change_schedule),
-            "/webhooks": (self.webhooks, self.change_webhook),
             "/people": (self.people, self.change_person),
             "/audit": (self.audit, None),
         }
@@ -55,18 +52,6 @@ class Lists:
         """Pause a schedule, resume it, or run it now."""
         action = chosen(form, ScheduleAction)
         await self._operators.call(operators.schedule, self._runtime, actor_of(request), name_of(form), action)
-
-    async def webhooks(self, request: Request) -> Response:
-        """Webhooks with how their deliveries went."""
-        found = await self._pages.read(webhooks.listed, exact=False)
-        return self._pages.render(request, "webhooks.html", webhooks=found, counted=webhooks.COUNTED)
-
-    async def change_webhook(self, request: Request, form: Form) -> None:
-        """Switch a webhook off or on."""
-        action, one = chosen(form, WebhookAction), number(first(form, "name"))
-        await self._operators.call(
-            operators.webhook, self._runtime, actor_of(request), min(one or 0, LAST_INTEGER), action
-        )
 
     async def people(self, request: Request) -> Response:
         """People with their roles, and a form for one more."""

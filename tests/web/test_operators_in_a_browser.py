@@ -77,6 +77,15 @@ def batch(database: Database, tmp_path: Path) -> int:
         "INSERT INTO webhooks (url, events, secrets)"
         " VALUES ('https://shop.example/hooks', '{job.failed,batch.done}', '')"
     )
+    database.sql(
+        "INSERT INTO deliveries (webhook_id, event, data, created_at, tries, next_at, delivered_at, error) VALUES"
+        """ (1, 'batch.done', '{"batch": "winter"}', now() - interval '2 h', 4, now() + interval '5 h', NULL,"""
+        """ 'the receiver answered 503'), (1, 'webhook.test', '{"webhook": 1}', now(), 1, NULL, now(), NULL),"""
+        """ (1, 'job.failed', '{"job": "job-00006"}', now() - interval '3 days', 10, NULL, NULL,"""
+        """ 'no connection to shop.example'),"""
+        """ (1, 'job.failed', '{"job": "job-00007"}', now() - interval '4 days', 1, NULL, now() - interval '4 days',"""
+        """ NULL)"""
+    )
     database.sql("INSERT INTO pilots (batch_id, size) VALUES (:id, '4')", id=made)
     database.sql(
         "INSERT INTO pilot_jobs (batch_id, job_id) SELECT batch_id, id FROM jobs WHERE batch_id = :id"
@@ -147,7 +156,7 @@ def pages_of(batch: int) -> tuple[str, ...]:
     return (
         "today", "decide", "accounts", "schedules", "webhooks", "releases", "releases?reference=R-1", "people",
         "tokens", "guests", f"batches/{batch}/guests", "audit", "attempts", "pumps", f"batches/{batch}/bulk/cancel",
-        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot", "you",
+        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot", "you", "webhooks/1",
     )  # fmt: skip
 
 

@@ -126,6 +126,11 @@ def latest(session: Session) -> Mapping[str, Checked]:
     return {row.account: Checked(**row._mapping) for row in rows}
 
 
+def is_answered(session: Session, account: str) -> bool:
+    """Whether no answer is waited for."""
+    return _asked(session, account) is None
+
+
 def _asked(session: Session, account: str) -> datetime | None:
     asked_at: datetime | None = session.execute(_ASKED, {"account": account, "seconds": ASKED_SECONDS}).scalar()
     return asked_at

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.orm import Session
 
 from desk import people
 from models.people import Role
@@ -15,7 +16,7 @@ from tests.integration.web.test_desk import PASSWORD, ROOT, Browser
 from tests.integration.web.test_operators import Below, audited, plain
 from tests.web.shop import HOSTILE
 from tests.words import unsaid
-from web import accounts
+from web import operators
 from web.app import build
 from workers.config.settings import Settings
 from workers.operations import credential_checks
@@ -30,7 +31,7 @@ batch, chosen, otto, sent = test_operators.batch, test_operators.chosen, test_op
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(operators, "WAIT_SECONDS", 0.0)
 
 
 def press(browser: Browser, do: str, name: str = "main", **more: str) -> int:
@@ -61,18 +62,17 @@ def test_an_answer_that_comes_at_once_is_waited_for(
 ) -> None:
     looks = []
 
-    def latest(session: object) -> object:
-        looks.append(session)
+    def is_answered(session: Session, account: str) -> bool:
+        looks.append(account)
         if len(looks) == 2:
             database.sql("UPDATE credential_checks SET answered_at = now(), verdict = 'good', message = 'fine'")
-        return found(session)  # type: ignore[arg-type]
+        return found(session, account)
 
-    found = credential_checks.latest
-    monkeypatch.setattr(accounts, "WAIT_SECONDS", 60.0)
-    form = otto.form("/accounts")
-    monkeypatch.setattr(credential_checks, "latest", latest)
-    assert otto.post("/accounts", {"form": form, "name": "main", "do": "check"}).status_code == 303
-    assert len(looks) == 2
+    found = credential_checks.is_answered
+    monkeypatch.setattr(credential_checks, "is_answered", is_answered)
+    monkeypatch.setattr(operators, "WAIT_SECONDS", 60.0)
+    assert press(otto, "check") == 303
+    assert looks == ["main", "main"]
     assert unsaid(plain(otto.get("/accounts")), "good", "fine") == []
 
 
