@@ -6,7 +6,7 @@ import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,10 +17,9 @@ from cli.exit_codes import ExitCode
 from cli.output import Style, answer, complain, emit, say, table
 from cli.paid_check import check_with_payment, options_of
 from cli.recorded import recorded
+from models.accounts import CredentialVerdict
 from models.states import Closure
 from providers import PROVIDERS
-from providers.http import InvalidURL
-from providers.outcomes import Credentials
 from providers.protocol import NotSentError, UnclearError
 from providers.spec import Choice
 from recast.hints import hint
@@ -30,10 +29,10 @@ from workers.accounts import admission, overrides
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account
 from workers.config.units import duration as parse_duration
-from workers.engine.provider_calls import UNBUILT
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.jobs.request import JobRequest
+from workers.operations.credential_checks import credentials
 
 accounts = typer.Typer(help="Show, check, pause, resume and change accounts at providers.", no_args_is_help=True)
 
@@ -42,13 +41,11 @@ NameArgument = Annotated[
 ]
 
 
-#: The provider's answer about the credentials; `unknown` where no free call can check them.
-Verdict = Literal["good", "refused", "unknown", "silent"]
-_VERDICT_STYLES: Mapping[Verdict, Style] = {
-    "good": Style.GOOD,
-    "refused": Style.BAD,
-    "unknown": Style.WAITING,
-    "silent": Style.BAD,
+_VERDICT_STYLES: Mapping[CredentialVerdict, Style] = {
+    CredentialVerdict.GOOD: Style.GOOD,
+    CredentialVerdict.REFUSED: Style.BAD,
+    CredentialVerdict.UNKNOWN: Style.WAITING,
+    CredentialVerdict.SILENT: Style.BAD,
 }
 
 
@@ -121,9 +118,9 @@ def check(
         for name, (verdict, message) in found.items():
             say(f"{name}: {verdict}: {message}", style=_VERDICT_STYLES[verdict])
     verdicts = {verdict for verdict, _ in found.values()}
-    if "refused" in verdicts:
+    if CredentialVerdict.REFUSED in verdicts:
         raise typer.Exit(ExitCode.PERSON)
-    if "silent" in verdicts:
+    if CredentialVerdict.SILENT in verdicts:
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
@@ -259,18 +256,3 @@ def _account(runtime: Runtime, name: str) -> Account:
 def statuses_of(runtime: Runtime, chosen: Sequence[Account]) -> list[AccountStatus]:
     """The states of accounts, in the given order."""
     return runtime.db(documents.statuses_of, chosen)
-
-
-def credentials(runtime: Runtime, account: Account) -> tuple[Verdict, str]:
-    """The verdict on an account's credentials, and the provider's message. Costs nothing."""
-
-    async def ask() -> Credentials:
-        return await runtime.provider(account).check()
-
-    try:
-        answer = runtime.on_loop(ask())
-    except (NotSentError, UnclearError) as error:
-        return "silent", f"no answer: {error}"
-    except (ValueError, InvalidURL) as error:
-        return "silent", f"{UNBUILT} ({type(error).__name__})"
-    return ("unknown" if answer.ok is None else "good" if answer.ok else "refused"), answer.message

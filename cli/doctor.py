@@ -13,7 +13,7 @@ from importlib.metadata import version
 import typer
 
 import migrations
-from cli.accounts import credentials, statuses_of
+from cli.accounts import statuses_of
 from cli.broker_findings import broker
 from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
@@ -22,6 +22,7 @@ from cli.findings import STYLES, Finding, State, clock, finding_of
 from cli.output import emit, say, waiting_for_decision
 from cli.progress import LISTED_BATCHES, stops_of
 from cli.sign_on import sign_on
+from models.accounts import CredentialVerdict
 from models.availability import remedy
 from models.connection import Server, server
 from models.states import JobState
@@ -39,6 +40,7 @@ from workers.http.ssrf import Guard
 from workers.http.transport import proxies
 from workers.images.download import look
 from workers.observability.metrics import Snapshot, collect
+from workers.operations.credential_checks import credentials
 
 CERTIFICATE_ENDS = timedelta(days=30)  # the time that an authority may take to renew one
 
@@ -249,7 +251,7 @@ def _accounts(runtime: Runtime) -> Iterator[Finding]:
             yield Finding(f"account {account.name}", State.WARN, status.state, status.advice)
         verdict, message = credentials(runtime, account)
         name = f"credentials {account.name}"
-        if verdict == "refused":
+        if verdict is CredentialVerdict.REFUSED:
             yield Finding(
                 name,
                 State.BAD,
@@ -257,7 +259,7 @@ def _accounts(runtime: Runtime) -> Iterator[Finding]:
                 "correct them, in the environment if the accounts file names a variable",
                 ExitCode.USAGE,
             )
-        elif verdict == "silent":
+        elif verdict is CredentialVerdict.SILENT:
             yield Finding(
                 name, State.BAD, message, f"check that {account.base_url} is right and can be reached from this machine"
             )

@@ -27,11 +27,10 @@ from workers.http.ssrf import ForbiddenAddressError, Guard
 from workers.jobs.outbox import EVENTS
 from workers.webhooks import service
 from workers.webhooks.deliver import disable
-from workers.webhooks.messages import Answer, Message, forbidden, make_secret, request, seal, send, unseal
+from workers.webhooks.messages import TEST_EVENT, Answer, Message, forbidden, make_secret, request, seal, send, unseal
 
 HOUR = 3_600  # seconds
 LISTED = 50
-TEST_EVENT = "webhook.test"
 
 webhooks = typer.Typer(
     help="Notify other systems when jobs and batches end. Messages are signed (Standard Webhooks) and retried.",
@@ -132,14 +131,19 @@ def deliveries(
 def retry(
     ids: Annotated[
         list[uuid.UUID] | None,
-        typer.Argument(metavar="DELIVERY", help="Ids of deliveries. Default: all that were given up."),
+        typer.Argument(
+            metavar="DELIVERY", help="Ids of deliveries, waiting ones too. Default: all that were given up."
+        ),
     ] = None,
     *,
     webhook: Annotated[int | None, typer.Option(help="Only deliveries to this webhook.")] = None,
     sandbox: SandboxOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send deliveries that were given up again. They keep their ids and get a new series of tries."""
+    """Send deliveries that were given up again. They keep their ids and get a new series of tries.
+
+    Deliveries that wait, and are named by their ids, have their next try now.
+    """
     with open_deployment(sandbox=sandbox) as runtime:
         if webhook is not None:
             runtime.db(service.find, webhook)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -13,7 +15,8 @@ from models.people import Role
 from models.states import Closure
 from workers.accounts import admission, overrides
 from workers.engine.runtime import Runtime
-from workers.engine.wake import poll_pump, submit_pump, wake
+from workers.engine.wake import DELIVER_PUMP, poll_pump, submit_pump, wake
+from workers.operations import credential_checks
 from workers.schedules import service as schedules
 from workers.schedules.tick import start
 from workers.webhooks import deliver
@@ -67,6 +70,46 @@ def account(runtime: Runtime, actor: Actor, name: str, action: AccountAction, re
         wake(runtime, submit_pump(name), poll_pump(name))
 
 
+def set_limits(runtime: Runtime, actor: Actor, name: str, words: Sequence[str]) -> None:
+    """Change an account's limits, prices or budgets, in the words of `recast accounts set`.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        AccountsError: there is no such account, or a word is not allowed, or does not fit what else holds.
+    """
+    actor.need(Role.OPERATOR, "set limits of accounts")
+    runtime.account(name)
+    changes = overrides.parse(words)
+
+    def work(session: Session) -> None:
+        overrides.change(session, runtime.accounts, name, changes, actor.name)
+        note(session, actor, "accounts set", f"account {name}", words=list(words))
+
+    runtime.db(work)
+    wake(runtime, submit_pump(name), poll_pump(name))
+
+
+def check_credentials(runtime: Runtime, actor: Actor, name: str) -> None:
+    """Have a worker check an account's credentials, which costs nothing; one check at a time.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        AccountsError: there is no such account.
+    """
+    actor.need(Role.OPERATOR, "check credentials")
+    runtime.account(name)
+
+    def work(session: Session) -> datetime | None:
+        asked_at = credential_checks.ask(session, name)
+        if asked_at is not None:
+            note(session, actor, "accounts check", f"account {name}")
+        return asked_at
+
+    asked_at = runtime.db(work)
+    if asked_at is not None:
+        credential_checks.send(runtime, name, asked_at)
+
+
 def schedule(runtime: Runtime, actor: Actor, name: str, action: ScheduleAction) -> None:
     """Pause a schedule, resume it, or run it now.
 
@@ -109,3 +152,44 @@ def webhook(runtime: Runtime, actor: Actor, number: int, action: WebhookAction) 
         note(session, actor, f"webhooks {action}", f"webhook {number}")
 
     runtime.db(work)
+
+
+def retry_deliveries(runtime: Runtime, actor: Actor, number: int, ids: Sequence[uuid.UUID]) -> None:
+    """Send a webhook's deliveries now that were given up, or that wait for a later try.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        UnknownWebhookError: there is no such webhook.
+    """
+    actor.need(Role.OPERATOR, "send messages to webhooks")
+
+    def work(session: Session) -> int:
+        webhooks.find(session, number)
+        queued = webhooks.retry(session, number, ids)
+        if queued:
+            note(session, actor, "webhooks retry", f"webhook {number}", deliveries=queued)
+        return queued
+
+    queued = runtime.db(work)
+    if queued:
+        wake(runtime, DELIVER_PUMP)
+
+
+def test_webhook(runtime: Runtime, actor: Actor, number: int, delivery: uuid.UUID) -> None:
+    """Have a worker send a test message to a webhook that is on; `delivery` names it, so that it is sent once.
+
+    Raises:
+        ForbiddenError: `actor` is not an operator.
+        UnknownWebhookError: there is no such webhook.
+    """
+    actor.need(Role.OPERATOR, "send messages to webhooks")
+
+    def work(session: Session) -> bool:
+        webhooks.find(session, number)
+        sent = webhooks.send_test(session, number, delivery)
+        if sent:
+            note(session, actor, "webhooks test", f"webhook {number}")
+        return sent
+
+    if runtime.db(work):
+        wake(runtime, DELIVER_PUMP)

@@ -44,10 +44,11 @@ _DISABLE = text("""
 """)
 _PASSWORD = text("UPDATE people SET password = :password WHERE id = :id")
 _ROLE = text("UPDATE people SET role = :role WHERE id = :id")
+# Locked, so that it waits for a change of the password, or comes before it and is ended by it.
 _SIGN_IN = text(f"""
     INSERT INTO sign_ins (digest, person_id, expires_at)
     SELECT :digest, id, {seconds_from_now(":seconds")} FROM people
-    WHERE id = :id AND disabled_at IS NULL AND password = :password RETURNING digest
+    WHERE id = :id AND disabled_at IS NULL AND password = :password FOR SHARE RETURNING digest
 """)
 _EXPIRED = text("DELETE FROM sign_ins WHERE expires_at < clock_timestamp()")
 _SIGN_OUT = text("DELETE FROM sign_ins WHERE digest = :digest")

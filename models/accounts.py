@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Document, Timestamp, one_of
 from models.states import Closure
+
+
+class CredentialVerdict(StrEnum):
+    """What a free check of an account's credentials found."""
+
+    GOOD = "good"
+    REFUSED = "refused"
+    #: No free call can check them.
+    UNKNOWN = "unknown"
+    #: The provider did not answer.
+    SILENT = "silent"
 
 
 class Account(Base):
@@ -47,6 +60,20 @@ class Account(Base):
     inbox_at: Mapped[Timestamp | None]
     #: Set before a single-use token is spent; found without the session that should follow, the session is begun anew.
     session_refresh_at: Mapped[Timestamp | None]
+
+
+class CredentialCheck(Base):
+    """The latest check of an account's credentials that a person asked for on a page; a worker answers it."""
+
+    __tablename__ = "credential_checks"
+    __table_args__ = (one_of("verdict", CredentialVerdict),)
+
+    account: Mapped[str] = mapped_column(ForeignKey("accounts.name", ondelete="CASCADE"), primary_key=True)
+    asked_at: Mapped[CreatedAt]
+    answered_at: Mapped[Timestamp | None]
+    verdict: Mapped[str | None]
+    #: In words, those of the provider included.
+    message: Mapped[str | None]
 
 
 class Upload(Base):

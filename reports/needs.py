@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.schedules import RunState
-from models.states import LASTING_CLOSURES, JobState, PauseReason
+from models.states import LASTING_CLOSURES, Closure, JobState, PauseReason
 from recast.hints import hint
 from recast.money import Money
 from reports import held, signs
@@ -92,7 +92,8 @@ def _of_accounts(seen: Seen) -> Iterator[Need]:
     for status in seen.statuses:
         if status.admission.closed_for is not None:
             lasts = status.admission.closed_reason in LASTING_CLOSURES
-            action = "Resume the account" if status.admission.until is None else "See the account"
+            action = "Check and resume" if status.admission.closed_reason is Closure.AUTH else "Resume the account"
+            action = action if status.admission.until is None else "See the account"
             yield Need(
                 f"account {status.account.name}: {status.state}", status.advice, ("accounts",), action, grave=lasts
             )

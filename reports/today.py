@@ -13,13 +13,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.fragments import is_paid, quoted, seconds_ago
+from models.fragments import is_paid, newest_verdict, quoted, seconds_ago
 from models.spend import ACCOUNT_NAME, OF_AN_ACCOUNT
 from models.states import OPEN_JOB_STATES, AttemptState, JobState
 from recast.money import DECIMALS
 from reports.batch import BatchReport, unfinished
 from reports.documents import AccountStatus, statuses_of
 from reports.reviews import Progress, progress
+from reports.wilson import interval
 from workers.accounts import budget
 from workers.config.accounts import Account
 
@@ -61,11 +62,18 @@ _FIGURES = text(f"""
         coalesce(sum(a.cost) FILTER (
             WHERE {is_paid("a")} AND (w.verdict <> 'unreviewed' OR j.state IN ({_SETTLED_BADLY}))
         ), 0) AS decided,
-        count(DISTINCT a.job_id) FILTER (WHERE a.state = 'done' AND w.verdict = 'approved') AS approved
+        count(DISTINCT a.job_id) FILTER (WHERE a.state = 'done' AND w.verdict = 'approved') AS approved,
+        coalesce(sum(said.accepted), 0) AS accepted, coalesce(sum(said.judged), 0) AS judged
     FROM unnest(cast(:names AS text[])) AS n(name) CROSS JOIN LATERAL (
         SELECT * FROM attempts WHERE account = n.name ORDER BY created_at DESC LIMIT :latest
     ) a
     LEFT JOIN jobs j ON j.id = a.job_id LEFT JOIN reviews w ON w.job_id = a.job_id
+    LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE v.verdict = 'approved') AS accepted,
+            count(*) FILTER (WHERE v.verdict <> 'unreviewed') AS judged
+        FROM results r CROSS JOIN LATERAL {newest_verdict("r.id", "verdict")} v
+        WHERE r.attempt_id = a.id AND w.job_id IS NOT NULL
+    ) said ON true
     GROUP BY n.name
 """)
 
@@ -99,6 +107,14 @@ class Figures:
     slow: float | None
     #: What an approved picture costs, of the attempts whose jobs are decided; None without one.
     per_approved: Decimal | None
+    #: Pictures of these attempts that people decided about, and how many of them they approved.
+    judged: int
+    approved: int
+
+    @property
+    def between(self) -> tuple[float, float]:
+        """Between which shares lies how much of this account's work people approve, with 95 % confidence."""
+        return interval(self.approved, self.judged)
 
     @property
     def more(self) -> bool:
@@ -159,7 +175,8 @@ def figures(session: Session, names: Sequence[str]) -> Mapping[str, Figures]:
     for row in session.execute(_FIGURES, asked):
         each = (row.decided / row.approved).quantize(_STEP, ROUND_HALF_UP) if row.approved else None
         median, slow = row.waited or (None, None)
-        found[row.name] = Figures(row.sent, row.failed, row.latest, median, slow, each)
+        said = int(row.judged), int(row.accepted)
+        found[row.name] = Figures(row.sent, row.failed, row.latest, median, slow, each, *said)
     return found
 
 

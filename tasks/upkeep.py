@@ -14,6 +14,7 @@ from tasks.base import RecastTask
 from workers.engine.runtime import runtime
 from workers.maintenance.sweep import sweep as sweep_up
 from workers.messaging.app import app
+from workers.operations.credential_checks import perform
 from workers.operations.prune import prune as prune_jobs
 from workers.operations.prune import prune_guests
 from workers.producers.completion import announce_jobs
@@ -52,6 +53,12 @@ def prune() -> None:
     """Remove the pictures of batches whose `--keep` time has passed."""
     prune_jobs(runtime())
     runtime().db(prune_guests)
+
+
+@app.task(base=RecastTask, name="check_credentials")
+def check_credentials(account: str) -> None:
+    """Check an account's credentials, for a person who asked for it on a page."""
+    perform(runtime(), account)
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")

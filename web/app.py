@@ -14,6 +14,7 @@ from starlette.routing import Route
 from models.transactions import Database
 from recast.hints import hint
 from web.access import Access
+from web.accounts import AccountsPage
 from web.api.api import Api
 from web.api.endpoints import Service
 from web.api.table import BASE
@@ -54,6 +55,8 @@ from web.signed import Signed
 from web.singles import SinglesList
 from web.today import TodayPage
 from web.tokens import TokensPage
+from web.webhooks import WebhooksPages
+from web.you import YouPage
 from workers.config.settings import Settings, SettingsError, settings
 from workers.engine.runtime import Runtime
 from workers.http.client import HttpClient, build_client
@@ -163,7 +166,7 @@ def _gallery_routes(
     sign_ins = SignIns(database, pages, lane, Here(configured))
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
-    operators, live = Operators(pages, runtime), Live(pages, news)
+    live = Live(pages, news)
     selections = Selections(pages, configured.review_reasons)
     redos = Redos(configured, media.storage)
     files = ResultFiles(database, media, decoders)
@@ -172,16 +175,9 @@ def _gallery_routes(
         Route("/sign-in", access.guarded(sign_ins.page, everybody=True)),
         Route("/sign-in", access.guarded(sign_ins.enter, everybody=True), methods=["POST"]),
         Route("/sign-out", access.guarded(sign_ins.leave), methods=["POST"]),
+        *YouPage(pages, database, sign_ins).routes(access),
         *live.routes(access),
-        *TodayPage(operators, live).routes(access),
-        *DecidePage(operators).routes(access),
-        *BulkPage(operators).routes(access),
-        *PilotPage(operators, live).routes(access),
-        *Lists(operators).routes(access),
-        *GuestLinksPages(operators).routes(access),
-        *TokensPage(operators).routes(access),
-        *ReleasesPages(operators).routes(access),
-        *AttemptsPages(operators).routes(access),
+        *_operator_routes(access, Operators(pages, runtime), live),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
         *Downloads(pages, database, media, lambda: runtime.signer).routes(access, guests.of_result),
@@ -191,4 +187,21 @@ def _gallery_routes(
         *guests.routes(partial(access.guarded, everybody=True)),
         *selections.routes(access),
         *gallery.routes(access),
+    ]
+
+
+def _operator_routes(access: Access, operators: Operators, live: Live) -> list[Route]:
+    """The pages of operators; reviewers see one of them, too."""
+    return [
+        *TodayPage(operators, live).routes(access),
+        *DecidePage(operators).routes(access),
+        *BulkPage(operators).routes(access),
+        *PilotPage(operators, live).routes(access),
+        *AccountsPage(operators).routes(access),
+        *WebhooksPages(operators).routes(access),
+        *Lists(operators).routes(access),
+        *GuestLinksPages(operators).routes(access),
+        *TokensPage(operators).routes(access),
+        *ReleasesPages(operators).routes(access),
+        *AttemptsPages(operators).routes(access),
     ]

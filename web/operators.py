@@ -6,12 +6,15 @@ commands use; what these refuse is said on a page.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -38,6 +41,9 @@ from workers.webhooks.service import UnknownWebhookError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+WAIT_SECONDS = 6.0  # that a page waits for what it asked a worker for; most providers and webhooks answer in two
+LOOK_SECONDS = 0.2  # between two looks for it
 
 #: What the services refuse, in sentences that name the field, the value and what is allowed.
 REFUSED = (
@@ -71,6 +77,14 @@ class Operators:
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work`, which uses the deployment, in a thread."""
         return await run_in_threadpool(work, *args, **kwargs)
+
+    async def soon(self, is_there: Callable[[Session], bool]) -> None:
+        """Wait for what a worker does, though not for long: it may also come while the page is shown."""
+        ends = time.monotonic() + WAIT_SECONDS
+        while not await self.pages.read(is_there):
+            if time.monotonic() > ends:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     def shows(self, access: Access, path: str, show: Handler) -> Route:
         """A page."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
@@ -25,6 +27,8 @@ from web.pages import Pages, link
 from web.prefix import prefix
 from web.shared import Shared
 from web.visitors import Visitor, first, form_of, visitor_of
+
+T = TypeVar("T")
 
 COOKIE = "recast_session"
 DOOR = "recast_door"  # of a browser that has seen the form, and is not signed in
@@ -114,14 +118,19 @@ class SignIns:
         return response
 
     async def _entered(self, request: Request, name: str, password: str) -> str | None:
+        return await self.compared(request, partial(people.sign_in, self._database), name, password)
+
+    async def compared(self, request: Request, work: Callable[[str, str], T], given: str, other: str) -> T:
+        """`work(given, other)`, which compares passwords, at this address's turn if some were guessed.
+
+        What is None or False was a wrong one.
+        """
         async with self._lane.trial(request):
-            token = await asyncio.get_running_loop().run_in_executor(
-                self._comparing, people.sign_in, self._database, name, password
-            )
-        if token is None:
+            found = await asyncio.get_running_loop().run_in_executor(self._comparing, work, given, other)
+        if not found:
             self._lane.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
-        return token
+        return found
 
     async def _entered_here(self, request: Request, key: str) -> str | None:
         actor = self._here.take(request, key)

@@ -77,6 +77,15 @@ def batch(database: Database, tmp_path: Path) -> int:
         "INSERT INTO webhooks (url, events, secrets)"
         " VALUES ('https://shop.example/hooks', '{job.failed,batch.done}', '')"
     )
+    database.sql(
+        "INSERT INTO deliveries (webhook_id, event, data, created_at, tries, next_at, delivered_at, error) VALUES"
+        """ (1, 'batch.done', '{"batch": "winter"}', now() - interval '2 h', 4, now() + interval '5 h', NULL,"""
+        """ 'the receiver answered 503'), (1, 'webhook.test', '{"webhook": 1}', now(), 1, NULL, now(), NULL),"""
+        """ (1, 'job.failed', '{"job": "job-00006"}', now() - interval '3 days', 10, NULL, NULL,"""
+        """ 'no connection to shop.example'),"""
+        """ (1, 'job.failed', '{"job": "job-00007"}', now() - interval '4 days', 1, NULL, now() - interval '4 days',"""
+        """ NULL)"""
+    )
     database.sql("INSERT INTO pilots (batch_id, size) VALUES (:id, '4')", id=made)
     database.sql(
         "INSERT INTO pilot_jobs (batch_id, job_id) SELECT batch_id, id FROM jobs WHERE batch_id = :id"
@@ -88,6 +97,10 @@ def batch(database: Database, tmp_path: Path) -> int:
     database.sql(
         "INSERT INTO reviews (job_id, batch_id, seq, verdict) SELECT j.id, j.batch_id, seq, 'approved'"
         " FROM pilot_jobs p JOIN jobs j ON j.id = p.job_id ORDER BY seq LIMIT 3"
+    )
+    database.sql(
+        "INSERT INTO verdicts (result_id, job_id, batch_id, person, verdict)"
+        " SELECT r.id, r.job_id, w.batch_id, 'Anna', 'approved' FROM results r JOIN reviews w ON w.job_id = r.job_id"
     )
     database.sql(
         "INSERT INTO leases (name, owner, until, wake_at) VALUES"
@@ -112,6 +125,14 @@ def batch(database: Database, tmp_path: Path) -> int:
         " (:id, 'viewer', 'b', now())", id=made,
     )  # fmt: skip
     database.sql("INSERT INTO visits (digest, guest_id, name) SELECT digest, id, 'Gina (guest)' FROM guests LIMIT 1")
+    database.sql(
+        "INSERT INTO credential_checks (account, answered_at, verdict, message)"
+        " VALUES ('main', now(), 'refused', 'Zhiqite refused the key pair: accessKey is disabled (code 401)')"
+    )
+    database.sql(
+        "INSERT INTO sign_ins (digest, person_id, created_at, expires_at)"
+        " SELECT repeat('a', 64), id, now() - interval '2 days', now() + interval '5 days' FROM people"
+    )
     (tmp_path / "health").mkdir()
     for name in ("worker@studio", "beat@studio"):
         beat = {"at": datetime.now(UTC).isoformat(), "every": 3600, "parts": {}}
@@ -135,7 +156,7 @@ def pages_of(batch: int) -> tuple[str, ...]:
     return (
         "today", "decide", "accounts", "schedules", "webhooks", "releases", "releases?reference=R-1", "people",
         "tokens", "guests", f"batches/{batch}/guests", "audit", "attempts", "pumps", f"batches/{batch}/bulk/cancel",
-        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot",
+        f"batches/{batch}/redo", f"batches/{batch}/download", f"batches/{batch}/pilot", "you", "webhooks/1",
     )  # fmt: skip
 
 
@@ -202,6 +223,26 @@ def test_a_held_job_is_decided_without_a_script(base: str, database: Database) -
 
     look(work)
     assert database.one("SELECT count(*) FROM jobs WHERE state = 'held'") == 0
+
+
+def test_limits_are_set_on_a_phone(base: str, database: Database, tmp_path: Path) -> None:
+    async def work(page: Page) -> None:
+        await sign_in(page, base, "/accounts", "Otto")
+        for width, dark in ((1280, True), (390, False)):
+            await page.look(width=width, height=844, dark=dark)
+            await page.open(f"{base}/accounts")
+            await page.evaluate("document.querySelector('summary').click()")
+            await page.until("document.querySelector('details').open")
+            await page.screenshot(Path(SHOTS or tmp_path) / f"limits-{width}.png", whole=True)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            assert (await page.evaluate(CONTRAST))[0] >= 4.5
+            assert [await page.evaluate(faults) for faults in (UNNAMED, SMALL)] == [[], []]
+        await page.evaluate("document.querySelector('[name=rate]').value = '30/min'")
+        await page.evaluate("document.querySelector('details .primary').click()")
+        await page.until("document.querySelector('.facts').innerText.includes('30/min')")
+
+    look(work)
+    assert database.one("SELECT overrides->>'rate' FROM accounts WHERE name = 'main'") == "30/min"
 
 
 @axe.needed

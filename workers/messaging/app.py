@@ -29,6 +29,7 @@ ROUTES = {
     "deliver": "pumps",
     "store": "files",
     "check": "files",
+    "check_credentials": "files",
     "fire": "files",
     "announce": "beat",
     "sweep": "beat",

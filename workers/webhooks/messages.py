@@ -40,6 +40,8 @@ MAX_ANSWER_BYTES = 16 * 1024  # an answer is read only so that the connection ca
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
 SECRET_BYTES = 32  # the specification allows 24 to 64
 
+TEST_EVENT = "webhook.test"  # that a person sends, to see whether it arrives
+
 Secrets = Sequence[tuple[str, float | None]]
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
+from models.fragments import seconds_from_now
 from recast.hints import hint
 from workers.config.settings import Settings
-from workers.webhooks.messages import UnsealedError, seal, unseal
+from workers.webhooks.deliver import CLAIM_SECONDS
+from workers.webhooks.messages import TEST_EVENT, UnsealedError, seal, unseal
 
 COUNTED = 1_000  # waiting deliveries of a webhook that a page counts; of more, "1,000 and more"
 LOOKED_AT = 2_000  # deliveries that ended last, among which a page counts
@@ -39,22 +41,35 @@ _LIST = text("""
     FROM webhooks w LEFT JOIN counted c ON c.webhook_id = w.id
     GROUP BY w.id ORDER BY w.id
 """)
-_DELIVERIES = text("""
-    SELECT id, webhook_id AS webhook, event, coalesce(data->>'job', data->>'batch') AS about, created_at, tries,
-        next_at, delivered_at, error, CASE WHEN delivered_at IS NOT NULL THEN 'delivered'
-            WHEN next_at IS NULL THEN 'dead' ELSE 'waiting' END AS state
-    FROM deliveries
+#: What people see of a delivery `d`.
+DELIVERY = """
+    d.id, d.webhook_id AS webhook, d.event, coalesce(d.data->>'job', d.data->>'batch') AS about, d.created_at, d.tries,
+    d.next_at, d.delivered_at, d.error, CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
+        WHEN d.next_at IS NULL THEN 'dead' ELSE 'waiting' END AS state
+"""
+_DELIVERIES = text(f"""
+    SELECT {DELIVERY} FROM deliveries d
     WHERE (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
       AND (NOT :dead OR (next_at IS NULL AND delivered_at IS NULL))
     ORDER BY created_at DESC LIMIT :limit
 """)
-_RETRY = text("""
-    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
-    WHERE next_at IS NULL AND delivered_at IS NULL
+# What is tried within the time of a claim may be on its way.
+_RETRY = text(f"""
+    UPDATE deliveries SET next_at = clock_timestamp(), tries = CASE WHEN next_at IS NULL THEN 0 ELSE tries END
+    WHERE delivered_at IS NULL
+      AND (next_at IS NULL OR (cast(:ids AS uuid[]) IS NOT NULL AND next_at > {seconds_from_now(str(CLAIM_SECONDS))}))
       AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
       AND (cast(:ids AS uuid[]) IS NULL OR id = ANY(:ids))
       AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_id AND w.disabled_at IS NULL)
 """)
+# Before everything that waits. Who sends it names it, so that it is sent once.
+_TEST = text("""
+    INSERT INTO deliveries (id, webhook_id, event, data, next_at)
+    SELECT :id, w.id, :event, jsonb_build_object('webhook', w.id), least(clock_timestamp(), (
+        SELECT next_at FROM deliveries WHERE webhook_id = w.id AND next_at IS NOT NULL ORDER BY next_at LIMIT 1
+    )) - interval '1 second' FROM webhooks w WHERE w.id = :webhook AND w.disabled_at IS NULL
+    ON CONFLICT (id) DO NOTHING RETURNING id
+""").bindparams(bindparam("event", TEST_EVENT))
 _FIND = text("SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id")
 _LOCK = text("SELECT 1 FROM webhooks WHERE id = :id FOR UPDATE")
 _SET_SECRETS = text("UPDATE webhooks SET secrets = :secrets WHERE id = :id")
@@ -143,10 +158,15 @@ def retry(session: Session, webhook: int | None, ids: Sequence[uuid.UUID] | None
     Args:
         session: a transaction.
         webhook: only those to this one.
-        ids: only these.
+        ids: only these; those of them that wait for a later try have it now.
     """
     result = session.execute(_RETRY, {"webhook": webhook, "ids": ids and list(ids)})
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def send_test(session: Session, webhook: int, delivery: uuid.UUID) -> bool:
+    """Make a test message due; False if the webhook is off, or the message is there already."""
+    return session.execute(_TEST, {"webhook": webhook, "id": delivery}).first() is not None
 
 
 def find(session: Session, webhook: int) -> Receiver:

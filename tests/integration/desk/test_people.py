@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from desk import audit, people
+from desk import audit, own_access, people
 from desk.actors import Actor, ForbiddenError
 from desk.passwords import PasswordError
 from models.people import Role
@@ -126,6 +127,75 @@ def test_the_record_says_who_did_what(database: Database, anna: str) -> None:
         ("Anna", "page", "sign in", "person Anna"),
         ("root", "command", "people add", "person Anna"),
     ]
+
+
+def test_another_password_ends_every_other_sign_in(database: Database, anna: str) -> None:
+    """Of a form that is sent twice, the second finds the new password and changes nothing."""
+    actor, others = Actor("Anna", Role.REVIEWER), [people.sign_in(_at(database), "Anna", PASSWORD) for _ in range(2)]
+    database.run(people.add, ROOT, "Bob", Role.VIEWER, PASSWORD)
+    bob = people.sign_in(_at(database), "Bob", PASSWORD) or ""
+    for current, new, changed in (
+        ("wrong horse battery", "another long password", False), (PASSWORD, "another long password", True),
+        (PASSWORD, "another long password", True), (PASSWORD, "a third long password", False),
+    ):  # fmt: skip
+        assert own_access.change_password(_at(database), actor, anna, current, new) is changed
+    assert [database.run(people.who, token or "") for token in others] == [None, None]
+    assert database.run(people.who, anna) == actor
+    assert database.run(people.who, bob) is not None
+    assert people.sign_in(_at(database), "Anna", PASSWORD) is None
+    assert people.sign_in(_at(database), "Anna", "another long password") is not None
+    with pytest.raises(PasswordError, match=names("12")):
+        own_access.change_password(_at(database), actor, anna, "another long password", "short")
+    with pytest.raises(people.PersonError, match=names("Anna")):
+        own_access.change_password(_at(database), actor, "no cookie", PASSWORD, PASSWORD)
+    database.sql("UPDATE people SET disabled_at = now()")
+    with pytest.raises(people.PersonError, match=names("Anna")):
+        own_access.change_password(_at(database), actor, anna, "another long password", PASSWORD)
+    said = [(entry.action, entry.detail) for entry in database.run(audit.latest, 20) if entry.person == "Anna"]
+    assert [each for each in said if each[0] != "sign in"] == [("sign out", {"browsers": 2}), ("people password", {})]
+
+
+def test_a_form_that_is_sent_twice_at_once_changes_the_password_once(database: Database, anna: str) -> None:
+    actor = Actor("Anna", Role.REVIEWER)
+
+    def change() -> bool:
+        return own_access.change_password(_at(database), actor, anna, PASSWORD, "another long password")
+
+    with database.sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM people FOR UPDATE"))
+        both = [database.aside(change) for _ in range(2)]
+        database.wait_for_a_waiter()
+    assert [each.result() for each in both] == [True, True]
+    assert database.one("SELECT count(*) FROM audit WHERE action = 'people password'") == 1
+
+
+def test_who_signs_in_while_the_password_changes_is_not_left_in(database: Database, anna: str) -> None:
+    with database.sessions.begin() as session:
+        people.set_password(session, ROOT, "Anna", "another long password")
+        late = database.aside(people.sign_in, _at(database), "Anna", PASSWORD)
+        database.wait_for_a_waiter()
+    assert late.result() is None
+    assert database.one("SELECT count(*) FROM sign_ins") == 0
+
+
+def test_people_see_and_end_their_own_sign_ins_only(database: Database, anna: str) -> None:
+    actor = Actor("Anna", Role.REVIEWER)
+    database.run(people.add, ROOT, "Bob", Role.VIEWER, PASSWORD)
+    bob = people.sign_in(_at(database), "Bob", PASSWORD) or ""
+    other = people.sign_in(_at(database), "Anna", PASSWORD) or ""
+    gone = people.sign_in(_at(database), "Anna", PASSWORD) or ""
+    database.sql("UPDATE sign_ins SET expires_at = now() WHERE digest = :digest", digest=people.digest_of(gone))
+    listed = database.run(own_access.sign_ins, anna)
+    assert [(each.digest, each.is_this) for each in listed] == [
+        (people.digest_of(anna), True), (people.digest_of(other), False),
+    ]  # fmt: skip
+    assert database.run(own_access.sign_ins, "no cookie") == []
+    for digest in (people.digest_of(bob), people.digest_of(anna), "", anna):
+        database.run(own_access.end_others, actor, anna, digest)
+    database.run(own_access.end_others, actor, "no cookie")
+    assert [database.run(people.who, token) is not None for token in (anna, other, bob)] == [True, True, True]
+    database.run(own_access.end_others, actor, anna, people.digest_of(other))
+    assert [database.run(people.who, token) is not None for token in (anna, other, bob)] == [True, False, True]
 
 
 def test_a_form_is_bound_to_its_owner() -> None:

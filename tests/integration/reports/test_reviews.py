@@ -17,6 +17,8 @@ from models.verdicts import Verdict
 from reports.batch import find
 from reports.export import Exported, jobs_of
 from reports.reviews import VerdictsBy, summed, verdicts_of
+from reports.today import figures
+from reports.wilson import interval
 from tests.integration.desk.pictures import give, key_of, made, results
 from tests.words import unsaid
 from workers.config.reasons import REVIEW_REASONS
@@ -190,3 +192,14 @@ def test_commands_that_change_something_are_recorded(database: Database, spring:
         ("ops", "accounts pause", "account main", {"name": "main"}),
         ("ops", "cancel", "batch spring", {"batch": "spring"}),
     ], "a record names no person's picture and repeats no free text"
+
+
+def test_what_people_approve_of_an_account_is_of_the_pictures_that_it_made(database: Database, spring: int) -> None:
+    found = database.run(figures, ["main", "other", "idle"])
+    assert {name: (each.approved, each.judged) for name, each in found.items()} == {"main": (3, 4), "other": (1, 2)}
+    assert found["main"].between == interval(3, 4)
+    # Redone at the other account, and approved: the picture that needs work stays one of the first account.
+    (again,) = give(database, "job-00005", number=2, account="'other'")
+    say(database, again, Verdict.APPROVED)
+    found = database.run(figures, ["main", "other"])
+    assert {name: (each.approved, each.judged) for name, each in found.items()} == {"main": (3, 4), "other": (2, 3)}

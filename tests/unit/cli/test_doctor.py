@@ -15,6 +15,7 @@ from cli import doctor
 from cli.doctor import _connections, examine
 from cli.exit_codes import ExitCode
 from cli.findings import CLOCK_SECONDS, Finding, State, clock
+from models.accounts import CredentialVerdict
 from models.connection import Server
 from models.states import Closure
 from reports.documents import AccountStatus
@@ -128,7 +129,7 @@ def test_credentials_and_stopped_accounts(
     class Deployment:
         accounts = {"main": account}  # noqa: RUF012
 
-    monkeypatch.setattr(doctor, "credentials", lambda *_: (verdict, "they say so"))
+    monkeypatch.setattr(doctor, "credentials", lambda *_: (CredentialVerdict(verdict), "they say so"))
     monkeypatch.setattr(doctor, "statuses_of", lambda *_: [AccountStatus(account, admission, "no funds", None, None)])
     stopped, credentials = doctor._accounts(Deployment)  # type: ignore[arg-type]
 

@@ -1,0 +1,132 @@
+"""Operators' page of accounts: their states, limits and figures, and what is done about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from desk import operators
+from desk.actors import Actor
+from desk.operators import AccountAction
+from desk.verdicts import DeskError
+from reports import today
+from web.access import Access
+from web.desk_forms import chosen
+from web.operators import Operators, name_of
+from web.pages import is_text
+from web.visitors import Form, actor_of, first
+from workers.accounts.overrides import NOTHING
+from workers.config.accounts import Account
+from workers.operations import credential_checks
+
+MAX_REASON_CHARS = 200  # beside an account's state
+MAX_LIMIT_CHARS = 40  # of a limit as it is typed: an amount, a rate or a time
+
+CHECK, SET = "check", "set"
+#: Limits in words, by setting and part.
+LIMITS: Mapping[str, str] = {
+    "max_in_flight": "In flight, at most",
+    "rate": "Submissions, at most",
+    "poll_every": "Time between two polls",
+    "deadline": "Time for a result",
+    "prices": "Price of {}",
+    "budget": "Budget of a {}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that people can set."""
+
+    #: As `recast accounts set` calls it, such as ``budget.day``.
+    name: str
+    says: str
+    #: What holds now, as it would be typed.
+    now: str
+
+
+class AccountsPage:
+    """The page, and where its forms go."""
+
+    def __init__(self, operators: Operators) -> None:
+        self._operators, self._pages, self._runtime = operators, operators.pages, operators.runtime
+
+    def routes(self, access: Access) -> list[Route]:
+        """Both of them."""
+        return [
+            self._operators.shows(access, "/accounts", self.show),
+            self._operators.takes(access, "/accounts", self.take),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """Accounts with their limits, states and figures."""
+        accounts = await self._operators.call(lambda: self._operators.accounts)
+        rows = await self._pages.read(today.account_rows, accounts)
+        return self._pages.render(
+            request, "accounts.html", accounts=rows, file=self._runtime.settings.accounts_file,
+            known=accounts is not None, latest=today.LATEST, checks=await self._pages.read(credential_checks.latest),
+            limits={row.limits.name: list(limits(row.limits)) for row in rows},
+        )  # fmt: skip
+
+    async def take(self, request: Request, form: Form) -> None:
+        """Pause an account, resume it, check its credentials, set its limits, or drop those that people set."""
+        actor, name, action = actor_of(request), name_of(form), chosen(form, (*AccountAction, CHECK, SET))
+        if action == CHECK:
+            await self._operators.call(operators.check_credentials, self._runtime, actor, name)
+            await self._operators.soon(partial(credential_checks.is_answered, account=name))
+        elif action == SET:
+            await self._operators.call(self._set, actor, name, form)
+        else:
+            given = AccountAction(action)
+            await self._operators.call(operators.account, self._runtime, actor, name, given, _reason(form))
+
+    def _set(self, actor: Actor, name: str, form: Form) -> None:
+        """Set the limits whose fields are filled in."""
+        words = []
+        for limit in limits(self._runtime.account(name)):
+            value = first(form, limit.name).strip()
+            if len(value) > MAX_LIMIT_CHARS or not is_text(value):
+                raise DeskError(f"{limit.name}: allowed: up to {MAX_LIMIT_CHARS} signs")
+            if value and "." in limit.name and value.replace(".", "", 1).isdigit():
+                value = f"{value} {self._pages.currency}"
+            if value:
+                words.append(f"{limit.name}={value}")
+        if not words:
+            raise DeskError("limits: all fields are empty; allowed: a value in one of them at least")
+        operators.set_limits(self._runtime, actor, name, words)
+
+
+def limits(account: Account) -> Iterator[Limit]:
+    """What people can set of an account, and what holds now."""
+    parts = {"prices": [name.partition(".")[2] for name in account.operations], "budget": ["day", "month"]}
+    for name, says in LIMITS.items():
+        value = getattr(account, name)
+        if name in parts:
+            for part in parts[name]:
+                yield Limit(f"{name}.{part}", says.format(part), str(value.get(part, NOTHING)))
+        elif name == "rate":
+            yield Limit(name, says, NOTHING if value is None else f"{value * 60:g}/min")
+        else:
+            yield Limit(name, says, _typed(value) if isinstance(value, float) else str(value))
+
+
+def _typed(seconds: float) -> str:
+    """A time as people type it."""
+    return f"{seconds:g}s" if seconds % 60 else f"{seconds / 60:g}min"
+
+
+def _reason(form: Form) -> str | None:
+    """Why an account is paused.
+
+    Raises:
+        DeskError: it is too long.
+    """
+    reason = " ".join(first(form, "reason").split())
+    if len(reason) > MAX_REASON_CHARS or not is_text(reason):
+        raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
+    return reason or None
