@@ -75,7 +75,8 @@ class DryRun:
     @property
     def agreed(self) -> str:
         """What a person agrees to."""
-        return agreement(self.impact.ids, self.impact.cost)
+        ended = self.impact.ended
+        return agreement((f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids), self.impact.cost)
 
     def is_agreed(self, verb: Verb, form: Form) -> bool:
         """Whether a form agrees to this as it is now.
