@@ -134,6 +134,7 @@ class Gallery:
                 return None
             report = find(session, name)
             asked.shown.require_sortable(report.total)
+            picks = self._selections.offered(session, request, batch_id)
             reviewed, page = verdicts_of(session, report), asked.page(session, actor.name)
             counted = said(session, batch_id, reviewed.needs_work, reviewed.approved + reviewed.needs_work)
             return {
@@ -145,7 +146,7 @@ class Gallery:
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
-                "picks": self._selections.offered(session, request, batch_id),
+                "picks": picks,
             }
 
         found = await self._pages.read(read)

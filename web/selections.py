@@ -77,14 +77,18 @@ class Selections:
         return [Route("/batches/{batch_id:row}/verdicts", answer, methods=["POST"])]
 
     def offered(self, session: Session, request: Request, batch_id: int) -> dict[str, Any] | None:
-        """What a page needs for its form, and what became of the last one; None for a person who only looks."""
+        """What a page needs for its form, and what became of the last one; None for a person who only looks.
+
+        It is to be read before the pictures of the page.
+        """
         actor, query = actor_of(request), request.query_params
         if not actor.may(Role.REVIEWER):
             return None
         then, name = seen(session), query.get("selection", "")
+        numbers = (then.verdict_id, then.result_id, *then.under_way)
         undoable = made_by(session, actor, batch_id, name) if _is_name(name) else []
         return {
-            "batch": batch_id, "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
+            "batch": batch_id, "seen": "-".join(map(str, numbers)), "request": str(uuid.uuid4()),
             "reasons": list(zip(self.reasons, REASON_KEYS, strict=False)), "grid": urlencode(_kept(query)),
             "said": _said(query), "name": name,
             "undoable": len(undoable), "seconds": UNDO_SECONDS,
@@ -146,12 +150,12 @@ def _asked(form: Form) -> Asked:
     do, name, former = chosen(form, [*VERDICTS, UNDO]), first(form, "request"), first(form, "selection")
     if not _is_name(name) or (former and not _is_name(former)):
         raise DeskError("request: a name for the selection is missing; load the page again")
-    then, _, newest = first(form, "seen").partition("-")
+    then, newest, *under_way = (number(each) or 0 for each in f"{first(form, 'seen')}-".split("-"))
     pictures = None
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
     return Asked(
-        do, pictures, GridFilter.of(grid_of(form)), Seen(number(then) or 0, number(newest) or 0), name, former or None,
+        do, pictures, GridFilter.of(grid_of(form)), Seen(then, newest, under_way), name, former or None,
         Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
 
