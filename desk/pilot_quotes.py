@@ -12,17 +12,17 @@ from desk.quotes import Quote, StaleQuoteError, UnknownQuoteError
 from models.people import Role
 from models.pilots import PilotDecision
 from reports.batch import BatchReport
-from reports.pilot import PilotReport, lanes_waiting, pilot_of
+from reports.pilot import KeptWaiting, PilotReport, lanes_waiting, pilot_of
 from workers.engine.runtime import Runtime
 
 
-def read(runtime: Runtime, batch: BatchReport) -> PilotReport:
-    """The pilot of a batch.
+def read(runtime: Runtime, batch: BatchReport, kept: KeptWaiting | None = None) -> PilotReport:
+    """The pilot of a batch; what of it waits is from `kept` while its number stays the same.
 
     Raises:
         NoPilotError: it has none.
     """
-    found = runtime.db(pilot_of, batch.id, runtime.accounts, runtime.settings.tries.paid)
+    found = runtime.db(pilot_of, batch.id, runtime.accounts, runtime.settings.tries.paid, kept)
     if found is None:
         raise NoPilotError(batch.name)
     return found

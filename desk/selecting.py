@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from desk.actors import Actor
 from desk.verdicts import DeskError
 from models.fragments import newest_verdict, stands, used_attempt
-from workers.jobs.filters import Filter, Filtered
+from workers.jobs.filters import LOOK_SECONDS, Filter, Filtered, look
 
 PORTION = 500  # pictures decided in one transaction: a fraction of a second, in which nobody else waits for long
 MOST = 50_000  # pictures of one selection: as large as the catalogs that people look through
@@ -87,22 +87,26 @@ def _unseen(writer: str) -> str:
     return f"coalesce(cast(cast({writer} AS text) AS bigint) = ANY(cast(:under_way AS bigint[])), false)"
 
 
-_SELECT = Filtered(
+# Without an order, the index of a batch's jobs ends the look as soon as there are enough.
+_FITTING = Filtered(
     lambda which: (
-        "SELECT r.id AS result_id, coalesce(said.id, 0) AS based_on,"
-        f" {_unseen('r.writer')} AS later, {_unseen('said.writer')} AS changed FROM {which.jobs}"
-        " LEFT JOIN reviews w ON w.job_id = j.id JOIN LATERAL ("
-        f"SELECT id, xmin AS writer FROM results WHERE attempt_id = {used_attempt('w.chosen', 'j.id')}"
-        " ORDER BY id <> coalesce(w.chosen, 0), index LIMIT 1) r ON true"
-        f" LEFT JOIN LATERAL {newest_verdict('r.id', 'id, xmin AS writer')} said ON true"
-        f" WHERE {which.where} AND j.state = 'succeeded' AND j.erased_at IS NULL ORDER BY j.id LIMIT :limit"
+        f"SELECT j.id FROM {which.jobs} WHERE {which.where} AND j.state = 'succeeded' AND j.erased_at IS NULL"
+        " LIMIT :limit"
     )
 )
+_PICTURES = text(f"""
+    SELECT r.id AS result_id, coalesce(said.id, 0) AS based_on, {_unseen("r.writer")} AS later,
+        {_unseen("said.writer")} AS changed
+    FROM unnest(cast(:ids AS text[])) AS j(id) LEFT JOIN reviews w ON w.job_id = j.id JOIN LATERAL (
+        SELECT id, xmin AS writer FROM results WHERE attempt_id = {used_attempt("w.chosen", "j.id")}
+        ORDER BY id <> coalesce(w.chosen, 0), index LIMIT 1
+    ) r ON true LEFT JOIN LATERAL {newest_verdict("r.id", "id, xmin AS writer")} said ON true ORDER BY j.id
+""")
 # Those that fitted when the page was shown, and no longer do because of a verdict; they are counted for people. One of
 # a transaction that was under way is not among them: nothing is written about it either way.
 _FITTED = text("""
     SELECT result_id, job_id FROM (
-        SELECT DISTINCT result_id, job_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown
+        SELECT DISTINCT result_id, job_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown LIMIT :limit
     ) changed
     WHERE coalesce((
         SELECT verdict FROM verdicts v WHERE v.result_id = changed.result_id AND v.id <= :shown
@@ -127,15 +131,25 @@ def seen(session: Session) -> Seen:
     return Seen(**session.execute(_SEEN).one()._mapping)
 
 
-def select(session: Session, which: Filter) -> Sequence[Selected]:
-    """The pictures that are used of the jobs that fit now, `MOST` and one at most."""
-    return [Selected(row.result_id, row.based_on) for row in _selected(session, which)]
+def select(session: Session, which: Filter, seconds: float = LOOK_SECONDS) -> Sequence[Selected]:
+    """The pictures that are used of the jobs that fit now, `MOST` and one at most.
+
+    Raises:
+        InvalidJobError: a look for them takes longer than `seconds`.
+    """
+    return [Selected(row.result_id, row.based_on) for row in _selected(session, which, seconds)]
 
 
-def select_seen(session: Session, batch_id: int, which: Filter, then: Seen) -> tuple[Sequence[Selected], Done]:
-    """The pictures that fit and were there when a page was shown, and those that changed since."""
+def select_seen(
+    session: Session, batch_id: int, which: Filter, then: Seen, seconds: float = LOOK_SECONDS
+) -> tuple[Sequence[Selected], Done]:
+    """The pictures that fit and were there when a page was shown, and those that changed since.
+
+    Raises:
+        InvalidJobError: as `select`.
+    """
     left, kept = Done(), []
-    for row in _selected(session, which, then.under_way):
+    for row in _selected(session, which, seconds, then.under_way):
         if row.result_id > then.result_id or row.later:
             left.left_out[LeftOut.LATER] += 1
         elif row.based_on > then.verdict_id or row.changed:
@@ -143,17 +157,20 @@ def select_seen(session: Session, batch_id: int, which: Filter, then: Seen) -> t
         else:
             kept.append(Selected(row.result_id, row.based_on))
     if which.verdict is not None:
-        asked = {"batch_id": batch_id, "shown": then.verdict_id, "verdict": which.verdict}
+        asked = {"batch_id": batch_id, "shown": then.verdict_id, "verdict": which.verdict, "limit": MOST}
         now = {picture.result_id for picture in kept}
         fitted = {row.result_id: row.job_id for row in session.execute(_FITTED, asked) if row.result_id not in now}
         # What else the filter asks for, a verdict changes only where it names what verdicts say.
         others = replace(which, verdict=None, fault=None, noted=None, ids=list(fitted.values()))
-        left.left_out[LeftOut.CHANGED] = len(fitted.keys() & {each.result_id for each in select(session, others)})
+        left.left_out[LeftOut.CHANGED] = len(
+            fitted.keys() & {each.result_id for each in select(session, others, seconds)}
+        )
     return kept, left
 
 
-def _selected(session: Session, which: Filter, under_way: Sequence[int] = ()) -> Sequence[Row[Any]]:
-    return _SELECT.execute(session, which, limit=MOST + 1, under_way=list(under_way)).all()
+def _selected(session: Session, which: Filter, seconds: float, under_way: Sequence[int] = ()) -> Sequence[Row[Any]]:
+    ids = [row.id for row in look(session, which, _FITTING, seconds, limit=MOST + 1)]
+    return session.execute(_PICTURES, {"ids": ids, "under_way": list(under_way)}).all()
 
 
 def require_few(selected: Sequence[Selected]) -> None:
@@ -163,7 +180,7 @@ def require_few(selected: Sequence[Selected]) -> None:
         DeskError: it is.
     """
     if len(selected) > MOST:
-        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+        raise DeskError(f"filter: it means more than {MOST:,} pictures; allowed: up to {MOST:,}, by a narrower filter")
 
 
 def portions(selected: Iterable[Selected]) -> Iterator[Sequence[Selected]]:

@@ -34,6 +34,7 @@ from web.input_thumbnails import InputThumbnails
 from web.job import JobPage
 from web.lists import Lists
 from web.live import Live
+from web.looks import Looks
 from web.mcp_endpoint import PATH as MCP
 from web.mcp_endpoint import McpEndpoint
 from web.media import Media
@@ -165,7 +166,8 @@ def _gallery_routes(
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
     operators, live = Operators(pages, runtime), Live(pages, news)
-    selections = Selections(pages, configured.review_reasons)
+    looks = Looks()
+    selections = Selections(pages, configured.review_reasons, looks)
     redos = Redos(configured, media.storage)
     gallery = Gallery(pages, media, inputs, results, configured.accounts_file, selections, guests.scopes, live)
     return [
@@ -184,7 +186,7 @@ def _gallery_routes(
         *AttemptsPages(operators).routes(access),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
-        *Downloads(pages, database, media, lambda: runtime.signer).routes(access, guests.of_result),
+        *Downloads(pages, database, media, lambda: runtime.signer, looks).routes(access, guests.of_result),
         *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *BatchesPage(pages, live).routes(access),
         *SinglesList(pages, selections).routes(access),

@@ -153,10 +153,9 @@ class Gallery:
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
         points = await self._points(batch_id) if actor.sees_money else []
-        shown = asked.shown
         answer = self._pages.render(
-            request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED,
-            sorts=_sorts(found["report"], actor), sizes=Density, bulk=_bulk(shown),
+            request, "batch.html", **found, **_lines(points), grid=asked, shown=asked.shown, counted=COUNTED,
+            sorts=_sorts(found["report"], actor), sizes=Density, bulk=_bulk(asked.shown),
         )  # fmt: skip
         if "density" in request.query_params:
             keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)

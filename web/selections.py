@@ -26,12 +26,14 @@ from desk.verdicts import Decision, DeskError
 from models.batches import SINGLES
 from models.people import Role
 from models.verdicts import Verdict
+from recast.errors import InvalidJobError
 from reports import cards
 from reports.grid_filter import GridFilter
 from web.access import Access
 from web.desk import REASON_KEYS
 from web.desk_forms import chosen
 from web.grid import require_seen
+from web.looks import Looks, seconds_for
 from web.meant import grid_of, named
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
@@ -66,10 +68,11 @@ class Selections:
     Args:
         pages: makes the pages, reads and changes the database.
         reasons: what can be wrong with a picture, as the deployment says.
+        looks: gives visitors their turns.
     """
 
-    def __init__(self, pages: Pages, reasons: Sequence[str]) -> None:
-        self._pages, self.reasons = pages, tuple(reasons)
+    def __init__(self, pages: Pages, reasons: Sequence[str], looks: Looks) -> None:
+        self._pages, self.reasons, self._looks = pages, tuple(reasons), looks
 
     def routes(self, access: Access) -> list[Route]:
         """Where the grid's form goes."""
@@ -105,12 +108,13 @@ class Selections:
         try:
             asked = _asked(form)
             require_seen(actor, asked.shown)
-            selected, done = await self._pages.read(_selected, actor, batch_id, name, asked)
+            async with self._looks.turn(actor):
+                selected, done = await self._pages.read(_selected, actor, batch_id, name, asked)
             if len(selected) > cards.PAGE and asked.former is None and not first(form, "sure"):
                 return self._count_first(request, form, asked, len(selected), done)
             for portion in portions(selected):
                 done.add(await self._pages.change(_decide, actor, batch_id, portion, asked, self.reasons))
-        except DeskError as error:
+        except (DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         left = ",".join(f"{why}:{count}" for why, count in done.left_out.items() if count)
         back: dict[str, object] = {
@@ -179,13 +183,14 @@ def _selected(
 
     Raises:
         DeskError: none is, or more than one selection may have.
+        InvalidJobError: a look for them takes too long.
     """
     if asked.former is not None:
         made = made_by(session, actor, batch_id, asked.former)
         return [Selected(each, 0) for each in made], Done()
     selected, done = asked.pictures, Done()
     if selected is None:
-        selected, done = select_seen(session, batch_id, asked.shown.which(batch), asked.then)
+        selected, done = select_seen(session, batch_id, asked.shown.which(batch), asked.then, seconds_for(actor))
     require_few(selected)
     if not selected and not done.left_out:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")
