@@ -129,7 +129,10 @@ def reroute(runtime: Runtime, actor: Actor, which: Filter, to: Account, *, dry_r
     found, before = Impact(possible.ids, possible.lines), Impact(possible.ids, at_most_of(runtime, possible.ids))
     if not all(line.priced for line in possible.lines) or found.cost > before.cost:
         there, here = (Money(each.cost, runtime.settings.currency) for each in (found, before))
-        raise InvalidJobError("to", f"the jobs may cost {there} there, and {here} where they can go now; not allowed")
+        raise InvalidJobError(
+            "to", f"at {to.name!r} the jobs may cost {there}, and {here} where they can go now; allowed: an account "
+            "where they are not dearer",
+        )  # fmt: skip
     if not dry_run:
         possible = bulk.reroute(runtime, possible.ids, to)
         runtime.db(note, actor, "reroute", jobs_of(which.batch), to=to.name, jobs=len(possible.ids))

@@ -119,7 +119,8 @@ def add(session: Session, actor: Actor, batch: str, role: Role, seconds: float) 
     if role not in GUEST_ROLES:
         raise GuestError(f"role: {role} is not for guests; allowed: {', '.join(GUEST_ROLES)}")
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise GuestError(f"expires: allowed: more than 0 s, and {LONGEST_SECONDS / 86_400:.0f}d at most")
+        most = f"{LONGEST_SECONDS / 86_400:.0f}d at most"
+        raise GuestError(f"expires: {seconds:,.0f} s is not possible; allowed: more than 0 s, and {most}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     values = {"batch_id": find(session, batch).id, "role": role.value, "digest": digest_of(token), "seconds": seconds}
     row = session.execute(_ADD, values).one()
@@ -168,7 +169,7 @@ def enter(session: Session, token: str, name: str) -> str:
     """
     name = " ".join(name.split())
     if not name or len(name) > MAX_NAME_CHARS or unseen(name):
-        raise GuestError(f"name: it is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs")
+        raise GuestError(f"name: {name[:MAX_NAME_CHARS]!r} is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs")
     link = opened(session, token)
     if link is not None:
         session.execute(_ONE_AT_A_TIME, {"batch_id": link.batch_id})

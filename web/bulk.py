@@ -28,6 +28,8 @@ from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
 from workers.operations.bulk import PAUSABLE, RETRYABLE
 
+MOST_NAMED = 5  # jobs in a command that a person is to copy
+
 
 class Verb(StrEnum):
     """What can be done to a batch's jobs; the words are those of the commands."""
@@ -138,11 +140,11 @@ class BulkPage:
     def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
         if found is None or verb is None:
             return self._pages.missing(request, "This batch does not exist, or this cannot be done to it.")
-        asked, name = found.meant, found.meant.batch
+        asked = found.meant
         return self._pages.render(
             request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need, meant=asked,
             says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), command=_command(verb, found),
-            needed=found.needed, free=typed("redownload", batch=name) if name and found.impact.free else None,
+            needed=found.needed, free=_redownload(found) if found.impact.free else None,
         )  # fmt: skip
 
     async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
@@ -173,6 +175,16 @@ class BulkPage:
         if found.report is not None and found.need is not None:
             bulk_operations.raise_limit(self._runtime, actor, found.report, limit)
         return bulk_operations.apply(self._runtime, actor, BulkOperation(verb), found.which, found.impact)[0]
+
+
+def _redownload(found: DryRun) -> str | None:
+    """The command that downloads those again that were paid for; None where it cannot say which they are."""
+    said, ids = found.meant.said, found.meant.which.ids
+    if ids is not None:
+        return typed("redownload", *ids) if len(ids) <= MOST_NAMED else None
+    if said is None or said["verdict"] or said["reason"] or said["check"]:
+        return None
+    return typed("redownload", batch=found.meant.batch, account=said["account"], operation=said["operation"])
 
 
 def _command(verb: Verb, found: DryRun) -> str | None:

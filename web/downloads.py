@@ -209,13 +209,14 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
     require_seen(actor, asked.grid)
     ids = chosen_ids(session, asked.which, seconds_for(actor))
     if len(ids) > MOST_ZIPPED:
-        or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if asked.batch else ""
+        exports = asked.batch and actor.may(Role.OPERATOR)
+        or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if exports else ""
         raise DeskError(
             f"filter: it means more than {MOST_ZIPPED:,} jobs with pictures; allowed: up to {MOST_ZIPPED:,} in one "
             f"download; narrow it{or_export}"
         )
     if not ids:
-        raise DeskError("there is no picture among them")
+        raise DeskError("filter: there is no picture of a job that it means; allowed: one that fits some pictures")
     template = first(form, "template").strip() or TEMPLATE
     if len(template) > MAX_TEMPLATE_CHARS:
         raise DeskError(f"template: it has {len(template):,} characters; allowed: up to {MAX_TEMPLATE_CHARS}")

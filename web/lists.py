@@ -11,15 +11,14 @@ from starlette.routing import Route
 from desk import audit, operators, people
 from desk.actors import MAY
 from desk.operators import AccountAction, ScheduleAction, WebhookAction
-from desk.verdicts import DeskError
 from models.base import LAST_INTEGER
 from models.people import Role
 from reports import planned, today
 from reports.queries import whole
 from web.access import Access
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.operators import Operators, Taking, name_of
-from web.pages import is_text, member, number
+from web.pages import is_text, number
 from web.visitors import Form, Handler, actor_of, first
 from workers.webhooks import service as webhooks
 
@@ -63,7 +62,7 @@ class Lists:
         action = chosen(form, AccountAction)
         reason = " ".join(first(form, "reason").split())
         if len(reason) > MAX_REASON_CHARS or not is_text(reason):
-            raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
+            raise refused("reason", reason, f"up to {MAX_REASON_CHARS} signs that can be kept; it has {len(reason):,}")
         await self._operators.call(
             operators.account, self._runtime, actor_of(request), name_of(form), action, reason or None
         )
@@ -97,12 +96,11 @@ class Lists:
     async def change_person(self, request: Request, form: Form) -> None:
         """Add a person, keep one out or let one in, or give one another role or password."""
         actor, name, kind = actor_of(request), name_of(form), first(form, "do")
-        role, password = member(Role, first(form, "role")), first(form, "password")
-        if kind in {"add", "role"} and role is None:
-            raise DeskError(f"role: allowed: {', '.join(Role)}")
+        password = first(form, "password")
+        role = chosen(form, Role, "role") if kind in {"add", "role"} else Role.VIEWER
         changes: dict[str, Callable[[], object]] = {
-            "add": lambda: self._runtime.db(people.add, actor, name, role or Role.VIEWER, password),
-            "role": lambda: self._runtime.db(people.set_role, actor, name, role or Role.VIEWER),
+            "add": lambda: self._runtime.db(people.add, actor, name, role, password),
+            "role": lambda: self._runtime.db(people.set_role, actor, name, role),
             "password": lambda: self._runtime.db(people.set_password, actor, name, password),
             "disable": lambda: self._runtime.db(people.disable, actor, name),
             "enable": lambda: self._runtime.db(people.disable, actor, name, disabled=False),

@@ -31,7 +31,7 @@ from reports import cards
 from reports.grid_filter import GridFilter
 from web.access import Access
 from web.desk import REASON_KEYS
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.grid import require_seen
 from web.looks import Looks, seconds_for
 from web.meant import grid_of, named
@@ -153,7 +153,8 @@ def _asked(form: Form) -> Asked:
     """
     do, name, former = chosen(form, [*VERDICTS, UNDO]), first(form, "request"), first(form, "selection")
     if not _is_name(name) or (former and not _is_name(former)):
-        raise DeskError("request: a name for the selection is missing; load the page again")
+        wrong = "selection" if _is_name(name) else "request"
+        raise refused(wrong, first(form, wrong), f"a name of 1 to {MAX_NAME_CHARS} signs; load the page again")
     then, newest, *under_way = (number(each) or 0 for each in f"{first(form, 'seen')}-".split("-"))
     pictures = None
     if not first(form, "all"):
@@ -168,7 +169,7 @@ def _picture(value: str) -> Selected:
     result, _, verdict = value.partition(":")
     found = number(result), number(verdict)
     if None in found:
-        raise DeskError(f"picture: {value[:40]!r} is not PICTURE:VERDICT, two numbers")
+        raise refused("picture", value, "PICTURE:VERDICT, two numbers; load the page again")
     return Selected(found[0] or 0, found[1] or 0)
 
 

@@ -135,17 +135,22 @@ def test_what_is_not_there_is_told_inside(
 
 
 def test_limits_name_themselves(
-    browser: Browser, batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+    browser: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(downloads, "OF_ONE", 0)
     refused = download(browser, batch)
     assert (refused.status_code, unsaid(refused.text, "allowed: 0", "8 in all")) == (422, [])
     monkeypatch.setattr(downloads, "MOST_ZIPPED", 3)
     monkeypatch.setattr(archives, "MOST_ZIPPED", 3)
     page = browser.get(f"/batches/{batch}/download")
-    assert (page.status_code, unsaid(page.text, "more than 3", "recast export spring")) == (422, [])
+    assert (page.status_code, unsaid(page.text, "filter", "more than 3", "allowed")) == (422, [])
+    assert "recast export" not in page.text, "a reviewer has no command"
     assert browser.get(f"/batches/{batch}/download?verdict=approved").status_code == 422, "no picture among them"
     assert browser.get("/batches/999/download").status_code == 404
+    database.run(people.add, ROOT, "Otto", Role.OPERATOR, PASSWORD)
+    browser.forget_cookies()
+    browser.sign_in("Otto")
+    assert unsaid(browser.get(f"/batches/{batch}/download").text, "recast export spring") == []
 
 
 def test_viewers_and_guests_get_marked_pictures_of_what_they_see(

@@ -229,7 +229,7 @@ def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: 
 def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:
     parked = "SELECT id FROM jobs WHERE starts_with(lane, '!@') ORDER BY id"
     ticked = otto.post("/batches/0/bulk/retry", {"form": otto.form("/batches"), "job": [singles[2]]})
-    assert unsaid(plain(ticked), "1 ticked jobs of single jobs", "0.04 USD at most") == []
+    assert unsaid(plain(ticked), "1 ticked job of single jobs", "0.04 USD at most") == []
     assert otto.post("/batches/0/bulk/retry", hidden(ticked)).status_code == 303
     assert database.one("SELECT state FROM jobs WHERE id = :job", job=singles[2]) == "queued"
     every = otto.get("/batches/0/bulk/pause")
