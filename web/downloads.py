@@ -216,7 +216,11 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
             f"download; narrow it{or_export}"
         )
     if not ids:
-        raise DeskError("filter: there is no picture of a job that it means; allowed: one that fits some pictures")
+        if asked.ticked:
+            raise DeskError("job: none that is ticked has a picture; allowed: jobs with pictures")
+        raise DeskError(
+            f"filter: no job of {asked.in_words or 'all'!r} has a picture; allowed: what fits some with one"
+        )
     template = first(form, "template").strip() or TEMPLATE
     if len(template) > MAX_TEMPLATE_CHARS:
         raise DeskError(f"template: it has {len(template):,} characters; allowed: up to {MAX_TEMPLATE_CHARS}")
