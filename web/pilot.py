@@ -59,7 +59,7 @@ class PilotPage:
         if found is None or choice is None or first(form, "agreed") != agreed(found[1]):
             return self._shown(request, found, moved=found is not None)
         limit = first(form, "max_cost").strip()
-        await self._operators.call(self._decide, actor_of(request), choice, found[0], limit)
+        await self._operators.call(self._decide, actor_of(request), choice, *found, limit)
         return None
 
     def _shown(
@@ -83,12 +83,14 @@ class PilotPage:
         except NoPilotError:
             return None
 
-    def _decide(self, actor: Actor, choice: PilotChoice, report: BatchReport, limit: str) -> None:
+    def _decide(
+        self, actor: Actor, choice: PilotChoice, report: BatchReport, shown: PilotReport, limit: str
+    ) -> None:  # fmt: skip
         if choice is PilotChoice.STOP:
             pilot.stop(self._runtime, actor, report)
         else:
             most = higher_limit(limit, report, self._pages.currency).amount if limit else None
-            pilot.go_on(self._runtime, actor, report, most)
+            pilot.go_on(self._runtime, actor, report, most, agreed=pilot_quotes.no_dearer(self._runtime, report, shown))
 
 
 def agreed(found: PilotReport) -> str:

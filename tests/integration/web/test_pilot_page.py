@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from desk import people, quotes
+from desk.limits import higher_limit
 from models.people import Role
 from reports import pilot
 from tests.integration.desk.pictures import give
@@ -106,6 +107,23 @@ def test_what_waits_is_read_when_its_number_changes(
     assert otto.post(f"/batches/{batch}/pilot", hidden(page) | {"do": "go_on"}).status_code == 303
     assert unsaid(plain(otto.get(f"/batches/{batch}/pilot")), "0 jobs wait") == []
     assert database.one("SELECT queued FROM batches WHERE id = :id", id=batch) == REST + 1
+
+
+def test_what_begins_to_wait_at_the_last_moment_is_not_sent(
+    otto: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*given: Any) -> Any:
+        (more,) = database.jobs(batch=batch)
+        database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+        return higher_limit(*given)
+
+    monkeypatch.setattr("web.pilot.higher_limit", late)
+    form = hidden(otto.get(f"/batches/{batch}/pilot")) | {"do": "go_on", "max_cost": "7.50"}
+    refused = otto.post(f"/batches/{batch}/pilot", form)
+    assert (refused.status_code, unsaid(plain(refused), "spring", REST)) == (422, [])
+    assert (waiting(database), audited(database)) == (REST + 1, [])
+    assert database.one("SELECT decision FROM pilots") is None
+    assert database.one("SELECT max_cost FROM batches WHERE id = :id", id=batch) is None
 
 
 def test_a_reviewer_looks_and_others_do_not(otto: Browser, database: Database, batch: int) -> None:

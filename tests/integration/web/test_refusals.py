@@ -63,7 +63,7 @@ def test_a_refusal_names_the_field_the_value_and_what_is_allowed(
     assert (refused.status_code, unsaid(plain(refused), "allowed", *facts)) == (422, [])
 
 
-def test_viewers_reviewers_and_guests_are_shown_no_command_for_what_operators_do(
+def test_viewers_and_guests_are_shown_no_command_for_what_operators_do(
     otto: Browser, database: Database, batch: int
 ) -> None:
     (held,) = hold(database, batch)
