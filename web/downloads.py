@@ -212,8 +212,8 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
         exports = asked.batch and actor.may(Role.OPERATOR)
         or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if exports else ""
         raise DeskError(
-            f"filter: it means more than {MOST_ZIPPED:,} jobs with pictures; allowed: up to {MOST_ZIPPED:,} in one "
-            f"download; narrow it{or_export}"
+            f"filter: {asked.in_words or 'all'!r} means more than {MOST_ZIPPED:,} jobs with pictures; allowed: up to "
+            f"{MOST_ZIPPED:,} in one download; narrow it{or_export}"
         )
     if not ids:
         if asked.ticked:

@@ -40,6 +40,7 @@ from web.prefix import prefix
 from web.visitors import Form, actor_of, first, of_batch
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
+MOST_UNDER_WAY = 1_000  # transactions when the page was shown: servers have fewer connections
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
 TURNED = ("after", "before", "day")  # which page of the grid or the list is shown, and shown again afterwards
 VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
@@ -155,13 +156,14 @@ def _asked(form: Form) -> Asked:
     if not _is_name(name) or (former and not _is_name(former)):
         wrong = "selection" if _is_name(name) else "request"
         raise refused(wrong, first(form, wrong), f"a name of 1 to {MAX_NAME_CHARS} signs; load the page again")
+    # Where the field is missing, nothing was seen.
     then, newest, *under_way = (number(each) or 0 for each in f"{first(form, 'seen')}-".split("-"))
     pictures = None
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
     return Asked(
-        do, pictures, GridFilter.of(grid_of(form)), Seen(then, newest, under_way), name, former or None,
-        Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
+        do, pictures, GridFilter.of(grid_of(form)), Seen(then, newest, under_way[:MOST_UNDER_WAY]), name,
+        former or None, Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
 
 
