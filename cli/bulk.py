@@ -89,7 +89,7 @@ def retry(
         instead = hint("redownload", *selection.words, **selection.options)
         execute(
             runtime, "retry", impact, dry_run=dry_run, yes=yes, as_json=as_json, instead=instead,
-            apply=lambda: (bulk.retry(runtime, impact.ids), {}),
+            apply=lambda: (bulk.retry(runtime, impact.ended), {}),
         )  # fmt: skip
 
 

@@ -53,7 +53,8 @@ def pilot(
             _print(report, found, currency)
         if go_on or stop:
             _confirm(found, currency, go_on=go_on, yes=yes)
-            done = send(runtime, from_command(), report, limit) if go_on else end(runtime, from_command(), report)
+            agreed, actor = pilot_quotes.no_dearer(runtime, report, found), from_command()
+            done = send(runtime, actor, report, limit, agreed=agreed) if go_on else end(runtime, actor, report)
     if as_json:
         emit({**document(report.name, found, currency), "done": done})
     elif go_on:

@@ -193,7 +193,7 @@ def resume(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonO
 def run(name: NameArgument, *, sandbox: SandboxOption = False, as_json: JsonOption = False) -> None:
     """Run a schedule now, even if it is paused. If a run has not ended, --overlap decides."""
     with open_deployment(sandbox=sandbox) as runtime:
-        run_id = runtime.db(service.run_now, name)
+        run_id = runtime.db(service.run_now, name).id
         start(run_id)
     if as_json:
         emit({"schedule": name, "run": run_id})

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.people import Role
-from recast.hints import hint
 
 _ORDER = list(Role)
 _PROGRAMS = {"program", "api", "mcp"}
@@ -59,8 +58,8 @@ class Actor:
             raise ForbiddenError(f"{self.name} is here by a guest link and may not {action}")
         if not self.may(role):
             raise ForbiddenError(
-                f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}. Operators "
-                f"give roles; {hint('people list')} shows who is one"
+                f"{self.name} has the role {self.role} and may not {action}; that needs the role {role}, which "
+                "operators give"
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -24,7 +24,7 @@ from workers.config.accounts import Account
 from workers.engine.runtime import Runtime
 from workers.jobs.filters import Filter, ids_of
 from workers.operations import bulk
-from workers.operations.bulk import Rerouted
+from workers.operations.bulk import Ended, Rerouted
 from workers.operations.costs import Line, at_most, promised
 from workers.operations.redownload import downloadable
 
@@ -47,6 +47,8 @@ class Impact:
     paid: Sequence[Line] = ()
     #: How many of the jobs were paid for, and could be downloaded again at no cost.
     free: int = 0
+    #: When each of the jobs ended, where they are to be queued again.
+    ended: Ended = field(default_factory=dict)
 
     @property
     def cost(self) -> Decimal:
@@ -127,7 +129,10 @@ def reroute(runtime: Runtime, actor: Actor, which: Filter, to: Account, *, dry_r
     found, before = Impact(possible.ids, possible.lines), Impact(possible.ids, at_most_of(runtime, possible.ids))
     if not all(line.priced for line in possible.lines) or found.cost > before.cost:
         there, here = (Money(each.cost, runtime.settings.currency) for each in (found, before))
-        raise InvalidJobError("to", f"the jobs may cost {there} there, and {here} where they can go now; not allowed")
+        raise InvalidJobError(
+            "to", f"at {to.name!r} the jobs may cost {there}, and {here} where they can go now; allowed: an account "
+            "where they are not dearer",
+        )  # fmt: skip
     if not dry_run:
         possible = bulk.reroute(runtime, possible.ids, to)
         runtime.db(note, actor, "reroute", jobs_of(which.batch), to=to.name, jobs=len(possible.ids))
@@ -146,15 +151,18 @@ def retryable_states(which: Filter) -> Sequence[str]:
     return states
 
 
-def retryable(runtime: Runtime, which: Filter) -> Impact:
-    """The jobs that can be queued again, which pays again.
+def retryable(runtime: Runtime, which: Filter, as_ended: Ended | None = None) -> Impact:
+    """The jobs that can be queued again, which pays again; with `as_ended`, those alone that have not moved since.
 
     Raises:
         InvalidJobError: the filter names a state that cannot be retried.
     """
-    ids = runtime.db(bulk.retryable, replace(which, states=retryable_states(which)))
+    ended = runtime.db(bulk.retryable, replace(which, states=retryable_states(which)))
+    if as_ended is not None:
+        ended = {job_id: at for job_id, at in ended.items() if at == as_ended[job_id]}
+    ids = list(ended)
     free = len(runtime.db(downloadable, Filter(ids=ids))) if ids else 0
-    return Impact(ids, at_most_of(runtime, ids), free=free)
+    return Impact(ids, at_most_of(runtime, ids), free=free, ended=ended)
 
 
 def retry(runtime: Runtime, actor: Actor, which: Filter, found: Impact) -> int:
@@ -164,7 +172,7 @@ def retry(runtime: Runtime, actor: Actor, which: Filter, found: Impact) -> int:
         ForbiddenError: `actor` is not an operator.
     """
     actor.need(Role.OPERATOR, "retry jobs")
-    done = bulk.retry(runtime, found.ids)
+    done = bulk.retry(runtime, found.ended)
     said = {name: value for name, value in which.named.items() if name != "ids"}
     runtime.db(note, actor, "retry", jobs_of(which.batch), **said, jobs=done)
     return done

@@ -44,12 +44,17 @@ def check(found: Sequence[Held], verdict: Verdict, handle: str | None) -> None:
     if verdict is Verdict.ACCEPTED:
         if not handle or len(handle) > MAX_HANDLE_CHARS or not handle.isprintable():
             raise InvalidJobError(
-                "handle", f"the provider's id of the job is needed; allowed: 1 to {MAX_HANDLE_CHARS} printable signs"
+                "handle",
+                f"{(handle or '')[:MAX_HANDLE_CHARS]!r} is not possible; allowed: the provider's id of the job, 1 to "
+                f"{MAX_HANDLE_CHARS} printable signs",
             )
         if len(found) != 1:
             raise InvalidJobError("jobs", f"accepted is said of one job, and {len(found):,} are selected; name the job")
     elif handle is not None:
-        raise InvalidJobError("handle", "is the provider's id of a job that it accepted; allowed: with accepted only")
+        raise InvalidJobError(
+            "handle",
+            f"{handle[:MAX_HANDLE_CHARS]!r} is the id of a job that a provider accepted; allowed: with accepted",
+        )
     called_back = [job for job in found if job.callback_at]
     if verdict is Verdict.NOT_ACCEPTED and called_back:
         raise InvalidJobError(

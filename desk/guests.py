@@ -47,7 +47,10 @@ _LINK = text(f"""
     SELECT g.id, g.batch_id, b.name AS batch, g.role, {until("g.expires_at")} AS seconds
     FROM guests g JOIN batches b ON b.id = g.batch_id WHERE g.digest = :digest AND {_OPEN}
 """)
-# Of two who give the same name at once, the second waits here, and is then another one.
+# Of two who give the same name at once, the second waits here, and is then another one; also where each came by a link
+# of their own, because names are those of a batch.
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('guests of:' || :batch_id, 0))")
+# Revoked while this one waited, it opens nothing; from here on, a revocation waits.
 _LOCK = text(f"SELECT g.id FROM guests g WHERE g.id = :id AND {_OPEN} FOR UPDATE")
 _NAMES = text("""
     SELECT v.name FROM visits v JOIN guests g ON g.id = v.guest_id WHERE g.batch_id = :batch_id
@@ -116,7 +119,8 @@ def add(session: Session, actor: Actor, batch: str, role: Role, seconds: float) 
     if role not in GUEST_ROLES:
         raise GuestError(f"role: {role} is not for guests; allowed: {', '.join(GUEST_ROLES)}")
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise GuestError(f"expires: allowed: more than 0 s, and {LONGEST_SECONDS / 86_400:.0f}d at most")
+        most = f"{LONGEST_SECONDS / 86_400:.0f}d at most"
+        raise GuestError(f"expires: {seconds:,.0f} s is not possible; allowed: more than 0 s, and {most}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     values = {"batch_id": find(session, batch).id, "role": role.value, "digest": digest_of(token), "seconds": seconds}
     row = session.execute(_ADD, values).one()
@@ -165,8 +169,10 @@ def enter(session: Session, token: str, name: str) -> str:
     """
     name = " ".join(name.split())
     if not name or len(name) > MAX_NAME_CHARS or unseen(name):
-        raise GuestError(f"name: it is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs")
+        raise GuestError(f"name: {name[:MAX_NAME_CHARS]!r} is not usable; allowed: 1 to {MAX_NAME_CHARS} visible signs")
     link = opened(session, token)
+    if link is not None:
+        session.execute(_ONE_AT_A_TIME, {"batch_id": link.batch_id})
     if link is None or session.execute(_LOCK, {"id": link.id}).first() is None:
         raise GuestError("this link opens nothing any more; ask for another one")
     if session.execute(_VISITS, {"id": link.id}).scalar_one() >= MOST_VISITS:

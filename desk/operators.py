@@ -130,8 +130,8 @@ def schedule(runtime: Runtime, actor: Actor, name: str, action: ScheduleAction) 
         return done
 
     done = runtime.db(work)
-    if isinstance(done, int):
-        start(done)
+    if isinstance(done, schedules.AskedRun):
+        start(done.id)
 
 
 def webhook(runtime: Runtime, actor: Actor, number: int, action: WebhookAction) -> None:

@@ -6,26 +6,41 @@ from sqlalchemy.orm import Session
 
 from desk import pilot, quotes
 from desk.actors import Actor
-from desk.pilot import NoPilotError
+from desk.pilot import Agreed, NoPilotError
 from desk.prices import require_prices
 from desk.quotes import Quote, StaleQuoteError, UnknownQuoteError
+from desk.verdicts import DeskError
 from models.people import Role
 from models.pilots import PilotDecision
 from reports.batch import BatchReport
-from reports.pilot import PilotReport, lanes_waiting, pilot_of
+from reports.pilot import KeptWaiting, PilotReport, lanes_waiting, pilot_of
 from workers.engine.runtime import Runtime
 
 
-def read(runtime: Runtime, batch: BatchReport) -> PilotReport:
-    """The pilot of a batch.
+def read(runtime: Runtime, batch: BatchReport, kept: KeptWaiting | None = None) -> PilotReport:
+    """The pilot of a batch; what of it waits is from `kept` while its number stays the same.
 
     Raises:
         NoPilotError: it has none.
     """
-    found = runtime.db(pilot_of, batch.id, runtime.accounts, runtime.settings.tries.paid)
+    found = runtime.db(pilot_of, batch.id, runtime.accounts, runtime.settings.tries.paid, kept)
     if found is None:
         raise NoPilotError(batch.name)
     return found
+
+
+def no_dearer(runtime: Runtime, batch: BatchReport, shown: PilotReport) -> Agreed:
+    """Lets no more jobs be sent than a person was shown, and no dearer ones: what came since was not agreed to."""
+
+    def agreed(session: Session) -> None:
+        found = pilot_of(session, batch.id, runtime.accounts, runtime.settings.tries.paid)
+        if found is None or found.waiting > shown.waiting or found.rest.at_most > shown.rest.at_most:
+            raise DeskError(
+                f"batch: more jobs of {batch.name!r} wait than the {shown.waiting:,} that were shown, or dearer ones; "
+                "nothing was decided; look again"
+            )
+
+    return agreed
 
 
 def offer(

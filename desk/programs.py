@@ -98,7 +98,7 @@ def pilot(batch: str, *, decide: str | None, max_cost: object) -> Pilot:
     if decide not in (None, _GO_ON, _STOP):
         raise InvalidJobError("decide", f"{decide!r} is not possible; allowed: {_GO_ON}, {_STOP}")
     if max_cost is not None and decide != _GO_ON:
-        raise InvalidJobError("max_cost", f"it is a limit for the rest; allowed with: {_GO_ON}")
+        raise InvalidJobError("max_cost", f"{max_cost} is a limit for the rest; allowed: with {_GO_ON}")
     with deployment() as runtime:
         report, currency = runtime.db(find, batch), runtime.settings.currency
         limit = None if max_cost is None else higher_limit(max_cost, report, currency).amount

@@ -178,7 +178,9 @@ def require_few(number: int) -> None:
         InvalidJobError: it is.
     """
     if number > MOST_REDONE:
-        raise InvalidJobError("filter", f"more than {MOST_REDONE:,} jobs fit; narrow it, or use {hint('redo')}")
+        raise InvalidJobError(
+            "filter", f"more than {MOST_REDONE:,} jobs fit; allowed: up to {MOST_REDONE:,}; {hint('redo')} takes more"
+        )
 
 
 def option_value(text: str) -> Any:

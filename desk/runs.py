@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -167,20 +168,21 @@ def offer_retry(
     if not found.ids:
         return found, None
     require_prices(runtime, runtime.db(lanes_of, Filter(ids=found.ids)))
-    content = json.dumps(list(found.ids)).encode()
+    content = json.dumps([[job_id, at and at.isoformat()] for job_id, at in found.ended.items()]).encode()
     quote = runtime.db(quotes.offer, token_id, "retry", which.batch, {}, content, found.cost, seconds)
     return found, quote
 
 
 def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[bulk_operations.Impact, int]:
-    """Take a quote: queue those of its jobs again that still can be.
+    """Take a quote: queue those of its jobs again that can be, and have not moved since it was made.
 
     Raises:
         ForbiddenError, QuoteError, SpendLimitError: as `run`.
     """
     actor.need(Role.OPERATOR, "retry jobs")
     quote = runtime.db(quotes.find, token_id, "retry", quote_id)
-    found = bulk_operations.retryable(runtime, Filter(ids=json.loads(quote.content), states=list(bulk.RETRYABLE)))
+    ended = {job_id: at and datetime.fromisoformat(at) for job_id, at in json.loads(quote.content)}
+    found = bulk_operations.retryable(runtime, Filter(ids=list(ended), states=list(bulk.RETRYABLE)), ended)
     if not found.ids:
         raise StaleQuoteError("each job of the quote was queued again or changed since; ask for a new one")
     if found.cost > quote.ceiling:
@@ -193,7 +195,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
 
     # Taken first: if this process dies here, nothing was queued, and nothing can be queued twice.
     runtime.db(take)
-    return found, bulk.retry(runtime, found.ids)
+    return found, bulk.retry(runtime, found.ended)
 
 
 def ceiling_of(found: Plan) -> Decimal:

@@ -1,6 +1,7 @@
 """Which pictures a selection means: those of a filter, with what a person saw of them, and those of a former one.
 
-What a person did not see is not overwritten: what was left out is counted by its reason.
+What a person did not see is not overwritten: what was left out is counted by its reason. Of a page, the newest numbers
+are known; a transaction that was under way then may have written smaller ones, so those are known as well.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.verdicts import DeskError
 from models.fragments import newest_verdict, stands, used_attempt
-from workers.jobs.filters import Filter, Filtered
+from workers.jobs.filters import LOOK_SECONDS, Filter, Filtered, look
 
 PORTION = 500  # pictures decided in one transaction: a fraction of a second, in which nobody else waits for long
 MOST = 50_000  # pictures of one selection: as large as the catalogs that people look through
@@ -59,6 +61,8 @@ class Seen:
 
     verdict_id: int
     result_id: int
+    #: Transactions that were under way, by their numbers: nothing that they wrote was seen.
+    under_way: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -74,20 +78,35 @@ class Done:
         self.left_out += other.left_out
 
 
-_SELECT = Filtered(
+def _unseen(writer: str) -> str:
+    """Whether a transaction that was under way wrote a row: `writer` is the row's `xmin`, which has 32 bits.
+
+    A row that was changed since has another writer. Verdicts never change; a picture changes when a page first shows
+    it, so one that another page showed in between is taken for seen. It can be taken back, as all of a selection.
+    """
+    return f"coalesce(cast(cast({writer} AS text) AS bigint) = ANY(cast(:under_way AS bigint[])), false)"
+
+
+# Without an order, the index of a batch's jobs ends the look as soon as there are enough.
+_FITTING = Filtered(
     lambda which: (
-        f"SELECT r.id AS result_id, coalesce(said.id, 0) AS based_on FROM {which.jobs}"
-        " LEFT JOIN reviews w ON w.job_id = j.id JOIN LATERAL ("
-        f"SELECT id FROM results WHERE attempt_id = {used_attempt('w.chosen', 'j.id')}"
-        " ORDER BY id <> coalesce(w.chosen, 0), index LIMIT 1) r ON true"
-        f" LEFT JOIN LATERAL {newest_verdict('r.id', 'id')} said ON true"
-        f" WHERE {which.where} AND j.state = 'succeeded' AND j.erased_at IS NULL ORDER BY j.id LIMIT :limit"
+        f"SELECT j.id FROM {which.jobs} WHERE {which.where} AND j.state = 'succeeded' AND j.erased_at IS NULL"
+        " LIMIT :limit"
     )
 )
-# Those that fitted when the page was shown, and no longer do because of a verdict.
+_PICTURES = text(f"""
+    SELECT r.id AS result_id, coalesce(said.id, 0) AS based_on, {_unseen("r.writer")} AS later,
+        {_unseen("said.writer")} AS changed
+    FROM unnest(cast(:ids AS text[])) AS j(id) LEFT JOIN reviews w ON w.job_id = j.id JOIN LATERAL (
+        SELECT id, xmin AS writer FROM results WHERE attempt_id = {used_attempt("w.chosen", "j.id")}
+        ORDER BY id <> coalesce(w.chosen, 0), index LIMIT 1
+    ) r ON true LEFT JOIN LATERAL {newest_verdict("r.id", "id, xmin AS writer")} said ON true ORDER BY j.id
+""")
+# Those that fitted when the page was shown, and no longer do because of a verdict; they are counted for people. One of
+# a transaction that was under way is not among them: nothing is written about it either way.
 _FITTED = text("""
     SELECT result_id, job_id FROM (
-        SELECT DISTINCT result_id, job_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown
+        SELECT DISTINCT result_id, job_id FROM verdicts WHERE batch_id = :batch_id AND id > :shown LIMIT :limit
     ) changed
     WHERE coalesce((
         SELECT verdict FROM verdicts v WHERE v.result_id = changed.result_id AND v.id <= :shown
@@ -96,7 +115,10 @@ _FITTED = text("""
 """)
 _SEEN = text("""
     SELECT coalesce((SELECT max(id) FROM verdicts), 0) AS verdict_id,
-        coalesce((SELECT max(id) FROM results), 0) AS result_id
+        coalesce((SELECT max(id) FROM results), 0) AS result_id,
+        ARRAY(
+            SELECT cast(cast(number AS text) AS bigint) & 4294967295 FROM pg_snapshot_xip(pg_current_snapshot()) number
+        ) AS under_way
 """)
 _MADE = text(f"""
     SELECT result_id FROM verdicts v
@@ -105,33 +127,50 @@ _MADE = text(f"""
 
 
 def seen(session: Session) -> Seen:
-    """What there is now, for a page that offers a selection."""
+    """What there is now, for a page that offers a selection: read before the rest of it, which is then no older."""
     return Seen(**session.execute(_SEEN).one()._mapping)
 
 
-def select(session: Session, which: Filter) -> Sequence[Selected]:
-    """The pictures that are used of the jobs that fit now, `MOST` and one at most."""
-    return [Selected(**row._mapping) for row in _SELECT.execute(session, which, limit=MOST + 1)]
+def select(session: Session, which: Filter, seconds: float = LOOK_SECONDS) -> Sequence[Selected]:
+    """The pictures that are used of the jobs that fit now, `MOST` and one at most.
+
+    Raises:
+        InvalidJobError: a look for them takes longer than `seconds`.
+    """
+    return [Selected(row.result_id, row.based_on) for row in _selected(session, which, seconds)]
 
 
-def select_seen(session: Session, batch_id: int, which: Filter, then: Seen) -> tuple[Sequence[Selected], Done]:
-    """The pictures that fit and were there when a page was shown, and those that changed since."""
+def select_seen(
+    session: Session, batch_id: int, which: Filter, then: Seen, seconds: float = LOOK_SECONDS
+) -> tuple[Sequence[Selected], Done]:
+    """The pictures that fit and were there when a page was shown, and those that changed since.
+
+    Raises:
+        InvalidJobError: as `select`.
+    """
     left, kept = Done(), []
-    for picture in select(session, which):
-        if picture.result_id > then.result_id:
+    for row in _selected(session, which, seconds, then.under_way):
+        if row.result_id > then.result_id or row.later:
             left.left_out[LeftOut.LATER] += 1
-        elif picture.based_on > then.verdict_id:
+        elif row.based_on > then.verdict_id or row.changed:
             left.left_out[LeftOut.CHANGED] += 1
         else:
-            kept.append(picture)
+            kept.append(Selected(row.result_id, row.based_on))
     if which.verdict is not None:
-        asked = {"batch_id": batch_id, "shown": then.verdict_id, "verdict": which.verdict}
+        asked = {"batch_id": batch_id, "shown": then.verdict_id, "verdict": which.verdict, "limit": MOST}
         now = {picture.result_id for picture in kept}
         fitted = {row.result_id: row.job_id for row in session.execute(_FITTED, asked) if row.result_id not in now}
         # What else the filter asks for, a verdict changes only where it names what verdicts say.
         others = replace(which, verdict=None, fault=None, noted=None, ids=list(fitted.values()))
-        left.left_out[LeftOut.CHANGED] = len(fitted.keys() & {each.result_id for each in select(session, others)})
+        left.left_out[LeftOut.CHANGED] = len(
+            fitted.keys() & {each.result_id for each in select(session, others, seconds)}
+        )
     return kept, left
+
+
+def _selected(session: Session, which: Filter, seconds: float, under_way: Sequence[int] = ()) -> Sequence[Row[Any]]:
+    ids = [row.id for row in look(session, which, _FITTING, seconds, limit=MOST + 1)]
+    return session.execute(_PICTURES, {"ids": ids, "under_way": list(under_way)}).all()
 
 
 def require_few(selected: Sequence[Selected]) -> None:
@@ -141,7 +180,7 @@ def require_few(selected: Sequence[Selected]) -> None:
         DeskError: it is.
     """
     if len(selected) > MOST:
-        raise DeskError(f"more than {MOST:,} pictures are meant; choose fewer by a filter")
+        raise DeskError(f"filter: it means more than {MOST:,} pictures; allowed: up to {MOST:,}, by a narrower filter")
 
 
 def portions(selected: Iterable[Selected]) -> Iterator[Sequence[Selected]]:

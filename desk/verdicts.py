@@ -110,7 +110,11 @@ class Area:
     def __post_init__(self) -> None:
         sides = (self.x, self.y, self.width, self.height, self.x + self.width, self.y + self.height)
         if not all(0 <= side <= 1 + ROUNDING for side in sides):
-            raise DeskError("area: x, y, width and height are fractions of the picture, from 0 to 1, and end within it")
+            given = ", ".join(f"{side:g}" for side in (self.x, self.y, self.width, self.height))
+            raise DeskError(
+                f"area: {given} is not possible; allowed: x, y, width and height as fractions of the picture, from 0 "
+                "to 1, that end within it"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,7 @@ def _write(
     chosen, judged = was.chosen, _judged(session, picture.job_id)
     if request is not None and (done := session.execute(_REPEATED, {"request": request}).first()) is not None:
         if (done.result_id, done.person) != (result_id, actor.name):
-            raise DeskError("this name of a request belongs to another decision; send a new one")
+            raise DeskError(f"request: {request!r} is the name of another decision; allowed: a new name")
         return _count(session, picture.job_id, list(judged.values()), chosen, judged[result_id])
     if judged[result_id].verdict_id != based_on:
         raise ConflictError(judged[result_id])

@@ -7,14 +7,15 @@ function would buy nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.address import conninfo
@@ -30,6 +31,8 @@ STATEMENT_SECONDS = 30  # the longest statement (a bulk verb's chunk of 1,000) t
 # Time-outs of TCP end only what the network drops. Something in between that still acknowledges (a proxy, a firewall
 # that answers for a dead peer) keeps a statement waiting for ever, so there is one of our own, after the server's.
 ANSWER_SECONDS = STATEMENT_SECONDS + 5.0
+
+QUERY_CANCELED = "57014"  # the SQLSTATE of a statement that took longer than it may
 
 PREPARE_AFTER = 5  # runs of a statement, as by psycopg's own default
 
@@ -203,6 +206,27 @@ def take_time(session: Session, seconds: int) -> None:
     """Let each further statement of this transaction take this long, at the server and here."""
     session.execute(_TAKE_TIME, {"limit": f"{seconds}s"})
     be_patient(session.connection(), seconds)
+
+
+class TooLongError(Exception):
+    """A statement took longer than it may; its transaction has failed."""
+
+
+@contextmanager
+def within(session: Session, seconds: float) -> Iterator[None]:
+    """Let each statement of this block take this long, which is less than others may.
+
+    Raises:
+        TooLongError: one took longer.
+    """
+    session.execute(_TAKE_TIME, {"limit": f"{seconds * 1000:.0f}ms"})
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        raise TooLongError(f"a statement took longer than {seconds:g} s") from None
+    session.execute(_TAKE_TIME, {"limit": LIMITS["statement_timeout"]})
 
 
 def _note_idle(connection: Any, record: Any) -> None:

@@ -87,7 +87,7 @@ class Money:
                 return cls(amount, named)
         where = f" in {currency}" if currency is not None else " with its currency (12.50 USD)"
         raise ValueError(
-            f"{text[:80]!r} is not a valid amount; use a number such as 12.50{where},"
+            f"{text[:80]!r} is not a valid amount; allowed: a number such as 12.50{where},"
             f" with up to {DIGITS} digits and {decimals} decimals"
         )
 

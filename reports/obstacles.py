@@ -20,6 +20,7 @@ from recast.hints import hint
 from recast.money import Money, plain
 from reports.archives import archived_batch
 from reports.batch import BatchReport
+from reports.queued import queued_lanes
 from reports.text import duration, paused, probing, stopped, waiting_for_decision
 from workers.accounts import admission
 from workers.config.account_values import AccountsError
@@ -31,18 +32,6 @@ from workers.operations.costs import at_most
 
 UNSERVED_SECONDS = 60.0  # past which a pump that is due runs on no worker: the sweep wakes it again within seconds
 
-# One probe of the index for each lane with queued jobs, instead of a walk over all of them.
-_QUEUED_LANES = text("""
-    WITH RECURSIVE lanes AS (
-        (SELECT lane FROM jobs WHERE state = 'queued' ORDER BY lane LIMIT 1)
-        UNION ALL
-        SELECT (SELECT lane FROM jobs WHERE state = 'queued' AND lane > lanes.lane ORDER BY lane LIMIT 1)
-        FROM lanes WHERE lane IS NOT NULL
-    )
-    SELECT lane FROM lanes WHERE EXISTS (
-        SELECT FROM jobs WHERE state = 'queued' AND jobs.lane = lanes.lane AND batch_id = :id
-    )
-""")
 _UNSAVED = text("""
     SELECT count(*) AS number, (array_agg(error ORDER BY not_before DESC))[1] AS why FROM jobs
     WHERE batch_id = :id AND state = 'saving' AND error IS NOT NULL AND not_before > clock_timestamp()
@@ -94,7 +83,7 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
         return f"{spent.text(currency)}: {hint('resume', batch=report.name, max_cost=plain(spent.needed))}"
     if report.paused_reason is not None:
         return f"the batch is paused; resume it with {hint('resume', batch=report.name)}"
-    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    lanes = queued_lanes(session, report.id)
     if not lanes:
         return None  # they have moved since the report was read
     served = [lane for lane in lanes if not holds(lane)]
@@ -120,7 +109,7 @@ def needs_person(session: Session, report: BatchReport, accounts: Mapping[str, A
 
 def waits_for(session: Session, report: BatchReport, accounts: Mapping[str, Account]) -> list[str]:
     """The accounts that may take the batch's queued jobs and do not now, each with why and with what was answered."""
-    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    lanes = queued_lanes(session, report.id)
     notes, found = admission.notes(session), []
     for name in _servers(lanes, accounts):
         state = admission.read(session, name)
@@ -182,7 +171,7 @@ def _of_queued(
         return [person]
     if found := waits_for(session, report, accounts):
         return found
-    lanes = session.execute(_QUEUED_LANES, {"id": report.id}).scalars().all()
+    lanes = queued_lanes(session, report.id)
     # Their names are those that `workers.engine.wake.submit_pump` makes.
     pumps = [f"submit:{name}" for name in _servers(lanes, accounts)]
     late = session.execute(_UNSERVED, {"pumps": pumps, "seconds": UNSERVED_SECONDS}).scalar()

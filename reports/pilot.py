@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -15,13 +15,19 @@ from models.fragments import has_picture, paid_for
 from models.pilots import PilotDecision
 from models.states import FINAL_JOB_STATES, JobState
 from recast.money import DECIMALS, Money
+from reports.queued import queued_lanes
 from reports.wilson import interval
 from workers.accounts.overrides import in_force
+from workers.cache import Cache
 from workers.config.accounts import Account
-from workers.jobs.lanes import IS_WAITING, bare, lane_operation
+from workers.jobs.lanes import IS_WAITING, WAITING, bare, lane_operation
+from workers.operations.costs import PRICED_OPTIONS
 
 _STEP = Decimal(1).scaleb(-DECIMALS)
-_PILOT = text("SELECT size, decision, decided_at, decided_by FROM pilots WHERE batch_id = :batch_id")
+_PILOT = text("""
+    SELECT p.size, p.decision, p.decided_at, p.decided_by, b.queued FROM pilots p JOIN batches b ON b.id = p.batch_id
+    WHERE p.batch_id = :batch_id
+""")
 _SAMPLE = text(f"""
     SELECT j.lane, j.state, {has_picture("j")} AS made, coalesce(w.verdict, 'unreviewed') AS verdict,
         count(*) AS number, coalesce(sum(paid.cost), 0) AS cost
@@ -30,9 +36,15 @@ _SAMPLE = text(f"""
     WHERE p.batch_id = :batch_id GROUP BY 1, 2, 3, 4
 """)
 _WAITING = text(f"""
-    SELECT lane, options, count(*) AS number FROM jobs
+    SELECT lane, {PRICED_OPTIONS} AS options, count(*) AS number FROM jobs j
     WHERE batch_id = :batch_id AND state = 'queued' AND {IS_WAITING} GROUP BY 1, 2
 """)
+
+
+#: Jobs that wait: their lane, the options that prices depend on, and how many they are.
+Waiting = Sequence[tuple[str, Mapping[str, object], int]]
+#: What waits, by batch and how many jobs that is.
+KeptWaiting = Cache[tuple[int, int], Waiting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +101,10 @@ class PilotReport:
 
 
 def pilot_of(
-    session: Session, batch_id: int, accounts: Mapping[str, Account], paid_attempts: int
-) -> PilotReport | None:
-    """The pilot of a batch; None where it never had one."""
+    session: Session, batch_id: int, accounts: Mapping[str, Account], paid_attempts: int,
+    kept: KeptWaiting | None = None,
+) -> PilotReport | None:  # fmt: skip
+    """The pilot of a batch; None where it never had one. With `kept`, what waits is read when its number changes."""
     found = session.execute(_PILOT, {"batch_id": batch_id}).first()
     if found is None:
         return None
@@ -101,8 +114,11 @@ def pilot_of(
     made, failed = sum(row.number for row in pictures), sum(row.number for row in rows if row.state in without)
     approved = sum(row.number for row in pictures if row.verdict == "approved")
     needs_work = sum(row.number for row in pictures if row.verdict == "needs_work")
-    waiting = session.execute(_WAITING, {"batch_id": batch_id}).all()
-    rest = sum(row.number for row in waiting)
+    # After the decision, jobs that wait no more are queued still.
+    kept = KeptWaiting(1) if kept is None or found.decision is not None else kept
+    unsampled = found.queued - sum(row.number for row in rows if row.state == JobState.QUEUED)
+    waiting = kept.get_or_make((batch_id, unsampled), lambda: _waiting(session, batch_id))
+    rest = sum(number for *_, number in waiting)
     means = mean_costs([(bare(row.lane), row.number, row.cost) for row in rows if row.state in FINAL_JOB_STATES])
     return PilotReport(
         found.size, None if found.decision is None else PilotDecision(found.decision), found.decided_at,
@@ -111,8 +127,7 @@ def pilot_of(
         open=sum(row.number for row in rows if row.state not in FINAL_JOB_STATES),
         approved=approved, needs_work=needs_work, spent=sum((row.cost for row in rows), Decimal(0)), waiting=rest,
         rest=rest_cost(
-            [(bare(row.lane), row.options, row.number) for row in waiting], means, in_force(session, accounts),
-            paid_attempts,
+            waiting, means, in_force(session, accounts), paid_attempts
         ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
@@ -120,7 +135,13 @@ def pilot_of(
 
 def lanes_waiting(session: Session, batch_id: int) -> set[str]:
     """The lanes of the jobs that wait, without what holds them back."""
-    return {bare(row.lane) for row in session.execute(_WAITING, {"batch_id": batch_id})}
+    return {bare(lane) for lane in queued_lanes(session, batch_id) if WAITING in lane}
+
+
+def _waiting(session: Session, batch_id: int) -> Waiting:
+    if not lanes_waiting(session, batch_id):  # as after the decision, when a million may be queued that do not wait
+        return []
+    return [(bare(row.lane), row.options, row.number) for row in session.execute(_WAITING, {"batch_id": batch_id})]
 
 
 def document(batch: str, found: PilotReport, currency: str) -> dict[str, Any]:
@@ -143,8 +164,7 @@ def mean_costs(ended: list[tuple[str, int, Decimal]]) -> dict[str, Decimal]:
 
 
 def rest_cost(
-    waiting: list[tuple[str, Mapping[str, object], int]], means: Mapping[str, Decimal], accounts: Mapping[str, Account],
-    paid_attempts: int,
+    waiting: Waiting, means: Mapping[str, Decimal], accounts: Mapping[str, Account], paid_attempts: int,
 ) -> RestCost:  # fmt: skip
     """What jobs would cost, given by lane, options and number; `means` are what others of their lanes cost."""
     low = likely = most = Decimal(0)

@@ -7,19 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from models.connection import TooLongError, within
 from models.fragments import is_paid
 
 BINS = 48  # points of a line
 
 
-SECONDS = 3  # of the query at most; a batch of a million attempts takes two
-
-
-QUERY_CANCELED = "57014"
-
+SECONDS = 3.0  # of the query at most; a batch of a million attempts takes two
 
 # Finds attempts by account and time, with the index that submissions need anyway.
 _SERIES = text(f"""
@@ -42,9 +38,6 @@ _SERIES = text(f"""
 """)
 
 
-_TIMEOUT = text(f"SET LOCAL statement_timeout = '{SECONDS}s'")
-
-
 @dataclass(frozen=True, slots=True)
 class Point:
     """What happened between the previous point and `at`."""
@@ -59,12 +52,10 @@ class Point:
 
 def series(session: Session, batch_id: int) -> list[Point] | None:
     """The points of a batch; None if the query takes too long."""
-    session.execute(_TIMEOUT)
     try:
-        rows = session.execute(_SERIES, {"id": batch_id, "bins": BINS}).all()
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
-            raise
+        with within(session, SECONDS):
+            rows = session.execute(_SERIES, {"id": batch_id, "bins": BINS}).all()
+    except TooLongError:
         session.rollback()
         return None
     points, spent = [], Decimal(0)

@@ -28,7 +28,7 @@ from reports.reviewed_copies import copy_of
 from workers.images.originals import pieces
 from workers.images.results import SigningError
 from workers.images.storage import Storage, StorageError
-from workers.jobs.filters import Filter, Filtered
+from workers.jobs.filters import LOOK_SECONDS, Filter, Filtered, look
 from workers.jobs.releases import refusal, says
 from workers.jobs.request import CONSENT
 
@@ -91,9 +91,13 @@ class Size:
     size: int
 
 
-def chosen_ids(session: Session, which: Filter) -> list[str]:
-    """The jobs with pictures that fit, in the order of the catalog; `MOST_ZIPPED` and one at most."""
-    return list(_CHOSEN.execute(session, which, limit=MOST_ZIPPED + 1).scalars())
+def chosen_ids(session: Session, which: Filter, seconds: float = LOOK_SECONDS) -> list[str]:
+    """The jobs with pictures that fit, in the order of the catalog; `MOST_ZIPPED` and one at most.
+
+    Raises:
+        InvalidJobError: a look for them takes longer than `seconds`.
+    """
+    return [row.id for row in look(session, which, _CHOSEN, seconds, limit=MOST_ZIPPED + 1)]
 
 
 def is_chosen(which: Filter) -> bool:

@@ -16,7 +16,7 @@ from desk.operators import AccountAction
 from desk.verdicts import DeskError
 from reports import today
 from web.access import Access
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.operators import Operators, name_of
 from web.pages import is_text
 from web.visitors import Form, actor_of, first
@@ -91,7 +91,7 @@ class AccountsPage:
         for limit in limits(self._runtime.account(name)):
             value = first(form, limit.name).strip()
             if len(value) > MAX_LIMIT_CHARS or not is_text(value):
-                raise DeskError(f"{limit.name}: allowed: up to {MAX_LIMIT_CHARS} signs")
+                raise refused(limit.name, value, f"up to {MAX_LIMIT_CHARS} signs that can be kept")
             if value and "." in limit.name and value.replace(".", "", 1).isdigit():
                 value = f"{value} {self._pages.currency}"
             if value:
@@ -128,5 +128,5 @@ def _reason(form: Form) -> str | None:
     """
     reason = " ".join(first(form, "reason").split())
     if len(reason) > MAX_REASON_CHARS or not is_text(reason):
-        raise DeskError(f"reason: allowed: up to {MAX_REASON_CHARS} signs")
+        raise refused("reason", reason, f"up to {MAX_REASON_CHARS} signs that can be kept; it has {len(reason):,}")
     return reason or None

@@ -35,6 +35,7 @@ from web.input_thumbnails import InputThumbnails
 from web.job import JobPage
 from web.lists import Lists
 from web.live import Live
+from web.looks import Looks
 from web.mcp_endpoint import PATH as MCP
 from web.mcp_endpoint import McpEndpoint
 from web.media import Media
@@ -166,8 +167,8 @@ def _gallery_routes(
     sign_ins = SignIns(database, pages, lane, Here(configured))
     guests, proxied = Guests(pages, lane), Proxied(configured, pages)
     access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
-    live = Live(pages, news)
-    selections = Selections(pages, configured.review_reasons)
+    live, looks = Live(pages, news), Looks()
+    selections = Selections(pages, configured.review_reasons, looks)
     redos = Redos(configured, media.storage)
     files = ResultFiles(database, media, decoders)
     gallery = Gallery(pages, inputs, files, configured.accounts_file, selections, guests.scopes, live)
@@ -180,7 +181,7 @@ def _gallery_routes(
         *_operator_routes(access, Operators(pages, runtime), live),
         *Desk(pages, configured.review_reasons, redos, live).routes(access),
         *RedoPage(pages, redos).routes(access),
-        *Downloads(pages, database, media, lambda: runtime.signer).routes(access, guests.of_result),
+        *Downloads(pages, database, media, lambda: runtime.signer, looks).routes(access, guests.of_result),
         *JobPage(pages, media.storage, configured.review_reasons, redos).routes(access, guests.of_job),
         *BatchesPage(pages, live).routes(access),
         *SinglesList(pages, selections).routes(access),

@@ -28,6 +28,8 @@ from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
 from workers.operations.bulk import RETRYABLE
 
+MOST_NAMED = 5  # jobs in a command that a person is to copy
+
 
 class Verb(StrEnum):
     """What can be done to a batch's jobs; the words are those of the commands."""
@@ -75,7 +77,8 @@ class DryRun:
     @property
     def agreed(self) -> str:
         """What a person agrees to."""
-        return agreement(self.impact.ids, self.impact.cost)
+        ended = self.impact.ended
+        return agreement((f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids), self.impact.cost)
 
     def is_agreed(self, verb: Verb, form: Form) -> bool:
         """Whether a form agrees to this as it is now.
@@ -141,7 +144,7 @@ class BulkPage:
         return self._pages.render(
             request, "bulk.html", verb=verb, found=found, impact=found.impact, need=found.need, meant=asked,
             says=SAYS[verb] if asked.narrow else SAYS_OF_ALL.get(verb, SAYS[verb]), command=_command(verb, found),
-            needed=found.needed, free=typed("redownload", **found.which.batch_option) if found.impact.free else None,
+            needed=found.needed, free=_redownload(found) if found.impact.free else None,
         )  # fmt: skip
 
     async def _found(self, request: Request, verb: Verb | None, form: Form) -> DryRun | None:
@@ -170,6 +173,16 @@ class BulkPage:
         if found.report is not None and found.need is not None:
             bulk_operations.raise_limit(self._runtime, actor, found.report, limit)
         return bulk_operations.apply(self._runtime, actor, BulkOperation(verb), found.which, found.impact)[0]
+
+
+def _redownload(found: DryRun) -> str | None:
+    """The command that downloads those again that were paid for; None where it cannot say which they are."""
+    said, ids = found.meant.said, found.meant.which.ids
+    if ids is not None:
+        return typed("redownload", *ids) if len(ids) <= MOST_NAMED else None
+    if said is None or said["verdict"] or said["reason"] or said["check"]:
+        return None
+    return typed("redownload", **found.which.batch_option, account=said["account"], operation=said["operation"])
 
 
 def _command(verb: Verb, found: DryRun) -> str | None:

@@ -16,8 +16,9 @@ from desk.verdicts import DeskError
 from reports import held
 from reports.queries import whole, words
 from web.access import Access
+from web.desk_forms import chosen
 from web.operators import Operators, agreement
-from web.pages import is_text, member
+from web.pages import is_text
 from web.visitors import Form, actor_of, first
 from workers.jobs.filters import Filter
 from workers.operations.resolve import Held, Verdict
@@ -67,9 +68,7 @@ class DecidePage:
 
     async def take(self, request: Request, form: Form) -> Response | None:
         """Take a decision: ask first, with the count and the money, then record what was agreed to."""
-        verdict = member(Verdict, first(form, "verdict"))
-        if verdict is None:
-            raise DeskError(f"verdict: allowed: {', '.join(Verdict)}")
+        verdict = chosen(form, Verdict, "verdict")
         handle = first(form, "handle").strip() if verdict is Verdict.ACCEPTED else None
         found = await self._pages.read(self._chosen, form)
         check(found, verdict, handle)

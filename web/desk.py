@@ -32,7 +32,7 @@ from reports.queries import whole, words
 from reports.reviews import Verdicts, verdicts_of
 from reports.singles import AS_A_BATCH
 from web.access import Access
-from web.desk_forms import amount, chosen, decision, sender
+from web.desk_forms import amount, chosen, decision, refused, sender
 from web.grid import place, shown_by
 from web.live import Live
 from web.pages import Pages, is_text, link, number
@@ -192,7 +192,7 @@ class Desk:
             return {"taken": None if taken is None or taken.own else taken.person}
         if kind == "redo":
             job_id, version = first(form, "job"), number(first(form, "version")) or 0
-            at_most = amount(first(form, "at_most"))
+            at_most = amount(form, "at_most")
             await self._pages.change(_redo, actor, self._redos, batch_id, job_id, version, at_most)
             return {"job": job_id, "redone": True, "counts": await self._counts(batch_id)}
         if kind == "undo":
@@ -309,7 +309,7 @@ def _next(session: Session, actor: Actor, asked: Asked, shown: GridFilter) -> tu
 
 def _take(session: Session, actor: Actor, batch_id: int, job_id: str) -> Taken | None:
     if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
-        raise DeskError("job: the batch has no such job")
+        raise refused("job", job_id, "a job of this batch")
     return take(session, actor, job_id)
 
 
@@ -317,7 +317,7 @@ def _redo(
     session: Session, actor: Actor, redos: Redos, batch_id: int, job_id: str, version: int, at_most: Decimal
 ) -> None:
     if not is_text(job_id) or loupe(session, batch_id, job_id) is None:
-        raise DeskError("job: the batch has no such job")
+        raise refused("job", job_id, "a job of this batch")
     redos.begin(session, actor, job_id, version, at_most)
 
 

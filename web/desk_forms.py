@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from desk.verdicts import Area, Decision, DeskError
 from models.verdicts import Verdict
-from web.pages import is_text, member
+from reports.queries import SHOWN_CHARS
+from web.pages import is_text
 from web.visitors import Form, first
 
 E = TypeVar("E", bound=str)
@@ -17,32 +18,38 @@ MAX_REQUEST_CHARS = 64  # a browser's name of an answer is a UUID
 SIDES = ("x", "y", "width", "height")
 
 
-def amount(text: str) -> Decimal:
+def refused(field: str, given: str, allowed: str) -> DeskError:
+    """The error of a field that says what it may not, or nothing."""
+    said = f"{given[:SHOWN_CHARS]!r} is not possible" if given else "it is missing"
+    return DeskError(f"{field}: {said}; allowed: {allowed}")
+
+
+def amount(form: Form, field: str) -> Decimal:
     """An amount of money.
 
     Raises:
         DeskError: it is none.
     """
     try:
-        given = Decimal(text)
+        given = Decimal(first(form, field))
     except InvalidOperation:
         given = Decimal("NaN")
     if not given.is_finite():
-        raise DeskError("at_most: an amount, as the page shows it")
+        raise refused(field, first(form, field), "an amount, as the page shows it")
     return given
 
 
-def chosen(form: Form, allowed: Iterable[E]) -> E:
-    """What a form wants.
+def chosen(form: Form, allowed: Iterable[E], field: str = "do") -> E:
+    """What a form wants, or says in another field.
 
     Raises:
         DeskError: it is none of these.
     """
-    given, known = first(form, "do"), list(allowed)
+    given, known = first(form, field), list(allowed)
     for each in known:
         if each == given:
             return each
-    raise DeskError(f"do: {given[:20]!r} is not known; allowed: {', '.join(known)}")
+    raise refused(field, given, ", ".join(known))
 
 
 def sender(form: Form) -> str | None:
@@ -57,9 +64,7 @@ def decision(form: Form) -> Decision:
     Raises:
         DeskError: it gives none, or an area that is none.
     """
-    verdict = member(Verdict, first(form, "verdict"))
-    if verdict is None:
-        raise DeskError(f"verdict: allowed: {', '.join(Verdict)}")
+    verdict = chosen(form, Verdict, "verdict")
     return Decision(verdict, form.get("reason", []), first(form, "note"), _area(first(form, "area")))
 
 
@@ -69,5 +74,5 @@ def _area(text: str) -> Area | None:
     try:
         x, y, width, height = map(float, text.split(","))
     except ValueError:
-        raise DeskError(f"area: four fractions with commas between: {', '.join(SIDES)}") from None
+        raise refused("area", text, f"four fractions with commas between: {', '.join(SIDES)}") from None
     return Area(x, y, width, height)

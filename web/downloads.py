@@ -27,6 +27,7 @@ from desk.audit import note
 from desk.verdicts import DeskError
 from models.people import Role
 from models.transactions import Database
+from recast.errors import InvalidJobError
 from recast.hints import hint
 from reports import archives
 from reports.pictures import TEMPLATE, Names
@@ -34,6 +35,7 @@ from reports.reviewed_copies import copy_of, handed_out
 from reports.zipped import MOST_ZIPPED, Size, Wanted, check_names, chosen_ids, is_chosen, size_of, zipped
 from web.access import Access
 from web.grid import require_seen
+from web.looks import Looks, seconds_for
 from web.meant import Meant, given, meant
 from web.media import Media
 from web.pages import Pages
@@ -63,10 +65,13 @@ class Downloads:
         database: read while an archive is sent.
         media: has the storage.
         signs: gives what signs copies; None where there is no certificate.
+        looks: gives visitors their turns.
     """
 
-    def __init__(self, pages: Pages, database: Database, media: Media, signs: Callable[[], Signer | None]) -> None:
-        self._pages, self._database, self._media, self._signs = pages, database, media, signs
+    def __init__(
+        self, pages: Pages, database: Database, media: Media, signs: Callable[[], Signer | None], looks: Looks
+    ) -> None:
+        self._pages, self._database, self._media, self._signs, self._looks = pages, database, media, signs, looks
         self._sending: Counter[str] = Counter()
         # Of its own: a program that signs and hangs must not hold the threads in which providers are answered.
         self._threads = ThreadPoolExecutor(AT_ONCE, "downloads")
@@ -114,7 +119,8 @@ class Downloads:
         if sends and first(form, "original"):
             actor.need(Role.REVIEWER, "see a provider's own file")
         try:
-            found = await self._pages.read(_found, actor, request.path_params["batch_id"], form)
+            async with self._looks.turn(actor):
+                found = await self._pages.read(_found, actor, request.path_params["batch_id"], form)
             if found is None:
                 return self._pages.missing(request, "This batch does not exist.")
             asked, wanted, size = found
@@ -125,7 +131,7 @@ class Downloads:
                 )  # fmt: skip
             await self._pages.read(check_names, wanted)
             return await self._archive(actor, asked.of, wanted, size)
-        except (CatalogError, DeskError) as error:
+        except (CatalogError, DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
 
     async def _archive(self, actor: Actor, of: str, wanted: Wanted, size: Size) -> Response:
@@ -192,6 +198,7 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
 
     Raises:
         DeskError: nothing is meant, or more than one archive may have.
+        InvalidJobError: a look for it takes too long.
         ForbiddenError: the filter asks by accounts for a person who may not see them.
         CatalogError: the batch is archived.
     """
@@ -200,15 +207,20 @@ def _found(session: Session, actor: Actor, batch_id: int, form: Form) -> tuple[M
         return None
     archives.refuse(session, batch_id=batch_id)
     require_seen(actor, asked.grid)
-    ids = chosen_ids(session, asked.which)
+    ids = chosen_ids(session, asked.which, seconds_for(actor))
     if len(ids) > MOST_ZIPPED:
-        or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if asked.batch else ""
+        exports = asked.batch and actor.may(Role.OPERATOR)
+        or_export = f", or use {hint('export', asked.batch, pictures='FOLDER')}" if exports else ""
         raise DeskError(
-            f"more than {MOST_ZIPPED:,} jobs with pictures are meant, which is the limit of one download; narrow the "
-            f"filter{or_export}"
+            f"filter: {asked.in_words or 'all'!r} means more than {MOST_ZIPPED:,} jobs with pictures; allowed: up to "
+            f"{MOST_ZIPPED:,} in one download; narrow it{or_export}"
         )
     if not ids:
-        raise DeskError("there is no picture among them")
+        if asked.ticked:
+            raise DeskError("job: none that is ticked has a picture; allowed: jobs with pictures")
+        raise DeskError(
+            f"filter: no job of {asked.in_words or 'all'!r} has a picture; allowed: what fits some with one"
+        )
     template = first(form, "template").strip() or TEMPLATE
     if len(template) > MAX_TEMPLATE_CHARS:
         raise DeskError(f"template: it has {len(template):,} characters; allowed: up to {MAX_TEMPLATE_CHARS}")

@@ -132,6 +132,7 @@ class Gallery:
                 return None
             report = find(session, name)
             asked.shown.require_sortable(report.total)
+            picks = self._selections.offered(session, request, batch_id)
             reviewed, page = verdicts_of(session, report), asked.page(session, actor.name)
             counted = said(session, batch_id, reviewed.needs_work, reviewed.approved + reviewed.needs_work)
             return {
@@ -143,17 +144,16 @@ class Gallery:
                 "reviewed": reviewed,
                 "flags": some_flags(session, batch_id),
                 "choices": choices(asked.shown, page, counted, self._selections.reasons, actor),
-                "picks": self._selections.offered(session, request, batch_id),
+                "picks": picks,
             }
 
         found = await self._pages.read(read)
         if found is None:
             return self._pages.missing(request, "This batch does not exist.")
         points = await self._points(batch_id) if actor.sees_money else []
-        shown = asked.shown
         answer = self._pages.render(
-            request, "batch.html", **found, **_lines(points), grid=asked, shown=shown, counted=COUNTED,
-            sorts=_sorts(found["report"], actor), sizes=Density, bulk=_bulk(shown),
+            request, "batch.html", **found, **_lines(points), grid=asked, shown=asked.shown, counted=COUNTED,
+            sorts=_sorts(found["report"], actor), sizes=Density, bulk=_bulk(asked.shown),
         )  # fmt: skip
         if "density" in request.query_params:
             keep(request, answer, DENSITY, asked.density, DENSITY_SECONDS)

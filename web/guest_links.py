@@ -9,13 +9,13 @@ from starlette.routing import Route
 from desk import guests
 from desk.actors import Actor
 from desk.guests import Added
-from desk.verdicts import DeskError
 from models.base import LAST_INTEGER
-from models.people import GUEST_ROLES, Role
+from models.people import GUEST_ROLES
 from reports.cards import batch_name
 from web.access import Access
+from web.desk_forms import chosen, refused
 from web.operators import Operators
-from web.pages import member, number
+from web.pages import number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first
 
@@ -66,7 +66,8 @@ class GuestLinksPages:
         """Revoke a link."""
         one = number(first(form, "name"))
         if first(form, "do") != "revoke" or one is None:
-            raise DeskError("do: allowed: revoke, with the number of a link; add, on the page of a batch")
+            said = " ".join(filter(None, (first(form, "do"), first(form, "name"))))
+            raise refused("do", said, "revoke, with the number of a link; add, on the page of a batch")
         await self._operators.call(self._runtime.db, guests.revoke, actor_of(request), min(one, LAST_INTEGER))
 
     async def _shown(self, request: Request, batch: str, added: Added | None = None) -> Response:
@@ -82,9 +83,7 @@ class GuestLinksPages:
         return (self._runtime.settings.public_url or here).rstrip("/")
 
     def _add(self, actor: Actor, batch: str, form: Form) -> Added:
-        role, days = member(Role, first(form, "role")), number(first(form, "days"))
-        if role is None:
-            raise DeskError(f"role: allowed: {', '.join(GUEST_ROLES)}")
+        role, days = chosen(form, GUEST_ROLES, "role"), number(first(form, "days"))
         if days is None or not 0 < days <= MOST_DAYS:
-            raise DeskError(f"days: allowed: 1 to {MOST_DAYS}")
+            raise refused("days", first(form, "days"), f"1 to {MOST_DAYS}")
         return self._runtime.db(guests.add, actor, batch, role, days * DAY_SECONDS)

@@ -11,14 +11,12 @@ from starlette.routing import Route
 from desk import audit, operators, people
 from desk.actors import MAY
 from desk.operators import ScheduleAction
-from desk.verdicts import DeskError
 from models.people import Role
 from reports import planned
 from reports.queries import whole
 from web.access import Access
 from web.desk_forms import chosen
 from web.operators import Operators, Taking, name_of
-from web.pages import member
 from web.visitors import Form, Handler, actor_of, first
 
 ENTRIES = 100  # of the record on one page
@@ -61,12 +59,11 @@ class Lists:
     async def change_person(self, request: Request, form: Form) -> None:
         """Add a person, keep one out or let one in, or give one another role or password."""
         actor, name, kind = actor_of(request), name_of(form), first(form, "do")
-        role, password = member(Role, first(form, "role")), first(form, "password")
-        if kind in {"add", "role"} and role is None:
-            raise DeskError(f"role: allowed: {', '.join(Role)}")
+        password = first(form, "password")
+        role = chosen(form, Role, "role") if kind in {"add", "role"} else Role.VIEWER
         changes: dict[str, Callable[[], object]] = {
-            "add": lambda: self._runtime.db(people.add, actor, name, role or Role.VIEWER, password),
-            "role": lambda: self._runtime.db(people.set_role, actor, name, role or Role.VIEWER),
+            "add": lambda: self._runtime.db(people.add, actor, name, role, password),
+            "role": lambda: self._runtime.db(people.set_role, actor, name, role),
             "password": lambda: self._runtime.db(people.set_password, actor, name, password),
             "disable": lambda: self._runtime.db(people.disable, actor, name),
             "enable": lambda: self._runtime.db(people.disable, actor, name, disabled=False),

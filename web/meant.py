@@ -15,8 +15,9 @@ from models.batches import SINGLES, SINGLES_NAME
 from models.states import JobState
 from reports.cards import batch_name
 from reports.grid_filter import ANY, GridFilter
-from reports.queries import SHOWN_CHARS, QueryError
+from reports.queries import QueryError
 from reports.selection import jobs_with
+from web.desk_forms import refused
 from web.pages import is_text, member, number
 from web.visitors import MAX_FIELDS, Form, first
 from workers.jobs.filters import Filter
@@ -101,7 +102,7 @@ def grid_of(form: Form) -> Mapping[str, str]:
     try:
         return dict(parse_qsl(first(form, "grid"), max_num_fields=MAX_FIELDS))
     except ValueError:
-        raise DeskError(f"grid: it has more than {MAX_FIELDS} fields; load the page again") from None
+        raise refused("grid", first(form, "grid"), f"up to {MAX_FIELDS} fields; load the page again") from None
 
 
 def meant(session: Session, batch_id: int, form: Form) -> Meant | None:
@@ -129,7 +130,7 @@ def _ids(session: Session, form: Mapping[str, list[str]]) -> list[str]:
     jobs = [job for job in form.get("job", ()) if is_text(job)]
     pictures = {given: number(given.partition(":")[0]) for given in form.get("picture", ())}
     if wrong := [given for given, picture in pictures.items() if picture is None]:
-        raise DeskError(f"picture: {wrong[0][:SHOWN_CHARS]!r} is not PICTURE:VERDICT, two numbers; load the page again")
+        raise refused("picture", wrong[0], "PICTURE:VERDICT, two numbers; load the page again")
     ids = {*jobs, *jobs_with(session, [picture for picture in pictures.values() if picture is not None])}
     if not ids:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")

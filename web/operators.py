@@ -30,6 +30,7 @@ from desk.verdicts import DeskError
 from models.people import Role
 from recast.errors import InvalidJobError
 from web.access import Access
+from web.desk_forms import refused
 from web.pages import Pages, is_text, link
 from web.prefix import prefix
 from web.visitors import Form, Handler, actor_of, first
@@ -131,5 +132,5 @@ def name_of(form: Form) -> str:
     """
     name = first(form, "name")
     if not name or not is_text(name):
-        raise DeskError("name: it is missing, or has signs that no name has")
+        raise refused("name", name, "signs that can be kept")
     return name

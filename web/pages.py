@@ -33,6 +33,7 @@ from reports.reviews import Part, progress
 from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
 from web.visitors import Handler, visitor_of
+from workers.counted import counted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class Pages:
             duration=duration,
             moment=moment,
             commands=commands,
+            counted=counted,
             paused=paused,
             waiting=waiting_for_decision,
         )

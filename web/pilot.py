@@ -16,12 +16,15 @@ from models.people import Role
 from recast.hints import typed
 from reports.batch import BatchReport, find
 from reports.cards import batch_name
-from reports.pilot import PilotReport
+from reports.pilot import KeptWaiting, PilotReport
 from web.access import Access
 from web.live import Live
 from web.operators import Operators
 from web.pages import member
 from web.visitors import Form, actor_of, first
+
+WAITING_SECONDS = 60.0  # for which is kept what waits in a batch while its number stays the same
+WAITING_KEPT = 64  # batches
 
 GONE = "This batch does not exist, or has no pilot."
 
@@ -32,6 +35,7 @@ class PilotPage:
     def __init__(self, operators: Operators, live: Live) -> None:
         self._operators, self._live = operators, live
         self._pages, self._runtime = operators.pages, operators.runtime
+        self._waiting = KeptWaiting(WAITING_KEPT, WAITING_SECONDS)
 
     def routes(self, access: Access) -> list[Route]:
         """The page, and where its forms go."""
@@ -44,7 +48,9 @@ class PilotPage:
     async def show(self, request: Request) -> Response:
         """The pilot as it stands."""
         actor_of(request).need(Role.REVIEWER, "see what a pilot costs")
-        return self._shown(request, await self._operators.call(self._found, request.path_params["batch_id"]))
+        return self._shown(
+            request, await self._operators.call(self._found, request.path_params["batch_id"], self._waiting)
+        )
 
     async def take(self, request: Request, form: Form) -> Response | None:
         """Send the rest or cancel it, as it was agreed to; if it would be something else by now, show that."""
@@ -53,7 +59,7 @@ class PilotPage:
         if found is None or choice is None or first(form, "agreed") != agreed(found[1]):
             return self._shown(request, found, moved=found is not None)
         limit = first(form, "max_cost").strip()
-        await self._operators.call(self._decide, actor_of(request), choice, found[0], limit)
+        await self._operators.call(self._decide, actor_of(request), choice, *found, limit)
         return None
 
     def _shown(
@@ -67,22 +73,24 @@ class PilotPage:
             go_on=typed("pilot", report.name, go_on=True), stop=typed("pilot", report.name, stop=True),
         )  # fmt: skip
 
-    def _found(self, batch_id: int) -> tuple[BatchReport, PilotReport] | None:
+    def _found(self, batch_id: int, kept: KeptWaiting | None = None) -> tuple[BatchReport, PilotReport] | None:
         name = self._runtime.db(batch_name, batch_id)
         if name is None:
             return None
         report = self._runtime.db(find, name)
         try:
-            return report, pilot_quotes.read(self._runtime, report)
+            return report, pilot_quotes.read(self._runtime, report, kept)
         except NoPilotError:
             return None
 
-    def _decide(self, actor: Actor, choice: PilotChoice, report: BatchReport, limit: str) -> None:
+    def _decide(
+        self, actor: Actor, choice: PilotChoice, report: BatchReport, shown: PilotReport, limit: str
+    ) -> None:  # fmt: skip
         if choice is PilotChoice.STOP:
             pilot.stop(self._runtime, actor, report)
         else:
             most = higher_limit(limit, report, self._pages.currency).amount if limit else None
-            pilot.go_on(self._runtime, actor, report, most)
+            pilot.go_on(self._runtime, actor, report, most, agreed=pilot_quotes.no_dearer(self._runtime, report, shown))
 
 
 def agreed(found: PilotReport) -> str:

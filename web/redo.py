@@ -22,7 +22,7 @@ from workers.images.roots import Roots
 from workers.images.storage import Storage
 from workers.jobs.routing import Reach
 
-TERMS_SECONDS = 60.0  # for which the accounts file is not read again
+TERMS_SECONDS = 60.0  # for which the accounts file is not read again to show a price
 
 SAME_AGAIN = Change()
 
@@ -69,22 +69,22 @@ class Redos:
         quote = _quote(found)
         if quote.why_not is not None:
             raise DeskError(f"not redone: {quote.why_not}")
-        # What has no price keeps to no amount; where a limit is in force, it is refused.
-        most = at_most if quote.priced else None
+        # What had no price keeps to no amount; where a limit is in force, it is refused.
+        most = at_most if quote.priced or at_most else None
         if quote.version != version or not redo(session, actor, found, SAME_AGAIN, terms, max_cost=most).ids:
             raise DeskError("not redone: it was asked for again already")
 
     def terms(self) -> Terms | None:
-        """What the deployment says about redos; None where the accounts cannot be read."""
+        """What the deployment said about redos a while ago; None where the accounts cannot be read."""
         return self._terms.get_or_make("", self._read)
 
     def require_terms(self) -> Terms:
-        """What the deployment says about redos.
+        """What the deployment says about redos now: what is begun costs no more than was shown.
 
         Raises:
             DeskError: the accounts cannot be read.
         """
-        terms = self.terms()
+        terms = self._terms.put("", self._read())
         if terms is None:
             raise DeskError("the accounts file cannot be read here, so that nobody knows what a redo costs")
         return terms

@@ -10,12 +10,11 @@ from starlette.routing import Route
 
 from desk import releases
 from desk.actors import Actor
-from desk.verdicts import DeskError
 from reports import released
 from reports.queries import said, words
 from reports.released import ReleasedPlace
 from web.access import Access
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.operators import Operators, name_of
 from web.pages import is_text, link
 from web.prefix import prefix
@@ -63,7 +62,7 @@ class ReleasesPages:
         until, kind = first(form, "until").strip(), first(form, "kind")
         labels = first(form, "labels").splitlines()
         if not is_text("".join(labels)):
-            raise DeskError("labels: they have signs that no label has")
+            raise refused("labels", "".join(labels), "signs that can be kept")
         self._runtime.db(
             lambda session: releases.put(
                 session, actor, reference, ends_at=releases.end_of(until) if until else None,

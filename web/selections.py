@@ -26,18 +26,21 @@ from desk.verdicts import Decision, DeskError
 from models.batches import SINGLES
 from models.people import Role
 from models.verdicts import Verdict
+from recast.errors import InvalidJobError
 from reports import cards
 from reports.grid_filter import GridFilter
 from web.access import Access
 from web.desk import REASON_KEYS
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.grid import require_seen
+from web.looks import Looks, seconds_for
 from web.meant import grid_of, named
 from web.pages import Pages, is_text, link, member, number
 from web.prefix import prefix
 from web.visitors import Form, actor_of, first, of_batch
 
 MAX_NAME_CHARS = 64  # of a selection: a UUID
+MOST_UNDER_WAY = 1_000  # transactions when the page was shown: servers have fewer connections
 UNDO_SECONDS = 10  # for which the page offers to take a selection back
 TURNED = ("after", "before", "day")  # which page of the grid or the list is shown, and shown again afterwards
 VERDICTS: Mapping[str, Verdict] = {"approve": Verdict.APPROVED, "needs_work": Verdict.NEEDS_WORK}
@@ -66,10 +69,11 @@ class Selections:
     Args:
         pages: makes the pages, reads and changes the database.
         reasons: what can be wrong with a picture, as the deployment says.
+        looks: gives visitors their turns.
     """
 
-    def __init__(self, pages: Pages, reasons: Sequence[str]) -> None:
-        self._pages, self.reasons = pages, tuple(reasons)
+    def __init__(self, pages: Pages, reasons: Sequence[str], looks: Looks) -> None:
+        self._pages, self.reasons, self._looks = pages, tuple(reasons), looks
 
     def routes(self, access: Access) -> list[Route]:
         """Where the grid's form goes."""
@@ -77,14 +81,18 @@ class Selections:
         return [Route("/batches/{batch_id:row}/verdicts", answer, methods=["POST"])]
 
     def offered(self, session: Session, request: Request, batch_id: int) -> dict[str, Any] | None:
-        """What a page needs for its form, and what became of the last one; None for a person who only looks."""
+        """What a page needs for its form, and what became of the last one; None for a person who only looks.
+
+        It is to be read before the pictures of the page.
+        """
         actor, query = actor_of(request), request.query_params
         if not actor.may(Role.REVIEWER):
             return None
         then, name = seen(session), query.get("selection", "")
+        numbers = (then.verdict_id, then.result_id, *then.under_way)
         undoable = made_by(session, actor, batch_id, name) if _is_name(name) else []
         return {
-            "batch": batch_id, "seen": f"{then.verdict_id}-{then.result_id}", "request": str(uuid.uuid4()),
+            "batch": batch_id, "seen": "-".join(map(str, numbers)), "request": str(uuid.uuid4()),
             "reasons": list(zip(self.reasons, REASON_KEYS, strict=False)), "grid": urlencode(_kept(query)),
             "said": _said(query), "name": name,
             "undoable": len(undoable), "seconds": UNDO_SECONDS,
@@ -101,12 +109,13 @@ class Selections:
         try:
             asked = _asked(form)
             require_seen(actor, asked.shown)
-            selected, done = await self._pages.read(_selected, actor, batch_id, name, asked)
+            async with self._looks.turn(actor):
+                selected, done = await self._pages.read(_selected, actor, batch_id, name, asked)
             if len(selected) > cards.PAGE and asked.former is None and not first(form, "sure"):
                 return self._count_first(request, form, asked, len(selected), done)
             for portion in portions(selected):
                 done.add(await self._pages.change(_decide, actor, batch_id, portion, asked, self.reasons))
-        except DeskError as error:
+        except (DeskError, InvalidJobError) as error:
             return self._pages.missing(request, f"{error}.", HTTPStatus.UNPROCESSABLE_ENTITY, "Not possible")
         left = ",".join(f"{why}:{count}" for why, count in done.left_out.items() if count)
         back: dict[str, object] = {
@@ -145,14 +154,16 @@ def _asked(form: Form) -> Asked:
     """
     do, name, former = chosen(form, [*VERDICTS, UNDO]), first(form, "request"), first(form, "selection")
     if not _is_name(name) or (former and not _is_name(former)):
-        raise DeskError("request: a name for the selection is missing; load the page again")
-    then, _, newest = first(form, "seen").partition("-")
+        wrong = "selection" if _is_name(name) else "request"
+        raise refused(wrong, first(form, wrong), f"a name of 1 to {MAX_NAME_CHARS} signs; load the page again")
+    # Where the field is missing, nothing was seen.
+    then, newest, *under_way = (number(each) or 0 for each in f"{first(form, 'seen')}-".split("-"))
     pictures = None
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
     return Asked(
-        do, pictures, GridFilter.of(grid_of(form)), Seen(number(then) or 0, number(newest) or 0), name, former or None,
-        Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
+        do, pictures, GridFilter.of(grid_of(form)), Seen(then, newest, under_way[:MOST_UNDER_WAY]), name,
+        former or None, Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
 
 
@@ -160,7 +171,7 @@ def _picture(value: str) -> Selected:
     result, _, verdict = value.partition(":")
     found = number(result), number(verdict)
     if None in found:
-        raise DeskError(f"picture: {value[:40]!r} is not PICTURE:VERDICT, two numbers")
+        raise refused("picture", value, "PICTURE:VERDICT, two numbers; load the page again")
     return Selected(found[0] or 0, found[1] or 0)
 
 
@@ -175,13 +186,14 @@ def _selected(
 
     Raises:
         DeskError: none is, or more than one selection may have.
+        InvalidJobError: a look for them takes too long.
     """
     if asked.former is not None:
         made = made_by(session, actor, batch_id, asked.former)
         return [Selected(each, 0) for each in made], Done()
     selected, done = asked.pictures, Done()
     if selected is None:
-        selected, done = select_seen(session, batch_id, asked.shown.which(batch), asked.then)
+        selected, done = select_seen(session, batch_id, asked.shown.which(batch), asked.then, seconds_for(actor))
     require_few(selected)
     if not selected and not done.left_out:
         raise DeskError("nothing is selected; tick pictures, or all of the filter")

@@ -61,10 +61,10 @@ class SinglesList:
         query, shown = request.query_params, listed_by(request)
         place = _Place(whole(query, "before"), day(query, "day"))
 
-        def read(session: Session) -> tuple[dict[str, Any], dict[str, Any] | None]:
-            return _read(session, shown, place), self._selections.offered(session, request, SINGLES)
+        def read(session: Session) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+            return self._selections.offered(session, request, SINGLES), _read(session, shown, place)
 
-        found, picks = await self._pages.read(read)
+        picks, found = await self._pages.read(read)
         return self._pages.render(
             request, "singles.html", page=found, kept=shown.query, place=place, batch=SINGLES, picks=picks
         )

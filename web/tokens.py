@@ -9,12 +9,10 @@ from starlette.routing import Route
 from desk import tokens
 from desk.actors import MAY, Actor
 from desk.limits import limit_of
-from desk.verdicts import DeskError
 from models.people import Role
 from web.access import Access
 from web.desk_forms import chosen
 from web.operators import Operators, name_of
-from web.pages import member
 from web.visitors import Form, actor_of, first
 
 
@@ -51,8 +49,6 @@ class TokensPage:
         )
 
     def _add(self, actor: Actor, name: str, form: Form) -> str:
-        role, limit = member(Role, first(form, "role")), first(form, "spend_per_day").strip()
-        if role is None:
-            raise DeskError(f"role: allowed: {', '.join(Role)}")
+        role, limit = chosen(form, Role, "role"), first(form, "spend_per_day").strip()
         most = limit_of(limit, self._pages.currency, "spend_per_day").amount if limit else None
         return self._runtime.db(tokens.add, actor, name, role, most)

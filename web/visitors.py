@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from desk.actors import Actor, ForbiddenError
 from desk.people import form_token
+from reports.queries import SHOWN_CHARS
 
 MAX_FORM_BYTES = 64 * 1024  # a verdict with its note has a few KiB
 MAX_FIELDS = 100  # of a form; a verdict has a dozen
@@ -67,12 +68,14 @@ async def form_of(request: Request) -> Form:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise ForbiddenError("a form is sent as application/x-www-form-urlencoded")
+        raise ForbiddenError(
+            f"Content-Type: {kind[:SHOWN_CHARS]!r} is not read here; allowed: application/x-www-form-urlencoded"
+        )
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
-            raise ForbiddenError(f"the form has more than {MAX_FORM_BYTES:,} bytes")
+            raise ForbiddenError(f"the form has more than {MAX_FORM_BYTES:,} bytes; allowed: up to {MAX_FORM_BYTES:,}")
     try:
         text = body.decode("ascii")
         return parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS)

@@ -11,12 +11,11 @@ from starlette.routing import Route
 
 from desk import operators
 from desk.operators import WebhookAction
-from desk.verdicts import DeskError
 from models.base import LAST_INTEGER
 from reports import deliveries
 from reports.queries import said, words
 from web.access import Access
-from web.desk_forms import chosen
+from web.desk_forms import chosen, refused
 from web.operators import Operators
 from web.pages import number
 from web.visitors import Form, actor_of, first
@@ -51,7 +50,7 @@ class WebhooksPages:
         """Switch a webhook off or on."""
         action, one = chosen(form, WebhookAction), number(first(form, "name"))
         if one is None or one > LAST_INTEGER:
-            raise DeskError("name: the number of a webhook")
+            raise refused("name", first(form, "name"), "the number of a webhook")
         await self._operators.call(operators.webhook, self._runtime, actor_of(request), one, action)
 
     async def show_one(self, request: Request) -> Response:
@@ -91,4 +90,4 @@ def _id(given: str) -> uuid.UUID:
     try:
         return uuid.UUID(given)
     except ValueError:
-        raise DeskError("delivery: the id of a delivery, as the page has it") from None
+        raise refused("delivery", given, "the id of a delivery, as the page has it") from None

@@ -15,6 +15,7 @@ from catalog.errors import BadRowsError, CatalogError, UnknownBatchError, Unknow
 from desk.actors import ForbiddenError
 from desk.quotes import StaleQuoteError, UnknownQuoteError
 from desk.replays import InWorkError, OtherRequestError
+from desk.schedule_runs import NotRunError
 from desk.tokens import SpendLimitError
 from desk.verdicts import ConflictError, DeskError, NotReadyError, UnknownPictureError
 from models.availability import is_unavailable
@@ -151,6 +152,7 @@ _EXPECTED: tuple[tuple[type[Exception], Callable[[Any], ProblemError]], ...] = (
     (UnknownScheduleError, _plain(HTTPStatus.NOT_FOUND)),
     (UnknownQuoteError, lambda error: unprocessable(str(error), "quote")),
     (StaleQuoteError, _plain(HTTPStatus.CONFLICT)),
+    (NotRunError, _plain(HTTPStatus.CONFLICT)),
     (ConflictError, _conflict),
     (NotReadyError, _plain(HTTPStatus.CONFLICT)),
     (InWorkError, lambda error: ProblemError(HTTPStatus.CONFLICT, str(error), headers={"Retry-After": "5"})),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from desk import deciding, held_quotes, operators, tokens
+from desk import deciding, held_quotes, operators, schedule_runs
 from desk.audit import jobs_of, note
 from desk.bulk_operations import Impact
 from desk.operators import ScheduleAction
@@ -96,14 +96,8 @@ def change_schedule(action: ScheduleAction) -> Work:
 
 def run_schedule(service: Service, call: Call) -> dict[str, Any]:
     """Run a schedule now, paid by the token's limit of a day: each run may cost the schedule's limit."""
-    runtime, name = service.runtime, call.path["name"]
-    most = runtime.db(schedules.find, name).options.max_cost
-    if most is None:
-        raise unprocessable(f"name: {name!r} has no max_cost, so nobody knows what a run may cost", "name", name,
-                            "a schedule with max_cost")  # fmt: skip
-    runtime.db(tokens.charge_without_quote, call.token_id, most, service.currency)
-    operators.schedule(runtime, call.actor, name, ScheduleAction.RUN)
-    return documents.of_schedule(runtime.db(schedules.find, name), service.currency)
+    found = schedule_runs.run(service.runtime, call.actor, call.token_id, call.path["name"])
+    return documents.of_schedule(found, service.currency)
 
 
 def all_webhooks(service: Service, _: Call) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def account(service: Service, call: Call) -> dict[str, Any]:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"account: {name[:80]!r} is not there; allowed: {allowed}",
                            "account", name, allowed)  # fmt: skip
     if (asked.lasting is not None or asked.note is not None) and not asked.stopped:
-        raise unprocessable("lasting and note belong to a stop", "stopped", asked.stopped, "true")
+        raise unprocessable("stopped: lasting and note belong to a stop", "stopped", asked.stopped, "true")
     try:
         runtime.db(_change, service, call)
     except AccountsError as error:

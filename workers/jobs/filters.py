@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import Result, text
+from sqlalchemy import Result, Row, text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES_NAME
+from models.connection import TooLongError, within
 from models.fragments import ACCOUNT, OPERATION, is_flag, last_attempt, seconds_ago
+from recast.errors import InvalidJobError
 
 #: What every query with a filter selects from.
 JOBS = "jobs j JOIN batches b ON b.id = j.batch_id"
@@ -37,6 +39,9 @@ _CONDITIONS = {
     "older": f"j.created_at < {seconds_ago(':older')}",
     "newer": f"j.created_at > {seconds_ago(':newer')}",
 }
+
+LOOK_SECONDS = 10.0  # of a look for few jobs; a condition is tried on a million in 2 s
+SHOWN_CHARS = 40  # of a value, in the sentence that refuses it
 
 #: Conditions that whole batches can be chosen by.
 OF_BATCHES = ("batch", "label")
@@ -158,10 +163,34 @@ def ids_of(session: Session, which: Filter, statement: Filtered = _IDS) -> list[
     return list(statement.execute(session, which).scalars())
 
 
+def look(
+    session: Session, /, which: Filter, statement: Filtered, seconds: float = LOOK_SECONDS, **parameters: object
+) -> Sequence[Row[Any]]:
+    """Rows of a statement for few jobs, which may try a condition on each job of a batch to find them.
+
+    Raises:
+        InvalidJobError: it takes longer than `seconds`.
+    """
+    try:
+        with within(session, seconds):
+            return statement.execute(session, which, **parameters).all()
+    except TooLongError:
+        said = ", ".join(f"{name} {str(value)[:SHOWN_CHARS]!r}" for name, value in which.named.items() if name != "ids")
+        raise InvalidJobError(
+            "filter",
+            f"a look for {said or 'all jobs'} takes more than {seconds:g} s; allowed: what is found sooner, such as by "
+            "a batch and a state, a verdict or a check",
+        ) from None
+
+
 # Without an order, the index of a batch's jobs ends the look as soon as there are enough.
 _SOME = Filtered(lambda which: f"SELECT j.id FROM {which.jobs} WHERE {which.where} LIMIT :limit")
 
 
 def some_ids(session: Session, which: Filter, limit: int) -> list[str]:
-    """The ids of up to `limit` jobs that fit, sorted."""
-    return sorted(_SOME.execute(session, which, limit=limit).scalars())
+    """The ids of up to `limit` jobs that fit, sorted.
+
+    Raises:
+        InvalidJobError: as `look`.
+    """
+    return sorted(row.id for row in look(session, which, _SOME, limit=limit))

@@ -198,7 +198,9 @@ def _whole(least: int, most: int) -> Callable[[str, object], int]:
 
 def _amount(field: str, value: object) -> Decimal:
     if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
-        raise InvalidJobError(field, f"{str(value)[:80]!r} is not a valid amount; use a number such as 12.50, above 0")
+        raise InvalidJobError(
+            field, f"{str(value)[:80]!r} is not a valid amount; allowed: a number such as 12.50, above 0"
+        )
     return value
 
 

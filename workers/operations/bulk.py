@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -53,10 +54,21 @@ PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
 RESUMABLE = tuple(state for state in JobState if state is not JobState.SUCCEEDED)
 
 _PARKED = f"starts_with(j.lane, '{PARKED}')"
-_RETRYABLE = ids_statement(f"NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND {is_open('o')})")
+_RETRYABLE = Filtered(
+    lambda which: (
+        f"SELECT j.id, j.finished_at FROM {which.jobs} WHERE {which.where}"
+        f" AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.job_id = j.id AND {is_open('o')}) ORDER BY j.id"
+    )
+)
 _PARKED_ONES = ids_statement(_PARKED)
 _PAUSED = ids_statement(f"({_PARKED} OR b.paused_at IS NOT NULL)")
 
+# Another end is that of another try, of which nobody was asked here.
+_AS_ENDED = text("""
+    SELECT j.id FROM jobs j
+    JOIN unnest(cast(:ids AS text[]), cast(:ends AS timestamptz[])) AS w(id, ended_at) USING (id)
+    WHERE j.finished_at IS NOT DISTINCT FROM w.ended_at ORDER BY j.id FOR UPDATE OF j
+""")
 _PROLONG = text("""
     UPDATE jobs SET expires_at = NULL WHERE id IN (
         SELECT id FROM jobs WHERE id = ANY(:ids) AND state = ANY(:states) AND expires_at < clock_timestamp()
@@ -128,19 +140,28 @@ def cancel(runtime: Runtime, ids: Sequence[str], *, abandon: bool = False) -> in
     return canceled
 
 
-def retryable(session: Session, which: Filter) -> list[str]:
+#: Jobs by id, and when each ended; sorted by id.
+Ended = Mapping[str, datetime | None]
+
+
+def retryable(session: Session, which: Filter) -> Ended:
     """Jobs that can be queued again; one that is still at a provider would be paid for twice."""
-    return ids_of(session, which, _RETRYABLE)
+    return {row.id: row.finished_at for row in _RETRYABLE.execute(session, which)}
 
 
-def retry(runtime: Runtime, ids: Sequence[str]) -> int:
-    """Queue jobs again that did not succeed; each gets at least one more attempt, and keeps those it had."""
+def retry(runtime: Runtime, ended: Ended) -> int:
+    """Queue jobs again that did not succeed; each gets at least one more attempt, and keeps those it had.
+
+    One that was queued again since it ended so, and has ended again, stays as it is.
+    """
 
     def work(session: Session, chunk: Sequence[str]) -> int:
-        session.execute(_PROLONG, {"ids": chunk, "states": list(RETRYABLE)})
-        return len(move_alike(session, chunk, JobState.QUEUED, expected=RETRYABLE))
+        asked = {"ids": list(chunk), "ends": [ended[job_id] for job_id in chunk]}
+        ids = list(session.execute(_AS_ENDED, asked).scalars())
+        session.execute(_PROLONG, {"ids": ids, "states": list(RETRYABLE)})
+        return len(move_alike(session, ids, JobState.QUEUED, expected=RETRYABLE))
 
-    retried = sum(in_chunks(runtime, ids, work))
+    retried = sum(in_chunks(runtime, list(ended), work))
     _wake_all(runtime)
     return retried
 

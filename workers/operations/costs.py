@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models.fragments import is_paid
+from models.fragments import is_paid, quoted
+from providers import PROVIDERS
 from workers.accounts.overrides import in_force
 from workers.config.accounts import Account
 from workers.jobs.filters import JOBS, LAST, Filter, Filtered
@@ -17,10 +18,30 @@ from workers.jobs.lanes import bare, lane_operation
 
 NOWHERE = "(no account)"
 
+#: The options that say how many pictures are asked for; of the others, such as a seed, no price depends.
+_COUNTS = sorted({each.count for adapter in PROVIDERS.values() for each in adapter.OPERATIONS.values() if each.count})
+_COUNT_INPUTS = sorted({
+    name for adapter in PROVIDERS.values() for each in adapter.OPERATIONS.values() for name in each.count_inputs
+})  # fmt: skip
+
+
+def _picked(names: Iterable[str], document: str) -> str:
+    """SQL: the object with these names alone of another one."""
+    return f"jsonb_build_object({', '.join(f'{name!r}, {document} -> {name!r}' for name in names)})"
+
+
+#: SQL: those options of a job `j` that prices depend on: a million jobs have a million seeds, and few of these.
+PRICED_OPTIONS = f"""
+    CASE WHEN j.options ?| ARRAY[{quoted([*_COUNTS, "input"])}] THEN jsonb_strip_nulls(
+        {_picked(_COUNTS, "j.options")} || jsonb_build_object('input', {_picked(_COUNT_INPUTS, "j.options -> 'input'")})
+    ) ELSE '{{}}'::jsonb END
+"""
+
 _LANES = Filtered(
     lambda which: (
         f"""
-        SELECT j.lane, j.options, count(*) AS number FROM {which.jobs} WHERE {which.where} GROUP BY j.lane, j.options
+        SELECT j.lane, {PRICED_OPTIONS} AS options, count(*) AS number FROM {which.jobs}
+        WHERE {which.where} GROUP BY 1, 2
     """
     )
 )

@@ -13,12 +13,12 @@ from typing import Any, Self
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models.schedules import CatchUp, Overlap
+from models.schedules import CatchUp, Overlap, RunState
 from models.spend import spent_by
 from recast.hints import hint, meant
 from workers.jobs.run_options import DEFAULTS, RunOptions
 from workers.schedules.cron import CronSchedule, ScheduleError
-from workers.schedules.tick import Clock, database_clock, plan
+from workers.schedules.tick import Clock, database_clock, end, plan
 
 MAX_NAME = 150  # characters; a fresh batch's name has the planned time behind it
 
@@ -82,6 +82,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedRun:
+    """A run that was asked for; it is not new where its second had one already."""
+
+    id: int
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleStatus:
     """A schedule, when it fires next, and its latest run."""
 
@@ -133,6 +141,7 @@ _HISTORY = text(f"""
     WHERE r.schedule = :name ORDER BY r.planned_at DESC LIMIT :limit
 """)
 _FIND = text("SELECT * FROM schedules WHERE name = :name")
+_LOCK = text("SELECT name FROM schedules WHERE name = :name FOR NO KEY UPDATE")
 _NAMES = text("SELECT name FROM schedules")
 _ALL = text("SELECT * FROM schedules ORDER BY name")
 _PAUSE = text("UPDATE schedules SET paused_at = coalesce(paused_at, :now) WHERE name = :name")
@@ -140,16 +149,25 @@ _RESUME = text("UPDATE schedules SET paused_at = NULL, next_at = :next_at WHERE 
 _REMOVE = text("DELETE FROM schedules WHERE name = :name")
 _RUN_NOW = text("""
     INSERT INTO schedule_runs (schedule, planned_at, overlap, by_hand) VALUES (:name, :now, :overlap, true)
-    ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id
+    ON CONFLICT (schedule, planned_at) DO UPDATE SET by_hand = true RETURNING id, xmax = 0 AS new
+""")
+# Asked for, and paid for, as the schedule was then; a worker that reads its catalog cannot begin it any more.
+_OUTDATED = text("""
+    SELECT r.id FROM schedule_runs r JOIN schedules s ON s.name = r.schedule
+    WHERE s.name = :name AND r.state = 'due' AND r.by_hand
+        AND (s.catalog <> :catalog OR s.options <> cast(:options AS jsonb)) ORDER BY r.id
 """)
 
 
 def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Clock = database_clock) -> ScheduleStatus:
     """Add a schedule, which fires from now on; with `replace` one of that name is changed, and keeps its runs.
 
+    A run that was asked for and has not begun is skipped where it would be another one now.
+
     Raises:
         ScheduleError: there is one of that name, and it is not to be replaced.
     """
+    lock(session, wanted.name)
     plan(session, clock, wanted.name)  # what the old cron expression planned until now stays planned
     row = {
         "name": wanted.name, "catalog": wanted.catalog,
@@ -158,9 +176,16 @@ def add(session: Session, wanted: Agreement, *, replace: bool = False, clock: Cl
         "catch_up": wanted.catch_up.value, "catch_up_seconds": wanted.catch_up_seconds,
         "next_at": wanted.cron_schedule.next_after(clock(session)), "replace": replace,
     }  # fmt: skip
+    outdated = list(session.execute(_OUTDATED, {name: row[name] for name in ("name", "catalog", "options")}).scalars())
     if session.execute(_ADD, row).first() is None:
         raise ScheduleError(f"schedule {wanted.name!r} already exists; use --replace to change it")
+    end(session, outdated, RunState.SKIPPED, "the schedule was changed before it began; run it again")
     return find(session, wanted.name)
+
+
+def lock(session: Session, name: str) -> None:
+    """Let nobody else change a schedule, or claim a run of it, until this transaction ends."""
+    session.execute(_LOCK, {"name": name})
 
 
 def find(session: Session, name: str) -> ScheduleStatus:
@@ -210,8 +235,8 @@ def remove(session: Session, name: str) -> None:
     session.execute(_REMOVE, {"name": name})
 
 
-def run_now(session: Session, name: str, *, clock: Clock = database_clock) -> int:
-    """Make a run for this second, paused or not; its id."""
+def run_now(session: Session, name: str, *, clock: Clock = database_clock) -> AskedRun:
+    """Make a run for this second, paused or not."""
     found = find(session, name)
     now = clock(session).replace(microsecond=0)
-    return int(session.execute(_RUN_NOW, {"name": name, "now": now, "overlap": found.overlap}).scalar_one())
+    return AskedRun(*session.execute(_RUN_NOW, {"name": name, "now": now, "overlap": found.overlap}).one())

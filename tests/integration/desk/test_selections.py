@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor, ForbiddenError
@@ -78,6 +79,26 @@ def test_what_others_said_or_what_came_later_is_left_out(database: Database) -> 
     assert (again.number, left(again)) == (4, {})
     assert database.one("SELECT count(*) FROM verdicts") == 5
     assert left(database.run(say, ANNA, batch, database.run(select, SPRING), name="other")) == {LeftOut.SAME: 4}
+
+
+def test_what_was_being_written_when_a_page_was_shown_is_left_out(database: Database) -> None:
+    batch = made(database, 3)
+    pictures = results(database, batch)
+    (job,) = database.jobs(batch=batch, state="succeeded")
+    attempt = database.attempt(job, "done")
+    with database.sessions.begin() as ben:
+        one(ben, BEN, pictures[0])
+        ben.execute(
+            text("INSERT INTO results (job_id, attempt_id, index, key, sha256, size, media_type, width, height)"
+                 " VALUES (:job, :attempt, 0, 'k', 'k', 3, 'image/png', 512, 640)"), {"job": job, "attempt": attempt},
+        )  # fmt: skip
+        # Both have smaller numbers than these, which are there
+        before = database.run(one, ANNA, pictures[1])
+        give(database, *database.jobs(batch=batch, state="succeeded"))
+        shown = database.run(seen)
+    found, left_out = database.run(select_seen, batch, SPRING, shown)
+    assert found[:2] == [Selected(pictures[1], before), Selected(pictures[2], 0)]
+    assert (len(found), left(left_out)) == (3, {LeftOut.CHANGED: 1, LeftOut.LATER: 1})
 
 
 def test_a_selection_is_taken_back_as_a_whole_but_for_what_others_said_since(database: Database) -> None:

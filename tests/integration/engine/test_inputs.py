@@ -21,6 +21,7 @@ from workers.engine.prepare import INPUT_TRIES
 from workers.engine.runner import run
 from workers.engine.submit import SubmitPump
 from workers.images.storage import StorageError
+from workers.jobs.filters import Filter
 from workers.operations import bulk
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def test_what_does_not_answer_is_tried_some_times_and_then_fails(
     assert provider.submitted == []
 
     # And a retry counts from the start
-    assert bulk.retry(runtime, [made]) == 1
+    assert bulk.retry(runtime, runtime.db(bulk.retryable, Filter(ids=[made]))) == 1
     assert database.one("SELECT input_tries FROM jobs") == 0
     provider.files.offer("/ill", PICTURE)
     submit(database, runtime)

@@ -170,9 +170,9 @@ def test_a_retry_keeps_the_whole_story_and_gets_another_attempt(
     (rejected,) = database.jobs(1, batch=batch, state="rejected")
 
     states_named = [JobState.FAILED, JobState.CANCELED]
-    ids = runtime.db(bulk.retryable, Filter(states=states_named))
-    assert ids == sorted([failed, expired]), "what is still at a provider would be paid for twice"
-    assert bulk.retry(runtime, ids) == 2
+    ended = runtime.db(bulk.retryable, Filter(states=states_named))
+    assert list(ended) == sorted([failed, expired]), "what is still at a provider would be paid for twice"
+    assert bulk.retry(runtime, ended) == 2
 
     assert states(database)[rejected] == "rejected"
     assert database.counts(batch) == {"queued": 2, "canceled": 1, "rejected": 1}
@@ -185,6 +185,15 @@ def test_a_retry_keeps_the_whole_story_and_gets_another_attempt(
     assert len(begun.started) == 1
     rows = database.sql("SELECT number, handle, cost FROM attempts WHERE job_id = :id ORDER BY number", id=failed)
     assert [tuple(row) for row in rows[:3]] == [(n, f"h{n}", Decimal("0.02")) for n in (1, 2, 3)]
+
+
+def test_a_job_that_was_queued_again_and_canceled_since_stays_canceled(database: Database, runtime: Runtime) -> None:
+    first, second = database.jobs(2, state="failed", finished_at="2026-01-31T00:00:00Z")
+    ended = runtime.db(bulk.retryable, Filter(ids=[first, second]))
+    bulk.retry(runtime, {first: ended[first]})
+    bulk.cancel(runtime, [first])
+    assert bulk.retry(runtime, ended) == 1
+    assert states(database) == {first: "canceled", second: "queued"}
 
 
 @pytest.mark.alone

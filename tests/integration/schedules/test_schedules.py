@@ -46,7 +46,7 @@ def test_pause_and_resume(database: Database, runtime: Runtime, add: Callable[..
 def test_run_now_even_when_paused(database: Database, runtime: Runtime, add: Callable[..., str]) -> None:
     add()
     database.run(service.pause, "nightly")
-    run_id = database.run(service.run_now, "nightly")
+    run_id = database.run(service.run_now, "nightly").id
     fire_module.fire(runtime, run_id)
 
     assert (run_of(database, run_id).state, run_of(database, run_id).by_hand) == ("running", True)

@@ -383,6 +383,16 @@ def test_jobs_are_queued_again_by_quote_only(database: Database, operator: Progr
     assert database.one("SELECT sum(spent) FROM tokens") == before, "nothing was done, and nothing counts"
     problem(operator.ask("POST", "/bulk/retry", {"quote": found["quote"]["quote"]}), 409)
     assert operator.ask("POST", "/bulk/retry", asked | {"dry_run": True}).json()["quote"] is None
+    # What was queued again and canceled by a person since is not what was quoted.
+    database.jobs(2, batch=batch, state="failed", reason="timed_out")
+    third = operator.ask("POST", "/bulk/retry", asked | {"dry_run": True}).json()
+    one = database.one("SELECT max(id) FROM jobs")
+    database.sql(
+        "UPDATE jobs SET state = 'canceled', reason = 'canceled', finished_at = now() WHERE id = :job", job=one
+    )
+    taken = operator.ask("POST", "/bulk/retry", {"quote": third["quote"]["quote"]}).json()
+    assert (third["jobs"], taken["jobs"], taken["done"]) == (2, 1, 1)
+    assert database.one("SELECT state FROM jobs WHERE id = :job", job=one) == "canceled"
     wrong = {"filter": {"batch": "spring", "state": ["queued"]}, "dry_run": True}
     problem(operator.ask("POST", "/bulk/retry", wrong), 422, "state", "queued", "failed")
 

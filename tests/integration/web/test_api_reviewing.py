@@ -217,7 +217,7 @@ def test_priorities_are_set_and_a_schedule_is_run_within_a_limit(
     database: Database, there: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
-    monkeypatch.setattr("desk.operators.start", started.append)
+    monkeypatch.setattr("desk.schedule_runs.start", started.append)
     database.account()
     database.jobs(3, batch=database.batch("spring"))
     catalog = tmp_path / "catalog.csv"
@@ -237,6 +237,8 @@ def test_priorities_are_set_and_a_schedule_is_run_within_a_limit(
         problem(bound.ask("POST", "/schedules/open/run", {}), 422, "max_cost")
         assert bound.ask("POST", "/schedules/nightly/run", {}).json()["name"] == "nightly"
         problem(bound.ask("POST", "/schedules/nightly/run", {}), 403, "1.50")
+    with Program(app, token(database, "rich", Role.OPERATOR, 9)) as rich:
+        problem(rich.ask("POST", "/schedules/nightly/run", {}), 409, "nightly", "overlap", "skip")
     assert len(started) == 1
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from desk import guests, people, releases
+from desk import guests, people, releases, selecting
 from models.people import Role
 from models.transactions import Database as Way
 from reports import zipped as archives
@@ -20,9 +20,10 @@ from tests.integration.web.test_operators import audited, hidden, plain
 from tests.stack import PORTRAITS
 from tests.web.shop import settings, stock
 from tests.words import unsaid
-from web import access, downloads
+from web import access, downloads, looks
 from web.app import build
 from workers.images.storage import Storage
+from workers.jobs.filters import Filter, Filtered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,17 +135,22 @@ def test_what_is_not_there_is_told_inside(
 
 
 def test_limits_name_themselves(
-    browser: Browser, batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+    browser: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(downloads, "OF_ONE", 0)
     refused = download(browser, batch)
     assert (refused.status_code, unsaid(refused.text, "allowed: 0", "8 in all")) == (422, [])
     monkeypatch.setattr(downloads, "MOST_ZIPPED", 3)
     monkeypatch.setattr(archives, "MOST_ZIPPED", 3)
     page = browser.get(f"/batches/{batch}/download")
-    assert (page.status_code, unsaid(page.text, "more than 3", "recast export spring")) == (422, [])
+    assert (page.status_code, unsaid(page.text, "filter", "more than 3", "allowed")) == (422, [])
+    assert "recast export" not in page.text, "a reviewer has no command"
     assert browser.get(f"/batches/{batch}/download?verdict=approved").status_code == 422, "no picture among them"
     assert browser.get("/batches/999/download").status_code == 404
+    database.run(people.add, ROOT, "Otto", Role.OPERATOR, PASSWORD)
+    browser.forget_cookies()
+    browser.sign_in("Otto")
+    assert unsaid(browser.get(f"/batches/{batch}/download").text, "recast export spring") == []
 
 
 def test_viewers_and_guests_get_marked_pictures_of_what_they_see(
@@ -165,6 +171,28 @@ def test_viewers_and_guests_get_marked_pictures_of_what_they_see(
     assert len(files(download(browser, batch))) == 4
     assert download(browser, batch, original="1").status_code == 403
     assert browser.get(f"/batches/{other}/download").status_code == 404
+
+
+def test_a_filter_of_a_guest_is_looked_for_briefly(
+    browser: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(which: Filter) -> str:
+        return f"SELECT j.id, pg_sleep(0.1) FROM {which.jobs} WHERE {which.where} LIMIT :limit"  # noqa: S608
+
+    monkeypatch.setattr(archives, "_CHOSEN", Filtered(slow))
+    monkeypatch.setattr(looks, "GUESTS_SECONDS", 0.2)
+    query = f"/batches/{batch}/download?metadata=name"
+    database.sql("""UPDATE jobs SET extra = '{"name": "x"}'""")
+    assert browser.get(query).status_code == 200
+    where = f"/guest/{database.run(guests.add, ROOT, 'spring', Role.REVIEWER, 3600.0).token}"
+    browser.forget_cookies()
+    browser.post(where, {"name": "Gina", "form": browser.form(where)})
+    refused = browser.get(query)
+    assert (refused.status_code, unsaid(plain(refused), "filter", "metadata", "name", "0.2 s", "allowed")) == (422, [])
+    form = {"form": browser.form(f"/batches/{batch}"), "all": "1", "do": "approve", "request": "one", "seen": "9-9"}
+    monkeypatch.setattr(selecting, "_FITTING", Filtered(slow))
+    refused = browser.post(f"/batches/{batch}/verdicts", form | {"grid": "metadata=name"})
+    assert (refused.status_code, unsaid(plain(refused), "metadata", "0.2 s")) == (422, [])
 
 
 def test_an_archive_takes_little_memory_and_no_file(database: Database, chosen: Settings) -> None:

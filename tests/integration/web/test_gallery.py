@@ -458,7 +458,7 @@ def test_a_series_that_takes_too_long_is_not_drawn(
 ) -> None:
     slow = timeline._SERIES.text.replace("FROM batches b CROSS", "FROM pg_sleep(30), batches b CROSS")
     monkeypatch.setattr(timeline, "_SERIES", text(slow))
-    monkeypatch.setattr(timeline, "_TIMEOUT", text("SET LOCAL statement_timeout = '1s'"))
+    monkeypatch.setattr(timeline, "SECONDS", 0.5)
     assert unsaid(client.get(f"/batches/{batch}").text, "attempts") == []
 
 

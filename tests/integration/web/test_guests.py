@@ -119,6 +119,19 @@ def test_a_guest_gives_a_name_once_and_reviews_one_batch(
     assert browser.get(f"/batches/{batches[0]}", headers=JSON).status_code == 401
 
 
+def test_guests_of_one_name_who_come_at_once_are_two_also_by_two_links(
+    database: Database, batches: tuple[int, int]
+) -> None:
+    first, second = link(database, batches[0]), link(database, batches[0])
+    with database.sessions.begin() as session:
+        guests.enter(session, first.token, "Gina")
+        other = database.aside(database.run, guests.enter, second.token, "gina")
+        database.wait_for_a_waiter()
+    cookie = other.result()
+    assert database.one("SELECT count(*) FROM visits WHERE name = 'Gina (guest)'") == 1
+    assert database.run(guests.who, cookie) == Actor("gina (guest 2)", Role.REVIEWER, "guest", batches[0])
+
+
 def test_a_link_ends_by_time_and_by_hand_for_those_who_are_in(
     browser: Browser, database: Database, batches: tuple[int, int]
 ) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from desk import people, quotes
+from desk.limits import higher_limit
 from models.people import Role
+from reports import pilot
 from tests.integration.desk.pictures import give
 from tests.integration.web.asking import ROWS, Program, problem, token
 from tests.integration.web.asking import chosen as for_programs
@@ -78,6 +82,48 @@ def test_an_operator_sees_what_the_sample_says_and_sends_the_rest(
     assert 'name="agreed"' not in after.text
     assert [action for _, _, action in audited(database)] == ["pilot go on"]
     assert otto.get("/batches/999/pilot").status_code == 404
+
+
+def test_what_waits_is_read_when_its_number_changes(
+    otto: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(session: Session, batch_id: int) -> Any:
+        read.append(batch_id)
+        return real(session, batch_id)
+
+    real = pilot._waiting
+    monkeypatch.setattr(pilot, "_waiting", counted)
+    shown = [otto.get(f"/batches/{batch}/pilot") for _ in range(3)]
+    assert {len(re.findall("10 jobs wait", plain(each))) for each in shown} == {1}
+    assert len(read) == 1
+    (more,) = database.jobs(batch=batch)
+    database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+    page = otto.get(f"/batches/{batch}/pilot")
+    assert unsaid(plain(page), "11 jobs wait", "0.44 USD at most") == []
+    assert len(read) == 2
+    # What is agreed to is read anew, and after the decision none waits, though all are queued still.
+    assert otto.post(f"/batches/{batch}/pilot", hidden(page) | {"do": "go_on"}).status_code == 303
+    assert unsaid(plain(otto.get(f"/batches/{batch}/pilot")), "0 jobs wait") == []
+    assert database.one("SELECT queued FROM batches WHERE id = :id", id=batch) == REST + 1
+
+
+def test_what_begins_to_wait_at_the_last_moment_is_not_sent(
+    otto: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*given: Any) -> Any:
+        (more,) = database.jobs(batch=batch)
+        database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+        return higher_limit(*given)
+
+    monkeypatch.setattr("web.pilot.higher_limit", late)
+    form = hidden(otto.get(f"/batches/{batch}/pilot")) | {"do": "go_on", "max_cost": "7.50"}
+    refused = otto.post(f"/batches/{batch}/pilot", form)
+    assert (refused.status_code, unsaid(plain(refused), "spring", REST)) == (422, [])
+    assert (waiting(database), audited(database)) == (REST + 1, [])
+    assert database.one("SELECT decision FROM pilots") is None
+    assert database.one("SELECT max_cost FROM batches WHERE id = :id", id=batch) is None
 
 
 def test_a_reviewer_looks_and_others_do_not(otto: Browser, database: Database, batch: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from desk import people
 from models.people import Role
 from tests.integration.desk.pictures import give
-from tests.integration.web.test_desk import PASSWORD, ROOT, Browser
+from tests.integration.web.test_desk import JSON, PASSWORD, ROOT, Browser
 from tests.integration.web.test_operators import ACCOUNT, audited, batch, chosen, hidden, otto, plain, sent
 from tests.stack import write_accounts
 from tests.words import unsaid
@@ -98,6 +98,22 @@ def test_what_has_no_price_is_redone_where_no_limit_is_in_force(
     database.sql("UPDATE batches SET max_cost = 1 WHERE id = :id", id=batch)
     refused = otto.post(path, hidden(otto.get(f"{path}?job=job-00002")) | {"do": "redo"})
     assert (refused.status_code, unsaid(refused.text, "no price", "limit is in force")) == (422, [])
+
+
+def test_a_price_that_rose_since_it_was_shown_is_not_paid(
+    otto: Browser, database: Database, chosen: Settings, batch: int
+) -> None:
+    path, review = f"/batches/{batch}/redo", f"/batches/{batch}/review"
+    fields = {"form": otto.form("/batches"), "do": "redo", "job": "job-00001", "version": "1", "at_most": "0.04"}
+    asked = otto.get(f"{path}?job=job-00000")
+    assert unsaid(plain(otto.get(f"{review}?job=job-00001")), "0.04 USD at most") == []
+    for prices, says in (({"swap": "0.03 USD"}, "0.06 USD"), ({"swap_v2": "0.02 USD"}, "no price")):
+        write_accounts(chosen.accounts_file, {"main": ACCOUNT | {"budget": {}, "prices": prices}})
+        refused = otto.post(review, fields, headers=JSON)
+        assert (refused.status_code, unsaid(refused.text, says)) == (422, []), says
+        shown = otto.post(path, hidden(asked) | {"do": "redo"})
+        assert (shown.status_code, unsaid(plain(shown), "changed since")) == (200, []), says
+    assert redone(database) == []
 
 
 def test_what_cannot_be_redone_is_said_and_left_out(otto: Browser, database: Database, batch: int) -> None:
@@ -213,7 +229,7 @@ def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: 
 def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:
     parked = "SELECT id FROM jobs WHERE starts_with(lane, '!@') ORDER BY id"
     ticked = otto.post("/batches/0/bulk/retry", {"form": otto.form("/batches"), "job": [singles[2]]})
-    assert unsaid(plain(ticked), "1 ticked single jobs", "0.04 USD at most") == []
+    assert unsaid(plain(ticked), "1 ticked job", "0.04 USD at most") == []
     assert otto.post("/batches/0/bulk/retry", hidden(ticked)).status_code == 303
     assert database.one("SELECT state FROM jobs WHERE id = :job", job=singles[2]) == "queued"
     every = otto.get("/batches/0/bulk/pause")

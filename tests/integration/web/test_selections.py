@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy.orm import Session
 
 from desk import people
+from desk.selecting import Seen, seen
 from desk.verdicts import Decision, judge
 from models.verdicts import Verdict
+from tests.integration.desk.pictures import give
 from tests.integration.desk.test_reviewed import BEN
 from tests.integration.web.test_desk import PASSWORD, PEOPLE, ROOT, Browser
 from tests.web.shop import settings, stock
@@ -100,6 +103,27 @@ def test_all_of_a_filter_is_counted_first_and_leaves_others_verdicts(
     assert (said["number"], said["left"], said["verdict"]) == ([str(MADE - 1)], ["changed:1"], ["unreviewed"])
     assert counted(database) == {"needs_work": 1, "approved": MADE - 1}
     assert "1 left out" in browser.get(sure.headers["location"]).text
+
+
+def test_a_page_shows_at_least_what_its_form_says_was_seen(
+    browser: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single = database.jobs(1, state="succeeded")
+    give(database, *single)
+    for page, of in ((f"/batches/{batch}", batch), ("/singles", 0)):
+        result = database.one(
+            "SELECT min(r.id) FROM results r JOIN jobs j ON j.id = r.job_id WHERE j.batch_id = :of", of=of
+        )
+
+        def meanwhile(session: Session, result: int = result) -> Seen:
+            then = seen(session)
+            work = Decision(Verdict.NEEDS_WORK)
+            database.run(judge, BEN, result, work, based_on=0, known_reasons=REVIEW_REASONS)
+            return then
+
+        monkeypatch.setattr("web.selections.seen", meanwhile)
+        newest = [tuple(map(int, box.split(":"))) for box in boxes(browser.get(page))]
+        assert (result, database.one("SELECT max(id) FROM verdicts")) in newest
 
 
 def test_what_was_ticked_before_another_verdict_is_left_out(browser: Browser, database: Database, batch: int) -> None:
