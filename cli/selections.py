@@ -23,7 +23,7 @@ from workers.jobs.filters import Filter
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VerdictCommand:
     """What a command says of the pictures of a batch."""
 
     #: The word for it: approve, needs-work or undo.
@@ -35,7 +35,7 @@ class Asked:
     as_json: bool
 
 
-def decide(runtime: Runtime, batch: str | None, which: Filter, asked: Asked) -> None:
+def decide(runtime: Runtime, batch: str | None, which: Filter, asked: VerdictCommand) -> None:
     """Count the pictures of a batch, or of single jobs, ask before many, decide about them, and report it.
 
     Raises:
@@ -70,7 +70,7 @@ def decide(runtime: Runtime, batch: str | None, which: Filter, asked: Asked) -> 
             complain(f"{number:,} left out: {WHY[why]}", style=Style.WAITING)
 
 
-def _document(found: Sequence[Selected], done: Done, asked: Asked) -> dict[str, Any]:
+def _document(found: Sequence[Selected], done: Done, asked: VerdictCommand) -> dict[str, Any]:
     left = {why.value: number for why, number in done.left_out.items() if number}
     return {
         "answer": asked.answer, "dry_run": asked.dry_run, "pictures": len(found), "done": done.number, "left_out": left,

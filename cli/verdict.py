@@ -13,7 +13,7 @@ from cli.deployment import open_deployment
 from cli.environment import JsonOption, SandboxOption
 from cli.filters import JobSelection, is_batch, takes_pictures
 from cli.output import Style, emit, say
-from cli.selections import Asked, decide
+from cli.selections import VerdictCommand, decide
 from desk.actors import from_command
 from desk.verdicts import Decided, Decision, DeskError, choose, judge, newest_of, undo
 from models.verdicts import Verdict
@@ -66,7 +66,7 @@ def verdict(
             if answer is Answer.CHOOSE or picture is not None:
                 raise typer.BadParameter(f"{job or '--singles'} means many; name one job to choose among its pictures")
             said = None if answer is Answer.UNDO else decision
-            asked = Asked(answer.value, said, dry_run=dry_run, yes=yes, as_json=as_json)
+            asked = VerdictCommand(answer.value, said, dry_run=dry_run, yes=yes, as_json=as_json)
             decide(runtime, job, selection.which, asked)
             return
         if dry_run:

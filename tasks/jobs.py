@@ -21,7 +21,7 @@ from workers.engine.runtime import runtime
 from workers.failures import describe
 from workers.messaging.app import app
 from workers.producers.accept import accept
-from workers.producers.check import Asked
+from workers.producers.check import TaskMessage
 from workers.producers.intake import REFUSAL, note_starts
 
 DATABASE_RETRY_SECONDS = 5  # the message waits in the broker while the database is unavailable
@@ -45,7 +45,7 @@ class JobTask(RecastTask):
         """Raise the error for which the job was not accepted; where no group has tried, be a group of one."""
         error = getattr(self.request, REFUSAL, None)
         if not isinstance(error, Exception):  # what is not ours came with the message
-            asked = Asked(self.name, args, kwargs, self.request)
+            asked = TaskMessage(self.name, args, kwargs, self.request)
             note_starts([asked])
             (error,) = accept(runtime(), [asked])
         if not isinstance(error, Exception):

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from desk.actors import Actor, ForbiddenError
 from desk.people import check_form
 from models.people import Role
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.guests import Guests
 from web.pages import link
 from web.prefix import prefix
@@ -48,7 +48,7 @@ class Access:
 
     Args:
         auth: ``user:password``, if there is one; who knows it may do everything.
-        lane: where wrong passwords make others wait.
+        guesses: where wrong passwords make others wait.
         sign_ins: knows who is signed in; None where nobody can be.
         guests: knows who came in by a guest link.
         proxied: knows whom a trusted proxy has signed in.
@@ -57,13 +57,13 @@ class Access:
     def __init__(
         self,
         auth: SecretStr | None,
-        lane: Lane | None = None,
+        guesses: GuessLimiter | None = None,
         sign_ins: SignIns | None = None,
         guests: Guests | None = None,
         proxied: Proxied | None = None,
     ) -> None:
         self._expected = None if auth is None else auth.get_secret_value().encode()
-        self._lane = lane or Lane()
+        self._guesses = guesses or GuessLimiter()
         self._sign_ins, self._guests, self._proxied = sign_ins, guests, proxied
         # Of clients that have had the right password: they still need it, and wait for no turn.
         self._key = hashlib.sha256(b"pass:" + (self._expected or b"")).digest()
@@ -160,7 +160,7 @@ class Access:
         async def look() -> bool | None:
             return self._knows(header) or None
 
-        if await (look() if self._has_pass(request) else self._lane.find(request, header, look)):
+        if await (look() if self._has_pass(request) else self._guesses.find(request, header, look)):
             return True
         await asyncio.sleep(WRONG_SECONDS)
         return False

@@ -26,7 +26,7 @@ from web.decide import DecidePage
 from web.desk import Desk
 from web.downloads import Downloads
 from web.gallery import Gallery
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.guest_links import GuestLinksPages
 from web.guests import Guests
 from web.health import Health
@@ -99,13 +99,13 @@ def build(chosen: Settings | None = None) -> Starlette:
     client = build_client(Guard(), max_connections=FETCHES)
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
-    lane, news = Lane(), News(runtime)
-    api = Api(Service(runtime, configured.quote_seconds), ResultFiles(runtime, media, decoders), lane, news)
+    guesses, news = GuessLimiter(), News(runtime)
+    api = Api(Service(runtime, configured.quote_seconds), ResultFiles(runtime, media, decoders), guesses, news)
     mcp = McpEndpoint(api)
     routes = [
         *_program_routes(api, mcp),
-        *_service_routes(configured, database, media, lane, runtime),
-        *_gallery_routes(configured, database, media, decoders, client, lane, runtime, news),
+        *_service_routes(configured, database, media, guesses, runtime),
+        *_gallery_routes(configured, database, media, decoders, client, guesses, runtime, news),
     ]
     app = Starlette(
         routes=routes,
@@ -144,10 +144,10 @@ def _program_routes(api: Api, mcp: McpEndpoint) -> list[Route]:
 
 
 def _service_routes(
-    configured: Settings, database: Database, media: Media, lane: Lane, runtime: Runtime
+    configured: Settings, database: Database, media: Media, guesses: GuessLimiter, runtime: Runtime
 ) -> list[Route]:
     """What load balancers, Prometheus and providers request."""
-    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency, lane=lane)
+    metrics = Metrics(database.sessions, configured.metrics_token, configured.currency, guesses=guesses)
     callbacks = Callbacks(database, configured.accounts_file, runtime.callback_tokens, configured.public_url)
     return [
         Route("/healthz", Health(database.engine).show),
@@ -158,15 +158,15 @@ def _service_routes(
 
 
 def _gallery_routes(
-    configured: Settings, database: Database, media: Media, decoders: Decoders, client: HttpClient, lane: Lane,
-    runtime: Runtime, news: News,
+    configured: Settings, database: Database, media: Media, decoders: Decoders, client: HttpClient,
+    guesses: GuessLimiter, runtime: Runtime, news: News,
 ) -> list[Route]:  # fmt: skip
     """The pages for people: there are none as long as neither a password nor a person protects them."""
     inputs = InputThumbnails(Inputs(configured, media.storage), client, decoders)
     pages = Pages(database, configured.currency)
-    sign_ins = SignIns(database, pages, lane, Here(configured))
-    guests, proxied = Guests(pages, lane), Proxied(configured, pages)
-    access = Access(configured.web_auth, lane, sign_ins, guests, proxied)
+    sign_ins = SignIns(database, pages, guesses, Here(configured))
+    guests, proxied = Guests(pages, guesses), Proxied(configured, pages)
+    access = Access(configured.web_auth, guesses, sign_ins, guests, proxied)
     live, looks = Live(pages, news), Looks()
     selections = Selections(pages, configured.review_reasons, looks)
     redos = Redos(configured, media.storage)

@@ -28,7 +28,7 @@ from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
 from workers.engine.wake import poll_pump, wake
@@ -78,7 +78,7 @@ class Callbacks:
     def __init__(
         self, database: Database, accounts_file: Path, tokens: CallbackTokens, public_url: str | None = None
     ) -> None:
-        self._database, self._tokens, self._lane = database, tokens, Lane()
+        self._database, self._tokens, self._guesses = database, tokens, GuessLimiter()
         self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
 
@@ -121,7 +121,7 @@ class Callbacks:
         async def look() -> str | None:
             return await run_in_threadpool(self._account, known_as)
 
-        return await (look() if self._tokens.is_own(token) else self._lane.find(request, token, look))
+        return await (look() if self._tokens.is_own(token) else self._guesses.find(request, token, look))
 
     def _take(self, account: str, known_as: str, headers: Mapping[str, str], body: bytes) -> int:
         if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:

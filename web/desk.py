@@ -50,7 +50,7 @@ ORDERS = {Sort.WORST: "worst first", Sort.CATALOG: "catalog order"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReviewRequest:
     """What an address asks for: a job, or the next one after a place, and what the person walks through."""
 
     batch_id: int
@@ -63,7 +63,7 @@ class Asked:
     ordered: bool
 
     @classmethod
-    def of(cls, request: Request) -> Asked:
+    def of(cls, request: Request) -> ReviewRequest:
         """What a request asks for.
 
         Raises:
@@ -151,7 +151,7 @@ class Desk:
         ``?jump=`` selects a job by its key, ``?picture=`` one of several pictures. The grid's filter and ``?sort=`` say
         what the person walks through. With ``?ahead=1`` nothing is taken.
         """
-        asked, actor = Asked.of(request), actor_of(request)
+        asked, actor = ReviewRequest.of(request), actor_of(request)
         if not is_text(f"{asked.job_id}{asked.jump}"):
             return self._pages.missing(request, "This job does not exist.")
         if asked.jump is not None:
@@ -251,7 +251,7 @@ def _goes_on(request: Request, form: Form, done: Mapping[str, Any]) -> str:
     below, batch = prefix(request), request.path_params["batch_id"]
     if first(form, "back") == "job":
         return link(below, "jobs", done["job"])
-    judged, shown = first(form, "do") == "judge", Asked.of(request).shown
+    judged, shown = first(form, "do") == "judge", ReviewRequest.of(request).shown
     walk = {**shown.conditions, "sort": shown.sort if "sort" in request.query_params else None}
     return link(
         below, "batches", batch, "review", job=None if judged else done.get("job"),
@@ -274,7 +274,7 @@ def _known(batch_id: int) -> Collection[Verdict]:
     return (Verdict.APPROVED, Verdict.NEEDS_WORK) if batch_id == SINGLES else tuple(Verdict)
 
 
-def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View | None:
+def _view(session: Session, actor: Actor, asked: ReviewRequest, *, takes: bool) -> View | None:
     """The page for a job, or for the next one that is undecided; the person then has it open."""
     batch_id = asked.batch_id
     whole = _whole(session, batch_id)
@@ -298,7 +298,7 @@ def _view(session: Session, actor: Actor, asked: Asked, *, takes: bool) -> View 
     return replace(view, loupe=found, place=place, beside=near, taken=taken)
 
 
-def _next(session: Session, actor: Actor, asked: Asked, shown: GridFilter) -> tuple[str | None, Place | None]:
+def _next(session: Session, actor: Actor, asked: ReviewRequest, shown: GridFilter) -> tuple[str | None, Place | None]:
     """The job to look at: the next undecided one, or the next one for a person who only looks, or of decided ones."""
     if actor.may(Role.REVIEWER) and not only_decided(shown):
         handed = next_undecided(session, actor, asked.batch_id, asked.after, shown)

@@ -1,4 +1,4 @@
-"""The lane for secrets: after some wrong ones, each address has its turn, and each turn is one secret.
+"""The limiter of guesses at secrets: after some wrong ones, each address has its turn, and each turn is one secret.
 
 A secret is compared or looked up only at its turn (`web.turns`), so that giving up early tells a guesser nothing, and
 guesses cost the database a bounded number of looks. Nobody is locked out. Who has shown the right secret before waits
@@ -30,7 +30,7 @@ WRONG_SECONDS = 10.0  # for which a wrong one is wrong without a look: a page as
 REMEMBERED_SECONDS = 3600.0  # after which one takes a turn again
 
 
-class Lane:
+class GuessLimiter:
     """Turns of addresses; used from one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

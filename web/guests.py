@@ -16,7 +16,7 @@ from desk import guests
 from desk.actors import ForbiddenError
 from desk.guests import GuestError
 from desk.people import TOKEN_BYTES, check_form, form_token
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.pages import Pages, is_text, link
 from web.prefix import prefix
 from web.shared import Shared
@@ -33,11 +33,11 @@ class Guests:
 
     Args:
         pages: makes the pages, reads and changes the database.
-        lane: where wrong links make others wait.
+        guesses: where wrong links make others wait.
     """
 
-    def __init__(self, pages: Pages, lane: Lane) -> None:
-        self._pages, self._lane = pages, lane
+    def __init__(self, pages: Pages, guesses: GuessLimiter) -> None:
+        self._pages, self._guesses = pages, guesses
         self._any = Shared(ANY_SECONDS, partial(pages.read, guests.are_any))
 
     @property
@@ -57,7 +57,7 @@ class Guests:
         """The guest with the cookie of this request."""
         token = request.cookies.get(COOKIE, "")
         look = partial(self._pages.read, guests.who, token)
-        actor = await self._lane.find(request, token, look) if token else None
+        actor = await self._guesses.find(request, token, look) if token else None
         return None if actor is None else Visitor(actor, token, token)
 
     def routes(self, everybody: Callable[[Handler], Handler]) -> list[Route]:
@@ -115,7 +115,7 @@ class Guests:
     async def _opened(self, request: Request) -> guests.Link | None:
         """The link of the path, at this address's turn if links were guessed."""
         token: str = request.path_params["token"]
-        found = await self._lane.find(request, token, partial(self._pages.read, guests.opened, token))
+        found = await self._guesses.find(request, token, partial(self._pages.read, guests.opened, token))
         if found is None:
             await asyncio.sleep(WRONG_SECONDS)
         return found

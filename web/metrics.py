@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from models.states import AttemptState
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from workers.jobs import counters
 from workers.observability.metrics import Counter, Snapshot, collect
 
@@ -46,13 +46,13 @@ class Metrics:
         token: SecretStr | None,
         currency: str,
         clock: Callable[[], float] = time.monotonic,
-        lane: Lane | None = None,
+        guesses: GuessLimiter | None = None,
     ) -> None:
         self._sessions = sessions
         self._token = token
         self._currency = currency
         self._clock = clock
-        self._lane = lane or Lane()
+        self._guesses = guesses or GuessLimiter()
         self._lock = Lock()
         self._known: tuple[float, bytes] | None = None
 
@@ -61,7 +61,7 @@ class Metrics:
         if self._token is None:
             return PlainTextResponse("metrics are off: set RECAST_METRICS_TOKEN\n", 404)
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not given or not await self._lane.find(request, given, partial(_same, given, self._token)):
+        if not given or not await self._guesses.find(request, given, partial(_same, given, self._token)):
             return PlainTextResponse("wrong token\n", 401, {"WWW-Authenticate": "Bearer"})
         try:
             body = await run_in_threadpool(self._body)

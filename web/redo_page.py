@@ -41,7 +41,7 @@ MAX_VALUE_CHARS = 2_000  # of an option, as of a note
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlannedRedo:
     """A redo as it would be now."""
 
     meant: Meant
@@ -103,7 +103,7 @@ class RedoPage:
         where = link(prefix(request), "batches", found.batch_id, "redo", **found.grid.query, job=found.job, done=done)
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
-    def _asked(self, session: Session, actor: Actor, found: Meant, form: Form) -> Asked:
+    def _asked(self, session: Session, actor: Actor, found: Meant, form: Form) -> PlannedRedo:
         """What a redo would do now.
 
         Raises:
@@ -117,9 +117,9 @@ class RedoPage:
         made, left = plan(session, ids, change, terms), None
         if not actor.may(Role.OPERATOR):
             left = max(Decimal(0), terms.reviewer_cap - spent_today(session, actor.name))
-        return Asked(found, change, made, terms, left)
+        return PlannedRedo(found, change, made, terms, left)
 
-    def _shown(self, request: Request, asked: Asked, form: Form, *, moved: bool) -> Response:
+    def _shown(self, request: Request, asked: PlannedRedo, form: Form, *, moved: bool) -> Response:
         accounts = asked.terms.accounts
         most = {(line.account, line.operation): line for line in asked.plan.most}
         return self._pages.render(
@@ -149,7 +149,7 @@ def change_of(form: Form) -> Change:
     return Change(seed, options, first(form, "to") or None, first(form, "to_operation") or None)
 
 
-def options_of(asked: Asked) -> Sequence[OptionInWords]:
+def options_of(asked: PlannedRedo) -> Sequence[OptionInWords]:
     """The options that can be said: of the operation that is asked for, or else of those that the plan has.
 
     What was said and fits none of them is there as well, so that it can be taken back.
@@ -176,7 +176,7 @@ def _named(form: Form) -> list[str]:
     return [name.removeprefix(OPTION) for name in form if name.startswith(OPTION)]
 
 
-def _command(asked: Asked) -> str | None:
+def _command(asked: PlannedRedo) -> str | None:
     """The command that does the same, where there is one."""
     meant, change = asked.meant, asked.change
     said = {} if meant.job else meant.said

@@ -48,7 +48,7 @@ UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SelectionForm:
     """A form of the grid."""
 
     do: str
@@ -124,7 +124,7 @@ class Selections:
         }  # fmt: skip
         return RedirectResponse(_page_of(request, back), HTTPStatus.SEE_OTHER)
 
-    def _count_first(self, request: Request, form: Form, asked: Asked, meant: int, done: Done) -> Response:
+    def _count_first(self, request: Request, form: Form, asked: SelectionForm, meant: int, done: Done) -> Response:
         again = [(name, value) for name, values in form.items() if name != "form" for value in values]
         return self._pages.render(
             request, "sure.html", meant=meant, again=again, do=asked.do, batch_id=request.path_params["batch_id"],
@@ -145,7 +145,7 @@ def _kept(query: Mapping[str, str]) -> Mapping[str, str]:
     return {**GridFilter.of(query).query, **{each: query[each] for each in TURNED if query.get(each)}}
 
 
-def _asked(form: Form) -> Asked:
+def _asked(form: Form) -> SelectionForm:
     """The form as it is meant.
 
     Raises:
@@ -161,7 +161,7 @@ def _asked(form: Form) -> Asked:
     pictures = None
     if not first(form, "all"):
         pictures = [_picture(each) for each in form.get("picture", ())]
-    return Asked(
+    return SelectionForm(
         do, pictures, GridFilter.of(grid_of(form)), Seen(then, newest, under_way[:MOST_UNDER_WAY]), name,
         former or None, Decision(VERDICTS.get(do, Verdict.UNREVIEWED), form.get("reason", []), first(form, "note")),
     )  # fmt: skip
@@ -180,7 +180,7 @@ def _is_name(text: str) -> bool:
 
 
 def _selected(
-    session: Session, actor: Actor, batch_id: int, batch: str, asked: Asked
+    session: Session, actor: Actor, batch_id: int, batch: str, asked: SelectionForm
 ) -> tuple[Sequence[Selected], Done]:
     """The pictures that are meant, and those that cannot be any more.
 
@@ -201,7 +201,12 @@ def _selected(
 
 
 def _decide(
-    session: Session, actor: Actor, batch_id: int, portion: Sequence[Selected], asked: Asked, reasons: Sequence[str]
+    session: Session,
+    actor: Actor,
+    batch_id: int,
+    portion: Sequence[Selected],
+    asked: SelectionForm,
+    reasons: Sequence[str],
 ) -> Done:
     if asked.do == UNDO:
         return undo_many(session, actor, batch_id, [picture.result_id for picture in portion], asked.former)

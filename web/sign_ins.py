@@ -21,7 +21,7 @@ from desk import people
 from desk.actors import ForbiddenError
 from desk.people import SIGN_IN_SECONDS, TOKEN_BYTES, check_form, form_token
 from models.transactions import Database
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.here import Here
 from web.pages import Pages, link
 from web.prefix import prefix
@@ -47,12 +47,12 @@ class SignIns:
     Args:
         database: has the people.
         pages: makes the page.
-        lane: where wrong passwords make others wait.
+        guesses: where wrong passwords make others wait.
         here: knows who was signed in by a link at this machine.
     """
 
-    def __init__(self, database: Database, pages: Pages, lane: Lane, here: Here) -> None:
-        self._database, self._pages, self._lane, self._here = database, pages, lane, here
+    def __init__(self, database: Database, pages: Pages, guesses: GuessLimiter, here: Here) -> None:
+        self._database, self._pages, self._guesses, self._here = database, pages, guesses, here
         self._any = Shared(ANY_SECONDS, partial(pages.read, people.are_any))
         self._comparing = ThreadPoolExecutor(COMPARING, "passwords")
 
@@ -79,7 +79,7 @@ class SignIns:
             return None
         if (here := self._here.who(token)) is not None:
             return Visitor(here, token, token)
-        actor = await self._lane.find(request, token, partial(self._pages.read, people.who, token))
+        actor = await self._guesses.find(request, token, partial(self._pages.read, people.who, token))
         return None if actor is None else Visitor(actor, token, token)
 
     async def page(self, request: Request) -> Response:
@@ -125,10 +125,10 @@ class SignIns:
 
         What is None or False was a wrong one.
         """
-        async with self._lane.trial(request):
+        async with self._guesses.trial(request):
             found = await asyncio.get_running_loop().run_in_executor(self._comparing, work, given, other)
         if not found:
-            self._lane.was_wrong()
+            self._guesses.was_wrong()
             await asyncio.sleep(WRONG_SECONDS)
         return found
 

@@ -15,7 +15,7 @@ from celery.app.task import Context
 from tests.stack import PORTRAITS, Stack
 from workers.engine.runtime import Runtime
 from workers.producers.accept import accept
-from workers.producers.check import Asked
+from workers.producers.check import TaskMessage
 
 SHOP = Path(__file__).parent / "shop"
 SOURCE, TARGET = str(PORTRAITS / "astronaut.png"), str(PORTRAITS / "grace_hopper.jpg")
@@ -43,7 +43,7 @@ def produce(deployment: Stack, body: str) -> Any:
 
 def accept_one(runtime: Runtime, task: str, arguments: Mapping[str, Any], request: Context) -> str:
     """The id of the job of one producer's message, or the error that it meets."""
-    (outcome,) = accept(runtime, [Asked(task, (), arguments, request)])
+    (outcome,) = accept(runtime, [TaskMessage(task, (), arguments, request)])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

@@ -12,8 +12,6 @@ from tests.unit.test_layers import modules, name_of, room_of
 EACH_ITS_OWN: Mapping[str, frozenset[str]] = {
     # An adapter's options: nothing but the adapter and its configuration names them.
     "providers": frozenset({"SwapOptions"}),
-    # What a page is asked for: nothing but the page names it.
-    "web": frozenset({"Asked"}),
 }
 
 

@@ -32,7 +32,7 @@ from web.api.feed import Feed
 from web.api.openapi import text
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.input_thumbnails import NoPictureError
 from web.news import News
 from web.pages import is_text, number
@@ -53,12 +53,12 @@ class Api:
     Args:
         service: what endpoints work with.
         files: serves the files of results.
-        lane: where wrong tokens make others wait.
+        guesses: where wrong tokens make others wait.
         news: what programs can listen to.
     """
 
-    def __init__(self, service: Service, files: ResultFiles, lane: Lane, news: News) -> None:
-        self.service, self._files, self._lane = service, files, lane
+    def __init__(self, service: Service, files: ResultFiles, guesses: GuessLimiter, news: News) -> None:
+        self.service, self._files, self._guesses = service, files, guesses
         self._heavy = asyncio.Semaphore(HEAVY)
         self._feed = Feed(news, service.currency)
 
@@ -158,7 +158,7 @@ class Api:
         given = token.strip() if scheme.lower() == "bearer" else ""
         if given:
             look = partial(run_in_threadpool, self.service.runtime.db, tokens.who, given)
-            found = await self._lane.find(request, given, look)
+            found = await self._guesses.find(request, given, look)
             if found is not None:
                 return found
             await asyncio.sleep(WRONG_SECONDS)

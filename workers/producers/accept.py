@@ -21,7 +21,7 @@ from workers.engine.wake import awake, submit_pumps
 from workers.failures import describe
 from workers.jobs.releases import refusal, says
 from workers.messaging.publish import announce
-from workers.producers.check import Asked, Checked, check
+from workers.producers.check import Checked, TaskMessage, check
 from workers.restore import hold
 
 #: Columns whose type is not text.
@@ -77,7 +77,7 @@ _ANNOUNCE = text(f"""
 log = structlog.get_logger()
 
 
-def accept(runtime: Runtime, asked: Sequence[Asked]) -> list[str | Exception]:
+def accept(runtime: Runtime, asked: Sequence[TaskMessage]) -> list[str | Exception]:
     """Commit the jobs that messages ask for, with the completion notices that their tasks wait for, and wake pumps.
 
     Returns:
@@ -127,7 +127,7 @@ def _answer(outcome: _Stored | Exception) -> str | Exception:
     return outcome.job_id if isinstance(outcome, _Stored) else outcome
 
 
-def _checked(runtime: Runtime, asked: Asked) -> Checked | Exception:
+def _checked(runtime: Runtime, asked: TaskMessage) -> Checked | Exception:
     try:
         return check(runtime, asked)
     except Exception as error:  # noqa: BLE001 - the task fails with it

@@ -24,7 +24,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # what expires before has expired
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TaskMessage:
     """What a message says: the task, its arguments by position and by name, and its request."""
 
     task: str
@@ -47,7 +47,7 @@ class Checked:
     again: bool
 
 
-def check(runtime: Runtime, asked: Asked) -> Checked:
+def check(runtime: Runtime, asked: TaskMessage) -> Checked:
     """The job that a message asks for.
 
     Raises:

@@ -30,7 +30,7 @@ from workers.messaging.broker import acknowledge
 from workers.messaging.result_store import Note, write
 from workers.messaging.task_events import gather
 from workers.producers.accept import accept
-from workers.producers.check import Asked
+from workers.producers.check import TaskMessage
 from workers.producers.grouping import MOST, Groups
 
 #: In a request that goes to a slot after all: the error that its task raises there.
@@ -51,11 +51,11 @@ class Arrived:
     limit: Any = None
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> TaskMessage:
         """What it says."""
         request = self.request
         # The tracer makes the same of it, and so do Celery's own handlers of errors.
-        return Asked(request.type, request.args or (), request.kwargs or {}, request._context)  # noqa: SLF001
+        return TaskMessage(request.type, request.args or (), request.kwargs or {}, request._context)  # noqa: SLF001
 
     def accepted(self) -> None:
         """Do what follows a task that raised `Ignore`; its message is acknowledged with those of its group.
@@ -145,7 +145,7 @@ def take_in(group: Sequence[Arrived]) -> None:
             each.narrow()
 
 
-def note_starts(asked: Sequence[Asked]) -> None:
+def note_starts(asked: Sequence[TaskMessage]) -> None:
     """Note in the result store that these tasks have started; what it has no room for, it does not say."""
     try:
         write(

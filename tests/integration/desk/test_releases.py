@@ -24,7 +24,7 @@ from workers.engine.runner import run
 from workers.engine.submit import SubmitPump
 from workers.jobs.run_options import RunOptions
 from workers.producers.accept import accept
-from workers.producers.check import Asked
+from workers.producers.check import TaskMessage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_row_or_a_message_that_its_release_does_not_allow_is_refused_by_name(
     assert database.one("SELECT count(*) FROM jobs") == (3 if in_batch else 0)
 
     sent = [
-        Asked("swap", (), {**PAIR, "consent": consent}, Context(id=consent, args=(), kwargs={}, delivery_info={}))
+        TaskMessage("swap", (), {**PAIR, "consent": consent}, Context(id=consent, args=(), kwargs={}, delivery_info={}))
         for consent in ("R-1", "R-2")
     ]
     first, second = accept(runtime, sent)
@@ -97,7 +97,7 @@ def test_a_row_or_a_message_that_its_release_does_not_allow_is_refused_by_name(
 
 
 def test_what_was_accepted_before_the_end_is_still_known_to_its_producer(database: Database, runtime: Runtime) -> None:
-    asked = Asked("swap", (), {**PAIR, "consent": "R-1"}, Context(id="t", args=(), kwargs={}, delivery_info={}))
+    asked = TaskMessage("swap", (), {**PAIR, "consent": "R-1"}, Context(id="t", args=(), kwargs={}, delivery_info={}))
     assert accept(runtime, [asked]) == ["t"]
     database.run(releases.end, OLGA, "R-1")
     assert accept(runtime, [asked]) == ["t"], "the same message again is the same job"

@@ -18,7 +18,7 @@ from tests.words import names
 from workers.jobs.fingerprint import fingerprint
 from workers.jobs.request import MAX_KEY, JobRequest
 from workers.producers.accept import accept
-from workers.producers.check import Asked
+from workers.producers.check import TaskMessage
 
 if TYPE_CHECKING:
     from tests.integration.database import Cluster, Database, Messages, RuntimeFactory
@@ -35,12 +35,12 @@ def runtime(make_runtime: RuntimeFactory) -> Runtime:
     return make_runtime(main={}, other={})
 
 
-def asked(task_id: str = "task", **arguments: Any) -> Asked:
+def asked(task_id: str = "task", **arguments: Any) -> TaskMessage:
     """A message of the task `swap`."""
     expires = arguments.pop("expires", None)
     delivery = {"redelivered": arguments.pop("redelivered", False)}
     request = Context(id=task_id, expires=expires, args=(), kwargs={}, delivery_info=delivery)
-    return Asked("swap", (), {**PAIR, **arguments}, request)
+    return TaskMessage("swap", (), {**PAIR, **arguments}, request)
 
 
 def send(runtime: Runtime, task_id: str = "task", **arguments: Any) -> str:

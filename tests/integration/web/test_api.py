@@ -87,12 +87,12 @@ def test_guesses_wait_in_the_slow_lane(
 ) -> None:
     wrong: list[None] = []
     turns: list[str] = []
-    monkeypatch.setattr(guesses.Lane, "was_wrong", lambda _: wrong.append(None))
+    monkeypatch.setattr(guesses.GuessLimiter, "was_wrong", lambda _: wrong.append(None))
 
     async def turn(_: Any, request: Any) -> None:
         turns.append(request.url.path)
 
-    monkeypatch.setattr(guesses.Lane, "turn", turn)
+    monkeypatch.setattr(guesses.GuessLimiter, "turn", turn)
     with Program(build(there), "recast_guess") as stranger:
         stranger.ask("GET", "/batches")
     assert (len(wrong), turns) == (1, ["/api/v1/batches"])

@@ -177,13 +177,13 @@ def test_of_two_windows_with_the_form_the_older_one_asks_again(browser: Browser)
 def test_wrong_passwords_go_to_the_slow_lane(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[str] = []
     monkeypatch.setattr(guesses, "FREE", 2)
-    turn = guesses.Lane.turn
+    turn = guesses.GuessLimiter.turn
 
     async def counted(self: Any, request: Any) -> None:
         waited.append("free" if self.is_free else "slow")
         await turn(self, request)
 
-    monkeypatch.setattr(guesses.Lane, "turn", counted)
+    monkeypatch.setattr(guesses.GuessLimiter, "turn", counted)
     for _ in range(4):
         browser.sign_in("Anna", "wrong horse battery")
     assert (waited[0], waited[-1]) == ("free", "slow")

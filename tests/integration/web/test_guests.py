@@ -25,7 +25,7 @@ from tests.words import names
 from web import access, sign_ins
 from web import guests as pages
 from web.app import build
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from workers.config.reasons import REVIEW_REASONS
 from workers.config.settings import Settings
 from workers.images.storage import Storage
@@ -179,7 +179,7 @@ def test_guessed_links_wait_for_their_turn(
     browser: Browser, batches: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited = []
-    monkeypatch.setattr(Lane, "was_wrong", lambda _: waited.append(1))
+    monkeypatch.setattr(GuessLimiter, "was_wrong", lambda _: waited.append(1))
     for token in ("x", "y" * 43, "%00"):
         assert browser.get(f"/guest/{token}").status_code == 404
     assert len(waited) == 3

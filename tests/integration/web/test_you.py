@@ -124,13 +124,13 @@ def test_a_form_of_another_site_or_person_changes_nothing(vera: Browser, elsewhe
 def test_guesses_at_the_current_password_go_to_the_slow_lane(vera: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[bool] = []
     monkeypatch.setattr(guesses, "FREE", 2)
-    turn = guesses.Lane.turn
+    turn = guesses.GuessLimiter.turn
 
-    async def counted(self: guesses.Lane, request: object) -> None:
+    async def counted(self: guesses.GuessLimiter, request: object) -> None:
         waited.append(self.is_free)
         await turn(self, request)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(guesses.Lane, "turn", counted)
+    monkeypatch.setattr(guesses.GuessLimiter, "turn", counted)
     for _ in range(4):
         assert change(vera, "wrong horse battery", NEW).status_code == 422
     assert (waited[0], waited[-1]) == (True, False)

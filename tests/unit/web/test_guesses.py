@@ -19,7 +19,7 @@ from tests.stack import crowding
 from web import access, guesses
 from web.access import COOKIE, HEADERS, Access
 from web.connections import CONNECTION
-from web.guesses import FREE, Lane
+from web.guesses import FREE, GuessLimiter
 
 RIGHT = "recast:correct horse battery"
 TURN = 0.01
@@ -38,8 +38,8 @@ class House:
         async def page(_: Any) -> PlainTextResponse:
             return PlainTextResponse("pictures")
 
-        self.lane = Lane()
-        self.app = Starlette(routes=[Route("/", Access(SecretStr(RIGHT), self.lane).guarded(page))])
+        self.limiter = GuessLimiter()
+        self.app = Starlette(routes=[Route("/", Access(SecretStr(RIGHT), self.limiter).guarded(page))])
         self.told: Counter[int] = Counter()
         self.guesses = itertools.count()
         self.wrong = asyncio.Semaphore(0)
@@ -142,7 +142,7 @@ class Desk:
     """Secrets that are looked up, and how often that was done."""
 
     def __init__(self, *right: str) -> None:
-        self.lane, self.right, self.looks, self.most, self._now = Lane(), set(right), 0, 0, 0
+        self.limiter, self.right, self.looks, self.most, self._now = GuessLimiter(), set(right), 0, 0, 0
 
     async def ask(self, secret: str, host: str = "192.0.2.1", connection: Any = None) -> str | None:
         scope = {"type": "http", "client": (host, 1), **({CONNECTION: connection} if connection else {})}
@@ -157,7 +157,7 @@ class Desk:
             self._now -= 1
             return secret if secret in self.right else None
 
-        return await self.lane.find(Request(scope, receive), secret, look)
+        return await self.limiter.find(Request(scope, receive), secret, look)
 
 
 def test_a_crowd_of_guesses_is_looked_up_few_at_a_time_from_the_first_on() -> None:
@@ -179,7 +179,7 @@ def test_a_secret_that_was_right_before_waits_for_no_guess_until_it_is_withdrawn
         assert await desk.ask("right") == "right"
         tasks = [asyncio.create_task(desk.ask(f"guess {n}")) for n in range(300)]
         await asyncio.sleep(2 * TURN)
-        assert not desk.lane.is_free
+        assert not desk.limiter.is_free
         before = desk.looks
         assert [await desk.ask("right") for _ in range(50)] == ["right"] * 50
         assert desk.looks - before <= 50 + 3
@@ -202,7 +202,7 @@ def test_an_old_cookie_of_a_page_with_many_pictures_is_one_guess() -> None:
         desk = Desk("right")
         for _ in range(10):
             assert await asyncio.gather(*(desk.ask("expired") for _ in range(6))) == [None] * 6
-        assert desk.lane.is_free
+        assert desk.limiter.is_free
         assert desk.looks <= FREE
         assert await desk.ask("right") == "right"
 
@@ -213,7 +213,7 @@ def test_a_password_that_was_changed_is_one_guess_of_a_browser_that_repeats_it()
     async def story() -> None:
         house = House()
         assert {(await house.ask("recast:the one before"))[0] for _ in range(60)} == {401}
-        assert house.lane.is_free
+        assert house.limiter.is_free
 
     asyncio.run(story())
 
@@ -273,17 +273,17 @@ def test_guesses_that_are_given_up_hold_up_nobody() -> None:
 
 def test_a_request_that_waits_keeps_its_body() -> None:
     async def story() -> None:
-        lane = Lane()
+        limiter = GuessLimiter()
         for _ in range(FREE + 1):
-            lane.was_wrong()
+            limiter.was_wrong()
         parts = [{"type": "http.request", "body": b"name=Anna", "more_body": False}]
 
         async def receive() -> Any:
             return parts.pop(0) if parts else await asyncio.Event().wait()
 
         request = Request({"type": "http", "method": "POST", "headers": [], "client": ("192.0.2.1", 1)}, receive)
-        await lane.turn(request)
-        await lane.turn(request)
+        await limiter.turn(request)
+        await limiter.turn(request)
         assert await asyncio.wait_for(request.body(), 5) == b"name=Anna"
 
     asyncio.run(story())

@@ -21,13 +21,13 @@ from tests.stack import wait_for
 from web import connections, guesses, listener, protocol
 from web.connections import Connection, Connections, Phase
 from web.front import MAX_HEADERS, MAX_TARGET, Front
-from web.guesses import Lane
+from web.guesses import GuessLimiter
 from web.listener import Listener, listening
 from web.protocol import LINGER_BYTES, LimitedProtocol
 from web.streams import EventStream
 
 HELD, GO_ON, ENDED = threading.Event(), threading.Event(), threading.Event()
-LANE = Lane()
+GUESSES = GuessLimiter()
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +43,7 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         await EventStream(telling(), ENDED.set)(scope, receive, send)
         return
     if scope["path"] == "/guess":
-        await LANE.find(Request(scope, receive), f"a guess from {scope['client']}", nothing)
+        await GUESSES.find(Request(scope, receive), f"a guess from {scope['client']}", nothing)
     if scope["path"] == "/read":
         while (await receive()).get("more_body"):
             pass
@@ -407,7 +407,7 @@ def test_who_waits_for_a_turn_makes_room_for_others(monkeypatch: pytest.MonkeyPa
         lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         for line in lines:
             line.sendall(guess)
-        wait_for(lambda: sum(map(len, LANE._turns._waiting.values())) == 20, message="all others wait")
+        wait_for(lambda: sum(map(len, GUESSES._turns._waiting.values())) == 20, message="all others wait")
         assert b"200" in ask(port, HEAD + b"Connection: close\r\n\r\n")
         wait_for(lambda: len(made) == 19, message="one of them is gone")
         for line in lines:
