@@ -112,7 +112,8 @@ _STAGE = text(f"""
     CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
     SELECT 0 AS line, {columns(_OF_JOBS)}, 0.0 AS least, 0.0 AS cost, fingerprint AS former FROM jobs WITH NO DATA
 """)
-_ANALYZE_STAGED, _ANALYZE_DECIDED = text("ANALYZE staged"), text("ANALYZE decided")
+# Of what rows are found and grouped by: all 18 columns of a million rows take a third of a second.
+_ANALYZE_STAGED, _ANALYZE_DECIDED = text("ANALYZE staged (key, lane)"), text("ANALYZE decided")
 
 _DECIDE = text(f"""
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
