@@ -36,7 +36,7 @@ endif
 
 .PHONY: help
 help: ## List the commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 # Install what a lock names, and show that it is at work: pip names each package that it takes.
 # A lock names everything that it needs, so nothing is resolved. Compiled afterwards, as pip would, but on all cores and

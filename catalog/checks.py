@@ -153,16 +153,27 @@ class Checker:
         for name, file in files.items():
             places[name] = file.place
             stamps.append(file.stamp)
-        digest, former = _digest(fingerprint(ask, order.written), stamps), None
-        if row.named:
-            named = replace(ask, **dict[str, Any](row.named))
-            former, digest = digest, _digest(fingerprint(named, order.written), stamps)
+        digest, former = self._fingerprints(row, ask, order, pictures, stamps)
         options = ask.options
         if in_options:
             options = {**options, **{name: places.pop(f"options.{name}", uri) for name, uri in in_options.items()}}
         # A row that a person wrote with one picture twice is meant so; a search finds the source by chance.
         same = row.named is not None and self._is_same(ask, files)
         return Entry(row.line, key, ask, places, options, row_route, digest, self._extra(values), former, same)
+
+    def _fingerprints(
+        self, row: Row, ask: JobRequest, order: _Order, pictures: Mapping[str, Picture], stamps: list[str]
+    ) -> tuple[str, str | None]:
+        """The row's fingerprint, and the one it had while its pictures were called otherwise, where it differs."""
+
+        def made(names: Mapping[str, str]) -> str:
+            return _digest(fingerprint(replace(ask, **dict[str, Any](names)), order.written), stamps)
+
+        asked = _digest(fingerprint(ask, order.written), stamps)
+        if row.named:
+            return made(row.named), asked
+        names = {role: name for role, picture in pictures.items() if (name := picture.former) is not None}
+        return asked, made(names) if names else None
 
     def _is_same(self, ask: JobRequest, files: Mapping[str, LocalFile]) -> bool:
         """Whether the source and the target of a swap are the same address, the same file, or files of one content."""
@@ -183,21 +194,24 @@ class Checker:
         return extra
 
     def _option_pictures(self, ask: JobRequest, route: Route, bad: list[Mistake]) -> Mapping[str, str]:
-        """The pictures in the row's options, by option."""
+        """The pictures in the row's options, by option, as `Pictures.address` gives them."""
         if not self._pictures_in_options or not ask.options:
             return {}
         try:
-            return option_pictures(route.lane, ask.options, self._accounts)
+            found = option_pictures(route.lane, ask.options, self._accounts)
+            return {option: self._pictures.address(f"options.{option}", uri) for option, uri in found.items()}
         except InvalidJobError as error:
             bad.append(Mistake(0, error.field, error.message))
             return {}
 
     def _order_of(self, values: Mapping[str, Any]) -> _Order:
-        get = values.get
-        cells = get("kind"), get("account"), get("provider"), get("operation"), get("options")
+        get, options = values.get, values.get("options")
+        if isinstance(options, dict):
+            options = canonical(options)
+        cells = get("kind"), get("account"), get("provider"), get("operation"), options
         try:
             return self._order(*cells)
-        except TypeError:  # an object or a list of JSON cannot be kept by what it is
+        except TypeError:  # a list of JSON, which no cell may hold, cannot be kept by what it is
             return self._read_order(*cells)
 
     def _read_order(self, kind: Any, account: Any, provider: Any, operation: Any, options: Any) -> _Order:
@@ -288,8 +302,6 @@ def _shown(key: Any) -> str:
 
 def _parsed_options(value: Any) -> Mapping[str, Any]:
     """The options that a cell holds."""
-    if isinstance(value, dict):
-        return value
     if value is not None and not isinstance(value, str):
         raise InvalidJobError("options", f"{value!r} is not a JSON object")
     text = text_of("options", value)

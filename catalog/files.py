@@ -23,9 +23,11 @@ import fsspec
 
 from catalog import remote
 from catalog.errors import CatalogError
-from workers.http.addresses import AddressError, one_form
+from catalog.local_files import NOT_TEXT
+from workers.http.addresses import AddressError, one_form, visible
 from workers.images.roots import EVERYWHERE, NotAFileError, OutsideRootsError, Roots
 from workers.images.uris import file_of, is_remote
+from workers.jobs.request import is_storable
 
 PACKED = ".gz"
 SCHEMES = frozenset({"s3", "https", "http", "file"})
@@ -174,9 +176,11 @@ def catalog_file(place: str | Path) -> CatalogFile:
     """The file that `place` names: a path or an address.
 
     Raises:
-        CatalogError: the address is of an unknown kind.
+        CatalogError: the address is of an unknown kind, or no database could keep it.
     """
     text = place_of(str(place), SCHEMES)
+    if not is_storable(text):
+        raise CatalogError(f"{visible(text)}: {NOT_TEXT}")
     scheme, separator, _ = text.partition("://")
     if not separator:
         path = file_of(text) or Path(text)

@@ -27,6 +27,7 @@ from catalog.rows import Rows, open_rows
 from models.identity import bulk_job_id
 from models.jobs import ROLES
 from workers.config.accounts import Account
+from workers.counted import counted
 from workers.jobs.routing import Reach
 from workers.jobs.run_options import DEFAULTS, RunOptions
 
@@ -285,7 +286,7 @@ def _check(rows: Rows, checker: Checker, intake: Intake) -> None:
             note([row])
     note(intake.doubles())
     for column, number in sorted(checker.failed_formulas.items()):
-        rows.notes.append(f"{rows.where}: {column}: {number:,} cells hold a formula that failed, such as #N/A")
+        rows.notes.append(f"{rows.where}: {column}: {counted(number, 'cell')} with a formula that failed, such as #N/A")
     if total:
         raise BadRowsError(rows.where, sorted(mistakes, key=lambda mistake: mistake.line), total)
     if not intake.rows:

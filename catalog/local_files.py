@@ -13,6 +13,9 @@ from workers.images.inputs import MAX_INPUT_BYTES
 from workers.images.roots import OutsideRootsError, Roots
 from workers.images.segments import BadPictureError
 from workers.images.uris import file_of
+from workers.jobs.request import is_storable
+
+NOT_TEXT = "a folder's or file's name on its way is not UTF-8; rename it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def _outside(roots: Roots, uri: str) -> str | None:
 
 
 def _checked(place: str, uri: str, roots: Roots) -> LocalFile:
+    if not is_storable(place):
+        return LocalFile(os.fsencode(place).decode(errors="replace"), problem=NOT_TEXT)
     try:
         picture = local_header(Path(place), roots)
         stat = Path(place).stat()

@@ -18,7 +18,8 @@ from workers.images.roots import Roots
 from workers.images.uris import is_remote
 from workers.jobs.routing import picture_uri
 
-CACHED_PICTURES = 50_000  # of a catalog, as many rows can name the same; one takes about 500 bytes
+CACHED_FILES = 100_000  # of a catalog, each of which is opened once; one takes about 500 bytes
+CACHED_CELLS = 10_000  # that name pictures, as many rows can name the same; one takes about 300 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Picture:
     scheme: str
     #: What is known of the file; None for an address that may be used.
     file: LocalFile | None
+    #: Its address as earlier versions wrote it, where that is another one.
+    former: str | None = None
 
 
 class Pictures:
@@ -46,9 +49,9 @@ class Pictures:
         self._folder = Path() if self._address else Path(base)
         self._roots = roots
         # What these raise is not kept.
-        self._picture = lru_cache(CACHED_PICTURES)(self._look)
-        self._content = lru_cache(CACHED_PICTURES)(content_of)
-        self.file = lru_cache(CACHED_PICTURES)(self._file)
+        self._picture = lru_cache(CACHED_CELLS)(self._look)
+        self._content = lru_cache(CACHED_FILES)(content_of)
+        self.file = lru_cache(CACHED_FILES)(self._file)
 
     def of(self, values: Mapping[str, Any]) -> dict[str, Picture]:
         """A row's pictures by role.
@@ -76,21 +79,44 @@ class Pictures:
         text = text_of(role, cell)
         if text is None:
             return None
-        uri = self._uri(role, text)
+        uri = self.address(role, text)
         scheme, separator, _ = uri.partition("://")
         # An address is quickly looked at, and seldom named twice.
-        return Picture(uri, scheme if separator else "", (self._file if is_remote(uri) else self.file)(uri))
+        file = (self._file if is_remote(uri) else self.file)(uri)
+        return Picture(uri, scheme if separator else "", file, self._with_two_slashes(text, uri))
 
-    def _uri(self, role: str, text: str) -> str:
-        """A picture's path or address; in a catalog with an address, relative paths are relative to that address."""
+    def address(self, role: str, text: str) -> str:
+        """A picture's path or address; in a catalog with an address, relative paths are relative to that address.
+
+        Raises:
+            InvalidJobError: it can be neither.
+        """
         uri = picture_uri(role, text)
-        if self._address is None or "://" in uri or (uri.startswith("/") and not uri.startswith("//")):
+        if not self._is_relative(uri):
             return uri
         if is_schemeless(uri):
             raise InvalidJobError(role, f"{visible(uri)} has no scheme{advice_for(uri)}")
-        scheme, _, place = self._address.partition("://")
+        scheme, server, folder = self._server
+        return picture_uri(role, f"{scheme}://{server}{posixpath.normpath(posixpath.join('/', folder, uri))}")
+
+    def _is_relative(self, uri: str) -> bool:
+        """Whether it is relative to the catalog's address."""
+        return self._address is not None and "://" not in uri and (not uri.startswith("/") or uri.startswith("//"))
+
+    @property
+    def _server(self) -> tuple[str, str, str]:
+        """The scheme, the server or bucket, and the folder of the catalog's address."""
+        scheme, _, place = (self._address or "").partition("://")
         server, _, folder = place.partition("/")
-        return picture_uri(role, f"{scheme}://{server}{posixpath.normpath(f'/{folder}/{uri}')}")
+        return scheme, server, folder
+
+    def _with_two_slashes(self, text: str, uri: str) -> str | None:
+        """How earlier versions wrote the address of a picture beside a catalog in the root of a server or bucket."""
+        if self._address is None or not self._is_relative(text) or self._server[2]:
+            return None
+        scheme, _, place = uri.partition("://")
+        server, _, path = place.partition("/")
+        return f"{scheme}://{server}//{path}"
 
     def _file(self, uri: str) -> LocalFile | None:
         """What is known of the file that a path or an address names; None for an address that may be used."""

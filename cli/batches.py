@@ -38,7 +38,7 @@ def status(
             if as_json:
                 emit([document(report, currency, why_not) for report in reports])
             else:
-                list_batches(reports, currency, why_not)
+                list_batches(reports, currency, why_not, label)
             return
         report = deployment.db(find, batch)
         bad = deployment.db(endings, report.id, BAD_STATES, LISTED_ENDINGS, latest=True)

@@ -192,7 +192,8 @@ def _heartbeats(runtime: Runtime) -> Iterator[Finding]:
         else:
             yield Finding(name, State.OK, f"{sign.age or 0:.0f} s old")
     if not found:
-        yield Finding("heartbeats", State.WARN, "none on this machine", f"start {hint('worker')} and {hint('beat')}")
+        services = dict.fromkeys((hint("worker"), hint("beat")))  # of the sandbox, one command starts both
+        yield Finding("heartbeats", State.WARN, "none on this machine", f"start {' and '.join(services)}")
 
 
 def _database(runtime: Runtime) -> Iterator[Finding]:

@@ -95,7 +95,7 @@ def _show_one(runtime: Runtime, name: str, *, alone: bool, as_json: bool) -> Exi
 
 def _show_once(runtime: Runtime, label: str | None) -> ExitCode:
     reports = runtime.db(recent, LISTED_BATCHES, label)
-    list_batches(reports, runtime.settings.currency, stops_of(runtime, reports))
+    list_batches(reports, runtime.settings.currency, stops_of(runtime, reports), label)
     return _nothing_runs(runtime)
 
 
@@ -115,7 +115,7 @@ def _show_all(runtime: Runtime, label: str | None) -> ExitCode:
             if live is not None:
                 live.update(_screen(reports, currency, stops_of(runtime, reports)))
             elif reports != last:
-                list_batches(reports, currency, stops_of(runtime, reports))
+                list_batches(reports, currency, stops_of(runtime, reports), label)
             last = reports
             time.sleep(LIST_SECONDS)
 

@@ -42,10 +42,11 @@ def document(report: BatchReport, currency: str, stops: Stops) -> dict[str, Any]
     return batch.document(report, currency, stops.get(report.name, ()))
 
 
-def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops) -> None:
-    """Print batches as a table, and below it why some of them do not continue."""
+def list_batches(reports: Sequence[BatchReport], currency: str, stops: Stops, label: str | None = None) -> None:
+    """Print batches, those with a label if one is asked for, as a table, and below it why some do not continue."""
     if not reports:
-        say(f"there are no batches; {hint('run', 'CATALOG')} makes one")
+        made = hint("run", "CATALOG", label=label)
+        say(f"there are no batches{f' with the label {label!r}' if label else ''}; {made} makes one")
         return
     console().print(listing(reports, currency), soft_wrap=False)
     for name, sentences in stops.items():

@@ -61,6 +61,6 @@ async def _read(account: Account, provider: Provider) -> ValueList:
     try:
         values = frozenset(choice.value for choice in await provider.choices())
     except (NotSentError, UnclearError) as error:
-        log.warning("list_not_read", account=account.name, error=str(error))
+        log.info("list_not_read", account=account.name, error=str(error))
         values = frozenset()
     return ValueList(values, clock())

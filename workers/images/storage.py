@@ -271,8 +271,8 @@ class Storage:
             raise
         except FileNotFoundError as error:
             raise StorageError(
-                f"{self._name}: cannot {verb} {key}: it is not there; check STORAGE_URL, and that every machine sees "
-                "the same storage"
+                f"{self._name}: cannot {verb} {key}: it is not there; check RECAST_STORAGE_URL, and that every machine "
+                "sees the same storage"
             ) from error
         except PermissionError as error:
             raise StorageError(

@@ -19,7 +19,7 @@ from providers.spec import Operation, Via
 from recast.errors import InvalidJobError
 from recast.hints import hint
 from workers.config.accounts import Account
-from workers.http.addresses import AddressError, one_form
+from workers.http.addresses import AddressError, one_form, visible
 from workers.images.roots import EVERYWHERE, Roots
 from workers.images.uris import is_remote
 from workers.jobs.lanes import lane_of, lane_operation
@@ -129,8 +129,10 @@ def picture_uri(role: str, uri: str) -> str:
     Raises:
         InvalidJobError: it can be neither; the message names `role`, shows the value and says what to write.
     """
-    if not is_storable(uri) or len(uri) > MAX_URI:
-        raise InvalidJobError(role, "is not a path or URL: it is too long or has a NUL character")
+    if len(uri) > MAX_URI:
+        raise InvalidJobError(role, f"{visible(uri)} has {len(uri):,} characters; a path or URL has up to {MAX_URI:,}")
+    if not is_storable(uri):
+        raise InvalidJobError(role, f"{visible(uri)} is not a path or URL: it has a NUL or an incomplete character")
     try:
         return one_form(uri)
     except AddressError as error:

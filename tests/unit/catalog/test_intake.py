@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from catalog import checks, local_files
+from catalog.columns import Row
 from catalog.errors import BadRowsError, CatalogError
 from catalog.intake import SPOOLED, Intake, take_in
 from catalog.rows import open_rows
@@ -111,7 +112,10 @@ def test_defaults_are_for_rows_that_name_neither(folder: Path) -> None:
         (swap("1", source="text.png"), ("line 2", "source", "text.png", "text", "JPEG", "PNG", "WebP")),
         (swap("1", source="moving.webp"), ("line 2", "source", "moving.webp", "animated")),
         (swap("1", source="ftp://x/y.png"), ("line 2", "source", "ftp://x/y.png", "ftp")),
-        (swap("1", source="https://x/" + "y" * 5_000), ("line 2", "source", "too long")),
+        (
+            swap("1", source="https://x/" + "y" * 5_000),
+            ("line 2", "source", "5,010 characters", "4,096"),
+        ),
     ],
 )
 def test_a_row_that_cannot_be_enqueued_says_line_column_value_and_what_is_allowed(
@@ -227,6 +231,49 @@ def test_each_file_is_looked_at_once_and_routing_asked_once_a_combination(
         assert intake.rows == 100
     assert sorted(looked) == [folder / "a.png", folder / "b.png"]
     assert routed == ["swap", "generate"]
+
+
+def test_routing_is_asked_once_for_options_that_are_alike_however_they_are_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routed: list[str] = []
+
+    def route(ask: Any, *more: Any) -> str:
+        routed.append(ask.kind)
+        return routing.route(ask, *more)
+
+    monkeypatch.setattr(checks, "route", route)
+    options = [{"batch": 2, "strength": 0.5}, {"strength": 0.5, "batch": 2}]
+    rows = [portrait(str(number), options=options[number % 2]) for number in range(50)]
+    (folder / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with take_in(folder / "c.jsonl", BOTH, REACH) as intake:
+        assert intake.rows == 50
+        assert len({row["fingerprint"] for row in spooled(intake)}) == 1
+    assert routed == ["generate"]
+
+
+@pytest.mark.parametrize("place", ["https://shop.example", "s3://bucket"])
+def test_pictures_beside_a_catalog_in_the_root_of_a_server_or_bucket(place: str) -> None:
+    values = swap("1", source="faces/a.png", target="https://o.example/b.png")
+    entry = checks.Checker(BOTH, REACH, place).check(Row(2, values))
+    assert entry.ask.source == f"{place}/faces/a.png"
+    # Earlier versions wrote two slashes, which many servers answer alike: such a row is not paid for again.
+    there = {**values, "source": f"{place}//faces/a.png"}
+    assert entry.former == checks.Checker(BOTH, REACH, place).check(Row(2, there)).fingerprint
+    beside = checks.Checker(BOTH, REACH, f"{place}/cat").check(Row(2, values))
+    assert (beside.ask.source, beside.former) == (f"{place}/cat/faces/a.png", None)
+
+
+def test_names_that_are_not_text_are_refused_by_name(folder: Path) -> None:
+    bad = folder / os.fsdecode(b"bad\xff")
+    bad.mkdir()
+    picture(bad / "a.png")
+    with pytest.raises(CatalogError, match=names("bad", "UTF-8")):
+        take_in(write_csv(bad / "c.csv", [swap("1")]), BOTH, REACH)
+    checker = checks.Checker(BOTH, REACH, bad)
+    with pytest.raises(checks.BadRowError) as caught:
+        checker.check(Row(2, swap("1", target="https://o.example/b.png")))
+    assert [(each.column, unsaid(each.message, "UTF-8")) for each in caught.value.mistakes] == [("source", [])]
 
 
 def test_json_lines_carry_options_and_metadata_as_they_are(folder: Path) -> None:

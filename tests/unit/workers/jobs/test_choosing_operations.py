@@ -157,6 +157,11 @@ def test_a_catalogs_second_source_by_url_stays_as_it_is(tmp_path: Path) -> None:
     assert entry.options == {"second_source": "https://o.example/c.png"}
 
 
+def test_a_second_source_lies_beside_a_catalog_with_an_address() -> None:
+    entry = Checker({"main": account()}, REACH, "https://shop.example/cat").check(row(second_source="c.png"))
+    assert entry.options == {"second_source": "https://shop.example/cat/c.png"}
+
+
 def test_a_second_source_that_is_not_there_is_a_mistake_of_its_row(tmp_path: Path) -> None:
     with pytest.raises(BadRowError) as caught:
         Checker({"main": account()}, REACH, tmp_path).check(row(second_source="none.png"))
