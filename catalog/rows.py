@@ -99,6 +99,11 @@ class FileRows:
         self.place: str | None = normalized(file.place)
         self.notes: list[str] = []
 
+    def come_from(self, file: str) -> None:
+        """Have messages call it by the name that it had where it came from: where it lies for a moment says nothing."""
+        self._file = replace(self._file, where=file)
+        self.where, self.name, self.place = file, file.partition(".")[0], None
+
     def __iter__(self) -> Iterator[Row | Mistake]:
         """Yield the rows."""
         self.notes.clear()

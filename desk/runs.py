@@ -243,8 +243,7 @@ def _taken_in(runtime: Runtime, order: Order) -> Iterator[Intake]:
         path.write_bytes(order.content)
         rows = open_rows(path, EVERYWHERE, order.options)
         assert isinstance(rows, FileRows)
-        # Where it lies for a moment says nothing of where it comes from.
-        rows.where, rows.name, rows.place = order.file, order.file.partition(".")[0], None
+        rows.come_from(order.file)
         with take_in(rows, runtime.accounts, runtime.reach, name=order.name, options=order.options) as intake:
             if order.same_picture:
                 intake.same.clear()

@@ -281,6 +281,8 @@ def test_a_file_is_planned_as_its_rows_are(operator: Program) -> None:
         assert (found["batch"], found["queued"], found["quote"]["ceiling"]["amount"]) == ("spring", 3, "0.05")
     problem(operator.ask("POST", "/plans", files={"catalog": ("spring.doc", b"x")}), 422, "doc", "csv")
     problem(operator.ask("POST", "/plans", files={"file": ("spring.csv", b"x")}), 422, "catalog")
+    broken = problem(operator.ask("POST", "/plans", files={"catalog": ("a.csv.gz", b"\x1f\x8bno")}), 422, "a.csv.gz")
+    assert "catalog.csv" not in json.dumps(broken)
     wrong = CSV + "9,paint,a,b\n"
     found = problem(operator.ask("POST", "/plans", files={"catalog": ("a.csv", wrong.encode())}), 422, "paint", "swap")
     assert (found["total"] >= 1, found["mistakes"][0]["line"]) == (True, 5)
