@@ -142,7 +142,7 @@ def retry(
 ) -> None:
     """Send deliveries that were given up again. They keep their ids and get a new series of tries.
 
-    Deliveries that wait, and are named by their ids, have their next try now.
+    So do deliveries that wait for a later try, if they are named by their ids.
     """
     with open_deployment(sandbox=sandbox) as runtime:
         if webhook is not None:

@@ -55,7 +55,7 @@ _DELIVERIES = text(f"""
 """)
 # What is tried within the time of a claim may be on its way.
 _RETRY = text(f"""
-    UPDATE deliveries SET next_at = clock_timestamp(), tries = CASE WHEN next_at IS NULL THEN 0 ELSE tries END
+    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
     WHERE delivered_at IS NULL
       AND (next_at IS NULL OR (cast(:ids AS uuid[]) IS NOT NULL AND next_at > {seconds_from_now(str(CLAIM_SECONDS))}))
       AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
@@ -153,12 +153,12 @@ def deliveries(session: Session, webhook: int | None, limit: int, *, dead: bool 
 
 
 def retry(session: Session, webhook: int | None, ids: Sequence[uuid.UUID] | None) -> int:
-    """Make deliveries due that were given up, with all their tries before them; how many.
+    """Make deliveries due that were given up, and have all their tries before them again; how many.
 
     Args:
         session: a transaction.
         webhook: only those to this one.
-        ids: only these; those of them that wait for a later try have it now.
+        ids: only these; those of them that wait for a later try are due now, too.
     """
     result = session.execute(_RETRY, {"webhook": webhook, "ids": ids and list(ids)})
     return int(result.rowcount)  # type: ignore[attr-defined]

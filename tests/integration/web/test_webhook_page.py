@@ -21,6 +21,7 @@ from tests.words import unsaid
 from web import operators
 from web.app import build
 from workers.config.settings import Settings
+from workers.webhooks.deliver import PAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,9 +148,25 @@ def test_what_was_given_up_or_waits_long_is_sent_now(
     assert sent == ["deliver"]
     slice_of(worker)
     assert {message.id for message in receiver.received} == {dead, late}
-    assert {str(row.id): row.tries for row in rows(database)} == {dead: 1, late: 8, flying: 1, here: 1, theirs: 10}
+    assert {str(row.id): row.tries for row in rows(database)} == {dead: 1, late: 1, flying: 1, here: 1, theirs: 10}
     said = database.sql("SELECT subject, detail FROM audit WHERE action = 'webhooks retry'")
     assert [tuple(row) for row in said] == [(f"webhook {hook}", {"deliveries": 2})]
+
+
+def test_retries_by_hand_use_up_no_tries(
+    otto: Browser, database: Database, worker: Runtime, receiver: Receiver, sent: list[str]
+) -> None:
+    hook = webhook(database, worker.settings, receiver.url())
+    (late,) = give(database, hook, next_at="now() + interval '5 hours'", error="'no'", tries=str(len(PAUSES)))
+    receiver.answer = lambda _: (500, {})
+    for _ in range(2):
+        assert press(otto, hook, "retry", late) == 303
+        slice_of(worker)
+        (row,) = rows(database)
+        assert row.tries == 1
+        assert row.next_at is not None, "it is not given up"
+        database.sql("UPDATE deliveries SET next_at = now() + interval '5 hours'")
+    assert len(receiver.received) == 2
 
 
 def test_a_test_message_goes_first_and_once(
