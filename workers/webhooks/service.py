@@ -70,7 +70,13 @@ _TEST = text("""
     )) - interval '1 second' FROM webhooks w WHERE w.id = :webhook AND w.disabled_at IS NULL
     ON CONFLICT (id) DO NOTHING RETURNING id
 """).bindparams(bindparam("event", TEST_EVENT))
-_FIND = text("SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id")
+_FIND = text("""
+    SELECT id, url, secrets, clock_timestamp() AS now, disabled_at IS NOT NULL AS is_off FROM webhooks WHERE id = :id
+""")
+_FOREIGN = text("""
+    SELECT asked.id FROM unnest(cast(:ids AS uuid[])) AS asked(id)
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = asked.id AND d.webhook_id = :webhook) LIMIT 1
+""")
 _LOCK = text("SELECT 1 FROM webhooks WHERE id = :id FOR UPDATE")
 _SET_SECRETS = text("UPDATE webhooks SET secrets = :secrets WHERE id = :id")
 _SWITCH_ON = text("UPDATE webhooks SET disabled_at = NULL, disabled_note = NULL WHERE id = :id")
@@ -97,6 +103,7 @@ class Receiver:
     secrets: bytes
     #: The database's clock.
     now: datetime
+    is_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,12 @@ def retry(session: Session, webhook: int | None, ids: Sequence[uuid.UUID] | None
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
+def foreign(session: Session, webhook: int, ids: Sequence[uuid.UUID]) -> uuid.UUID | None:
+    """One of these deliveries that is none of this webhook, or is not kept any more."""
+    found: uuid.UUID | None = session.execute(_FOREIGN, {"webhook": webhook, "ids": list(ids)}).scalar()
+    return found
+
+
 def send_test(session: Session, webhook: int, delivery: uuid.UUID) -> bool:
     """Make a test message due; False if the webhook is off, or the message is there already."""
     return session.execute(_TEST, {"webhook": webhook, "id": delivery}).first() is not None
@@ -178,7 +191,7 @@ def find(session: Session, webhook: int) -> Receiver:
     row = session.execute(_FIND, {"id": webhook}).first()
     if row is None:
         raise UnknownWebhookError(webhook)
-    return Receiver(row.id, row.url, bytes(row.secrets), row.now)
+    return Receiver(row.id, row.url, bytes(row.secrets), row.now, row.is_off)
 
 
 def rotate(session: Session, settings: Settings, webhook: int, secret: str, old_until: float) -> None:
