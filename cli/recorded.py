@@ -17,8 +17,8 @@ R = TypeVar("R")
 
 #: Parameters that name rows or settings of ours; the others may hold a person's data, a secret or a free text.
 SAID = (
-    "batch", "singles", "label", "account", "operation", "reason", "state", "words", "name", "webhook", "priority",
-    "max_cost", "abandon", "everything", "accepted", "give_up", "not_accepted", "to",
+    "batch", "singles", "label", "account", "operation", "reason", "state", "words", "name", "webhook", "delivery",
+    "priority", "max_cost", "abandon", "everything", "accepted", "give_up", "not_accepted", "to",
 )  # fmt: skip
 #: Commands that only list what there is unless one of these is said.
 LISTS = {"resolve": ("accepted", "not_accepted", "give_up")}

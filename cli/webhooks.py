@@ -129,7 +129,7 @@ def deliveries(
 @webhooks.command()
 @recorded("webhooks retry")
 def retry(
-    ids: Annotated[
+    delivery: Annotated[
         list[uuid.UUID] | None,
         typer.Argument(
             metavar="DELIVERY", help="Ids of deliveries, waiting ones too. Default: all that were given up."
@@ -142,12 +142,12 @@ def retry(
 ) -> None:
     """Send deliveries that were given up again. They keep their ids and get a new series of tries.
 
-    Deliveries that wait, and are named by their ids, have their next try now.
+    So do deliveries that wait for a later try, if they are named by their ids.
     """
     with open_deployment(sandbox=sandbox) as runtime:
         if webhook is not None:
             runtime.db(service.find, webhook)
-        number = runtime.db(service.retry, webhook, ids or None)
+        number = runtime.db(service.retry, webhook, delivery or None)
         if number:
             wake(runtime, DELIVER_PUMP)
     why_none = "" if number else "; deliveries to a webhook that is off are not queued"

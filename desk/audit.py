@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,14 @@ def jobs_of(batch: str | None) -> str:
     if batch == SINGLES_NAME:
         return "single jobs"
     return "jobs" if batch is None else f"batch {batch}"
+
+
+def about(batches: Mapping[str, str]) -> str:
+    """The subject of what is done to these jobs, one at least; each job's id comes with the name of its batch."""
+    if len(batches) == 1:
+        return f"job {next(iter(batches))}"
+    names = set(batches.values())
+    return jobs_of(names.pop() if len(names) == 1 else None)
 
 
 def latest(session: Session, limit: int) -> Sequence[Entry]:

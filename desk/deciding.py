@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from desk.actors import Actor
-from desk.audit import jobs_of, note
+from desk.audit import about, note
 from models.people import Role
 from models.states import Reason
 from recast.errors import InvalidJobError
@@ -74,7 +74,6 @@ def decide(runtime: Runtime, actor: Actor, found: Sequence[Held], verdict: Verdi
     actor.need(Role.OPERATOR, "decide about held jobs")
     check(found, verdict, handle)
     apply(runtime, found, verdict, handle)
-    batches = {job.batch for job in found}
-    subject = f"job {found[0].job_id}" if len(found) == 1 else jobs_of(batches.pop() if len(batches) == 1 else None)
+    subject = about({job.job_id: job.batch for job in found})
     cost = Money(sum((job.cost for job in found), Decimal(0)), runtime.settings.currency)
     runtime.db(note, actor, "resolve", subject, verdict=verdict.value, jobs=len(found), cost=str(cost))

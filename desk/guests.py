@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from unicodedata import normalize
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -177,7 +178,7 @@ def enter(session: Session, token: str, name: str) -> str:
         raise GuestError("this link opens nothing any more; ask for another one")
     if session.execute(_VISITS, {"id": link.id}).scalar_one() >= MOST_VISITS:
         raise GuestError(f"{MOST_VISITS} guests came by this link; ask for another one")
-    taken = {each.casefold() for each in session.execute(_NAMES, {"batch_id": link.batch_id}).scalars()}
+    taken = {_alike(each) for each in session.execute(_NAMES, {"batch_id": link.batch_id}).scalars()}
     known = _free(name, taken)
     cookie = secrets.token_urlsafe(TOKEN_BYTES)
     session.execute(_ENTER, {"digest": digest_of(cookie), "id": link.id, "name": known})
@@ -214,6 +215,11 @@ def _free(name: str, taken: set[str]) -> str:
     number = 1
     while True:
         known = f"{name} ({SUFFIX}{f' {number}' if number > 1 else ''})"
-        if known.casefold() not in taken:
+        if _alike(known) not in taken:
             return known
         number += 1
+
+
+def _alike(name: str) -> str:
+    """What names have in common that people take for one: accents come as signs of their own, or with their letters."""
+    return normalize("NFC", name.casefold())

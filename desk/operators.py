@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from desk.actors import Actor
 from desk.audit import note
+from desk.verdicts import DeskError
 from models.people import Role
 from models.states import Closure
+from recast.hints import hint
 from workers.accounts import admission, overrides
 from workers.engine.runtime import Runtime
 from workers.engine.wake import DELIVER_PUMP, poll_pump, submit_pump, wake
@@ -160,11 +162,14 @@ def retry_deliveries(runtime: Runtime, actor: Actor, number: int, ids: Sequence[
     Raises:
         ForbiddenError: `actor` is not an operator.
         UnknownWebhookError: there is no such webhook.
+        DeskError: the webhook is off, or one of the deliveries is not there.
     """
     actor.need(Role.OPERATOR, "send messages to webhooks")
 
     def work(session: Session) -> int:
-        webhooks.find(session, number)
+        _need_on(session, number)
+        if (other := webhooks.foreign(session, number, ids)) is not None:
+            raise DeskError(f"delivery: '{other}' is not possible; allowed: what the page of webhook {number} lists")
         queued = webhooks.retry(session, number, ids)
         if queued:
             note(session, actor, "webhooks retry", f"webhook {number}", deliveries=queued)
@@ -181,11 +186,12 @@ def test_webhook(runtime: Runtime, actor: Actor, number: int, delivery: uuid.UUI
     Raises:
         ForbiddenError: `actor` is not an operator.
         UnknownWebhookError: there is no such webhook.
+        DeskError: the webhook is off.
     """
     actor.need(Role.OPERATOR, "send messages to webhooks")
 
     def work(session: Session) -> bool:
-        webhooks.find(session, number)
+        _need_on(session, number)
         sent = webhooks.send_test(session, number, delivery)
         if sent:
             note(session, actor, "webhooks test", f"webhook {number}")
@@ -193,3 +199,8 @@ def test_webhook(runtime: Runtime, actor: Actor, number: int, delivery: uuid.UUI
 
     if runtime.db(work):
         wake(runtime, DELIVER_PUMP)
+
+
+def _need_on(session: Session, number: int) -> None:
+    if webhooks.find(session, number).is_off:
+        raise DeskError(f"webhook {number} is off; {hint('webhooks on', number)} switches it on")

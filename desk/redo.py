@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor, ForbiddenError
-from desk.audit import note
+from desk.audit import about, note
 from desk.redo_plan import REDOABLE, REDONE, Change, Plan, Planned, Terms
 from desk.verdicts import DeskError
 from models.bulk import Bulk
@@ -70,7 +70,8 @@ _BEGIN = text(f"""
         kept_attempt = beginning.kept,
         expires_at = CASE WHEN jobs.expires_at > clock_timestamp() THEN jobs.expires_at END
     FROM beginning JOIN {_PLANNED.table} ON w.id = beginning.id WHERE jobs.id = beginning.id
-    RETURNING jobs.id, jobs.batch_id, beginning.state AS was
+    RETURNING jobs.id, jobs.batch_id, (SELECT name FROM batches b WHERE b.id = jobs.batch_id) AS batch,
+        beginning.state AS was
 """)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('redo:' || :person, 0))")
 _SPENT_TODAY = text(
@@ -116,7 +117,7 @@ def redo(
         # The database was restored from a backup, after which these may have been sent already.
         hold.hold(session, terms.accounts, terms.max_attempts, begun)
     if begun:
-        subject = f"job {begun[0]}" if len(begun) == 1 else "jobs"
+        subject = about({row.id: row.batch for row in rows})
         note(session, actor, "redo", subject, jobs=len(begun), at_most=str(plan.at_most), **change.said())
     return Redone(begun)
 

@@ -97,7 +97,7 @@ def stopped(reason: str | None, until: datetime | None = None, note: str | None 
 
 def probing(failures: int, note: str | None = None) -> str:
     """The state of an account that is tried with one job at a time: ``probing after 3 failures (busy)``."""
-    return f"probing after {failures} failures{f' ({note})' if note else ''}"
+    return f"probing after {counted(failures, 'failure')}{f' ({note})' if note else ''}"
 
 
 def paused(reason: str) -> str:

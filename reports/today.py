@@ -72,7 +72,7 @@ _FIGURES = text(f"""
         SELECT count(*) FILTER (WHERE v.verdict = 'approved') AS accepted,
             count(*) FILTER (WHERE v.verdict <> 'unreviewed') AS judged
         FROM results r CROSS JOIN LATERAL {newest_verdict("r.id", "verdict")} v
-        WHERE r.attempt_id = a.id AND w.job_id IS NOT NULL
+        WHERE r.attempt_id = a.id
     ) said ON true
     GROUP BY n.name
 """)

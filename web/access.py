@@ -24,7 +24,7 @@ from web.pages import link
 from web.prefix import prefix
 from web.proxied import Proxied
 from web.sign_ins import SignIns
-from web.visitors import Handler, Scope, Visitor, first, form_of
+from web.visitors import Handler, Scope, Visitor, first, form_of, status_of
 
 WRONG_SECONDS = 0.3  # before a wrong password is rejected: slow for guessing, unnoticed after a typing error
 COOKIE = "recast_pass"  # of browsers that have had the right password; it opens nothing
@@ -104,7 +104,7 @@ class Access:
                 request.state.form = await form_of(request)
                 check_form(visitor.secret, first(request.state.form, "form"))
             except ForbiddenError as error:
-                return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+                return PlainTextResponse(f"{error}\n", status_of(error))
         response = await handler(request)
         if visitor is not None and visitor.by_password and not self._has_pass(request):
             secure = request.url.scheme == "https"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +21,16 @@ from web.desk_forms import chosen, refused
 from web.operators import Operators, name_of
 from web.pages import is_text
 from web.visitors import Form, actor_of, first
+from workers.accounts import overrides
 from workers.accounts.overrides import NOTHING
 from workers.config.accounts import Account
+from workers.config.units import PER_PICTURE
 from workers.operations import credential_checks
 
 MAX_REASON_CHARS = 200  # beside an account's state
 MAX_LIMIT_CHARS = 40  # of a limit as it is typed: an amount, a rate or a time
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 CHECK, SET = "check", "set"
 #: Limits in words, by setting and part.
@@ -69,7 +74,8 @@ class AccountsPage:
         rows = await self._pages.read(today.account_rows, accounts)
         return self._pages.render(
             request, "accounts.html", accounts=rows, file=self._runtime.settings.accounts_file,
-            known=accounts is not None, latest=today.LATEST, checks=await self._pages.read(credential_checks.latest),
+            known=accounts is not None, latest=today.LATEST, currency=self._pages.currency,
+            checks=await self._pages.read(credential_checks.latest),
             limits={row.limits.name: list(limits(row.limits)) for row in rows},
         )  # fmt: skip
 
@@ -88,17 +94,35 @@ class AccountsPage:
     def _set(self, actor: Actor, name: str, form: Form) -> None:
         """Set the limits whose fields are filled in."""
         words = []
-        for limit in limits(self._runtime.account(name)):
+        for limit in limits(self._in_force(name)):
             value = first(form, limit.name).strip()
             if len(value) > MAX_LIMIT_CHARS or not is_text(value):
                 raise refused(limit.name, value, f"up to {MAX_LIMIT_CHARS} signs that can be kept")
-            if value and "." in limit.name and value.replace(".", "", 1).isdigit():
-                value = f"{value} {self._pages.currency}"
+            if _NUMBER.fullmatch(value):
+                value = self._with_unit(limit, value)
             if value:
                 words.append(f"{limit.name}={value}")
         if not words:
             raise DeskError("limits: all fields are empty; allowed: a value in one of them at least")
         operators.set_limits(self._runtime, actor, name, words)
+
+    def _in_force(self, name: str) -> Account:
+        """An account with the limits that hold now."""
+        return self._runtime.db(overrides.in_force, {name: self._runtime.account(name)})[name]
+
+    def _with_unit(self, limit: Limit, value: str) -> str:
+        """An amount without a unit, with the unit of the amount that holds now.
+
+        Raises:
+            DeskError: no price holds now.
+        """
+        setting, currency = limit.name.partition(".")[0], self._pages.currency
+        if setting not in overrides.PARTED:
+            return value
+        if limit.now == NOTHING and setting == "prices":
+            allowed = f"{value} {currency} for a call, {value} {currency}{PER_PICTURE} for a picture"
+            raise refused(limit.name, value, allowed)
+        return f"{value} {limit.now.partition(' ')[2] or currency}"
 
 
 def limits(account: Account) -> Iterator[Limit]:

@@ -32,7 +32,7 @@ from reports.queries import QueryError
 from reports.reviews import Part, progress
 from reports.text import REASONS, duration, moment, paused, waiting_for_decision
 from web.prefix import prefix
-from web.visitors import Handler, visitor_of
+from web.visitors import Handler, status_of, visitor_of
 from workers.counted import counted
 
 P = ParamSpec("P")
@@ -131,7 +131,7 @@ class Pages:
             try:
                 return await handler(request)
             except ForbiddenError as error:
-                return self.missing(request, str(error), HTTPStatus.FORBIDDEN, "Not allowed")
+                return self.missing(request, str(error), status_of(error), "Not allowed")
             except QueryError as error:
                 return self.missing(request, f"{error}.", HTTPStatus.BAD_REQUEST, "Not possible")
             except (SQLAlchemyError, UnknownBatchError):

@@ -26,7 +26,7 @@ from web.here import Here
 from web.pages import Pages, link
 from web.prefix import prefix
 from web.shared import Shared
-from web.visitors import Visitor, first, form_of, visitor_of
+from web.visitors import Visitor, first, form_of, status_of, visitor_of
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class SignIns:
         try:
             form = await form_of(request)
         except ForbiddenError as error:
-            return PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+            return PlainTextResponse(f"{error}\n", status_of(error))
         name, where = first(form, "name"), _within(first(form, "next"))
         try:
             check_form(request.cookies.get(DOOR, ""), first(form, "form") if DOOR in request.cookies else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -60,11 +61,24 @@ async def of_batch(request: Request) -> int | None:
     return batch_id
 
 
+class FormTooLargeError(ForbiddenError):
+    """A form that is larger than those of all pages."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the form has more than {MAX_FORM_BYTES:,} bytes; allowed: up to {MAX_FORM_BYTES:,}")
+
+
+def status_of(error: ForbiddenError) -> HTTPStatus:
+    """The status that says what a visitor may not."""
+    return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, FormTooLargeError) else HTTPStatus.FORBIDDEN
+
+
 async def form_of(request: Request) -> Form:
     """The fields of a form, as browsers send it.
 
     Raises:
-        ForbiddenError: it is too large, or not a form.
+        FormTooLargeError: it is too large.
+        ForbiddenError: it is not a form.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -75,7 +89,7 @@ async def form_of(request: Request) -> Form:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
-            raise ForbiddenError(f"the form has more than {MAX_FORM_BYTES:,} bytes; allowed: up to {MAX_FORM_BYTES:,}")
+            raise FormTooLargeError
     try:
         text = body.decode("ascii")
         return parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS)

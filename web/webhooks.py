@@ -74,6 +74,8 @@ class WebhooksPages:
             raise UnknownWebhookError(one)
         ids = [_id(given) for given in form.get("delivery", [])]
         if do == "retry":
+            if not ids:
+                raise refused("delivery", "", "the ids of deliveries, as the page has them")
             await self._operators.call(operators.retry_deliveries, self._runtime, actor, one, ids)
         else:
             delivery = ids[0] if ids else uuid.uuid4()

@@ -186,6 +186,23 @@ def test_operators_pages_are_shown_as_they_are_meant(base: str, batch: int, tmp_
     look(work)
 
 
+def test_no_table_is_cut_that_people_work_with(base: str, database: Database) -> None:
+    database.sql("UPDATE attempts SET accepted_at = now() - interval '272 s', finished_at = now(), cost = 0.0123")
+    cut = "[...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth).length"
+
+    async def work(page: Page) -> None:
+        await page.look(width=1280, height=800)
+        await sign_in(page, base, "/today", "Otto")
+        for width in (390, 600, 761, 1000, 1200, 1280):
+            await page.look(width=width, height=800)
+            for path in ("today", "webhooks/1"):
+                await page.open(f"{base}/{path}")
+                assert await page.evaluate("document.querySelectorAll('.scroll .number').length") > 5
+                assert await page.evaluate(cut) == 0, (path, width)
+
+    look(work)
+
+
 def test_a_link_that_is_shown_once_is_taken_with_one_click(base: str, batch: int, tmp_path: Path) -> None:
     async def work(page: Page) -> None:
         await page.look(width=390, height=844)

@@ -42,7 +42,7 @@ from workers.config.account_values import (
 )
 from workers.config.check_thresholds import OwnThresholds, Thresholds
 from workers.config.extras import FACE_ENGINE, missing
-from workers.config.units import MoneyField, Price, PriceField, Rate, Seconds
+from workers.config.units import SHOWN, MoneyField, Price, PriceField, Rate, Seconds
 from workers.http.ssrf import Guard
 
 #: Stands for a secret that this process does not need, in a form that every adapter accepts: "not needed here, ...".
@@ -296,5 +296,7 @@ def explain_fields(where: str, error: ValidationError, allowed: list[str]) -> st
             message = f"unknown setting; allowed: {', '.join(allowed)}"
         elif item["type"] == "missing":
             message = 'is missing; write "env:NAME" or "file:PATH"'
+        elif item["type"] != "value_error" and field.partition(".")[0] in Limits.model_fields:  # which hold no secret
+            message = f"{repr(item['input'])[:SHOWN]} is not possible: {message}"
         lines.append(f"{where}{'.' + field if field else ''}: {message}")
     return "; ".join(lines)

@@ -55,7 +55,7 @@ _DELIVERIES = text(f"""
 """)
 # What is tried within the time of a claim may be on its way.
 _RETRY = text(f"""
-    UPDATE deliveries SET next_at = clock_timestamp(), tries = CASE WHEN next_at IS NULL THEN 0 ELSE tries END
+    UPDATE deliveries SET next_at = clock_timestamp(), tries = 0
     WHERE delivered_at IS NULL
       AND (next_at IS NULL OR (cast(:ids AS uuid[]) IS NOT NULL AND next_at > {seconds_from_now(str(CLAIM_SECONDS))}))
       AND (cast(:webhook AS int) IS NULL OR webhook_id = :webhook)
@@ -70,7 +70,13 @@ _TEST = text("""
     )) - interval '1 second' FROM webhooks w WHERE w.id = :webhook AND w.disabled_at IS NULL
     ON CONFLICT (id) DO NOTHING RETURNING id
 """).bindparams(bindparam("event", TEST_EVENT))
-_FIND = text("SELECT id, url, secrets, clock_timestamp() AS now FROM webhooks WHERE id = :id")
+_FIND = text("""
+    SELECT id, url, secrets, clock_timestamp() AS now, disabled_at IS NOT NULL AS is_off FROM webhooks WHERE id = :id
+""")
+_FOREIGN = text("""
+    SELECT asked.id FROM unnest(cast(:ids AS uuid[])) AS asked(id)
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = asked.id AND d.webhook_id = :webhook) LIMIT 1
+""")
 _LOCK = text("SELECT 1 FROM webhooks WHERE id = :id FOR UPDATE")
 _SET_SECRETS = text("UPDATE webhooks SET secrets = :secrets WHERE id = :id")
 _SWITCH_ON = text("UPDATE webhooks SET disabled_at = NULL, disabled_note = NULL WHERE id = :id")
@@ -97,6 +103,7 @@ class Receiver:
     secrets: bytes
     #: The database's clock.
     now: datetime
+    is_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +160,21 @@ def deliveries(session: Session, webhook: int | None, limit: int, *, dead: bool 
 
 
 def retry(session: Session, webhook: int | None, ids: Sequence[uuid.UUID] | None) -> int:
-    """Make deliveries due that were given up, with all their tries before them; how many.
+    """Make deliveries due that were given up, and have all their tries before them again; how many.
 
     Args:
         session: a transaction.
         webhook: only those to this one.
-        ids: only these; those of them that wait for a later try have it now.
+        ids: only these; those of them that wait for a later try are due now, too.
     """
     result = session.execute(_RETRY, {"webhook": webhook, "ids": ids and list(ids)})
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def foreign(session: Session, webhook: int, ids: Sequence[uuid.UUID]) -> uuid.UUID | None:
+    """One of these deliveries that is none of this webhook, or is not kept any more."""
+    found: uuid.UUID | None = session.execute(_FOREIGN, {"webhook": webhook, "ids": list(ids)}).scalar()
+    return found
 
 
 def send_test(session: Session, webhook: int, delivery: uuid.UUID) -> bool:
@@ -178,7 +191,7 @@ def find(session: Session, webhook: int) -> Receiver:
     row = session.execute(_FIND, {"id": webhook}).first()
     if row is None:
         raise UnknownWebhookError(webhook)
-    return Receiver(row.id, row.url, bytes(row.secrets), row.now)
+    return Receiver(row.id, row.url, bytes(row.secrets), row.now, row.is_off)
 
 
 def rotate(session: Session, settings: Settings, webhook: int, secret: str, old_until: float) -> None:

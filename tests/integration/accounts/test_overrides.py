@@ -86,8 +86,9 @@ def test_a_raised_budget_starts_the_account_that_it_had_stopped(database: Databa
         ("rate", names("rate", "SETTING=VALUE", "rate=30/min")),
         ("rate=", names("rate=", "SETTING=VALUE")),
         ("rate=fast", names("main.rate", "fast", "60/min")),
-        ("max_in_flight=0", names("main.max_in_flight", "1")),
-        ("max_in_flight=none", names("main.max_in_flight", "integer")),
+        ("max_in_flight=0", names("main.max_in_flight", "'0'", "1")),
+        ("max_in_flight=none", names("main.max_in_flight", "None", "integer")),
+        ("max_in_flight=many", names("main.max_in_flight", "'many'", "integer")),
         ("poll_every=soon", names("main.poll_every", "soon")),
         (
             "base_url=http://x",

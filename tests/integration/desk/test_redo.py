@@ -25,6 +25,7 @@ from reports.batch import find
 from reports.export import jobs_of
 from reports.job import job_detail
 from reports.reviews import VerdictsBy, summed
+from reports.today import figures
 from tests.integration.desk.pictures import key_of, made, results
 from tests.words import unsaid
 from workers.accounts import admission
@@ -143,6 +144,24 @@ def test_a_redo_is_a_new_version_and_the_former_picture_stays_until_it_is_there(
     assert [(each.attempt, each.version) for each in detail.results] == [(1, 1), (2, 2)]
     (entry,) = database.sql("SELECT person, action, subject, detail FROM audit WHERE action = 'redo'")
     assert (entry.person, entry.subject) == ("Olga", f"job {job.id}")
+
+
+def test_what_people_said_of_an_account_counts_while_its_pictures_are_redone(
+    database: Database, runtime: Runtime, terms: Terms
+) -> None:
+    batch = made(database, 4)
+    *bad, good = results(database, batch)
+    for result in bad:
+        say(database, result, Verdict.NEEDS_WORK, "hair")
+    say(database, good)
+
+    def said() -> tuple[int, int]:
+        found = database.run(figures, ["main"])["main"]
+        return found.approved, found.judged
+
+    assert said() == (1, 4)
+    assert len(again(database, terms, verdict="needs_work").ids) == 3
+    assert said() == (1, 4)
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.REJECTED, JobState.CANCELED])

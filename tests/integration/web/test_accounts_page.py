@@ -114,6 +114,24 @@ def test_limits_are_set_as_by_the_command(otto: Browser, database: Database, sen
     assert unsaid(plain(otto.get("/accounts")), "now 32", "now 4.00 USD") == []
 
 
+def test_an_amount_alone_keeps_what_the_present_one_is_for(otto: Browser, database: Database, sent: list[str]) -> None:
+    def held() -> object:
+        return database.one("SELECT overrides->'prices'->>'swap' FROM accounts WHERE name = 'main'")
+
+    assert press(otto, "set", **{"prices.swap": "0.03"}) == 303
+    assert held() == "0.03 USD"
+    assert press(otto, "set", **{"prices.swap": "0.03 USD/picture", "budget.day": "none"}) == 303
+    assert press(otto, "set", **{"prices.swap": "0.04", "budget.day": "7"}) == 303
+    assert held() == "0.04 USD/picture"
+    assert unsaid(plain(otto.get("/accounts")), "now 0.04 USD/picture", "now 7.00 USD", "alone") == []
+    assert press(otto, "set", **{"prices.swap": "none", "budget.day": "none"}) == 303
+    fields = {"form": otto.form("/accounts"), "name": "main", "do": "set", "prices.swap": "0.05"}
+    refused = otto.post("/accounts", fields)
+    assert refused.status_code == 422
+    assert unsaid(plain(refused), "prices.swap", "0.05", "USD/picture") == []
+    assert held() is None
+
+
 def test_others_neither_check_nor_set(chosen: Settings, database: Database, batch: int, sent: list[str]) -> None:
     with Below(build(chosen)) as browser:
         for name, role in (("Vera", Role.VIEWER), ("Anna", Role.REVIEWER)):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import pytest
 from starlette.applications import Starlette
@@ -21,11 +22,12 @@ from tests.integration.web.test_desk import JSON, PASSWORD, ROOT, Browser, shown
 from tests.integration.web.test_selections import boxes, fields
 from tests.stack import write_accounts
 from tests.web.shop import settings, stock
-from tests.words import names
+from tests.words import names, unsaid
 from web import access, sign_ins
 from web import guests as pages
 from web.app import build
 from web.guesses import GuessLimiter
+from web.visitors import MAX_FORM_BYTES
 from workers.config.reasons import REVIEW_REASONS
 from workers.config.settings import Settings
 from workers.images.storage import Storage
@@ -130,6 +132,32 @@ def test_guests_of_one_name_who_come_at_once_are_two_also_by_two_links(
     cookie = other.result()
     assert database.one("SELECT count(*) FROM visits WHERE name = 'Gina (guest)'") == 1
     assert database.run(guests.who, cookie) == Actor("gina (guest 2)", Role.REVIEWER, "guest", batches[0])
+
+
+def test_names_that_look_the_same_are_of_two_guests(database: Database, batches: tuple[int, int]) -> None:
+    added = link(database, batches[0])
+    for form in ("NFC", "NFD"):
+        cookie = database.run(guests.enter, added.token, normalize(form, "José"))
+    known = database.run(guests.who, cookie)
+    assert known is not None
+    assert normalize("NFC", known.name) == "José (guest 2)"
+
+
+def test_a_form_that_is_too_large_is_said_to_be_so(
+    browser: Browser, database: Database, batches: tuple[int, int]
+) -> None:
+    added = link(database, batches[0])
+
+    def told(path: str, form: str) -> str:
+        answer = browser.post(path, {"form": form, "name": "x" * MAX_FORM_BYTES})
+        assert answer.status_code == 413, path
+        return answer.text
+
+    where = f"/guest/{added.token}"
+    said = [told(where, browser.form(where)), told("/sign-in", "")]
+    come(browser, added)
+    said.append(told(f"/batches/{batches[0]}/review", browser.form(f"/batches/{batches[0]}")))
+    assert all(unsaid(each, f"{MAX_FORM_BYTES:,}") == [] for each in said)
 
 
 def test_a_link_ends_by_time_and_by_hand_for_those_who_are_in(

@@ -223,7 +223,22 @@ def test_single_jobs_are_redone_by_ticks_and_by_filter(otto: Browser, database: 
     assert otto.post("/batches/0/redo", hidden(rest) | {"do": "redo"}).status_code == 303
     assert [row[0] for row in redone(database)] == sorted(singles[:2])
     assert {row.batch_id for row in database.sql("SELECT batch_id FROM jobs j JOIN redos r ON r.job_id = j.id")} == {0}
+    assert subjects(database) == [f"job {job}" for job in singles[:2]]
     assert f'href="/recast/batches/0/redo?job={singles[2]}"' in otto.get(f"/jobs/{singles[2]}").text
+
+
+def test_the_audit_says_of_which_batch_pictures_are_redone(
+    otto: Browser, database: Database, singles: list[str], batch: int
+) -> None:
+    for where in ("0", str(batch)):
+        asked = otto.get(f"/batches/{where}/redo?verdict=unreviewed")
+        assert otto.post(f"/batches/{where}/redo", hidden(asked) | {"do": "redo"}).status_code == 303
+    name = database.one("SELECT name FROM batches WHERE id = :id", id=batch)
+    assert subjects(database) == ["single jobs", f"batch {name}"]
+
+
+def subjects(database: Database) -> list[str]:
+    return [row.subject for row in database.sql("SELECT subject FROM audit WHERE action = 'redo' ORDER BY id")]
 
 
 def test_bulk_operations_change_single_jobs_alone(otto: Browser, database: Database, singles: list[str]) -> None:

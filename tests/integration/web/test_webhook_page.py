@@ -21,6 +21,7 @@ from tests.words import unsaid
 from web import operators
 from web.app import build
 from workers.config.settings import Settings
+from workers.webhooks.deliver import PAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ def test_a_place_that_is_none_is_refused(otto: Browser, database: Database, chos
         assert press(otto, number, "retry", str(uuid.uuid4())) == 422
     for do, ids in (("burn", []), ("retry", ["x"]), ("test", ["\0"])):
         assert press(otto, hook, do, *ids) == 422
-    assert press(otto, hook, "retry") == 303
+    assert press(otto, hook, "retry") == 422
     assert press(otto, hook, "test", str(uuid.uuid4()), str(uuid.uuid4())) == 303
     assert database.one("SELECT count(*) FROM deliveries") == 1
 
@@ -142,14 +143,33 @@ def test_what_was_given_up_or_waits_long_is_sent_now(
     (flying,) = give(database, hook, next_at="now() + interval '20 s'", tries="1")
     (here,) = give(database, hook, next_at="NULL", delivered_at="now()")
     (theirs,) = give(database, other, next_at="NULL", error="'no'", tries="10")
+    for unknown in (theirs, str(uuid.uuid4())):
+        assert press(otto, hook, "retry", dead, unknown) == 422
+        assert sent == []
     for _ in range(2):
-        assert press(otto, hook, "retry", dead, late, flying, here, theirs) == 303
+        assert press(otto, hook, "retry", dead, late, flying, here) == 303
     assert sent == ["deliver"]
     slice_of(worker)
     assert {message.id for message in receiver.received} == {dead, late}
-    assert {str(row.id): row.tries for row in rows(database)} == {dead: 1, late: 8, flying: 1, here: 1, theirs: 10}
+    assert {str(row.id): row.tries for row in rows(database)} == {dead: 1, late: 1, flying: 1, here: 1, theirs: 10}
     said = database.sql("SELECT subject, detail FROM audit WHERE action = 'webhooks retry'")
     assert [tuple(row) for row in said] == [(f"webhook {hook}", {"deliveries": 2})]
+
+
+def test_retries_by_hand_use_up_no_tries(
+    otto: Browser, database: Database, worker: Runtime, receiver: Receiver, sent: list[str]
+) -> None:
+    hook = webhook(database, worker.settings, receiver.url())
+    (late,) = give(database, hook, next_at="now() + interval '5 hours'", error="'no'", tries=str(len(PAUSES)))
+    receiver.answer = lambda _: (500, {})
+    for _ in range(2):
+        assert press(otto, hook, "retry", late) == 303
+        slice_of(worker)
+        (row,) = rows(database)
+        assert row.tries == 1
+        assert row.next_at is not None, "it is not given up"
+        database.sql("UPDATE deliveries SET next_at = now() + interval '5 hours'")
+    assert len(receiver.received) == 2
 
 
 def test_a_test_message_goes_first_and_once(
@@ -167,10 +187,17 @@ def test_a_test_message_goes_first_and_once(
     page = otto.get(f"/webhooks/{hook}")
     assert unsaid(plain(page), "webhook.test", "given up", "500") == [], "a test is sent once, whatever comes of it"
     database.sql("UPDATE webhooks SET disabled_at = now()")
-    assert press(otto, hook, "test", str(uuid.uuid4())) == 303
-    assert press(otto, hook, "retry", new) == 303
+    for do in ("test", "retry"):
+        fields = {"form": otto.form("/accounts"), "do": do, "delivery": new}
+        refused = otto.post(f"/webhooks/{hook}", fields)
+        assert refused.status_code == 422
+        assert unsaid(plain(refused), f"webhook {hook} is off", f"recast webhooks on {hook}") == []
     page = otto.get(f"/webhooks/{hook}")
-    assert unsaid(plain(page), "switched off", f"recast webhooks test {hook}") == []
+    assert (
+        unsaid(plain(page), "switched off", "still sends a test", f"recast webhooks test {hook}", "webhooks on") == []
+    )
+    assert "Nothing is sent" not in page.text
+    assert "recast webhooks retry" not in plain(page)
     assert "<button" not in page.text.partition("<main")[2]
     assert [action for _, _, action in audited(database)] == ["webhooks test"]
 

@@ -72,6 +72,8 @@ def test_what_was_given_up_is_seen_and_sent_again(
     assert {receiver.received[1].id, receiver.received[2].id} == {dead["id"]}
     assert recast("deliveries", "--dead") == []
     assert recast("retry", dead["id"]) == {"queued": 0}  # what has arrived is not sent again
+    (said,) = database.sql("SELECT subject, detail FROM audit WHERE action = 'webhooks retry' ORDER BY id DESC LIMIT 1")
+    assert tuple(said) == ("webhook", {"delivery": [dead["id"]]})
 
 
 def test_what_a_page_counts_is_what_a_command_counts_up_to_a_number(
