@@ -72,12 +72,13 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str, batch: Ba
     """Take a quote: send the rest of this batch; how many jobs.
 
     Raises:
-        ForbiddenError, QuoteError, SpendLimitError, DeskError: nothing was sent.
+        ForbiddenError, QuoteError, SpendLimitError, DeskError, InvalidJobError: nothing was sent.
     """
     actor.need(Role.OPERATOR, "decide about a pilot")
     quote = runtime.db(quotes.find, token_id, "pilot", quote_id)
     if quote.batch != batch.name:
         raise UnknownQuoteError(f"the quote is for batch {quote.batch!r}, and not for {batch.name!r}")
+    require_prices(runtime, runtime.db(lanes_waiting, batch.id), "quote")
 
     def agreed(session: Session) -> None:
         found = pilot_of(session, batch.id, runtime.accounts, runtime.settings.tries.paid)

@@ -178,6 +178,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
 
     Raises:
         ForbiddenError, QuoteError, SpendLimitError: as `run`.
+        InvalidJobError: an operation has no price any more.
     """
     actor.need(Role.OPERATOR, "retry jobs")
     quote = runtime.db(quotes.find, token_id, "retry", quote_id)
@@ -185,6 +186,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
     found = bulk_operations.retryable(runtime, Filter(ids=list(ended), states=list(bulk.RETRYABLE)), ended)
     if not found.ids:
         raise StaleQuoteError("each job of the quote was queued again or changed since; ask for a new one")
+    require_prices(runtime, runtime.db(lanes_of, Filter(ids=found.ids)), "quote")
     if found.cost > quote.ceiling:
         raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
 
