@@ -91,7 +91,7 @@ class RedoPage:
             if found is None:
                 return self._pages.missing(request, "This batch does not exist.")
             if done is not None:
-                return self._pages.render(request, "changed.html", meant=found, title="Redo", done=done)
+                return self._pages.render(request, "changed.html", meant=found, title="Redo", done=done, left=None)
             asked = await self._pages.read(self._asked, actor, found, form)
             moved = begins and first(form, "agreed") != asked.agreed
             if not begins or moved:

@@ -339,13 +339,37 @@ def test_a_batch_at_work_is_paused_and_canceled(otto: Browser, database: Databas
     assert otto.post(f"/batches/{batch}/bulk/pause", pausing).status_code == 303
     assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == 1
     canceling = hidden(otto.get(f"/batches/{batch}/bulk/cancel"))
+    shown = database.one("SELECT id FROM jobs WHERE state = 'queued'")
     late = database.jobs(2, batch=batch)
-    asked = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
-    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, []), "more than were agreed to"
-    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = :job", job=late[0])
-    done = otto.post(f"/batches/{batch}/bulk/cancel", hidden(asked))
-    assert (done.status_code, "done=2" in done.headers["location"]) == (303, True)
-    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == 0
+    done = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
+    assert (done.status_code, "done=1&left=2" in done.headers["location"]) == (303, True)
+    assert (
+        unsaid(plain(otto.get(done.headers["location"].removeprefix("/recast"))), "1 job changed", "2 jobs came") == []
+    )
+    assert database.one("SELECT state FROM jobs WHERE id = :job", job=shown) == "canceled"
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == len(late)
+
+
+@pytest.mark.parametrize("tried_again", [False, True])
+def test_none_are_canceled_but_those_that_were_shown(
+    otto: Browser, database: Database, batch: int, *, tried_again: bool
+) -> None:
+    path = f"/batches/{batch}/bulk/cancel"
+    database.jobs(2, batch=batch)
+    old = database.jobs(3, batch=batch, state="failed")
+    form = hidden(otto.get(path))
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE state = 'queued'")
+    if tried_again:
+        database.sql("UPDATE jobs SET state = 'queued' WHERE id = ANY(:ids)", ids=old)
+    else:
+        database.jobs(3, batch=batch)
+    asked = otto.post(path, form)
+    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, [])
+    assert otto.post(path, form | {"shown": "x"}).status_code == 200
+    assert (database.one("SELECT count(*) FROM jobs WHERE state = 'queued'"), audited(database)) == (3, [])
+    database.sql("UPDATE jobs SET priority = 1 WHERE state = 'queued'")
+    done = otto.post(path, hidden(asked))
+    assert (done.status_code, "done=3" in done.headers["location"]) == (303, True), "they are those that were shown"
 
 
 def test_a_batch_at_its_limit_needs_a_higher_one(otto: Browser, database: Database, batch: int) -> None:
