@@ -81,7 +81,10 @@ class DryRun:
     def agreed(self) -> str:
         """What a person agrees to."""
         ended = self.impact.ended
-        return agreement((f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids), self.impact.cost)
+        jobs = [f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids]
+        # What has no price counts as nothing, and so does what costs nothing.
+        unpriced = [f"{line.account} {line.operation}" for line in self.impact.lines if not line.priced]
+        return agreement([*jobs, *unpriced], self.impact.cost)
 
     @property
     def needed(self) -> str | None:

@@ -324,6 +324,24 @@ def test_a_bulk_operation_shows_number_and_money_before_it_is_agreed_to(
     assert otto.get(f"/batches/{batch}/bulk/cancel?state=failed").status_code == 404
 
 
+@pytest.mark.parametrize("page", ["bulk/retry?state=rejected", "redo?state=succeeded"])
+def test_what_has_no_price_any_more_is_asked_again_though_it_cost_nothing(
+    otto: Browser, database: Database, batch: int, page: str
+) -> None:
+    def price(said: str) -> None:
+        overrides = f'{{"prices": {{"swap": {said}}}}}'
+        database.sql("UPDATE accounts SET overrides = cast(:said AS jsonb)", said=overrides)
+
+    price('"0 USD"')
+    asked = otto.get(f"/batches/{batch}/{page}")
+    assert unsaid(plain(asked), "0.00 USD at most") == []
+    price("null")
+    path, agreed = f"/batches/{batch}/{page.partition('?')[0]}", {"do": "redo"} | hidden(asked)
+    again = otto.post(path, agreed)
+    assert (again.status_code, unsaid(plain(again), "no price")) == (200, [])
+    assert audited(database) == []
+
+
 def test_a_batch_is_paused_resumed_and_canceled(otto: Browser, database: Database, batch: int) -> None:
     for verb, paused, queued in (("pause", 1, 1), ("resume", 0, 1), ("cancel", 0, 0)):
         path = f"/batches/{batch}/bulk/{verb}"
