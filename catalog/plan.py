@@ -81,6 +81,8 @@ class Plan:
     pilot: Sent | None = None
     #: What redos of flagged pictures may cost in the batch.
     redo_cap: Decimal = Decimal(0)
+    #: Which rows would be queued, and how, as `which_rows` tells it.
+    which: int = 0
 
     @property
     def queued(self) -> int:
@@ -131,6 +133,7 @@ def plan(runtime: Runtime, intake: Intake, options: RunOptions = DEFAULTS) -> Pl
         found.verdicts, found.lanes, _forecast(found.lanes, statuses, limit), statuses,
         frozenset(intake.costs.unpriced), runtime.settings.tries.paid, found.limit, found.places, found.same,
         found.free, found.pilot, options.redo_cap if options.redo_cap is not None else found.redo_cap,
+        found.which,
     )  # fmt: skip
 
 
@@ -233,6 +236,7 @@ class _Compared:
     free: int
     pilot: Sent | None
     redo_cap: Decimal
+    which: int
 
 
 def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compared:
@@ -252,8 +256,13 @@ def _compared(session: Session, intake: Intake, options: RunOptions) -> _Compare
         verdicts, lanes, batch.max_in_flight if batch else None, limit,
         places if places is not None and is_other_work(session) else None, same_pictures(session, intake),
         downloadable(session), to_be_sent(session, batch.id if batch else None, options.pilot),
-        batch.redo_cap if batch else Decimal(0),
+        batch.redo_cap if batch else Decimal(0), which_rows(session),
     )  # fmt: skip
+
+
+def which_rows(session: Session) -> int:
+    """Which rows `decide` queues, and how, as one number: other rows have another one."""
+    return int(session.execute(_WHICH, {"queued": sorted(QUEUED)}).scalar_one())
 
 
 _FIND = text(f"""
@@ -262,6 +271,9 @@ _FIND = text(f"""
 """)
 _PRICES = text("SELECT cost FROM staged JOIN decided USING (key) WHERE verdict = ANY(:queued) ORDER BY line")
 _VERDICTS = text("SELECT verdict, count(*) AS number FROM decided GROUP BY verdict")
+_WHICH = text("""
+    SELECT coalesce(bit_xor(hashtextextended(verdict || ' ' || key, 0)), 0) FROM decided WHERE verdict = ANY(:queued)
+""")
 _LANES = text("""
     SELECT lane, count(*) AS number, sum(least) AS least, sum(cost) AS cost
     FROM staged JOIN decided USING (key) WHERE verdict = ANY(:queued) GROUP BY lane ORDER BY lane

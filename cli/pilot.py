@@ -53,8 +53,11 @@ def pilot(
             _print(report, found, currency)
         if go_on or stop:
             _confirm(found, currency, go_on=go_on, yes=yes)
-            agreed, actor = pilot_quotes.no_dearer(runtime, report, found), from_command()
-            done = send(runtime, actor, report, limit, agreed=agreed) if go_on else end(runtime, actor, report)
+            agreed, actor = pilot_quotes.as_shown(runtime, report, found), from_command()
+            if go_on:
+                done = send(runtime, actor, report, limit, agreed=agreed)
+            else:
+                done = end(runtime, actor, report, agreed=agreed)
     if as_json:
         emit({**document(report.name, found, currency), "done": done})
     elif go_on:

@@ -63,6 +63,7 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> list[H
     found = [job for job in waiting if str(job.id) in submissions]
     if found:
         check(found, Verdict.NOT_ACCEPTED, None)
+        require_prices(runtime, runtime.db(lanes_of, Filter(ids=_ids(found))), "quote")
     if not found or _ceiling(runtime, _ids(found)) > quote.ceiling:
         raise StaleQuoteError("prices or the jobs have changed since the quote was made; ask for a new one")
 

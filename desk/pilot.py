@@ -18,6 +18,7 @@ from desk.audit import note
 from desk.verdicts import DeskError
 from models.people import Role
 from models.pilots import PilotDecision
+from models.states import JobState
 from recast.hints import hint
 from reports.batch import BatchReport
 from workers.engine.runtime import Runtime
@@ -34,6 +35,7 @@ _WAITING = text(f"SELECT id FROM jobs WHERE batch_id = :batch_id AND {IS_WAITING
 _LET_GO = text(f"""
     UPDATE jobs SET lane = replace(lane, '{WAITING}', '')
     WHERE id IN (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE) AND {IS_WAITING}
+    RETURNING state
 """)
 
 
@@ -77,17 +79,17 @@ def go_on(
     return let_go
 
 
-def stop(runtime: Runtime, actor: Actor, batch: BatchReport) -> int:
-    """Cancel the jobs that wait, which cost nothing; how many. The errors are those of `go_on`."""
-    waiting = _decide(runtime, actor, batch, PilotDecision.STOPPED)
+def stop(runtime: Runtime, actor: Actor, batch: BatchReport, *, agreed: Agreed | None = None) -> int:
+    """Cancel the jobs that wait, which cost nothing; how many. The rest is as with `go_on`."""
+    waiting = _decide(runtime, actor, batch, PilotDecision.STOPPED, None, agreed)
     canceled = bulk.cancel(runtime, waiting)
     sum(bulk.in_chunks(runtime, waiting, _let_go))
     return canceled
 
 
 def _decide(
-    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, max_cost: Decimal | None = None,
-    agreed: Agreed | None = None,
+    runtime: Runtime, actor: Actor, batch: BatchReport, decision: PilotDecision, max_cost: Decimal | None,
+    agreed: Agreed | None,
 ) -> list[str]:  # fmt: skip
     actor.need(Role.OPERATOR, "decide about a pilot")
 
@@ -111,4 +113,5 @@ def _decide(
 
 
 def _let_go(session: Session, ids: Sequence[str]) -> int:
-    return int(session.execute(_LET_GO, {"ids": list(ids)}).rowcount)  # type: ignore[attr-defined]
+    """Let jobs wait no more; how many are sent by that, as one may have been canceled before."""
+    return list(session.execute(_LET_GO, {"ids": list(ids)}).scalars()).count(JobState.QUEUED)

@@ -13,7 +13,7 @@ from desk.verdicts import DeskError
 from models.people import Role
 from models.pilots import PilotDecision
 from reports.batch import BatchReport
-from reports.pilot import KeptWaiting, PilotReport, lanes_waiting, pilot_of
+from reports.pilot import KeptWaiting, PilotReport, RestCost, lanes_waiting, pilot_of
 from workers.engine.runtime import Runtime
 
 
@@ -29,18 +29,22 @@ def read(runtime: Runtime, batch: BatchReport, kept: KeptWaiting | None = None) 
     return found
 
 
-def no_dearer(runtime: Runtime, batch: BatchReport, shown: PilotReport) -> Agreed:
-    """Lets no more jobs be sent than a person was shown, and no dearer ones: what came since was not agreed to."""
+def as_shown(runtime: Runtime, batch: BatchReport, shown: PilotReport) -> Agreed:
+    """Lets those jobs alone be decided about that a person was shown, and at no higher price."""
 
     def agreed(session: Session) -> None:
         found = pilot_of(session, batch.id, runtime.accounts, runtime.settings.tries.paid)
-        if found is None or found.waiting > shown.waiting or found.rest.at_most > shown.rest.at_most:
+        if found is None or found.which != shown.which or _is_dearer(found.rest, shown.rest):
             raise DeskError(
-                f"batch: more jobs of {batch.name!r} wait than the {shown.waiting:,} that were shown, or dearer ones; "
+                f"batch: other jobs of {batch.name!r} wait than the {shown.waiting:,} that were shown, or dearer ones; "
                 "nothing was decided; look again"
             )
 
     return agreed
+
+
+def _is_dearer(found: RestCost, shown: RestCost) -> bool:
+    return found.at_most > shown.at_most or (shown.priced and not found.priced)
 
 
 def offer(
@@ -58,7 +62,7 @@ def offer(
     require_prices(runtime, runtime.db(lanes_waiting, batch.id), "decision")
     if not found.waiting or found.decision is PilotDecision.STOPPED:
         return found, None
-    terms = {"waiting": found.waiting}
+    terms = {"which": found.which}
     return found, runtime.db(
         quotes.offer, token_id, "pilot", batch.name, terms, b"", found.rest.at_most, seconds
     )  # fmt: skip
@@ -68,16 +72,18 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str, batch: Ba
     """Take a quote: send the rest of this batch; how many jobs.
 
     Raises:
-        ForbiddenError, QuoteError, SpendLimitError, DeskError: nothing was sent.
+        ForbiddenError, QuoteError, SpendLimitError, DeskError, InvalidJobError: nothing was sent.
     """
     actor.need(Role.OPERATOR, "decide about a pilot")
     quote = runtime.db(quotes.find, token_id, "pilot", quote_id)
     if quote.batch != batch.name:
         raise UnknownQuoteError(f"the quote is for batch {quote.batch!r}, and not for {batch.name!r}")
+    require_prices(runtime, runtime.db(lanes_waiting, batch.id), "quote")
 
     def agreed(session: Session) -> None:
         found = pilot_of(session, batch.id, runtime.accounts, runtime.settings.tries.paid)
-        if found is None or not found.waiting or found.rest.at_most > quote.ceiling:
+        # A quote of a version before does not say which jobs it is for.
+        if found is None or found.which != quote.terms.get("which") or found.rest.at_most > quote.ceiling:
             raise StaleQuoteError("prices or the waiting jobs have changed since the quote was made; ask for a new one")
         quotes.take(session, token_id, quote, runtime.settings.currency)
 

@@ -17,7 +17,7 @@ def require_prices(runtime: Runtime, lanes: Iterable[str], field: str = "filter"
     Args:
         runtime: the deployment.
         lanes: of the jobs, without what holds them back.
-        field: of the request that chose them.
+        field: of the request that chose them; or ``quote``, where one is taken.
 
     Raises:
         InvalidJobError: an operation has no price, so that nobody knows what it may cost.

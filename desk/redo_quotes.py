@@ -52,6 +52,7 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[
         ForbiddenError: `actor` may not, or has spent what a reviewer may spend on redos in a day.
         QuoteError: there is no such quote, it was taken or has expired, prices have risen, or no job is as it was.
         SpendLimitError: the token may not commit so much today.
+        InvalidJobError: an operation has no price any more.
     """
     actor.need(Role.REVIEWER, "redo pictures")
     quote = runtime.db(quotes.find, token_id, "redo", quote_id)
@@ -60,6 +61,7 @@ def take(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple[
     found = _as_quoted(runtime.db(plan, list(versions), change, terms), versions)
     if not found.jobs:
         raise StaleQuoteError(_MOVED)
+    require_prices(runtime, {job.lane for job in found.jobs}, "quote")
     if found.at_most > quote.ceiling:
         raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from catalog.enqueue import Enqueued, enqueue
 from catalog.errors import SamePictureError
 from catalog.intake import Intake, take_in
-from catalog.plan import Plan, plan
+from catalog.plan import Plan, plan, which_rows
 from catalog.rows import FileRows, open_rows
 from desk import bulk_operations, quotes
 from desk.actors import Actor
@@ -111,7 +111,7 @@ def offer(runtime: Runtime, actor: Actor, token_id: int, order: Order, seconds: 
         quote = None
         if found.queued:
             most = {"at_most": str(found.at_most), "sent_at_most": str(found.sent_at_most)}
-            terms = {"order": order.terms, "numbers": _numbers(found.verdicts), **most}
+            terms = {"order": order.terms, "which": found.which, **most}
             quote = runtime.db(
                 quotes.offer, token_id, "run", intake.name, terms, order.content, ceiling_of(found), seconds
             )
@@ -140,7 +140,7 @@ def run(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> Enqueue
         others = sum((line.cost for line in lines), Decimal(0))
 
     def last(session: Session, done: Enqueued) -> None:
-        _agrees(quote, done)
+        _agrees(session, quote, done)
         # What waits for the decision about a pilot is not paid by this quote, but is not to be paused for want of it.
         more = quote.ceiling + others + done.at_most - done.sent_at_most
         bulk.raise_limit(session, done.name, _limit(session, done, order.options, more))
@@ -178,6 +178,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
 
     Raises:
         ForbiddenError, QuoteError, SpendLimitError: as `run`.
+        InvalidJobError: an operation has no price any more.
     """
     actor.need(Role.OPERATOR, "retry jobs")
     quote = runtime.db(quotes.find, token_id, "retry", quote_id)
@@ -185,6 +186,7 @@ def retry(runtime: Runtime, actor: Actor, token_id: int, quote_id: str) -> tuple
     found = bulk_operations.retryable(runtime, Filter(ids=list(ended), states=list(bulk.RETRYABLE)), ended)
     if not found.ids:
         raise StaleQuoteError("each job of the quote was queued again or changed since; ask for a new one")
+    require_prices(runtime, runtime.db(lanes_of, Filter(ids=found.ids)), "quote")
     if found.cost > quote.ceiling:
         raise StaleQuoteError("prices have risen since the quote was made; ask for a new one")
 
@@ -251,17 +253,15 @@ def _taken_in(runtime: Runtime, order: Order) -> Iterator[Intake]:
             yield intake
 
 
-def _numbers(verdicts: Mapping[str, int]) -> dict[str, int]:
-    return {name: verdicts.get(name, 0) for name in ("new", "retried", "changed")}
-
-
-def _agrees(quote: Quote, done: Enqueued) -> None:
+def _agrees(session: Session, quote: Quote, done: Enqueued) -> None:
     """Undo the run if other rows were queued than were quoted, or at another price."""
-    numbers = {"new": done.new, "retried": done.retried, "changed": done.changed}
-    most = Decimal(quote.terms["at_most"])
-    # A quote of a version before had no pilot.
-    sent = Decimal(quote.terms.get("sent_at_most", most))
-    if numbers != quote.terms["numbers"] or done.at_most > most or done.sent_at_most > sent:
+    terms = quote.terms
+    # A quote of a version before does not say which rows it is for.
+    if (
+        which_rows(session) != terms.get("which")
+        or done.at_most > Decimal(terms["at_most"])
+        or done.sent_at_most > Decimal(terms["sent_at_most"])
+    ):
         raise StaleQuoteError(
             f"the batch, its jobs or the prices have changed since the quote was made: now "
             f"{counted(done.queued, 'row')} would be queued; nothing was; ask for a new one"

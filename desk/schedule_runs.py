@@ -52,7 +52,7 @@ def _run(
         raise InvalidJobError(
             "name", f"{name!r} has no max_cost, so nobody knows what a run may cost; allowed: a schedule with max_cost"
         )
-    tokens.charge_without_quote(session, token_id, found.options.max_cost, currency)
+    tokens.charge_without_quote(session, token_id, found.options.max_cost, currency, quotable=False)
     end_settled(session)
     if found.overlap == Overlap.SKIP and session.execute(_OPEN, {"name": name}).scalar_one():
         raise NotRunError(

@@ -17,6 +17,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from desk.actors import Actor
+from desk.moments import UNDER_WAY, writer
 from desk.verdicts import DeskError
 from models.fragments import newest_verdict, stands, used_attempt
 from workers.jobs.filters import LOOK_SECONDS, Filter, Filtered, look
@@ -78,13 +79,13 @@ class Done:
         self.left_out += other.left_out
 
 
-def _unseen(writer: str) -> str:
-    """Whether a transaction that was under way wrote a row: `writer` is the row's `xmin`, which has 32 bits.
+def _unseen(xmin: str) -> str:
+    """Whether a transaction that was under way wrote a row with this `xmin`.
 
     A row that was changed since has another writer. Verdicts never change; a picture changes when a page first shows
     it, so one that another page showed in between is taken for seen. It can be taken back, as all of a selection.
     """
-    return f"coalesce(cast(cast({writer} AS text) AS bigint) = ANY(cast(:under_way AS bigint[])), false)"
+    return f"coalesce({writer(xmin)} = ANY(cast(:under_way AS bigint[])), false)"
 
 
 # Without an order, the index of a batch's jobs ends the look as soon as there are enough.
@@ -113,12 +114,10 @@ _FITTED = text("""
         ORDER BY v.id DESC LIMIT 1
     ), 'unreviewed') = :verdict
 """)
-_SEEN = text("""
+_SEEN = text(f"""
     SELECT coalesce((SELECT max(id) FROM verdicts), 0) AS verdict_id,
         coalesce((SELECT max(id) FROM results), 0) AS result_id,
-        ARRAY(
-            SELECT cast(cast(number AS text) AS bigint) & 4294967295 FROM pg_snapshot_xip(pg_current_snapshot()) number
-        ) AS under_way
+        {UNDER_WAY} AS under_way
 """)
 _MADE = text(f"""
     SELECT result_id FROM verdicts v

@@ -121,7 +121,7 @@ def send(
     job_id = None if once is None else str(uuid.uuid5(REQUESTS, f"{token_id} {once}"))
     single = _checked(runtime, kind, named, job_id)
     charge = partial(tokens.charge_without_quote, token_id=token_id, amount=single.at_most,
-                     currency=runtime.settings.currency)  # fmt: skip
+                     currency=runtime.settings.currency, quotable=True)  # fmt: skip
     return _stored(runtime, actor, single, charge)
 
 

@@ -143,16 +143,26 @@ def charge(session: Session, token_id: int, amount: Decimal, currency: str) -> N
     )
 
 
-def charge_without_quote(session: Session, token_id: int, amount: Decimal, currency: str) -> None:
+def charge_without_quote(
+    session: Session, token_id: int, amount: Decimal, currency: str, *, quotable: bool
+) -> None:  # fmt: skip
     """Count what a program commits without a quote, which only a token with a limit of the day may.
+
+    Args:
+        session: a transaction.
+        token_id: whose limit it is.
+        amount: the most that it may cost.
+        currency: of the amount.
+        quotable: whether a quote can be had for the same.
 
     Raises:
         SpendLimitError: it has no such limit, may not commit so much today, or was revoked.
     """
     row = session.execute(_LIMIT, {"id": token_id}).first()
     if row is None or row.spend_per_day is None:
+        way = "so it needs a quote: ask with dry_run, and take the quote; or" if quotable else "which this needs;"
         raise SpendLimitError(
-            "the token has no limit of a day, so it needs a quote: ask with dry_run, and take the quote; or an "
-            f"operator adds a token with a limit: {hint('tokens add', 'NAME', spend_per_day='AMOUNT')}"
+            f"the token has no limit of a day, {way} an operator adds a token with a limit: "
+            f"{hint('tokens add', 'NAME', spend_per_day='AMOUNT')}"
         )
     charge(session, token_id, amount, currency)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import reduce
+from operator import xor
 from typing import Any
 
 from sqlalchemy import text
@@ -36,13 +38,25 @@ _SAMPLE = text(f"""
     WHERE p.batch_id = :batch_id GROUP BY 1, 2, 3, 4
 """)
 _WAITING = text(f"""
-    SELECT lane, {PRICED_OPTIONS} AS options, count(*) AS number FROM jobs j
+    SELECT lane, {PRICED_OPTIONS} AS options, count(*) AS number,
+        bit_xor(hashtextextended(id || ' ' || version, 0)) AS which FROM jobs j
     WHERE batch_id = :batch_id AND state = 'queued' AND {IS_WAITING} GROUP BY 1, 2
 """)
 
 
-#: Jobs that wait: their lane, the options that prices depend on, and how many they are.
-Waiting = Sequence[tuple[str, Mapping[str, object], int]]
+#: Jobs: their lane, the options that prices depend on, and how many they are.
+Groups = Sequence[tuple[str, Mapping[str, object], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The jobs that wait."""
+
+    groups: Groups
+    #: Which versions of which jobs they are; others have another number.
+    which: int
+
+
 #: What waits, by batch and how many jobs that is.
 KeptWaiting = Cache[tuple[int, int], Waiting]
 
@@ -91,6 +105,7 @@ class PilotReport:
     spent: Decimal
     #: The rest.
     waiting: int
+    which: int
     rest: RestCost
     accepted: Acceptance
 
@@ -118,7 +133,7 @@ def pilot_of(
     kept = KeptWaiting(1) if kept is None or found.decision is not None else kept
     unsampled = found.queued - sum(row.number for row in rows if row.state == JobState.QUEUED)
     waiting = kept.get_or_make((batch_id, unsampled), lambda: _waiting(session, batch_id))
-    rest = sum(number for *_, number in waiting)
+    rest = sum(number for *_, number in waiting.groups)
     means = mean_costs([(bare(row.lane), row.number, row.cost) for row in rows if row.state in FINAL_JOB_STATES])
     return PilotReport(
         found.size, None if found.decision is None else PilotDecision(found.decision), found.decided_at,
@@ -126,8 +141,9 @@ def pilot_of(
         held=sum(row.number for row in rows if row.state == JobState.HELD),
         open=sum(row.number for row in rows if row.state not in FINAL_JOB_STATES),
         approved=approved, needs_work=needs_work, spent=sum((row.cost for row in rows), Decimal(0)), waiting=rest,
+        which=waiting.which,
         rest=rest_cost(
-            waiting, means, in_force(session, accounts), paid_attempts
+            waiting.groups, means, in_force(session, accounts), paid_attempts
         ),
         accepted=acceptance(approved, approved + needs_work + failed, rest),
     )  # fmt: skip
@@ -140,15 +156,18 @@ def lanes_waiting(session: Session, batch_id: int) -> set[str]:
 
 def _waiting(session: Session, batch_id: int) -> Waiting:
     if not lanes_waiting(session, batch_id):  # as after the decision, when a million may be queued that do not wait
-        return []
-    return [(bare(row.lane), row.options, row.number) for row in session.execute(_WAITING, {"batch_id": batch_id})]
+        return Waiting([], 0)
+    rows = session.execute(_WAITING, {"batch_id": batch_id}).all()
+    groups = [(bare(row.lane), row.options, row.number) for row in rows]
+    return Waiting(groups, reduce(xor, (row.which for row in rows), 0))
 
 
 def document(batch: str, found: PilotReport, currency: str) -> dict[str, Any]:
     """A pilot in JSON."""
     rest = {name: Money(getattr(found.rest, name), currency) for name in ("low", "likely", "at_most")}
+    said = {name: value for name, value in asdict(found).items() if name != "which"}
     return {
-        **asdict(found), "batch": batch, "unreviewed": found.unreviewed, "spent": Money(found.spent, currency),
+        **said, "batch": batch, "unreviewed": found.unreviewed, "spent": Money(found.spent, currency),
         "rest": {**rest, "priced": found.rest.priced},
     }  # fmt: skip
 
@@ -164,7 +183,7 @@ def mean_costs(ended: list[tuple[str, int, Decimal]]) -> dict[str, Decimal]:
 
 
 def rest_cost(
-    waiting: Waiting, means: Mapping[str, Decimal], accounts: Mapping[str, Account], paid_attempts: int,
+    waiting: Groups, means: Mapping[str, Decimal], accounts: Mapping[str, Account], paid_attempts: int,
 ) -> RestCost:  # fmt: skip
     """What jobs would cost, given by lane, options and number; `means` are what others of their lanes cost."""
     low = likely = most = Decimal(0)

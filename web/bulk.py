@@ -14,6 +14,7 @@ from starlette.routing import Route
 from desk import bulk_operations
 from desk.actors import Actor
 from desk.bulk_operations import BulkOperation, Impact
+from desk.moments import Moment, jobs_as_then, now
 from models.states import JobState
 from recast.hints import typed
 from recast.money import plain
@@ -67,6 +68,8 @@ SAYS_OF_ALL: Mapping[Verb, str] = {
 class DryRun:
     """What would be changed, and cost, if it were agreed to now."""
 
+    #: Before the rest was read.
+    moment: Moment
     meant: Meant
     which: Filter
     impact: Impact
@@ -78,20 +81,10 @@ class DryRun:
     def agreed(self) -> str:
         """What a person agrees to."""
         ended = self.impact.ended
-        return agreement((f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids), self.impact.cost)
-
-    def is_agreed(self, verb: Verb, form: Form) -> bool:
-        """Whether a form agrees to this as it is now.
-
-        Jobs of a batch at work are sent and end while a person looks: what costs nothing is done to those that are
-        left.
-        """
-        given, seen = first(form, "agreed"), number(first(form, "number"))
-        if verb is Verb.PAUSE:
-            return bool(given)
-        if verb is Verb.CANCEL:
-            return bool(given) and seen is not None and len(self.impact.ids) <= seen
-        return given == self.agreed
+        jobs = [f"{job_id} {ended.get(job_id)}" for job_id in self.impact.ids]
+        # What has no price counts as nothing, and so does what costs nothing.
+        unpriced = [f"{line.account} {line.operation}" for line in self.impact.lines if not line.priced]
+        return agreement([*jobs, *unpriced], self.impact.cost)
 
     @property
     def needed(self) -> str | None:
@@ -121,20 +114,27 @@ class BulkPage:
         if verb is not None and done is not None:
             asked = await self._operators.call(self._runtime.db, meant, request.path_params["batch_id"], given(request))
             if asked is not None:
-                return self._pages.render(request, "changed.html", meant=asked, title=verb.capitalize(), done=done)
+                left = number(request.query_params.get("left"))
+                return self._pages.render(
+                    request, "changed.html", meant=asked, title=verb.capitalize(), done=done, left=left
+                )
         return self._shown(request, verb, await self._found(request, verb, given(request)))
 
     async def take(self, request: Request, form: Form) -> Response | None:
         """Make the change that was agreed to; if nothing was, or it would be another one by now, show that."""
         verb = member(Verb, request.path_params["verb"])
         found = await self._found(request, verb, form)
-        if found is None or verb is None or not found.is_agreed(verb, form):
+        if found is None or verb is None:
+            return self._shown(request, verb, found)
+        agreed = await self._operators.call(self._agreed, verb, found, form)
+        if agreed is None:
             return self._shown(request, verb, found)
         limit = first(form, "max_cost").strip()
-        done = await self._operators.call(self._change, actor_of(request), verb, found, limit)
+        done = await self._operators.call(self._change, actor_of(request), verb, agreed, limit)
         where = link(
-            prefix(request), "batches", found.meant.batch_id, "bulk", verb, **found.meant.grid.query, done=done
-        )
+            prefix(request), "batches", found.meant.batch_id, "bulk", verb, **found.meant.grid.query, done=done,
+            left=len(found.impact.ids) - len(agreed.impact.ids) or None,
+        )  # fmt: skip
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
     def _shown(self, request: Request, verb: Verb | None, found: DryRun | None) -> Response:
@@ -153,19 +153,33 @@ class BulkPage:
         return await self._operators.call(self._dry_run, request.path_params["batch_id"], verb, form)
 
     def _dry_run(self, batch_id: int, verb: Verb, form: Form) -> DryRun | None:
-        asked = self._runtime.db(meant, batch_id, form)
+        moment, asked = self._runtime.db(now), self._runtime.db(meant, batch_id, form)
         if asked is None or (asked.which.ids is None and verb not in OFFERED.get(asked.state, ())):
             return None
         which = asked.which
         if verb is Verb.RETRY:
             which = replace(which, states=which.states or (RETRYABLE if which.ids is not None else [JobState.FAILED]))
-            return DryRun(asked, which, bulk_operations.retryable(self._runtime, which))
+            return DryRun(moment, asked, which, bulk_operations.retryable(self._runtime, which))
         report = need = None
         if verb is Verb.RESUME and not asked.narrow:
             report = self._runtime.db(find, asked.batch)
             need = self._runtime.db(spent_limit, report, self._runtime.accounts)
         impact = bulk_operations.impact(self._runtime, BulkOperation(verb), which)
-        return DryRun(asked, which, impact, report, need)
+        return DryRun(moment, asked, which, impact, report, need)
+
+    def _agreed(self, verb: Verb, found: DryRun, form: Form) -> DryRun | None:
+        """What a form agrees to of what would be done now; None where that is nothing.
+
+        Jobs of a batch at work are sent and end while a person looks: of those that were shown, what is left is
+        canceled.
+        """
+        said, then = first(form, "agreed"), Moment.read(first(form, "shown"))
+        if said == found.agreed or (said and verb is Verb.PAUSE):
+            return found
+        if verb is not Verb.CANCEL or then is None:
+            return None
+        ids = self._runtime.db(jobs_as_then, found.impact.ids, then)
+        return replace(found, impact=Impact(ids, ())) if ids else None
 
     def _change(self, actor: Actor, verb: Verb, found: DryRun, limit: str) -> int:
         if verb is Verb.RETRY:

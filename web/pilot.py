@@ -86,13 +86,14 @@ class PilotPage:
     def _decide(
         self, actor: Actor, choice: PilotChoice, report: BatchReport, shown: PilotReport, limit: str
     ) -> None:  # fmt: skip
+        as_shown = pilot_quotes.as_shown(self._runtime, report, shown)
         if choice is PilotChoice.STOP:
-            pilot.stop(self._runtime, actor, report)
+            pilot.stop(self._runtime, actor, report, agreed=as_shown)
         else:
             most = higher_limit(limit, report, self._pages.currency).amount if limit else None
-            pilot.go_on(self._runtime, actor, report, most, agreed=pilot_quotes.no_dearer(self._runtime, report, shown))
+            pilot.go_on(self._runtime, actor, report, most, agreed=as_shown)
 
 
 def agreed(found: PilotReport) -> str:
-    """What a person agrees to: how many jobs wait, and the most that they may cost."""
-    return f"{found.waiting}:{found.rest.at_most}"
+    """What a person agrees to: something done to these very jobs, and the most that they may cost."""
+    return f"{found.which}:{found.rest.at_most}:{found.rest.priced}"

@@ -55,7 +55,9 @@ class PlannedRedo:
     def agreed(self) -> str:
         """What a person agrees to: these versions of these jobs, this change, this price."""
         jobs = [(job.job_id, job.version, job.lane) for job in self.plan.jobs]
-        said = json.dumps([jobs, asdict(self.change), str(self.plan.at_most)], sort_keys=True, default=str)
+        said = json.dumps(
+            [jobs, asdict(self.change), str(self.plan.at_most), self.plan.unpriced], sort_keys=True, default=str
+        )
         return hashlib.sha256(said.encode()).hexdigest()
 
     @property
@@ -91,7 +93,7 @@ class RedoPage:
             if found is None:
                 return self._pages.missing(request, "This batch does not exist.")
             if done is not None:
-                return self._pages.render(request, "changed.html", meant=found, title="Redo", done=done)
+                return self._pages.render(request, "changed.html", meant=found, title="Redo", done=done, left=None)
             asked = await self._pages.read(self._asked, actor, found, form)
             moved = begins and first(form, "agreed") != asked.agreed
             if not begins or moved:

@@ -293,7 +293,7 @@ def test_a_file_is_planned_as_its_rows_are(operator: Program) -> None:
     [
         ("UPDATE quotes SET expires_at = now() - interval '1 second'", ("expired",)),
         ("UPDATE quotes SET terms = jsonb_set(terms, '{at_most}', '\"0.01\"')", ("changed",)),
-        ("UPDATE quotes SET terms = jsonb_set(terms, '{numbers,new}', '2')", ("3",)),
+        ("UPDATE quotes SET terms = jsonb_set(terms, '{which}', '2')", ("3",)),
     ],
 )
 def test_what_is_not_as_it_was_quoted_is_not_run(
@@ -305,6 +305,20 @@ def test_what_is_not_as_it_was_quoted_is_not_run(
     assert database.one("SELECT count(*) FROM jobs") == 0
     assert database.one("SELECT count(*) FROM quotes WHERE used_at IS NOT NULL") == 0
     assert database.one("SELECT sum(spent) FROM tokens") == 0
+
+
+def test_a_run_queues_those_rows_that_were_quoted(database: Database, operator: Program) -> None:
+    operator.ask("POST", "/runs", {"quote": plan(operator)["quote"]["quote"]})
+    one, other, _ = (row.id for row in database.sql("SELECT id FROM jobs ORDER BY key"))
+    database.sql("UPDATE jobs SET state = 'failed' WHERE id = :id", id=one)
+    quoted = plan(operator)
+    assert (quoted["queued"], quoted["verdicts"]["retried"]) == (1, 1)
+    database.sql("UPDATE jobs SET state = CASE id WHEN :other THEN 'failed' ELSE 'queued' END", other=other)
+    problem(operator.ask("POST", "/runs", {"quote": quoted["quote"]["quote"]}), 409, "changed")
+    assert database.one("SELECT state FROM jobs WHERE id = :id", id=other) == "failed", "as many, but not the same"
+    again = plan(operator)
+    assert again["quote"]["ceiling"] == quoted["quote"]["ceiling"]
+    assert operator.ask("POST", "/runs", {"quote": again["quote"]["quote"]}).json()["retried"] == 1
 
 
 def test_a_quote_belongs_to_its_token_and_its_kind(database: Database, there: Settings, operator: Program) -> None:

@@ -231,7 +231,8 @@ def test_priorities_are_set_and_a_schedule_is_run_within_a_limit(
         assert (answer["bulk_operation"], answer["jobs"], answer["done"]) == ("set-priority", 3, 3)
         assert {row.priority for row in database.sql("SELECT priority FROM jobs")} == {7}
         problem(free.ask("POST", "/bulk/set-priority", {"filter": {}, "priority": 7}), 422, "filter")
-        problem(free.ask("POST", "/schedules/nightly/run", {}), 403, "limit")
+        refused = problem(free.ask("POST", "/schedules/nightly/run", {}), 403, "limit", "--spend-per-day")
+        assert "quote" not in refused["detail"], "there is none for a run of a schedule"
     with Program(app, token(database, "bound", Role.OPERATOR, 2)) as bound:
         problem(bound.ask("POST", "/schedules/none/run", {}), 404)
         problem(bound.ask("POST", "/schedules/open/run", {}), 422, "max_cost")

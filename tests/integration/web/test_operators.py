@@ -324,6 +324,24 @@ def test_a_bulk_operation_shows_number_and_money_before_it_is_agreed_to(
     assert otto.get(f"/batches/{batch}/bulk/cancel?state=failed").status_code == 404
 
 
+@pytest.mark.parametrize("page", ["bulk/retry?state=rejected", "redo?state=succeeded"])
+def test_what_has_no_price_any_more_is_asked_again_though_it_cost_nothing(
+    otto: Browser, database: Database, batch: int, page: str
+) -> None:
+    def price(said: str) -> None:
+        overrides = f'{{"prices": {{"swap": {said}}}}}'
+        database.sql("UPDATE accounts SET overrides = cast(:said AS jsonb)", said=overrides)
+
+    price('"0 USD"')
+    asked = otto.get(f"/batches/{batch}/{page}")
+    assert unsaid(plain(asked), "0.00 USD at most") == []
+    price("null")
+    path, agreed = f"/batches/{batch}/{page.partition('?')[0]}", {"do": "redo"} | hidden(asked)
+    again = otto.post(path, agreed)
+    assert (again.status_code, unsaid(plain(again), "no price")) == (200, [])
+    assert audited(database) == []
+
+
 def test_a_batch_is_paused_resumed_and_canceled(otto: Browser, database: Database, batch: int) -> None:
     for verb, paused, queued in (("pause", 1, 1), ("resume", 0, 1), ("cancel", 0, 0)):
         path = f"/batches/{batch}/bulk/{verb}"
@@ -339,13 +357,37 @@ def test_a_batch_at_work_is_paused_and_canceled(otto: Browser, database: Databas
     assert otto.post(f"/batches/{batch}/bulk/pause", pausing).status_code == 303
     assert database.one("SELECT count(*) FROM batches WHERE paused_at IS NOT NULL") == 1
     canceling = hidden(otto.get(f"/batches/{batch}/bulk/cancel"))
+    shown = database.one("SELECT id FROM jobs WHERE state = 'queued'")
     late = database.jobs(2, batch=batch)
-    asked = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
-    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, []), "more than were agreed to"
-    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = :job", job=late[0])
-    done = otto.post(f"/batches/{batch}/bulk/cancel", hidden(asked))
-    assert (done.status_code, "done=2" in done.headers["location"]) == (303, True)
-    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == 0
+    done = otto.post(f"/batches/{batch}/bulk/cancel", canceling)
+    assert (done.status_code, "done=1&left=2" in done.headers["location"]) == (303, True)
+    assert (
+        unsaid(plain(otto.get(done.headers["location"].removeprefix("/recast"))), "1 job changed", "2 jobs came") == []
+    )
+    assert database.one("SELECT state FROM jobs WHERE id = :job", job=shown) == "canceled"
+    assert database.one("SELECT count(*) FROM jobs WHERE state = 'queued'") == len(late)
+
+
+@pytest.mark.parametrize("tried_again", [False, True])
+def test_none_are_canceled_but_those_that_were_shown(
+    otto: Browser, database: Database, batch: int, *, tried_again: bool
+) -> None:
+    path = f"/batches/{batch}/bulk/cancel"
+    database.jobs(2, batch=batch)
+    old = database.jobs(3, batch=batch, state="failed")
+    form = hidden(otto.get(path))
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE state = 'queued'")
+    if tried_again:
+        database.sql("UPDATE jobs SET state = 'queued' WHERE id = ANY(:ids)", ids=old)
+    else:
+        database.jobs(3, batch=batch)
+    asked = otto.post(path, form)
+    assert (asked.status_code, unsaid(plain(asked), "3 jobs")) == (200, [])
+    assert otto.post(path, form | {"shown": "x"}).status_code == 200
+    assert (database.one("SELECT count(*) FROM jobs WHERE state = 'queued'"), audited(database)) == (3, [])
+    database.sql("UPDATE jobs SET priority = 1 WHERE state = 'queued'")
+    done = otto.post(path, hidden(asked))
+    assert (done.status_code, "done=3" in done.headers["location"]) == (303, True), "they are those that were shown"
 
 
 def test_a_batch_at_its_limit_needs_a_higher_one(otto: Browser, database: Database, batch: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.orm import Session
 
-from desk import people, quotes
+from desk import people, pilot_quotes, quotes
 from desk.limits import higher_limit
 from models.people import Role
 from reports import pilot
@@ -58,6 +58,18 @@ def waiting(database: Database) -> int:
     return int(database.one("SELECT count(*) FROM jobs WHERE starts_with(lane, :w) AND state = 'queued'", w=WAITING))
 
 
+def wait(database: Database, batch: int) -> None:
+    """One job more waits."""
+    (more,) = database.jobs(batch=batch)
+    database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+
+
+def exchange(database: Database, batch: int) -> None:
+    """Another job waits in place of one that a person canceled: for the same money, and as many as before."""
+    database.sql("UPDATE jobs SET state = 'canceled' WHERE id = (SELECT max(id) FROM jobs WHERE state = 'queued')")
+    wait(database, batch)
+
+
 def test_an_operator_sees_what_the_sample_says_and_sends_the_rest(
     otto: Browser, database: Database, batch: int
 ) -> None:
@@ -98,8 +110,7 @@ def test_what_waits_is_read_when_its_number_changes(
     shown = [otto.get(f"/batches/{batch}/pilot") for _ in range(3)]
     assert {len(re.findall("10 jobs wait", plain(each))) for each in shown} == {1}
     assert len(read) == 1
-    (more,) = database.jobs(batch=batch)
-    database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+    wait(database, batch)
     page = otto.get(f"/batches/{batch}/pilot")
     assert unsaid(plain(page), "11 jobs wait", "0.44 USD at most") == []
     assert len(read) == 2
@@ -113,8 +124,7 @@ def test_what_begins_to_wait_at_the_last_moment_is_not_sent(
     otto: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(*given: Any) -> Any:
-        (more,) = database.jobs(batch=batch)
-        database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=more)
+        wait(database, batch)
         return higher_limit(*given)
 
     monkeypatch.setattr("web.pilot.higher_limit", late)
@@ -124,6 +134,36 @@ def test_what_begins_to_wait_at_the_last_moment_is_not_sent(
     assert (waiting(database), audited(database)) == (REST + 1, [])
     assert database.one("SELECT decision FROM pilots") is None
     assert database.one("SELECT max_cost FROM batches WHERE id = :id", id=batch) is None
+
+
+@pytest.mark.parametrize("choice", ["go_on", "stop"])
+def test_other_jobs_than_those_shown_are_neither_sent_nor_canceled(
+    otto: Browser, database: Database, batch: int, choice: str
+) -> None:
+    form = hidden(otto.get(f"/batches/{batch}/pilot"))
+    exchange(database, batch)
+    moved = otto.post(f"/batches/{batch}/pilot", form | {"do": choice})
+    assert (moved.status_code, unsaid(plain(moved), "changed since", f"{REST} jobs")) == (200, [])
+    assert (waiting(database), audited(database)) == (REST, [])
+    assert otto.post(f"/batches/{batch}/pilot", hidden(moved) | {"do": choice}).status_code == 303
+    assert waiting(database) == 0
+
+
+@pytest.mark.parametrize("choice", ["go_on", "stop"])
+def test_what_is_exchanged_at_the_last_moment_is_not_decided_about(
+    otto: Browser, database: Database, batch: int, monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    real = pilot_quotes.as_shown
+
+    def late(*given: Any) -> Any:
+        exchange(database, batch)
+        return real(*given)
+
+    monkeypatch.setattr(pilot_quotes, "as_shown", late)
+    form = hidden(otto.get(f"/batches/{batch}/pilot")) | {"do": choice}
+    refused = otto.post(f"/batches/{batch}/pilot", form)
+    assert (refused.status_code, unsaid(plain(refused), "spring", REST)) == (422, [])
+    assert (waiting(database), audited(database)) == (REST, [])
 
 
 def test_a_reviewer_looks_and_others_do_not(otto: Browser, database: Database, batch: int) -> None:
@@ -214,8 +254,7 @@ def test_what_begins_to_wait_while_a_quote_is_taken_is_not_sent(
     take = quotes.take
 
     def later(*arguments: Any) -> None:
-        (late,) = database.jobs(1, batch=batch)
-        database.sql("UPDATE jobs SET lane = :waiting || lane WHERE id = :id", waiting=WAITING, id=late)
+        wait(database, batch)
         take(*arguments)
 
     path = "/batches/spring/pilot"
@@ -224,4 +263,19 @@ def test_what_begins_to_wait_while_a_quote_is_taken_is_not_sent(
         monkeypatch.setattr(quotes, "take", later)
         assert shop.ask("POST", path, {"quote": quoted["quote"]["quote"]}).json()["done"] == REST
     assert waiting(database) == 1
+    assert sent
+
+
+def test_a_quote_sends_none_but_its_own_jobs(database: Database, batch: int, free: Settings, sent: list[str]) -> None:
+    database.account()
+    path, ask = "/batches/spring/pilot", {"decision": "go_on", "dry_run": True}
+    with Program(build(free), token(database, "shop", Role.OPERATOR, Decimal(1))) as shop:
+        quoted: Any = shop.ask("POST", path, ask).json()
+        exchange(database, batch)
+        problem(shop.ask("POST", path, {"quote": quoted["quote"]["quote"]}), 409, "changed", "new one")
+        assert (waiting(database), database.one("SELECT sum(spent) FROM tokens")) == (REST, 0)
+        again: Any = shop.ask("POST", path, ask).json()
+        assert again["quote"]["ceiling"] == quoted["quote"]["ceiling"], "they cost the same"
+        done = shop.ask("POST", path, {"quote": again["quote"]["quote"]}).json()["done"]
+        assert done == REST, "the canceled one is not sent"
     assert sent

@@ -21,6 +21,7 @@ from web.api import tools
 from web.api.endpoints import Service
 from web.api.problems import ProblemError
 from web.api.tools import TOOLS
+from workers.accounts import overrides
 from workers.engine.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -104,6 +105,33 @@ def test_the_rest_of_a_pilot_is_priced_and_sent(database: Database, call: Call) 
     done = call("confirm", quote=rest["quote"]["quote"])
     assert (done["done"], done["waiting"], done["decision"]) == (2, 0, "went_on")
     assert database.one("SELECT spent FROM tokens") == Decimal("0.3")
+
+
+def test_no_quote_is_taken_whose_price_was_taken_away(database: Database, service: Service, call: Call) -> None:
+    batch = made(database, 1)
+    database.jobs(1, batch=batch, state="failed", reason="timed_out")
+    (held,) = database.jobs(1, batch=batch, state="held", reason="unclear_submit")
+    database.attempt(held, state="unknown", cost="0.02")
+    sample = call("plan", run={"name": "summer", "rows": ROWS, "options": {"pilot": "1"}})
+    call("confirm", quote=sample["quote"]["quote"])
+    said: list[dict[str, Any]] = [
+        {"run": {"name": "autumn", "rows": ROWS}}, {"retry": {"batch": "spring"}},
+        {"redo": {"filter": {"batch": "spring"}, "change": {}}}, {"pilot": "summer"},
+        {"job": {"kind": "swap", "source": "https://example.com/a.jpg", "target": "https://example.com/b.jpg"}},
+        {"not_accepted": {"batch": "spring"}},
+    ]  # fmt: skip
+    quotes = [call("plan", **each)["quote"]["quote"] for each in said]
+    before = database.one("SELECT count(*) FROM jobs"), database.one("SELECT spent FROM tokens")
+    states = database.counts(batch)
+    service.runtime.db(overrides.change, service.runtime.accounts, "main", {"prices": {"swap": None}}, "Olga")
+    for quote in quotes:
+        refused(call, 422, "confirm", {"quote": quote}, "main", "zhiqite.swap")
+    assert (database.one("SELECT count(*) FROM jobs"), database.one("SELECT spent FROM tokens")) == before
+    assert database.counts(batch) == states
+    service.runtime.db(overrides.drop, "main")
+    for quote in quotes:
+        call("confirm", quote=quote)
+    assert database.counts(batch) == {"queued": 3}
 
 
 def test_what_is_wrong_is_said(database: Database, service: Service, call: Call) -> None:
