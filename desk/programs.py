@@ -38,21 +38,22 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def redo(
-    batch: str | None, keys: tuple[str, ...], jobs: Collection[str], *, singles: bool, verdict: str | None,
-    reason: str | None, check: Collection[str], account: str | None, operation: str | None, seed: int | None,
+    batch: str | None, keys: tuple[str, ...], jobs: object, *, singles: bool, verdict: str | None,
+    reason: str | None, check: object, account: str | None, operation: str | None, seed: int | None,
     options: Mapping[str, Any] | None, to: str | None, to_operation: str | None, max_cost: object, dry_run: bool,
 ) -> Redone:  # fmt: skip
     """Plan and begin a redo; the arguments and errors are those of `recast.redo`."""
-    if singles and (batch is not None or keys or jobs):
+    ids = _some("jobs", jobs) or []
+    if singles and (batch is not None or keys or ids):
         raise InvalidJobError("singles", "they are of no batch; allowed: without a batch, keys and jobs")
-    if not (batch or jobs or singles):
+    if not (batch or ids or singles):
         raise InvalidJobError("batch", "is missing; name a batch, or jobs, or say singles")
     which = _which(SINGLES_NAME if singles else batch, verdict, reason, check, account, operation)
     change = Change(seed, options or {}, to, to_operation)
     with deployment() as runtime:
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
         limit = None if max_cost is None else limit_of(max_cost, terms.currency).amount
-        which = runtime.db(resolved, which, [*jobs, *(f"{batch}/{key}" for key in keys)])
+        which = runtime.db(resolved, which, [*ids, *(f"{batch}/{key}" for key in keys)])
         found = runtime.db(plan, runtime.db(ids_of, redoable(which)), change, terms)
         try:
             check_limits(found, terms, limit)
@@ -67,17 +68,18 @@ def redo(
 
 
 def review(
-    batch: str | None, keys: tuple[str, ...], jobs: Collection[str], *, say: str, reasons: Collection[str],
-    note: str | None, verdict: str | None, reason: str | None, check: Collection[str], account: str | None,
+    batch: str | None, keys: tuple[str, ...], jobs: object, *, say: str, reasons: Collection[str],
+    note: str | None, verdict: str | None, reason: str | None, check: object, account: str | None,
     operation: str | None, dry_run: bool,
 ) -> Reviewed:  # fmt: skip
     """Decide about pictures; the arguments and errors are those of `recast.review`."""
     decision = None if say == _UNDO else Decision(_member(Verdict, "say", say, _UNDO), tuple(reasons), note)
-    if keys and (batch is None or jobs):
+    ids = _some("jobs", jobs)
+    if keys and (batch is None or ids):
         raise InvalidJobError("keys", f"{keys[0]!r} is not possible; allowed: keys of rows of a batch, or jobs by id")
-    if decision is not None and verdict is None and not (keys or jobs):
+    if decision is not None and verdict is None and not (keys or ids):
         verdict = Verdict.UNREVIEWED
-    which = replace(_which(batch, verdict, reason, check, account, operation), ids=list(jobs) or None)
+    which = replace(_which(batch, verdict, reason, check, account, operation), ids=ids)
     with deployment() as runtime:
         batch_id = SINGLES if batch is None else runtime.db(find, batch).id
         which = runtime.db(resolved, which, [f"{batch}/{key}" for key in keys])
@@ -125,7 +127,7 @@ def _decided(runtime: Runtime, report: BatchReport, limit: Decimal | None, *, st
 
 
 def _which(
-    batch: str | None, verdict: str | None, reason: str | None, check: Collection[str], account: str | None,
+    batch: str | None, verdict: str | None, reason: str | None, check: object, account: str | None,
     operation: str | None,
 ) -> Filter:  # fmt: skip
     """The pictures of a batch, or of single jobs, that the arguments of a program choose.
@@ -133,11 +135,27 @@ def _which(
     Raises:
         InvalidJobError: there is no such verdict or check.
     """
+    names = _some("check", check)
     return Filter(
         batch=batch, account=account, operation=operation, fault=reason,
         verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
-        check=[_member(CheckName, "check", each) for each in check] or None,
+        check=None if names is None else [_member(CheckName, "check", each) for each in names],
     )  # fmt: skip
+
+
+def _some(argument: str, given: object) -> list[str] | None:
+    """The words of a list; None where none is given, which means no condition.
+
+    Raises:
+        InvalidJobError: it is one word, or has none: what came out empty does not mean everything.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise InvalidJobError(argument, f"{given!r} is not possible; allowed: a list, such as [{str(given)[:40]!r}]")
+    if not given:
+        raise InvalidJobError(argument, "it is empty, and chooses nothing; allowed: one or more, or left out")
+    return list(given)
 
 
 def _actor() -> Actor:

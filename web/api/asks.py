@@ -72,7 +72,7 @@ class Selection(Ask):
     """Which jobs are meant, as the options of the commands say it."""
 
     label: Text | None = None
-    state: list[JobState] | None = Field(None, max_length=len(JobState))
+    state: list[JobState] | None = Field(None, min_length=1, max_length=len(JobState))
     account: Text | None = None
     operation: Text | None = None
     reason: Reason | None = None
@@ -200,7 +200,7 @@ class VerdictsAsk(Ask):
 class FilterAsk(Selection):
     """Which jobs are changed."""
 
-    jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
+    jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
     batch: Text | None = None
     singles: Singles = False
     all: bool = Field(False, description="Every job there is.")
@@ -293,7 +293,7 @@ class OptionsAsk(Ask):
     label: Text | None = None
     priority: int | None = None
     deadline: datetime | Age | None = Field(None, description="A moment, or a time from the start, such as 2h.")
-    only: list[Only] = Field(default_factory=list, max_length=len(Only))
+    only: list[Only] = Field(default_factory=list, min_length=1, max_length=len(Only))
     pilot: Text | None = Field(
         None, description="Send only a sample, 1% or 25 of the rows; a quote of the batch's pilot sends the rest."
     )

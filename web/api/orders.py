@@ -100,7 +100,7 @@ class RedoAsk(Ask):
 class HeldFilter(HeldQuery):
     """Which held jobs are meant; a person or a program knows something of each of them."""
 
-    jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
+    jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
 
 
 class ResolveAsk(Ask):

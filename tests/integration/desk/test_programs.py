@@ -86,7 +86,7 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
     assert said() == dict(zip(singles, ["needs_work", "approved", "approved"], strict=True))
     assert recast.review(None, jobs=singles[1:], say="undo").done == 2
     assert said() == {singles[0]: "needs_work"}
-    for batch, jobs in ((None, []), ("spring", singles)):
+    for batch, jobs in ((None, None), ("spring", singles)):
         with pytest.raises(InvalidJobError) as caught:
             recast.review(batch, "shoe-1", jobs=jobs, say="approved")
         assert unsaid(str(caught.value), "keys", "shoe-1", "jobs") == []
@@ -99,6 +99,8 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
         ({"say": "good"}, ("say", "good", "approved", "undo")),
         ({"say": "approved", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
         ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"say": "approved", "check": []}, ("check", "empty")),
+        ({"say": "approved", "jobs": []}, ("jobs", "empty")),
         ({"say": "needs_work", "reasons": ["ugly"]}, ("ugly", "hair")),
     ],
 )
@@ -156,6 +158,11 @@ def test_single_pictures_are_redone(database: Database, redoable: list[str]) -> 
         ({"batch": "spring", "singles": True}, ("singles", "batch")),
         ({"jobs": ["job-00000"], "singles": True}, ("singles", "jobs")),
         ({"batch": "spring", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"batch": "spring", "check": "blurred"}, ("check", "['blurred']")),
+        ({"batch": "spring", "check": []}, ("check", "empty")),
+        ({"singles": True, "check": ()}, ("check", "empty")),
+        ({"batch": "spring", "jobs": []}, ("jobs", "empty")),
+        ({"singles": True, "jobs": set()}, ("jobs", "empty")),
         ({"batch": "spring", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
         ({"singles": True, "max_cost": "0.01"}, ("max_cost", "0.01", "0.08")),
     ],

@@ -163,6 +163,9 @@ def test_their_results_are_listed_and_judged(database: Database, shop: Program, 
         (SINGLES | {"jobs": ["job-00000"]}, ("singles", "jobs")),
         ({"singles": False}, ("filter", "no jobs")),
         ({}, ("filter", "no jobs")),
+        (SINGLES | {"jobs": []}, ("filter.jobs",)),
+        ({"batch": "spring", "jobs": []}, ("filter.jobs",)),
+        ({"batch": "spring", "state": []}, ("filter.state",)),
         ({"batch": ""}, ("filter.batch",)),
         (SINGLES | {"state": ["lost"]}, ("lost", "queued")),
         ({"singles": "yes"}, ("singles",)),
@@ -176,6 +179,7 @@ def test_what_cannot_be_meant_changes_nothing(
         ("/bulk/cancel", {}), ("/bulk/pause", {}), ("/bulk/retry", {"dry_run": True}), ("/redo", {"dry_run": True}),
     ):  # fmt: skip
         problem(shop.ask("POST", path, {"filter": which} | more), 422, *facts)
+    problem(shop.ask("POST", "/resolve", {"filter": SINGLES | {"jobs": []}, "verdict": "give_up"}), 422, "filter.jobs")
     assert database.sql("SELECT id, state, lane FROM jobs ORDER BY id") == before
 
 
