@@ -43,6 +43,7 @@ def redo(
     options: Mapping[str, Any] | None, to: str | None, to_operation: str | None, max_cost: object, dry_run: bool,
 ) -> Redone:  # fmt: skip
     """Plan and begin a redo; the arguments and errors are those of `recast.redo`."""
+    _require_flags(singles=singles, dry_run=dry_run)
     ids = _some("jobs", jobs) or []
     if singles and (batch is not None or keys or ids):
         raise InvalidJobError("singles", "they are of no batch; allowed: without a batch, keys and jobs")
@@ -58,7 +59,7 @@ def redo(
         try:
             check_limits(found, terms, limit)
         except DeskError as error:
-            raise InvalidJobError("max_cost", str(error)) from None
+            raise _refused("max_cost", error) from None
         actor = _actor()
         parts = () if dry_run else portions(found)
         done = sum(len(runtime.db(begin, actor, part, change, terms).ids) for part in parts)
@@ -73,6 +74,7 @@ def review(
     operation: str | None, dry_run: bool,
 ) -> Reviewed:  # fmt: skip
     """Decide about pictures; the arguments and errors are those of `recast.review`."""
+    _require_flags(dry_run=dry_run)
     decision = None if say == _UNDO else Decision(_member(Verdict, "say", say, _UNDO), tuple(reasons), note)
     ids = _some("jobs", jobs)
     if keys and (batch is None or ids):
@@ -89,7 +91,7 @@ def review(
             if decision is not None:
                 decision = checked(decision, runtime.settings.review_reasons)
         except DeskError as error:
-            raise InvalidJobError("say", str(error)) from None
+            raise _refused("say", error) from None
         done = Done() if dry_run else decide_all(runtime, _actor(), batch_id, found, decision, str(uuid.uuid4()))
         left = {why.value: number for why, number in done.left_out.items() if number}
         return Reviewed(len(found), done.number, left)
@@ -107,11 +109,11 @@ def pilot(batch: str, *, decide: str | None, max_cost: object) -> Pilot:
         try:
             found = pilot_quotes.read(runtime, report)
         except NoPilotError as error:
-            raise InvalidJobError("batch", str(error)) from None
+            raise _refused("batch", error) from None
         try:
             done = 0 if decide is None else _decided(runtime, report, limit, stop=decide == _STOP)
         except DeskError as error:
-            raise InvalidJobError("decide", str(error)) from None
+            raise _refused("decide", error) from None
         said, rest = found.accepted, found.rest
         return Pilot(
             found.sample, found.made, found.approved, found.needs_work, found.waiting, Money(rest.likely, currency),
@@ -156,6 +158,24 @@ def _some(argument: str, given: object) -> list[str] | None:
     if not given:
         raise InvalidJobError(argument, "it is empty, and chooses nothing; allowed: one or more, or left out")
     return list(given)
+
+
+def _require_flags(**given: object) -> None:
+    """Refuse a word where a truth value is meant: ``"no"`` would count as true.
+
+    Raises:
+        InvalidJobError: names the first.
+    """
+    for argument, value in given.items():
+        if not isinstance(value, bool):
+            raise InvalidJobError(argument, f"{value!r} is not possible; allowed: True, False")
+
+
+def _refused(argument: str, error: DeskError) -> InvalidJobError:
+    """What the desk refuses, of the argument that it names itself or else of this one."""
+    said, colon, message = str(error).partition(": ")
+    named = bool(colon) and said.isidentifier()
+    return InvalidJobError(said if named else argument, message if named else str(error))
 
 
 def _actor() -> Actor:

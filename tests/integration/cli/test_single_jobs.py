@@ -119,6 +119,7 @@ def test_paid_results_and_held_jobs_of_singles_are_found(
         (("cancel", "--batch", ""), ("--batch", "empty", "--singles")),
         (("resume", "--singles", "--max-cost", "5"), ("--max-cost", "one batch")),
         (("retry", "--singles", "--state", "succeeded"), ("--state", "succeeded", "failed")),
+        (("redo", "--singles", "--verdict", "nope"), ("--verdict", "nope", "unreviewed")),
         (("redo", "--singles", "--check", "ugly"), ("--check", "ugly", "blurred")),
     ],
 )
@@ -127,5 +128,7 @@ def test_what_cannot_be_meant_changes_nothing(
 ) -> None:
     before = (states(database, ""), states(database, "spring"))
     command(*words, code=ExitCode.USAGE)
-    assert unsaid(capsys.readouterr().err, *facts) == []
+    said = capsys.readouterr().err
+    assert unsaid(said, *facts) == []
+    assert "Value error" not in said
     assert (states(database, ""), states(database, "spring")) == before

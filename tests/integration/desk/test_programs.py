@@ -101,7 +101,8 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
         ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "blurred")),
         ({"say": "approved", "check": []}, ("check", "empty")),
         ({"say": "approved", "jobs": []}, ("jobs", "empty")),
-        ({"say": "needs_work", "reasons": ["ugly"]}, ("ugly", "hair")),
+        ({"say": "needs_work", "reasons": ["ugly"]}, ("reason", "ugly", "hair")),
+        ({"say": "approved", "dry_run": "no"}, ("dry_run", "'no'", "True")),
     ],
 )
 def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any], facts: tuple[str, ...]) -> None:
@@ -109,6 +110,7 @@ def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any
     with pytest.raises(InvalidJobError) as caught:
         recast.review("spring", **asked)
     assert unsaid(str(caught.value), *facts) == []
+    assert facts[0] == caught.value.field
     with pytest.raises(CatalogError):
         recast.review("none", say="approved")
     with pytest.raises(CatalogError):
@@ -164,6 +166,8 @@ def test_single_pictures_are_redone(database: Database, redoable: list[str]) -> 
         ({"batch": "spring", "jobs": []}, ("jobs", "empty")),
         ({"singles": True, "jobs": set()}, ("jobs", "empty")),
         ({"batch": "spring", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
+        ({"singles": "no"}, ("singles", "'no'", "True", "False")),
+        ({"batch": "spring", "dry_run": 0}, ("dry_run", "0", "True")),
         ({"singles": True, "max_cost": "0.01"}, ("max_cost", "0.01", "0.08")),
     ],
 )
@@ -173,6 +177,7 @@ def test_a_redo_that_cannot_be_meant_is_refused(
     with pytest.raises(InvalidJobError) as caught:
         recast.redo(**asked)
     assert unsaid(str(caught.value), *facts) == []
+    assert not caught.value.message.startswith(f"{caught.value.field}:"), "it is named once"
     assert redone(database) == []
 
 
