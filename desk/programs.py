@@ -32,7 +32,7 @@ from reports.batch import BatchReport, find
 from reports.selection import resolved
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.filters import Filter, ids_of
+from workers.jobs.filters import Filter, all_ids
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -55,7 +55,7 @@ def redo(
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
         limit = None if max_cost is None else limit_of(max_cost, terms.currency).amount
         which = runtime.db(resolved, which, [*ids, *(f"{batch}/{key}" for key in keys)])
-        found = runtime.db(plan, runtime.db(ids_of, redoable(which)), change, terms)
+        found = runtime.db(plan, runtime.db(all_ids, redoable(which)), change, terms)
         try:
             check_limits(found, terms, limit)
         except DeskError as error:

@@ -8,6 +8,7 @@ import pytest
 
 from cli.exit_codes import ExitCode
 from desk import audit
+from recast.errors import InvalidJobError
 from tests.integration.desk.pictures import give, made
 from tests.words import unsaid
 
@@ -105,6 +106,17 @@ def test_paid_results_and_held_jobs_of_singles_are_found(
     assert [job["job_id"] for job in found["jobs"]] == [held]
     assert command("resolve", "--singles", "--give-up", "--json")["resolved"] is True
     assert states(database, "")[held] == "failed"
+
+
+def test_a_redo_is_looked_for_no_longer_than_other_filters(
+    command: Any, database: Database, singles: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def look(*_: object, **__: object) -> None:
+        raise InvalidJobError("filter", "a look for single jobs takes more than 10 s")
+
+    monkeypatch.setattr("workers.jobs.filters.look", look)
+    command("redo", "--singles", "--check", "any", "--dry-run", code=ExitCode.USAGE)
+    assert unsaid(capsys.readouterr().err, "single jobs", "10 s") == []
 
 
 @pytest.mark.parametrize(
