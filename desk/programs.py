@@ -22,7 +22,7 @@ from desk.selecting import Done, require_few, select
 from desk.selections import decide_all
 from desk.verdicts import Decision, DeskError, checked
 from models.batches import SINGLES, SINGLES_NAME
-from models.checks import CheckName
+from models.checks import ASKED_CHECKS, named_checks
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
 from recast.money import Money
@@ -141,8 +141,14 @@ def _which(
     return Filter(
         batch=batch, account=account, operation=operation, fault=reason,
         verdict=None if verdict is None else _member(Verdict, "verdict", verdict),
-        check=None if names is None else [_member(CheckName, "check", each) for each in names],
+        check=None if names is None else named_checks([_check(each) for each in names]),
     )  # fmt: skip
+
+
+def _check(given: str) -> str:
+    if given not in ASKED_CHECKS:
+        raise InvalidJobError("check", f"{given!r} is not possible; allowed: {', '.join(ASKED_CHECKS)}")
+    return given
 
 
 def _some(argument: str, given: object) -> list[str] | None:

@@ -74,7 +74,7 @@ def review(
         note: what else there is to say.
         verdict: only pictures with this verdict.
         reason: only pictures whose verdict gives this reason.
-        check: only pictures that one of these quality checks flagged, such as ``"blurred"``.
+        check: only pictures that one of these quality checks flagged, such as ``["blurred"]``; ``["any"]`` for all.
         account: only pictures that were last sent to, or pinned to, this account.
         operation: only pictures of this operation.
         dry_run: whether to count only.

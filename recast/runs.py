@@ -224,7 +224,7 @@ def redo(
         singles: whether pictures of jobs that came one by one are chosen, instead of a batch.
         verdict: only pictures with this verdict.
         reason: only pictures whose verdict gives this reason.
-        check: only pictures that one of these quality checks flags, such as ``"no_face"``.
+        check: only pictures that one of these quality checks flags, such as ``["no_face"]``; ``["any"]`` for all.
         account: only pictures that were last sent to, or pinned to, this account.
         operation: only pictures of this operation.
         seed: another seed, where the operation has one.

@@ -56,6 +56,7 @@ def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> 
     keys = [row.key for row in database.sql("SELECT key FROM jobs ORDER BY seq")]
     assert recast.review("spring", say="approved", dry_run=True) == recast.Reviewed(5, 0, {})
     assert verdicts(database) == {}
+    assert recast.review("spring", say="needs_work", check=["any"], dry_run=True).pictures == 1
     assert recast.review("spring", say="needs_work", reasons=["blurred"], check=["blurred"]).done == 1
     assert recast.review("spring", keys[1], keys[2], say="needs_work", reasons=["hair"], note="dark").done == 2
     assert recast.review("spring", say="approved").done == 2, "those without a verdict"
@@ -98,7 +99,7 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
     [
         ({"say": "good"}, ("say", "good", "approved", "undo")),
         ({"say": "approved", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
-        ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "any", "blurred")),
         ({"say": "approved", "check": []}, ("check", "empty")),
         ({"say": "approved", "jobs": []}, ("jobs", "empty")),
         ({"say": "needs_work", "reasons": ["ugly"]}, ("reason", "ugly", "hair")),
@@ -137,6 +138,7 @@ def test_flagged_pictures_are_redone(database: Database, redoable: list[str]) ->
     assert (counted.jobs, counted.done, counted.cost.amount) == (1, 0, Decimal("0.02"))
     assert recast.redo("spring", check=["blurred"], verdict="approved").jobs == 0
     assert recast.redo("spring", check=["no_face", "other_size"]).jobs == 0
+    assert recast.redo("spring", check=["any"], dry_run=True) == counted
     assert redone(database) == []
     assert recast.redo("spring", check=["blurred", "no_face"], max_cost="0.04").done == 1
     assert redone(database) == ["job-00000"]

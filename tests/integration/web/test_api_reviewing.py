@@ -100,12 +100,14 @@ def test_results_are_listed_by_verdict_reason_and_flag(
     assert listed(reviewer, limit, check="blurred") == [pictures[1], pictures[4], pictures[8]]
     assert listed(reviewer, limit, check="blurred", verdict="approved") == [pictures[1]]
     assert listed(reviewer, limit, check="blurred", verdict="unreviewed") == [pictures[8]]
+    assert listed(reviewer, limit, check="any") == [pictures[1], pictures[4], pictures[8]], "each of them once"
+    assert listed(reviewer, limit, check="any", verdict="approved") == [pictures[1]]
     assert listed(reviewer, limit, check="no_face", reason="hands") == [pictures[4]]
     assert listed(reviewer, limit, check="no_face", reason="hair") == []
     page = reviewer.get("/batches/spring/results", params={"check": "no_face"})
     assert sorted(page["items"][0]["flags"]) == ["blurred", "no_face"]
     problem(reviewer.ask("GET", "/batches/spring/results?reason=hair&verdict=approved"), 422, "reason", "needs_work")
-    problem(reviewer.ask("GET", "/batches/spring/results?check=nothing"), 422, "check", "blurred")
+    problem(reviewer.ask("GET", "/batches/spring/results?check=nothing"), 422, "check", "any", "blurred")
 
     counts = reviewer.get("/batches/spring/checks")
     assert (counts["counts"]["blurred"], counts["counts"]["no_face"], counts["pictures"]) == (3, 1, 3)

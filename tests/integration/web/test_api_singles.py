@@ -114,6 +114,7 @@ def test_a_redo_takes_only_what_is_as_it_was(database: Database, shop: Program, 
     )  # fmt: skip
     flagged = {"filter": SINGLES | {"check": ["blurred"]}, "dry_run": True}
     assert shop.ask("POST", "/redo", flagged).json()["jobs"] == 1
+    assert shop.ask("POST", "/redo", flagged | {"filter": SINGLES | {"check": ["any"]}}).json()["jobs"] == 1
     found = shop.ask("POST", "/redo", {"filter": SINGLES, "dry_run": True}).json()
     assert (found["jobs"], found["quote"]["ceiling"]["amount"]) == (2, "0.08")
     database.sql("UPDATE jobs SET version = 2 WHERE id = :job", job=singles[0])
