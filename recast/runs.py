@@ -34,6 +34,7 @@ SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "report
 #: An amount of money: as text such as ``"12.50"`` or as a number, in the deployment's currency, or with its own.
 Amount = Money | Decimal | int | str
 CatalogFormat = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
+CatalogRows = Literal["new", "changed", "failed"]
 
 
 class ServerPackagesError(RecastError):
@@ -143,8 +144,7 @@ def run(
     max_cost: Amount | None = None, max_in_flight: int | None = None, redo_flagged: Collection[str] = (),
     redo_each: int | None = None, redo_cap: Amount | None = None, keep_days: int | None = None,
     label: str | None = None, priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] | None = None, pilot: str | None = None,
-    retry_rejected: bool = False,
+    only: Collection[CatalogRows] | None = None, pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 

@@ -242,7 +242,8 @@ def test_downloads_schedules_and_webhooks_are_there(database: Database, shop: Pr
     assert shop.ask("POST", "/schedules/nightly/pause", {}).json()["paused_at"] is not None
     assert shop.ask("POST", "/schedules/nightly/resume", {}).json()["next_at"] is not None
     problem(shop.ask("POST", "/schedules/nightli/pause", {}), 404, "nightli", "nightly")
-    problem(shop.ask("GET", "/schedules/nobody"), 404, "nobody")
+    found = problem(shop.ask("GET", "/schedules/nobody"), 404)
+    assert (found["field"], found["value"]) == ("name", "nobody")
     database.sql("""INSERT INTO webhooks (url, events, batches, secrets)
         VALUES ('https://example.com/hook', '{job.failed}', '{}', 'x')""")
     assert shop.get("/webhooks")["items"][0]["url"] == "https://example.com/hook"
