@@ -224,9 +224,10 @@ def _batch(words: Sequence[str], given: Mapping[str, Any], *, singles: bool) -> 
         raise typer.BadParameter("it is empty; name a batch, or use --singles", param_hint="--batch")
     if not singles:
         return batch
-    for said in (*words, batch, given.get("label")):
-        if said is not None:
-            raise typer.BadParameter(f"{said!r} and --singles exclude each other; use one", param_hint="--singles")
+    options = {"--batch": batch, "--label": given.get("label")}
+    said = [*map(repr, words), *(f"{option} {value!r}" for option, value in options.items() if value is not None)]
+    if said:
+        raise typer.BadParameter(f"{said[0]} and --singles exclude each other; use one", param_hint="--singles")
     return SINGLES_NAME
 
 

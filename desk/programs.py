@@ -18,8 +18,8 @@ from desk.pilot import stop as end
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
 from desk.redo_plan import Change, Terms, plan, redoable
-from desk.selecting import Done, require_few, select
-from desk.selections import decide_all
+from desk.selecting import require_few, select
+from desk.selections import decidable, decide_all
 from desk.verdicts import Decision, DeskError, checked
 from models.batches import SINGLES, SINGLES_NAME
 from models.checks import ASKED_CHECKS, named_checks
@@ -92,7 +92,9 @@ def review(
                 decision = checked(decision, runtime.settings.review_reasons)
         except DeskError as error:
             raise _refused("say", error) from None
-        done = Done() if dry_run else decide_all(runtime, _actor(), batch_id, found, decision, str(uuid.uuid4()))
+        found, done = decidable(runtime, _actor(), batch_id, found, decision)
+        if not dry_run:
+            done.add(decide_all(runtime, _actor(), batch_id, found, decision, str(uuid.uuid4())))
         left = {why.value: number for why, number in done.left_out.items() if number}
         return Reviewed(len(found), done.number, left)
 

@@ -123,8 +123,8 @@ def test_a_redo_is_looked_for_no_longer_than_other_filters(
     ("words", "facts"),
     [
         (("cancel", "spring", "--singles"), ("spring", "--singles")),
-        (("retry", "--singles", "--batch", "spring"), ("spring", "--singles")),
-        (("pause", "--singles", "--label", "shoes"), ("shoes", "--singles")),
+        (("retry", "--singles", "--batch", "spring"), ("--batch 'spring'", "--singles")),
+        (("pause", "--singles", "--label", "shoes"), ("--label 'shoes'", "--singles")),
         (("redo", "spring", "job-1", "--singles"), ("spring", "--singles")),
         (("cancel",), ("batch", "--singles", "--all")),
         (("redo",), ("batch", "--singles", "--all")),

@@ -67,6 +67,10 @@ def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> 
     assert recast.review("spring", say="approved", reason="hair", verdict="needs_work").done == 2
     assert recast.review("spring", keys[1], say="undo") == recast.Reviewed(1, 1, {})
     assert verdicts(database)[keys[1]] == "needs_work"
+    assert recast.review("spring", say="undo", dry_run=True) == recast.Reviewed(5, 0, {})
+    assert recast.review("spring", keys[1], say="undo").done == 1
+    assert recast.review("spring", say="undo", dry_run=True) == recast.Reviewed(4, 0, {"not_yours": 1})
+    assert recast.review("spring", keys[1], say="approved").done == 1
     assert recast.review("spring", keys[4], say="approved").left_out == {"same": 1}
 
 

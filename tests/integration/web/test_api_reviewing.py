@@ -161,6 +161,12 @@ def test_many_pictures_are_decided_about_at_once(
     (entry,) = database.run(audit.latest, 1)
     assert (entry.person, entry.via, entry.detail["pictures"]) == ("token shop", "api", 1)
 
+    taken_back = ask(undo=True, dry_run=True)
+    assert (taken_back["pictures"], taken_back["done"]) == (9, 0)
+    with Program(build(there), token(database, "other", Role.REVIEWER)) as other:
+        none = other.ask("POST", path, {"undo": True, "dry_run": True}).json()
+        assert (none["pictures"], none["left_out"]) == (0, {"not_yours": 9})
+        assert other.ask("POST", path, {"undo": True}).json() == none | {"dry_run": False}
     assert ask(undo=True, filter={"verdict": "approved"})["done"] == 8
     assert listed(reviewer, verdict="needs_work") == [pictures[0], pictures[2]]
     for body in ({}, {"verdict": "approved", "undo": True}, {"verdict": "needs_work", "reasons": ["no such"]}):
