@@ -11,7 +11,7 @@ from cli.answers import agree
 from cli.impact import CONFIRM_ABOVE_JOBS
 from cli.output import Style, complain, emit, say
 from desk.actors import from_command
-from desk.selecting import WHY, Done, Selected, require_few, select
+from desk.selecting import WHY, Done, Selected, require_few, require_reason, select
 from desk.selections import decidable, decide_all
 from desk.verdicts import Decision
 from models.batches import SINGLES, SINGLES_NAME
@@ -49,6 +49,7 @@ def decide(runtime: Runtime, batch: str | None, which: Filter, asked: VerdictCom
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(select, replace(which, batch=SINGLES_NAME if batch is None else batch))
     require_few(found)
+    require_reason("--reason", which.fault, runtime.settings.review_reasons, found=bool(found))
     found, done = decidable(runtime, from_command(), batch_id, found, asked.decision)
     whose = "single jobs" if batch is None else batch
     much = f"{asked.answer}: {counted(len(found), 'picture')} of {whose}"

@@ -18,7 +18,7 @@ from desk.pilot import stop as end
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
 from desk.redo_plan import Change, Terms, plan, redoable
-from desk.selecting import require_few, select
+from desk.selecting import require_few, require_reason, select
 from desk.selections import decidable, decide_all
 from desk.verdicts import Decision, DeskError, checked
 from models.batches import SINGLES, SINGLES_NAME
@@ -55,8 +55,10 @@ def redo(
         terms = Terms.of(runtime.settings, runtime.accounts, runtime.reach)
         limit = None if max_cost is None else limit_of(max_cost, terms.currency).amount
         which = runtime.db(resolved, which, [*ids, *(f"{batch}/{key}" for key in keys)])
-        found = runtime.db(plan, runtime.db(all_ids, redoable(which)), change, terms)
+        chosen = runtime.db(all_ids, redoable(which))
+        found = runtime.db(plan, chosen, change, terms)
         try:
+            require_reason("reason", reason, runtime.settings.review_reasons, found=bool(chosen))
             check_limits(found, terms, limit)
         except DeskError as error:
             raise _refused("max_cost", error) from None
@@ -88,6 +90,7 @@ def review(
         found = runtime.db(select, replace(which, batch=SINGLES_NAME if batch is None else batch))
         try:
             require_few(found)
+            require_reason("reason", reason, runtime.settings.review_reasons, found=bool(found))
             if decision is not None:
                 decision = checked(decision, runtime.settings.review_reasons)
         except DeskError as error:

@@ -63,6 +63,7 @@ def _many(service: Service, call: Call, batch_id: int, name: str) -> dict[str, A
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(selecting.select, which)
     selecting.require_few(found)
+    selecting.require_reason("fault", which.fault, runtime.settings.review_reasons, found=bool(found))
     found, done = decidable(runtime, call.actor, batch_id, found, decision)
     if not asked.dry_run:
         done.add(decide_all(runtime, call.actor, batch_id, found, decision, str(uuid.uuid4())))

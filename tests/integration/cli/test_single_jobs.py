@@ -131,6 +131,7 @@ def test_a_redo_is_looked_for_no_longer_than_other_filters(
         (("cancel", "--batch", ""), ("--batch", "empty", "--singles")),
         (("resume", "--singles", "--max-cost", "5"), ("--max-cost", "one batch")),
         (("retry", "--singles", "--state", "succeeded"), ("--state", "succeeded", "failed")),
+        (("redo", "--singles", "--reason", "nope"), ("--reason", "nope", "hair")),
         (("redo", "--singles", "--verdict", "nope"), ("--verdict", "nope", "unreviewed")),
         (("redo", "--singles", "--check", "ugly"), ("--check", "ugly", "blurred")),
     ],

@@ -107,6 +107,7 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
         ({"say": "approved", "check": []}, ("check", "empty")),
         ({"say": "approved", "jobs": []}, ("jobs", "empty")),
         ({"say": "needs_work", "reasons": ["ugly"]}, ("reason", "ugly", "hair")),
+        ({"say": "approved", "reason": "nope"}, ("reason", "nope", "hair")),
         ({"say": "approved", "dry_run": "no"}, ("dry_run", "'no'", "True")),
     ],
 )
@@ -172,6 +173,7 @@ def test_single_pictures_are_redone(database: Database, redoable: list[str]) -> 
         ({"batch": "spring", "jobs": []}, ("jobs", "empty")),
         ({"singles": True, "jobs": set()}, ("jobs", "empty")),
         ({"batch": "spring", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
+        ({"batch": "spring", "reason": "nope"}, ("reason", "nope", "hair")),
         ({"singles": "no"}, ("singles", "'no'", "True", "False")),
         ({"batch": "spring", "dry_run": 0}, ("dry_run", "0", "True")),
         ({"singles": True, "max_cost": "0.01"}, ("max_cost", "0.01", "0.08")),

@@ -107,6 +107,11 @@ def test_results_are_listed_by_verdict_reason_and_flag(
     page = reviewer.get("/batches/spring/results", params={"check": "no_face"})
     assert sorted(page["items"][0]["flags"]) == ["blurred", "no_face"]
     problem(reviewer.ask("GET", "/batches/spring/results?reason=hair&verdict=approved"), 422, "reason", "needs_work")
+    problem(reviewer.ask("GET", "/batches/spring/results?reason=nope"), 422, "reason", "nope", "hair")
+    problem(reviewer.ask("GET", "/results?reason=nope"), 422, "reason", "nope")
+    assert listed(reviewer, limit, reason="wrong person") == [], "it is in the list"
+    database.sql("UPDATE verdicts SET reasons = '[\"nope\"]' WHERE result_id = :id", id=pictures[4])
+    assert listed(reviewer, limit, reason="nope") == [pictures[4]], "it was in the list once"
     problem(reviewer.ask("GET", "/batches/spring/results?check=nothing"), 422, "check", "any", "blurred")
 
     counts = reviewer.get("/batches/spring/checks")
@@ -169,6 +174,10 @@ def test_many_pictures_are_decided_about_at_once(
         assert other.ask("POST", path, {"undo": True}).json() == none | {"dry_run": False}
     assert ask(undo=True, filter={"verdict": "approved"})["done"] == 8
     assert listed(reviewer, verdict="needs_work") == [pictures[0], pictures[2]]
+    nope = {"verdict": "approved", "filter": {"fault": "nope", "verdict": "needs_work"}}
+    problem(reviewer.ask("POST", path, nope), 422, "fault", "nope", "hair")
+    redo = {"filter": {"batch": "spring", "fault": "nope"}, "dry_run": True}
+    problem(reviewer.ask("POST", "/redo", redo), 422, "fault", "nope", "hair")
     for body in ({}, {"verdict": "approved", "undo": True}, {"verdict": "needs_work", "reasons": ["no such"]}):
         problem(reviewer.ask("POST", path, body), 422)
     problem(reviewer.ask("POST", "/batches/none/verdicts", {"verdict": "approved"}), 404)
