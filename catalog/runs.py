@@ -19,10 +19,10 @@ from workers.config.account_values import AccountsError
 from workers.config.settings import SettingsError
 from workers.engine import runtime as engine
 from workers.engine.runtime import Runtime
-from workers.jobs.run_options import RunOptions
+from workers.jobs.run_options import Only, RunOptions
 
 
-def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **options: Any) -> Batch:
+def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, only: Any, **options: Any) -> Batch:
     """Check and enqueue a table; the arguments are those of `recast.run`.
 
     Raises:
@@ -32,7 +32,7 @@ def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **o
     """
     with deployment() as runtime:
         currency = runtime.settings.currency
-        chosen = RunOptions.parse(options, currency)
+        chosen = RunOptions.parse({**options, "only": _narrowed(only)}, currency)
         _check_places(name, folder)
         if isinstance(table, str | PathLike):
             rows = open_rows(table if isinstance(table, str) else Path(table), runtime.reach.roots, chosen)
@@ -46,6 +46,17 @@ def run(table: Any, *, name: str | None, folder: str | PathLike[str] | None, **o
             done = enqueue(runtime, intake, chosen)
         costs = Money(done.cost, currency), Money(done.at_most, currency)
         return Batch(done.name, done.new, done.retried, done.changed, done.unchanged, *costs)
+
+
+def _narrowed(only: Any) -> Any:
+    """Which rows are queued, as `RunOptions` has it: all where nothing is said, and not where a list came out empty.
+
+    Raises:
+        InvalidJobError: it is empty.
+    """
+    if only is not None and not only:
+        raise InvalidJobError("only", f"{only!r} is not allowed; allowed: {', '.join(Only)}, or left out for all rows")
+    return only or ()
 
 
 def _check_places(name: object, folder: object) -> None:

@@ -22,7 +22,8 @@ UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: no such table, no such 
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     advice = f" (see `{context.command_path} --help`)" if context is not None else ""
-    return f"{error.format_message()}{advice}"
+    # What checks the values of options puts this before what it has to say.
+    return f"{error.format_message().replace('Value error, ', '', 1)}{advice}"
 
 
 def _storage(error: Exception) -> str:

@@ -13,7 +13,7 @@ from catalog.errors import UnknownBatchError, UnknownJobError
 from cli import completion
 from cli.parameters import shared
 from models.batches import SINGLES_NAME
-from models.checks import CheckName
+from models.checks import ASKED_CHECKS, named_checks
 from models.states import JobState, Reason
 from models.transactions import Database
 from models.verdicts import Verdict
@@ -24,7 +24,6 @@ from workers.config.units import duration
 from workers.jobs.filters import EVERY, Filter
 
 R = TypeVar("R")
-ANY_CHECK = "any"  # as a value of `--check`
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +168,7 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
             list[str] | None,
             typer.Option(
                 metavar="CHECK",
-                help="Only jobs whose picture this check flags; can be given more than once: "
-                f"{_words([ANY_CHECK, *CheckName])}.",
+                help=f"Only jobs whose picture this check flags; can be given more than once: {_words(ASKED_CHECKS)}.",
             ),
         ],
         None,
@@ -226,18 +224,17 @@ def _batch(words: Sequence[str], given: Mapping[str, Any], *, singles: bool) -> 
         raise typer.BadParameter("it is empty; name a batch, or use --singles", param_hint="--batch")
     if not singles:
         return batch
-    for said in (*words, batch, given.get("label")):
-        if said is not None:
-            raise typer.BadParameter(f"{said!r} and --singles exclude each other; use one", param_hint="--singles")
+    options = {"--batch": batch, "--label": given.get("label")}
+    said = [*map(repr, words), *(f"{option} {value!r}" for option, value in options.items() if value is not None)]
+    if said:
+        raise typer.BadParameter(f"{said[0]} and --singles exclude each other; use one", param_hint="--singles")
     return SINGLES_NAME
 
 
 def _checks(given: list[str] | None) -> list[str] | None:
-    every = [check.value for check in CheckName]
-    for wrong in set(given or ()) - {ANY_CHECK, *every}:
-        allowed = _words([ANY_CHECK, *every])
-        raise typer.BadParameter(f"{wrong!r} is not a check; allowed: {allowed}", param_hint="--check")
-    return every if ANY_CHECK in (given or ()) else given or None
+    for wrong in set(given or ()) - set(ASKED_CHECKS):
+        raise typer.BadParameter(f"{wrong!r} is not a check; allowed: {_words(ASKED_CHECKS)}", param_hint="--check")
+    return named_checks(given) if given else None
 
 
 def _age(name: str, value: str | None) -> float | None:

@@ -20,12 +20,13 @@ from desk.actors import from_command
 from desk.redo import check_limits, portions
 from desk.redo import redo as begin
 from desk.redo_plan import REDOABLE, Change, Plan, Terms, option_value, plan, redoable
+from desk.selecting import require_reason
 from recast.hints import hint
 from recast.money import Money
 from workers.counted import counted
 from workers.engine.runtime import Runtime
 from workers.engine.wake import submit_pump, wake
-from workers.jobs.filters import ids_of
+from workers.jobs.filters import all_ids
 from workers.operations.costs import Line
 
 
@@ -97,7 +98,9 @@ def _chosen(runtime: Runtime, selection: JobSelection) -> Sequence[str]:
     if len(words) > 1 and which.batch is None and runtime.db(is_batch, words[0]):
         words, which = tuple(f"{words[0]}/{key}" for key in words[1:]), replace(which, batch=words[0])
     which = JobSelection(words, which).resolve(runtime)
-    return runtime.db(ids_of, redoable(which))
+    found = runtime.db(all_ids, redoable(which))
+    require_reason("--reason", which.fault, runtime.settings.review_reasons, found=bool(found))
+    return found
 
 
 def _options(given: Sequence[str]) -> dict[str, Any]:

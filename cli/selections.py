@@ -11,8 +11,8 @@ from cli.answers import agree
 from cli.impact import CONFIRM_ABOVE_JOBS
 from cli.output import Style, complain, emit, say
 from desk.actors import from_command
-from desk.selecting import WHY, Done, Selected, require_few, select
-from desk.selections import decide_all
+from desk.selecting import WHY, Done, Selected, require_few, require_reason, select
+from desk.selections import decidable, decide_all
 from desk.verdicts import Decision
 from models.batches import SINGLES, SINGLES_NAME
 from models.verdicts import Verdict
@@ -49,13 +49,14 @@ def decide(runtime: Runtime, batch: str | None, which: Filter, asked: VerdictCom
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(select, replace(which, batch=SINGLES_NAME if batch is None else batch))
     require_few(found)
+    require_reason("--reason", which.fault, runtime.settings.review_reasons, found=bool(found))
+    found, done = decidable(runtime, from_command(), batch_id, found, asked.decision)
     whose = "single jobs" if batch is None else batch
     much = f"{asked.answer}: {counted(len(found), 'picture')} of {whose}"
     if not asked.dry_run and not asked.yes and len(found) > CONFIRM_ABOVE_JOBS:
         agree(much, ", or --dry-run to only count")
-    done = Done()
     if not asked.dry_run:
-        done = decide_all(runtime, from_command(), batch_id, found, asked.decision, str(uuid.uuid4()))
+        done.add(decide_all(runtime, from_command(), batch_id, found, asked.decision, str(uuid.uuid4())))
     if asked.as_json:
         emit(_document(found, done, asked))
         return

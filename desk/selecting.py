@@ -182,6 +182,18 @@ def require_few(selected: Sequence[Selected]) -> None:
         raise DeskError(f"filter: it means more than {MOST:,} pictures; allowed: up to {MOST:,}, by a narrower filter")
 
 
+def require_reason(field: str, reason: str | None, known: Sequence[str], *, found: bool) -> None:
+    """Refuse a reason by which nothing is found, if the deployment's list does not have it: it is misspelled.
+
+    One that was taken from the list still finds what was said with it.
+
+    Raises:
+        DeskError: it names `field`, and the list.
+    """
+    if reason is not None and not found and reason not in known:
+        raise DeskError(f"{field}: {reason!r} is not in the list, and found nothing; allowed: {', '.join(known)}")
+
+
 def portions(selected: Iterable[Selected]) -> Iterator[Sequence[Selected]]:
     """The parts of a selection that are decided in a transaction each."""
     left = iter(selected)

@@ -141,7 +141,7 @@ def undo_many(
     actor.need(Role.REVIEWER, "take verdicts back", guests=True)
     done = Done()
     work = _Work(session, actor, batch_id, result_ids, done)
-    last = {row.result_id: row for row in session.execute(_LAST, work.asked | {"ids": list(result_ids)})}
+    last = _last_of(session, actor, batch_id, result_ids)
     words: dict[int, _Word] = {}
     for result_id in work.current:
         row = last.get(result_id)
@@ -154,6 +154,33 @@ def undo_many(
     work.write(words, selection)
     _note(session, actor, "undo", batch_id, len(words), selection)
     return done
+
+
+def decidable(
+    runtime: Runtime, actor: Actor, batch_id: int, selected: Sequence[Selected], decision: Decision | None
+) -> tuple[Sequence[Selected], Done]:
+    """Of the pictures of a selection those that `decide_all` would decide about, and why not about others.
+
+    With None those are meant whose last verdict `actor` can take back.
+    """
+    left = Done()
+    if decision is not None:
+        return selected, left
+    kept: list[Selected] = []
+    for portion in portions(selected):
+        last = runtime.db(_last_of, actor, batch_id, [picture.result_id for picture in portion])
+        for picture in portion:
+            row = last.get(picture.result_id)
+            if row is None or row.since:
+                left.left_out[LeftOut.NOT_YOURS if row is None else LeftOut.CHANGED] += 1
+            else:
+                kept.append(picture)
+    return kept, left
+
+
+def _last_of(session: Session, actor: Actor, batch_id: int, result_ids: Sequence[int]) -> Mapping[int, Row[Any]]:
+    asked = {"batch_id": batch_id, "person": actor.name, "ids": list(result_ids)}
+    return {row.result_id: row for row in session.execute(_LAST, asked)}
 
 
 def decide_all(

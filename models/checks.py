@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, text
@@ -29,6 +30,15 @@ class CheckName(StrEnum):
     BLURRED = "blurred"
     OTHER_SIZE = "other_size"
     NEAR_DUPLICATE = "near_duplicate"
+
+
+ANY_CHECK = "any"  # in place of a check's name: flagged by whichever
+ASKED_CHECKS = (ANY_CHECK, *CheckName)  # what a filter may say
+
+
+def named_checks(asked: Sequence[str]) -> list[str]:
+    """The names of the checks that a filter asks for, of `ASKED_CHECKS`."""
+    return [check.value for check in CheckName] if ANY_CHECK in asked else list(asked)
 
 
 class DueCheck(Base):

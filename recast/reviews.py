@@ -55,11 +55,14 @@ class Pilot:
 
 
 def review(
-    batch: str | None, *keys: str, jobs: Collection[str] = (), say: Literal["approved", "needs_work", "undo"],
+    batch: str | None, *keys: str, jobs: Collection[str] | None = None, say: Literal["approved", "needs_work", "undo"],
     reasons: Collection[str] = (), note: str | None = None, verdict: Verdict | None = None, reason: str | None = None,
-    check: Collection[str] = (), account: str | None = None, operation: str | None = None, dry_run: bool = False,
+    check: Collection[str] | None = None, account: str | None = None, operation: str | None = None,
+    dry_run: bool = False,
 ) -> Reviewed:  # fmt: skip
     """Decide about pictures of a batch, or of single jobs: of each job about the one that is used.
+
+    An empty list of `jobs` or of `check` is refused, as it would choose nothing.
 
     Args:
         batch: the batch; None for the jobs that came one by one.
@@ -71,7 +74,7 @@ def review(
         note: what else there is to say.
         verdict: only pictures with this verdict.
         reason: only pictures whose verdict gives this reason.
-        check: only pictures that one of these quality checks flagged, such as ``"blurred"``.
+        check: only pictures that one of these quality checks flagged, such as ``["blurred"]``; ``["any"]`` for all.
         account: only pictures that were last sent to, or pinned to, this account.
         operation: only pictures of this operation.
         dry_run: whether to count only.

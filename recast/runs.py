@@ -34,6 +34,7 @@ SERVER_PACKAGES = ("models", "providers", "faces", "workers", "catalog", "report
 #: An amount of money: as text such as ``"12.50"`` or as a number, in the deployment's currency, or with its own.
 Amount = Money | Decimal | int | str
 CatalogFormat = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
+CatalogRows = Literal["new", "changed", "failed"]
 
 
 class ServerPackagesError(RecastError):
@@ -143,7 +144,7 @@ def run(
     max_cost: Amount | None = None, max_in_flight: int | None = None, redo_flagged: Collection[str] = (),
     redo_each: int | None = None, redo_cap: Amount | None = None, keep_days: int | None = None,
     label: str | None = None, priority: int | None = None, deadline: datetime | timedelta | None = None,
-    only: Collection[Literal["new", "changed", "failed"]] = (), pilot: str | None = None, retry_rejected: bool = False,
+    only: Collection[CatalogRows] | None = None, pilot: str | None = None, retry_rejected: bool = False,
 ) -> Batch:  # fmt: skip
     """Check every row of a table and enqueue those that are new, changed or failed; return at once.
 
@@ -166,7 +167,7 @@ def run(
         priority: from -100 to 100; higher ones go first.
         deadline: a time with a time zone, or a duration from now, after which no job is sent.
         pilot: how much of the rows to send before a person decides about the rest: ``"1%"`` or ``"25"``.
-        only: which of these rows to queue.
+        only: which of these rows to queue; all if it is left out.
         retry_rejected: whether to retry rejected rows.
         moved: whether to continue the batch although it was made from another catalog or `folder`.
 
@@ -205,15 +206,16 @@ class Redone:
 
 
 def redo(
-    batch: str | None = None, *keys: str, jobs: Collection[str] = (), singles: bool = False,
+    batch: str | None = None, *keys: str, jobs: Collection[str] | None = None, singles: bool = False,
     verdict: Literal["unreviewed", "approved", "needs_work"] | None = None, reason: str | None = None,
-    check: Collection[str] = (), account: str | None = None, operation: str | None = None, seed: int | None = None,
-    options: Mapping[str, Any] | None = None, to: str | None = None, to_operation: str | None = None,
-    max_cost: Amount | None = None, dry_run: bool = False,
+    check: Collection[str] | None = None, account: str | None = None, operation: str | None = None,
+    seed: int | None = None, options: Mapping[str, Any] | None = None, to: str | None = None,
+    to_operation: str | None = None, max_cost: Amount | None = None, dry_run: bool = False,
 ) -> Redone:  # fmt: skip
     """Ask for pictures again as new versions of their jobs, which pays again, and return at once.
 
-    A job keeps its picture until the new one is there. If none comes, it is what it was.
+    A job keeps its picture until the new one is there. If none comes, it is what it was. An empty list of `jobs` or of
+    `check` is refused, as it would choose nothing; without any `keys`, the whole batch is meant.
 
     Args:
         batch: the batch whose pictures are chosen; with `keys`, only these rows of it.
@@ -222,7 +224,7 @@ def redo(
         singles: whether pictures of jobs that came one by one are chosen, instead of a batch.
         verdict: only pictures with this verdict.
         reason: only pictures whose verdict gives this reason.
-        check: only pictures that one of these quality checks flags, such as ``"no_face"``.
+        check: only pictures that one of these quality checks flags, such as ``["no_face"]``; ``["any"]`` for all.
         account: only pictures that were last sent to, or pinned to, this account.
         operation: only pictures of this operation.
         seed: another seed, where the operation has one.

@@ -17,11 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.base import LAST_BIGINT
-from models.checks import CheckName
+from models.checks import ANY_CHECK, ASKED_CHECKS, named_checks
 from models.fragments import is_flag, paid_for, quoted
 from models.states import JobState
 from models.verdicts import Verdict
-from reports.grid_filter import ANY, GridFilter, Sort
+from reports.grid_filter import GridFilter, Sort
 from reports.keys import ALL, Range, look
 from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter, Filtered
@@ -98,11 +98,10 @@ _IN_JOBS = "id, seq, 0.0 AS rank FROM jobs WHERE"
 _UNFLAGGED = f"(SELECT true FROM checks c WHERE c.job_id = j.id AND {is_flag('c')} LIMIT 1) IS NULL"
 _STATES = dict.fromkeys([tuple(JobState), UNENDED, *map(tuple, PARTS.values()), *((state,) for state in JobState)])
 _VERDICTS = [(Verdict.APPROVED, Verdict.NEEDS_WORK), (Verdict.APPROVED,), (Verdict.NEEDS_WORK,)]
-_CHECKS = [ANY, *CheckName]
 _EVERY = [
     *(Way("jobs", states, left_out) for states in _STATES for left_out in ("true", _UNFLAGGED)),
     *(Way("judged", verdicts, left_out) for verdicts in _VERDICTS for left_out in ("true", _UNFLAGGED)),
-    *(Way(kind, (check,)) for kind in ("flagged", "ranked") for check in _CHECKS),
+    *(Way(kind, (check,)) for kind in ("flagged", "ranked") for check in ASKED_CHECKS),
     Way("ended"),
     Way("dear"),
 ]
@@ -118,7 +117,7 @@ def _merged(tables: Sequence[str], size: str, *, forward: bool) -> str:
 
 def _flags(way: Way) -> str:
     (check,) = way.of
-    named = "true" if check == ANY else f"checks.name = '{check}'"
+    named = "true" if check == ANY_CHECK else f"checks.name = '{check}'"
     return f"checks WHERE checks.batch_id = :batch_id AND {is_flag()} AND {named}{_ids(way, 'checks.job_id')}"
 
 
@@ -130,7 +129,7 @@ def _ranked(way: Way, *, forward: bool) -> str:
     # Each job once, where its worst flag stands.
     beyond, order = (">", "ASC") if forward else ("<", "DESC")
     (check,) = way.of
-    named = "true" if check == ANY else f"other.name = '{check}'"
+    named = "true" if check == ANY_CHECK else f"other.name = '{check}'"
     return f"""
         SELECT c.job_id AS id, c.seq, c.rank FROM (SELECT * FROM {_flags(way)}) c
         WHERE (c.rank, c.seq) {beyond} (cast(:rank AS float8), :seq) AND NOT EXISTS (
@@ -267,7 +266,7 @@ def _further(keys: Range, *, forward: bool) -> Place | None:
 
 def place_of(session: Session, batch_id: int, shown: GridFilter, job_id: str) -> Place | None:
     """Where a job stands, or would stand if it fitted the filter; None where the batch has no such job."""
-    checks = shown.which().check or [each.value for each in CheckName]
+    checks = shown.which().check or named_checks([ANY_CHECK])
     asked = {"batch_id": batch_id, "job_id": job_id, "checks": checks}
     row = session.execute(_STANDING, asked).first()
     if row is None:
@@ -306,7 +305,7 @@ def _search(
 def _legs(shown: GridFilter) -> Sequence[Way]:
     """The ways that a grid is walked one after the other."""
     if shown.sort == Sort.WORST:
-        worst = Way("ranked", (shown.check or ANY,))
+        worst = Way("ranked", (shown.check or ANY_CHECK,))
         return [worst] if shown.check else [worst, _in_catalog(shown)._replace(left_out=_UNFLAGGED)]
     if shown.sort == Sort.COST:
         return [Way("dear")]

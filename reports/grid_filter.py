@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from models.checks import CheckName
+from models.checks import ASKED_CHECKS, named_checks
 from models.states import JobState
 from models.verdicts import Verdict
 from reports.queries import QueryError, one_of, words
@@ -18,7 +18,6 @@ from reports.reviews import PARTS, Part
 from workers.jobs.filters import Filter
 
 DEAR_MOST = 50_000  # jobs whose costs are summed and sorted for a page: some 0.2 s
-ANY = "any"  # value of `check` for all checks
 YES = "yes"  # value of `noted`
 
 
@@ -36,7 +35,7 @@ class Sort(StrEnum):
 
 #: What each name may be in an address; other names hold any text.
 ALLOWED: Mapping[str, Collection[str]] = {
-    "part": list(Part), "state": list(JobState), "verdict": list(Verdict), "check": (ANY, *CheckName), "noted": (YES,),
+    "part": list(Part), "state": list(JobState), "verdict": list(Verdict), "check": ASKED_CHECKS, "noted": (YES,),
     "sort": list(Sort),
 }  # fmt: skip
 
@@ -49,7 +48,7 @@ class GridFilter:
     part: str | None = None
     state: str | None = None
     verdict: str | None = None
-    #: Flagged by this check, or by `ANY`.
+    #: Flagged by this check, or by `ANY_CHECK`.
     check: str | None = None
     #: That the verdict gives.
     reason: str | None = None
@@ -116,7 +115,7 @@ class GridFilter:
         return Filter(
             batch=batch, states=None if self.states == set(JobState) else sorted(self.states),
             verdict=self.verdict, fault=self.reason,
-            check=[each.value for each in CheckName] if self.check == ANY else [self.check] if self.check else None,
+            check=named_checks([self.check]) if self.check else None,
             noted=True if self.noted else None, operation=self.operation, account=self.account, key=self.key,
             metadata=self.metadata,
         )  # fmt: skip

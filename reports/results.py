@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.checks import CheckName
+from models.checks import ANY_CHECK
 from models.fragments import finished_attempt, flags_of, has_picture, is_flag, newest_verdict
 from models.states import JobState
 from models.verdicts import Verdict
@@ -41,13 +41,16 @@ _JUDGED = f"""
     WHERE w.batch_id = :batch_id AND w.verdict = :verdict AND w.seq > {_FROM} AND {_SAYS} AND {_HAS_RESULTS}
     ORDER BY w.seq LIMIT {_LIMIT}
 """
-_FLAGGED = f"""
+_FLAGGED, _FLAGGED_AT_ALL = (
+    f"""
     SELECT DISTINCT ON (checks.seq) checks.job_id AS id, checks.seq
     FROM checks LEFT JOIN reviews w ON w.job_id = checks.job_id
-    WHERE checks.batch_id = :batch_id AND {is_flag()} AND checks.name = :check AND checks.seq > {_FROM}
+    WHERE checks.batch_id = :batch_id AND {is_flag()} AND {named} AND checks.seq > {_FROM}
         AND (cast(:verdict AS text) IS NULL OR coalesce(w.verdict, 'unreviewed') = :verdict) AND {_SAYS}
     ORDER BY checks.seq LIMIT {_LIMIT}
 """
+    for named in ("checks.name = :check", "true")
+)
 
 
 def _page(jobs: str) -> str:
@@ -65,7 +68,9 @@ def _page(jobs: str) -> str:
     """
 
 
-_PAGE, _PAGE_JUDGED, _PAGE_FLAGGED = (text(_page(jobs)) for jobs in (_ALL, _JUDGED, _FLAGGED))
+_PAGE, _PAGE_JUDGED, _PAGE_FLAGGED, _PAGE_FLAGGED_AT_ALL = (
+    text(_page(jobs)) for jobs in (_ALL, _JUDGED, _FLAGGED, _FLAGGED_AT_ALL)
+)
 _PAGE_UNDECIDED = text(_page(undecided(_HAS_RESULTS, after=_FROM, limit=f"({_LIMIT})")))
 
 
@@ -77,7 +82,8 @@ class ResultsFilter:
     verdict: Verdict | None = None
     #: A reason that the counting verdict gives; only those that need work have any.
     reason: str | None = None
-    check: CheckName | None = None
+    #: The name of a check, or `ANY_CHECK`.
+    check: str | None = None
 
 
 EVERY = ResultsFilter()
@@ -123,8 +129,10 @@ def page(
     given = {"batch_id": batch_id, "after": after, "seq": -1 if seen is None else seen, "limit": limit}
     verdict = Verdict.NEEDS_WORK if wanted.reason is not None and wanted.verdict is None else wanted.verdict
     said = {"verdict": verdict and verdict.value, "reason": wanted.reason}
-    if wanted.check is not None:
-        rows = session.execute(_PAGE_FLAGGED, {**given, **said, "check": wanted.check.value})
+    if wanted.check == ANY_CHECK:
+        rows = session.execute(_PAGE_FLAGGED_AT_ALL, {**given, **said})
+    elif wanted.check is not None:
+        rows = session.execute(_PAGE_FLAGGED, {**given, **said, "check": wanted.check})
     elif verdict is None:
         rows = session.execute(_PAGE, given)
     elif verdict is Verdict.UNREVIEWED:

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from desk.audit import jobs_of
 from desk.verdicts import DeskError
 from models.batches import SINGLES, SINGLES_NAME
+from models.checks import ANY_CHECK
 from models.states import JobState
 from reports.cards import batch_name
-from reports.grid_filter import ANY, GridFilter
+from reports.grid_filter import GridFilter
 from reports.queries import QueryError
 from reports.selection import jobs_with
 from web.desk_forms import refused
@@ -64,7 +65,7 @@ class Meant:
         return {
             **which.batch_option,
             "state": which.states, "verdict": which.verdict, "reason": which.fault, "account": which.account,
-            "operation": which.operation, "check": ANY if grid.check == ANY else which.check,
+            "operation": which.operation, "check": ANY_CHECK if grid.check == ANY_CHECK else which.check,
         }  # fmt: skip
 
     @property

@@ -29,8 +29,9 @@ from web import streams
 from web.api.bodies import Body, digest_of, read_body
 from web.api.endpoints import NO_PICTURE, Call, Endpoint, Service, result_of, seen_by
 from web.api.feed import Feed
+from web.api.mistyped import of_json, of_query
 from web.api.openapi import text
-from web.api.problems import ProblemError, problem_of, unprocessable
+from web.api.problems import ProblemError, of_path, problem_of, unprocessable
 from web.api.table import BASE, ENDPOINTS
 from web.guesses import GuessLimiter
 from web.input_thumbnails import NoPictureError
@@ -87,7 +88,8 @@ class Api:
         if endpoint.stream:
             return await self._listening(request, call)
         if endpoint.answer is None:
-            return await self._picture(call, with_body=request.method != "HEAD")
+            with of_path(call.path):
+                return await self._picture(call, with_body=request.method != "HEAD")
         if endpoint.body is None:
             return await self._done(endpoint, call)
         body = await read_body(request, endpoint.most, multipart=endpoint.upload is not None)
@@ -141,11 +143,12 @@ class Api:
         return response
 
     async def _done(self, endpoint: Endpoint, call: Call) -> Response:
-        if endpoint.heavy:
-            async with self._heavy:
+        with of_path(call.path):
+            if endpoint.heavy:
+                async with self._heavy:
+                    made = await run_in_threadpool(endpoint.work, self.service, call)
+            else:
                 made = await run_in_threadpool(endpoint.work, self.service, call)
-        else:
-            made = await run_in_threadpool(endpoint.work, self.service, call)
         return _json(seen_by(call.actor, made), endpoint.status)
 
     async def program(self, request: Request) -> Program:
@@ -204,15 +207,13 @@ def _query(request: Request, endpoint: Endpoint) -> BaseModel:
         if len(given) > 1 and not many:
             raise unprocessable(f"{name}: it is there {len(given)} times", name, given[1], "once")
         values[name] = given if many else given[0]
-    return endpoint.query.model_validate(values)
+    return of_query(endpoint.query, values)
 
 
 def _with_body(call: Call, endpoint: Endpoint, body: Body) -> Call:
     model = endpoint.upload if body.is_form else endpoint.body
     assert model is not None
-    # As JSON, so that a number in quotes is not taken for a number, and a word is for a member of an enumeration.
-    made = model.model_validate_json(written(body.document), strict=True)
-    return replace(call, body=made, upload=body.upload)
+    return replace(call, body=of_json(model, written(body.document)), upload=body.upload)
 
 
 def _key(request: Request) -> str | None:

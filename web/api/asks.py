@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from desk.verdicts import MAX_NOTE_CHARS
 from models.base import LAST_BIGINT, LAST_INTEGER
 from models.batches import SINGLES_NAME
-from models.checks import CheckName
+from models.checks import ASKED_CHECKS, CheckName, named_checks
 from models.states import JobState, Reason
 from models.verdicts import Verdict
 from recast.errors import InvalidJobError
@@ -36,12 +36,19 @@ def require_text(value: str) -> str:
     return value
 
 
+def _require_check(value: str) -> str:
+    if value not in ASKED_CHECKS:
+        raise ValueError(f"{value[:MOST_CHARS]!r} is not a check; allowed: {', '.join(ASKED_CHECKS)}")
+    return value
+
+
 def _is_duration(value: str) -> str:
     duration(value)
     return value
 
 
 Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARS), AfterValidator(require_text)]
+Check = Annotated[str, AfterValidator(_require_check), Field(json_schema_extra={"enum": [*ASKED_CHECKS]})]
 Age = Annotated[
     str, Field(max_length=40, description="A duration such as 90s, 2h or 3d."), AfterValidator(_is_duration)
 ]
@@ -72,7 +79,7 @@ class Selection(Ask):
     """Which jobs are meant, as the options of the commands say it."""
 
     label: Text | None = None
-    state: list[JobState] | None = Field(None, max_length=len(JobState))
+    state: list[JobState] | None = Field(None, min_length=1, max_length=len(JobState))
     account: Text | None = None
     operation: Text | None = None
     reason: Reason | None = None
@@ -101,7 +108,7 @@ class ResultsQuery(Ask):
 
     verdict: Verdict | None = Field(None, description="What counts for the job.")
     reason: Text | None = Field(None, description="A reason that this verdict gives, such as hair.")
-    check: CheckName | None = Field(None, description="A quality check that flagged a picture of the job.")
+    check: Check | None = Field(None, description="A quality check that flagged a picture of the job, or any.")
     limit: Limit = USUAL_ITEMS
     after: int = Field(0, ge=0, le=LAST_BIGINT, description="The `next` of the page before.")
 
@@ -177,13 +184,15 @@ class PicturesAsk(Selection):
     jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids of jobs.")
     verdict: Verdict | None = None
     fault: Text | None = Field(None, description="A reason that the verdict gives, such as hair.")
-    check: list[CheckName] | None = Field(None, min_length=1, max_length=len(CheckName))
+    check: list[Check] | None = Field(None, min_length=1, max_length=len(ASKED_CHECKS))
 
     def filter(self, batch: str | None) -> Filter:
         """As the database is asked."""
         verdict = self.verdict and self.verdict.value
         found = super().filter(batch)
-        return replace(found, ids=self.jobs, verdict=verdict, fault=self.fault, check=self.check)
+        return replace(
+            found, ids=self.jobs, verdict=verdict, fault=self.fault, check=self.check and named_checks(self.check)
+        )
 
 
 class VerdictsAsk(Ask):
@@ -200,7 +209,7 @@ class VerdictsAsk(Ask):
 class FilterAsk(Selection):
     """Which jobs are changed."""
 
-    jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
+    jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
     batch: Text | None = None
     singles: Singles = False
     all: bool = Field(False, description="Every job there is.")
@@ -293,7 +302,7 @@ class OptionsAsk(Ask):
     label: Text | None = None
     priority: int | None = None
     deadline: datetime | Age | None = Field(None, description="A moment, or a time from the start, such as 2h.")
-    only: list[Only] = Field(default_factory=list, max_length=len(Only))
+    only: list[Only] = Field(default_factory=list, min_length=1, max_length=len(Only))
     pilot: Text | None = Field(
         None, description="Send only a sample, 1% or 25 of the rows; a quote of the batch's pilot sends the rest."
     )

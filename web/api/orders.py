@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field
 
 from desk.pilot import PilotChoice
 from models.base import LAST_BIGINT
-from models.checks import CheckName
+from models.checks import ASKED_CHECKS, named_checks
 from models.verdicts import Verdict
 from recast.names import ARGUMENTS, GENERATE, SWAP
-from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, FilterAsk, HeldQuery, Text, require_text
+from web.api.asks import MOST_CHARS, MOST_WORDS, Ask, Check, FilterAsk, HeldQuery, Text, require_text
 from workers.jobs.filters import Filter
 from workers.jobs.request import MAX_CONSENT, MAX_KEY, MAX_PRIORITY, MAX_PROMPT, MAX_URI, MIN_PRIORITY
 from workers.operations.resolve import Verdict as HeldVerdict
@@ -60,14 +60,16 @@ class PictureFilter(FilterAsk):
 
     verdict: Verdict | None = None
     fault: Text | None = Field(None, description="A reason that the verdict gives, such as hair.")
-    check: list[CheckName] | None = Field(
-        None, min_length=1, max_length=len(CheckName), description="Quality checks, of which one flags the picture."
+    check: list[Check] | None = Field(
+        None, min_length=1, max_length=len(ASKED_CHECKS), description="Of which one flags the picture."
     )
 
     def filter(self, batch: str | None) -> Filter:
         """As the database is asked."""
         verdict = self.verdict and self.verdict.value
-        return replace(super().filter(batch), verdict=verdict, fault=self.fault, check=self.check)
+        return replace(
+            super().filter(batch), verdict=verdict, fault=self.fault, check=self.check and named_checks(self.check)
+        )
 
 
 class ChangeAsk(Ask):
@@ -100,7 +102,7 @@ class RedoAsk(Ask):
 class HeldFilter(HeldQuery):
     """Which held jobs are meant; a person or a program knows something of each of them."""
 
-    jobs: list[Text] | None = Field(None, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
+    jobs: list[Text] | None = Field(None, min_length=1, max_length=MOST_WORDS, description="Ids, keys, or BATCH/KEY.")
 
 
 class ResolveAsk(Ask):

@@ -10,6 +10,7 @@ from desk import redo_quotes, runs, singles
 from desk.quotes import Quote
 from desk.redo_plan import Change
 from desk.runs import Order
+from desk.selecting import require_reason
 from desk.singles import Made, Single
 from recast.money import Money
 from reports.documents import of_plan
@@ -67,6 +68,7 @@ def redo(service: Service, call: Call) -> dict[str, Any]:
     said = asked.change
     change = Change(said.seed, said.options, said.to, said.to_operation)
     found, quote = redo_quotes.offer(runtime, call.actor, call.token_id, chosen, change, service.quote_seconds)
+    require_reason("fault", chosen.fault, runtime.settings.review_reasons, found=bool(found.jobs or found.left_out))
     return {**found.document(currency, 0, dry_run=True), "quote": quote_document(quote, currency)}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from catalog.errors import BadRowsError, CatalogError, UnknownBatchError, UnknownJobError
@@ -74,6 +74,23 @@ def invalid(error: InvalidJobError, value: object = None) -> ProblemError:
     return unprocessable(str(error), error.field, value, allowed or None)
 
 
+@contextmanager
+def of_path(parameters: Mapping[str, str]) -> Iterator[None]:
+    """Say of what is not there which part of the path names it.
+
+    Raises:
+        ProblemError: it is not there.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = problem_of(error)
+        if found is None or found.status is not HTTPStatus.NOT_FOUND or found.field is not None or not parameters:
+            raise
+        name, value = next(iter(parameters.items()))
+        raise dataclasses.replace(found, field=name, value=value) from error
+
+
 def problem_of(error: Exception) -> ProblemError | None:
     """The problem that an expected error is; None for a defect of ours."""
     if isinstance(error, ProblemError):
@@ -91,8 +108,9 @@ def _plain(status: HTTPStatus) -> Callable[[Any], ProblemError]:
 
 
 def _named(error: Any) -> ProblemError:
-    """A message that begins with its field: ``field: what is the matter; allowed: this and that``."""
-    name, colon, _ = str(error).partition(": ")
+    """A message that begins with its field, or its option: ``field: what is the matter; allowed: this and that``."""
+    said, colon, _ = str(error).partition(": ")
+    name = said.removeprefix("--").replace("-", "_")
     _, _, allowed = str(error).partition("allowed: ")
     is_field = bool(colon) and name.replace("_", "").replace(".", "").isalnum()
     return unprocessable(str(error), name if is_field else None, allowed=allowed or None)
@@ -119,18 +137,6 @@ def _conflict(error: Any) -> ProblemError:
     return ProblemError(HTTPStatus.CONFLICT, str(error), "based_on", more={"current": current})
 
 
-def _mistyped(error: Any) -> ProblemError:
-    """The first thing that a model has to say of a request."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"])) or "body"
-    value = None if first["type"] == "missing" else first.get("input")
-    return unprocessable(f"{name}: {first['msg']}", name, value, _allowed(first))
-
-
-def _allowed(first: Mapping[str, Any]) -> object:
-    return (first.get("ctx") or {}).get("expected") or first["msg"]
-
-
 def _shown(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -143,7 +149,6 @@ def _cut(text: str, most: int) -> str:
 
 #: The nearest class of an error comes first.
 _EXPECTED: tuple[tuple[type[Exception], Callable[[Any], ProblemError]], ...] = (
-    (ValidationError, _mistyped),
     (ForbiddenError, _plain(HTTPStatus.FORBIDDEN)),
     (SpendLimitError, _plain(HTTPStatus.FORBIDDEN)),
     (UnknownBatchError, _plain(HTTPStatus.NOT_FOUND)),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from desk import guests
+from desk.selecting import require_reason
 from models.batches import SINGLES
 from models.people import Role
 from models.states import JobState
@@ -90,6 +91,8 @@ def _results(service: Service, call: Call, batch_id: int) -> dict[str, Any]:
     if asked.after:
         _require_there(asked.after, service.runtime.db(guests.batch_of_result, asked.after), batch_id)
     found = service.runtime.db(results.page, batch_id, asked.limit + 1, asked.after, wanted)
+    known = service.runtime.settings.review_reasons
+    require_reason("reason", asked.reason, known, found=bool(found or asked.after))
     shown = found[: asked.limit]
     return {"items": [asdict(each) for each in shown], "next": shown[-1].id if len(found) > asked.limit else None}
 

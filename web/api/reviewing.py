@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from desk import guests, selecting, verdicts
 from desk.actors import Actor
-from desk.selecting import Done
-from desk.selections import decide_all
+from desk.selections import decidable, decide_all
 from desk.verdicts import Decided, Decision, UnknownPictureError
 from models.batches import SINGLES, SINGLES_NAME
 from models.people import Role
@@ -64,8 +63,10 @@ def _many(service: Service, call: Call, batch_id: int, name: str) -> dict[str, A
         which = replace(which, verdict=Verdict.UNREVIEWED.value)
     found = runtime.db(selecting.select, which)
     selecting.require_few(found)
-    selection = str(uuid.uuid4())
-    done = Done() if asked.dry_run else decide_all(runtime, call.actor, batch_id, found, decision, selection)
+    selecting.require_reason("fault", which.fault, runtime.settings.review_reasons, found=bool(found))
+    found, done = decidable(runtime, call.actor, batch_id, found, decision)
+    if not asked.dry_run:
+        done.add(decide_all(runtime, call.actor, batch_id, found, decision, str(uuid.uuid4())))
     left = {why.value: count for why, count in done.left_out.items() if count}
     return {"dry_run": asked.dry_run, "pictures": len(found), "done": done.number, "left_out": left}
 

@@ -23,6 +23,7 @@ from reports.written import written
 from web.api import asks, orders, paying, pilots, upkeep
 from web.api.bodies import MAX_CATALOG_BYTES, json_of
 from web.api.endpoints import Call, Endpoint, Service, Work, seen_by
+from web.api.mistyped import of_json
 from web.api.problems import ProblemError, problem_of, unprocessable
 from web.api.table import ENDPOINTS
 from workers.operations.resolve import Verdict
@@ -117,7 +118,7 @@ def _called(service: Service, token: str, name: str, arguments: Mapping[str, Any
     if len(text) > MAX_CATALOG_BYTES:
         most = f"{MAX_CATALOG_BYTES:,} bytes"
         raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"arguments: more than {most}", allowed=most)
-    asked = tool.ask.model_validate_json(written(json_of(text)), strict=True)
+    asked = of_json(tool.ask, written(json_of(text)))
     found: Mapping[str, Any] = json.loads(written(seen_by(program.actor, tool.work(service, program, asked))))
     return found
 

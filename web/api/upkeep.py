@@ -52,9 +52,10 @@ def resolve(service: Service, call: Call) -> dict[str, Any]:
         )
         return {**_decided(found, service.currency, done=False), "quote": quote_document(quote, service.currency)}
     chosen = _chosen(service, call)
-    if asked.dry_run:
-        return _decided(_waiting(service, chosen), service.currency, done=False)
     found = _waiting(service, chosen)
+    if asked.dry_run:
+        deciding.check(found, asked.verdict, asked.handle)
+        return _decided(found, service.currency, done=False)
     deciding.decide(runtime, call.actor, found, asked.verdict, asked.handle)
     return _decided(found, service.currency, done=True)
 

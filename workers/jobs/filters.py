@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Result, Row, text
 from sqlalchemy.orm import Session
 
 from models.batches import SINGLES_NAME
+from models.checks import CheckName
 from models.connection import TooLongError, within
 from models.fragments import ACCOUNT, OPERATION, is_flag, last_attempt, seconds_ago
 from recast.errors import InvalidJobError
@@ -175,12 +176,38 @@ def look(
         with within(session, seconds):
             return statement.execute(session, which, **parameters).all()
     except TooLongError:
-        said = ", ".join(f"{name} {str(value)[:SHOWN_CHARS]!r}" for name, value in which.named.items() if name != "ids")
         raise InvalidJobError(
             "filter",
-            f"a look for {said or 'all jobs'} takes more than {seconds:g} s; allowed: what is found sooner, such as by "
-            "a batch and a state, a verdict or a check",
+            f"a look for {_said(which) or 'all jobs'} takes more than {seconds:g} s; allowed: what is found sooner, "
+            f"such as by {_narrower(which)}",
         ) from None
+
+
+def _said(which: Filter) -> str:
+    """What a filter names, in words for people; jobs that are named one by one are found at once."""
+    return ", ".join(_WORDS.get(name, _text)(name, value) for name, value in which.named.items() if name != "ids")
+
+
+def _text(name: str, value: str) -> str:
+    return f"{name} {value[:SHOWN_CHARS]!r}"
+
+
+#: By condition; each other one is a text.
+_WORDS: Mapping[str, Callable[[str, Any], str]] = {
+    "batch": lambda name, value: "single jobs" if value == SINGLES_NAME else _text(name, value),
+    "states": lambda _, value: f"state {', '.join(value)}",
+    "fault": lambda _, value: _text("reason", value),
+    "check": lambda _, value: "any check" if set(value) == set(CheckName) else f"check {', '.join(value)}",
+    "noted": lambda _, value: "a note" if value else "no note",
+    "older": lambda name, value: f"{name} than {value:g}s",
+    "newer": lambda name, value: f"{name} than {value:g}s",
+}
+
+
+def _narrower(which: Filter) -> str:
+    """What else could be named, that the database finds quickly."""
+    could = {"batch": "a batch", "states": "a state", "verdict": "a verdict", "check": "a check"}
+    return " or ".join(words for name, words in could.items() if name not in which.named) or "ids of jobs"
 
 
 # Without an order, the index of a batch's jobs ends the look as soon as there are enough.
@@ -194,3 +221,12 @@ def some_ids(session: Session, which: Filter, limit: int) -> list[str]:
         InvalidJobError: as `look`.
     """
     return sorted(row.id for row in look(session, which, _SOME, limit=limit))
+
+
+def all_ids(session: Session, which: Filter) -> list[str]:
+    """The ids of all jobs that fit, sorted, for what a person waits for.
+
+    Raises:
+        InvalidJobError: as `look`.
+    """
+    return [row.id for row in look(session, which, _IDS)]

@@ -257,6 +257,7 @@ def test_rows_that_are_wrong_are_told_all_at_once(database: Database, program: P
         ({"max_in_flight": 0}, names("max_in_flight", "0", "1")),
         ({"keep_days": 0}, names("keep_days", "0", "1")),
         ({"only": ["old"]}, names("only", "old", "new", "changed", "failed")),
+        ({"only": []}, names("only", "new", "changed", "failed")),
         ({"priority": 101}, names("priority", "101", "-100", "100")),
         ({"deadline": datetime(2030, 1, 1)}, names("deadline", "zone")),  # noqa: DTZ001 - that is the point
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from cli.exit_codes import ExitCode
 from desk import audit
+from recast.errors import InvalidJobError
 from tests.integration.desk.pictures import give, made
 from tests.words import unsaid
 
@@ -107,18 +108,31 @@ def test_paid_results_and_held_jobs_of_singles_are_found(
     assert states(database, "")[held] == "failed"
 
 
+def test_a_redo_is_looked_for_no_longer_than_other_filters(
+    command: Any, database: Database, singles: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def look(*_: object, **__: object) -> None:
+        raise InvalidJobError("filter", "a look for single jobs takes more than 10 s")
+
+    monkeypatch.setattr("workers.jobs.filters.look", look)
+    command("redo", "--singles", "--check", "any", "--dry-run", code=ExitCode.USAGE)
+    assert unsaid(capsys.readouterr().err, "single jobs", "10 s") == []
+
+
 @pytest.mark.parametrize(
     ("words", "facts"),
     [
         (("cancel", "spring", "--singles"), ("spring", "--singles")),
-        (("retry", "--singles", "--batch", "spring"), ("spring", "--singles")),
-        (("pause", "--singles", "--label", "shoes"), ("shoes", "--singles")),
+        (("retry", "--singles", "--batch", "spring"), ("--batch 'spring'", "--singles")),
+        (("pause", "--singles", "--label", "shoes"), ("--label 'shoes'", "--singles")),
         (("redo", "spring", "job-1", "--singles"), ("spring", "--singles")),
         (("cancel",), ("batch", "--singles", "--all")),
         (("redo",), ("batch", "--singles", "--all")),
         (("cancel", "--batch", ""), ("--batch", "empty", "--singles")),
         (("resume", "--singles", "--max-cost", "5"), ("--max-cost", "one batch")),
         (("retry", "--singles", "--state", "succeeded"), ("--state", "succeeded", "failed")),
+        (("redo", "--singles", "--reason", "nope"), ("--reason", "nope", "hair")),
+        (("redo", "--singles", "--verdict", "nope"), ("--verdict", "nope", "unreviewed")),
         (("redo", "--singles", "--check", "ugly"), ("--check", "ugly", "blurred")),
     ],
 )
@@ -127,5 +141,7 @@ def test_what_cannot_be_meant_changes_nothing(
 ) -> None:
     before = (states(database, ""), states(database, "spring"))
     command(*words, code=ExitCode.USAGE)
-    assert unsaid(capsys.readouterr().err, *facts) == []
+    said = capsys.readouterr().err
+    assert unsaid(said, *facts) == []
+    assert "Value error" not in said
     assert (states(database, ""), states(database, "spring")) == before

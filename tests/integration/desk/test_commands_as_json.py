@@ -110,7 +110,11 @@ def test_verdicts_about_single_jobs(command: Any, database: Database) -> None:
     assert counted == {"answer": "approve", "dry_run": True, "pictures": 3, "done": 0, "left_out": {}}
     command("verdict", jobs[0], "needs-work", "--reason", "hair")
     assert unsaid(command("verdict", "--singles", "approve"), "2 pictures", "single jobs") == []
+    dry = ("verdict", "--singles", "undo", "--dry-run")
+    assert command(*dry, "--verdict", "approved", "--json")["pictures"] == 2
     assert command("verdict", "--singles", "undo", "--verdict", "approved", "--json")["done"] == 2
+    shown = command(*dry, "--verdict", "unreviewed", "--json")
+    assert (shown["pictures"], shown["left_out"]) == (0, {"not_yours": 2}), "they were taken back"
     assert command("verdict", "--singles", "approve", "--account", "nobody", "--json")["pictures"] == 0
     rows = database.sql("SELECT job_id, verdict FROM reviews WHERE verdict <> 'unreviewed'")
     assert [tuple(row) for row in rows] == [(jobs[0], "needs_work")]

@@ -56,6 +56,7 @@ def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> 
     keys = [row.key for row in database.sql("SELECT key FROM jobs ORDER BY seq")]
     assert recast.review("spring", say="approved", dry_run=True) == recast.Reviewed(5, 0, {})
     assert verdicts(database) == {}
+    assert recast.review("spring", say="needs_work", check=["any"], dry_run=True).pictures == 1
     assert recast.review("spring", say="needs_work", reasons=["blurred"], check=["blurred"]).done == 1
     assert recast.review("spring", keys[1], keys[2], say="needs_work", reasons=["hair"], note="dark").done == 2
     assert recast.review("spring", say="approved").done == 2, "those without a verdict"
@@ -66,6 +67,10 @@ def test_pictures_are_decided_about_by_key_and_by_filter(database: Database) -> 
     assert recast.review("spring", say="approved", reason="hair", verdict="needs_work").done == 2
     assert recast.review("spring", keys[1], say="undo") == recast.Reviewed(1, 1, {})
     assert verdicts(database)[keys[1]] == "needs_work"
+    assert recast.review("spring", say="undo", dry_run=True) == recast.Reviewed(5, 0, {})
+    assert recast.review("spring", keys[1], say="undo").done == 1
+    assert recast.review("spring", say="undo", dry_run=True) == recast.Reviewed(4, 0, {"not_yours": 1})
+    assert recast.review("spring", keys[1], say="approved").done == 1
     assert recast.review("spring", keys[4], say="approved").left_out == {"same": 1}
 
 
@@ -86,7 +91,7 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
     assert said() == dict(zip(singles, ["needs_work", "approved", "approved"], strict=True))
     assert recast.review(None, jobs=singles[1:], say="undo").done == 2
     assert said() == {singles[0]: "needs_work"}
-    for batch, jobs in ((None, []), ("spring", singles)):
+    for batch, jobs in ((None, None), ("spring", singles)):
         with pytest.raises(InvalidJobError) as caught:
             recast.review(batch, "shoe-1", jobs=jobs, say="approved")
         assert unsaid(str(caught.value), "keys", "shoe-1", "jobs") == []
@@ -98,8 +103,12 @@ def test_single_jobs_are_decided_about_by_id_and_by_filter(database: Database) -
     [
         ({"say": "good"}, ("say", "good", "approved", "undo")),
         ({"say": "approved", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
-        ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "blurred")),
-        ({"say": "needs_work", "reasons": ["ugly"]}, ("ugly", "hair")),
+        ({"say": "approved", "check": ["ugly"]}, ("check", "ugly", "any", "blurred")),
+        ({"say": "approved", "check": []}, ("check", "empty")),
+        ({"say": "approved", "jobs": []}, ("jobs", "empty")),
+        ({"say": "needs_work", "reasons": ["ugly"]}, ("reason", "ugly", "hair")),
+        ({"say": "approved", "reason": "nope"}, ("reason", "nope", "hair")),
+        ({"say": "approved", "dry_run": "no"}, ("dry_run", "'no'", "True")),
     ],
 )
 def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any], facts: tuple[str, ...]) -> None:
@@ -107,6 +116,7 @@ def test_what_cannot_be_said_is_refused(database: Database, asked: dict[str, Any
     with pytest.raises(InvalidJobError) as caught:
         recast.review("spring", **asked)
     assert unsaid(str(caught.value), *facts) == []
+    assert facts[0] == caught.value.field
     with pytest.raises(CatalogError):
         recast.review("none", say="approved")
     with pytest.raises(CatalogError):
@@ -133,6 +143,7 @@ def test_flagged_pictures_are_redone(database: Database, redoable: list[str]) ->
     assert (counted.jobs, counted.done, counted.cost.amount) == (1, 0, Decimal("0.02"))
     assert recast.redo("spring", check=["blurred"], verdict="approved").jobs == 0
     assert recast.redo("spring", check=["no_face", "other_size"]).jobs == 0
+    assert recast.redo("spring", check=["any"], dry_run=True) == counted
     assert redone(database) == []
     assert recast.redo("spring", check=["blurred", "no_face"], max_cost="0.04").done == 1
     assert redone(database) == ["job-00000"]
@@ -156,7 +167,15 @@ def test_single_pictures_are_redone(database: Database, redoable: list[str]) -> 
         ({"batch": "spring", "singles": True}, ("singles", "batch")),
         ({"jobs": ["job-00000"], "singles": True}, ("singles", "jobs")),
         ({"batch": "spring", "check": ["ugly"]}, ("check", "ugly", "blurred")),
+        ({"batch": "spring", "check": "blurred"}, ("check", "['blurred']")),
+        ({"batch": "spring", "check": []}, ("check", "empty")),
+        ({"singles": True, "check": ()}, ("check", "empty")),
+        ({"batch": "spring", "jobs": []}, ("jobs", "empty")),
+        ({"singles": True, "jobs": set()}, ("jobs", "empty")),
         ({"batch": "spring", "verdict": "fine"}, ("verdict", "fine", "needs_work")),
+        ({"batch": "spring", "reason": "nope"}, ("reason", "nope", "hair")),
+        ({"singles": "no"}, ("singles", "'no'", "True", "False")),
+        ({"batch": "spring", "dry_run": 0}, ("dry_run", "0", "True")),
         ({"singles": True, "max_cost": "0.01"}, ("max_cost", "0.01", "0.08")),
     ],
 )
@@ -166,6 +185,7 @@ def test_a_redo_that_cannot_be_meant_is_refused(
     with pytest.raises(InvalidJobError) as caught:
         recast.redo(**asked)
     assert unsaid(str(caught.value), *facts) == []
+    assert not caught.value.message.startswith(f"{caught.value.field}:"), "it is named once"
     assert redone(database) == []
 
 

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from faces import likeness
-from models.checks import CheckName
+from models.checks import ANY_CHECK, CheckName
 from reports import cards
 from reports.flags import flags_of_batch, some_flags
-from reports.grid_filter import ANY, GridFilter, Sort
+from reports.grid_filter import GridFilter, Sort
 from tests.integration.desk.pictures import give
 from tests.stack import PORTRAITS
 from workers.engine import check as engine_check
@@ -296,7 +296,7 @@ def test_pages_of_flagged_jobs_have_each_once_in_both_directions(
     order = [item.job_id for item in everything]
     expected = sorted(bad, key=lambda job: (bad[job] if worst else 0.0, order.index(job)))
 
-    shown = GridFilter(check=check or ANY, sort=Sort.WORST if worst else Sort.CATALOG)
+    shown = GridFilter(check=check or ANY_CHECK, sort=Sort.WORST if worst else Sort.CATALOG)
     pages, after = [], None
     while True:
         page = database.run(cards.page, batch, shown, after=after)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
-from models.checks import CheckName
+from models.checks import ANY_CHECK, CheckName
 from models.states import JobState
 from models.verdicts import Verdict
 from reports import grid, keys
 from reports.grid import PORTION, Place, before_key, find_jobs, place_of
-from reports.grid_filter import ANY, YES, GridFilter, Sort
+from reports.grid_filter import YES, GridFilter, Sort
 from reports.reviews import Part
 from workers.jobs.filters import ids_of
 
@@ -95,7 +95,7 @@ def ordered(database: Database, batch: int, shown: GridFilter) -> Sequence[str]:
     """The jobs that fit, in order, as the rows say it."""
     fits = set(database.run(ids_of, shown.which("spring")))
     flags: dict[str, list[float]] = {}
-    names = [shown.check] if shown.check and shown.check != ANY else [each.value for each in CheckName]
+    names = [shown.check] if shown.check and shown.check != ANY_CHECK else [each.value for each in CheckName]
     for row in database.sql("SELECT job_id, rank FROM checks WHERE NOT former AND name = ANY(:names)", names=names):
         flags.setdefault(row.job_id, []).append(row.rank)
 
@@ -119,7 +119,7 @@ def test_each_filter_in_each_order_shows_what_fits(database: Database, batch: in
     values: dict[str, Sequence[str | None]] = {
         "state": (None, None, "succeeded", "failed", "queued"), "verdict": (None, *Verdict),
         "part": (None, None, *Part),
-        "check": (None, ANY, *CHECKS), "reason": (None, None, "hair"), "noted": (None, None, YES),
+        "check": (None, ANY_CHECK, *CHECKS), "reason": (None, None, "hair"), "noted": (None, None, YES),
         "account": (None, None, "main"), "operation": (None, "zhiqite.swap"),
         "key": (None, None, "JOB-0001", "3", "none"), "metadata": (None, "color=RED", "3"),
     }  # fmt: skip

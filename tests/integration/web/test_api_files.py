@@ -97,7 +97,8 @@ def test_who_sees_no_addresses_gets_pictures_and_no_original(viewer: Program, da
 
 def test_a_picture_that_is_not_there_is_told(database: Database, reviewer: Program) -> None:
     for path in ("/results/99/file", "/results/one/file", f"/results/{'9' * 30}/file", "/results/1/1/file"):
-        problem(reviewer.ask("GET", path), 404, "does not exist")
+        found = problem(reviewer.ask("GET", path), 404, "does not exist")
+        assert (found["field"], found["value"]) == ("id", path.removeprefix("/results/").removesuffix("/file"))
     for which in ("huge", "", "FULL"):
         problem(reviewer.ask("GET", FILE + which), 422, "which", "full", "original")
     problem(reviewer.ask("GET", f"{FULL}?size=small"), 422, "size")

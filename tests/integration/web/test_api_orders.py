@@ -215,6 +215,10 @@ def test_held_jobs_are_decided_and_queued_again_by_quote_only(database: Database
     others: dict[str, Any] = {"filter": {"batch": "spring"}}
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted", "handle": "p-1"}), 422, "jobs", "2")
     problem(shop.ask("POST", "/resolve", others | {"verdict": "accepted"}), 422, "handle")
+    accepted = others | {"verdict": "accepted", "handle": "p-1", "dry_run": True}
+    problem(shop.ask("POST", "/resolve", accepted), 422, "jobs", "2")
+    one = accepted | {"filter": {"jobs": ["spring/job-00001"]}}
+    assert len(shop.ask("POST", "/resolve", one).json()["jobs"]) == 1
     problem(shop.ask("POST", "/resolve", others | {"verdict": "not_accepted"}), 422, "quote", "dry_run")
     former = shop.ask("POST", "/resolve", others | {"verdict": "not_accepted", "dry_run": True}).json()
     for job in ("job-00001", "job-00002"):
@@ -242,7 +246,8 @@ def test_downloads_schedules_and_webhooks_are_there(database: Database, shop: Pr
     assert shop.ask("POST", "/schedules/nightly/pause", {}).json()["paused_at"] is not None
     assert shop.ask("POST", "/schedules/nightly/resume", {}).json()["next_at"] is not None
     problem(shop.ask("POST", "/schedules/nightli/pause", {}), 404, "nightli", "nightly")
-    problem(shop.ask("GET", "/schedules/nobody"), 404, "nobody")
+    found = problem(shop.ask("GET", "/schedules/nobody"), 404)
+    assert (found["field"], found["value"]) == ("name", "nobody")
     database.sql("""INSERT INTO webhooks (url, events, batches, secrets)
         VALUES ('https://example.com/hook', '{job.failed}', '{}', 'x')""")
     assert shop.get("/webhooks")["items"][0]["url"] == "https://example.com/hook"

@@ -100,12 +100,19 @@ def test_results_are_listed_by_verdict_reason_and_flag(
     assert listed(reviewer, limit, check="blurred") == [pictures[1], pictures[4], pictures[8]]
     assert listed(reviewer, limit, check="blurred", verdict="approved") == [pictures[1]]
     assert listed(reviewer, limit, check="blurred", verdict="unreviewed") == [pictures[8]]
+    assert listed(reviewer, limit, check="any") == [pictures[1], pictures[4], pictures[8]], "each of them once"
+    assert listed(reviewer, limit, check="any", verdict="approved") == [pictures[1]]
     assert listed(reviewer, limit, check="no_face", reason="hands") == [pictures[4]]
     assert listed(reviewer, limit, check="no_face", reason="hair") == []
     page = reviewer.get("/batches/spring/results", params={"check": "no_face"})
     assert sorted(page["items"][0]["flags"]) == ["blurred", "no_face"]
     problem(reviewer.ask("GET", "/batches/spring/results?reason=hair&verdict=approved"), 422, "reason", "needs_work")
-    problem(reviewer.ask("GET", "/batches/spring/results?check=nothing"), 422, "check", "blurred")
+    problem(reviewer.ask("GET", "/batches/spring/results?reason=nope"), 422, "reason", "nope", "hair")
+    problem(reviewer.ask("GET", "/results?reason=nope"), 422, "reason", "nope")
+    assert listed(reviewer, limit, reason="wrong person") == [], "it is in the list"
+    database.sql("UPDATE verdicts SET reasons = '[\"nope\"]' WHERE result_id = :id", id=pictures[4])
+    assert listed(reviewer, limit, reason="nope") == [pictures[4]], "it was in the list once"
+    problem(reviewer.ask("GET", "/batches/spring/results?check=nothing"), 422, "check", "any", "blurred")
 
     counts = reviewer.get("/batches/spring/checks")
     assert (counts["counts"]["blurred"], counts["counts"]["no_face"], counts["pictures"]) == (3, 1, 3)
@@ -159,8 +166,18 @@ def test_many_pictures_are_decided_about_at_once(
     (entry,) = database.run(audit.latest, 1)
     assert (entry.person, entry.via, entry.detail["pictures"]) == ("token shop", "api", 1)
 
+    taken_back = ask(undo=True, dry_run=True)
+    assert (taken_back["pictures"], taken_back["done"]) == (9, 0)
+    with Program(build(there), token(database, "other", Role.REVIEWER)) as other:
+        none = other.ask("POST", path, {"undo": True, "dry_run": True}).json()
+        assert (none["pictures"], none["left_out"]) == (0, {"not_yours": 9})
+        assert other.ask("POST", path, {"undo": True}).json() == none | {"dry_run": False}
     assert ask(undo=True, filter={"verdict": "approved"})["done"] == 8
     assert listed(reviewer, verdict="needs_work") == [pictures[0], pictures[2]]
+    nope = {"verdict": "approved", "filter": {"fault": "nope", "verdict": "needs_work"}}
+    problem(reviewer.ask("POST", path, nope), 422, "fault", "nope", "hair")
+    redo = {"filter": {"batch": "spring", "fault": "nope"}, "dry_run": True}
+    problem(reviewer.ask("POST", "/redo", redo), 422, "fault", "nope", "hair")
     for body in ({}, {"verdict": "approved", "undo": True}, {"verdict": "needs_work", "reasons": ["no such"]}):
         problem(reviewer.ask("POST", path, body), 422)
     problem(reviewer.ask("POST", "/batches/none/verdicts", {"verdict": "approved"}), 404)

@@ -114,6 +114,7 @@ def test_a_redo_takes_only_what_is_as_it_was(database: Database, shop: Program, 
     )  # fmt: skip
     flagged = {"filter": SINGLES | {"check": ["blurred"]}, "dry_run": True}
     assert shop.ask("POST", "/redo", flagged).json()["jobs"] == 1
+    assert shop.ask("POST", "/redo", flagged | {"filter": SINGLES | {"check": ["any"]}}).json()["jobs"] == 1
     found = shop.ask("POST", "/redo", {"filter": SINGLES, "dry_run": True}).json()
     assert (found["jobs"], found["quote"]["ceiling"]["amount"]) == (2, "0.08")
     database.sql("UPDATE jobs SET version = 2 WHERE id = :job", job=singles[0])
@@ -163,6 +164,9 @@ def test_their_results_are_listed_and_judged(database: Database, shop: Program, 
         (SINGLES | {"jobs": ["job-00000"]}, ("singles", "jobs")),
         ({"singles": False}, ("filter", "no jobs")),
         ({}, ("filter", "no jobs")),
+        (SINGLES | {"jobs": []}, ("filter.jobs",)),
+        ({"batch": "spring", "jobs": []}, ("filter.jobs",)),
+        ({"batch": "spring", "state": []}, ("filter.state",)),
         ({"batch": ""}, ("filter.batch",)),
         (SINGLES | {"state": ["lost"]}, ("lost", "queued")),
         ({"singles": "yes"}, ("singles",)),
@@ -176,6 +180,7 @@ def test_what_cannot_be_meant_changes_nothing(
         ("/bulk/cancel", {}), ("/bulk/pause", {}), ("/bulk/retry", {"dry_run": True}), ("/redo", {"dry_run": True}),
     ):  # fmt: skip
         problem(shop.ask("POST", path, {"filter": which} | more), 422, *facts)
+    problem(shop.ask("POST", "/resolve", {"filter": SINGLES | {"jobs": []}, "verdict": "give_up"}), 422, "filter.jobs")
     assert database.sql("SELECT id, state, lane FROM jobs ORDER BY id") == before
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.checks import CheckName
+from models.checks import ANY_CHECK, CheckName
 from models.states import JobState
-from reports.grid_filter import ALLOWED, ANY, DEAR_MOST, GridFilter, Sort
+from reports.grid_filter import ALLOWED, DEAR_MOST, GridFilter, Sort
 from reports.queries import MAX_CHARS, QueryError
 from reports.reviews import PARTS, Part
 from tests.words import names
@@ -49,7 +49,7 @@ def test_lists_and_bulk_operations_mean_the_same_jobs() -> None:
         batch="spring", states=["succeeded"], verdict="needs_work", check=["blurred"], fault="hair", noted=True,
         operation="zhiqite.swap", account="main", key="shoe", metadata="color=red",
     )  # fmt: skip
-    assert GridFilter(check=ANY).which().check == [each.value for each in CheckName]
+    assert GridFilter(check=ANY_CHECK).which().check == [each.value for each in CheckName]
     assert GridFilter(sort=Sort.WORST).which() == Filter()
     # Only a picture can be unreviewed
     assert GridFilter(verdict="unreviewed").which().states == ["succeeded"]
