@@ -269,7 +269,7 @@ def test_a_form_that_another_site_or_person_sent_is_refused(browser: Browser, da
         assert browser.post(where, fields | {"form": form}).status_code == 403
     assert browser.post(where, {name: value for name, value in fields.items() if name != "form"}).status_code == 403
     assert browser.post(where, fields, headers={"Content-Type": "text/plain"}).status_code == 403
-    assert browser.post(where, fields | {"note": "x" * 70_000}).status_code == 403
+    assert browser.post(where, fields | {"note": "x" * 70_000}).status_code == 413
     assert browser.post("/sign-out", {"form": theirs}).status_code == 403
     assert verdicts(database) == []
     assert browser.post(where, fields).status_code == 303
