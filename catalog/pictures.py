@@ -47,6 +47,8 @@ class Pictures:
     def __init__(self, base: str | Path, roots: Roots) -> None:
         self._address = str(base) if "://" in str(base) else None
         self._folder = Path() if self._address else Path(base)
+        self._scheme, _, place = (self._address or "").partition("://")
+        self._server, _, self._server_folder = place.partition("/")
         self._roots = roots
         # What these raise is not kept.
         self._picture = lru_cache(CACHED_CELLS)(self._look)
@@ -96,23 +98,16 @@ class Pictures:
             return uri
         if is_schemeless(uri):
             raise InvalidJobError(role, f"{visible(uri)} has no scheme{advice_for(uri)}")
-        scheme, server, folder = self._server
-        return picture_uri(role, f"{scheme}://{server}{posixpath.normpath(posixpath.join('/', folder, uri))}")
+        place = posixpath.normpath(posixpath.join("/", self._server_folder, uri))
+        return picture_uri(role, f"{self._scheme}://{self._server}{place}")
 
     def _is_relative(self, uri: str) -> bool:
         """Whether it is relative to the catalog's address."""
         return self._address is not None and "://" not in uri and (not uri.startswith("/") or uri.startswith("//"))
 
-    @property
-    def _server(self) -> tuple[str, str, str]:
-        """The scheme, the server or bucket, and the folder of the catalog's address."""
-        scheme, _, place = (self._address or "").partition("://")
-        server, _, folder = place.partition("/")
-        return scheme, server, folder
-
     def _with_two_slashes(self, text: str, uri: str) -> str | None:
         """How earlier versions wrote the address of a picture beside a catalog in the root of a server or bucket."""
-        if self._address is None or not self._is_relative(text) or self._server[2]:
+        if self._server_folder or not self._is_relative(text):
             return None
         scheme, _, place = uri.partition("://")
         server, _, path = place.partition("/")

@@ -17,7 +17,7 @@ from tests.integration.desk.pictures import made, results
 from tests.integration.web.asking import ROOT, ROWS, Program, chosen, problem, token
 from tests.words import unsaid
 from web import guesses
-from web.api import api, bodies
+from web.api import bodies
 from web.api.openapi import document
 from web.app import build
 from workers.config.settings import Settings
@@ -27,23 +27,13 @@ from workers.operations.forget import Person, forget
 if TYPE_CHECKING:
     from tests.integration.database import Cluster, Database, RuntimeFactory
 
-pytest_plugins = ["tests.integration.database"]
+pytest_plugins = ["tests.integration.database", "tests.integration.web.programs"]
 
 CSV = "key,kind,source,target\n" + "".join(
     f"{row['key']},swap,{row['source']},{row['target']}\n" for row in ROWS
 )  # fmt: skip
 PLAN = {"name": "spring", "rows": ROWS}
 PRICE, AT_MOST = "0.06", "0.12"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "WRONG_SECONDS", 0.0)
-
-
-@pytest.fixture
-def there(database: Database, tmp_path: Path) -> Settings:
-    return chosen(database, tmp_path)
 
 
 @pytest.fixture

@@ -14,28 +14,17 @@ from desk import audit
 from models.people import Role
 from tests.integration.desk.pictures import made
 from tests.integration.web.asking import Program, chosen, problem, token
-from web.api import api
 from web.app import build
 
 if TYPE_CHECKING:
     from tests.integration.database import Database
     from workers.config.settings import Settings
 
-pytest_plugins = ["tests.integration.database"]
+pytest_plugins = ["tests.integration.database", "tests.integration.web.programs"]
 
 JOB = {"kind": "swap", "source": "https://example.com/a.jpg", "target": "https://example.com/b.jpg"}
 PRICE, AT_MOST = "0.02", "0.04"
 SPENT = "SELECT sum(spent) FROM tokens"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "WRONG_SECONDS", 0.0)
-
-
-@pytest.fixture
-def there(database: Database, tmp_path: Path) -> Settings:
-    return chosen(database, tmp_path)
 
 
 @pytest.fixture

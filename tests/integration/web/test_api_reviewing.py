@@ -14,7 +14,6 @@ from models.checks import CheckName
 from models.people import Role
 from tests.integration.desk.pictures import give, made, results
 from tests.integration.web.asking import Program, chosen, problem, token
-from web.api import api
 from web.app import build
 from workers.config.settings import Settings
 from workers.jobs.run_options import RunOptions
@@ -25,19 +24,9 @@ from workers.schedules.service import Agreement
 if TYPE_CHECKING:
     from tests.integration.database import Database
 
-pytest_plugins = ["tests.integration.database"]
+pytest_plugins = ["tests.integration.database", "tests.integration.web.programs"]
 
 NUMBER = 9
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "WRONG_SECONDS", 0.0)
-
-
-@pytest.fixture
-def there(database: Database, tmp_path: Path) -> Settings:
-    return chosen(database, tmp_path)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from desk import audit
 from models.people import Role
 from tests.integration.desk.pictures import give, made
-from tests.integration.web.asking import Program, chosen, problem, token
-from web.api import api, tools
+from tests.integration.web.asking import Program, problem, token
+from web.api import tools
 from web.api.endpoints import Service
 from web.app import build
 from workers.engine.runtime import Runtime
@@ -23,20 +22,10 @@ if TYPE_CHECKING:
     from tests.integration.database import Database
     from workers.config.settings import Settings
 
-pytest_plugins = ["tests.integration.database"]
+pytest_plugins = ["tests.integration.database", "tests.integration.web.programs"]
 
 SINGLES = {"singles": True}
 SPENT = "SELECT sum(spent) FROM tokens"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "WRONG_SECONDS", 0.0)
-
-
-@pytest.fixture
-def there(database: Database, tmp_path: Path) -> Settings:
-    return chosen(database, tmp_path)
 
 
 @pytest.fixture
