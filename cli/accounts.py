@@ -29,6 +29,7 @@ from workers.accounts import admission, overrides
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account
 from workers.config.units import duration as parse_duration
+from workers.config.units import per_minute
 from workers.engine.runtime import Runtime
 from workers.engine.wake import poll_pump, submit_pump, wake
 from workers.jobs.request import JobRequest
@@ -60,7 +61,7 @@ def list_accounts(*, sandbox: SandboxOption = False, as_json: JsonOption = False
     rows = []
     for status in found:
         limits = status.account.with_overrides(status.admission.overrides)
-        rate = f"{limits.rate * 60:g}/min" if limits.rate is not None else ""
+        rate = per_minute(limits.rate) if limits.rate is not None else ""
         in_flight = f"{status.admission.count.open} of {limits.max_in_flight}"
         rows.append((status.account.name, status.account.provider, in_flight, rate, status.state, status.changed))
     table(("account", "provider", "in flight", "rate", "state", "overridden"), rows)

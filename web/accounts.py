@@ -24,7 +24,7 @@ from web.visitors import Form, actor_of, first
 from workers.accounts import overrides
 from workers.accounts.overrides import NOTHING
 from workers.config.accounts import Account
-from workers.config.units import PER_PICTURE
+from workers.config.units import PER_PICTURE, per_minute
 from workers.operations import credential_checks
 
 MAX_REASON_CHARS = 200  # beside an account's state
@@ -134,7 +134,7 @@ def limits(account: Account) -> Iterator[Limit]:
             for part in parts[name]:
                 yield Limit(f"{name}.{part}", says.format(part), str(value.get(part, NOTHING)))
         elif name == "rate":
-            yield Limit(name, says, NOTHING if value is None else f"{value * 60:g}/min")
+            yield Limit(name, says, NOTHING if value is None else per_minute(value))
         else:
             yield Limit(name, says, _typed(value) if isinstance(value, float) else str(value))
 

@@ -49,6 +49,11 @@ def rate(value: object) -> float:
     return submissions
 
 
+def per_minute(submissions: float) -> str:
+    """Submissions a second as people write a rate, and `rate` reads it."""
+    return f"{submissions * 60:g}/min"
+
+
 class PriceDocument(MoneyDocument):
     """A price as JSON has it."""
 
