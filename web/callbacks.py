@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
@@ -20,7 +21,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -29,6 +30,7 @@ from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from web.guesses import GuessLimiter
+from web.together import Together
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
 from workers.engine.wake import poll_pump, wake
@@ -47,21 +49,40 @@ TAKEN = {"code": "200", "msg": "success"}
 
 log = structlog.get_logger()
 
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A callback to keep: its token's digest, and its redacted body."""
+
+    token: str
+    body: bytes
+
+
 # Bodies help to find a submission whose answer was lost, so none is kept of an attempt that has ended.
 _KEEP = text("""
     INSERT INTO callbacks (token, body)
-    SELECT :token, :body WHERE EXISTS (
-        SELECT 1 FROM attempts WHERE callback_token = :token AND state IN ('sending', 'running', 'unknown', 'expired'))
-        AND (SELECT count(*) FROM callbacks WHERE token = :token) < :most
+    SELECT token, body FROM (
+        SELECT *, row_number() OVER (PARTITION BY token ORDER BY place) AS nth
+        FROM unnest(cast(:tokens AS text[]), cast(:bodies AS bytea[])) WITH ORDINALITY AS given (token, body, place)
+    ) told
+    WHERE EXISTS (
+        SELECT 1 FROM attempts a
+        WHERE a.callback_token = told.token AND a.state IN ('sending', 'running', 'unknown', 'expired'))
+        AND nth + (SELECT count(*) FROM callbacks c WHERE c.token = told.token) <= :most
+    ORDER BY place
 """)
 # A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
 _MARK = text("""
     UPDATE attempts SET callback_at = clock_timestamp(),
         next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
-    WHERE callback_token = :token AND state IN ('sending', 'running', 'unknown', 'expired')
-    RETURNING account, state
+    WHERE id IN (
+        SELECT id FROM attempts
+        WHERE callback_token = ANY(:tokens) AND state IN ('sending', 'running', 'unknown', 'expired')
+        ORDER BY id FOR UPDATE
+    )
+    RETURNING callback_token, state
 """)
-_ACCOUNT = text("SELECT account FROM attempts WHERE callback_token = :token")
+_ACCOUNTS = text("SELECT callback_token, account FROM attempts WHERE callback_token = ANY(:tokens)")
 
 
 class Callbacks:
@@ -81,6 +102,7 @@ class Callbacks:
         self._database, self._tokens, self._guesses = database, tokens, GuessLimiter()
         self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
+        self._looks, self._taken, self._wakes = Together(self._accounts), Together(self._keep), Together(self._wake)
 
     async def take(self, request: Request) -> Response:
         """Store the redacted body and make the attempt's poll due.
@@ -112,31 +134,35 @@ class Callbacks:
             return Response(status_code=HTTPStatus.REQUEST_TIMEOUT)
         if body is None:
             return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        status = await run_in_threadpool(self._take, account, known_as, dict(request.headers), body)
-        return JSONResponse(TAKEN) if status == HTTPStatus.OK else Response(status_code=status)
+        if self._verifiers.of(account).verify_callback(dict(request.headers), body, now=time.time()) is False:
+            log.warning("callback_forged", account=account)
+            return Response(status_code=HTTPStatus.UNAUTHORIZED)
+        due = await self._taken.ask(_Told(known_as, self._redactor.body(body)))
+        return JSONResponse(TAKEN, background=BackgroundTask(self._wakes.ask, account) if due else None)
 
     async def _account_of(self, request: Request, token: str) -> str | None:
         known_as = digest(token)
 
         async def look() -> str | None:
-            return await run_in_threadpool(self._account, known_as)
+            return await self._looks.ask(known_as)
 
         return await (look() if self._tokens.is_own(token) else self._guesses.find(request, token, look))
 
-    def _take(self, account: str, known_as: str, headers: Mapping[str, str], body: bytes) -> int:
-        if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
-            log.warning("callback_forged", account=account)
-            return HTTPStatus.UNAUTHORIZED
-        self._keep(known_as, self._redactor.body(body))
-        return HTTPStatus.OK
+    def _keep(self, told: Sequence[_Told]) -> list[bool]:
+        due = self._database.db(_keep, told)
+        return [each.token in due for each in told]
 
-    def _keep(self, token: str, body: bytes) -> None:
-        account = self._database.db(_keep, token, body)
-        if account is not None:
-            wake(self._database, poll_pump(account))
+    def _wake(self, accounts: Sequence[str]) -> list[None]:
+        # After the answer, which a provider may wait for no longer than a broker that is away is tried.
+        try:
+            wake(self._database, *map(poll_pump, sorted(set(accounts))))
+        except SQLAlchemyError as error:
+            log.warning("not_woken", error=type(error).__name__)  # the sweep finds what is due
+        return [None] * len(accounts)
 
-    def _account(self, token: str) -> str | None:
-        return self._database.db(_account, token)
+    def _accounts(self, tokens: Sequence[str]) -> list[str | None]:
+        found = self._database.db(_accounts, tokens)
+        return [found.get(token) for token in tokens]
 
 
 async def _body(request: Request) -> bytes | None:
@@ -158,15 +184,16 @@ def _announced(length: str) -> int:
     return int(length) if len(length) <= LENGTH_DIGITS else MAX_BODY_BYTES + 1
 
 
-def _keep(session: Session, token: str, body: bytes) -> str | None:
-    """Store a body, if there is room for it; returns the account whose attempt is now due for a poll, if any."""
-    session.execute(_KEEP, {"token": token, "body": body, "most": BODIES_KEPT})
-    marked = session.execute(_MARK, {"token": token}).first()
-    return marked.account if marked is not None and marked.state != AttemptState.SENDING else None
+def _keep(session: Session, told: Sequence[_Told]) -> set[str]:
+    """Store bodies for which there is room; returns the tokens whose attempts are due for a poll now."""
+    tokens = [each.token for each in told]
+    session.execute(_KEEP, {"tokens": tokens, "bodies": [each.body for each in told], "most": BODIES_KEPT})
+    marked = session.execute(_MARK, {"tokens": tokens})
+    return {row.callback_token for row in marked if row.state != AttemptState.SENDING}
 
 
-def _account(session: Session, token: str) -> str | None:
-    return session.execute(_ACCOUNT, {"token": token}).scalars().first()
+def _accounts(session: Session, tokens: Sequence[str]) -> dict[str, str]:
+    return {row.callback_token: row.account for row in session.execute(_ACCOUNTS, {"tokens": list(tokens)})}
 
 
 class Verifiers:

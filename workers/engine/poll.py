@@ -41,7 +41,7 @@ from workers.failpoints import hold_here
 from workers.failures import describe
 from workers.jobs.state_changes import AttemptMove
 
-TICK_SECONDS = 0.15  # how soon a running slice notices an attempt that a callback made due; each look takes 0.5 ms
+TICK_SECONDS = 0.1  # how soon a running slice notices an attempt that a callback made due; each look takes 0.5 ms
 AHEAD = 2  # due attempts claimed for each connection
 GATHER_SECONDS = 0.05  # due attempts are claimed at most this often, so that a claim brings many
 IDLE_SECONDS = 1.0  # with nothing due for longer than this the slot is released

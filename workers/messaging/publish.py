@@ -22,6 +22,15 @@ def announce_here(announcer: Callable[[str], None]) -> None:
     _announcers[:] = [announcer]
 
 
+def connect() -> None:
+    """Connect to the broker ahead of this process's first message, which would take a tenth of a second longer."""
+    try:
+        with app.producer_or_acquire() as producer:
+            _ = producer.channel
+    except OperationalError as error:
+        log.warning("broker_not_reached", error=str(error))
+
+
 def publish(name: str, wake_in: float = 0.0) -> None:
     """Send a pump's wake-up.
 

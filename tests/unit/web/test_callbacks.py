@@ -7,6 +7,7 @@ import base64
 import hmac
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,20 @@ class _Told(Callbacks):
         super().__init__(Database("postgresql+psycopg://nowhere/none"), accounts_file, TOKENS)
         self.kept: list[bytes] = []
         self.looks = 0
+        self.woken: set[str] = set()
         self.known = {digest(name): name for name in ACCOUNTS}
 
-    def _account(self, token: str) -> str | None:
-        self.looks += 1
-        return self.known.get(token)
+    def _accounts(self, tokens: Sequence[str]) -> list[str | None]:
+        self.looks += len(tokens)
+        return [self.known.get(token) for token in tokens]
 
-    def _keep(self, token: str, body: bytes) -> None:
-        self.kept.append(body)
+    def _keep(self, told: Sequence[Any]) -> list[bool]:
+        self.kept += [each.body for each in told]
+        return [True] * len(told)
+
+    def _wake(self, accounts: Sequence[str]) -> list[None]:
+        self.woken.update(accounts)
+        return [None] * len(accounts)
 
 
 def posted(callbacks: Callbacks, token: str, body: bytes, headers: dict[str, str]) -> Response:
@@ -86,6 +93,7 @@ def test_a_good_signature_is_taken(accounts_file: Path) -> None:
     answer = posted(callbacks, "signed", BODY, signed(BODY))
     assert (answer.status_code, answer.json()["code"]) == (200, "200")
     assert callbacks.kept == [BODY]
+    assert callbacks.woken == {"signed"}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +111,7 @@ def test_what_the_provider_did_not_sign_changes_nothing(
     callbacks = _Told(accounts_file)
     assert posted(callbacks, "signed", body, headers).status_code == 401
     assert callbacks.kept == []
+    assert callbacks.woken == set()
 
 
 def test_a_provider_that_signs_nothing_is_heard(accounts_file: Path) -> None:
