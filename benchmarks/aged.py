@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from benchmarks.contestants import SOURCE, TARGET
+from benchmarks.ids import attempt_id, job_id
 from benchmarks.provider import OPERATION
 from models.address import conninfo
 from workers.jobs.lanes import lane_of
@@ -16,10 +17,10 @@ _BATCH = """
     INSERT INTO batches (name, succeeded, created_at)
     VALUES ('aged ' || %(number)s, %(jobs)s, now() - %(number)s * interval '10 minutes') RETURNING id
 """
-_JOBS = """
+_JOBS = f"""
     WITH made AS (
         INSERT INTO jobs (id, kind, source, target, lane, batch_id, key, state, created_at, started_at, finished_at)
-        SELECT gen_random_uuid()::text, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'succeeded',
+        SELECT {job_id("b.id")}, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'succeeded',
             b.created_at, b.created_at + number * interval '0.1 second',
             b.created_at + number * interval '0.1 second' + interval '6 seconds'
         FROM batches b, generate_series(%(first)s::int, %(last)s::int) AS number WHERE b.id = %(batch)s
@@ -27,9 +28,9 @@ _JOBS = """
     )
     INSERT INTO attempts (id, job_id, number, batch_id, account, operation, state, handle, cost, created_at, sent_at,
         accepted_at, finished_at, deadline_at, polls, outputs, raw)
-    SELECT gen_random_uuid(), id, 1, batch_id, 'bench', %(operation)s, 'done', substr(id, 1, 32), 0.05, started_at,
+    SELECT {attempt_id("id")}, id, 1, batch_id, 'bench', %(operation)s, 'done', substr(id, 1, 32), 0.05, started_at,
         started_at, started_at, finished_at, started_at + interval '10 minutes', 1, '[]',
-        convert_to('{"id": "' || id || '", "status": "done", "url": "https://pictures.example/' || id || '"}', 'UTF8')
+        convert_to('{{"id": "' || id || '", "status": "done", "url": "https://pictures.example/' || id || '"}}', 'UTF8')
     FROM made
 """
 _SIZES = """

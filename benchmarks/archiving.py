@@ -24,6 +24,7 @@ from benchmarks.aged import BATCH, CHUNK, plain
 from benchmarks.cli_costs import spent
 from benchmarks.contestants import SOURCE, TARGET
 from benchmarks.held import Claimer, Claims
+from benchmarks.ids import attempt_id, job_id
 from benchmarks.lineup import Recast, Stage
 from benchmarks.processes import ROOT, cpu_seconds
 from benchmarks.provider import OPERATION
@@ -40,10 +41,10 @@ PAUSE_SECONDS = 0.05  # between two claims, and two looks at what waits
 PLANNED = 25_000_000  # jobs of a month in which 300 million are made in a year
 
 _BATCH = "INSERT INTO batches (name, succeeded) VALUES (%(name)s, %(jobs)s) RETURNING id"
-_JOBS = """
+_JOBS = f"""
     WITH made AS (
         INSERT INTO jobs (id, kind, source, target, lane, batch_id, key, state, created_at, started_at, finished_at)
-        SELECT gen_random_uuid()::text, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'succeeded',
+        SELECT {job_id("%(batch)s")}, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'succeeded',
             at - interval '60 seconds', at - interval '30 seconds', at
         FROM (
             SELECT number, now() - %(days)s * interval '1 day' - number * interval '1 second' AS at
@@ -53,10 +54,10 @@ _JOBS = """
     ), sent AS (
         INSERT INTO attempts (id, job_id, number, batch_id, account, operation, state, handle, cost, created_at,
             sent_at, accepted_at, finished_at, deadline_at, polls, outputs, raw)
-        SELECT gen_random_uuid(), id, 1, batch_id, 'bench', %(operation)s, 'done', substr(id, 1, 32), 0.05, started_at,
+        SELECT {attempt_id("id")}, id, 1, batch_id, 'bench', %(operation)s, 'done', substr(id, 1, 32), 0.05, started_at,
             started_at, started_at, finished_at, started_at + interval '10 minutes', 1,
             jsonb_build_array(jsonb_build_object('url', 'https://pictures.example/' || id)),
-            convert_to('{"id": "' || id || '", "url": "https://pictures.example/' || id || '"}', 'UTF8')
+            convert_to('{{"id": "' || id || '", "url": "https://pictures.example/' || id || '"}}', 'UTF8')
         FROM made RETURNING id, job_id
     )
     INSERT INTO results (job_id, attempt_id, index, key, sha256, size, media_type, width, height)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from sqlalchemy import text
 
 from benchmarks.contestants import INPUTS
+from benchmarks.ids import job_id
 from benchmarks.lineup import Feed, Recast, Stage, write_accounts
 from benchmarks.provider import OPERATION
 from models.connection import make_engine
@@ -44,13 +45,13 @@ def _inputs(stage: Stage) -> str:
 
 
 #: Adds as many jobs as are checked.
-_FEED = text("""
+_FEED = text(f"""
     WITH now AS (
         SELECT count(*) AS made, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM checks WHERE job_id = id)) AS open
         FROM jobs
     ), added AS (
         INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)
-        SELECT gen_random_uuid()::text, kind, source, :inputs || made + number, lane, batch_id, (made + number)::text
+        SELECT {job_id("batch_id")}, kind, source, :inputs || made + number, lane, batch_id, (made + number)::text
         FROM now, (SELECT * FROM jobs ORDER BY seq LIMIT 1) one, generate_series(1, :most - open) AS number
         RETURNING batch_id
     )

@@ -26,6 +26,7 @@ import psycopg
 import migrations
 from benchmarks.aged import plain
 from benchmarks.contestants import SOURCE, TARGET
+from benchmarks.ids import attempt_id, job_id
 from benchmarks.lineup import Recast, Stage, write_accounts
 from benchmarks.processes import cpu_seconds, running
 from benchmarks.runner import RunError, tail
@@ -46,17 +47,17 @@ START_SECONDS = 60.0
 SIGN_IN = "operator:a-long-password"
 
 _BATCH = "INSERT INTO batches (name, succeeded, queued) VALUES ('gallery', %(pictures)s, 0) RETURNING id"
-_ROWS = """
+_ROWS = f"""
     WITH made AS (
         INSERT INTO jobs (id, kind, source, target, lane, batch_id, key, state, started_at, finished_at)
-        SELECT gen_random_uuid()::text, 'swap', %(source)s, %(target)s, 'all', %(batch)s, 'look ' || number,
+        SELECT {job_id("%(batch)s")}, 'swap', %(source)s, %(target)s, 'all', %(batch)s, 'look ' || number,
             'succeeded', now(), now()
         FROM generate_series(%(first)s::int, %(last)s::int) AS number
         RETURNING id, batch_id
     ), attempted AS (
         INSERT INTO attempts (id, job_id, number, batch_id, account, operation, state, handle, cost, created_at,
             sent_at, accepted_at, finished_at, deadline_at, polls, outputs)
-        SELECT gen_random_uuid(), id, 1, batch_id, 'bench', 'bench.make', 'done', id, 0.05, now(), now(), now(), now(),
+        SELECT {attempt_id("id")}, id, 1, batch_id, 'bench', 'bench.make', 'done', id, 0.05, now(), now(), now(), now(),
             now() + interval '10 minutes', 1, '[]'
         FROM made RETURNING id, job_id
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.aged import plain
 from benchmarks.contestants import IN_FLIGHT, SOURCE, TARGET
+from benchmarks.ids import job_id
 from benchmarks.provider import OPERATION, Bench, BenchSettings
 from models.connection import make_engine
 from workers.config.accounts import Account
@@ -24,9 +25,9 @@ CLAIMS = 1_000  # that are measured: enough for a 99th percentile
 JOBS = 12  # of one claim: half of a worker's connections, as by default
 STEP = 10_000  # jobs that pass between two claims while the queue ages
 
-_WAITING = """
+_WAITING = f"""
     INSERT INTO jobs (id, kind, source, target, lane, batch_id, key)
-    SELECT gen_random_uuid()::text, 'swap', %(source)s, %(target)s, %(lane)s,
+    SELECT {job_id("SELECT id FROM batches WHERE name = 'bench'")}, 'swap', %(source)s, %(target)s, %(lane)s,
         (SELECT id FROM batches WHERE name = 'bench'), 'more ' || number
     FROM generate_series(1, %(jobs)s::int) AS number
 """

@@ -25,6 +25,7 @@ import migrations
 from benchmarks.aged import plain
 from benchmarks.contestants import SOURCE, TARGET
 from benchmarks.figures import MEGABYTE
+from benchmarks.ids import attempt_id, job_id
 from benchmarks.lineup import Recast, Stage, add_backlog, write_accounts
 from benchmarks.processes import Stub, resident_bytes, running
 from benchmarks.provider import OPERATION
@@ -43,16 +44,16 @@ WAIT_SECONDS = 600.0
 STOP_SECONDS = 60.0
 POSTS = 500  # requests written at a time
 
-_IN_FLIGHT = """
+_IN_FLIGHT = f"""
     WITH made AS (
         INSERT INTO jobs (id, kind, source, target, lane, batch_id, key, state, started_at)
-        SELECT gen_random_uuid()::text, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'running',
+        SELECT {job_id("%(batch)s")}, 'swap', %(source)s, %(target)s, %(lane)s, %(batch)s, number::text, 'running',
             now() FROM generate_series(%(first)s::int, %(last)s::int) AS number
         RETURNING id, batch_id, key
     )
     INSERT INTO attempts (id, job_id, number, batch_id, account, operation, state, handle, sent_at, accepted_at,
         next_poll_at, deadline_at)
-    SELECT gen_random_uuid(), id, 1, batch_id, 'bench', %(operation)s, 'running', key, now(), now(),
+    SELECT {attempt_id("id")}, id, 1, batch_id, 'bench', %(operation)s, 'running', key, now(), now(),
         now() + interval '1 hour', now() + interval '2 hours'
     FROM made
 """

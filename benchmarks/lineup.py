@@ -29,6 +29,7 @@ from benchmarks.contestants import (
     TARGET,
     THUMBNAILS,
 )
+from benchmarks.ids import job_id
 from benchmarks.provider import OPERATION, Bench
 from benchmarks.stub import HOST
 from devstack.servers import Urls
@@ -123,8 +124,8 @@ def add_backlog(
     connection.execute(
         text(
             "INSERT INTO jobs (id, kind, source, target, account, lane, batch_id, key)"
-            " SELECT gen_random_uuid()::text, 'swap', :source, replace(:target, '{}', number::text), :account, :lane,"
-            " :batch_id, number::text"
+            f" SELECT {job_id(':batch_id')}, 'swap', :source, replace(:target, '{{}}', number::text), :account,"
+            " :lane, :batch_id, number::text"
             " FROM generate_series(1, :number) AS number"
         ),
         {

@@ -14,6 +14,7 @@ from cli.environment import JsonOption, SandboxOption
 from cli.exit_codes import ExitCode
 from cli.output import Style, complain, emit, say
 from cli.summary import PICTURES
+from models.identity import SHORT
 from models.states import ANNOUNCED_JOB_STATES, JobState
 from reports.archives import all_files
 from reports.batch import find
@@ -132,7 +133,7 @@ def _print_forgotten(done: Forgotten, *, dry_run: bool) -> None:
     say(f"{jobs} {would}redacted, {done.canceled:,} of them canceled; {inputs} {would}removed")
     _print_files(done.files, would)
     if done.at_work:
-        listed = ", ".join(job[:8] for job in done.at_work[:10])
+        listed = ", ".join(job[:SHORT] for job in done.at_work[:10])
         complain(
             f"{counted(len(done.at_work), 'job', 'are')} in progress ({listed}); run this again later",
             style=Style.BAD,

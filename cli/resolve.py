@@ -14,6 +14,7 @@ from cli.exit_codes import ExitCode
 from cli.filters import JobSelection, takes_selection
 from cli.output import Style, complain, emit, moment, priced, table, waiting_for_decision
 from desk.deciding import apply
+from models.identity import SHORT
 from recast.hints import hint
 from recast.money import Money
 from reports import held
@@ -85,7 +86,7 @@ def _show(found: list[Held], currency: str, verdict: Verdict | None, *, dry_run:
         ("job", "batch", "key", "account", "sent", "callback", "client reference", "cost", "error"),
         [
             (
-                job.job_id[:8], job.batch, job.key, job.account, moment(job.sent_at), moment(job.callback_at),
+                job.job_id[:SHORT], job.batch, job.key, job.account, moment(job.sent_at), moment(job.callback_at),
                 str(job.id), Money(job.cost, currency), job.error or "",
             )
             for job in found
