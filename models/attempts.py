@@ -19,7 +19,7 @@ IMPERSONAL = ("job_id", "account", "operation", "state", "reason", "handle", "pa
 
 
 class Attempt(Base):
-    """One paid submission of a job to one account; `id` is the client reference, a uuid5 of job and number."""
+    """One paid submission of a job to one account; `id` is the client reference (`models.identity`)."""
 
     __tablename__ = "attempts"
     __table_args__ = (

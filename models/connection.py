@@ -208,7 +208,7 @@ def take_time(session: Session, seconds: int) -> None:
     be_patient(session.connection(), seconds)
 
 
-class TooLongError(Exception):
+class StatementTimeoutError(Exception):
     """A statement took longer than it may; its transaction has failed."""
 
 
@@ -217,7 +217,7 @@ def within(session: Session, seconds: float) -> Iterator[None]:
     """Let each statement of this block take this long, which is less than others may.
 
     Raises:
-        TooLongError: one took longer.
+        StatementTimeoutError: one took longer.
     """
     session.execute(_TAKE_TIME, {"limit": f"{seconds * 1000:.0f}ms"})
     try:
@@ -225,7 +225,7 @@ def within(session: Session, seconds: float) -> Iterator[None]:
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
-        raise TooLongError(f"a statement took longer than {seconds:g} s") from None
+        raise StatementTimeoutError(f"a statement took longer than {seconds:g} s") from None
     session.execute(_TAKE_TIME, {"limit": LIMITS["statement_timeout"]})
 
 

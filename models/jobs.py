@@ -28,7 +28,7 @@ IMPERSONAL = (
 
 
 class Job(Base):
-    """One picture to make. `id` is its Celery task id, or a uuid5 of batch, key and version for a catalog's row."""
+    """One picture to make. `id` is its Celery task id, or that of a catalog's row (`models.identity.bulk_job_id`)."""
 
     __tablename__ = "jobs"
     __table_args__ = (

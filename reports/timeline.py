@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.connection import TooLongError, within
+from models.connection import StatementTimeoutError, within
 from models.fragments import is_paid
 
 BINS = 48  # points of a line
@@ -55,7 +55,7 @@ def series(session: Session, batch_id: int) -> list[Point] | None:
     try:
         with within(session, SECONDS):
             rows = session.execute(_SERIES, {"id": batch_id, "bins": BINS}).all()
-    except TooLongError:
+    except StatementTimeoutError:
         session.rollback()
         return None
     points, spent = [], Decimal(0)

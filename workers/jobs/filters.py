@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models.batches import SINGLES_NAME
 from models.checks import CheckName
-from models.connection import TooLongError, within
+from models.connection import StatementTimeoutError, within
 from models.fragments import ACCOUNT, OPERATION, is_flag, last_attempt, seconds_ago
 from recast.errors import InvalidJobError
 
@@ -175,7 +175,7 @@ def look(
     try:
         with within(session, seconds):
             return statement.execute(session, which, **parameters).all()
-    except TooLongError:
+    except StatementTimeoutError:
         raise InvalidJobError(
             "filter",
             f"a look for {_said(which) or 'all jobs'} takes more than {seconds:g} s; allowed: what is found sooner, "
