@@ -10,9 +10,8 @@ import typer
 from cli.environment import JsonOption, SandboxOption, open_database
 from cli.filters import JobSelection, takes_selection
 from cli.output import complain, emit, moment, table, why
+from models.identity import SHORT
 from reports.job import listed
-
-ID_CHARACTERS = 8  # of a job's id in lists; `recast show` accepts the beginning of an id
 
 
 @takes_selection("everything")
@@ -33,7 +32,7 @@ def jobs(
         ("job", "batch", "key", "state", "account", "operation", "finished", "why"),
         [
             (
-                job.id[:ID_CHARACTERS], job.batch, job.key, job.state, job.account, job.operation,
+                job.id[:SHORT], job.batch, job.key, job.state, job.account, job.operation,
                 moment(job.finished_at), why(job.reason, job.error) if job.reason or job.error else "",
             )
             for job in found

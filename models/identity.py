@@ -13,7 +13,7 @@ from typing import Final
 
 #: Namespace of client references and bulk job ids; changing it would make every retry a new payment.
 NAMESPACE: Final = uuid.UUID("6ad3b5f0-6a1e-4f0e-9d0b-7c0f6f1f2a55")
-SHORT: Final = 13  # characters of an id that people are shown: eight random ones after those of the batch, and a hyphen
+SHORT: Final = 13  # characters of an id that lists show: four of the batch, eight random ones, and a hyphen
 
 _NAMESPACE = NAMESPACE.bytes
 _LENGTH = len(str(NAMESPACE))

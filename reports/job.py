@@ -25,7 +25,7 @@ from workers.jobs.request import CONSENT
 if TYPE_CHECKING:  # lists of jobs need none
     from workers.images.storage import Storage
 
-MIN_PREFIX = 6  # characters of an id: with fewer, too many ids match
+MIN_PREFIX = 8  # characters of an id: with fewer, too many ids match, as four are the same in a whole batch
 ANSWER_BYTES = 4_000  # of a provider's answer, which can contain a whole picture
 
 _FIND = text("""

@@ -102,16 +102,17 @@ def build(chosen: Settings | None = None) -> Starlette:
     runtime = Runtime(configured.model_copy(update={"database_connections": API_CONNECTIONS}), secrets=())
 
     guesses, news = GuessLimiter(), News(runtime)
+    callbacks = Callbacks(database, configured.accounts_file, runtime.callback_tokens, configured.public_url)
     api = Api(Service(runtime, configured.quote_seconds), ResultFiles(runtime, media, decoders), guesses, news)
     mcp = McpEndpoint(api)
     routes = [
         *_program_routes(api, mcp),
-        *_service_routes(configured, database, media, guesses, runtime),
+        *_service_routes(configured, database, media, guesses, callbacks),
         *_gallery_routes(configured, database, media, decoders, client, guesses, runtime, news),
     ]
     app = Starlette(
         routes=routes,
-        lifespan=_life(news, mcp, client, runtime, database),
+        lifespan=_life(callbacks, news, mcp, client, runtime, database),
         middleware=[Middleware(Prefixed, prefix=below)],
     )
     #: Ends what never ends by itself, before the server waits for it.
@@ -123,7 +124,7 @@ def build(chosen: Settings | None = None) -> Starlette:
 
 
 def _life(
-    news: News, mcp: McpEndpoint, client: HttpClient, runtime: Runtime, database: Database
+    callbacks: Callbacks, news: News, mcp: McpEndpoint, client: HttpClient, runtime: Runtime, database: Database
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """What is opened ahead of the first request, and what is closed when the application ends."""
 
@@ -132,6 +133,7 @@ def _life(
         Thread(target=connect, name="recast-broker", daemon=True).start()  # the pages do without a broker
         yield
         news.close()
+        await callbacks.close()
         await mcp.close()
         await client.aclose()
         news.shut()
@@ -147,11 +149,10 @@ def _program_routes(api: Api, mcp: McpEndpoint) -> list[Route]:
 
 
 def _service_routes(
-    configured: Settings, database: Database, media: Media, guesses: GuessLimiter, runtime: Runtime
+    configured: Settings, database: Database, media: Media, guesses: GuessLimiter, callbacks: Callbacks
 ) -> list[Route]:
     """What load balancers, Prometheus and providers request."""
     metrics = Metrics(database.sessions, configured.metrics_token, configured.currency, guesses=guesses)
-    callbacks = Callbacks(database, configured.accounts_file, runtime.callback_tokens, configured.public_url)
     return [
         Route("/healthz", Health(database.engine).show),
         Route("/metrics", metrics.show),

@@ -12,34 +12,30 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
-from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from models.states import AttemptState
 from models.transactions import Database
 from providers import http
 from providers.protocol import MAX_ANSWER_BYTES, Endpoint, NotSentError, Provider, Reply
 from web.guesses import GuessLimiter
 from web.together import Together
+from web.wakes import Wakes
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
-from workers.engine.wake import poll_pump, wake
+from workers.engine.callbacks import CallbackBody, accounts_of, keep, keep_free
 from workers.http.redaction import Redactor
 from workers.http.urls import CallbackTokens, digest
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is refused, and the attempt polled as usual
 BODY_SECONDS = 15.0  # for all of it, which fits in a few packets
-BODIES_KEPT = 16  # of one token: the provider's events, each repeated some times; further ones make the poll due, too
 LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
 SIGNING = ("webhook_secret",)  # the secrets of accounts that web needs: those that verify callbacks
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
@@ -48,41 +44,6 @@ _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` make
 TAKEN = {"code": "200", "msg": "success"}
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A callback to keep: its token's digest, and its redacted body."""
-
-    token: str
-    body: bytes
-
-
-# Bodies help to find a submission whose answer was lost, so none is kept of an attempt that has ended.
-_KEEP = text("""
-    INSERT INTO callbacks (token, body)
-    SELECT token, body FROM (
-        SELECT *, row_number() OVER (PARTITION BY token ORDER BY place) AS nth
-        FROM unnest(cast(:tokens AS text[]), cast(:bodies AS bytea[])) WITH ORDINALITY AS given (token, body, place)
-    ) told
-    WHERE EXISTS (
-        SELECT 1 FROM attempts a
-        WHERE a.callback_token = told.token AND a.state IN ('sending', 'running', 'unknown', 'expired'))
-        AND nth + (SELECT count(*) FROM callbacks c WHERE c.token = told.token) <= :most
-    ORDER BY place
-""")
-# A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
-_MARK = text("""
-    UPDATE attempts SET callback_at = clock_timestamp(),
-        next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
-    WHERE id IN (
-        SELECT id FROM attempts
-        WHERE callback_token = ANY(:tokens) AND state IN ('sending', 'running', 'unknown', 'expired')
-        ORDER BY id FOR UPDATE
-    )
-    RETURNING callback_token, state
-""")
-_ACCOUNTS = text("SELECT callback_token, account FROM attempts WHERE callback_token = ANY(:tokens)")
 
 
 class Callbacks:
@@ -102,7 +63,12 @@ class Callbacks:
         self._database, self._tokens, self._guesses = database, tokens, GuessLimiter()
         self._redactor = Redactor(public_url=public_url)
         self._verifiers = Verifiers(accounts_file)
-        self._looks, self._taken, self._wakes = Together(self._accounts), Together(self._keep), Together(self._wake)
+        self._looks, self._taken = Together(self._accounts), Together(self._keep)
+        self._wakes = Wakes(database)
+
+    async def close(self) -> None:
+        """Wait until the pumps that have work are woken."""
+        await self._wakes.close()
 
     async def take(self, request: Request) -> Response:
         """Store the redacted body and make the attempt's poll due.
@@ -134,11 +100,22 @@ class Callbacks:
             return Response(status_code=HTTPStatus.REQUEST_TIMEOUT)
         if body is None:
             return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        if self._verifiers.of(account).verify_callback(dict(request.headers), body, now=time.time()) is False:
-            log.warning("callback_forged", account=account)
+        told = await run_in_threadpool(self._verified, account, known_as, dict(request.headers), body)
+        if told is None:
             return Response(status_code=HTTPStatus.UNAUTHORIZED)
-        due = await self._taken.ask(_Told(known_as, self._redactor.body(body)))
-        return JSONResponse(TAKEN, background=BackgroundTask(self._wakes.ask, account) if due else None)
+        due = await self._taken.ask(told)
+        if due is None:
+            due = await run_in_threadpool(self._keep_alone, told)
+        if due:
+            self._wakes.soon(account)
+        return JSONResponse(TAKEN)
+
+    def _verified(self, account: str, token: str, headers: Mapping[str, str], body: bytes) -> CallbackBody | None:
+        """What to keep; None if it lacks the provider's signature."""
+        if self._verifiers.of(account).verify_callback(headers, body, now=time.time()) is False:
+            log.warning("callback_forged", account=account)
+            return None
+        return CallbackBody(token, self._redactor.body(body))
 
     async def _account_of(self, request: Request, token: str) -> str | None:
         known_as = digest(token)
@@ -148,20 +125,16 @@ class Callbacks:
 
         return await (look() if self._tokens.is_own(token) else self._guesses.find(request, token, look))
 
-    def _keep(self, told: Sequence[_Told]) -> list[bool]:
-        due = self._database.db(_keep, told)
-        return [each.token in due for each in told]
+    def _keep(self, told: Sequence[CallbackBody]) -> list[bool | None]:
+        """Whether each has made an attempt due; None for one that is not kept, as its attempt is locked."""
+        due, held = self._database.db(keep_free, told)
+        return [None if each.token in held else each.token in due for each in told]
 
-    def _wake(self, accounts: Sequence[str]) -> list[None]:
-        # After the answer, which a provider may wait for no longer than a broker that is away is tried.
-        try:
-            wake(self._database, *map(poll_pump, sorted(set(accounts))))
-        except SQLAlchemyError as error:
-            log.warning("not_woken", error=type(error).__name__)  # the sweep finds what is due
-        return [None] * len(accounts)
+    def _keep_alone(self, told: CallbackBody) -> bool:
+        return bool(self._database.db(keep, [told]))
 
     def _accounts(self, tokens: Sequence[str]) -> list[str | None]:
-        found = self._database.db(_accounts, tokens)
+        found = self._database.db(accounts_of, tokens)
         return [found.get(token) for token in tokens]
 
 
@@ -182,18 +155,6 @@ def _announced(length: str) -> int:
     if not (length.isascii() and length.isdigit()):
         return 0
     return int(length) if len(length) <= LENGTH_DIGITS else MAX_BODY_BYTES + 1
-
-
-def _keep(session: Session, told: Sequence[_Told]) -> set[str]:
-    """Store bodies for which there is room; returns the tokens whose attempts are due for a poll now."""
-    tokens = [each.token for each in told]
-    session.execute(_KEEP, {"tokens": tokens, "bodies": [each.body for each in told], "most": BODIES_KEPT})
-    marked = session.execute(_MARK, {"tokens": tokens})
-    return {row.callback_token for row in marked if row.state != AttemptState.SENDING}
-
-
-def _accounts(session: Session, tokens: Sequence[str]) -> dict[str, str]:
-    return {row.callback_token: row.account for row in session.execute(_ACCOUNTS, {"tokens": list(tokens)})}
 
 
 class Verifiers:

@@ -16,8 +16,9 @@ from tests.hostile.doors import CALLBACKS, LINKS, TOKEN, Call
 from tests.hostile.pictures import JPEG
 from tests.stack import write_accounts
 from web.app import build
-from web.callbacks import BODIES_KEPT, MAX_BODY_BYTES
+from web.callbacks import MAX_BODY_BYTES
 from workers.config.settings import Settings
+from workers.engine.callbacks import BODIES_KEPT
 from workers.http.urls import digest
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage

@@ -61,7 +61,8 @@ def wake(database: Database, *pumps: str, wake_in: float = 0.0) -> int:
     if pumps:
         log.debug("woken", pumps=pumps, published=wanted, wake_in=wake_in)
     for name in wanted:
-        publish(name, wake_in)
+        if not publish(name, wake_in):
+            break  # a broker that is away is tried for seconds; the sweep wakes the others
     return len(wanted)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 from kombu.exceptions import OperationalError
 
+from workers.failures import describe
 from workers.messaging.app import PUMP_VERSION, app
 
 ANNOUNCE_AT_ONCE = 100  # jobs in one announce message
@@ -27,12 +28,12 @@ def connect() -> None:
     try:
         with app.producer_or_acquire() as producer:
             _ = producer.channel
-    except OperationalError as error:
-        log.warning("broker_not_reached", error=str(error))
+    except Exception as error:  # noqa: BLE001 - the first message says what is the matter
+        log.warning("broker_not_reached", error=describe(error))
 
 
-def publish(name: str, wake_in: float = 0.0) -> None:
-    """Send a pump's wake-up.
+def publish(name: str, wake_in: float = 0.0) -> bool:
+    """Send a pump's wake-up; whether the broker took it.
 
     An unavailable broker is not an error here: the lease's `wake_at` says what is due, and the sweep repeats lost
     messages.
@@ -49,6 +50,8 @@ def publish(name: str, wake_in: float = 0.0) -> None:
         )
     except OperationalError as error:
         log.warning("wake_up_not_published", pump=name, error=str(error))
+        return False
+    return True
 
 
 def announce(job_ids: tuple[str, ...]) -> None:

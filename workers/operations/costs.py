@@ -89,17 +89,14 @@ def lines(
 
 
 def _dearest(lane: str, options: Mapping[str, Any], accounts: Mapping[str, Account]) -> Line:
-    """One job at the account that may cost the most: one without a price, of which nobody knows what it costs."""
     dearest: Line | None = None
     for account in accounts.values():
         name = lane_operation(lane, account)
         if name is None:
             continue
-        if not _is_priced(name, account):
-            return Line(account.name, name, 1, Decimal(0), priced=False)
         cost = account.cost(account.operations[name], options)
         if dearest is None or cost > dearest.cost:
-            dearest = Line(account.name, name, 1, cost)
+            dearest = Line(account.name, name, 1, cost, name.partition(".")[2] in account.prices)
     return dearest or Line(NOWHERE, lane, 1, Decimal(0))
 
 
@@ -109,13 +106,9 @@ def unpriced(lanes: Iterable[str], accounts: Mapping[str, Account]) -> list[str]
         f"{account.name}: {name}"
         for lane in lanes
         for account in accounts.values()
-        if (name := lane_operation(lane, account)) is not None and not _is_priced(name, account)
+        if (name := lane_operation(lane, account)) is not None and name.partition(".")[2] not in account.prices
     }
     return sorted(found)
-
-
-def _is_priced(operation: str, account: Account) -> bool:
-    return operation.partition(".")[2] in account.prices
 
 
 def lanes_of(session: Session, which: Filter) -> set[str]:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 
 from tests.http import ASGITransport, AsyncClient
 from tests.stack import write_accounts
 from tests.web.shop import settings
-from web import callbacks
+from web import wakes
 from web.app import build
-from web.callbacks import BODIES_KEPT
+from workers.engine.callbacks import BODIES_KEPT
 from workers.http.urls import digest
 
 if TYPE_CHECKING:
@@ -81,6 +82,33 @@ def test_a_token_keeps_few_bodies_of_a_group(database: Database, app: Starlette)
 
 
 @pytest.mark.usefixtures("messages")
+def test_an_attempt_that_somebody_holds_stops_no_other(database: Database, app: Starlette) -> None:
+    held, *others = opened(database, "running", "running", "running")
+
+    async def story() -> tuple[list[int], int]:
+        http = AsyncClient(transport=ASGITransport(app), base_url="http://recast")
+        async with app.router.lifespan_context(app), http as client:
+
+            async def call(token: str) -> int:
+                return (await client.post(f"/callbacks/{token}", content=token.encode())).status_code
+
+            with database.engine.begin() as holder:
+                holder.execute(text("SELECT 1 FROM attempts WHERE callback_token = :t FOR UPDATE"), {"t": digest(held)})
+                waiting = [asyncio.create_task(call(held)) for _ in range(4)]
+                await asyncio.sleep(0.1)
+                answers = await asyncio.wait_for(asyncio.gather(*map(call, others * 2)), 5)
+                assert not any(task.done() for task in waiting)
+                kept = len(database.sql("SELECT FROM callbacks"))
+            return [*answers, *await asyncio.gather(*waiting)], kept
+
+    answers, kept = asyncio.run(story())
+    assert answers == [200] * 8
+    assert kept == 4, "of the others"
+    assert len(database.sql("SELECT FROM callbacks")) == 8
+    assert database.one("SELECT count(*) FROM attempts WHERE callback_at IS NOT NULL") == 3
+
+
+@pytest.mark.usefixtures("messages")
 def test_pumps_that_cannot_be_woken_are_no_reason_to_call_again(
     database: Database, app: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +116,6 @@ def test_pumps_that_cannot_be_woken_are_no_reason_to_call_again(
         raise OperationalError("INSERT", {}, Exception("gone"))
 
     (token,) = opened(database, "running")
-    monkeypatch.setattr(callbacks, "wake", gone)
+    monkeypatch.setattr(wakes, "wake", gone)
     assert told(app, token) == [200]
     assert database.one("SELECT next_poll_at <= clock_timestamp() FROM attempts")

@@ -25,7 +25,9 @@ from tests.stack import write_accounts
 from tests.words import names
 from web.callbacks import Callbacks, Verifiers
 from web.guesses import FREE, TURN_SECONDS
+from web.wakes import Wakes
 from workers.config.account_values import AccountsError
+from workers.engine.callbacks import CallbackBody
 from workers.http.urls import CallbackTokens, digest
 
 KEY = b"a signing key of twenty-four bytes"
@@ -55,6 +57,17 @@ def signed(body: bytes, *, age: float = 0.0, key: bytes = KEY) -> dict[str, str]
     return {"webhook-id": "msg_1", "webhook-timestamp": at, "webhook-signature": f"v1,{signature}"}
 
 
+class _Noted(Wakes):
+    """Wakes nothing, and notes what would be woken."""
+
+    def __init__(self) -> None:
+        super().__init__(Database("postgresql+psycopg://nowhere/none"))
+        self.woken: set[str] = set()
+
+    def soon(self, account: str) -> None:
+        self.woken.add(account)
+
+
 class _Told(Callbacks):
     """Callbacks of tokens that are named like their accounts, and a note of what would be written."""
 
@@ -62,20 +75,16 @@ class _Told(Callbacks):
         super().__init__(Database("postgresql+psycopg://nowhere/none"), accounts_file, TOKENS)
         self.kept: list[bytes] = []
         self.looks = 0
-        self.woken: set[str] = set()
+        self._wakes = self.wakes = _Noted()
         self.known = {digest(name): name for name in ACCOUNTS}
 
     def _accounts(self, tokens: Sequence[str]) -> list[str | None]:
         self.looks += len(tokens)
         return [self.known.get(token) for token in tokens]
 
-    def _keep(self, told: Sequence[Any]) -> list[bool]:
+    def _keep(self, told: Sequence[CallbackBody]) -> list[bool | None]:
         self.kept += [each.body for each in told]
         return [True] * len(told)
-
-    def _wake(self, accounts: Sequence[str]) -> list[None]:
-        self.woken.update(accounts)
-        return [None] * len(accounts)
 
 
 def posted(callbacks: Callbacks, token: str, body: bytes, headers: dict[str, str]) -> Response:
@@ -93,7 +102,7 @@ def test_a_good_signature_is_taken(accounts_file: Path) -> None:
     answer = posted(callbacks, "signed", BODY, signed(BODY))
     assert (answer.status_code, answer.json()["code"]) == (200, "200")
     assert callbacks.kept == [BODY]
-    assert callbacks.woken == {"signed"}
+    assert callbacks.wakes.woken == {"signed"}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_what_the_provider_did_not_sign_changes_nothing(
     callbacks = _Told(accounts_file)
     assert posted(callbacks, "signed", body, headers).status_code == 401
     assert callbacks.kept == []
-    assert callbacks.woken == set()
+    assert callbacks.wakes.woken == set()
 
 
 def test_a_provider_that_signs_nothing_is_heard(accounts_file: Path) -> None:

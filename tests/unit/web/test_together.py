@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -90,6 +92,60 @@ def test_who_hung_up_holds_up_nobody() -> None:
         return [await stays, await together.ask(8)]
 
     assert asyncio.run(asyncio.wait_for(story(), 10)) == [14, 16]
+
+
+def test_who_asks_in_the_moment_in_which_the_last_groups_end_is_answered() -> None:
+    """Ends of both groups, and a request behind them, in one turn of the event loop."""
+    calls: list[asyncio.Future[None]] = []
+
+    async def in_turn(work: Any, values: Sequence[int]) -> list[int]:
+        calls.append(asyncio.get_running_loop().create_future())
+        await calls[-1]
+        return [*work(values)]
+
+    async def story() -> list[int]:
+        together = Together(_Work())
+        first = asyncio.create_task(together.ask(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        second = asyncio.create_task(together.ask(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(calls) == AT_ONCE
+        for call in calls:
+            call.set_result(None)
+        # After the groups' own steps, before anything else that follows from them.
+        last = asyncio.create_task(together.ask(3))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for call in calls[AT_ONCE:]:
+            call.set_result(None)
+        return [await first, await second, await last]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("web.together.run_in_threadpool", in_turn)
+        assert asyncio.run(asyncio.wait_for(story(), 5)) == [2, 4, 6]
+
+
+def test_an_answer_too_few_is_an_error_for_all() -> None:
+    def short(values: Sequence[int]) -> list[int]:
+        return list(values)[:-1]
+
+    answers = asyncio.run(asked(Together(short), 1, 2))
+    assert [type(answer) for answer in answers] == [ValueError, ValueError]
+
+
+def test_what_is_bound_to_one_request_is_not_the_others() -> None:
+    bound: ContextVar[str] = ContextVar("bound", default="")
+
+    def look(values: Sequence[int]) -> list[str]:
+        return [bound.get()] * len(values)
+
+    async def story() -> str:
+        bound.set("of one request")
+        return await Together(look).ask(1)
+
+    assert asyncio.run(story()) == ""
 
 
 @pytest.mark.parametrize("later", [1, 5])
