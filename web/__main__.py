@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_network
 from socket import socket
+from threading import Thread
 from typing import cast
 
 import structlog
@@ -26,6 +27,7 @@ from web.protocol import LimitedProtocol, end
 from workers import private
 from workers.config.settings import SettingsError, settings
 from workers.images.storage import StorageError
+from workers.messaging.publish import connect
 from workers.observability.logs import LogLevel, configure_logs
 
 MAX_HEAD = 16 * 1024  # bytes of a request before its body that are kept while the rest has not come
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         log.critical("not_started", service="web", error=str(error))
         return NOT_STARTED
+    Thread(target=connect, name="recast-broker", daemon=True).start()  # nothing waits for it
     with suppress(KeyboardInterrupt):  # it has ended well
         server.run([*listeners])
     return 0 if server.started else NOT_STARTED

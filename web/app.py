@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from threading import Thread
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -68,7 +67,6 @@ from workers.images.decoders import Decoders
 from workers.images.inputs import Inputs
 from workers.images.signed_urls import MediaSigner
 from workers.images.storage import Storage
-from workers.messaging.publish import connect
 
 FETCHES = 8  # input pictures fetched at the same time for the gallery
 API_CONNECTIONS = 8  # the same for programs, so that they leave the pages theirs
@@ -126,11 +124,10 @@ def build(chosen: Settings | None = None) -> Starlette:
 def _life(
     callbacks: Callbacks, news: News, mcp: McpEndpoint, client: HttpClient, runtime: Runtime, database: Database
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """What is opened ahead of the first request, and what is closed when the application ends."""
+    """What is closed when the application ends."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        Thread(target=connect, name="recast-broker", daemon=True).start()  # the pages do without a broker
         yield
         news.close()
         await callbacks.close()

@@ -30,12 +30,14 @@ from web.together import Together
 from web.wakes import Wakes
 from workers.config.account_values import AccountsError
 from workers.config.accounts import Account, load
-from workers.engine.callbacks import CallbackBody, accounts_of, keep, keep_free
+from workers.engine.callbacks import CallbackBody, accounts_of, keep
 from workers.http.redaction import Redactor
 from workers.http.urls import CallbackTokens, digest
 
 MAX_BODY_BYTES = 256 * 1024  # a callback is a few KiB; a longer one is refused, and the attempt polled as usual
 BODY_SECONDS = 15.0  # for all of it, which fits in a few packets
+ANSWER_SECONDS = 4.0  # for a look, and for what is kept: HiDream waits for five
+LOCKED_SECONDS = 0.1  # until a callback is kept whose attempt was locked: locks last for milliseconds
 LENGTH_DIGITS = 18  # of the length of a body; a longer number is costly to read
 SIGNING = ("webhook_secret",)  # the secrets of accounts that web needs: those that verify callbacks
 _TOKEN = re.compile(r"[\w-]{1,64}", re.ASCII)  # as `secrets.token_urlsafe` makes them
@@ -74,13 +76,13 @@ class Callbacks:
         """Store the redacted body and make the attempt's poll due.
 
         401 for a body without the provider's signature, 404 for an unknown token, 408 for a body that does not come,
-        413 for one that is too long, 503 if the database or the accounts file cannot be read.
+        413 for one that is too long, 503 if the database is away or busy, or the accounts file cannot be read.
         """
         try:
             return await self._answer(request)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
-        except (SQLAlchemyError, AccountsError) as error:
+        except (SQLAlchemyError, AccountsError, TimeoutError) as error:
             # The provider tries again; if it does not, the attempt is polled as usual.
             log.warning(
                 "callback_not_kept", error=str(error) if isinstance(error, AccountsError) else type(error).__name__
@@ -103,10 +105,7 @@ class Callbacks:
         told = await run_in_threadpool(self._verified, account, known_as, dict(request.headers), body)
         if told is None:
             return Response(status_code=HTTPStatus.UNAUTHORIZED)
-        due = await self._taken.ask(told)
-        if due is None:
-            due = await run_in_threadpool(self._keep_alone, told)
-        if due:
+        if await self._kept(told):
             self._wakes.soon(account)
         return JSONResponse(TAKEN)
 
@@ -121,17 +120,22 @@ class Callbacks:
         known_as = digest(token)
 
         async def look() -> str | None:
-            return await self._looks.ask(known_as)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._looks.ask(known_as)
 
         return await (look() if self._tokens.is_own(token) else self._guesses.find(request, token, look))
 
     def _keep(self, told: Sequence[CallbackBody]) -> list[bool | None]:
         """Whether each has made an attempt due; None for one that is not kept, as its attempt is locked."""
-        due, held = self._database.db(keep_free, told)
-        return [None if each.token in held else each.token in due for each in told]
+        kept = self._database.db(keep, told)
+        return [None if each.token in kept.locked else each.token in kept.due for each in told]
 
-    def _keep_alone(self, told: CallbackBody) -> bool:
-        return bool(self._database.db(keep, [told]))
+    async def _kept(self, told: CallbackBody) -> bool:
+        """Whether it has made its attempt due, once it is kept."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while (due := await self._taken.ask(told)) is None:  # noqa: ASYNC110 - the lock is the database's
+                await asyncio.sleep(LOCKED_SECONDS)
+            return due
 
     def _accounts(self, tokens: Sequence[str]) -> list[str | None]:
         found = self._database.db(accounts_of, tokens)

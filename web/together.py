@@ -17,6 +17,8 @@ R = TypeVar("R")
 LARGEST = 64  # requests in one group: more gain nothing
 AT_ONCE = 2  # groups: one that the database is slow with does not stop the next
 
+_Group = Sequence[tuple[T, asyncio.Future[R]]]
+
 
 class Together(Generic[T, R]):
     """Asks for many what is asked for one; for one event loop.
@@ -54,25 +56,44 @@ class Together(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
-                await self._answer(group)
+                # A client that hung up, or did not wait so long, is not asked for.
+                waiting = [each for each in self._waiting if not each[1].done()]
+                group, self._waiting = waiting[:LARGEST], waiting[LARGEST:]
+                if group:
+                    await self._answer(group)
         finally:
             # In the very step of the last look: a request that comes after it starts another one.
             self._at_work -= 1
 
-    async def _answer(self, group: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
-        try:
-            answers = await run_in_threadpool(self._work, [request for request, _ in group])
-            told = list(zip((answer for _, answer in group), answers, strict=True))
-        except Exception as error:  # noqa: BLE001 - it is the answer to these requests
-            if len(group) > 1 and not is_unavailable(error):
-                for each in group:
-                    await self._answer([each])
-                return
-            for _, answer in group:
-                if not answer.done():
-                    answer.set_exception(error)
+    async def _answer(self, group: _Group[T, R]) -> None:
+        error = await self._tried(group)
+        if error is None:
             return
-        for answer, found in told:
-            if not answer.done():  # a client that hung up waits for none
-                answer.set_result(found)
+        if len(group) == 1 or is_unavailable(error):
+            _fail(group, error)
+            return
+        for number, each in enumerate(group):
+            alone = await self._tried([each])
+            if alone is not None and is_unavailable(alone):
+                _fail(group[number:], alone)
+                return
+            if alone is not None:
+                _fail([each], alone)
+
+    async def _tried(self, group: _Group[T, R]) -> Exception | None:
+        """Answer a group, or return why it cannot be."""
+        try:
+            found = await run_in_threadpool(self._work, [request for request, _ in group])
+            answers = list(zip((answer for _, answer in group), found, strict=True))
+        except Exception as error:  # noqa: BLE001 - it is the answer to these requests
+            return error
+        for answer, each in answers:
+            if not answer.done():
+                answer.set_result(each)
+        return None
+
+
+def _fail(group: _Group[T, R], error: Exception) -> None:
+    for _, answer in group:
+        if not answer.done():
+            answer.set_exception(error)

@@ -15,11 +15,11 @@ BODIES_KEPT = 16  # of one token: the provider's events, each repeated some time
 
 #: Of attempts that a callback tells something about.
 _TOLD = (AttemptState.SENDING, AttemptState.RUNNING, AttemptState.UNKNOWN, AttemptState.EXPIRED)
-_OPEN = f"callback_token = ANY(:tokens) AND state IN ({quoted(_TOLD)})"
+_IS_OPEN = f"callback_token = ANY(:tokens) AND state IN ({quoted(_TOLD)})"
 _ACCOUNTS = text("SELECT callback_token, account FROM attempts WHERE callback_token = ANY(:tokens)")
 #: Those that nobody holds, locked: a group waits for none, as all others in it would wait.
-_FREE = text(f"SELECT callback_token FROM attempts WHERE {_OPEN} ORDER BY id FOR UPDATE SKIP LOCKED")
-_ALL = text(f"SELECT callback_token FROM attempts WHERE {_OPEN}")
+_FREE = text(f"SELECT callback_token FROM attempts WHERE {_IS_OPEN} ORDER BY id FOR UPDATE SKIP LOCKED")
+_OPEN = text(f"SELECT callback_token FROM attempts WHERE {_IS_OPEN}")
 # Bodies help to find a submission whose answer was lost, so none is kept of an attempt that has ended.
 _KEEP = text(f"""
     INSERT INTO callbacks (token, body)
@@ -27,15 +27,16 @@ _KEEP = text(f"""
         SELECT *, row_number() OVER (PARTITION BY token ORDER BY place) AS nth
         FROM unnest(cast(:tokens AS text[]), cast(:bodies AS bytea[])) WITH ORDINALITY AS given (token, body, place)
     ) told
-    WHERE token IN (SELECT callback_token FROM attempts WHERE {_OPEN})
+    WHERE token IN (SELECT callback_token FROM attempts WHERE {_IS_OPEN})
         AND nth + (SELECT count(*) FROM callbacks c WHERE c.token = told.token) <= :most
     ORDER BY place
 """)
 # A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
+# Those that `_FREE` has locked, in their order.
 _MARK = text(f"""
     UPDATE attempts SET callback_at = clock_timestamp(),
         next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
-    WHERE id IN (SELECT id FROM attempts WHERE {_OPEN} ORDER BY id FOR UPDATE)
+    WHERE {_IS_OPEN}
     RETURNING callback_token, state
 """)
 
@@ -53,18 +54,23 @@ def accounts_of(session: Session, tokens: Sequence[str]) -> dict[str, str]:
     return {row.callback_token: row.account for row in session.execute(_ACCOUNTS, {"tokens": list(tokens)})}
 
 
-def keep(session: Session, told: Sequence[CallbackBody]) -> set[str]:
-    """Store bodies for which there is room; returns the tokens whose attempts are due for a poll now."""
-    tokens = [each.token for each in told]
-    marked = session.execute(_MARK, {"tokens": tokens}).all()
-    # Behind the lock, which those of one attempt take in turns, so that each counts the bodies of those before it.
-    session.execute(_KEEP, {"tokens": tokens, "bodies": [each.body for each in told], "most": BODIES_KEPT})
-    return {row.callback_token for row in marked if row.state != AttemptState.SENDING}
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of callbacks, by their tokens."""
+
+    #: Whose attempts are due for a poll now.
+    due: frozenset[str]
+    #: Whose attempts others have locked: nothing is kept of these, and they are to be told again.
+    locked: frozenset[str]
 
 
-def keep_free(session: Session, told: Sequence[CallbackBody]) -> tuple[set[str], set[str]]:
-    """The same for those whose attempts nobody has locked; and the tokens of the others, of which nothing is kept."""
+def keep(session: Session, told: Sequence[CallbackBody]) -> Kept:
+    """Store bodies for which there is room, and make the polls of their attempts due; it waits for no lock."""
     tokens = {"tokens": [each.token for each in told]}
     free = set(session.execute(_FREE, tokens).scalars())
-    held = set(session.execute(_ALL, tokens).scalars()) - free
-    return keep(session, [each for each in told if each.token not in held]), held
+    locked = frozenset(session.execute(_OPEN, tokens).scalars()) - free
+    mine = [each for each in told if each.token not in locked]
+    bodies = {"tokens": [each.token for each in mine], "bodies": [each.body for each in mine], "most": BODIES_KEPT}
+    session.execute(_KEEP, bodies)
+    marked = session.execute(_MARK, {"tokens": sorted(free)})
+    return Kept(frozenset(row.callback_token for row in marked if row.state != AttemptState.SENDING), locked)

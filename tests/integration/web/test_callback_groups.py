@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from tests.http import ASGITransport, AsyncClient
 from tests.stack import write_accounts
 from tests.web.shop import settings
-from web import wakes
+from web import callbacks, wakes
 from web.app import build
 from workers.engine.callbacks import BODIES_KEPT
 from workers.http.urls import digest
@@ -94,7 +94,7 @@ def test_an_attempt_that_somebody_holds_stops_no_other(database: Database, app: 
 
             with database.engine.begin() as holder:
                 holder.execute(text("SELECT 1 FROM attempts WHERE callback_token = :t FOR UPDATE"), {"t": digest(held)})
-                waiting = [asyncio.create_task(call(held)) for _ in range(4)]
+                waiting = [asyncio.create_task(call(held)) for _ in range(50)]
                 await asyncio.sleep(0.1)
                 answers = await asyncio.wait_for(asyncio.gather(*map(call, others * 2)), 5)
                 assert not any(task.done() for task in waiting)
@@ -102,10 +102,23 @@ def test_an_attempt_that_somebody_holds_stops_no_other(database: Database, app: 
             return [*answers, *await asyncio.gather(*waiting)], kept
 
     answers, kept = asyncio.run(story())
-    assert answers == [200] * 8
+    assert answers == [200] * 54
     assert kept == 4, "of the others"
-    assert len(database.sql("SELECT FROM callbacks")) == 8
+    assert len(database.sql("SELECT FROM callbacks")) == 4 + BODIES_KEPT
     assert database.one("SELECT count(*) FROM attempts WHERE callback_at IS NOT NULL") == 3
+
+
+@pytest.mark.usefixtures("messages")
+def test_a_callback_whose_attempt_stays_locked_is_to_be_told_again(
+    database: Database, app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (token,) = opened(database, "running")
+    monkeypatch.setattr(callbacks, "ANSWER_SECONDS", 0.3)
+    with database.engine.begin() as holder:
+        holder.execute(text("SELECT 1 FROM attempts FOR UPDATE"))
+        assert told(app, token, token) == [503, 503]
+    assert told(app, token) == [200]
+    assert len(database.sql("SELECT FROM callbacks")) == 1
 
 
 @pytest.mark.usefixtures("messages")

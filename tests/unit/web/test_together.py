@@ -127,6 +127,51 @@ def test_who_asks_in_the_moment_in_which_the_last_groups_end_is_answered() -> No
         assert asyncio.run(asyncio.wait_for(story(), 5)) == [2, 4, 6]
 
 
+def test_a_database_that_goes_away_midway_is_not_asked_for_each_of_the_rest() -> None:
+    asked_for: list[list[int]] = []
+
+    def work(values: Sequence[int]) -> list[int]:
+        asked_for.append(list(values))
+        if len(values) > 1:
+            raise ValueError("one is refused")
+        if values[0] > 1:
+            raise GONE
+        return list(values)
+
+    async def story() -> list[int | BaseException]:
+        together = Together(work)
+        return await asyncio.gather(*(together.ask(number) for number in range(10)), return_exceptions=True)
+
+    answers = asyncio.run(story())
+    assert answers[:2] == [0, 1]
+    assert answers[2:] == [GONE] * 8
+    assert asked_for[1:] == [[0], [1], [2]]
+
+
+def test_who_gave_up_before_its_turn_is_not_asked_for() -> None:
+    work = _Work()
+    work.may.clear()
+
+    async def story() -> int:
+        together = Together(work)
+        first = []
+        for number in range(AT_ONCE):
+            first.append(asyncio.create_task(together.ask(number)))
+            await asyncio.sleep(0.05)  # in a group of its own
+        gone = [asyncio.create_task(together.ask(number)) for number in range(50, 60)]
+        stays = asyncio.create_task(together.ask(7))
+        await asyncio.sleep(0.05)
+        for each in gone:
+            each.cancel()
+        await asyncio.sleep(0)
+        work.may.set()
+        await asyncio.gather(*first)
+        return await stays
+
+    assert asyncio.run(story()) == 14
+    assert work.groups[-1] == [7]
+
+
 def test_an_answer_too_few_is_an_error_for_all() -> None:
     def short(values: Sequence[int]) -> list[int]:
         return list(values)[:-1]
