@@ -21,7 +21,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 GROUP_SIZE = 250  # outcomes in one statement; more gains nothing and locks longer
-GROUP_SECONDS = 0.05  # how long an outcome may wait for company
+GROUP_SECONDS = 0.05  # how long an outcome may wait for company; where many come, twice as long
+MANY = 16  # outcomes that came together: as many as a group itself costs
 DATABASE_RETRY = Backoff(first=0.2, cap=5.0)  # a restarted database is back within seconds
 
 log = structlog.get_logger()
@@ -86,6 +87,8 @@ class BatchWriter(Generic[T]):
             await self._filled.wait()
             if not self._closing and len(self._waiting) < GROUP_SIZE:
                 await asyncio.sleep(GROUP_SECONDS)
+                if MANY <= len(self._waiting) < GROUP_SIZE and not self._closing:
+                    await asyncio.sleep(GROUP_SECONDS)
             taken, self._waiting = self._waiting[:GROUP_SIZE], self._waiting[GROUP_SIZE:]
             if taken:
                 await self._settle(taken)

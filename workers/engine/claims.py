@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -66,6 +66,11 @@ class Claim:
     #: The release of the person shown, and why it does not allow the job, if it does not.
     consent: str | None = None
     unreleased: str | None = None
+    #: The next attempt's id.
+    reference: uuid.UUID = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", client_reference(self.job_id, self.number))
 
     @property
     def resend(self) -> bool:
@@ -76,11 +81,6 @@ class Claim:
     def number(self) -> int:
         """The next attempt's number: the last one's again if that is sent again."""
         return self.last_number if self.resend else self.last_number + 1
-
-    @property
-    def reference(self) -> uuid.UUID:
-        """The next attempt's id."""
-        return client_reference(self.job_id, self.number)
 
 
 _HEADS = text("""

@@ -22,7 +22,7 @@ from providers.protocol import NotSentError, Provider, UnclearError
 from workers.accounts import admission
 from workers.accounts.latency import SPREAD, Latencies
 from workers.engine import look_ups, provider_calls
-from workers.engine.batch_writer import BatchWriter
+from workers.engine.batch_writer import MANY, BatchWriter
 from workers.engine.blame import blames_input, judged, with_links
 from workers.engine.due import DUE, Due
 from workers.engine.effects import Effects
@@ -137,7 +137,7 @@ class PollPump:
             for chunk in self._chunks(due, provider.POLL_MANY):
                 calls.start(self._call(provider, chunk, writer))
             if self._busy:
-                await turn.wait(GATHER_SECONDS if due else TICK_SECONDS)
+                await turn.wait(GATHER_SECONDS if 0 < len(due) < MANY else TICK_SECONDS)
                 continue
             soon = await turn.db(self.next_in)
             if soon is None or soon > IDLE_SECONDS:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from workers.backoff import Backoff
 from workers.engine import batch_writer
-from workers.engine.batch_writer import GROUP_SIZE, BatchWriter
+from workers.engine.batch_writer import GROUP_SIZE, MANY, BatchWriter
 from workers.engine.runtime import Runtime
 
 
@@ -143,6 +143,28 @@ def test_an_outcome_does_not_wait_for_company_for_long() -> None:
 
     asyncio.run(asyncio.wait_for(go(), 30))
     assert table.groups == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("number", "waits"), [(1, 1), (MANY - 1, 1), (MANY, 2), (GROUP_SIZE - 1, 2), (GROUP_SIZE, 0)])
+def test_where_many_come_they_wait_for_more(number: int, waits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, slept, sleep = Table(), [], asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    async def go() -> None:
+        group = table.group()
+        for outcome in range(number):
+            group.put(outcome)
+        await until(lambda: len(table.done) == number)
+        await group.close()
+
+    monkeypatch.setattr(batch_writer, "GROUP_SECONDS", 7.0)
+    monkeypatch.setattr(batch_writer.asyncio, "sleep", counted)
+    asyncio.run(asyncio.wait_for(go(), 30))
+    assert slept.count(7.0) == waits
+    assert table.groups == [number]
 
 
 @given(number=st.integers(1, 40), poison=st.frozensets(st.integers(0, 39), max_size=6))
