@@ -161,7 +161,7 @@ def test_where_many_come_they_wait_for_more(number: int, waits: int, monkeypatch
         await group.close()
 
     monkeypatch.setattr(batch_writer, "GROUP_SECONDS", 7.0)
-    monkeypatch.setattr(batch_writer.asyncio, "sleep", counted)
+    monkeypatch.setattr(asyncio, "sleep", counted)
     asyncio.run(asyncio.wait_for(go(), 30))
     assert slept.count(7.0) == waits
     assert table.groups == [number]
