@@ -27,7 +27,7 @@ class Wakes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="recast-wake")
+        self._threads = _threads()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: Accounts whose pump is to be woken once more: what has come may be missed by the wake-up under way.
         self._again: set[str] = set()
@@ -43,7 +43,8 @@ class Wakes:
         """Wait until those that are to be woken are, for some seconds."""
         if self._tasks:
             await asyncio.wait([*self._tasks.values()], timeout=CLOSING_SECONDS)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        threads, self._threads = self._threads, _threads()  # an application may be opened again
+        threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, account: str) -> None:
         try:
@@ -61,3 +62,7 @@ class Wakes:
             await loop.run_in_executor(self._threads, wake, self._database, poll_pump(account))
         except Exception as error:  # noqa: BLE001 - there is nobody else to tell
             log.warning("not_woken", account=account, error=describe(error))
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="recast-wake")

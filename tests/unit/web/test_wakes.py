@@ -83,6 +83,19 @@ def test_what_takes_too_long_does_not_hold_up_the_end(monkeypatch: pytest.Monkey
         may.set()
 
 
+def test_an_application_that_is_opened_again_wakes_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken, pumps = Woken(), Wakes(DATABASE)
+    monkeypatch.setattr(wakes, "wake", lambda _, *pumps: woken.put(pumps))
+
+    async def story() -> tuple[str, ...]:
+        pumps.soon("a")
+        found = await next_of(woken)
+        await pumps.close()
+        return found
+
+    assert [asyncio.run(story()) for _ in range(2)] == [("poll:a",)] * 2
+
+
 def test_it_goes_on_after_what_cannot_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     woken = Woken()
 
