@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from models.availability import is_unavailable
+from workers.engine.in_flight import InFlight
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,8 +35,8 @@ class Together(Generic[T, R]):
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]]) -> None:
         self._work = work
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
-        self._at_work = 0
-        self._tasks: set[asyncio.Task[None]] = set()  # an event loop keeps no task that nobody else does
+        self._at_work = 0  # not the tasks: one that has ended is among them for a moment
+        self._tasks = InFlight()
 
     async def ask(self, request: T) -> R:
         """The answer to one request.
@@ -48,9 +49,7 @@ class Together(Generic[T, R]):
         if self._at_work < AT_ONCE:
             self._at_work += 1
             # What is bound to one request's log lines is not the others'.
-            task = asyncio.get_running_loop().create_task(self._run(), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            Context().run(self._tasks.start, self._run())
         return await answer
 
     async def _run(self) -> None:

@@ -21,22 +21,20 @@ _ACCOUNTS = text("SELECT callback_token, account FROM attempts WHERE callback_to
 _FREE = text(f"SELECT callback_token FROM attempts WHERE {_IS_OPEN} ORDER BY id FOR UPDATE SKIP LOCKED")
 _OPEN = text(f"SELECT callback_token FROM attempts WHERE {_IS_OPEN}")
 # Bodies help to find a submission whose answer was lost, so none is kept of an attempt that has ended.
-_KEEP = text(f"""
+_KEEP = text("""
     INSERT INTO callbacks (token, body)
     SELECT token, body FROM (
         SELECT *, row_number() OVER (PARTITION BY token ORDER BY place) AS nth
         FROM unnest(cast(:tokens AS text[]), cast(:bodies AS bytea[])) WITH ORDINALITY AS given (token, body, place)
     ) told
-    WHERE token IN (SELECT callback_token FROM attempts WHERE {_IS_OPEN})
-        AND nth + (SELECT count(*) FROM callbacks c WHERE c.token = told.token) <= :most
+    WHERE nth + (SELECT count(*) FROM callbacks c WHERE c.token = told.token) <= :most
     ORDER BY place
 """)
 # A callback can overtake the answer to the submission, so `sending` attempts record it too, without a poll.
-# Those that `_FREE` has locked, in their order.
-_MARK = text(f"""
+_MARK = text("""
     UPDATE attempts SET callback_at = clock_timestamp(),
         next_poll_at = CASE WHEN state = 'sending' THEN next_poll_at ELSE clock_timestamp() END
-    WHERE {_IS_OPEN}
+    WHERE callback_token = ANY(:tokens)
     RETURNING callback_token, state
 """)
 
@@ -69,7 +67,7 @@ def keep(session: Session, told: Sequence[CallbackBody]) -> Kept:
     tokens = {"tokens": [each.token for each in told]}
     free = set(session.execute(_FREE, tokens).scalars())
     locked = frozenset(session.execute(_OPEN, tokens).scalars()) - free
-    mine = [each for each in told if each.token not in locked]
+    mine = [each for each in told if each.token in free]  # they stay open for as long as we hold them
     bodies = {"tokens": [each.token for each in mine], "bodies": [each.body for each in mine], "most": BODIES_KEPT}
     session.execute(_KEEP, bodies)
     marked = session.execute(_MARK, {"tokens": sorted(free)})

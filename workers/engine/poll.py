@@ -137,6 +137,7 @@ class PollPump:
             for chunk in self._chunks(due, provider.POLL_MANY):
                 calls.start(self._call(provider, chunk, writer))
             if self._busy:
+                # Where many are due, more will be soon: they are claimed together.
                 await turn.wait(GATHER_SECONDS if 0 < len(due) < MANY else TICK_SECONDS)
                 continue
             soon = await turn.db(self.next_in)
